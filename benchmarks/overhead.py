@@ -1,0 +1,112 @@
+"""What a workflow costs over the same calls made directly on the engine, and what a state costs that only logs or sets.
+
+    python -m benchmarks.overhead [--pairs 9]
+
+Each round is a process of its own; the two kinds alternate, so that a machine that speeds up or slows down
+meets both. Time counts from the first prompt to the last answer: the load is in neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+
+from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
+from samovar.app import open_app
+from samovar.config import Settings
+from samovar.events import Event, PromptEvaluating
+from samovar.models.reference import parse_reference, resolve
+from samovar.models.store import Store
+from samovar.runner import Runner
+
+
+def direct_round() -> Measured:
+    reference = parse_reference("smollm2")
+    return Direct(resolve(reference, Store(None))).w12()[0]
+
+
+async def samovar_round() -> Measured:
+    began: list[tuple[float, float]] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, PromptEvaluating) and not began:
+            began.append((time.perf_counter(), time.process_time()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "w12.md"
+        path.write_text(w12_workflow(), encoding="utf-8")
+        async with open_app(Settings()) as app:
+            workflow = app.library.workflow(str(path))
+            run = await Runner(app.library, app.executor, on_event=listen).run(workflow, {})
+            ended = time.perf_counter(), time.process_time()
+            assert run.variables[f"answer_P{len(TOPICS) - 1}"]
+            tokens = app.pool.statistics().models[0].tokens
+    return Measured(
+        wall_s=ended[0] - began[0][0],
+        cpu_s=ended[1] - began[0][1],
+        evaluated_tokens=tokens.evaluated,
+        generated_tokens=tokens.generated,
+    )
+
+
+def one_round(kind: str) -> Measured:
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.overhead", "--one", kind], check=True, capture_output=True, text=True
+    )
+    return Measured(**json.loads(process.stdout))
+
+
+def interval(values: list[float]) -> str:
+    """The median, and the middle half of the values."""
+    quarter = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    return f"{statistics.median(values):.3f} (middle half {quarter[0]:.3f} to {quarter[2]:.3f})"
+
+
+async def state_cost_us(visits: int = 10_000) -> float:
+    """Microseconds for one visit of a state that sets, with the condition behind it."""
+    text = (
+        "```mermaid\nstateDiagram-v2\n[*] --> Count\nCount --> Count: n < "
+        f"{visits}\nCount --> [*]: default\n```\n\n## Actions\n\n- Count: Set n := n + 1\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "count.md"
+        path.write_text("---\nlimits: {transitions: 1000000}\n---\n" + text, encoding="utf-8")
+        async with open_app(Settings()) as app:
+            workflow = app.library.workflow(str(path))
+            started = time.perf_counter()
+            await Runner(app.library, app.executor, on_event=lambda event: None).run(workflow, {"n": 0})
+            return (time.perf_counter() - started) / visits * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=9, help="rounds of each kind")
+    parser.add_argument("--one", choices=["direct", "samovar"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        measured = direct_round() if arguments.one == "direct" else anyio.run(samovar_round)
+        print(json.dumps({name: getattr(measured, name) for name in Measured.__slots__}))
+        return
+    rounds = [(one_round("direct"), one_round("samovar")) for _ in range(arguments.pairs)]
+    walls = [ours.wall_s / direct.wall_s for direct, ours in rounds]
+    cpus = [ours.cpu_s / direct.cpu_s for direct, ours in rounds]
+    print(f"W12, workflow over direct calls, {arguments.pairs} alternating pairs")
+    print(f"  wall time   {interval(walls)}")
+    print(f"  CPU time    {interval(cpus)}")
+    print(f"  direct      {interval([direct.wall_s for direct, _ in rounds])} s, CPU "
+          f"{interval([direct.cpu_s for direct, _ in rounds])} s")
+    print(f"  evaluated   {rounds[-1][0].evaluated_tokens} direct, {rounds[-1][1].evaluated_tokens} workflow")
+    costs = [anyio.run(state_cost_us) for _ in range(5)]
+    print(f"A state that sets and evaluates a condition: {statistics.median(costs):.1f} microseconds")
+
+
+if __name__ == "__main__":
+    main()

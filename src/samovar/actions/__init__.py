@@ -1,0 +1,56 @@
+"""The verbs: what a state can do, one file each.
+
+Above: the runner, and the library, which is given `parse_action`. Below: templates and the waist. `base.py`
+is the contract; a new verb is a new file and one more name in `VERBS`.
+"""
+
+from __future__ import annotations
+
+from samovar.actions.abort import Abort
+from samovar.actions.base import Action
+from samovar.actions.conditional import Conditional
+from samovar.actions.log import Log
+from samovar.actions.prompt import Prompt
+from samovar.actions.scanner import Scanner
+from samovar.actions.set import Set
+from samovar.actions.shell import Shell
+from samovar.actions.wait import Wait
+from samovar.actions.workflow import RunWorkflow
+from samovar.errors import Fault, FaultsError, Place, nearest
+
+VERBS = (Prompt, Log, Set, Wait, RunWorkflow, Shell, Abort)
+
+__all__ = ["VERBS", "Action", "parse_action"]
+
+
+def parse_action(text: str, place: Place) -> Action:
+    """Reads what a state does. `place` is that of the text's first character.
+
+    Raises `FaultsError`: with the code `unknown-action` where the first word is no verb, else with
+    `action-syntax`, `template-syntax`, `condition-syntax`, `unknown-option`, `option-value`,
+    `unsupported` or `shell-value`.
+    """
+    if "{%" not in text:
+        return _parse_plain(text, place)
+    try:
+        return _parse_plain(text, place)
+    except FaultsError as error:
+        # Tags within one text belong to its template; only those around parts of the line end up here.
+        if all(fault.code == "action-syntax" or fault.code == "unknown-action" for fault in error.faults):
+            return Conditional.parse(text, place, _parse_plain)
+        raise
+
+
+def _parse_plain(text: str, place: Place) -> Action:
+    begin = len(text) - len(text.lstrip())
+    line = Scanner(text=text.rstrip(), place=place, at=begin)
+    word = line.peek_word()
+    for verb in VERBS:
+        if word in verb.words:
+            line.form = verb.form
+            return verb.parse(line)
+    known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]
+    first = text.split()[0] if text.split() else ""
+    offer = nearest(first.capitalize(), known) or f" An action begins with {', '.join(known)}."
+    message = f"{first!r} is not an action.{offer}" if first else "There is no action here."
+    raise FaultsError([Fault(code="unknown-action", message=message, place=line.where(begin))])

@@ -1,0 +1,45 @@
+"""`Abort "reason"`: ends the whole run, sub-workflows and all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.scanner import Scanner, Value
+from samovar.errors import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abort(Action):
+    verb: ClassVar[str] = "abort"
+    words: ClassVar[tuple[str, ...]] = ("abort",)
+    form: ClassVar[str] = 'Abort ["reason"] or Abort with message "reason"'
+
+    place: Place
+    reason: Value | None
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Abort:
+        place, _ = line.where(), line.word("abort")
+        reason = None
+        if line.word("with"):
+            if not line.word("message"):
+                line.fail(f"`message` is expected after `with`, {line.found()}.")
+            reason = line.expect_quoted("The reason")
+        elif not line.is_done:
+            reason = line.expect_quoted("The reason")
+        line.end()
+        return cls(place=place, reason=reason)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.reason.names if self.reason else frozenset()
+
+    @property
+    def what(self) -> str:
+        return brief(self.reason.template.text) if self.reason else ""
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        reason = self.reason.text(context.variables) if self.reason else ""
+        return Outcome(abort=reason or "The workflow aborted.")

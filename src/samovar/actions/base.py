@@ -1,0 +1,151 @@
+"""The contract of an action: what a state does.
+
+Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and
+the waist (`executors/base.py`). An action is a frozen value that was parsed before the run; it fills its
+templates when it is performed, and never reads what it filled in. It changes no variable itself: what it
+sets is in its outcome. `log.py` is the member to read first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from samovar.errors import ActionError, Fault, Place
+from samovar.executors.base import PromptReply, PromptRequest
+from samovar.generation import Options
+
+if TYPE_CHECKING:
+    from samovar.library import Library
+    from samovar.workflow import Workflow
+
+
+class _Nothing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Final = _Nothing()
+"""The outcome of an action that yields no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFigures:
+    """What one prompt cost, and the values in force."""
+
+    reply: PromptReply
+    options: Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an action gave back."""
+
+    value: object = NOTHING
+    """What becomes `result`."""
+    is_new: bool = True
+    """The action made it; that of a log or a wait is none, and yields to a `result` that was set by name."""
+    sets: Mapping[str, object] = field(default_factory=dict)
+    """Variables to set, by name."""
+    error: ActionError | None = None
+    """Why the action failed, where it did and still has a value; else it raises."""
+    abort: str | None = None
+    """The reason for which the whole run is to end."""
+    figures: PromptFigures | None = None
+    """Of a prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptDefaults:
+    """What a prompt uses where it says nothing itself."""
+
+    model: str | None = None
+    """None: the executor's own."""
+    forced_model: str | None = None
+    """Wins over what the prompt says (`run --model`)."""
+    seed: int = 0
+    timeout_s: float | None = None
+    session_scope: str = ""
+    """Stands before the names of sessions, so that those of a sub-workflow are its own."""
+
+
+class RunWorkflow(Protocol):
+    """Runs a sub-workflow to its end and gives its variables."""
+
+    async def __call__(
+        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
+    ) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionContext:
+    """What an action may use while it is performed: for one visit of one run."""
+
+    variables: Mapping[str, object]
+    """Those of the run, to read."""
+    workflow: Workflow
+    library: Library
+    defaults: PromptDefaults
+    folder: Path
+    """Where the program was started; relative paths of commands begin here."""
+    ask: Callable[[PromptRequest], Awaitable[PromptReply]]
+    """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
+    run_workflow: RunWorkflow
+    wait_for_user: Callable[[str], Awaitable[None]] | None
+    """Shows a message and returns when the user is ready; None: there is no user."""
+    log: Callable[[str, str], None]
+    """Shows a text at a level: debug, info, warning, error."""
+    warn: Callable[[str], None]
+    """Reports something doubtful that was not asked for."""
+
+
+class Action(ABC):
+    """What a state does. Members are frozen dataclasses."""
+
+    __slots__ = ()
+
+    place: Place
+    """Of its first character."""
+
+    @property
+    @abstractmethod
+    def verb(self) -> str:
+        """The word for it in reports."""
+
+    @property
+    @abstractmethod
+    def names(self) -> frozenset[str]:
+        """The variables it reads, as far as that is written."""
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """The variables it sets, besides `result` and its like."""
+        return frozenset()
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What it does, as it is written, in a few words for one line."""
+
+    @abstractmethod
+    async def perform(self, context: ActionContext) -> Outcome:
+        """Does it.
+
+        Raises a `SamovarError` where it fails. Cancelled, it gives back all it holds and ends what it
+        started before the cancellation goes on.
+        """
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        """What is wrong or doubtful about it that only shows beside the other files."""
+        return ()
+
+
+def brief(text: str, limit: int = 60) -> str:
+    """The text on one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,148 @@
+"""An action line with tags around its parts, as in `Log {% if late %}"late"{% else %}"early"{% endif %}`.
+
+The tags are expanded when the action is performed, with the values held out: what is then read as an
+action is only what the author wrote, with a name in the place of each value. Before the run the line is
+read once for each way its tags can go, and has to be an action in at least one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.errors import Fault, FaultsError, Place
+from samovar.pieces import Held, Piece, Token, tokenize
+from samovar.template import Template, holding
+
+if TYPE_CHECKING:
+    from samovar.library import Library
+    from samovar.workflow import Workflow
+
+Parse = Callable[[str, Place], Action]
+
+_TAG_NAME = re.compile(r"\{%-?\s*(\w+|#)")
+_NAME = "samovar_held_{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditional(Action):
+    place: Place
+    line: Template
+    """The whole line; its `${…}` are left to the action that it becomes."""
+    variants: tuple[Action, ...]
+    """What it can become, as far as that is known."""
+    parse_action: Parse
+
+    @classmethod
+    def parse(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
+        """Raises `FaultsError` where the line is an action whichever way its tags go."""
+        line = holding(text, place)
+        tokens = tokenize(text, dollar=False, shell=True, place=place)
+        variants: list[Action] = []
+        first: FaultsError | None = None
+        for pick in range(_ways(tokens)):
+            variant = _variant(tokens, pick)
+            if not variant.strip():
+                continue
+            try:
+                variants.append(parse_action(variant, place))
+            except FaultsError as error:
+                first = first or error
+        if not variants:
+            raise first or FaultsError(
+                [Fault(code="action-syntax", message="No action is left of this line.", place=place)]
+            )
+        return cls(place=place, line=line, variants=tuple(variants), parse_action=parse_action)
+
+    @property
+    def verb(self) -> str:
+        return self.variants[0].verb
+
+    @property
+    def names(self) -> frozenset[str]:
+        names = self.line.names.union(*(variant.names for variant in self.variants))
+        return frozenset(name for name in names if not name.startswith("samovar_held"))
+
+    @property
+    def sets(self) -> frozenset[str]:
+        return frozenset().union(*(variant.sets for variant in self.variants))
+
+    @property
+    def what(self) -> str:
+        return brief(self.line.text)
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        found = [fault for variant in self.variants for fault in variant.faults(library, workflow)]
+        return tuple(dict.fromkeys(found))
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        text, held = _written(self.line.hold(context.variables))
+        if not text.strip():
+            return Outcome()
+        action = self.parse_action(text, self.place)
+        return await action.perform(replace(context, variables={**context.variables, **held}))
+
+
+def _written(pieces: Sequence[Piece]) -> tuple[str, dict[str, object]]:
+    """The line with a name in the place of each value, and the values by those names."""
+    text, held = "", dict[str, object]()
+
+    def name(value: object) -> str:
+        held[_NAME.format(len(held))] = value
+        return _NAME.format(len(held) - 1)
+
+    for piece in pieces:
+        if isinstance(piece, Held):
+            text += "{{ " + name(piece.value) + (" | raw" if piece.raw else "") + " }}"
+        else:
+            # What is literally meant (it stood in a raw block) must not be read again.
+            text += re.sub(r"\{\{|\{%", lambda found: "{{ " + name(found.group()) + " }}", piece)
+    return text, held
+
+
+@dataclass(slots=True)
+class _Block:
+    """An open `if`, `unless` or `case`."""
+
+    kind: str
+    branch: int = field(default=0)
+
+    def is_taken(self, pick: int) -> bool:
+        if self.kind == "unless":
+            return self.branch == (1 if pick == 0 else 0)
+        return self.branch == (pick + 1 if self.kind == "case" else pick)
+
+
+def _names(tokens: Sequence[Token]) -> list[str]:
+    matches = (_TAG_NAME.match(token.text) for token in tokens if token.kind == "tag")
+    return [match.group(1) for match in matches if match]
+
+
+def _ways(tokens: Sequence[Token]) -> int:
+    """How many ways are tried: one for each branch of the block that has most."""
+    branches = reduce(lambda count, name: count + (name in ("elsif", "when")), _names(tokens), 2)
+    return min(branches, 16)
+
+
+def _variant(tokens: Sequence[Token], pick: int) -> str:
+    """The line where every block takes the branch with this number."""
+    blocks: list[_Block] = []
+    text = ""
+    for token in tokens:
+        if token.kind != "tag":
+            if all(block.is_taken(pick) for block in blocks):
+                text += token.text
+            continue
+        match = _TAG_NAME.match(token.text)
+        name = match.group(1) if match else ""
+        if name in ("if", "unless", "case"):
+            blocks.append(_Block(name))
+        elif name in ("else", "elsif", "when") and blocks:
+            blocks[-1].branch += 1
+        elif name in ("endif", "endunless", "endcase") and blocks:
+            blocks.pop()
+    return text

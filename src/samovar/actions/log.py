@@ -1,0 +1,46 @@
+"""`Log "text"`: shows a text. The shortest action, and the one to read first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.scanner import Scanner, Value
+from samovar.errors import Place
+
+LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log(Action):
+    verb: ClassVar[str] = "log"
+    words: ClassVar[tuple[str, ...]] = ("log",)
+    form: ClassVar[str] = 'Log [debug|info|warning|error] "text"'
+
+    place: Place
+    level: str
+    text: Value
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Log:
+        place, _ = line.where(), line.word("log")
+        level = line.word(*LEVELS) or "info"
+        text = line.expect_quoted("The text to log")
+        if text.is_literal and text.given in LEVELS and not line.is_done:
+            level, text = str(text.given), line.expect_quoted("The text to log")
+        line.end()
+        return cls(place=place, level=LEVELS[level], text=text)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.text.names
+
+    @property
+    def what(self) -> str:
+        return brief(self.text.template.text)
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        text = self.text.text(context.variables)
+        context.log(self.level, text)
+        return Outcome(value=text, is_new=False)

@@ -1,0 +1,220 @@
+"""The `using` options of a prompt: which there are, what each takes, and their values for one request.
+
+Above: `prompt.py`. Below: the generation values. What is written literally is checked when the file is
+read; what comes from a variable, when the prompt is performed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from samovar.actions.scanner import Pair, Scanner
+from samovar.errors import ActionError
+from samovar.generation import Options, Sampling
+from samovar.values import duration_s, to_text
+
+if TYPE_CHECKING:
+    from samovar.actions.base import PromptDefaults
+
+UNSUPPORTED = frozenset(
+    ("schema", "regex", "grammar", "tools", "executor", "retries", "think", "overflow", "fork")
+)
+"""Options of the language that this version has not."""
+
+Read = Callable[[object], object]
+"""What an option's value means. Raises `ValueError` saying what was expected."""
+
+
+def _whole(least: int, most: int | None = None) -> Read:
+    expected = f"a whole number from {least} on" if most is None else f"a whole number from {least} to {most}"
+
+    def read(value: object) -> int:
+        number = _number(value)
+        if number is None or number != int(number) or number < least or (most is not None and number > most):
+            raise ValueError(expected)
+        return int(number)
+
+    return read
+
+
+def _real(least: float, most: float, *, above: bool = False) -> Read:
+    expected = f"a number from {least:g} to {most:g}" + (f", not {least:g}" if above else "")
+
+    def read(value: object) -> float:
+        number = _number(value)
+        if number is None or not least <= number <= most or (above and number == least):
+            raise ValueError(expected)
+        return float(number)
+
+    return read
+
+
+def _number(value: object) -> int | float | None:
+    """The finite number that a value is, or that a text spells."""
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            try:
+                value = float(value)
+            except ValueError:
+                return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | int | float) or isinstance(value, bool) or not to_text(value).strip():
+        raise ValueError("a text that is not empty")
+    return to_text(value)
+
+
+def _any_text(value: object) -> str:
+    return to_text(value)
+
+
+def _duration(value: object) -> float:
+    seconds = duration_s(value)
+    if seconds <= 0:
+        raise ValueError("a duration above 0")
+    return seconds
+
+
+def _choices(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        texts = [text.strip() for text in value.split("|")]
+    elif isinstance(value, list | tuple):
+        texts = [to_text(item) for item in value]
+    else:
+        texts = [to_text(value)]
+    if not all(texts) or not texts:
+        raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
+    return tuple(dict.fromkeys(texts))
+
+
+_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
+
+
+def _stops(value: object) -> tuple[str, ...]:
+    """One text, or a list of them. `\\n` and `\\t` mean what they mean everywhere."""
+    texts = [to_text(item) for item in value] if isinstance(value, list | tuple) else [to_text(value)]
+    if not texts or not all(texts):
+        raise ValueError('a text that is not empty, or a list of them, as in ["END", "\\n\\n"]')
+    return tuple(re.sub(r"\\[ntr\\]", lambda found: _ESCAPES[found.group()], text) for text in texts)
+
+
+OPTIONS: Mapping[str, Read] = {
+    "model": _text,
+    "session": _text,
+    "system": _any_text,
+    "choices": _choices,
+    "max_tokens": _whole(1),
+    "temperature": _real(0, 2),
+    "top_p": _real(0, 1, above=True),
+    "top_k": _whole(0),
+    "min_p": _real(0, 1),
+    "repeat_penalty": _real(0, 10, above=True),
+    "seed": _whole(0, 2**32 - 1),
+    "stop": _stops,
+    "timeout": _duration,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The options of one request, defaults filled in."""
+
+    model: str | None
+    session: str | None
+    system: str | None
+    """None: the default system prompt."""
+    options: Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Using:
+    """The options a prompt is written with."""
+
+    pairs: tuple[Pair, ...] = ()
+
+    @classmethod
+    def parse(cls, line: Scanner, pairs: list[Pair]) -> Using:
+        """Checks the names and the literal values; faults are noted on the line."""
+        known = []
+        for pair in pairs:
+            if pair.key in UNSUPPORTED:
+                line.note("unsupported", f"The option {pair.key!r} is not supported yet.", pair.place)
+            elif pair.key not in OPTIONS:
+                line.unknown(pair, OPTIONS)
+            else:
+                known.append(pair)
+                if pair.value.is_literal:
+                    cls._check(line, pair)
+        keys = {pair.key: pair for pair in known}
+        if "choices" in keys and "stop" in keys:
+            line.note("option-value", _TOGETHER, keys["stop"].place)
+        return cls(pairs=tuple(known))
+
+    @staticmethod
+    def _check(line: Scanner, pair: Pair) -> None:
+        try:
+            OPTIONS[pair.key](pair.value.given)
+        except ValueError as error:
+            message = f"`{pair.key}` cannot be {_shown(pair.value.given)}: {_expected(error)}."
+            line.note("option-value", message, pair.value.place)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset().union(*(pair.value.names for pair in self.pairs))
+
+    def choose(self, variables: Mapping[str, object], defaults: PromptDefaults) -> Chosen:
+        """The values now. Raises `ActionError` for one that the option cannot take."""
+        given = {pair.key: self._now(pair, variables) for pair in self.pairs}
+        sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
+        sampling.setdefault("seed", defaults.seed)
+        model, session, system = (given.pop(name, None) for name in ("model", "session", "system"))
+        timeout_s = given.pop("timeout", defaults.timeout_s)
+        options = Options(
+            sampling=Sampling(**sampling),  # type: ignore[arg-type]
+            timeout_s=timeout_s,  # type: ignore[arg-type]
+            **given,  # type: ignore[arg-type]
+        )
+        return Chosen(
+            model=defaults.forced_model or _text_or_none(model) or defaults.model,
+            session=_text_or_none(session),
+            system=_text_or_none(system),
+            options=options,
+        )
+
+    @staticmethod
+    def _now(pair: Pair, variables: Mapping[str, object]) -> object:
+        value = pair.value.of(variables)
+        try:
+            return OPTIONS[pair.key](value)
+        except ValueError as error:
+            message = f"`{pair.key}` cannot be {_shown(value)}: {_expected(error)}."
+            raise ActionError(message, place=pair.value.place) from None
+
+
+_SAMPLING = tuple(field.name for field in fields(Sampling))
+_TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _expected(error: ValueError) -> str:
+    said = str(error)
+    return said if said.startswith("expected") else f"expected {said}"
+
+
+def _shown(value: object) -> str:
+    text = to_text(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return repr(text) if isinstance(value, str) else text

@@ -1,0 +1,149 @@
+"""Runs one command in a process group of its own, and ends all of it on every path.
+
+Above: `shell.py`. Below: anyio. The output is read to its end, and kept up to a bound. It knows nothing of
+templates or workflows.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from anyio.abc import ByteReceiveStream, Process
+
+from samovar.errors import ShellError
+
+OUTPUT_LIMIT_BYTES = 10_000_000
+"""Kept of each stream; the rest is read and dropped."""
+GRACE_S = 1.0
+"""Between asking the group to end and killing it."""
+LINGER_S = 1.0
+"""How long output is still read when the command is done but something it started holds the stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    text: str
+    environment: Mapping[str, str]
+    """The whole of it."""
+    folder: Path
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a command left."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+    """128 and the signal's number where a signal ended it."""
+    duration_s: float
+    timed_out: bool
+    is_cut: bool
+    """There was more output than is kept."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The output so far; grows as it is read."""
+
+    data: bytearray = field(default_factory=bytearray)
+    is_cut: bool = False
+
+    async def read(self, stream: ByteReceiveStream) -> None:
+        try:
+            async for chunk in stream:
+                room = OUTPUT_LIMIT_BYTES - len(self.data)
+                self.data += chunk[:room]
+                self.is_cut = self.is_cut or len(chunk) > room
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
+
+    def text(self) -> str:
+        return self.data.decode("utf-8", errors="replace")
+
+
+async def run(command: Command) -> Finished:
+    """Runs a command with `sh -c` and without standard input.
+
+    On a timeout and on cancellation the whole process group is ended, and waited for, before this returns
+    or the cancellation goes on.
+
+    Raises `ShellError` when it cannot be started.
+    """
+    started = time.monotonic()
+    process = await _start(command)
+    stdout, stderr = _Kept(), _Kept()
+    timed_out = False
+    try:
+        with anyio.move_on_after(command.timeout_s) as scope:
+            await _read(process, stdout, stderr)
+        timed_out = scope.cancelled_caught
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                await _end_group(process)
+            await process.aclose()
+    code = process.returncode or 0
+    return Finished(
+        stdout=stdout.text(),
+        stderr=stderr.text(),
+        exit_code=code if code >= 0 else 128 - code,
+        duration_s=time.monotonic() - started,
+        timed_out=timed_out,
+        is_cut=stdout.is_cut or stderr.is_cut,
+    )
+
+
+async def _start(command: Command) -> Process:
+    try:
+        return await anyio.open_process(
+            ["sh", "-c", command.text],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=command.folder,
+            env=dict(command.environment),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ShellError(f"The command could not be started: {reason}.") from error
+
+
+async def _read(process: Process, stdout: _Kept, stderr: _Kept) -> None:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stdout.read, process.stdout, name="shell stdout")
+        tasks.start_soon(stderr.read, process.stderr, name="shell stderr")
+        await process.wait()
+        tasks.cancel_scope.deadline = anyio.current_time() + LINGER_S
+
+
+async def _end_group(process: Process) -> None:
+    """Asks the whole group to end, and kills what is left of it after a moment."""
+    _signal_group(process.pid, signal.SIGTERM)
+    with anyio.move_on_after(GRACE_S):
+        await process.wait()
+        # Nothing tells when a group is empty, so it is looked at again and again.
+        while _signal_group(process.pid, 0):  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+    _signal_group(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Whether there was anything to signal."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

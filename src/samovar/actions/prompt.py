@@ -1,0 +1,159 @@
+"""`Execute prompt "name"` and `Prompt "the text itself"`: has a prompt answered by a model.
+
+The request goes through the waist; which executor and which model answer it is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from samovar.actions.base import Action, ActionContext, Outcome, PromptFigures, brief
+from samovar.actions.options import Chosen, Using
+from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.errors import ActionError, Place, TimedOutError
+from samovar.executors.base import PromptReply, PromptRequest
+from samovar.generation import FinishReason, Message
+from samovar.template import Template
+from samovar.values import Record
+
+if TYPE_CHECKING:
+    from samovar.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt(Action):
+    verb: ClassVar[str] = "prompt"
+    words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
+    form: ClassVar[str] = (
+        'Execute prompt "name" [with key="value" …] [result="variable"] [using option=value …], '
+        'or Prompt "the text itself" …'
+    )
+
+    place: Place
+    name: Value | None
+    """Of the prompt in the library; None where the text itself is given."""
+    inline: Value | None
+    arguments: tuple[Pair, ...]
+    using: Using
+    result: str | None
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Prompt:
+        place, name, inline = line.where(), None, None
+        if line.word("execute"):
+            if not line.word("prompt"):
+                line.fail(f"`prompt` is expected after `Execute`, {line.found()}.")
+            name = line.expect_quoted("The name of the prompt")
+        else:
+            line.word("prompt")
+            inline = line.expect_quoted("The text of the prompt")
+        arguments: list[Pair] = []
+        options: list[Pair] = []
+        result = None
+        clause = arguments
+        while not line.is_done:
+            word = line.word("with", "using")
+            if word:
+                clause = arguments if word == "with" else options
+            pairs = line.pairs()
+            if not pairs:
+                line.fail(f"`with`, `using` or `key=value` is expected, {line.found()}.")
+            for pair in pairs:
+                if pair.key == "result":
+                    result = line.variable(pair)
+                else:
+                    clause.append(pair)
+        using = Using.parse(line, options)
+        line.end()
+        return cls(
+            place=place, name=name, inline=inline, arguments=tuple(arguments), using=using, result=result
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        values = [pair.value for pair in self.arguments]
+        values += [value for value in (self.name, self.inline) if value]
+        names = frozenset().union(*(value.names for value in values)) | self.using.names
+        return names - {pair.key for pair in self.arguments} if self.inline else names
+
+    @property
+    def sets(self) -> frozenset[str]:
+        return frozenset((self.result,)) if self.result else frozenset()
+
+    @property
+    def what(self) -> str:
+        value = self.name or self.inline
+        return brief(value.template.text) if value else ""
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
+        chosen = self.using.choose(context.variables, context.defaults)
+        system = chosen.system if chosen.system is not None else _default_system(context)
+        messages = [Message(role="system", content=system)] if system.strip() else []
+        messages.append(Message(role="user", content=self._text(context, arguments)))
+        scope = context.defaults.session_scope
+        reply = await context.ask(
+            PromptRequest(
+                messages=tuple(messages),
+                model=_beside(context.workflow, chosen.model),
+                options=chosen.options,
+                session=None if chosen.session is None else scope + chosen.session,
+            )
+        )
+        return self._outcome(context, reply, chosen)
+
+    def _text(self, context: ActionContext, arguments: Mapping[str, object]) -> str:
+        if self.inline is not None:
+            return self.inline.text({**context.variables, **arguments})
+        assert self.name is not None
+        name = self.name.text(context.variables)
+        prompt = context.library.prompt(name, workflow=context.workflow)
+        return prompt.render(arguments, context.variables)
+
+    def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
+        answer = Record(
+            reply.text,
+            {
+                "content": reply.text,
+                "tokens": reply.tokens.generated,
+                "finish_reason": str(reply.finish_reason),
+                "duration_s": reply.duration_s,
+                "session": chosen.session,
+                "model": reply.model,
+            },
+        )
+        error: ActionError | None = None
+        if reply.finish_reason is FinishReason.TIMEOUT:
+            limit_s = chosen.options.timeout_s
+            after = "" if limit_s is None else f" for {limit_s:g} s"
+            error = TimedOutError(f"No token came{after}, so the answer was given up.", place=self.place)
+        elif reply.finish_reason is FinishReason.CANCELLED:
+            error = ActionError("The answer was cancelled.", place=self.place)
+        elif reply.finish_reason is FinishReason.LENGTH:
+            context.warn(
+                f"The answer was cut off after {reply.tokens.generated} tokens "
+                f"(max_tokens is {chosen.options.max_tokens})."
+            )
+        figures = PromptFigures(reply=reply, options=chosen.options)
+        sets = {self.result: answer} if self.result and error is None else {}
+        return Outcome(value=answer, sets=sets, error=error, figures=figures)
+
+
+def _default_system(context: ActionContext) -> str:
+    """The workflow's own, else the prompt that the library has for it."""
+    workflow = context.workflow
+    if workflow.system is not None:
+        place = Place(path=workflow.path, line=1)
+        return Template.parse(workflow.system, place, dollar=False).fill(context.variables)
+    prompt = context.library.system_prompt(workflow)
+    return prompt.render({}, context.variables) if prompt else ""
+
+
+def _beside(workflow: Workflow, model: str | None) -> str | None:
+    """A model that is given as a file is looked for beside the workflow that names it."""
+    if model is None or workflow.path is None or ":" in model or not model.endswith(".gguf"):
+        return model
+    beside = workflow.path.parent / model
+    return str(beside) if beside.is_file() else model

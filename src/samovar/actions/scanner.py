@@ -1,0 +1,259 @@
+"""Reads the line of an action piece by piece: words, texts in quotes, bare values, `key=value` pairs.
+
+Above: the verbs, one file each. Below: templates. A text in quotes ends at its own quote, wherever values
+are filled in later: `{{ … }}`, `{% … %}` and `${path}` within it are read as one piece, quotes and all. A
+back-slash counts only before the text's own quote (`\\"` is a quote, `\\\\"` a back-slash and the end).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.template import Template
+from samovar.values import literal
+
+_WORD = re.compile(r"[^\W\d][\w-]*")
+_KEY = re.compile(r"([^\W\d][\w-]*)\s*=(?!=)\s*")
+_BLANKS = re.compile(r"\s*")
+_STEP = r"""\.\w+|\[(?:-?\d+|\\?"[^"]*"|\\?'[^']*')\]"""
+_OPAQUE = re.compile(rf"\{{\{{.*?\}}\}}|\{{%.*?%\}}|\$\{{\s*[^\W\d]\w*(?:{_STEP})*\s*\}}", re.DOTALL)
+_TAG = re.compile(r"\{%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A value that an action names: a literal, or a template to fill when the action is performed."""
+
+    template: Template
+    quoted: bool
+    """It stands in quotes."""
+    place: Place
+    given: object = None
+    """What the literal means; None where the template must be filled."""
+
+    @property
+    def is_literal(self) -> bool:
+        """What it is can be known before the run."""
+        return self.template.is_plain
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables it reads."""
+        return self.template.names
+
+    def of(self, variables: Mapping[str, object]) -> object:
+        """The value now, with its type. Raises `TemplateError`."""
+        return self.given if self.is_literal else self.template.value(variables)
+
+    def text(self, variables: Mapping[str, object]) -> str:
+        """Its text now. Raises `TemplateError`."""
+        return self.template.fill(variables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """`key=value`."""
+
+    key: str
+    value: Value
+    place: Place
+    """Of the key."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scanner:
+    """A place in the line of an action. Every method that reads moves it on."""
+
+    text: str
+    place: Place
+    """Of the text's first character."""
+    form: str = ""
+    """How the action is written, for the messages."""
+    at: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    """What was found wrong without having to stop."""
+
+    def where(self, offset: int | None = None) -> Place:
+        return self.place.within(self.text, self.at if offset is None else offset)
+
+    def note(self, code: str, message: str, place: Place) -> None:
+        """Records a fault and goes on."""
+        self.faults.append(Fault(code=code, message=message, place=place))
+
+    def fail(self, message: str, offset: int | None = None, code: str = "action-syntax") -> NoReturn:
+        """Records a fault and stops."""
+        form = f" The form is: {self.form}" if self.form else ""
+        self.note(code, message + form, self.where(offset))
+        raise FaultsError(self.faults)
+
+    def found(self) -> str:
+        """What stands here, for a message."""
+        self.blanks()
+        rest = self.text[self.at :].split("\n")[0].strip()
+        return f"found {rest[:30]!r}" if rest else "the line ends"
+
+    def blanks(self) -> None:
+        self.at = _BLANKS.match(self.text, self.at).end()  # type: ignore[union-attr]
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing but blanks is left."""
+        self.blanks()
+        return self.at >= len(self.text)
+
+    def end(self) -> None:
+        """Nothing may follow. Raises `FaultsError` with all that was noted."""
+        if not self.is_done:
+            self.fail(f"Nothing more is expected, {self.found()}.")
+        if self.faults:
+            raise FaultsError(self.faults)
+
+    def rest(self) -> tuple[str, int]:
+        """All that is left, and where it begins."""
+        self.blanks()
+        begin, self.at = self.at, len(self.text)
+        return self.text[begin:].rstrip(), begin
+
+    def peek_word(self) -> str:
+        """The word that stands here, in lower case, or nothing."""
+        self.blanks()
+        match = _WORD.match(self.text, self.at)
+        return match.group().lower() if match else ""
+
+    def word(self, *words: str) -> str:
+        """Takes one of these words if it stands here and is no key; else takes nothing and gives nothing."""
+        found = self.peek_word()
+        if found in words and not _KEY.match(self.text, self.at):
+            self.at += len(found)
+            return found
+        return ""
+
+    def quoted(self, *, shell: bool = False) -> Value | None:
+        """Takes a text in quotes if one stands here."""
+        self.blanks()
+        if self.text[self.at : self.at + 1] not in ('"', "'"):
+            return None
+        begin = self.at
+        content, self.at = self._string(begin)
+        template = Template.parse(content, self.where(begin + 1), shell=shell)
+        given = template.fill({}) if template.is_plain else None
+        return Value(template=template, quoted=True, place=self.where(begin), given=given)
+
+    def expect_quoted(self, what: str, *, shell: bool = False) -> Value:
+        value = self.quoted(shell=shell)
+        if value is None:
+            self.fail(f"{what} in quotes is expected, {self.found()}.")
+        return value
+
+    def value(self) -> Value:
+        """Takes a value: a text in quotes, or bare: a word, a number, JSON, or `${path}`."""
+        quoted = self.quoted()
+        if quoted is not None:
+            return quoted
+        begin = self.at
+        self.at = self._bare_end(begin)
+        if self.at == begin:
+            self.fail(f"A value is expected, {self.found()}.")
+        bare = self.text[begin : self.at]
+        template = Template.parse(bare, self.where(begin))
+        given = literal(template.fill({})) if template.is_plain else None
+        return Value(template=template, quoted=False, place=self.where(begin), given=given)
+
+    def pair(self) -> Pair | None:
+        """Takes `key=value`, and a comma before it, if that stands here."""
+        self.blanks()
+        comma = re.compile(r",\s*").match(self.text, self.at)
+        begin = comma.end() if comma else self.at
+        match = _KEY.match(self.text, begin)
+        if match is None:
+            return None
+        self.at = match.end()
+        return Pair(key=match.group(1), value=self.value(), place=self.where(begin))
+
+    def pairs(self) -> list[Pair]:
+        """Takes all the pairs that stand here. A key that comes twice is a fault."""
+        pairs: list[Pair] = []
+        seen: set[str] = set()
+        while pair := self.pair():
+            if pair.key in seen:
+                self.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
+            seen.add(pair.key)
+            pairs.append(pair)
+        return pairs
+
+    def variable(self, pair: Pair) -> str:
+        """The name of a variable to store a result in."""
+        name = str(pair.value.given) if pair.value.is_literal else ""
+        if not name.isidentifier():
+            self.note(
+                "action-syntax",
+                '`result` names a variable: letters, digits and _, as in result="answer".',
+                pair.value.place,
+            )
+        return name
+
+    def unknown(self, pair: Pair, known: Collection[str], what: str = "option") -> None:
+        """Notes a key that nothing takes."""
+        message = f"There is no {what} {pair.key!r}.{nearest(pair.key, known)}"
+        self.note(f"unknown-{what}", message, pair.place)
+
+    def _string(self, begin: int) -> tuple[str, int]:
+        """The content of the text in quotes that begins here, and where it ends."""
+        quote = self.text[begin]
+        content: list[str] = []
+        at = begin + 1
+        while at < len(self.text):
+            character = self.text[at]
+            if character == "\\":
+                run = re.compile(r"\\+").match(self.text, at).group()  # type: ignore[union-attr]
+                at += len(run)
+                if self.text[at : at + 1] != quote:
+                    content.append(run)
+                    continue
+                content.append("\\" * (len(run) // 2))
+                if len(run) % 2:
+                    content.append(quote)
+                    at += 1
+                continue
+            if character == quote:
+                return "".join(content), at + 1
+            opaque = _OPAQUE.match(self.text, at) if character in "{$" else None
+            if opaque:
+                content.append(opaque.group().replace("\\" + quote, quote))
+                at = opaque.end()
+                continue
+            content.append(character)
+            at += 1
+        self.fail("The text in quotes does not end.", begin)
+
+    def _bare_end(self, begin: int) -> int:
+        """Where a bare value ends: at a blank or a comma outside brackets, texts and templates."""
+        at, depth = begin, 0
+        while at < len(self.text):
+            character = self.text[at]
+            if _TAG.match(self.text, at):
+                self.fail("A tag cannot stand in a bare value.", at)
+            opaque = _OPAQUE.match(self.text, at) if character in "{$" else None
+            if opaque:
+                at = opaque.end()
+            elif character == '"':
+                if not depth:
+                    break
+                at = self._string(at)[1]
+            elif character in "[{":
+                depth += 1
+                at += 1
+            elif character in "]}":
+                depth -= 1
+                at += 1
+            elif depth <= 0 and (character.isspace() or character == ","):
+                break
+            else:
+                at += 1
+        if depth > 0:
+            self.fail("A bracket is not closed.", begin)
+        return at

@@ -1,0 +1,158 @@
+"""`Set name="value"` and `Set name := expression`: variables, one or several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.scanner import Scanner, Value
+from samovar.errors import Place
+from samovar.expression import Expression
+from samovar.template import Template
+from samovar.values import literal
+
+_NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")
+_NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*(?::=|=(?!=)))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    name: str
+    value: Value | Expression
+
+    def of(self, variables: Mapping[str, object]) -> object:
+        if isinstance(self.value, Value):
+            return self.value.of(variables)
+        return self.value.evaluate(variables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set(Action):
+    verb: ClassVar[str] = "set"
+    words: ClassVar[tuple[str, ...]] = ("set", "set_variable", "cel_set")
+    form: ClassVar[str] = 'Set name="value" or Set name := expression, several with commas'
+
+    place: Place
+    assignments: tuple[Assignment, ...]
+    """At least one; a later one sees the earlier ones."""
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Set:
+        place, word = line.where(), line.word(*cls.words)
+        if word == "cel_set":
+            return cls(place=place, assignments=(_cel_set(line),))
+        assignments = [_assignment(line)]
+        while not line.is_done:
+            if line.text[line.at] != ",":
+                line.fail(f"A comma and another assignment are expected, {line.found()}.")
+            line.at += 1
+            assignments.append(_assignment(line))
+        line.end()
+        return cls(place=place, assignments=tuple(assignments))
+
+    @property
+    def names(self) -> frozenset[str]:
+        names: set[str] = set()
+        done: set[str] = set()
+        for assignment in self.assignments:
+            names |= assignment.value.names - done
+            done.add(assignment.name)
+        return frozenset(names)
+
+    @property
+    def sets(self) -> frozenset[str]:
+        return frozenset(assignment.name for assignment in self.assignments)
+
+    @property
+    def what(self) -> str:
+        return brief(", ".join(_shown(assignment) for assignment in self.assignments))
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        if len(self.assignments) == 1:
+            only = self.assignments[0]
+            value = only.of(context.variables)
+            return Outcome(value=value, sets={only.name: value})
+        sets: dict[str, object] = {}
+        for assignment in self.assignments:
+            value = sets[assignment.name] = assignment.of({**context.variables, **sets})
+        return Outcome(value=value, sets=sets)
+
+
+def _shown(assignment: Assignment) -> str:
+    if isinstance(assignment.value, Value):
+        return f"{assignment.name} = {assignment.value.template.text}"
+    return f"{assignment.name} := {assignment.value.text}"
+
+
+def _cel_set(line: Scanner) -> Assignment:
+    """The older form: a name, a blank, an expression."""
+    line.blanks()
+    match = re.compile(r"([^\W\d]\w*)\s*(?::?=(?!=))?\s*").match(line.text, line.at)
+    if match is None:
+        line.fail(f"The name of a variable is expected, {line.found()}.")
+    line.at = match.end()
+    text, begin = line.rest()
+    return Assignment(name=match.group(1), value=Expression.parse(text, line.where(begin)))
+
+
+def _assignment(line: Scanner) -> Assignment:
+    match = _NAME.match(line.text, line.at)
+    if match is None:
+        line.fail(f"`name=` or `name :=` is expected, {line.found()}.")
+    line.at = match.end()
+    if match.group(2) == ":=":
+        begin = line.at
+        line.at = _end(line.text, begin, quotes="\"'")
+        return Assignment(
+            name=match.group(1),
+            value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
+        )
+    return Assignment(name=match.group(1), value=_value(line))
+
+
+def _value(line: Scanner) -> Value:
+    """A text in quotes, or all that stands before the next assignment. Typed where it is wholly JSON."""
+    value = line.quoted()
+    if value is None:
+        begin = line.at
+        brackets = line.text[begin : begin + 1] in ("[", "{")
+        line.at = _end(line.text, begin, quotes='"' if brackets else "")
+        text = line.text[begin : line.at].rstrip()
+        if not text:
+            line.fail(f"A value is expected, {line.found()}.", begin)
+        template = Template.parse(text, line.where(begin))
+        value = Value(template=template, quoted=False, place=line.where(begin), given=_plain_text(template))
+    if not value.is_literal:
+        return value
+    return Value(
+        template=value.template,
+        quoted=value.quoted,
+        place=value.place,
+        given=literal(_plain_text(value.template)),
+    )
+
+
+def _plain_text(template: Template) -> str:
+    return template.fill({}) if template.is_plain else ""
+
+
+def _end(text: str, begin: int, *, quotes: str) -> int:
+    """Where an assignment ends: at a comma before another one, outside brackets and quotes."""
+    at, depth = begin, 0
+    while at < len(text):
+        character = text[at]
+        if character in quotes and character:
+            closing = re.compile(rf"(?:\\.|[^{character}\\])*{character}", re.DOTALL).match(text, at + 1)
+            at = closing.end() if closing else len(text)
+            continue
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth <= 0 and _NEXT.match(text, at):
+            return at
+        at += 1
+    return at

@@ -1,0 +1,105 @@
+"""`Wait 5 seconds`, and `Wait for user input`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+import anyio
+
+from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.scanner import Scanner, Value
+from samovar.errors import ActionError, Place
+from samovar.values import UNITS_S, duration_s, to_text
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait(Action):
+    verb: ClassVar[str] = "wait"
+    words: ClassVar[tuple[str, ...]] = ("wait",)
+    form: ClassVar[str] = 'Wait 5 seconds, Wait 200ms, or Wait for user input ["message"]'
+
+    place: Place
+    seconds: float | None
+    """None: until the user is ready, or as long as `given` says."""
+    given: Value | None
+    """A duration that only the run knows."""
+    unit: str
+    """Of `given`, where one is written."""
+    message: Value | None
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Wait:
+        place, _ = line.where(), line.word("wait")
+        seconds: float | None = None
+        given, unit, message = None, "", None
+        if line.word("for"):
+            if not (line.word("user") and line.word("input")):
+                line.fail(f"`user input` is expected after `for`, {line.found()}.")
+            if not line.is_done:
+                message = line.expect_quoted("The message")
+        else:
+            seconds, given, unit = cls._duration(line)
+            line.rest()  # Older files say here what is waited for.
+        line.end()
+        return cls(place=place, seconds=seconds, given=given, unit=unit, message=message)
+
+    @staticmethod
+    def _duration(line: Scanner) -> tuple[float | None, Value | None, str]:
+        line.blanks()
+        number = _NUMBER.match(line.text, line.at)
+        if number:
+            line.at = number.end()
+        elif line.text[line.at : line.at + 1] in ("$", "{", '"', "'"):
+            given = line.value()
+        else:
+            line.fail(f"A duration is expected, {line.found()}.")
+        at, unit = line.at, line.peek_word()
+        if unit in UNITS_S:
+            line.at = line.text.lower().index(unit, at) + len(unit)
+        elif unit:
+            line.blanks()
+            line.fail(f"There is no unit of time {unit!r}; there is ms, s, min, h and their long names.")
+        if not number:
+            return None, given, unit
+        return duration_s(number.group() + unit), None, ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset().union(*(value.names for value in (self.given, self.message) if value))
+
+    @property
+    def what(self) -> str:
+        if self.seconds is not None:
+            return f"{self.seconds:g} s"
+        if self.given is not None:
+            return brief(f"{self.given.template.text} {self.unit}")
+        return "for user input"
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        if self.seconds is not None:
+            await anyio.sleep(self.seconds)
+        elif self.given is not None:
+            await anyio.sleep(self._seconds(context))
+        else:
+            await self._for_user(context)
+        return Outcome(value=None, is_new=False)
+
+    def _seconds(self, context: ActionContext) -> float:
+        assert self.given is not None
+        value = self.given.of(context.variables)
+        try:
+            return duration_s(f"{to_text(value)}{self.unit}" if self.unit else value)
+        except ValueError as error:
+            raise ActionError(f"Wait: {error}, not {to_text(value)!r}.", place=self.given.place) from None
+
+    async def _for_user(self, context: ActionContext) -> None:
+        message = self.message.text(context.variables) if self.message else "Press Enter to go on."
+        if context.wait_for_user is None:
+            raise ActionError(
+                "Wait for user input needs a terminal; --yes goes on without asking.", place=self.place
+            )
+        await context.wait_for_user(message)

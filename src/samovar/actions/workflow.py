@@ -1,0 +1,87 @@
+"""`Run workflow "name"`: performs another workflow, with variables of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samovar.actions.base import Action, ActionContext, Outcome
+from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.errors import ActionError, Place
+from samovar.values import duration_s, to_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWorkflow(Action):
+    verb: ClassVar[str] = "workflow"
+    words: ClassVar[tuple[str, ...]] = ("run", "delegate")
+    form: ClassVar[str] = 'Run workflow "name" [with key="value" …] [result="variable"] [timeout=30s]'
+
+    place: Place
+    name: Value
+    given: tuple[Pair, ...]
+    """For the parameters of the workflow."""
+    result: str | None
+    timeout: Value | None
+
+    @classmethod
+    def parse(cls, line: Scanner) -> RunWorkflow:
+        place = line.where()
+        if line.word("delegate"):
+            line.word("to")
+        elif not (line.word("run") and line.word("workflow")):
+            line.fail(f"`workflow` is expected after `Run`, {line.found()}.")
+        name = line.expect_quoted("The name of the workflow")
+        line.word("with")
+        given, result, timeout = [], None, None
+        for pair in line.pairs():
+            if pair.key == "result":
+                result = line.variable(pair)
+            elif pair.key == "timeout":
+                timeout = pair.value
+                if timeout.is_literal and _seconds(timeout.given) is None:
+                    line.note("option-value", "`timeout` is a duration, as in 30s or 2min.", timeout.place)
+            else:
+                given.append(pair)
+        line.end()
+        return cls(place=place, name=name, given=tuple(given), result=result, timeout=timeout)
+
+    @property
+    def names(self) -> frozenset[str]:
+        values = [self.name, *(pair.value for pair in self.given)]
+        if self.timeout:
+            values.append(self.timeout)
+        return frozenset().union(*(value.names for value in values))
+
+    @property
+    def sets(self) -> frozenset[str]:
+        return frozenset((self.result,)) if self.result else frozenset()
+
+    @property
+    def what(self) -> str:
+        return self.name.template.text
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        variables = context.variables
+        timeout_s = None
+        if self.timeout is not None:
+            value = self.timeout.of(variables)
+            timeout_s = _seconds(value)
+            if timeout_s is None:
+                raise ActionError(
+                    f"`timeout` is a duration, not {to_text(value)!r}.", place=self.timeout.place
+                )
+        result = await context.run_workflow(
+            self.name.text(variables),
+            {pair.key: pair.value.of(variables) for pair in self.given},
+            timeout_s=timeout_s,
+            place=self.name.place,
+        )
+        return Outcome(value=result, sets={self.result: result} if self.result else {})
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return duration_s(value) or None
+    except ValueError:
+        return None

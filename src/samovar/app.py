@@ -1,0 +1,120 @@
+"""Builds everything from the settings, on one exit stack.
+
+Above: the command line and other doors. Below: every shelf; this is the only file that knows each member.
+Read `open_app` downwards for the start-up order, upwards for the shut-down order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from samovar import memory
+from samovar.actions import parse_action
+from samovar.config import Settings, user_folder
+from samovar.engines.base import ModelSpec
+from samovar.engines.llama.engine import LlamaEngine
+from samovar.errors import ModelFetchError, ModelNotFoundError
+from samovar.executors.base import Executor
+from samovar.executors.local import LocalExecutor, OnFetchProgress
+from samovar.library import Library, find_project_folders
+from samovar.models.package import FetchProgress, fetch
+from samovar.models.reference import Reference, parse_reference, resolve
+from samovar.models.store import Store
+from samovar.pool import Pool
+from samovar.session import Sessions
+
+BUDGET_SHARE = 0.8
+"""Of the memory available at the start, where no budget is set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What a door uses. Everything in it lives until `open_app` ends."""
+
+    settings: Settings
+    library: Library
+    executor: Executor
+    sessions: Sessions
+    pool: Pool
+
+
+def open_library(start: Path) -> Library:
+    """The workflows and prompts that can be named from the folder `start`, nearest first."""
+    folders = [*find_project_folders(start), ("user", user_folder()), ("built-in", Path(__file__).parent / "library_files")]
+    return Library(folders, parse_action)
+
+
+def open_store(settings: Settings) -> Store:
+    """Where fetched models are."""
+    return Store(settings.cache_folder)
+
+
+def budget_bytes(settings: Settings) -> int:
+    """The bytes that models may take."""
+    if settings.budget_bytes is not None:
+        return int(settings.budget_bytes)
+    return int(memory.available_bytes() * BUDGET_SHARE)
+
+
+def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
+    """How the settings want this model loaded."""
+    return ModelSpec(
+        reference=reference.text,
+        path=path,
+        gpu_layers=None if settings.gpu_layers == "auto" else settings.gpu_layers,
+        context_tokens=settings.context_tokens,
+        threads=settings.threads,
+    )
+
+
+class Locator:
+    """Finds the file of a model reference, fetching it where the settings allow."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store = settings, store
+
+    async def __call__(self, model: str | None, on_progress: OnFetchProgress) -> ModelSpec:
+        reference = parse_reference(model or self._settings.model)
+        if reference.is_fetched and not _is_here(reference, self._store):
+            if self._settings.offline:
+                raise ModelFetchError(
+                    f"{reference.text} is not here, and the settings say offline. With a network: "
+                    f"samovar pull {reference.text}"
+                )
+
+            def told(progress: FetchProgress) -> None:
+                on_progress(progress.done_bytes, progress.total_bytes)
+
+            await fetch(reference, self._store, told)
+        return spec_for(self._settings, reference, resolve(reference, self._store))
+
+
+def _is_here(reference: Reference, store: Store) -> bool:
+    try:
+        resolve(reference, store)
+    except ModelNotFoundError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[App]:
+    """Everything, ready to be used; on leaving, everything is given back in the opposite order."""
+    async with AsyncExitStack() as stack:
+        engine = LlamaEngine()
+        stack.callback(engine.close)
+        pool = await stack.enter_async_context(
+            Pool(engine, budget_bytes=budget_bytes(settings), keep_alive_s=settings.keep_alive_s)
+        )
+        sessions = Sessions(pool)
+        executor = LocalExecutor(sessions, Locator(settings, open_store(settings)))
+        yield App(
+            settings=settings,
+            library=open_library(Path.cwd()),
+            executor=executor,
+            sessions=sessions,
+            pool=pool,
+        )

@@ -1,0 +1,154 @@
+"""What an engine is: it loads models; a loaded model answers.
+
+Above: `pool.py`, which decides what is loaded and when it goes, and `session.py`, which asks. Below: the
+members of this shelf. An engine knows files, tokens and bytes; it knows no session, pool or workflow.
+
+Order of a model's life: `Engine.load` → any number of `Model.generate`, also at once → `Model.close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.models.cost import Cost
+
+OnLoadProgress = Callable[[float], None]
+"""Called on the event loop with the fraction loaded, 0 to 1, never falling."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsKey:
+    """The identity of loaded weights: all that truly needs another load, and nothing else."""
+
+    path: Path
+    """The resolved file."""
+    size_bytes: int
+    modified_ns: int
+    gpu_layers: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Which weights to load and how to run them."""
+
+    reference: str
+    """What the person calls it; shown, never compared."""
+    path: Path
+    gpu_layers: int | None = None
+    """Layers on the GPU; None leaves it to the engine, 0 keeps everything on the CPU."""
+    context_tokens: int | None = None
+    """Cells asked for; None means min(trained, 8192)."""
+    threads: int | None = None
+    """CPU threads; None means one per core this process may use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatistics:
+    """One model's books. Every figure is measured, or None where the engine cannot measure it."""
+
+    weights_bytes: int | None
+    kv_bytes: int | None
+    context_tokens: int
+    """Cells in the arena."""
+    threads: int | None
+    tokens: TokenCounts
+    decode_tokens_per_s: float | None
+    """Tokens generated per second of wall time, in turns that evaluated no prompt; all sequences together."""
+    sequences_running: int
+    sequences_parked: int
+    """Held for their prefix only; given up whenever the room is needed."""
+    requests_waiting: int
+    cells_used: int
+    notes: tuple[str, ...] = ()
+    """What a person should know: no chat template in the file, spin policy set too late …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptProgress:
+    """How far the prompt is evaluated; `reused` of `total` tokens were there already."""
+
+    total_tokens: int
+    reused_tokens: int
+    evaluated_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """The next piece of the answer: whole characters, never part of a stop text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The last thing that comes, exactly once."""
+
+    reason: FinishReason
+    tokens: TokenCounts
+    first_token_s: float | None
+    """From the request to the first token; None when there was none."""
+
+
+GenerationEvent = PromptProgress | TextPart | Finished
+
+
+class Model(Protocol):
+    """Loaded weights that can answer."""
+
+    def generate(
+        self, messages: Sequence[Message], options: Options
+    ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
+        """Answers `messages`.
+
+        The iterator gives one `PromptProgress` before anything is evaluated, further ones as it goes on,
+        `TextPart`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
+        on any path, the sequence has been given back. Requests are served first come, first served.
+
+        Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
+        `EngineError` for options that cannot be met, `ClosedError` after `close`.
+        """
+        ...
+
+    def statistics(self) -> ModelStatistics: ...
+
+    def check(self) -> None:
+        """Raises AssertionError when the books do not balance. Safe at any time."""
+        ...
+
+    async def close(self) -> None:
+        """Cancels what runs and frees everything: contexts first, then weights. Safe to call twice."""
+        ...
+
+
+class Engine(Protocol):
+    """Loads models."""
+
+    name: str
+
+    def key(self, spec: ModelSpec) -> WeightsKey:
+        """The identity of the weights. Raises `ModelError` when the file cannot be used."""
+        ...
+
+    def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
+        """What a load would take, from the header alone.
+
+        With `free_bytes` and no `context_tokens` asked for, the context is what fits into them.
+        Raises `ModelError` when the file cannot be used.
+        """
+        ...
+
+    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> Model:
+        """Loads the weights and makes an arena of `cost.context_tokens` cells.
+
+        Cancelling stops the load and leaves nothing. Raises `ModelError`.
+        """
+        ...
+
+    def close(self) -> None:
+        """After the last model has been closed. Safe to call twice."""
+        ...

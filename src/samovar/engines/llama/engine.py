@@ -1,0 +1,166 @@
+"""The engine on llama.cpp: what a file would cost, and its load with progress and abort.
+
+Above: the pool. Below: `model.py`, `arena.py`, `binding.py`, and the GGUF header reader in `models/`.
+The header is read and checked first, since what llama.cpp asserts about a file ends the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import anyio.to_thread
+
+from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
+from samovar.engines.llama import machine
+from samovar.engines.llama.arena import Arena
+from samovar.engines.llama.binding import Binding, open_binding
+from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import EngineError, ModelFileError
+from samovar.models.cost import Cost, predict
+from samovar.models.header import Header, read_header
+
+log = logging.getLogger("samovar.engine")
+
+DEFAULT_CONTEXT_TOKENS = 8192
+SMALLEST_CONTEXT_TOKENS = 512
+PROGRESS_STEP = 0.01
+
+
+class LlamaEngine:
+    """See `engines.base.Engine`. The shared object is opened by the first load."""
+
+    name = "llama"
+
+    def __init__(self) -> None:
+        self._binding: Binding | None = None
+        self._headers: dict[tuple[Path, int, int], Header] = {}
+
+    def key(self, spec: ModelSpec) -> WeightsKey:
+        path = spec.path.resolve()
+        header = self._header(path)
+        return WeightsKey(
+            path=path,
+            size_bytes=header.file_bytes,
+            modified_ns=path.stat().st_mtime_ns,
+            gpu_layers=spec.gpu_layers,
+        )
+
+    def _header(self, path: Path) -> Header:
+        try:
+            stat = path.stat()
+        except OSError:
+            return read_header(path)  # which says what is wrong
+        key = (path, stat.st_size, stat.st_mtime_ns)
+        if key not in self._headers:
+            self._headers[key] = read_header(path)
+        return self._headers[key]
+
+    def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
+        header = self._header(spec.path.resolve())
+        if spec.context_tokens is not None:
+            if spec.context_tokens > header.context_tokens:
+                raise EngineError(
+                    f"A context of {spec.context_tokens} tokens was asked for, "
+                    f"but {spec.reference} was trained for {header.context_tokens}."
+                )
+            return predict(header, context_tokens=spec.context_tokens)
+        tokens = min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
+        cost = predict(header, context_tokens=tokens)
+        while free_bytes is not None and cost.total_bytes > free_bytes and tokens > SMALLEST_CONTEXT_TOKENS:
+            tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
+            cost = predict(header, context_tokens=tokens)
+        return cost
+
+    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
+        if self._binding is None:
+            self._binding = await anyio.to_thread.run_sync(open_binding)
+        self._binding.listen()
+        load = _Load(self._binding, spec, cost, on_progress)
+        try:
+            model = await anyio.to_thread.run_sync(load.run)
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            load.free()
+            raise
+        return model
+
+    def close(self) -> None:
+        if self._binding is not None:
+            self._binding.silence()
+            self._binding = None
+
+
+class _Load:
+    """One load under way, in a worker thread; it stops when the task that waits for it is cancelled."""
+
+    def __init__(self, binding: Binding, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> None:
+        self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
+        self._spec, self._cost, self._on_progress = spec, cost, on_progress
+        self._error: BaseException | None = None
+        self._told = 0.0
+        self._weights: Any = None
+        self._arena: Arena | None = None
+
+    def run(self) -> LlamaModel:
+        """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
+        self._weights = self._load_weights()
+        vocabulary = Vocabulary(self._binding, self._weights)
+        source = self._lib.llama_model_chat_template(self._weights, self._ffi.NULL)
+        text = None if source == self._ffi.NULL else self._ffi.string(source).decode("utf-8", "replace")
+        template = ChatTemplate(text, vocabulary)
+        self._arena = Arena(
+            self._binding,
+            self._weights,
+            vocabulary,
+            cells=self._cost.context_tokens,
+            threads=self._spec.threads or machine.usable_cores(),
+        )
+        return LlamaModel(
+            self._binding, self._weights, self._arena, template, kv_bytes=self._cost.kv_bytes
+        )
+
+    def _load_weights(self) -> Any:
+        params = self._lib.llama_model_default_params()
+        params.n_gpu_layers = self._gpu_layers()
+        callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
+        params.progress_callback = callback
+        self._binding.errors_of_this_thread()
+        weights = self._lib.llama_model_load_from_file(str(self._spec.path).encode(), params)
+        if weights != self._ffi.NULL:
+            return weights
+        if self._error is not None:
+            raise self._error
+        reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
+        raise ModelFileError(f"{self._spec.path} could not be loaded: {reason}")
+
+    def _gpu_layers(self) -> int:
+        if self._spec.gpu_layers is not None:
+            return self._spec.gpu_layers
+        return -1 if self._lib.llama_supports_gpu_offload() else 0
+
+    def _progress(self, fraction: float, _data: Any) -> bool:
+        """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
+        try:
+            anyio.from_thread.check_cancelled()
+            if fraction >= 1.0 or fraction - self._told >= PROGRESS_STEP:
+                self._told = fraction
+                anyio.from_thread.run_sync(self._on_progress, fraction)
+        except BaseException as error:
+            self._error = error
+            return False
+        return True
+
+    def free(self) -> None:
+        """Gives back what a load that did not become a model has taken."""
+        if self._arena is not None:
+            self._arena.close()
+        if self._weights is not None:
+            self._lib.llama_model_free(self._weights)
+        self._arena = self._weights = None

@@ -1,0 +1,157 @@
+"""The engine that says what it is told: for tests and dry runs, with no model and no file.
+
+The short example of the shelf. Tokens are words. A script is a function from the messages to the answer's
+text; the same limits, stop texts, choices, prefixes and endings hold as with any engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+
+from samovar.engines.base import (
+    Finished,
+    GenerationEvent,
+    ModelSpec,
+    ModelStatistics,
+    OnLoadProgress,
+    PromptProgress,
+    TextPart,
+    WeightsKey,
+)
+from samovar.errors import ClosedError, ContextError
+from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.models.cost import Cost
+
+Script = Callable[[Sequence[Message]], str]
+
+CONTEXT_TOKENS = 8192
+
+
+def echo(messages: Sequence[Message]) -> str:
+    """The default script: the last message, said back."""
+    return messages[-1].content
+
+
+def words(text: str) -> list[str]:
+    """The scripted engine's tokens: words, each with the blanks before it."""
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+class ScriptedModel:
+    """Answers from a script. `pause` is awaited before each token, so that a test can hold it."""
+
+    def __init__(self, script: Script, pause: Callable[[], object], cells: int) -> None:
+        self._script, self._pause, self._cells = script, pause, cells
+        self._seen: list[str] = []
+        self._running = 0
+        self._tokens = TokenCounts()
+        self._closed = False
+
+    @asynccontextmanager
+    async def generate(
+        self, messages: Sequence[Message], options: Options
+    ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+        if self._closed:
+            raise ClosedError("The model was closed.")
+        prompt = words(" ".join(f"{message.role}: {message.content}" for message in messages))
+        if len(prompt) >= self._cells:
+            raise ContextError(prompt_tokens=len(prompt), context_tokens=self._cells)
+        self._running += 1
+        try:
+            yield self._events(prompt, self._answer(messages, options), options)
+        finally:
+            self._running -= 1
+
+    def _answer(self, messages: Sequence[Message], options: Options) -> str:
+        text = self._script(messages)
+        if options.choices and text not in options.choices:
+            return options.choices[0]
+        cuts = [text.find(stop) for stop in options.stop if stop and stop in text]
+        return text[: min(cuts)] if cuts else text
+
+    async def _events(
+        self, prompt: list[str], answer: str, options: Options
+    ) -> AsyncIterator[GenerationEvent]:
+        reused = 0
+        while reused < min(len(prompt) - 1, len(self._seen)) and prompt[reused] == self._seen[reused]:
+            reused += 1
+        self._seen = prompt
+        yield PromptProgress(total_tokens=len(prompt), reused_tokens=reused, evaluated_tokens=0)
+        said = 0
+        limit = self._cells - len(prompt)
+        if not options.choices:
+            limit = min(limit, options.max_tokens)
+        tokens = words(answer)
+        reason = FinishReason.LENGTH if len(tokens) > limit else FinishReason.STOP
+        for token in tokens[:limit]:
+            with anyio.move_on_after(options.timeout_s) as clock:
+                await self._wait()
+            if clock.cancelled_caught:
+                reason = FinishReason.TIMEOUT
+                break
+            said += 1
+            yield TextPart(text=token)
+        counts = TokenCounts(evaluated=len(prompt) - reused, reused=reused, generated=said)
+        self._tokens += counts
+        yield Finished(reason=reason, tokens=counts, first_token_s=None)
+
+    async def _wait(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        waiting = self._pause()
+        if hasattr(waiting, "__await__"):
+            await waiting
+
+    def statistics(self) -> ModelStatistics:
+        return ModelStatistics(
+            weights_bytes=None,
+            kv_bytes=None,
+            context_tokens=self._cells,
+            threads=None,
+            tokens=self._tokens,
+            decode_tokens_per_s=None,
+            sequences_running=self._running,
+            sequences_parked=0,
+            requests_waiting=0,
+            cells_used=0,
+        )
+
+    def check(self) -> None:
+        assert self._running >= 0
+
+    async def close(self) -> None:
+        self._closed = True
+
+
+class ScriptedEngine:
+    """See `engines.base.Engine`. Any reference is a model; nothing is read."""
+
+    name = "scripted"
+
+    def __init__(self, script: Script = echo, *, pause: Callable[[], object] = lambda: None) -> None:
+        self._script, self._pause = script, pause
+
+    def key(self, spec: ModelSpec) -> WeightsKey:
+        return WeightsKey(path=Path(spec.path), size_bytes=0, modified_ns=0, gpu_layers=None)
+
+    def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
+        return Cost(
+            weights_bytes=0,
+            kv_bytes=0,
+            compute_bytes=0,
+            context_tokens=spec.context_tokens or CONTEXT_TOKENS,
+            estimated=False,
+        )
+
+    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> ScriptedModel:
+        on_progress(1.0)
+        await anyio.lowlevel.checkpoint()
+        return ScriptedModel(self._script, self._pause, cost.context_tokens)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,214 @@
+"""Everything that can go wrong, as one tree.
+
+    SamovarError
+    ├── UsageError              an argument or a variable is not what the command takes
+    ├── FaultsError             a file has faults; nothing was run
+    ├── NotFoundError           a name that nothing has (workflow, prompt, variable …)
+    ├── ActionError             an action of a run failed; a failure edge may take it
+    │   ├── TemplateError       a template could not be filled
+    │   ├── ExpressionError     a CEL expression could not be evaluated
+    │   ├── ShellError          a command could not be started, or failed
+    │   └── TimedOutError       it took longer than it may
+    ├── LimitError              a run went past one of its limits
+    ├── ModelError              a model cannot be had, loaded or used
+    │   ├── ModelNotFoundError  no such file, package or reference
+    │   ├── ModelFileError      the file is no model that can be loaded
+    │   ├── ModelFetchError     it could not be fetched (network, room on disk)
+    │   ├── BudgetError         it does not fit the memory budget
+    │   ├── ContextError        a prompt is longer than the context
+    │   └── EngineError         the engine refused or failed
+    │       └── PlatformError   this machine cannot run the engine
+    └── ClosedError             used after it was closed
+
+Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
+command line exits with. Cancellation is not an error and has no class here. This module imports nothing
+of the project.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Place:
+    """Where something stands in a file. Lines and columns count from 1."""
+
+    path: Path | None
+    """The file; None for text that came from no file."""
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path or '<text>'}:{self.line}:{self.column}"
+
+    def within(self, text: str, offset: int) -> Place:
+        """The place of `text[offset]`, where `text` begins here."""
+        before = text[:offset]
+        lines = before.count("\n")
+        if not lines:
+            return Place(path=self.path, line=self.line, column=self.column + offset)
+        return Place(path=self.path, line=self.line + lines, column=offset - before.rfind("\n"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong (or doubtful) in a file."""
+
+    code: str
+    """Stable, lower case with hyphens: `unknown-prompt`."""
+    message: str
+    """What is wrong and what to do, one sentence each, without the place."""
+    place: Place
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.severity}: {self.message} [{self.code}]"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the closest known name, or lists the few there are, or is empty."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not close:
+        folded = {known_name.lower(): known_name for known_name in names}
+        close = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=1)]
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    if names and len(names) <= 8:
+        return f" There is: {', '.join(names)}."
+    return ""
+
+
+class SamovarError(Exception):
+    """The root. `str(error)` is one message for a person: what, where, what to do."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, place: Place | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class UsageError(SamovarError):
+    code = "usage"
+    exit_status = 2
+
+
+class FaultsError(SamovarError):
+    """A file cannot be run as it stands. `faults` has every one of them."""
+
+    code = "faults"
+    exit_status = 2
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in faults))
+
+
+class NotFoundError(SamovarError):
+    """`kind` is the glossary's word for what was looked for, `name` what was asked."""
+
+    code = "not-found"
+    exit_status = 2
+
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str] = (), *, place: Place | None = None
+    ) -> None:
+        self.kind, self.name = kind, name
+        super().__init__(f"There is no {kind} {name!r}.{nearest(name, known)}", place=place)
+
+
+class ActionError(SamovarError):
+    code = "action"
+
+
+class TemplateError(ActionError):
+    code = "template"
+
+
+class ExpressionError(ActionError):
+    code = "expression"
+
+
+class ShellError(ActionError):
+    code = "shell"
+
+
+class TimedOutError(ActionError):
+    code = "timeout"
+
+
+class LimitError(SamovarError):
+    """`limit` is the name it has in the front matter."""
+
+    code = "limit"
+
+    def __init__(self, limit: str, message: str) -> None:
+        self.limit = limit
+        super().__init__(message)
+
+
+class ModelError(SamovarError):
+    code = "model"
+
+
+class ModelNotFoundError(ModelError):
+    code = "model-not-found"
+    exit_status = 2
+
+
+class ModelFileError(ModelError):
+    code = "model-file"
+    exit_status = 2
+
+
+class ModelFetchError(ModelError):
+    code = "model-fetch"
+    retryable = True
+
+
+class BudgetError(ModelError):
+    """`needed_bytes` is what was asked for, `budget_bytes` what is allowed."""
+
+    code = "budget"
+
+    def __init__(self, message: str, *, needed_bytes: int, budget_bytes: int) -> None:
+        self.needed_bytes, self.budget_bytes = needed_bytes, budget_bytes
+        super().__init__(message)
+
+
+class ContextError(ModelError):
+    """`prompt_tokens` do not fit `context_tokens` (one is needed for the answer)."""
+
+    code = "context"
+
+    def __init__(self, *, prompt_tokens: int, context_tokens: int) -> None:
+        self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+        super().__init__(
+            f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. "
+            "Shorten the prompt, or give the model a larger context (--context)."
+        )
+
+
+class EngineError(ModelError):
+    code = "engine"
+
+
+class PlatformError(EngineError):
+    code = "platform"
+    exit_status = 2
+
+
+class ClosedError(SamovarError):
+    code = "closed"

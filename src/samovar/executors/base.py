@@ -1,0 +1,115 @@
+"""The waist: how the workflow half asks for an answer, in plain values.
+
+Above: `actions/prompt.py` and `runner.py`, which know only this file. Below: the members of this shelf,
+which may use the model half, a server, or a script. Nothing here knows what a model or a workflow is.
+
+An executor lives as long as the app. `open` gives a connection for one run; leaving it gives back all
+the run holds, on every path. A connection may be asked from several tasks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from samovar.generation import FinishReason, Message, Options, TokenCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptRequest:
+    """One prompt, ready to be answered."""
+
+    messages: tuple[Message, ...]
+    """At least one; at most one `system`, which comes first."""
+    model: str | None = None
+    """A model reference; None means the executor's default."""
+    options: Options = field(default_factory=Options)
+    session: str | None = None
+    """The named conversation of this run to continue; None asks in a fresh one."""
+    run: str = ""
+    """The run's id, for logs."""
+    visit: int = 0
+    """The number of the visit within the run, for logs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchingModel:
+    """The model's file is being fetched; sent as it goes on."""
+
+    model: str
+    done_bytes: int
+    total_bytes: int | None
+    """None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadingModel:
+    """The model is being loaded; sent as it goes on."""
+
+    model: str
+    fraction: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatingPrompt:
+    """The prompt is being evaluated; sent after each chunk, and once before the first."""
+
+    total_tokens: int
+    reused_tokens: int
+    evaluated_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPiece:
+    """The next piece of the answer: whole characters, never part of a stop text."""
+
+    text: str
+
+
+PromptEvent = FetchingModel | LoadingModel | EvaluatingPrompt | TextPiece
+OnPromptEvent = Callable[[PromptEvent], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptReply:
+    """The whole answer and what it cost. Figures are measured, or None."""
+
+    text: str
+    finish_reason: FinishReason
+    model: str
+    """The reference of the model that answered."""
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    duration_s: float = 0.0
+    """From the call to the last token, waiting and loading included."""
+    first_token_s: float | None = None
+    """From the call to the first token; None when there was none."""
+    session: str | None = None
+    """The named conversation it belongs to."""
+
+
+class Connection(Protocol):
+    """One run's access to an executor."""
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        """Answers one prompt.
+
+        `on_event` is called on the caller's event loop, in order, before this returns. When it raises,
+        generation stops and the exception comes out of here.
+
+        Raises a `ModelError` when no answer can be had. A timeout is no error: the reply says so in
+        `finish_reason`. On cancellation the generation stops and everything is given back first.
+        """
+        ...
+
+
+class Executor(Protocol):
+    """Answers prompts."""
+
+    name: str
+
+    def open(self, run: str) -> AbstractAsyncContextManager[Connection]:
+        """A connection for the run with this id; closed exactly once, on every path."""
+        ...

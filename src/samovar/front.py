@@ -1,0 +1,135 @@
+"""A workflow's front matter: the settings that a file may give itself.
+
+Above: `reading.py`. Below: `workflow.py` for the limits, `parameters.py`, `markdown.py`. Unknown keys are
+ignored, since old files have many; one that looks like a misspelling gets a hint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from samovar.errors import Place, nearest
+from samovar.markdown import Document
+from samovar.parameters import Parameter, read_parameters
+from samovar.values import duration_s
+from samovar.workflow import Limits
+
+KEYS = frozenset(
+    """title description parameters arguments model system tools executor limits seed on_error
+    choice_states_act""".split()
+)
+OLD_KEYS = frozenset("name version author category tags parameter_groups initial_state variables timeout mode".split())
+NOT_YET = {"tools": "Tools", "executor": "Other executors"}
+LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "tool_rounds")
+
+
+class AddFault(Protocol):
+    """Notes something wrong."""
+
+    def __call__(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the front matter says; fields as in `Workflow`."""
+
+    title: str | None = None
+    description: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+    model: str | None = None
+    system: str | None = None
+    seed: int | None = None
+    on_error: Literal["fail", "continue"] = "fail"
+    limits: Limits = Limits()
+    choice_states_act: bool = True
+
+
+def read_settings(document: Document, add: AddFault) -> Settings:
+    """The settings of a document; what is wrong with them goes to `add`."""
+    matter = document.front_matter
+    if matter is None:
+        return Settings()
+    values = matter.values
+
+    def place(key: str) -> Place:
+        return document.place(matter.lines.get(key, matter.line))
+
+    for key in values:
+        hint = nearest(key, KEYS)
+        if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
+            add("unknown-key", f"The front matter has {key!r}, which means nothing.{hint}", place(key), is_error=False)
+        elif key in NOT_YET:
+            add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
+
+    def text(key: str) -> str | None:
+        value = values.get(key)
+        if isinstance(value, list | dict):
+            add("front-matter", f"`{key}` must be a text.", place(key))
+            return None
+        return None if value is None else str(value)
+
+    def one_of(key: str, default: Any, *allowed: Any) -> Any:
+        value = values.get(key, default)
+        if value not in allowed:
+            shown = " or ".join(str(one).lower() for one in allowed)
+            add("front-matter", f"`{key}` must be {shown}, not {value!r}.", place(key))
+            return default
+        return value
+
+    key = "parameters" if "parameters" in values else "arguments"
+    parameters: tuple[Parameter, ...] = ()
+    if values.get(key) is not None:
+        parameters, faults = read_parameters(values[key], place(key))
+        for fault in faults:
+            add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
+    seed = values.get("seed")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32):
+        add("front-matter", f"`seed` must be a whole number from 0 to 4294967295, not {seed!r}.", place("seed"))
+        seed = None
+    return Settings(
+        title=text("title"),
+        description=text("description"),
+        parameters=parameters,
+        model=text("model"),
+        system=text("system"),
+        seed=seed,
+        on_error=one_of("on_error", "fail", "fail", "continue"),
+        limits=_limits(values.get("limits"), place("limits"), add),
+        choice_states_act=one_of("choice_states_act", True, True, False),
+    )
+
+
+def _limits(value: Any, place: Place, add: AddFault) -> Limits:
+    if value is None:
+        return Limits()
+    if not isinstance(value, dict):
+        add("front-matter", "`limits` must be a map, as in {transitions: 1000, duration: 1h}.", place)
+        return Limits()
+    for key in value:
+        if key not in LIMITS:
+            add("unknown-key", f"There is no limit {str(key)!r}.{nearest(str(key), LIMITS)}", place)
+    if "tool_rounds" in value:
+        add("unsupported", "Tools (`limits: {tool_rounds: …}`) are not supported yet.", place, is_error=False)
+
+    def count(key: str, default: int | None) -> int | None:
+        number = value.get(key, default)
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            add("front-matter", f"The limit `{key}` must be a whole number of at least 1, not {number!r}.", place)
+            return default
+        return number
+
+    def seconds(key: str) -> float | None:
+        try:
+            return None if value.get(key) is None else duration_s(value[key])
+        except ValueError as error:
+            add("front-matter", f"The limit `{key}` cannot be {value[key]!r}: {error}.", place)
+            return None
+
+    return Limits(
+        transitions=count("transitions", 1000) or 1000,
+        duration_s=seconds("duration"),
+        tokens=count("tokens", None),
+        depth=count("depth", 16) or 16,
+        prompt_timeout_s=seconds("prompt_timeout"),
+    )

@@ -1,0 +1,83 @@
+"""What is asked of a model, and what comes back: plain values that both halves know.
+
+Above: the waist (`executors/base.py`) and the engines' contract (`engines/base.py`), which carry these
+values. Below: nothing. It does not know how anything is generated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation. `content` is data: no part of it becomes a control token."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is picked. The defaults pick the likeliest one (greedy)."""
+
+    temperature: float = 0.0
+    """0 is greedy; 1 samples from the model's own distribution; at most 2 is sensible."""
+    top_k: int = 0
+    """Only the k likeliest tokens take part; 0 means all."""
+    top_p: float = 1.0
+    """Only the likeliest tokens that make up this probability take part; 1 means all."""
+    min_p: float = 0.0
+    """Only tokens at least this likely, relative to the likeliest, take part; 0 means all."""
+    repeat_penalty: float = 1.0
+    """Divides the logits of tokens among the last 64; 1 means none."""
+    seed: int = 0
+    """0 ≤ seed < 2³²; the same seed picks the same tokens from the same logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The limits and the shape of one answer."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = 512
+    """At most so many tokens are generated (fewer when the context has less room)."""
+    stop: tuple[str, ...] = ()
+    """The answer ends before the first of these texts, none of which is ever part of it."""
+    choices: tuple[str, ...] = ()
+    """Where given, the answer is exactly one of these texts; `max_tokens` and `stop` do not apply."""
+    timeout_s: float | None = None
+    """Ends the answer when no token came for so long, in seconds; None waits for ever."""
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended."""
+
+    STOP = "stop"
+    """The model was done, or a stop text or the last token of a choice was reached."""
+    LENGTH = "length"
+    """`max_tokens` were generated, or the context is full."""
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCounts:
+    """Tokens of one answer, or of many added up."""
+
+    evaluated: int = 0
+    """Prompt tokens that were computed."""
+    reused: int = 0
+    """Prompt tokens whose KV was there already."""
+    generated: int = 0
+
+    def __add__(self, other: TokenCounts) -> TokenCounts:
+        return TokenCounts(
+            evaluated=self.evaluated + other.evaluated,
+            reused=self.reused + other.reused,
+            generated=self.generated + other.generated,
+        )

@@ -1,0 +1,273 @@
+"""Finds workflows and prompts by name, and says what is wrong between files.
+
+Above: the runner, actions, the command line. Below: `reading.py`, `prompt.py`. The only module of the
+workflow half that reads files; it reads none outside its folders but those a person names by path. Nearer
+folders win; one bad file never hides another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.prompt import Prompt, parse_prompt
+from samovar.reading import parse_workflow
+from samovar.workflow import ParseAction, Workflow
+
+SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
+PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
+LARGEST_FILE_BYTES = 10_000_000
+SYSTEM_PROMPT = ".system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file of the library."""
+
+    name: str
+    path: Path
+    source: str
+    """Which folder it is in: `project`, `user`, `built-in`."""
+    title: str | None
+    description: str | None
+    fault: str | None
+    """Why it cannot be used; None when it can."""
+
+
+def find_project_folders(start: Path) -> list[tuple[str, Path]]:
+    """The project's folders, from `start` up to the repository's root, nearest first."""
+    found = []
+    for folder in (start.absolute(), *start.absolute().parents):
+        found += [("project", folder / name) for name in PROJECT_FOLDERS if (folder / name).is_dir()]
+        if (folder / ".git").exists():
+            break
+    return found
+
+
+def name_of(path: Path) -> str:
+    """A file's name without its suffixes."""
+    name = path.name
+    while Path(name).suffix in SUFFIXES and Path(name).stem:
+        name = Path(name).stem
+    return name
+
+
+class Library:
+    """Workflows and prompts in folders that each hold `workflows/` and `prompts/`."""
+
+    def __init__(self, folders: Sequence[tuple[str, Path]], parse_action: ParseAction) -> None:
+        """`folders`: (source, folder), nearest first."""
+        self._folders = tuple(folders)
+        self._parse_action = parse_action
+        self._workflows: dict[tuple[Path, int, bool], Workflow] = {}
+        self._prompts: dict[tuple[Path, int], Prompt] = {}
+
+    # Workflows ---------------------------------------------------------------------------------------
+
+    def workflow(self, reference: str, *, beside: Path | None = None, lenient: bool = False) -> Workflow:
+        """The workflow at a path or of a name.
+
+        `beside`: the folder of the file that names it, which is looked into first. Raises `NotFoundError`
+        with the nearest name, `UsageError` for a file that cannot be read, `FaultsError` for its content.
+        """
+        path = self._workflow_path(reference, beside)
+        return self._read_workflow(path, self._workflow_name(path), lenient)
+
+    def _workflow_path(self, reference: str, beside: Path | None) -> Path:
+        is_path = Path(reference).suffix in SUFFIXES or "/" in reference
+        if beside is not None:
+            for folder in (beside, beside / "workflows"):
+                if found := self._below(folder, reference):
+                    return found
+        elif is_path and Path(reference).exists():
+            return Path(reference)
+        for _, folder in self._folders:
+            if found := self._below(folder / "workflows", reference):
+                return found
+        known = {entry.name for entry in self.workflows()}
+        near = [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES] if is_path else []
+        if beside is not None:
+            known |= {name_of(path) for path in beside.glob("*.md")}
+        raise NotFoundError("workflow", reference, [*known, *near])
+
+    @staticmethod
+    def _below(folder: Path, name: str) -> Path | None:
+        """The file of that name in `folder`, if it is there and does not leave it."""
+        if not folder.is_dir() or "\0" in name:
+            return None
+        root = folder.resolve()
+        endings = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".liquid.md")
+        for ending in endings:
+            path = folder / (name + ending)
+            try:
+                if path.is_file() and path.resolve().is_relative_to(root):
+                    return path
+            except OSError:
+                return None
+        return None
+
+    def _workflow_name(self, path: Path) -> str:
+        for _, folder in self._folders:
+            if path.is_relative_to(folder / "workflows"):
+                return str((path.parent / name_of(path)).relative_to(folder / "workflows").as_posix())
+        return name_of(path)
+
+    def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
+        key = (path, _modified_ns(path), lenient)
+        if key not in self._workflows:
+            self._workflows[key] = parse_workflow(
+                read_text(path),
+                name=name,
+                path=path,
+                parse_action=self._parse_action,
+                lenient=lenient,
+                partials=self._partial,
+            )
+        return self._workflows[key]
+
+    # Prompts -----------------------------------------------------------------------------------------
+
+    def prompt(self, name: str, *, workflow: Workflow | None = None) -> Prompt:
+        """The prompt of a name: the workflow's own, beside its file, then in the folders, nearest first.
+
+        Raises `NotFoundError` with the nearest name, `UsageError`, `FaultsError`.
+        """
+        if workflow is not None and name in workflow.prompts:
+            return workflow.prompts[name]
+        path = self._prompt_path(name, workflow)
+        if path is None:
+            raise NotFoundError("prompt", name, self._prompt_names(workflow))
+        return self._read_prompt(path, name)
+
+    def _prompt_path(self, name: str, workflow: Workflow | None) -> Path | None:
+        if workflow is not None and workflow.path is not None:
+            beside = workflow.path.parent
+            for folder in (beside / "prompts", beside):
+                found = self._below(folder, name)
+                if found and found.resolve() != workflow.path.resolve():
+                    return found
+        for _, folder in self._folders:
+            if found := self._below(folder / "prompts", name):
+                return found
+        return None
+
+    def _prompt_names(self, workflow: Workflow | None) -> set[str]:
+        names = {entry.name for entry in self.prompts()}
+        if workflow is not None:
+            names |= set(workflow.prompts)
+            if workflow.path is not None:
+                names |= {name_of(path) for path in (workflow.path.parent / "prompts").glob("*.md")}
+        return names
+
+    def _read_prompt(self, path: Path, name: str) -> Prompt:
+        key = (path, _modified_ns(path))
+        if key not in self._prompts:
+            self._prompts[key] = parse_prompt(read_text(path), name=name, path=path, partials=self._partial)
+        return self._prompts[key]
+
+    def _partial(self, name: str) -> str | None:
+        """The text of a prompt that another takes in."""
+        path = self._prompt_path(name, None)
+        return None if path is None else self._read_prompt(path, name).template.text
+
+    def system_prompt(self, workflow: Workflow | None) -> Prompt | None:
+        """The default system prompt: the prompt named `.system`; None when there is none."""
+        try:
+            return self.prompt(SYSTEM_PROMPT, workflow=workflow)
+        except NotFoundError:
+            return None
+
+    # Lists -------------------------------------------------------------------------------------------
+
+    def workflows(self) -> list[Entry]:
+        """Every workflow that can be named, by name; of equal names the nearest."""
+        return self._entries("workflows")
+
+    def prompts(self) -> list[Entry]:
+        """Every prompt that can be named, by name; of equal names the nearest. Partials are left out."""
+        return self._entries("prompts")
+
+    def _entries(self, kind: str) -> list[Entry]:
+        found: dict[str, Entry] = {}
+        for source, folder in self._folders:
+            for path in _files(folder / kind):
+                name = (path.parent / name_of(path)).relative_to(folder / kind).as_posix()
+                if name not in found and (entry := self._entry(kind, name, path, source)):
+                    found[name] = entry
+        return [found[name] for name in sorted(found)]
+
+    def _entry(self, kind: str, name: str, path: Path, source: str) -> Entry | None:
+        item: Workflow | Prompt | None = None
+        fault = None
+        try:
+            if kind == "workflows":
+                item = self._read_workflow(path, name, False)
+            else:
+                item = self._read_prompt(path, name)
+                if item.is_partial:
+                    return None
+        except SamovarError as error:
+            fault = str(error).splitlines()[0]
+        return Entry(
+            name=name,
+            path=path,
+            source=source,
+            title=item.title if item else None,
+            description=item.description if item else None,
+            fault=fault,
+        )
+
+    # Between files -----------------------------------------------------------------------------------
+
+    def check(self, workflow: Workflow) -> tuple[Fault, ...]:
+        """What is wrong or doubtful about what a workflow refers to: prompts, workflows, variables."""
+        faults: list[Fault] = []
+        for state in workflow.states.values():
+            if state.action is not None and hasattr(state.action, "faults"):
+                faults += state.action.faults(self, workflow)
+        return tuple(sorted(faults, key=lambda fault: (fault.place.line, fault.place.column)))
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises `UsageError` for what is no readable UTF-8 text."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a file.")
+        if not path.is_file():
+            raise UsageError(f"{path} is not a regular file.")
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(raw) > LARGEST_FILE_BYTES:
+        raise UsageError(f"{path} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB.")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        place = Place(path=path, line=line, column=column)
+        fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
+        raise FaultsError([fault]) from error
+
+
+def _modified_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The library files below a folder that do not lead out of it, sorted."""
+    if not folder.is_dir():
+        return
+    root = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.suffix in SUFFIXES and path.is_file() and path.resolve().is_relative_to(root):
+                yield path
+        except OSError:
+            continue

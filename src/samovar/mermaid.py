@@ -1,0 +1,237 @@
+"""Reads Mermaid state diagrams into states and edges, each with its place.
+
+Above: `workflow.py`. Below: nothing. It reads lines as Mermaid does, and ignores what only changes how the
+diagram looks. It does not know what a label means. What has a meaning that cannot be given yet is a fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from samovar.errors import Fault, Place
+
+END = "[*]"
+OTHER_KINDS = frozenset(
+    """flowchart graph sequenceDiagram classDiagram erDiagram gantt pie journey gitGraph mindmap timeline
+    requirementDiagram quadrantChart sankey-beta xychart-beta block-beta C4Context""".split()
+)
+
+_LOOKS = re.compile(
+    r"(direction|classDef|class|style|linkStyle|title|accTitle|accDescr|scale|hide|click)\b(?!\s*(-->|:(?!:)))", re.I
+)
+_STATE = re.compile(
+    r'state\s+(?:"(?P<title>[^"]*)"\s+as\s+)?(?P<id>[^"<{:]+?)\s*(?:<<\s*(?P<kind>\w+)\s*>>|\[\[\s*(?P<old>\w+)\s*\]\])?'
+    r"\s*(?P<open>\{)?$"
+)
+_TITLED = re.compile(r'state\s+"(?P<title>[^"]*)"$')
+_NOTE = re.compile(r"note\s+(left|right|over|above|below)?\b", re.I)
+_CLASS = re.compile(r":::\s*[\w-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A state of the diagram."""
+
+    id: str
+    place: Place
+    """Of its first mention."""
+    descriptions: tuple[tuple[str, Place], ...] = ()
+    """Each `X : text`, and the text of `state "text" as X`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """`source --> target : label`. None is `[*]`."""
+
+    source: str | None
+    target: str | None
+    label: str
+    """Empty where there is none."""
+    place: Place
+    label_place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagram:
+    """What a state diagram says."""
+
+    nodes: dict[str, Node]
+    edges: tuple[Edge, ...]
+    faults: tuple[Fault, ...]
+    place: Place
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The state of one reading: changed by the statements, in order."""
+
+    path: Path | None
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    depth: int = 0
+    """Braces of a composite that are open: its inside is passed over."""
+
+    def fault(self, code: str, message: str, place: Place) -> None:
+        self.faults.append(Fault(code=code, message=message, place=place))
+
+    def node(self, name: str, place: Place) -> str | None:
+        """Notes a mention of a state; None for `[*]`."""
+        name = " ".join(_CLASS.sub("", name).split())
+        if name == END:
+            return None
+        if not name or any(char in name for char in '"{}<>'):
+            self.fault("diagram-syntax", f"{name!r} cannot be a state's name.", place)
+        self.nodes.setdefault(name, Node(id=name, place=place))
+        return name
+
+    def describe(self, name: str, text: str, place: Place, text_place: Place) -> None:
+        known = self.node(name, place)
+        if known is None:
+            return self.fault("diagram-syntax", "`[*]` has no description.", place)
+        node = self.nodes[known]
+        self.nodes[known] = replace(node, descriptions=(*node.descriptions, (text, text_place)))
+        return None
+
+
+def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: int) -> Diagram:
+    """Reads the diagram's lines, given with their numbers. `line` is where the block begins.
+
+    Everything wrong is in `faults`; nothing is raised.
+    """
+    reader = _Reader(path)
+    statements = [
+        (number, start, text) for number, source in _without_blocks(lines) for start, text in _statements(source)
+    ]
+    begin = Place(path=path, line=line)
+    if not statements:
+        reader.fault("diagram-empty", "The diagram is empty: it begins with `stateDiagram-v2`.", begin)
+    else:
+        number, start, text = statements[0]
+        _header(reader, text, Place(path=path, line=number, column=start + 1))
+    if not reader.faults:
+        for number, start, text in statements[1:]:
+            _statement(reader, text, number, start)
+    return Diagram(nodes=reader.nodes, edges=tuple(reader.edges), faults=tuple(reader.faults), place=begin)
+
+
+def _without_blocks(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The lines without comments, `%%{init}%%`, a leading `---` block, notes, and long descriptions."""
+    kept: list[tuple[int, str]] = []
+    until: str | None = None
+    for number, source in lines:
+        text = source.strip()
+        if until is not None:
+            if until in text.lower():
+                until = None
+        elif text == "---" and not kept:
+            until = "---"
+        elif text.startswith("%%{"):
+            until = None if "}%%" in text else "}%%"
+        elif text.startswith(("%%", "//")) or not text:
+            continue
+        elif _NOTE.match(text) and "-->" not in text:
+            until = None if ":" in text or '"' in text else "end note"
+        elif re.match(r"accDescr\s*\{", text):
+            until = None if "}" in text else "}"
+        else:
+            kept.append((number, source))
+    return kept
+
+
+def _statements(source: str) -> list[tuple[int, str]]:
+    """The statement of one line and where it begins: without a trailing comment or semicolon."""
+    text = re.split(r"\s%%(?!\{)", source, maxsplit=1)[0].rstrip().rstrip(";").rstrip()
+    start = len(text) - len(text.lstrip())
+    return [(start, text.strip())] if text.strip() else []
+
+
+def _header(reader: _Reader, text: str, place: Place) -> None:
+    word = text.split()[0]
+    if word in ("stateDiagram", "stateDiagram-v2"):
+        return
+    if word in OTHER_KINDS:
+        message = f"A workflow is a state diagram, and this is a {word}: begin with `stateDiagram-v2`."
+    else:
+        message = f"A state diagram begins with `stateDiagram-v2`, not {text[:40]!r}."
+    reader.fault("diagram-kind", message, place)
+
+
+def _statement(reader: _Reader, text: str, number: int, start: int) -> None:
+    place = Place(path=reader.path, line=number, column=start + 1)
+    if reader.depth:
+        reader.depth += text.count("{") - text.count("}")
+        return
+    if "-->" in text:
+        return _edge(reader, text, number, start)
+    if text == "--":
+        return reader.fault("unsupported", "Concurrent regions (`--`) are not supported yet.", place)
+    if text.endswith("{"):
+        reader.depth = 1
+        return reader.fault("unsupported", "Composite states (`state X { … }`) are not supported yet.", place)
+    if _LOOKS.match(text):
+        return None
+    if re.match(r"state\s", text):
+        return _declaration(reader, text, place)
+    name, colon, rest = _split(text)
+    if colon:
+        column = start + 1 + text.index(rest, len(name)) if rest else start + 1
+        return reader.describe(name, rest, place, replace(place, column=column))
+    if "->" in text or "--" in text or any(char in text for char in '"{}<>='):
+        return reader.fault("diagram-syntax", f"{text[:60]!r} is no statement. An arrow is `A --> B: label`.", place)
+    reader.node(text, place)
+    return None
+
+
+def _edge(reader: _Reader, text: str, number: int, start: int) -> None:
+    place = Place(path=reader.path, line=number, column=start + 1)
+    left, _, right = text.partition("-->")
+    target, colon, label = _split(right)
+    if not left.strip() or not target.strip() or "-->" in target:
+        return reader.fault("diagram-syntax", "An arrow is `A --> B` or `A --> B: label`, one on a line.", place)
+    target_column = start + 1 + text.index(target.strip(), len(left) + 3)
+    target_place = replace(place, column=target_column)
+    label_place = target_place
+    if label:
+        label_place = replace(place, column=start + 1 + text.index(label, len(left) + 3 + len(target)))
+    edge = Edge(
+        source=reader.node(left, place),
+        target=reader.node(target, target_place),
+        label=label,
+        place=place,
+        label_place=label_place,
+    )
+    reader.edges.append(edge)
+    return None
+
+
+def _split(text: str) -> tuple[str, bool, str]:
+    """`X : text` at its first colon that is not of `:::`: (before, whether there is one, after)."""
+    plain = _CLASS.sub(lambda match: " " * len(match[0]), text)
+    at = plain.find(":")
+    if at < 0:
+        return text, False, ""
+    return text[:at], True, text[at + 1 :].strip()
+
+
+def _declaration(reader: _Reader, text: str, place: Place) -> None:
+    match = _STATE.match(text.partition(":")[0].strip() if '"' not in text else text)
+    if not match:
+        if _TITLED.match(text):
+            return reader.fault("diagram-syntax", 'A titled state needs a name: `state "text" as X`.', place)
+        return reader.fault("diagram-syntax", f"{text[:60]!r} declares no state: `state X`.", place)
+    kind = (match["kind"] or match["old"] or "").lower()
+    if kind in ("fork", "join"):
+        reader.fault("unsupported", f"`<<{kind}>>` is not supported yet.", place)
+    elif kind not in ("", "choice", "end"):
+        reader.fault("diagram-syntax", f"There is no kind of state <<{kind}>>: choice, fork, join.", place)
+    if match["title"]:
+        return reader.describe(match["id"], match["title"], place, place)
+    name, colon, rest = _split(text.removeprefix("state").strip())
+    if colon and rest:
+        return reader.describe(name, rest, place, place)
+    reader.node(match["id"], place)
+    return None

