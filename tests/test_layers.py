@@ -13,8 +13,11 @@ LAYERS = (
     "app",
     "config",
     "runner",
+    "checking",
     "actions",
     "library",
+    "reading",
+    "front",
     "executors.local",
     "session",
     "pool",
@@ -28,7 +31,9 @@ LAYERS = (
     "mermaid",
     "markdown",
     "expression",
+    "rendering",
     "template",
+    "pieces",
     "values",
     "wire",
     "run",
@@ -39,8 +44,8 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "actions", "library", "workflow", "prompt", "parameters", "mermaid", "markdown",
-    "expression", "template", "values", "wire", "run", "events",
+    "runner", "checking", "actions", "library", "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
+    "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {"executors.local", "session", "pool", "engines", "memory", "models"}
 

@@ -1,4 +1,4 @@
-"""Finds workflows and prompts by name, and says what is wrong between files.
+"""Finds workflows and prompts by name.
 
 Above: the runner, actions, the command line. Below: `reading.py`, `prompt.py`. The only module of the
 workflow half that reads files; it reads none outside its folders but those a person names by path. Nearer
@@ -218,16 +218,6 @@ class Library:
             description=item.description if item else None,
             fault=fault,
         )
-
-    # Between files -----------------------------------------------------------------------------------
-
-    def check(self, workflow: Workflow) -> tuple[Fault, ...]:
-        """What is wrong or doubtful about what a workflow refers to: prompts, workflows, variables."""
-        faults: list[Fault] = []
-        for state in workflow.states.values():
-            if state.action is not None and hasattr(state.action, "faults"):
-                faults += state.action.faults(self, workflow)
-        return tuple(sorted(faults, key=lambda fault: (fault.place.line, fault.place.column)))
 
 
 def read_text(path: Path) -> str:

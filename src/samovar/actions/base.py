@@ -12,11 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from samovar.errors import ActionError, Fault, Place
 from samovar.executors.base import PromptReply, PromptRequest
-from samovar.generation import Options
+from samovar.events import PromptFigures
 
 if TYPE_CHECKING:
     from samovar.library import Library
@@ -35,21 +35,13 @@ NOTHING: Final = _Nothing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptFigures:
-    """What one prompt cost, and the values in force."""
-
-    reply: PromptReply
-    options: Options
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What an action gave back."""
 
     value: object = NOTHING
     """What becomes `result`."""
     is_new: bool = True
-    """The action made it; that of a log or a wait is none, and yields to a `result` that was set by name."""
+    """The action made it. That of a log, a wait or a set is not, and yields to a `result` set by name."""
     sets: Mapping[str, object] = field(default_factory=dict)
     """Variables to set, by name."""
     error: ActionError | None = None
@@ -109,13 +101,10 @@ class Action(ABC):
 
     __slots__ = ()
 
+    verb: ClassVar[str]
+    """The word for it in reports."""
     place: Place
     """Of its first character."""
-
-    @property
-    @abstractmethod
-    def verb(self) -> str:
-        """The word for it in reports."""
 
     @property
     @abstractmethod

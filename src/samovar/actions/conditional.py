@@ -59,7 +59,7 @@ class Conditional(Action):
         return cls(place=place, line=line, variants=tuple(variants), parse_action=parse_action)
 
     @property
-    def verb(self) -> str:
+    def verb(self) -> str:  # type: ignore[override]  # what it will be is known of the instance only
         return self.variants[0].verb
 
     @property

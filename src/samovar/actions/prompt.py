@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, PromptFigures, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.options import Chosen, Using
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Place, TimedOutError
+from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message
 from samovar.template import Template
@@ -136,7 +137,15 @@ class Prompt(Action):
                 f"The answer was cut off after {reply.tokens.generated} tokens "
                 f"(max_tokens is {chosen.options.max_tokens})."
             )
-        figures = PromptFigures(reply=reply, options=chosen.options)
+        figures = PromptFigures(
+            model=reply.model,
+            finish_reason=reply.finish_reason,
+            tokens=reply.tokens,
+            options=chosen.options,
+            duration_s=reply.duration_s,
+            first_token_s=reply.first_token_s,
+            session=chosen.session,
+        )
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
 

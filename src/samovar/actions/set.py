@@ -74,11 +74,11 @@ class Set(Action):
         if len(self.assignments) == 1:
             only = self.assignments[0]
             value = only.of(context.variables)
-            return Outcome(value=value, sets={only.name: value})
+            return Outcome(value=value, is_new=False, sets={only.name: value})
         sets: dict[str, object] = {}
         for assignment in self.assignments:
             value = sets[assignment.name] = assignment.of({**context.variables, **sets})
-        return Outcome(value=value, sets=sets)
+        return Outcome(value=value, is_new=False, sets=sets)
 
 
 def _shown(assignment: Assignment) -> str:

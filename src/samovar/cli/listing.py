@@ -1,0 +1,244 @@
+"""`samovar list`, `show`, `models`, `pull` and `new`: what there is.
+
+Above: the commands of `__init__.py`. Below: the library, the store of models.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from samovar.app import budget_bytes, open_library, open_store
+from samovar.cli.live import make_console
+from samovar.config import Settings, load_settings
+from samovar.errors import SamovarError, UsageError
+from samovar.library import Entry
+from samovar.memory import in_words
+from samovar.models.cost import predict
+from samovar.models.header import read_header
+from samovar.models.package import FetchProgress, fetch
+from samovar.models.reference import ALIASES, parse_reference, resolve
+
+DEFAULT_CONTEXT_TOKENS = 8192
+FIRST_WORKFLOW = """\
+---
+title: Notes
+description: Sums up a text, and says whether it asks for something to be done
+parameters:
+  - name: text
+    description: The text to read
+    default: The printer on the second floor is out of paper again. Could somebody refill it before noon?
+---
+
+# Notes
+
+```mermaid
+stateDiagram-v2
+    [*] --> Summarise
+    Summarise --> Judge
+    Judge --> Remind: todo == "yes"
+    Judge --> [*]: default
+    Remind --> [*]
+```
+
+## Actions
+
+- Summarise: Execute prompt "summary" result="summary" using max_tokens=60
+- Judge: Prompt "Does this ask somebody to do something? {{ text }}" result="todo" using choices="yes|no"
+- Remind: Log warning "To do: ${summary}"
+
+## Prompts
+
+### summary
+
+Summarise this in one sentence:
+
+{{ text }}
+"""
+
+
+def list_library(*, as_json: bool) -> int:
+    """Workflows and prompts that can be named here."""
+    library = open_library(Path.cwd())
+    kinds = {"workflows": library.workflows(), "prompts": library.prompts()}
+    if as_json:
+        sys.stdout.write(json.dumps({kind: [_entry(one) for one in found] for kind, found in kinds.items()}, indent=2) + "\n")
+        return 0
+    console = make_console(sys.stdout)
+    for kind, found in kinds.items():
+        if not found:
+            console.print(f"No {kind} here. They are found in .samovar/{kind}/, up to the repository's root.")
+            continue
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in (kind, "from", "description"):
+            table.add_column(heading)
+        for entry in found:
+            text = Text(entry.fault, style="red") if entry.fault else Text(entry.description or entry.title or "")
+            table.add_row(entry.name, entry.source, text)
+        console.print(table)
+    return 0
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "path": str(entry.path),
+        "source": entry.source,
+        "title": entry.title,
+        "description": entry.description,
+        "fault": entry.fault,
+    }
+
+
+def show_workflow(reference: str) -> int:
+    """The diagram, and what each state does."""
+    workflow = open_library(Path.cwd()).workflow(reference)
+    console = make_console(sys.stdout)
+    console.print(Text(workflow.title or workflow.name, style="bold"))
+    if workflow.description and workflow.description != workflow.title:
+        console.print(Text(workflow.description, style="dim"))
+    console.print(Text(_drawing(workflow.diagram)), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("state", "action", "what"):
+        table.add_column(heading)
+    for state in workflow.states.values():
+        action = state.action
+        table.add_row(state.name, action.verb if action else "", getattr(action, "what", "") or state.description)
+    console.print(table)
+    return 0
+
+
+def _drawing(diagram: str) -> str:
+    """The diagram in box characters; its own text where it cannot be drawn."""
+    try:
+        import termaid
+
+        return str(termaid.render(diagram)).rstrip("\n")
+    except Exception:  # a drawing is a comfort: any fault of the library leaves the text itself
+        return diagram
+
+
+def list_models(references: Sequence[str], *, context_tokens: int | None, as_json: bool) -> int:
+    """Models that are here, and what each would take."""
+    settings = load_settings({"context_tokens": context_tokens})
+    store = open_store(settings)
+    paths = {reference: resolve(parse_reference(reference), store) for reference in references}
+    if not references:
+        paths = {str(path.relative_to(store.folder)): path for path in store.files()}
+    rows = [_model_row(name, path, settings) for name, path in paths.items()]
+    budget = budget_bytes(settings)
+    if as_json:
+        sys.stdout.write(json.dumps({"budget_bytes": budget, "models": rows}, indent=2) + "\n")
+        return 0
+    console = make_console(sys.stdout)
+    if not rows:
+        known = ", ".join(ALIASES)
+        console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
+        return 0
+    _show_models(console, rows)
+    console.print(f"The budget is {in_words(budget)}.")
+    return 0
+
+
+def _model_row(name: str, path: Path, settings: Settings) -> dict[str, Any]:
+    row: dict[str, Any] = {"ref": name, "path": str(path), "file_bytes": None, "fault": None}
+    try:
+        header = read_header(path)
+    except SamovarError as error:
+        return row | {"fault": error.message}
+    tokens = settings.context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
+    cost = predict(header, context_tokens=tokens)
+    return row | {
+        "file_bytes": header.file_bytes,
+        "architecture": header.architecture,
+        "trained_context_tokens": header.context_tokens,
+        "context_tokens": tokens,
+        "weights_bytes": cost.weights_bytes,
+        "kv_bytes": cost.kv_bytes,
+        "compute_bytes": cost.compute_bytes,
+        "total_bytes": cost.total_bytes,
+        "estimated": cost.estimated,
+    }
+
+
+def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("model")
+    for heading in ("file", "context", "weights", "KV", "compute", "in memory"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        if row["fault"]:
+            table.add_row(row["ref"], Text(row["fault"], style="red"))
+            continue
+        sizes = [in_words(row[key]) for key in ("weights_bytes", "kv_bytes", "compute_bytes", "total_bytes")]
+        context = f"{row['context_tokens']} of {row['trained_context_tokens']}"
+        table.add_row(row["ref"], in_words(row["file_bytes"]), context, *sizes)
+    console.print(table)
+
+
+def pull_model(text: str, *, quiet: bool) -> int:
+    """Fetches a model, with a progress bar on a terminal."""
+    settings = load_settings({})
+    reference, store = parse_reference(text), open_store(settings)
+    if not reference.is_fetched:
+        raise UsageError(f"{text} is a path: there is nothing to fetch.")
+    if settings.offline:
+        raise UsageError("The settings say offline, so nothing is fetched.")
+    console = make_console()
+    columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(text, total=None)
+
+        def told(fetched: FetchProgress) -> None:
+            progress.update(task, completed=fetched.done_bytes, total=fetched.total_bytes)
+
+        async def main() -> Path | None:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_cancel_on_signal, scope, name="signals")
+                    path = await fetch(reference, store, told)
+                    tasks.cancel_scope.cancel()
+                    return path
+            return None
+
+        path = anyio.run(main)
+    if path is None:
+        sys.stderr.write("samovar: cancelled; nothing was kept\n")
+        return 130
+    if not quiet:
+        sys.stderr.write(f"{text} is here: {path}\n")
+    return 0
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def new_workflow(path: Path) -> int:
+    """Writes a small workflow."""
+    if path.suffix not in (".md", ".markdown"):
+        raise UsageError(f"A workflow is a Markdown file: samovar new {path}.md")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(FIRST_WORKFLOW)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    sys.stderr.write(f"Wrote {path}. Run it: samovar run {path}\n")
+    return 0
+
+

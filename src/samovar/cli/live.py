@@ -1,0 +1,191 @@
+"""What a person sees while a run goes on: one line for each state, on standard error.
+
+Above: `run.py`, which passes the events on. Below: the events, and rich for a terminal. Without a terminal
+the lines are plain and come when a state ends.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import IO, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from samovar.events import (
+    Event,
+    Logged,
+    ModelFetching,
+    ModelLoading,
+    PromptEvaluating,
+    StateEntered,
+    StateLeft,
+    TextGenerated,
+    VisitStatus,
+    Warned,
+)
+from samovar.memory import in_words
+
+REFRESH_S = 0.08
+MARKS = {VisitStatus.SUCCESS: ("✓", "green"), VisitStatus.FAILURE: ("✗", "red"), VisitStatus.CANCELLED: ("■", "yellow")}
+LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
+
+
+class Show(Protocol):
+    """Shows events; `close` leaves the terminal as it was."""
+
+    def __call__(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def make_console(stream: IO[str] | None = None) -> Console:
+    """Standard error, as rich writes to it. `NO_COLOR` is rich's own to honour."""
+    return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+
+
+class Lines:
+    """Plain lines, when a state ends: for files, pipes and CI."""
+
+    def __init__(self, console: Console, verbose: int) -> None:
+        self._console, self._verbose = console, verbose
+        self._entered: dict[int, StateEntered] = {}
+        self._told: set[tuple[str, int]] = set()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StateEntered):
+            self._entered[event.visit] = event
+        elif isinstance(event, StateLeft):
+            self._console.print(line_of(self._entered.pop(event.visit), event), soft_wrap=True)
+            if self._verbose and event.error:
+                self._console.print(Text(f"    {event.error.message}"))
+        elif isinstance(event, ModelFetching | ModelLoading):
+            self._tell(event)
+        elif text := note_of(event, self._verbose):
+            self._console.print(text, soft_wrap=True)
+
+    def _tell(self, event: ModelFetching | ModelLoading) -> None:
+        """Each quarter of the way, once."""
+        if isinstance(event, ModelLoading):
+            what, fraction = f"loading {event.model}", event.fraction
+        else:
+            what, fraction = f"fetching {event.model}", event.done_bytes / (event.total_bytes or event.done_bytes or 1)
+        quarter = int(fraction * 4)
+        if (what, quarter) not in self._told and (quarter in (0, 4) or isinstance(event, ModelFetching)):
+            self._told.add((what, quarter))
+            self._console.print(Text(f"  {what} {fraction:.0%}"))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class LiveLines:
+    """On a terminal: finished states stand, running ones move."""
+
+    def __init__(self, console: Console, verbose: int) -> None:
+        self._console, self._verbose = console, verbose
+        self._running: dict[int, StateEntered] = {}
+        self._doing: dict[int, str] = {}
+        self._since: dict[int, float] = {}
+        self._refreshed_s = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=True, get_renderable=self._render)
+        self._live.start()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StateEntered):
+            self._running[event.visit] = event
+            self._since[event.visit] = time.monotonic()
+        elif isinstance(event, StateLeft):
+            entered = self._running.pop(event.visit)
+            said = self._doing.pop(event.visit, "")
+            self._since.pop(event.visit)
+            self._live.refresh()
+            self._console.print(line_of(entered, event, said), soft_wrap=False, no_wrap=True, overflow="ellipsis")
+        elif (doing := doing_of(event, self._doing.get(getattr(event, "visit", 0) or 0, ""))) is not None:
+            self._doing[event.visit] = doing  # type: ignore[union-attr]
+        elif text := note_of(event, self._verbose):
+            self._console.print(text)
+        self.tick()
+
+    def tick(self) -> None:
+        """Draws again, if some time has gone by."""
+        now = time.monotonic()
+        if now - self._refreshed_s >= REFRESH_S:
+            self._refreshed_s = now
+            self._live.refresh()
+
+    def _render(self) -> Text:
+        lines = []
+        for visit, entered in self._running.items():
+            line = Text("● ", style="cyan", no_wrap=True, overflow="ellipsis", end="")
+            line.append(entered.path, style="bold")
+            line.append(f"  {entered.verb or ''}  ", style="dim")
+            line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
+            line.append(self._doing.get(visit) or entered.what)
+            line.truncate(max(10, self._console.width - 1), overflow="ellipsis")
+            lines.append(line)
+        return Text("\n").join(lines)
+
+    def close(self) -> None:
+        self._running.clear()
+        self._live.stop()
+
+
+def line_of(entered: StateEntered, left: StateLeft, said: str = "") -> Text:
+    """A finished state: its mark, name, action, time, and what it gave."""
+    mark, style = MARKS.get(left.status, ("·", ""))
+    line = Text(f"{mark} ", style=style)
+    line.append(entered.path, style="bold")
+    line.append(f"  {entered.verb or 'passes'}", style="dim")
+    if left.duration_s >= 0.005 or left.figures:
+        line.append(f"  {left.duration_s:.1f} s", style="dim")
+    if left.figures:
+        tokens = left.figures.tokens
+        line.append(
+            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated", style="dim"
+        )
+    if left.error:
+        line.append(f"  {left.error.message}", style="red")
+    elif said:
+        line.append(f"  {said}")
+    elif entered.what:
+        line.append(f"  {entered.what}", style="dim")
+    return line
+
+
+def doing_of(event: Event, before: str) -> str | None:
+    """What a running state is at; None for events that do not say."""
+    if isinstance(event, TextGenerated):
+        said = "" if before.startswith(("loading ", "evaluating ", "fetching ")) else before
+        return " ".join((said + event.piece).splitlines())[-400:]
+    if isinstance(event, PromptEvaluating):
+        left = event.total_tokens - event.reused_tokens
+        return f"evaluating {event.evaluated_tokens} of {left} tokens ({event.reused_tokens} reused)"
+    if isinstance(event, ModelLoading):
+        return f"loading {event.model} {bar(event.fraction)} {event.fraction:.0%}"
+    if isinstance(event, ModelFetching):
+        if event.total_bytes:
+            fraction = event.done_bytes / event.total_bytes
+            return f"fetching {event.model} {bar(fraction)} {in_words(event.done_bytes)} of {in_words(event.total_bytes)}"
+        return f"fetching {event.model} {in_words(event.done_bytes)}"
+    return None
+
+
+def bar(fraction: float, width: int = 20) -> str:
+    """`━━━━────`"""
+    done = round(width * min(1.0, max(0.0, fraction)))
+    return "━" * done + "─" * (width - done)
+
+
+def note_of(event: Event, verbose: int) -> Text | None:
+    """A line for what is logged or warned of."""
+    if isinstance(event, Logged):
+        if event.level == "debug" and not verbose:
+            return None
+        return Text(f"  {event.text}", style=LEVELS.get(event.level, ""))
+    if isinstance(event, Warned):
+        where = f"{event.place}: " if event.place else ""
+        return Text(f"  warning: {where}{event.message}", style="yellow")
+    return None

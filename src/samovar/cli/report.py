@@ -1,0 +1,135 @@
+"""The report at the end of a run: one object for `--json`, and the same figures for a person.
+
+Above: `run.py`. Below: the run's record and the pool's statistics. A figure is measured, or it is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from samovar.memory import in_words
+from samovar.pool import ModelUse
+from samovar.run import Run
+from samovar.session import SessionStatistics
+from samovar.wire import run_to_wire
+
+MOST_ROWS = 40
+"""States shown by name; of a longer run the last ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Resident bytes of this process; None is not measured."""
+
+    ready_bytes: int | None
+    """After the first generated token of the last model loaded."""
+    end_bytes: int | None
+    """After the last state, nothing closed yet."""
+    peak_bytes: int | None
+    closed_bytes: int | None
+    """After the pool was closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What the model half says of a run."""
+
+    models: Sequence[ModelUse]
+    sessions: SessionStatistics
+    memory: Memory
+
+
+def report_object(run: Run, figures: Figures) -> dict[str, Any]:
+    """The object of `--json`."""
+    wire = run_to_wire(run)
+    wire["models"] = [model_object(use) for use in figures.models]
+    wire["sessions"] = {"opened": figures.sessions.opened, "closed": figures.sessions.closed}
+    memory = figures.memory
+    wire["memory"] = {
+        "ready_bytes": memory.ready_bytes,
+        "end_bytes": memory.end_bytes,
+        "peak_bytes": memory.peak_bytes,
+        "closed_bytes": memory.closed_bytes,
+    }
+    return wire
+
+
+def model_object(use: ModelUse) -> dict[str, Any]:
+    statistics = use.statistics
+    return {
+        "ref": use.reference,
+        "loads": use.loads,
+        "load_s": use.load_s,
+        "weights_bytes": statistics.weights_bytes if statistics else None,
+        "kv_bytes": statistics.kv_bytes if statistics else None,
+        "context_tokens": statistics.context_tokens if statistics else None,
+        "threads": statistics.threads if statistics else None,
+        "decode_tokens_per_s": statistics.decode_tokens_per_s if statistics else None,
+        "notes": list(statistics.notes) if statistics else [],
+    }
+
+
+def show_report(console: Console, report: dict[str, Any], *, width_of_names: int = 32) -> None:
+    """The report for a person, from the object of `--json`."""
+    status, style = report["status"], "green" if report["status"] == "completed" else "red"
+    console.print()
+    title = Text(report["workflow"], style="bold")
+    title.append(f": {status}", style=style)
+    title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
+    console.print(title)
+    if error := report.get("error"):
+        place = error.get("place")
+        where = f"{place['path']}:{place['line']}:{place['column']}: " if place else ""
+        console.print(Text(f"  {where}{error['message']}", style="red"))
+    console.print(_states(report["states"], width_of_names))
+    for model in report["models"]:
+        console.print(_model(model))
+        for note in model["notes"]:
+            console.print(Text(f"          {note}", style="yellow"))
+    tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
+    counts = f"{tokens['evaluated']} evaluated · {tokens['reused']} reused · {tokens['generated']} generated"
+    speeds = [f"{model['decode_tokens_per_s']:.0f} tokens/s" for model in report["models"] if model["decode_tokens_per_s"]]
+    console.print(_line("tokens", " · ".join([counts, *speeds])))
+    console.print(_line("sessions", f"opened {sessions['opened']} · closed {sessions['closed']}"))
+    parts = [f"{name} {in_words(memory[name + '_bytes'])}" for name in ("ready", "end", "peak", "closed")]
+    console.print(_line("memory", " · ".join(parts)))
+
+
+def _line(name: str, text: str) -> Text:
+    line = Text(f"{name:<10}", style="bold")
+    line.append(text, style="not bold")
+    return line
+
+
+def _model(model: dict[str, Any]) -> Text:
+    text = f"{model['ref']}  loads: {model['loads']} ({model['load_s']:.2f} s) · weights {in_words(model['weights_bytes'])}"
+    if model["kv_bytes"] is not None:
+        text += f" · KV {in_words(model['kv_bytes'])} ({model['context_tokens']} tokens)"
+    if model["threads"]:
+        text += f" · {model['threads']} threads"
+    return _line("model", text)
+
+
+def _states(states: list[dict[str, Any]], width: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    table.add_column("state", no_wrap=True, max_width=width)
+    table.add_column("action")
+    for heading in ("time", "evaluated", "reused", "generated"):
+        table.add_column(heading, justify="right")
+    hidden = len(states) - MOST_ROWS
+    if hidden > 0:
+        table.add_row(f"… {hidden} earlier", "", "", "", "", "")
+    for state in states[-MOST_ROWS:]:
+        tokens = state.get("tokens")
+        numbers = [str(tokens[name]) for name in ("evaluated", "reused", "generated")] if tokens else ["", "", ""]
+        duration = state["duration_s"]
+        shown = "-" if duration is None else (f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms")
+        style = "" if state["status"] == "success" else "red"
+        table.add_row(Text(state.get("path", state["name"]), style=style), state["action"] or "", shown, *numbers)
+    return table

@@ -1,0 +1,290 @@
+"""`samovar run`: variables in, live lines and a report out, and the exit status.
+
+Above: the commands of `__init__.py`. Below: `app.py` and the runner. It is where Ctrl-C is heard: the first
+stops the run, which gives everything back and is reported; the second ends the process at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from samovar import memory
+from samovar.app import App, open_app, open_library
+from samovar.checking import check_tree
+from samovar.cli.live import LiveLines, Lines, Show, make_console
+from samovar.cli.report import Figures, Memory, report_object, show_report
+from samovar.cli.variables import asker, read_assignments, read_switches
+from samovar.config import load_settings
+from samovar.errors import Fault, FaultsError, NotFoundError, SamovarError, UsageError
+from samovar.events import Event, Warned
+from samovar.parameters import bind
+from samovar.run import Run
+from samovar.runner import Runner, RunnerSettings
+from samovar.values import duration_s, plain, to_text
+from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
+from samovar.workflow import Workflow
+
+OPTIONS = (
+    "--var --model --context --budget --threads --gpu-layers --offline --json --events --print "
+    "--limit-transitions --limit-duration --yes --lenient --quiet --verbose --help"
+).split()
+TICK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunArguments:
+    """What `samovar run` was called with."""
+
+    workflow: str
+    variables: tuple[str, ...]
+    """Each `--var`."""
+    switches: tuple[str, ...]
+    """Options that are not the command's own."""
+    settings: Mapping[str, Any]
+    model: str | None
+    limit_transitions: int | None
+    limit_duration: str | None
+    yes: bool
+    lenient: bool
+    as_json: bool
+    as_events: bool
+    print_variable: str | None
+    quiet: bool
+    verbose: int
+
+
+def run_workflow(arguments: RunArguments) -> int:
+    """Runs the workflow and returns the exit status. With `--json`, errors are an object too."""
+    try:
+        return _run(arguments)
+    except SamovarError as error:
+        if not arguments.as_json:
+            raise
+        _print_json(_error_object(arguments.workflow, error))
+        return error.exit_status
+
+
+def _run(arguments: RunArguments) -> int:
+    _check_outputs(arguments)
+    _route_log(arguments.verbose)
+    settings = load_settings(dict(arguments.settings))
+    workflow, warnings = _load(arguments)
+    given: dict[str, object] = dict(read_switches(arguments.switches, workflow.parameters, OPTIONS))
+    given.update(read_assignments(arguments.variables))
+    variables = bind(workflow.parameters, given, ask=asker())
+    runner_settings = RunnerSettings(
+        model=arguments.model,
+        wait_for_user=None if not sys.stdin.isatty() else _wait_for_user,
+        yes=arguments.yes,
+        lenient=arguments.lenient,
+        transitions=arguments.limit_transitions,
+        duration_s=_duration(arguments.limit_duration),
+    )
+    show = _make_show(arguments)
+    outcome = _Outcome()
+
+    async def main() -> None:
+        async with open_app(settings) as app:
+            await _drive(app, workflow, variables, runner_settings, outcome, show, warnings)
+            outcome.note(app)
+
+    try:
+        anyio.run(main)
+    finally:
+        show.close()
+    return _finish(arguments, outcome)
+
+
+class _Outcome:
+    """What is left of a run when the app has closed."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self._noted: dict[str, Any] = {}
+
+    def note(self, app: App) -> None:
+        """While everything is still open."""
+        statistics = app.pool.statistics()
+        self._noted = {
+            "models": statistics.models,
+            "sessions": app.sessions.statistics(),
+            "ready_bytes": statistics.ready_bytes,
+            "end_bytes": memory.resident_bytes(),
+        }
+
+    def figures(self) -> Figures:
+        """When everything is closed."""
+        return Figures(
+            models=self._noted["models"],
+            sessions=self._noted["sessions"],
+            memory=Memory(
+                ready_bytes=self._noted["ready_bytes"],
+                end_bytes=self._noted["end_bytes"],
+                peak_bytes=memory.peak_bytes(),
+                closed_bytes=memory.resident_bytes(),
+            ),
+        )
+
+
+async def _drive(
+    app: App,
+    workflow: Workflow,
+    variables: dict[str, object],
+    runner_settings: RunnerSettings,
+    outcome: _Outcome,
+    show: Show,
+    warnings: tuple[Fault, ...],
+) -> None:
+    runner = Runner(app.library, app.executor, on_event=show, settings=runner_settings)
+    for warning in warnings:
+        show(Warned(visit=None, message=warning.message, place=warning.place))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_hear_signals, runner, name="signals")
+        if isinstance(show, LiveLines):
+            tasks.start_soon(_tick, show, name="live lines")
+        try:
+            outcome.run = await runner.run(workflow, variables)
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+async def _hear_signals(runner: Runner) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        heard = 0
+        async for _ in signals:
+            heard += 1
+            if heard > 1:
+                sys.stderr.write("\nsamovar: stopped at once\n")
+                sys.stderr.flush()
+                os._exit(130)
+            runner.stop()
+
+
+async def _tick(show: LiveLines) -> None:
+    while True:
+        await anyio.sleep(TICK_S)
+        show.tick()
+
+
+async def _wait_for_user(message: str) -> None:
+    sys.stderr.write(f"{message} [Enter] ")
+    sys.stderr.flush()
+    await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+
+
+def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
+    """The workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
+    from pathlib import Path
+
+    library = open_library(Path.cwd())
+    workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
+    faults = check_tree(workflow, library)
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise FaultsError(errors)
+    return workflow, faults
+
+
+def _check_outputs(arguments: RunArguments) -> None:
+    asked = [
+        name
+        for name, is_asked in (
+            ("--json", arguments.as_json),
+            ("--events", arguments.as_events),
+            ("--print", arguments.print_variable is not None),
+        )
+        if is_asked
+    ]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} cannot go together: each is all there is on standard output.")
+
+
+def _duration(text: str | None) -> float | None:
+    try:
+        return None if text is None else duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"--limit-duration {text}: {error}.") from error
+
+
+def _route_log(verbose: int) -> None:
+    """The log of the engine and of the project goes nowhere, or with -vv to standard error."""
+    log = logging.getLogger("samovar")
+    log.propagate = False
+    handler = logging.StreamHandler(sys.stderr) if verbose > 1 else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("  %(name)s: %(message)s"))
+    log.handlers[:] = [handler]
+    log.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+
+
+class _Silent:
+    def __call__(self, event: Event) -> None:
+        """Nothing is shown."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _JsonLines:
+    def __call__(self, event: Event) -> None:
+        sys.stdout.write(json.dumps(event_to_wire(event), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _make_show(arguments: RunArguments) -> Show:
+    if arguments.as_events:
+        return _JsonLines()
+    if arguments.quiet:
+        return _Silent()
+    console = make_console()
+    return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
+
+
+def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
+    run = outcome.run
+    assert run is not None and run.ending is not None
+    report = report_object(run, outcome.figures())
+    if arguments.as_json:
+        _print_json(report)
+    elif not arguments.quiet and not arguments.as_events:
+        show_report(make_console(), report)
+    elif run.error and not arguments.as_events:
+        where = f"{run.error.place}: " if run.error.place else ""
+        sys.stderr.write(f"samovar: {run.ending}: {where}{run.error.message}\n")
+    if arguments.print_variable is not None and run.ending.exit_status == 0:
+        _print_variable(run, arguments.print_variable)
+    return run.ending.exit_status
+
+
+def _print_variable(run: Run, name: str) -> None:
+    if name not in run.variables:
+        raise NotFoundError("variable", name, run.variables)
+    value = run.variables[name]
+    text = to_text(plain(value))
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def _error_object(workflow: str, error: SamovarError) -> dict[str, Any]:
+    """What `--json` gives where nothing was run."""
+    wire: dict[str, Any] = {"run": None, "workflow": workflow, "status": "invalid"}
+    wire["error"] = error_to_wire(error)
+    if isinstance(error, FaultsError):
+        wire["error"]["message"] = f"{workflow} has {len(error.faults)} faults."
+        wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
+    return wire

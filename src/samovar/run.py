@@ -1,0 +1,146 @@
+"""The record of one run: a frozen value; each thing that happens gives the next one.
+
+Above: the runner, which keeps the newest; reports, which read the last. Below: `events.py`. The record has
+no clock and drives nothing. It costs the same for each visit however many there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from samovar.events import (
+    Ending,
+    Event,
+    PromptFigures,
+    RunEnded,
+    RunError,
+    RunStarted,
+    StateEntered,
+    StateLeft,
+    TransitionTaken,
+    VisitStatus,
+)
+from samovar.generation import TokenCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One entry of a run into a state."""
+
+    number: int
+    name: str
+    path: str
+    """`Sub/A` for a state of a sub-workflow."""
+    verb: str | None
+    """None: the state passes through."""
+    what: str
+    status: VisitStatus
+    started_s: float
+    """Since the run's start."""
+    duration_s: float | None
+    """None while it goes on."""
+    error: RunError | None = None
+    figures: PromptFigures | None = None
+    """Of a prompt that was answered."""
+
+
+class Trail:
+    """Visits entered and left, in order. A longer trail shares what it has in common with a shorter one."""
+
+    __slots__ = ("_length", "_shared")
+
+    def __init__(self) -> None:
+        self._shared: list[StateEntered | StateLeft] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[StateEntered | StateLeft]:
+        return iter(self._shared[: self._length])
+
+    def then(self, event: StateEntered | StateLeft) -> Trail:
+        """The trail with one more; this one does not change."""
+        longer = Trail()
+        is_newest = len(self._shared) == self._length
+        longer._shared = self._shared if is_newest else self._shared[: self._length]
+        longer._shared.append(event)
+        longer._length = self._length + 1
+        return longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of a workflow, as far as it has come."""
+
+    id: str
+    workflow: str
+    path: Path | None
+    """The workflow's file."""
+    started_at: float
+    """Seconds since 1970."""
+    trail: Trail = field(default_factory=Trail)
+    visits_begun: int = 0
+    transitions: int = 0
+    """Those of sub-workflows counted along."""
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    ending: Ending | None = None
+    """None while it goes on."""
+    error: RunError | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """Those of the workflow at its end."""
+    duration_s: float | None = None
+    """None while it goes on."""
+
+    @classmethod
+    def begin(cls, event: RunStarted) -> Run:
+        return cls(id=event.run, workflow=event.workflow, path=event.path, started_at=event.started_at)
+
+    def after(self, event: Event) -> Run:
+        """The record after this happened. Raises `ValueError` for what cannot happen to it any more."""
+        if self.ending is not None:
+            raise ValueError(f"Run {self.id} has ended; {type(event).__name__} cannot happen.")
+        if isinstance(event, StateEntered):
+            return replace(self, trail=self.trail.then(event), visits_begun=event.visit)
+        if isinstance(event, StateLeft):
+            tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
+            return replace(self, trail=self.trail.then(event), tokens=tokens)
+        if isinstance(event, TransitionTaken):
+            return replace(self, transitions=self.transitions + 1)
+        if isinstance(event, RunEnded):
+            return replace(
+                self,
+                ending=event.ending,
+                error=event.error,
+                variables=event.variables,
+                duration_s=event.time_s,
+            )
+        return self
+
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """One for each entry into a state, in starting order. Made anew each time it is asked for."""
+        visits: dict[int, Visit] = {}
+        for event in self.trail:
+            if isinstance(event, StateEntered):
+                visits[event.visit] = Visit(
+                    number=event.visit,
+                    name=event.state,
+                    path=event.path,
+                    verb=event.verb,
+                    what=event.what,
+                    status=VisitStatus.RUNNING,
+                    started_s=event.time_s,
+                    duration_s=None,
+                )
+            else:
+                visits[event.visit] = replace(
+                    visits[event.visit],
+                    status=event.status,
+                    duration_s=event.duration_s,
+                    error=event.error,
+                    figures=event.figures,
+                )
+        return tuple(visits.values())

@@ -1,0 +1,122 @@
+"""Events and finished runs as JSON has them, for `--events` and `--json`.
+
+Above: the command line and other doors, which add what they know of models. Below: the records. Names and
+meanings here are stable: others read them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from samovar.errors import Fault, Place, SamovarError
+from samovar.events import Event, PromptFigures, RunEnded, RunError
+from samovar.generation import TokenCounts
+from samovar.run import Run, Visit
+from samovar.values import plain, records_of
+
+Object = dict[str, Any]
+
+
+def event_to_wire(event: Event) -> Object:
+    """`{"event": "state_entered", …}` with the event's fields."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    if isinstance(event, RunEnded):
+        error = error_to_wire(event.error) if event.error else None
+        return {"event": name, "status": str(event.ending), "error": error, "time_s": event.time_s}
+    return {"event": name, **_fields(event)}
+
+
+def run_to_wire(run: Run) -> Object:
+    """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …"""
+    wire: Object = {
+        "run": run.id,
+        "workflow": run.workflow,
+        "status": str(run.ending) if run.ending else "running",
+        "duration_s": run.duration_s,
+        "transitions": run.transitions,
+        "states": [_visit(visit) for visit in run.visits],
+        "variables": variables_to_wire(run.variables),
+        "records": {name: plain(record.parts) for name, record in records_of(run.variables)},
+        "tokens": tokens_to_wire(run.tokens),
+    }
+    if run.error:
+        wire["error"] = error_to_wire(run.error)
+    return wire
+
+
+def variables_to_wire(variables: Mapping[str, object]) -> Object:
+    """Variables as JSON has them; a value with parts is its text."""
+    return {name: plain(value) for name, value in variables.items()}
+
+
+def tokens_to_wire(tokens: TokenCounts) -> Object:
+    return {"evaluated": tokens.evaluated, "reused": tokens.reused, "generated": tokens.generated}
+
+
+def error_to_wire(error: RunError | SamovarError) -> Object:
+    """`{"code", "message", "place"}`, and `state` where it is known."""
+    place = place_to_wire(error.place) if error.place else None
+    wire = {"code": error.code, "message": error.message, "place": place}
+    if isinstance(error, RunError) and error.state is not None:
+        wire["state"] = error.state
+    return wire
+
+
+def fault_to_wire(fault: Fault) -> Object:
+    return {
+        "code": fault.code,
+        "severity": fault.severity,
+        "message": fault.message,
+        "place": place_to_wire(fault.place),
+    }
+
+
+def place_to_wire(place: Place) -> Object:
+    path = None if place.path is None else str(place.path)
+    return {"path": path, "line": place.line, "column": place.column}
+
+
+def _visit(visit: Visit) -> Object:
+    wire: Object = {
+        "name": visit.name,
+        "action": visit.verb,
+        "status": str(visit.status),
+        "started_s": visit.started_s,
+        "duration_s": visit.duration_s,
+    }
+    if visit.path != visit.name:
+        wire["path"] = visit.path
+    if visit.error:
+        wire["error"] = error_to_wire(visit.error)
+    if visit.figures:
+        wire |= _figures(visit.figures)
+    return wire
+
+
+def _figures(figures: PromptFigures) -> Object:
+    return {
+        "model": figures.model,
+        "finish_reason": str(figures.finish_reason),
+        "first_token_s": figures.first_token_s,
+        "tokens": tokens_to_wire(figures.tokens),
+        "options": _plain(figures.options),
+        "session": figures.session,
+    }
+
+
+def _fields(value: Any) -> Object:
+    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, RunError):
+        return error_to_wire(value)
+    if isinstance(value, Place):
+        return place_to_wire(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
+    return str(value) if isinstance(value, Path) else plain(value)
