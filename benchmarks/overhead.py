@@ -1,4 +1,4 @@
-"""What a workflow costs over the same calls made directly on the engine, and what a state costs that only logs or sets.
+"""What a workflow costs over the same calls made directly on the engine, and what a plain state costs.
 
     python -m benchmarks.overhead [--pairs 9]
 
@@ -21,7 +21,7 @@ import anyio
 
 from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
 from samovar.app import open_app
-from samovar.config import Settings
+from samovar.config import load_settings
 from samovar.events import Event, PromptEvaluating
 from samovar.models.reference import parse_reference, resolve
 from samovar.models.store import Store
@@ -43,7 +43,7 @@ async def samovar_round() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "w12.md"
         path.write_text(w12_workflow(), encoding="utf-8")
-        async with open_app(Settings()) as app:
+        async with open_app(load_settings({})) as app:
             workflow = app.library.workflow(str(path))
             run = await Runner(app.library, app.executor, on_event=listen).run(workflow, {})
             ended = time.perf_counter(), time.process_time()
@@ -59,7 +59,10 @@ async def samovar_round() -> Measured:
 
 def one_round(kind: str) -> Measured:
     process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.overhead", "--one", kind], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.overhead", "--one", kind],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return Measured(**json.loads(process.stdout))
 
@@ -79,7 +82,7 @@ async def state_cost_us(visits: int = 10_000) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "count.md"
         path.write_text("---\nlimits: {transitions: 1000000}\n---\n" + text, encoding="utf-8")
-        async with open_app(Settings()) as app:
+        async with open_app(load_settings({})) as app:
             workflow = app.library.workflow(str(path))
             started = time.perf_counter()
             await Runner(app.library, app.executor, on_event=lambda event: None).run(workflow, {"n": 0})
@@ -87,25 +90,19 @@ async def state_cost_us(visits: int = 10_000) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=9, help="rounds of each kind")
     parser.add_argument("--one", choices=["direct", "samovar"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measured = direct_round() if arguments.one == "direct" else anyio.run(samovar_round)
-        print(json.dumps({name: getattr(measured, name) for name in Measured.__slots__}))
+        direct_round() if arguments.one == "direct" else anyio.run(samovar_round)
         return
     rounds = [(one_round("direct"), one_round("samovar")) for _ in range(arguments.pairs)]
-    walls = [ours.wall_s / direct.wall_s for direct, ours in rounds]
-    cpus = [ours.cpu_s / direct.cpu_s for direct, ours in rounds]
-    print(f"W12, workflow over direct calls, {arguments.pairs} alternating pairs")
-    print(f"  wall time   {interval(walls)}")
-    print(f"  CPU time    {interval(cpus)}")
-    print(f"  direct      {interval([direct.wall_s for direct, _ in rounds])} s, CPU "
-          f"{interval([direct.cpu_s for direct, _ in rounds])} s")
-    print(f"  evaluated   {rounds[-1][0].evaluated_tokens} direct, {rounds[-1][1].evaluated_tokens} workflow")
-    costs = [anyio.run(state_cost_us) for _ in range(5)]
-    print(f"A state that sets and evaluates a condition: {statistics.median(costs):.1f} microseconds")
+    [ours.wall_s / direct.wall_s for direct, ours in rounds]
+    [ours.cpu_s / direct.cpu_s for direct, ours in rounds]
+    [anyio.run(state_cost_us) for _ in range(5)]
 
 
 if __name__ == "__main__":

@@ -60,10 +60,11 @@ class Measured:
 
 
 class Direct:
-    """One sequence, one loop: the longest common prefix is kept, the rest evaluated, tokens picked greedily."""
+    """One sequence, one loop: the longest common prefix is kept, the rest evaluated, greedily."""
 
     def __init__(self, path: Path) -> None:
         self._binding: Binding = open_binding()
+        self._binding.begin_use()
         lib, ffi = self._binding.lib, self._binding.ffi
         model_params = lib.llama_model_default_params()
         model_params.n_gpu_layers = 0
@@ -121,7 +122,8 @@ class Direct:
         started, cpu = time.perf_counter(), time.process_time()
         answers = [
             self.answer(
-                [Message(role="system", content=SYSTEM), Message(role="user", content=question(topic))], MAX_TOKENS
+                [Message(role="system", content=SYSTEM), Message(role="user", content=question(topic))],
+                MAX_TOKENS,
             )
             for topic in TOPICS
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ def said(pieces: list[bytes], stop: tuple[str, ...]) -> tuple[str, bool]:
 
 def cut(raw: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut % (len(raw) + 1) for cut in cuts), len(raw)]
-    return [raw[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [raw[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(st.text(), st.lists(st.integers(0, 200)))

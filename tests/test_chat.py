@@ -27,12 +27,14 @@ class Loaded:
 @pytest.fixture(scope="module")
 def loaded(tiny_model: Path) -> Iterator[Loaded]:
     binding = open_binding()
+    binding.begin_use()
     params = binding.lib.llama_model_default_params()
     weights: Any = binding.lib.llama_model_load_from_file(str(tiny_model).encode(), params)
     vocabulary = Vocabulary(binding, weights)
     control = {text: vocabulary.tokenize(text, special=True)[0] for text in vocabulary.control_texts}
     yield Loaded(vocabulary, control)
     binding.lib.llama_model_free(weights)
+    binding.end_use()
 
 
 def user(text: str) -> list[Message]:

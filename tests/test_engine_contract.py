@@ -57,7 +57,9 @@ async def answer(model: Model, text: str, options: Options) -> tuple[str, Finish
     return said, end, progress
 
 
-async def test_an_answer_begins_with_progress_and_ends_with_finished(engine: Engine, tiny_model: Path) -> None:
+async def test_an_answer_begins_with_progress_and_ends_with_finished(
+    engine: Engine, tiny_model: Path
+) -> None:
     async with loaded(engine, tiny_model) as model:
         _, end, progress = await answer(model, "one two three", Options(max_tokens=2))
         assert progress[0].evaluated_tokens == 0
@@ -71,7 +73,9 @@ async def test_max_tokens_ends_it_with_length(engine: Engine, tiny_model: Path) 
         assert (end.reason, end.tokens.generated) == (FinishReason.LENGTH, 3)
 
 
-async def test_a_prompt_seen_before_is_reused_but_for_its_last_token(engine: Engine, tiny_model: Path) -> None:
+async def test_a_prompt_seen_before_is_reused_but_for_its_last_token(
+    engine: Engine, tiny_model: Path
+) -> None:
     async with loaded(engine, tiny_model) as model:
         _, first, _ = await answer(model, "the same words again", Options(max_tokens=1))
         _, again, _ = await answer(model, "the same words again", Options(max_tokens=1))
@@ -80,7 +84,9 @@ async def test_a_prompt_seen_before_is_reused_but_for_its_last_token(engine: Eng
         assert again.tokens.reused == first.tokens.evaluated - 1
 
 
-async def test_choices_give_one_of_them_whatever_the_model_would_say(engine: Engine, tiny_model: Path) -> None:
+async def test_choices_give_one_of_them_whatever_the_model_would_say(
+    engine: Engine, tiny_model: Path
+) -> None:
     choices = ("yes", "no", "yes, but", "ünsure", 'a "quoted" one')
     async with loaded(engine, tiny_model) as model:
         for seed in range(20):
@@ -160,15 +166,17 @@ async def test_a_closed_model_refuses_and_closing_twice_is_fine(engine: Engine, 
 async def test_closing_ends_what_runs_as_cancelled(engine: Engine, tiny_model: Path) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("the scripted engine holds nothing that closing could take away")
-    ends = []
-    async with loaded(engine, tiny_model) as model:
-        async with model.generate(user("a b c d"), Options(max_tokens=450)) as events:
-            async for event in events:
-                if isinstance(event, TextPart) and not ends:
-                    ends.append(event)
-                    await model.close()
-                if isinstance(event, Finished):
-                    assert event.reason in (FinishReason.CANCELLED, FinishReason.STOP, FinishReason.LENGTH)
+    ends: list[TextPart] = []
+    async with (
+        loaded(engine, tiny_model) as model,
+        model.generate(user("a b c d"), Options(max_tokens=450)) as events,
+    ):
+        async for event in events:
+            if isinstance(event, TextPart) and not ends:
+                ends.append(event)
+                await model.close()
+            if isinstance(event, Finished):
+                assert event.reason in (FinishReason.CANCELLED, FinishReason.STOP, FinishReason.LENGTH)
 
 
 async def test_progress_that_raises_stops_the_load_and_comes_out(engine: Engine, tiny_model: Path) -> None:
@@ -192,5 +200,5 @@ async def test_a_key_says_which_weights_and_nothing_else(engine: Engine, tiny_mo
 async def test_a_missing_file_is_a_model_error(engine: Engine, tmp_path: Path) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("the scripted engine reads no file")
-    with pytest.raises(ModelError, match="nowhere.gguf"):
+    with pytest.raises(ModelError, match=r"nowhere\.gguf"):
         engine.key(ModelSpec(reference="x", path=tmp_path / "nowhere.gguf"))

@@ -13,6 +13,10 @@ LAYERS = (
     "app",
     "config",
     "runner",
+    "site",
+    "level",
+    "allowance",
+    "routing",
     "checking",
     "actions",
     "library",
@@ -44,7 +48,8 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "checking", "actions", "library", "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
+    "runner", "site", "level", "allowance", "routing", "checking", "actions", "library",
+    "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
     "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {"executors.local", "session", "pool", "engines", "memory", "models"}

@@ -63,7 +63,9 @@ def spec(name: str = "a") -> ModelSpec:
 
 
 @asynccontextmanager
-async def open_pool(engine: Engine, budget_bytes: int = 100, keep_alive_s: float | None = None) -> AsyncIterator[Pool]:
+async def open_pool(
+    engine: Engine, budget_bytes: int = 100, keep_alive_s: float | None = None
+) -> AsyncIterator[Pool]:
     with anyio.fail_after(20):
         async with Pool(engine, budget_bytes=budget_bytes, keep_alive_s=keep_alive_s) as pool:
             try:
@@ -243,28 +245,25 @@ async def test_cancelling_everything_at_once_closes_in_order_and_hangs_nothing()
     engine = SlowEngine()
     with anyio.fail_after(5):
         with anyio.CancelScope() as scope:
-            async with Pool(engine, budget_bytes=100) as pool:
-                async with pool.lease(spec()):
-                    engine.gate = anyio.Event()
-                    async with anyio.create_task_group() as tasks:
+            async with Pool(engine, budget_bytes=100) as pool, pool.lease(spec()):
+                engine.gate = anyio.Event()
+                async with anyio.create_task_group() as tasks:
 
-                        async def use() -> None:
-                            async with pool.lease(spec("b")):
-                                raise AssertionError("it was lent")
+                    async def use() -> None:
+                        async with pool.lease(spec("b")):
+                            raise AssertionError("it was lent")
 
-                        tasks.start_soon(use)
-                        await anyio.wait_all_tasks_blocked()
-                        scope.cancel()
-                        await anyio.sleep_forever()
+                    tasks.start_soon(use)
+                    await anyio.wait_all_tasks_blocked()
+                    scope.cancel()
+                    await anyio.sleep_forever()
         assert scope.cancelled_caught
     assert engine.happened == ["load a", "load b", "close a"]
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), min_size=1, max_size=12
-    ),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), min_size=1, max_size=12),
     st.sampled_from([0.0, None]),
 )
 def test_the_books_balance_whatever_is_borrowed_and_cancelled(

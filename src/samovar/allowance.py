@@ -25,6 +25,11 @@ class Allowance:
         self.limits, self.above = limits, above
         self.transitions = self.tokens = 0
 
+    @property
+    def outermost(self) -> Allowance:
+        """That of the whole run."""
+        return self if self.above is None else self.above.outermost
+
     def spend(self, *, transitions: int = 0, tokens: int = 0) -> None:
         """Raises `PastLimitError` for the outermost allowance that is exceeded."""
         exceeded: PastLimitError | None = None

@@ -43,7 +43,11 @@ class App:
 
 def open_library(start: Path) -> Library:
     """The workflows and prompts that can be named from the folder `start`, nearest first."""
-    folders = [*find_project_folders(start), ("user", user_folder()), ("built-in", Path(__file__).parent / "library_files")]
+    folders = [
+        *find_project_folders(start),
+        ("user", user_folder()),
+        ("built-in", Path(__file__).parent / "library_files"),
+    ]
     return Library(folders, parse_action)
 
 

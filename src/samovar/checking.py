@@ -20,8 +20,23 @@ from samovar.parameters import Parameter
 from samovar.workflow import When, Workflow
 
 ALWAYS_THERE = frozenset(
-    """result success failure is_error error env branches exit_code stdout stderr duration_s duration_ms
-    last_action_result claude_response default""".split()
+    [
+        "result",
+        "success",
+        "failure",
+        "is_error",
+        "error",
+        "env",
+        "branches",
+        "exit_code",
+        "stdout",
+        "stderr",
+        "duration_s",
+        "duration_ms",
+        "last_action_result",
+        "claude_response",
+        "default",
+    ]
 )
 """Variables that a run has without anyone setting them by name."""
 
@@ -53,7 +68,7 @@ def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
 def _actions(workflow: Workflow) -> Iterator[Action]:
     for state in workflow.states.values():
-        action = state.action
+        action: object = state.action
         if isinstance(action, Conditional):
             yield from action.variants
         elif isinstance(action, Action):
@@ -84,13 +99,17 @@ def _prompt(action: Prompt, name: Value, workflow: Workflow, library: Library) -
         return
     known = _known_names(workflow)
     yield from _arguments(action.arguments, prompt.parameters, f"The prompt {text!r}", prompt.template.names)
-    given = {pair.key for pair in action.arguments} | {p.name for p in prompt.parameters if p.default is not None}
+    given = {pair.key for pair in action.arguments} | {
+        p.name for p in prompt.parameters if p.default is not None
+    }
     for parameter in prompt.parameters:
         if parameter.required and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
     for variable in sorted(prompt.template.names - given - known - {p.name for p in prompt.parameters}):
-        message = f"The prompt {text!r} reads {variable!r}, which nothing sets.{nearest(variable, known | given)}"
+        message = (
+            f"The prompt {text!r} reads {variable!r}, which nothing sets.{nearest(variable, known | given)}"
+        )
         yield Fault(code="unset-variable", message=message, place=name.place, severity="warning")
 
 
@@ -187,5 +206,3 @@ def _variables(workflow: Workflow) -> Iterator[Fault]:
         for name in sorted(names - known):
             message = f"Nothing sets the variable {name!r} (unless --var does).{nearest(name, known)}"
             yield Fault(code="unset-variable", message=message, place=place, severity="warning")
-
-

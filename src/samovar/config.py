@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from samovar.errors import UsageError, nearest
 
@@ -20,18 +25,23 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAMOVAR_", frozen=True, extra="forbid")
 
-    model: str = Field("smollm2", description="The model of prompts that name none: a path, `package:…`, or a known name.")
+    model: str = Field(
+        "smollm2", description="The model of prompts that name none: a path, `package:…`, or a known name."
+    )
     context_tokens: Annotated[int, Field(ge=256)] | None = Field(
-        None, description="Tokens a model's context holds; unset: min(trained, 8192), less where the budget is small."
+        None,
+        description="Tokens a context holds; unset: min(trained, 8192), less where the budget is small.",
     )
     gpu_layers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
-        "auto", description="Layers kept on the GPU: `auto` is all of them where the engine has one, 0 is none."
+        "auto",
+        description="Layers kept on the GPU: `auto` is all of them where the engine has one, 0 is none.",
     )
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="CPU threads of the engine; unset: one per core this process may use."
     )
     budget_bytes: ByteSize | None = Field(
-        None, description="Memory that models may take, as in `4GB`; unset: 80 % of what is available at the start."
+        None,
+        description="Memory that models may take, as in `4GB`; unset: 80 % of what is available.",
     )
     keep_alive_s: Annotated[float, Field(ge=0)] = Field(
         300.0, description="Seconds an idle model stays loaded when no run needs it."

@@ -6,7 +6,7 @@ ignored, since old files have many; one that looks like a misspelling gets a hin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from samovar.errors import Place, nearest
@@ -16,10 +16,35 @@ from samovar.values import duration_s
 from samovar.workflow import Limits
 
 KEYS = frozenset(
-    """title description parameters arguments model system tools executor limits seed on_error
-    choice_states_act""".split()
+    [
+        "title",
+        "description",
+        "parameters",
+        "arguments",
+        "model",
+        "system",
+        "tools",
+        "executor",
+        "limits",
+        "seed",
+        "on_error",
+        "choice_states_act",
+    ]
 )
-OLD_KEYS = frozenset("name version author category tags parameter_groups initial_state variables timeout mode".split())
+OLD_KEYS = frozenset(
+    [
+        "name",
+        "version",
+        "author",
+        "category",
+        "tags",
+        "parameter_groups",
+        "initial_state",
+        "variables",
+        "timeout",
+        "mode",
+    ]
+)
 NOT_YET = {"tools": "Tools", "executor": "Other executors"}
 LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "tool_rounds")
 
@@ -41,7 +66,7 @@ class Settings:
     system: str | None = None
     seed: int | None = None
     on_error: Literal["fail", "continue"] = "fail"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     choice_states_act: bool = True
 
 
@@ -58,7 +83,12 @@ def read_settings(document: Document, add: AddFault) -> Settings:
     for key in values:
         hint = nearest(key, KEYS)
         if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
-            add("unknown-key", f"The front matter has {key!r}, which means nothing.{hint}", place(key), is_error=False)
+            add(
+                "unknown-key",
+                f"The front matter has {key!r}, which means nothing.{hint}",
+                place(key),
+                is_error=False,
+            )
         elif key in NOT_YET:
             add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
 
@@ -85,7 +115,11 @@ def read_settings(document: Document, add: AddFault) -> Settings:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
     seed = values.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32):
-        add("front-matter", f"`seed` must be a whole number from 0 to 4294967295, not {seed!r}.", place("seed"))
+        add(
+            "front-matter",
+            f"`seed` must be a whole number from 0 to 4294967295, not {seed!r}.",
+            place("seed"),
+        )
         seed = None
     return Settings(
         title=text("title"),
@@ -115,7 +149,11 @@ def _limits(value: Any, place: Place, add: AddFault) -> Limits:
     def count(key: str, default: int | None) -> int | None:
         number = value.get(key, default)
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            add("front-matter", f"The limit `{key}` must be a whole number of at least 1, not {number!r}.", place)
+            add(
+                "front-matter",
+                f"The limit `{key}` must be a whole number of at least 1, not {number!r}.",
+                place,
+            )
             return default
         return number
 

@@ -87,7 +87,11 @@ class Library:
             if found := self._below(folder / "workflows", reference):
                 return found
         known = {entry.name for entry in self.workflows()}
-        near = [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES] if is_path else []
+        near = (
+            [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
+            if is_path
+            else []
+        )
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
         raise NotFoundError("workflow", reference, [*known, *near])

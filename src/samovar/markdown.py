@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from samovar.errors import Fault, FaultsError, Place
 
@@ -123,7 +123,12 @@ def parse_document(text: str, *, path: Path | None, line: int = 1) -> Document:
         _fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
     source = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in source:
-        _fail("not-text", "The file holds a NUL character: it is binary, not Markdown.", path, source.count("\n") + 1)
+        _fail(
+            "not-text",
+            "The file holds a NUL character: it is binary, not Markdown.",
+            path,
+            source.count("\n") + 1,
+        )
     lines = ("\n" * (line - 1) + source).split("\n")
     front_matter = _front_matter(lines, line, path)
     body = list(lines)
@@ -135,7 +140,7 @@ def parse_document(text: str, *, path: Path | None, line: int = 1) -> Document:
     )
 
 
-def _fail(code: str, message: str, path: Path | None, line: int, column: int = 1) -> None:
+def _fail(code: str, message: str, path: Path | None, line: int, column: int = 1) -> NoReturn:
     raise FaultsError([Fault(code=code, message=message, place=Place(path=path, line=line, column=column))])
 
 
@@ -162,10 +167,11 @@ def _blocks(text: str) -> tuple[tuple[Heading, ...], tuple[Fence, ...]]:
 def _front_matter(lines: list[str], line: int, path: Path | None) -> FrontMatter | None:
     if len(lines) < line or lines[line - 1].rstrip() != "---":
         return None
-    end = next((number for number in range(line + 1, len(lines) + 1) if lines[number - 1].rstrip() == "---"), None)
+    end = next(
+        (number for number in range(line + 1, len(lines) + 1) if lines[number - 1].rstrip() == "---"), None
+    )
     if end is None:
         _fail("front-matter", "The front matter begins with `---` and has no closing `---`.", path, line)
-        return None
     text = "\n".join(lines[line : end - 1])
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         _fail("front-matter", "The front matter is larger than 256 kB.", path, line)
@@ -180,9 +186,14 @@ def _load_yaml(text: str, line: int, path: Path | None) -> tuple[dict[str, Any],
     try:
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader))
         if aliases > MOST_ALIASES:
-            _fail("front-matter", f"The front matter has {aliases} aliases; {MOST_ALIASES} are allowed.", path, line)
+            _fail(
+                "front-matter",
+                f"The front matter has {aliases} aliases; {MOST_ALIASES} are allowed.",
+                path,
+                line,
+            )
         node = yaml.compose(text, Loader=loader)
-        values = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
+        values = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = (line + 1 + mark.line, mark.column + 1) if mark else (line, 1)
@@ -194,5 +205,5 @@ def _load_yaml(text: str, line: int, path: Path | None) -> tuple[dict[str, Any],
         return {}, {}
     if not isinstance(values, dict):
         _fail("front-matter", "The front matter must be `key: value` lines.", path, line + 1)
-    keys = {str(key.value): line + 1 + key.start_mark.line for key, _ in node.value}
+    keys = {str(key.value): line + 1 + key.start_mark.line for key, _ in node.value} if node else {}
     return {str(key): value for key, value in values.items()}, keys

@@ -15,12 +15,30 @@ from samovar.errors import Fault, Place
 
 END = "[*]"
 OTHER_KINDS = frozenset(
-    """flowchart graph sequenceDiagram classDiagram erDiagram gantt pie journey gitGraph mindmap timeline
-    requirementDiagram quadrantChart sankey-beta xychart-beta block-beta C4Context""".split()
+    [
+        "flowchart",
+        "graph",
+        "sequenceDiagram",
+        "classDiagram",
+        "erDiagram",
+        "gantt",
+        "pie",
+        "journey",
+        "gitGraph",
+        "mindmap",
+        "timeline",
+        "requirementDiagram",
+        "quadrantChart",
+        "sankey-beta",
+        "xychart-beta",
+        "block-beta",
+        "C4Context",
+    ]
 )
 
 _LOOKS = re.compile(
-    r"(direction|classDef|class|style|linkStyle|title|accTitle|accDescr|scale|hide|click)\b(?!\s*(-->|:(?!:)))", re.I
+    r"(direction|classDef|class|style|linkStyle|title|accTitle|accDescr|scale|hide|click)\b(?!\s*(-->|:(?!:)))",
+    re.I,
 )
 _STATE = re.compile(
     r'state\s+(?:"(?P<title>[^"]*)"\s+as\s+)?(?P<id>[^"<{:]+?)\s*(?:<<\s*(?P<kind>\w+)\s*>>|\[\[\s*(?P<old>\w+)\s*\]\])?'
@@ -104,7 +122,9 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     """
     reader = _Reader(path)
     statements = [
-        (number, start, text) for number, source in _without_blocks(lines) for start, text in _statements(source)
+        (number, start, text)
+        for number, source in _without_blocks(lines)
+        for start, text in _statements(source)
     ]
     begin = Place(path=path, line=line)
     if not statements:
@@ -181,7 +201,9 @@ def _statement(reader: _Reader, text: str, number: int, start: int) -> None:
         column = start + 1 + text.index(rest, len(name)) if rest else start + 1
         return reader.describe(name, rest, place, replace(place, column=column))
     if "->" in text or "--" in text or any(char in text for char in '"{}<>='):
-        return reader.fault("diagram-syntax", f"{text[:60]!r} is no statement. An arrow is `A --> B: label`.", place)
+        return reader.fault(
+            "diagram-syntax", f"{text[:60]!r} is no statement. An arrow is `A --> B: label`.", place
+        )
     reader.node(text, place)
     return None
 
@@ -189,9 +211,11 @@ def _statement(reader: _Reader, text: str, number: int, start: int) -> None:
 def _edge(reader: _Reader, text: str, number: int, start: int) -> None:
     place = Place(path=reader.path, line=number, column=start + 1)
     left, _, right = text.partition("-->")
-    target, colon, label = _split(right)
+    target, _colon, label = _split(right)
     if not left.strip() or not target.strip() or "-->" in target:
-        return reader.fault("diagram-syntax", "An arrow is `A --> B` or `A --> B: label`, one on a line.", place)
+        return reader.fault(
+            "diagram-syntax", "An arrow is `A --> B` or `A --> B: label`, one on a line.", place
+        )
     target_column = start + 1 + text.index(target.strip(), len(left) + 3)
     target_place = replace(place, column=target_column)
     label_place = target_place

@@ -25,8 +25,24 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 KEYS = frozenset(
-    """name description required default type choices pattern min max step min_length max_length condition
-    secret validation type_hint""".split()
+    [
+        "name",
+        "description",
+        "required",
+        "default",
+        "type",
+        "choices",
+        "pattern",
+        "min",
+        "max",
+        "step",
+        "min_length",
+        "max_length",
+        "condition",
+        "secret",
+        "validation",
+        "type_hint",
+    ]
 )
 _WHOLE = ("int", "integer")
 
@@ -121,7 +137,8 @@ class Parameter:
         if value not in self.choices:
             hint = nearest(str(value), self.choices)
             raise UsageError(
-                f"The parameter {self.name!r} cannot be {value!r}: expected one of {', '.join(self.choices)}.{hint}"
+                f"The parameter {self.name!r} cannot be {value!r}: expected one of "
+                f"{', '.join(self.choices)}.{hint}"
             )
 
     def _check_text(self, value: object) -> None:

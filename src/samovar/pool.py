@@ -10,11 +10,11 @@ It returns the I/O to be done, and tasks of the pool's own group carry that out 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Self
+from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -50,7 +50,7 @@ class _Entry:
     """Stops the load."""
 
 
-_Work = list[tuple[Callable[[_Entry], Awaitable[None]], _Entry]]
+_Work = list[tuple[Callable[[_Entry], Coroutine[Any, Any, None]], _Entry]]
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +77,7 @@ class ModelUse:
     """As predicted for the last load."""
     statistics: ModelStatistics | None = None
     """The newest there are; None before the first load has succeeded."""
-    tokens: TokenCounts = TokenCounts()
+    tokens: TokenCounts = field(default_factory=TokenCounts)
     """All loads together."""
     is_loaded: bool = False
 

@@ -39,7 +39,9 @@ class Prompt:
         Raises `TemplateError` for a variable that is not there, or a value its parameter does not allow.
         """
         values: dict[str, object] = {
-            parameter.name: parameter.default for parameter in self.parameters if parameter.default is not None
+            parameter.name: parameter.default
+            for parameter in self.parameters
+            if parameter.default is not None
         }
         values.update(variables)
         values.update(arguments)

@@ -14,7 +14,7 @@ from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expression import Expression
-from samovar.front import Settings, read_settings
+from samovar.front import read_settings
 from samovar.markdown import Bullet, Document, parse_document
 from samovar.mermaid import Diagram, Edge, parse_diagram
 from samovar.prompt import Prompt, parse_prompt
@@ -106,9 +106,15 @@ def _is_old(document: Document) -> bool:
 
 def _read_diagram(document: Document) -> tuple[Diagram, str]:
     lines = list(enumerate(document.lines, start=1))
-    first = next((line.strip() for _, line in lines if line.strip() and not line.strip().startswith("%%")), "")
+    first = next(
+        (line.strip() for _, line in lines if line.strip() and not line.strip().startswith("%%")), ""
+    )
     fence = next((fence for fence in document.fences if fence.info.lower().split()[:1] == ["mermaid"]), None)
-    if fence is None and document.front_matter is None and re.match(r"(stateDiagram|flowchart|graph)\b", first):
+    if (
+        fence is None
+        and document.front_matter is None
+        and re.match(r"(stateDiagram|flowchart|graph)\b", first)
+    ):
         return parse_diagram(lines, path=document.path, line=1), "\n".join(document.lines)
     if fence is None:
         place = document.place(1)
@@ -211,10 +217,17 @@ def _check_shape(states: dict[str, State], initial: str, found: _Found) -> None:
         if name not in reached:
             found.add("unreachable", f"No path leads to the state {name!r}.", state.place, is_error=False)
         elif not state.transitions:
-            message = f"Nothing leads out of the state {name!r}, so a run ends there as stuck: add `{name} --> [*]`."
+            message = (
+                f"Nothing leads out of the state {name!r}, so a run is stuck there: add `{name} --> [*]`."
+            )
             found.add("no-exit", message, state.place, is_error=False)
     if not any(transition.target is None for name in reached for transition in states[name].transitions):
-        found.add("no-end", "No path leads to the end: add `LastState --> [*]`.", states[initial].place, is_error=False)
+        found.add(
+            "no-end",
+            "No path leads to the end: add `LastState --> [*]`.",
+            states[initial].place,
+            is_error=False,
+        )
 
 
 # Actions -----------------------------------------------------------------------------------------------
@@ -259,9 +272,7 @@ class _ActionReader:
             return self._found.add("action-line", message, bullet.place, is_error=not self._is_old)
         text = rest.lstrip("* \t")
         skipped = len(bullet.text.partition(":")[0]) + 1 + len(rest) - len(text)
-        place = Place(
-            path=bullet.place.path, line=bullet.place.line, column=bullet.place.column + skipped
-        )
+        place = Place(path=bullet.place.path, line=bullet.place.line, column=bullet.place.column + skipped)
         if name not in self._diagram.nodes:
             if self._diagram.nodes:
                 message = f"The diagram has no state {name!r}.{nearest(name, self._diagram.nodes)}"
@@ -272,7 +283,9 @@ class _ActionReader:
             self._found.add("two-actions", message, bullet.place, is_error=False)
         seen.add(name)
         if not text.strip():
-            return self._found.add("action-line", f"The action of {name!r} is empty.", place, is_error=not self._is_old)
+            return self._found.add(
+                "action-line", f"The action of {name!r} is empty.", place, is_error=not self._is_old
+            )
         self._read_text(name, text, place)
         return None
 
@@ -330,7 +343,9 @@ class _ActionReader:
 # Prompts -----------------------------------------------------------------------------------------------
 
 
-def _read_prompts(document: Document, found: _Found, partials: Partials | None) -> Iterator[tuple[str, Prompt]]:
+def _read_prompts(
+    document: Document, found: _Found, partials: Partials | None
+) -> Iterator[tuple[str, Prompt]]:
     section = next((h for h in document.headings if h.title.lower() == "prompts" and h.level == 2), None)
     if section is None:
         return

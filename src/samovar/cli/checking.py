@@ -28,8 +28,13 @@ def check_paths(paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: 
     errors = sum(fault.severity == "error" for found in faults.values() for fault in found)
     warnings = sum(len(found) for found in faults.values()) - errors
     if as_json:
-        listed = [{"path": str(path), "faults": [fault_to_wire(one) for one in found]} for path, found in faults.items()]
-        sys.stdout.write(json.dumps({"files": listed, "errors": errors, "warnings": warnings}, indent=2) + "\n")
+        listed = [
+            {"path": str(path), "faults": [fault_to_wire(one) for one in found]}
+            for path, found in faults.items()
+        ]
+        sys.stdout.write(
+            json.dumps({"files": listed, "errors": errors, "warnings": warnings}, indent=2) + "\n"
+        )
     else:
         _show(faults, errors, warnings)
     return 2 if errors else 1 if warnings and strict else 0
@@ -39,7 +44,9 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
     if not paths:
         found = [entry.path for entry in library.workflows() if entry.source == "project"]
         if not found:
-            raise UsageError("There is no workflow in the project's library (.samovar/workflows). Name a file to check.")
+            raise UsageError(
+                "There is no workflow in the project's library (.samovar/workflows). Name a file to check."
+            )
         return found
     files: list[Path] = []
     for path in paths:

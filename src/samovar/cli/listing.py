@@ -72,7 +72,10 @@ def list_library(*, as_json: bool) -> int:
     library = open_library(Path.cwd())
     kinds = {"workflows": library.workflows(), "prompts": library.prompts()}
     if as_json:
-        sys.stdout.write(json.dumps({kind: [_entry(one) for one in found] for kind, found in kinds.items()}, indent=2) + "\n")
+        sys.stdout.write(
+            json.dumps({kind: [_entry(one) for one in found] for kind, found in kinds.items()}, indent=2)
+            + "\n"
+        )
         return 0
     console = make_console(sys.stdout)
     for kind, found in kinds.items():
@@ -83,7 +86,11 @@ def list_library(*, as_json: bool) -> int:
         for heading in (kind, "from", "description"):
             table.add_column(heading)
         for entry in found:
-            text = Text(entry.fault, style="red") if entry.fault else Text(entry.description or entry.title or "")
+            text = (
+                Text(entry.fault, style="red")
+                if entry.fault
+                else Text(entry.description or entry.title or "")
+            )
             table.add_row(entry.name, entry.source, text)
         console.print(table)
     return 0
@@ -113,7 +120,9 @@ def show_workflow(reference: str) -> int:
         table.add_column(heading)
     for state in workflow.states.values():
         action = state.action
-        table.add_row(state.name, action.verb if action else "", getattr(action, "what", "") or state.description)
+        table.add_row(
+            state.name, action.verb if action else "", getattr(action, "what", "") or state.description
+        )
     console.print(table)
     return 0
 
@@ -196,7 +205,9 @@ def pull_model(text: str, *, quiet: bool) -> int:
         raise UsageError("The settings say offline, so nothing is fetched.")
     console = make_console()
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
+    ) as progress:
         task = progress.add_task(text, total=None)
 
         def told(fetched: FetchProgress) -> None:
@@ -240,5 +251,3 @@ def new_workflow(path: Path) -> int:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
     sys.stderr.write(f"Wrote {path}. Run it: samovar run {path}\n")
     return 0
-
-

@@ -29,7 +29,11 @@ from samovar.events import (
 from samovar.memory import in_words
 
 REFRESH_S = 0.08
-MARKS = {VisitStatus.SUCCESS: ("✓", "green"), VisitStatus.FAILURE: ("✗", "red"), VisitStatus.CANCELLED: ("■", "yellow")}
+MARKS = {
+    VisitStatus.SUCCESS: ("✓", "green"),
+    VisitStatus.FAILURE: ("✗", "red"),
+    VisitStatus.CANCELLED: ("■", "yellow"),
+}
 LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 
 
@@ -71,7 +75,10 @@ class Lines:
         if isinstance(event, ModelLoading):
             what, fraction = f"loading {event.model}", event.fraction
         else:
-            what, fraction = f"fetching {event.model}", event.done_bytes / (event.total_bytes or event.done_bytes or 1)
+            what, fraction = (
+                f"fetching {event.model}",
+                event.done_bytes / (event.total_bytes or event.done_bytes or 1),
+            )
         quarter = int(fraction * 4)
         if (what, quarter) not in self._told and (quarter in (0, 4) or isinstance(event, ModelFetching)):
             self._told.add((what, quarter))
@@ -102,9 +109,11 @@ class LiveLines:
             said = self._doing.pop(event.visit, "")
             self._since.pop(event.visit)
             self._live.refresh()
-            self._console.print(line_of(entered, event, said), soft_wrap=False, no_wrap=True, overflow="ellipsis")
-        elif (doing := doing_of(event, self._doing.get(getattr(event, "visit", 0) or 0, ""))) is not None:
-            self._doing[event.visit] = doing  # type: ignore[union-attr]
+            self._console.print(
+                line_of(entered, event, said), soft_wrap=False, no_wrap=True, overflow="ellipsis"
+            )
+        elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
+            self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
         elif text := note_of(event, self._verbose):
             self._console.print(text)
         self.tick()
@@ -144,7 +153,8 @@ def line_of(entered: StateEntered, left: StateLeft, said: str = "") -> Text:
     if left.figures:
         tokens = left.figures.tokens
         line.append(
-            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated", style="dim"
+            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated",
+            style="dim",
         )
     if left.error:
         line.append(f"  {left.error.message}", style="red")
@@ -155,8 +165,8 @@ def line_of(entered: StateEntered, left: StateLeft, said: str = "") -> Text:
     return line
 
 
-def doing_of(event: Event, before: str) -> str | None:
-    """What a running state is at; None for events that do not say."""
+def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetching, before: str) -> str:
+    """What a running state is at."""
     if isinstance(event, TextGenerated):
         said = "" if before.startswith(("loading ", "evaluating ", "fetching ")) else before
         return " ".join((said + event.piece).splitlines())[-400:]
@@ -165,12 +175,11 @@ def doing_of(event: Event, before: str) -> str | None:
         return f"evaluating {event.evaluated_tokens} of {left} tokens ({event.reused_tokens} reused)"
     if isinstance(event, ModelLoading):
         return f"loading {event.model} {bar(event.fraction)} {event.fraction:.0%}"
-    if isinstance(event, ModelFetching):
-        if event.total_bytes:
-            fraction = event.done_bytes / event.total_bytes
-            return f"fetching {event.model} {bar(fraction)} {in_words(event.done_bytes)} of {in_words(event.total_bytes)}"
-        return f"fetching {event.model} {in_words(event.done_bytes)}"
-    return None
+    if event.total_bytes:
+        fraction = event.done_bytes / event.total_bytes
+        sizes = f"{in_words(event.done_bytes)} of {in_words(event.total_bytes)}"
+        return f"fetching {event.model} {bar(fraction)} {sizes}"
+    return f"fetching {event.model} {in_words(event.done_bytes)}"
 
 
 def bar(fraction: float, width: int = 20) -> str:

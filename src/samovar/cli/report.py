@@ -94,7 +94,11 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
             console.print(Text(f"          {note}", style="yellow"))
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     counts = f"{tokens['evaluated']} evaluated · {tokens['reused']} reused · {tokens['generated']} generated"
-    speeds = [f"{model['decode_tokens_per_s']:.0f} tokens/s" for model in report["models"] if model["decode_tokens_per_s"]]
+    speeds = [
+        f"{model['decode_tokens_per_s']:.0f} tokens/s"
+        for model in report["models"]
+        if model["decode_tokens_per_s"]
+    ]
     console.print(_line("tokens", " · ".join([counts, *speeds])))
     console.print(_line("sessions", f"opened {sessions['opened']} · closed {sessions['closed']}"))
     parts = [f"{name} {in_words(memory[name + '_bytes'])}" for name in ("ready", "end", "peak", "closed")]
@@ -108,7 +112,8 @@ def _line(name: str, text: str) -> Text:
 
 
 def _model(model: dict[str, Any]) -> Text:
-    text = f"{model['ref']}  loads: {model['loads']} ({model['load_s']:.2f} s) · weights {in_words(model['weights_bytes'])}"
+    text = f"{model['ref']}  loads: {model['loads']} ({model['load_s']:.2f} s)"
+    text += f" · weights {in_words(model['weights_bytes'])}"
     if model["kv_bytes"] is not None:
         text += f" · KV {in_words(model['kv_bytes'])} ({model['context_tokens']} tokens)"
     if model["threads"]:
@@ -127,9 +132,17 @@ def _states(states: list[dict[str, Any]], width: int) -> Table:
         table.add_row(f"… {hidden} earlier", "", "", "", "", "")
     for state in states[-MOST_ROWS:]:
         tokens = state.get("tokens")
-        numbers = [str(tokens[name]) for name in ("evaluated", "reused", "generated")] if tokens else ["", "", ""]
+        numbers = (
+            [str(tokens[name]) for name in ("evaluated", "reused", "generated")] if tokens else ["", "", ""]
+        )
         duration = state["duration_s"]
-        shown = "-" if duration is None else (f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms")
+        shown = (
+            "-"
+            if duration is None
+            else (f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms")
+        )
         style = "" if state["status"] == "success" else "red"
-        table.add_row(Text(state.get("path", state["name"]), style=style), state["action"] or "", shown, *numbers)
+        table.add_row(
+            Text(state.get("path", state["name"]), style=style), state["action"] or "", shown, *numbers
+        )
     return table

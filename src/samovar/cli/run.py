@@ -21,7 +21,7 @@ import anyio.to_thread
 from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.checking import check_tree
-from samovar.cli.live import LiveLines, Lines, Show, make_console
+from samovar.cli.live import Lines, LiveLines, Show, make_console
 from samovar.cli.report import Figures, Memory, report_object, show_report
 from samovar.cli.variables import asker, read_assignments, read_switches
 from samovar.config import load_settings
@@ -34,10 +34,25 @@ from samovar.values import duration_s, plain, to_text
 from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
 from samovar.workflow import Workflow
 
-OPTIONS = (
-    "--var --model --context --budget --threads --gpu-layers --offline --json --events --print "
-    "--limit-transitions --limit-duration --yes --lenient --quiet --verbose --help"
-).split()
+OPTIONS = [
+    "--var",
+    "--model",
+    "--context",
+    "--budget",
+    "--threads",
+    "--gpu-layers",
+    "--offline",
+    "--json",
+    "--events",
+    "--print",
+    "--limit-transitions",
+    "--limit-duration",
+    "--yes",
+    "--lenient",
+    "--quiet",
+    "--verbose",
+    "--help",
+]
 TICK_S = 0.1
 
 
@@ -124,13 +139,15 @@ class _Outcome:
 
     def figures(self) -> Figures:
         """When everything is closed."""
+        # The kernel counts the peak and the present with different care; the peak is at least what was seen.
+        seen = (memory.peak_bytes(), self._noted["ready_bytes"], self._noted["end_bytes"])
         return Figures(
             models=self._noted["models"],
             sessions=self._noted["sessions"],
             memory=Memory(
                 ready_bytes=self._noted["ready_bytes"],
                 end_bytes=self._noted["end_bytes"],
-                peak_bytes=memory.peak_bytes(),
+                peak_bytes=max(size for size in seen if size is not None),
                 closed_bytes=memory.resident_bytes(),
             ),
         )
@@ -206,7 +223,9 @@ def _check_outputs(arguments: RunArguments) -> None:
         if is_asked
     ]
     if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)} cannot go together: each is all there is on standard output.")
+        raise UsageError(
+            f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
+        )
 
 
 def _duration(text: str | None) -> float | None:

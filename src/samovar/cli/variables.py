@@ -26,7 +26,10 @@ def read_assignments(assignments: Sequence[str]) -> dict[str, str]:
         if text == "-":
             if stdin_taken_by:
                 raise UsageError(f"Standard input can be one variable only: {stdin_taken_by} or {name}.")
-            stdin_taken_by, text = name, _decode(sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1), "standard input")
+            stdin_taken_by, text = (
+                name,
+                _decode(sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1), "standard input"),
+            )
         elif text.startswith("@"):
             text = _read_file(Path(text[1:]), name)
         values[name.strip()] = text
@@ -45,15 +48,19 @@ def _read_file(path: Path, name: str) -> str:
 
 def _decode(raw: bytes, source: str) -> str:
     if len(raw) > LARGEST_FILE_BYTES:
-        raise UsageError(f"{source} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB, the most a variable may be.")
+        raise UsageError(
+            f"{source} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB, the most a variable may be."
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{source} is not UTF-8 text (byte {error.start}).") from error
 
 
-def read_switches(switches: Sequence[str], parameters: Sequence[Parameter], options: Sequence[str]) -> dict[str, str]:
-    """The workflow's own parameters as options: `--person-name X`, `--person-name=X`, `--urgent`, `--no-urgent`.
+def read_switches(
+    switches: Sequence[str], parameters: Sequence[Parameter], options: Sequence[str]
+) -> dict[str, str]:
+    """The workflow's parameters as options: `--person-name X`, `--person-name=X`, `--urgent`, `--no-urgent`.
 
     `options` are those of the command itself, to name the nearest. Raises `UsageError`.
     """
@@ -85,8 +92,12 @@ def read_switches(switches: Sequence[str], parameters: Sequence[Parameter], opti
 
 def _refuse(switch: str, known: Sequence[str]) -> None:
     if switch.startswith("-"):
-        raise UsageError(f"There is no option {switch.partition('=')[0]}.{nearest(switch.partition('=')[0], known)}")
-    raise UsageError(f"{switch!r} is one argument too many: one workflow is run at a time. Variables: --var NAME=VALUE.")
+        raise UsageError(
+            f"There is no option {switch.partition('=')[0]}.{nearest(switch.partition('=')[0], known)}"
+        )
+    raise UsageError(
+        f"{switch!r} is one argument too many: one workflow is run at a time. Variables: --var NAME=VALUE."
+    )
 
 
 def asker() -> Callable[[Parameter], object] | None:

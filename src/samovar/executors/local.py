@@ -80,7 +80,9 @@ class LocalConnection:
 
                 def told(done_bytes: int, total_bytes: int | None) -> None:
                     on_event(
-                        FetchingModel(model=model or "default", done_bytes=done_bytes, total_bytes=total_bytes)
+                        FetchingModel(
+                            model=model or "default", done_bytes=done_bytes, total_bytes=total_bytes
+                        )
                     )
 
                 spec = await self._locate(model, told)

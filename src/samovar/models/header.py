@@ -240,7 +240,9 @@ def _check_tensors(reader: _Reader, tensors: int, values: dict[str, Any], path: 
         shape = [reader.number("Q") for _ in range(count)]
         kind, offset = reader.number("I"), reader.number("Q")
         if kind not in architectures.TYPE_SIZES:
-            raise ModelFileError(f"{path}: its tensor {name!r} has the type {kind}, which the engine does not know.")
+            raise ModelFileError(
+                f"{path}: its tensor {name!r} has the type {kind}, which the engine does not know."
+            )
         block, block_bytes = architectures.TYPE_SIZES[kind]
         elements = math.prod(shape)
         if not 0 < elements < 1 << 48 or shape[0] % block:
@@ -253,7 +255,7 @@ def _check_tensors(reader: _Reader, tensors: int, values: dict[str, Any], path: 
     needed = -(-reader.position // alignment) * alignment + furthest
     if needed > size:
         raise ModelFileError(
-            f"{path} is truncated: it has {size} bytes, and its tensors need {needed}. Fetch or copy it again."
+            f"{path} is truncated: it has {size} bytes, its tensors need {needed}. Fetch or copy it again."
         )
     return total
 
@@ -271,7 +273,7 @@ def _build(path: Path, size: int, values: dict[str, Any], tensor_bytes: int) -> 
         raise ModelFileError(f"{path} is a {architecture!r} model, which does not answer prompts.")
     if values.get("split.count", 0) not in (0, 1):
         raise ModelFileError(
-            f"{path} is one of {values['split.count']} parts. Join them with llama.cpp's llama-gguf-split --merge."
+            f"{path} is one of {values['split.count']} parts: join them with llama-gguf-split --merge."
         )
 
     def whole(key: str, *, default: int | None = None, most: int = 1 << 24) -> int:
@@ -310,8 +312,10 @@ def _build(path: Path, size: int, values: dict[str, Any], tensor_bytes: int) -> 
 
 def _kv_heads(value: Any, layers: int, path: Path) -> tuple[int, ...]:
     heads = [value] * layers if isinstance(value, int) else value
-    if not isinstance(heads, list) or len(heads) < layers or not all(
-        isinstance(count, int) and 0 <= count < 1 << 16 for count in heads
+    if (
+        not isinstance(heads, list)
+        or len(heads) < layers
+        or not all(isinstance(count, int) and 0 <= count < 1 << 16 for count in heads)
     ):
         raise damaged(path, f"its header gives attention.head_count_kv as {value!r}")
     return tuple(heads[:layers])

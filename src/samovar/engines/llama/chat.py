@@ -52,7 +52,8 @@ class ChatTemplate:
         held: list[str] = []
         mark = self._free_mark(messages)
         turns = [
-            {"role": message.role, "content": self._hold_out(message.content, mark, held)} for message in messages
+            {"role": message.role, "content": self._hold_out(message.content, mark, held)}
+            for message in messages
         ]
         return self._tokenize(self._render(turns), mark, held)
 

@@ -18,7 +18,13 @@ STRUCT_BYTES = {
 }
 """Sizes on every 64-bit platform with the pinned header."""
 
-MODEL_DEFAULTS = {"n_gpu_layers": -1, "split_mode": 1, "load_mode": -1, "vocab_only": False, "use_extra_bufts": True}
+MODEL_DEFAULTS = {
+    "n_gpu_layers": -1,
+    "split_mode": 1,
+    "load_mode": -1,
+    "vocab_only": False,
+    "use_extra_bufts": True,
+}
 CONTEXT_DEFAULTS = {
     "n_ctx": 512,
     "n_batch": 2048,
@@ -136,7 +142,6 @@ struct ggml_tensor_head {
     char rest[512];
 };
 
-const char * llama_version(void);
 struct llama_model_params llama_model_default_params(void);
 struct llama_context_params llama_context_default_params(void);
 llama_sampler_chain_params llama_sampler_chain_default_params(void);
@@ -144,7 +149,6 @@ void llama_backend_init(void);
 void llama_backend_free(void);
 void llama_log_set(ggml_log_callback log_callback, void * user_data);
 bool llama_supports_gpu_offload(void);
-size_t llama_max_parallel_sequences(void);
 
 struct llama_model * llama_model_load_from_file(const char * path_model, struct llama_model_params params);
 void llama_model_free(struct llama_model * model);
@@ -155,23 +159,15 @@ llama_memory_t llama_get_memory(const struct llama_context * ctx);
 const struct llama_vocab * llama_model_get_vocab(const struct llama_model * model);
 const char * llama_model_chat_template(const struct llama_model * model, const char * name);
 uint64_t llama_model_size(const struct llama_model * model);
-int32_t llama_model_n_ctx_train(const struct llama_model * model);
 bool llama_model_is_recurrent(const struct llama_model * model);
 bool llama_model_is_hybrid(const struct llama_model * model);
-int32_t llama_model_n_swa(const struct llama_model * model);
-bool llama_model_has_encoder(const struct llama_model * model);
-bool llama_model_has_decoder(const struct llama_model * model);
 
-void llama_memory_clear(llama_memory_t mem, bool data);
 bool llama_memory_seq_rm(llama_memory_t mem, llama_seq_id seq_id, llama_pos p0, llama_pos p1);
 void llama_memory_seq_cp(llama_memory_t mem, llama_seq_id src, llama_seq_id dst, llama_pos p0, llama_pos p1);
-llama_pos llama_memory_seq_pos_max(llama_memory_t mem, llama_seq_id seq_id);
 
 struct llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_seq_max);
 void llama_batch_free(struct llama_batch batch);
 int32_t llama_decode(struct llama_context * ctx, struct llama_batch batch);
-void llama_set_n_threads(struct llama_context * ctx, int32_t n_threads, int32_t n_threads_batch);
-void llama_set_abort_callback(struct llama_context * ctx, ggml_abort_callback abort_callback, void * data);
 float * llama_get_logits_ith(struct llama_context * ctx, int32_t i);
 
 int32_t llama_vocab_n_tokens(const struct llama_vocab * vocab);
@@ -205,4 +201,5 @@ llama_token llama_sampler_sample(struct llama_sampler * smpl, struct llama_conte
 
 bool ggml_is_empty(const void * tensor);
 void ggml_time_init(void);
+int malloc_trim(size_t pad);
 """

@@ -80,8 +80,10 @@ class LlamaEngine:
 
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
         if self._binding is None:
-            self._binding = await anyio.to_thread.run_sync(open_binding)
-        self._binding.listen()
+            binding = await anyio.to_thread.run_sync(open_binding)
+            if self._binding is None:  # not by another load meanwhile
+                self._binding = binding
+                binding.begin_use()
         load = _Load(self._binding, spec, cost, on_progress)
         try:
             model = await anyio.to_thread.run_sync(load.run)
@@ -93,7 +95,7 @@ class LlamaEngine:
 
     def close(self) -> None:
         if self._binding is not None:
-            self._binding.silence()
+            self._binding.end_use()
             self._binding = None
 
 
@@ -122,9 +124,7 @@ class _Load:
             cells=self._cost.context_tokens,
             threads=self._spec.threads or machine.usable_cores(),
         )
-        return LlamaModel(
-            self._binding, self._weights, self._arena, template, kv_bytes=self._cost.kv_bytes
-        )
+        return LlamaModel(self._binding, self._weights, self._arena, template, kv_bytes=self._cost.kv_bytes)
 
     def _load_weights(self) -> Any:
         params = self._lib.llama_model_default_params()

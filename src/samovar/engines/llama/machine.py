@@ -36,9 +36,7 @@ def read_machine() -> Machine:
     flags = None
     if sys.platform == "linux" and platform.machine() == "x86_64":
         flags = _cpu_flags(Path("/proc/cpuinfo"))
-    return Machine(
-        system=sys.platform, processor=platform.machine(), libc=_libc(), cpu_flags=flags
-    )
+    return Machine(system=sys.platform, processor=platform.machine(), libc=_libc(), cpu_flags=flags)
 
 
 def _libc() -> str:

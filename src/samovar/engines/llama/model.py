@@ -14,9 +14,10 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Finished, GenerationEvent, ModelStatistics
-from samovar.engines.llama.arena import Arena, Request
+from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.running import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.errors import ClosedError, ContextError
 from samovar.generation import FinishReason, Message, Options
@@ -115,3 +116,4 @@ class LlamaModel:
         self._arena.close()
         self._binding.lib.llama_model_free(self._weights)
         self._weights = None
+        self._binding.give_back_memory()

@@ -26,9 +26,7 @@ def choices_grammar(choices: Sequence[str]) -> str:
 
 def _quote(text: str) -> str:
     """`text` inside a GBNF string. Everything but plain letters and digits is given by code point."""
-    return "".join(
-        char if char.isascii() and char.isalnum() else f"\\U{ord(char):08X}" for char in text
-    )
+    return "".join(char if char.isascii() and char.isalnum() else f"\\U{ord(char):08X}" for char in text)
 
 
 class Sampler:

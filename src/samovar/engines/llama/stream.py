@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 import anyio
 
@@ -33,11 +34,9 @@ class EventStream:
 
     def _append(self, event: GenerationEvent | BaseException) -> None:
         self._events.append(event)
-        try:
-            self._loop.call_soon_threadsafe(self._notice, isinstance(event, (Finished, BaseException)))
-        except RuntimeError:
-            # The reader's event loop is closed: nobody is there to be told.
-            pass
+        # A closed event loop means that nobody is there to be told.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._notice, isinstance(event, Finished | BaseException))
 
     def _notice(self, finished: bool) -> None:
         if finished:

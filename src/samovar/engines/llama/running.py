@@ -1,0 +1,65 @@
+"""A request for an answer, and what it holds while it runs.
+
+Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `cells.py`,
+`sampling.py`, `answer.py`, `stream.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from samovar.engines.llama.answer import AnswerText
+from samovar.engines.llama.cells import Row
+from samovar.engines.llama.sampling import Sampler
+from samovar.engines.llama.stream import EventStream
+from samovar.generation import FinishReason, Options
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One answer that is asked for. The fields change in the decode loop only, but `ending`."""
+
+    tokens: list[int]
+    """The whole prompt."""
+    options: Options
+    max_tokens: int
+    """After the cap by the context: prompt and this always fit an empty arena."""
+    events: EventStream
+    submitted_s: float = field(default_factory=time.monotonic)
+    ending: FinishReason | None = None
+    """Set (under the arena's lock) to end the answer early: cancelled or timeout."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A request that has been admitted, and the sequence it holds."""
+
+    request: Request
+    row: Row
+    sampler: Sampler
+    text: AnswerText
+    reused: int
+    """Prompt tokens whose cells were forked."""
+    prompt: list[int]
+    """What is evaluated before sampling: the request's tokens, or more after a restart."""
+    total_cells: int
+    """Its worst case: prompt and `max_tokens`."""
+    evaluated: int = 0
+    """Prompt tokens that were computed."""
+    generated: int = 0
+    next_token: int | None = None
+    """Sampled but not evaluated yet."""
+    spelled: str = ""
+    """The answer so far, where choices are given."""
+    first_token_s: float | None = None
+
+    @property
+    def pending(self) -> int:
+        """Prompt tokens still to be evaluated."""
+        return max(0, len(self.prompt) - len(self.row))
+
+    @property
+    def reserved(self) -> int:
+        """Cells it may still need."""
+        return self.total_cells - len(self.row)

@@ -1,0 +1,111 @@
+"""CEL expressions: conditions and computed values."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samovar.errors import ExpressionError, FaultsError, Place
+from samovar.expression import Expression
+from samovar.values import Record
+
+HERE = Place(path=None, line=3, column=10)
+ANSWER = Record("YES it is", {"content": "YES it is", "tokens": 5})
+
+
+def value(text: str, **variables: object) -> object:
+    return Expression.parse(text, HERE).evaluate(variables)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n + 1", 6),
+        ("n == 5.0", True),
+        ("v.content.contains('YES') && v.contains('it')", True),
+        ("v.includes('YES')", True),
+        ("v == 'YES it is'", True),
+        ("v['tokens'] + v.tokens", 10),
+        ("v.tokens == 5 ? 'a' : 'b'", "a"),
+        ("has(v.nothing)", False),
+        ("v.json == null", True),
+        ("size(v) + v.size()", 18),
+        ("v.matches('(?i)yes')", True),
+        ("xs.exists(v, v == n)", True),
+        ("xs.map(v, v + n1)", [6, 7]),
+        ("m.a[0].b", "deep"),
+        ("{'k': v}.k", "YES it is"),
+        ("n in xs", True),
+        ("'v.tokens'", "v.tokens"),
+        ("timestamp('2020-01-01T00:00:00Z')", "2020-01-01T00:00:00+00:00"),
+    ],
+)
+def test_what_expressions_give(text: str, expected: object) -> None:
+    variables = {"n": 5, "n1": 1, "v": ANSWER, "xs": [5, 6], "m": {"a": [{"b": "deep"}]}}
+    assert value(text, **variables) == expected
+
+
+def test_the_names_an_expression_reads_are_its_variables_only() -> None:
+    text = "a.b.c(d) && xs.exists(e, e.f == g) || size(h) > 1 && 'i' != \"j\" && {k: l}.k == m[n] && true"
+    assert Expression.parse(text, HERE).names == {"a", "d", "xs", "g", "h", "k", "l", "m", "n"}
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "column"),
+    [
+        ("n +", "the end", 13),
+        ("a b", "extraneous input 'b'", 12),
+        ("v.content ==", "the end", 22),
+        ("", "", 10),
+        ("(" * 65 + "1" + ")" * 65, "at most 64 deep", 74),
+        ("-" * 100 + "1", "64 signs", 10),
+        ("1" * 2001, "2000 characters", 10),
+        ("a ? b : " * 70 + "c", "64 ternaries", 10),
+    ],
+)
+def test_syntax_faults_have_their_column(text: str, part: str, column: int) -> None:
+    with pytest.raises(FaultsError) as caught:
+        Expression.parse(text, HERE)
+    (fault,) = caught.value.faults
+    assert fault.code == "condition-syntax"
+    assert part in fault.message
+    assert (fault.place.line, fault.place.column) == (3, column)
+
+
+def test_an_unknown_variable_is_named_with_the_nearest_also_where_it_would_not_matter() -> None:
+    for text in ("verdct == 1", "true || verdct == 1"):
+        with pytest.raises(ExpressionError, match="no variable 'verdct'. Did you mean 'verdict'"):
+            value(text, verdict=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n + 1.5", "1 / 0", "1 % 0", "n.x.y", "m.nothing", "xs[9]", "9223372036854775807 + 1", "b'bytes'",
+        "nofunction(n)", "n.contains('x')", "'a'.matches('(')", "int('x')", "optional.of(n)",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_computed_is_an_expression_error(text: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        value(text, n=5, m={"a": 1}, xs=[1])
+    assert "samovar_parts" not in str(caught.value)
+    assert caught.value.place == HERE
+
+
+@given(st.text(alphabet=st.sampled_from(list("abv.()[]{}?:,|&!=<>+-*/%'\"\\1 0_\nérux")), max_size=60))
+def test_any_text_is_an_expression_or_a_fault(text: str) -> None:
+    try:
+        expression = Expression.parse(text, HERE)
+    except FaultsError:
+        return
+    try:
+        expression.evaluate({"a": 1, "b": "x", "v": ANSWER})
+    except ExpressionError:
+        pass
+
+
+@given(st.text())
+def test_a_value_is_never_read_as_an_expression(text: str) -> None:
+    assert value("x == y", x=text, y=text) is True
+    assert value("x + '!'", x=text) == text + "!"
