@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +77,7 @@ def test_syntax_faults_have_their_column(text: str, part: str, column: int) -> N
 
 def test_an_unknown_variable_is_named_with_the_nearest_also_where_it_would_not_matter() -> None:
     for text in ("verdct == 1", "true || verdct == 1"):
-        with pytest.raises(ExpressionError, match="no variable 'verdct'. Did you mean 'verdict'"):
+        with pytest.raises(ExpressionError, match=r"no variable 'verdct'\. Did you mean 'verdict'"):
             value(text, verdict=1)
 
 
@@ -99,10 +101,8 @@ def test_any_text_is_an_expression_or_a_fault(text: str) -> None:
         expression = Expression.parse(text, HERE)
     except FaultsError:
         return
-    try:
+    with contextlib.suppress(ExpressionError):
         expression.evaluate({"a": 1, "b": "x", "v": ANSWER})
-    except ExpressionError:
-        pass
 
 
 @given(st.text())

@@ -76,7 +76,7 @@ class Library:
         return self._read_workflow(path, self._workflow_name(path), lenient)
 
     def _workflow_path(self, reference: str, beside: Path | None) -> Path:
-        is_path = Path(reference).suffix in SUFFIXES or "/" in reference
+        is_path = bool(Path(reference).suffix) or "/" in reference
         if beside is not None:
             for folder in (beside, beside / "workflows"):
                 if found := self._below(folder, reference):

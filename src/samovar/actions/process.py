@@ -133,11 +133,17 @@ async def _end_group(process: Process) -> None:
     _signal_group(process.pid, signal.SIGTERM)
     with anyio.move_on_after(GRACE_S):
         await process.wait()
-        # Nothing tells when a group is empty, so it is looked at again and again.
-        while _signal_group(process.pid, 0):  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        await _emptied(process.pid)
     _signal_group(process.pid, signal.SIGKILL)
     await process.wait()
+    with anyio.move_on_after(GRACE_S):
+        await _emptied(process.pid)
+
+
+async def _emptied(group: int) -> None:
+    # Nothing tells when a group is empty, so it is looked at again and again.
+    while _signal_group(group, 0):  # noqa: ASYNC110
+        await anyio.sleep(0.005)
 
 
 def _signal_group(group: int, number: int) -> bool:

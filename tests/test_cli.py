@@ -1,0 +1,324 @@
+"""The command line, as a real process: what it prints where, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TIMEOUT_S = 120
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder to run in, with no project and no user configuration around it."""
+    (tmp_path / ".git").mkdir()
+    return tmp_path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SAMOVAR_")}
+    return kept | {
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+
+
+def samovar(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "samovar", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+
+def write(folder: Path, diagram: str, actions: str, front: str = "") -> Path:
+    path = folder / "w.md"
+    matter = f"---\n{front}\n---\n" if front else ""
+    path.write_text(f"{matter}```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n\n{actions}\n")
+    return path
+
+
+def run_json(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    done = samovar(folder, "run", "w.md", "--json", *arguments)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_help_needs_none_of_the_heavy_modules(folder: Path) -> None:
+    code = (
+        "import sys\n"
+        "from samovar.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'cffi', 'jinja2', 'liquid', 'cel', 'pydantic', 'anyio', 'yaml', 'psutil'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.stderr.strip() == "[]"
+    assert "run" in done.stdout and "check" in done.stdout
+
+
+def test_json_is_one_object_and_nothing_else_on_standard_output(folder: Path, tiny_model: Path) -> None:
+    write(
+        folder,
+        '[*] --> A\nA --> B: go == "yes"\nB --> [*]',
+        '- A: Prompt "Go?" result="go" using choices="yes"\n- B: Log "went"',
+    )
+    status, report, stderr = run_json(folder, "--model", str(tiny_model))
+    assert status == 0
+    assert {
+        "run",
+        "workflow",
+        "status",
+        "duration_s",
+        "states",
+        "variables",
+        "models",
+        "tokens",
+        "sessions",
+        "memory",
+    } <= set(report)
+    assert report["status"] == "completed"
+    assert [(state["name"], state["action"]) for state in report["states"]] == [("A", "prompt"), ("B", "log")]
+    assert report["models"][0]["loads"] == 1 and report["models"][0]["weights_bytes"] > 0
+    assert report["variables"]["go"] == "yes"
+    assert report["records"]["go"]["finish_reason"] == "stop"
+    assert report["sessions"] == {"opened": 1, "closed": 1}
+    memory = report["memory"]
+    assert 0 < memory["ready_bytes"] <= memory["peak_bytes"] and memory["end_bytes"] <= memory["peak_bytes"]
+    assert memory["closed_bytes"] > 0
+    assert "✓ A" in stderr
+
+
+def test_print_gives_just_the_variable(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set greeting="hello"')
+    done = samovar(folder, "run", "w.md", "--print", "greeting")
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+
+
+def test_events_are_json_lines_in_order(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "hi"')
+    done = samovar(folder, "run", "w.md", "--events")
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert events[0] == "run_started" and events[-1] == "run_ended"
+    assert events.index("state_entered") < events.index("logged") < events.index("state_left")
+
+
+def test_quiet_says_nothing_when_all_is_well(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set x="1"')
+    done = samovar(folder, "run", "w.md", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("diagram", "actions", "front", "arguments", "status", "ending"),
+    [
+        ("[*] --> A\nA --> [*]", '- A: Shell "exit 3"', "", [], 1, "failed"),
+        ("[*] --> A\nA --> [*]", '- A: Abort "enough"', "", [], 1, "aborted"),
+        ("[*] --> A\nA --> A", '- A: Set x="1"', "", ["--limit-transitions", "5"], 1, "limited"),
+        ("[*] --> A\nA --> [*]", "- A: Wait 20s", "", ["--limit-duration", "50ms"], 1, "limited"),
+        ("[*] --> A\nA --> [*]: x == 1", "- A: Set x := 2", "", [], 3, "stuck"),
+        (
+            "[*] --> A\nA --> B: failure\nB --> [*]",
+            '- A: Shell "exit 3"\n- B: Log "took it"',
+            "",
+            [],
+            0,
+            "completed",
+        ),
+    ],
+)
+def test_every_ending_has_its_status_and_its_object(
+    folder: Path, diagram: str, actions: str, front: str, arguments: list[str], status: int, ending: str
+) -> None:
+    write(folder, diagram, actions, front)
+    returned, report, _ = run_json(folder, *arguments)
+    assert (returned, report["status"]) == (status, ending)
+    assert status == 0 or report["error"]["message"]
+
+
+def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> B\nB --> [*]", '- A: Promt "x"\n- Bee: Log "x"\n- B: Prompt "x" using temprature=1')
+    status, report, _ = run_json(folder)
+    assert (status, report["status"]) == (2, "invalid")
+    assert {fault["code"] for fault in report["faults"]} == {
+        "unknown-action",
+        "unknown-state",
+        "unknown-option",
+    }
+    done = samovar(folder, "run", "w.md")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "w.md:12:25" in done.stderr and "Did you mean 'temperature'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "nowhere.md"], "There is no workflow 'nowhere.md'"),
+        (["run", "w.mdd"], "Did you mean 'w.md'"),
+        (["run", "."], "There is no workflow '.'"),
+        (["run", "w.md", "--var", "x"], "NAME=VALUE"),
+        (["run", "w.md", "--var", "x=@nowhere"], "no such file"),
+        (["run", "w.md", "--var", "n=many"], "The parameter 'n' cannot be 'many': expected a number"),
+        (["run", "w.md", "--n", "many"], "expected a number"),
+        (["run", "w.md", "--modle", "x"], "Did you mean '--model'"),
+        (["run", "w.md", "--json", "--events"], "cannot go together"),
+        (["run", "w.md", "--budget", "lots"], "budget_bytes"),
+        (["run", "w.md", "--gpu-layers", "all"], "gpu_layers"),
+        (["run", "w.md", "--limit-duration", "soon"], "duration"),
+        (["run", "w.md", "--print", "nn"], "Did you mean 'n'"),
+        (["run", "w.md", "extra"], "one argument too many"),
+        (["pull", "nothing"], "There is no model 'nothing'"),
+        (["pull", "packag:x/y.gguf"], "Did you mean 'package'"),
+        (["models", "package:x/y.gguf"], "samovar pull package:x/y.gguf"),
+        (["show", "nowhere"], "There is no workflow 'nowhere'"),
+        (["check", "nowhere.md"], "nowhere.md"),
+        (["new", "w.md"], "there already"),
+    ],
+)  # fmt: skip
+def test_what_a_person_mistypes_is_named_and_exits_with_2(
+    folder: Path, arguments: list[str], says: str
+) -> None:
+    write(folder, "[*] --> A\nA --> [*]", "- A: Set x := n", "parameters: [{name: n, type: int, default: 1}]")
+    done = samovar(folder, *arguments)
+    assert says in done.stderr + done.stdout
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_variables_come_from_switches_files_and_standard_input(folder: Path) -> None:
+    write(
+        folder,
+        "[*] --> A\nA --> [*]",
+        '- A: Set all="${a} ${b} ${c} ${flag}"',
+        "parameters: [{name: a_b, default: z}, {name: flag, type: bool, default: false}]",
+    )
+    (folder / "file.txt").write_text("from a file")
+    done = samovar(
+        folder, "run", "w.md", "--print", "all", "--var", "a=1=2", "--var", "b=@file.txt", "--var", "c=-", "--flag",
+        stdin="from stdin",
+    )  # fmt: skip
+    assert done.stdout == "1=2 from a file from stdin true\n"
+
+
+def test_a_bad_model_file_is_one_clear_line(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x"')
+    (folder / "m.gguf").write_text("this is no model at all, it is text")
+    done = samovar(folder, "run", "w.md", "--model", "m.gguf", "-q")
+    assert done.returncode == 1
+    assert "m.gguf is no GGUF model file: it is text" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_prompt_longer_than_the_context_is_an_error_with_both_numbers(
+    folder: Path, tiny_model: Path
+) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "{{ text }}"')
+    (folder / "long.txt").write_text("word " * 2000)
+    done = samovar(
+        folder, "run", "w.md", "--model", str(tiny_model), "--context", "512", "--var", "text=@long.txt", "-q"
+    )
+    assert done.returncode == 1
+    assert "tokens but the context holds 512" in done.stderr
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "samovar", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(process: subprocess.Popen[str], event: str) -> None:
+    """Reads events until this one comes."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == event:
+            return
+    raise AssertionError(f"{event} never came")
+
+
+def test_ctrl_c_cancels_the_running_generation_and_exits_130(folder: Path, tiny_model: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using max_tokens=4000 temperature=1')
+    process = start(folder, "run", "w.md", "--events", "--model", str(tiny_model))
+    until(process, "text_generated")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    last = json.loads(stdout.splitlines()[-1])
+    assert process.returncode == 130
+    assert (last["event"], last["status"]) == ("run_ended", "cancelled")
+    assert stderr == ""
+
+
+def test_ctrl_c_during_a_shell_command_ends_its_whole_group(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Shell "sleep 60 & echo $! > child; wait"')
+    process = start(folder, "run", "w.md", "--events")
+    until(process, "state_entered")
+    child = folder / "child"
+    while not (child.exists() and child.read_text().strip()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert not is_running(int(child.read_text()))
+
+
+def test_check_shows_the_line_and_exits_2(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using temprature=1')
+    done = samovar(folder, "check", "w.md")
+    assert done.returncode == 2
+    assert "temprature=1" in done.stdout and "^" in done.stdout and "1 errors" in done.stdout
+    found = json.loads(samovar(folder, "check", "w.md", "--json").stdout)
+    assert found["files"][0]["faults"][0]["place"]["line"] == 9
+
+
+def test_new_makes_a_workflow_that_checks_clean_and_is_shown(folder: Path) -> None:
+    assert samovar(folder, "new", "notes.md").returncode == 0
+    done = samovar(folder, "check", "notes.md", "--strict")
+    assert done.returncode == 0, done.stdout
+    shown = samovar(folder, "show", "notes.md")
+    assert shown.returncode == 0 and "Summarise" in shown.stdout and "│" in shown.stdout
+
+
+def test_the_examples_check_clean(folder: Path) -> None:
+    done = samovar(folder, "check", str(EXAMPLES), "--strict")
+    assert done.returncode == 0, done.stdout
+
+
+def test_list_and_models_say_what_is_here(folder: Path, tiny_model: Path) -> None:
+    library = folder / ".samovar" / "workflows"
+    library.mkdir(parents=True)
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "x"').rename(library / "mine.md")
+    (library / "broken.md").write_text("no diagram")
+    listed = json.loads(samovar(folder, "list", "--json").stdout)
+    assert {entry["name"]: bool(entry["fault"]) for entry in listed["workflows"]} == {
+        "mine": False,
+        "broken": True,
+    }
+    assert samovar(folder, "run", "mine", "-q").returncode == 0
+    rows = json.loads(samovar(folder, "models", str(tiny_model), "--context", "1024", "--json").stdout)
+    assert rows["models"][0]["kv_bytes"] == 1024 * 2 * 2 * 32 * 2
