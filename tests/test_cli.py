@@ -150,7 +150,11 @@ def test_every_ending_has_its_status_and_its_object(
 
 
 def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
-    write(folder, "[*] --> A\nA --> B\nB --> [*]", '- A: Promt "x"\n- Bee: Log "x"\n- B: Prompt "x" using temprature=1')
+    write(
+        folder,
+        "[*] --> A\nA --> B\nB --> [*]",
+        '- A: Promt "x"\n- Bee: Log "x"\n- B: Prompt "x" using temprature=1',
+    )
     status, report, _ = run_json(folder)
     assert (status, report["status"]) == (2, "invalid")
     assert {fault["code"] for fault in report["faults"]} == {
@@ -160,7 +164,7 @@ def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
     }
     done = samovar(folder, "run", "w.md")
     assert done.returncode == 2 and done.stdout == ""
-    assert "w.md:12:25" in done.stderr and "Did you mean 'temperature'" in done.stderr
+    assert "w.md:12:23" in done.stderr and "Did you mean 'temperature'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,8 @@ def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
 def test_what_a_person_mistypes_is_named_and_exits_with_2(
     folder: Path, arguments: list[str], says: str
 ) -> None:
-    write(folder, "[*] --> A\nA --> [*]", "- A: Set x := n", "parameters: [{name: n, type: int, default: 1}]")
+    parameters = "parameters: [{name: n, type: int, default: 1}]"
+    write(folder, "[*] --> A\nA --> [*]", "- A: Set x := n", parameters)
     done = samovar(folder, *arguments)
     assert says in done.stderr + done.stdout
     assert done.returncode == 2

@@ -28,6 +28,7 @@ LAYERS = (
     "engines",
     "models",
     "memory",
+    "background",
     "executors",
     "workflow",
     "prompt",

@@ -23,6 +23,8 @@ OUTPUT_LIMIT_BYTES = 10_000_000
 """Kept of each stream; the rest is read and dropped."""
 GRACE_S = 1.0
 """Between asking the group to end and killing it."""
+DYING_S = 0.1
+"""How long a killed group is watched; where nobody reaps its dead, it seems to be there for ever."""
 LINGER_S = 1.0
 """How long output is still read when the command is done but something it started holds the stream."""
 
@@ -79,7 +81,9 @@ async def run(command: Command) -> Finished:
     Raises `ShellError` when it cannot be started.
     """
     started = time.monotonic()
-    process = await _start(command)
+    # Cancelled in the middle of starting, the shell would be killed and what it has started would go on.
+    with anyio.CancelScope(shield=True):
+        process = await _start(command)
     stdout, stderr = _Kept(), _Kept()
     timed_out = False
     try:
@@ -136,7 +140,7 @@ async def _end_group(process: Process) -> None:
         await _emptied(process.pid)
     _signal_group(process.pid, signal.SIGKILL)
     await process.wait()
-    with anyio.move_on_after(GRACE_S):
+    with anyio.move_on_after(DYING_S):
         await _emptied(process.pid)
 
 

@@ -142,7 +142,9 @@ class _Reader:
         refused = _NO_PLACE.get(kind)
         if refused:
             self._refuse(refused, number)
-        for frame in self.stack:
+        for index, frame in enumerate(self.stack):
+            if frame.substitution and (split := self._why_not_given(index)):
+                self._refuse(split, number)
             if frame.kind == "bare":
                 why = refusal(frame.words, frame.word + ("\0" if frame is self._bare_frame else ""))
                 if why:
@@ -158,16 +160,21 @@ class _Reader:
     def _doubt(self, number: int) -> None:
         frame = self._bare_frame
         doubt = None if frame.redirect else warning(frame.words, frame.word)
-        if frame.substitution and self._is_split(frame):
-            doubt = 'What the substitution gives is split into words; put it in quotes: "$(…)".'
         if doubt:
             self.warnings.append((number, doubt))
 
-    def _is_split(self, frame: _Frame) -> bool:
-        """The substitution stands bare, and not in an assignment."""
-        index = self.stack.index(frame)
-        outer = self.stack[index - 1]
-        return outer.kind == "bare" and not (re.match(r"[A-Za-z_]\w*=", outer.word) and not outer.words)
+    def _why_not_given(self, index: int) -> str | None:
+        """Why what the substitution at this place of the stack gives must not hold a value."""
+        around = self.stack[:index]
+        if around[-1].kind == "arithmetic":
+            return _NO_PLACE["arithmetic"]
+        bare = max(at for at, frame in enumerate(around) if frame.kind == "bare")
+        if any(frame.kind == "double" for frame in around[bare:]):
+            return None
+        outer = around[bare]
+        if re.match(r"[A-Za-z_]\w*=", outer.word) and not outer.words:
+            return None
+        return 'what the $(…) around it gives is split into words; put that in quotes: "$(…)"'
 
     # A character, by what is open.
 

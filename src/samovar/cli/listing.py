@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.app import budget_bytes, open_library, open_store
+from samovar.background import beside
 from samovar.cli.live import make_console
 from samovar.config import Settings, load_settings
 from samovar.errors import SamovarError, UsageError
@@ -215,11 +216,8 @@ def pull_model(text: str, *, quiet: bool) -> int:
 
         async def main() -> Path | None:
             with anyio.CancelScope() as scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_cancel_on_signal, scope, name="signals")
-                    path = await fetch(reference, store, told)
-                    tasks.cancel_scope.cancel()
-                    return path
+                async with beside(hear_signals=lambda: _cancel_on_signal(scope)):
+                    return await fetch(reference, store, told)
             return None
 
         path = anyio.run(main)

@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from samovar import memory
 from samovar.app import App, open_app, open_library
+from samovar.background import beside
 from samovar.checking import check_tree
 from samovar.cli.live import Lines, LiveLines, Show, make_console
 from samovar.cli.report import Figures, Memory, report_object, show_report
@@ -165,14 +166,8 @@ async def _drive(
     runner = Runner(app.library, app.executor, on_event=show, settings=runner_settings)
     for warning in warnings:
         show(Warned(visit=None, message=warning.message, place=warning.place))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_hear_signals, runner, name="signals")
-        if isinstance(show, LiveLines):
-            tasks.start_soon(_tick, show, name="live lines")
-        try:
-            outcome.run = await runner.run(workflow, variables)
-        finally:
-            tasks.cancel_scope.cancel()
+    async with beside(hear_signals=lambda: _hear_signals(runner), live_lines=lambda: _tick(show)):
+        outcome.run = await runner.run(workflow, variables)
 
 
 async def _hear_signals(runner: Runner) -> None:
@@ -187,8 +182,8 @@ async def _hear_signals(runner: Runner) -> None:
             runner.stop()
 
 
-async def _tick(show: LiveLines) -> None:
-    while True:
+async def _tick(show: Show) -> None:
+    while isinstance(show, LiveLines):
         await anyio.sleep(TICK_S)
         show.tick()
 

