@@ -211,10 +211,8 @@ def test_variables_come_from_switches_files_and_standard_input(folder: Path) -> 
         "parameters: [{name: a_b, default: z}, {name: flag, type: bool, default: false}]",
     )
     (folder / "file.txt").write_text("from a file")
-    done = samovar(
-        folder, "run", "w.md", "--print", "all", "--var", "a=1=2", "--var", "b=@file.txt", "--var", "c=-", "--flag",
-        stdin="from stdin",
-    )  # fmt: skip
+    given = ["--var", "a=1=2", "--var", "b=@file.txt", "--var", "c=-", "--flag"]
+    done = samovar(folder, "run", "w.md", "--print", "all", *given, stdin="from stdin")
     assert done.stdout == "1=2 from a file from stdin true\n"
 
 

@@ -1,0 +1,129 @@
+"""The local executor: the waist's plain values in, sessions on the pool, everything given back per run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from samovar.engines.base import ModelSpec
+from samovar.engines.scripted import ScriptedEngine
+from samovar.executors.base import (
+    EvaluatingPrompt,
+    FetchingModel,
+    LoadingModel,
+    PromptEvent,
+    PromptRequest,
+    TextPiece,
+)
+from samovar.executors.local import LocalExecutor, OnFetchProgress
+from samovar.generation import FinishReason, Message, Options
+from samovar.pool import Pool
+from samovar.session import Sessions
+
+pytestmark = pytest.mark.anyio
+
+
+def count_messages(messages: Sequence[Message]) -> str:
+    return f"{len(messages)} messages"
+
+
+async def locate(model: str | None, on_progress: OnFetchProgress) -> ModelSpec:
+    on_progress(1, 2)
+    return ModelSpec(reference=model or "default", path=Path(model or "default"))
+
+
+@asynccontextmanager
+async def open_executor(keep_alive_s: float = 0.0) -> AsyncIterator[tuple[LocalExecutor, Sessions]]:
+    with anyio.fail_after(10):
+        async with Pool(ScriptedEngine(count_messages), budget_bytes=1, keep_alive_s=keep_alive_s) as pool:
+            sessions = Sessions(pool)
+            yield LocalExecutor(sessions, locate), sessions
+            sessions.check()
+            assert sessions.statistics().opened == sessions.statistics().closed
+
+
+def request(text: str, *, session: str | None = None, model: str | None = None) -> PromptRequest:
+    return PromptRequest(messages=(Message(role="user", content=text),), session=session, model=model)
+
+
+def ignore(event: PromptEvent) -> None:
+    """Nobody listens."""
+
+
+async def test_what_happens_is_told_in_order_and_adds_up_to_the_reply() -> None:
+    told: list[PromptEvent] = []
+    async with open_executor() as (executor, _), executor.open("run") as connection:
+        reply = await connection.ask(request("hello"), told.append)
+        assert reply.text == "1 messages" == "".join(e.text for e in told if isinstance(e, TextPiece))
+    kinds = [type(event) for event in told]
+    assert kinds.index(FetchingModel) < kinds.index(LoadingModel) < kinds.index(EvaluatingPrompt)
+    assert (reply.finish_reason, reply.model) == (FinishReason.STOP, "default")
+    assert reply.first_token_s is not None and reply.first_token_s <= reply.duration_s
+
+
+async def test_without_a_session_each_prompt_begins_anew() -> None:
+    async with open_executor() as (executor, sessions), executor.open("run") as connection:
+        for _ in range(3):
+            assert (await connection.ask(request("hello"), ignore)).text == "1 messages"
+        assert sessions.statistics().closed == 3
+
+
+async def test_a_named_session_goes_on_until_the_run_ends_and_no_further() -> None:
+    async with open_executor() as (executor, sessions):
+        async with executor.open("one") as connection:
+            texts = [(await connection.ask(request("x", session="talk"), ignore)).text for _ in range(2)]
+            assert texts == ["1 messages", "3 messages"]
+            assert sessions.statistics().closed == 0
+        assert sessions.statistics().closed == 1
+        async with executor.open("two") as connection:
+            assert (await connection.ask(request("x", session="talk"), ignore)).text == "1 messages"
+
+
+async def test_a_run_keeps_its_models_loaded_to_its_end() -> None:
+    async with open_executor(keep_alive_s=0.0) as (executor, sessions):
+        async with executor.open("run") as connection:
+            for _ in range(5):
+                await connection.ask(request("x"), ignore)
+            await anyio.wait_all_tasks_blocked()
+            assert sessions.pool.statistics().models[0].is_loaded
+        await anyio.wait_all_tasks_blocked()
+        use = sessions.pool.statistics().models[0]
+        assert (use.loads, use.is_loaded) == (1, False)
+
+
+async def test_an_exception_in_a_callback_comes_out_and_everything_is_given_back() -> None:
+    def deaf(event: PromptEvent) -> None:
+        if isinstance(event, TextPiece):
+            raise ZeroDivisionError
+
+    async with open_executor() as (executor, sessions), executor.open("run") as connection:
+        with pytest.raises(ZeroDivisionError):
+            await connection.ask(request("x", session="talk"), deaf)
+        assert sessions.pool.statistics().leases == 0
+        assert (await connection.ask(request("x", session="talk"), ignore)).text == "1 messages"
+
+
+async def test_a_cancelled_prompt_gives_everything_back() -> None:
+    async with open_executor() as (executor, sessions), executor.open("run") as connection:
+        with anyio.CancelScope() as scope:
+            await connection.ask(request("x"), lambda event: scope.cancel())
+        assert scope.cancelled_caught
+        assert sessions.pool.statistics().leases == 0
+
+
+async def test_a_timeout_is_a_reason_not_an_error() -> None:
+    async def never() -> None:
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(10):
+        async with Pool(ScriptedEngine(pause=never), budget_bytes=1) as pool:
+            executor = LocalExecutor(Sessions(pool), locate)
+            async with executor.open("run") as connection:
+                asked = PromptRequest(
+                    messages=(Message(role="user", content="x"),), options=Options(timeout_s=0.01)
+                )
+                assert (await connection.ask(asked, ignore)).finish_reason is FinishReason.TIMEOUT

@@ -1,0 +1,112 @@
+"""The default model, for real: what cannot be shown on a tiny one. Fetched once into the user's cache."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from samovar.engines.base import ModelSpec, PromptProgress
+from samovar.engines.llama.engine import LlamaEngine
+from samovar.generation import Message, Options
+from samovar.memory import resident_bytes
+from samovar.pool import Pool
+from samovar.session import Sessions
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_S = 600
+
+
+@asynccontextmanager
+async def open_sessions(path: Path) -> AsyncIterator[tuple[Sessions, ModelSpec]]:
+    engine = LlamaEngine()
+    with anyio.fail_after(TIMEOUT_S):
+        async with Pool(engine, budget_bytes=4_000_000_000) as pool:
+            sessions = Sessions(pool)
+            yield sessions, ModelSpec(reference="smollm2", path=path)
+            sessions.check()
+    engine.close()
+
+
+def user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+def test_the_example_loads_one_model_once_for_all_its_prompts(real_model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "samovar", "run", "examples/triage.md", "--json", "--model", str(real_model)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["status"]) == (0, "completed")
+    assert [model["loads"] for model in report["models"]] == [1]
+    prompts = [state for state in report["states"] if state["action"] == "prompt"]
+    assert len(prompts) >= 6
+    assert {"path" in state for state in prompts} == {True, False}, "prompts of both workflows"
+    assert report["tokens"]["reused"] > 0
+    assert report["variables"]["urgent"] in ("yes", "no")
+    assert report["sessions"]["opened"] == report["sessions"]["closed"] == len(prompts)
+
+
+async def test_two_hundred_prompts_need_no_more_memory_than_five(real_model: Path) -> None:
+    async with open_sessions(real_model) as (sessions, spec):
+        after_five = 0
+        for number in range(200):
+            async with sessions.open(spec) as session:
+                await session.ask(
+                    [user(f"Say the number {number}. {'more ' * (number % 7)}")], Options(max_tokens=4)
+                )
+            sessions.check()
+            if number == 4:
+                after_five = resident_bytes()
+        grown = resident_bytes() - after_five
+        assert grown <= after_five // 100 + 2_000_000, grown
+        assert sessions.pool.statistics().models[0].loads == 1
+
+
+async def test_two_hundred_choices_are_all_among_them(real_model: Path) -> None:
+    choices = ("yes", "no", "I cannot say")
+    async with open_sessions(real_model) as (sessions, spec):
+        said = set()
+        for number in range(200):
+            async with sessions.open(spec) as session:
+                turn = await session.ask([user(f"Is {number} an even number?")], Options(choices=choices))
+            said.add(turn.text)
+        assert said <= set(choices)
+
+
+async def test_a_session_on_a_prompt_seen_evaluates_only_what_is_new(real_model: Path) -> None:
+    system = Message(role="system", content="You are careful. " + "Never invent a fact. " * 120)
+    async with open_sessions(real_model) as (sessions, spec):
+        async with sessions.open(spec) as first:
+            await first.ask([system, user("Hello.")], Options(max_tokens=1))
+        progress: list[PromptProgress] = []
+
+        def hear(event: object) -> None:
+            if isinstance(event, PromptProgress):
+                progress.append(event)
+
+        async with sessions.open(spec) as second:
+            turn = await second.ask([system, user("Hello again.")], Options(max_tokens=1), on_event=hear)
+        assert progress[0].total_tokens > 600
+        assert turn.tokens.evaluated < 20
+        assert turn.tokens.evaluated + turn.tokens.reused == progress[0].total_tokens
+
+
+async def test_a_conversation_goes_on_with_only_new_tokens(real_model: Path) -> None:
+    async with open_sessions(real_model) as (sessions, spec), sessions.open(spec) as session:
+        await session.ask([user("Name a colour.")], Options(max_tokens=8))
+        turn = await session.ask([user("Another one.")], Options(max_tokens=8))
+        assert turn.tokens.evaluated < 25
+        assert turn.tokens.reused > turn.tokens.evaluated
