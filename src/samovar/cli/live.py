@@ -128,7 +128,8 @@ class LiveLines:
     def _render(self) -> Text:
         lines = []
         for visit, entered in self._running.items():
-            line = Text("● ", style="cyan", no_wrap=True, overflow="ellipsis", end="")
+            line = Text(no_wrap=True, overflow="ellipsis", end="")
+            line.append("● ", style="cyan")
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
             line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
@@ -145,7 +146,8 @@ class LiveLines:
 def line_of(entered: StateEntered, left: StateLeft, said: str = "") -> Text:
     """A finished state: its mark, name, action, time, and what it gave."""
     mark, style = MARKS.get(left.status, ("·", ""))
-    line = Text(f"{mark} ", style=style)
+    line = Text()
+    line.append(f"{mark} ", style=style)
     line.append(entered.path, style="bold")
     line.append(f"  {entered.verb or 'passes'}", style="dim")
     if left.duration_s >= 0.005 or left.figures:

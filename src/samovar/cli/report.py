@@ -79,7 +79,8 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     """The report for a person, from the object of `--json`."""
     status, style = report["status"], "green" if report["status"] == "completed" else "red"
     console.print()
-    title = Text(report["workflow"], style="bold")
+    title = Text()
+    title.append(report["workflow"], style="bold")
     title.append(f": {status}", style=style)
     title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
     console.print(title)
@@ -106,8 +107,9 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
 
 
 def _line(name: str, text: str) -> Text:
-    line = Text(f"{name:<10}", style="bold")
-    line.append(text, style="not bold")
+    line = Text()
+    line.append(f"{name:<10}", style="bold")
+    line.append(text)
     return line
 
 

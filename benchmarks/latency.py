@@ -1,0 +1,144 @@
+"""How long a session takes to open, how long a cancel takes, and what busy neighbours cost.
+
+    python -m benchmarks.latency [--busy]
+
+Medians in one process on the default model. `--busy` also runs W12's first six prompts alone and beside one
+busy process per core, in turn, three times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, question
+from samovar.engines.base import ModelSpec, PromptProgress, TextPart
+from samovar.engines.llama.engine import LlamaEngine
+from samovar.engines.llama.machine import usable_cores
+from samovar.generation import Message, Options
+from samovar.models.reference import parse_reference, resolve
+from samovar.models.store import Store
+from samovar.pool import Pool
+from samovar.session import Sessions
+
+
+def messages(text: str, *, system: str = SYSTEM) -> list[Message]:
+    return [Message(role="system", content=system), Message(role="user", content=text)]
+
+
+async def opening_ms(sessions: Sessions, spec: ModelSpec) -> tuple[float, int]:
+    """Median to open a session and borrow the warm model; tokens evaluated for its first turn."""
+    times, evaluated = [], 0
+    for number in range(30):
+        started = time.perf_counter()
+        async with sessions.open(spec) as session, sessions.pool.lease(spec):
+            times.append(time.perf_counter() - started)
+        async with sessions.open(spec) as session:
+            turn = await session.ask(messages(f"Question {number}?"), Options(max_tokens=1))
+        evaluated = turn.tokens.evaluated
+    return statistics.median(times) * 1000, evaluated
+
+
+async def cancel_ms(sessions: Sessions, spec: ModelSpec, *, in_prompt: bool, delay_s: float) -> float:
+    """Median from asking to cancel to having everything back."""
+    times = []
+    for number in range(9):
+        asked = 0.0
+        text = f"{number} word" * 1500 if in_prompt else f"Tell a long story about {number}."
+        begun = anyio.Event()
+
+        def hear(event: object, begun: anyio.Event = begun) -> None:
+            if isinstance(event, PromptProgress if in_prompt else TextPart):
+                begun.set()
+
+        async def ask(scope: anyio.CancelScope, text: str = text) -> None:
+            with scope:
+                async with sessions.open(spec) as session:
+                    await session.ask(
+                        messages(text, system="Be brief."), Options(max_tokens=2000), on_event=hear
+                    )
+
+        scope = anyio.CancelScope()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, scope)
+            await begun.wait()
+            await anyio.sleep(delay_s)
+            asked = time.perf_counter()
+            scope.cancel()
+        times.append(time.perf_counter() - asked)
+        sessions.check()
+    return statistics.median(times) * 1000
+
+
+async def six_prompts_s(sessions: Sessions, spec: ModelSpec, round_number: int) -> float:
+    started = time.perf_counter()
+    for topic in TOPICS[:6]:
+        async with sessions.open(spec) as session:
+            # Another first word for each round, so that the prefix is evaluated in each.
+            asked = messages(question(topic), system=f"{round_number} {SYSTEM}")
+            await session.ask(asked, Options(max_tokens=MAX_TOKENS))
+    return time.perf_counter() - started
+
+
+@contextmanager
+def busy_neighbours() -> Iterator[None]:
+    """One process for each core that does nothing but compute."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(usable_cores())]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+async def measure(busy: bool) -> None:
+    engine = LlamaEngine()
+    spec = ModelSpec(reference="smollm2", path=resolve(parse_reference("smollm2"), Store()))
+    async with Pool(engine, budget_bytes=4_000_000_000) as pool:
+        sessions = Sessions(pool)
+        async with sessions.open(spec) as session:
+            await session.ask(messages("Hello."), Options(max_tokens=1))
+        opening, evaluated = await opening_ms(sessions, spec)
+        print(f"opening a session on a warm model: {opening:.3f} ms")
+        print(
+            f"its first token, behind a system prompt of some 600 tokens seen before: {evaluated} tokens evaluated"
+        )
+        for what, in_prompt, delay_s in (
+            ("while a prompt is evaluated", True, 0.1),
+            ("in the second micro-batch of a long prompt", True, 4.0),
+            ("while it answers", False, 0.1),
+        ):
+            took = await cancel_ms(sessions, spec, in_prompt=in_prompt, delay_s=delay_s)
+            print(f"cancel {what}: {took:.1f} ms")
+        if busy:
+            ratios = []
+            for number in range(3):
+                alone = await six_prompts_s(sessions, spec, 2 * number)
+                with busy_neighbours():
+                    beside = await six_prompts_s(sessions, spec, 2 * number + 1)
+                ratios.append(beside / alone)
+            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(
+                f"beside one busy process per core: {statistics.median(ratios):.2f} times as long ({shown})"
+            )
+    engine.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--busy", action="store_true", help="measure beside busy processes too")
+    anyio.run(measure, parser.parse_args().busy)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Draws docs/run.svg: a real run of the example, as a terminal shows it. `python scripts/picture.py`"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+
+from samovar import memory
+from samovar.app import App, open_app
+from samovar.cli.live import Lines
+from samovar.cli.report import Figures, Memory, report_object, show_report
+from samovar.config import load_settings
+from samovar.events import Event, Logged, TextGenerated, Warned
+from samovar.parameters import bind
+from samovar.run import Run
+from samovar.runner import Runner
+
+ROOT = Path(__file__).parent.parent
+
+
+async def run(console: Console) -> tuple[Run, Figures]:
+    lines = Lines(console, verbose=0)
+
+    def show(event: Event) -> None:
+        if not isinstance(event, TextGenerated | Warned | Logged):
+            lines(event)
+
+    async with open_app(load_settings({})) as app:
+        workflow = app.library.workflow(str(ROOT / "examples" / "triage.md"))
+        reports = str(ROOT / "examples" / "reports.txt")
+        ran = await Runner(app.library, app.executor, on_event=show).run(
+            workflow, bind(workflow.parameters, {"reports": reports})
+        )
+        figures = measured(app)
+    return ran, figures
+
+
+def measured(app: App) -> Figures:
+    statistics = app.pool.statistics()
+    here = memory.resident_bytes()
+    return Figures(
+        models=statistics.models,
+        sessions=app.sessions.statistics(),
+        memory=Memory(
+            ready_bytes=statistics.ready_bytes,
+            end_bytes=here,
+            peak_bytes=max(here, memory.peak_bytes() or 0),
+            closed_bytes=None,
+        ),
+    )
+
+
+def main() -> None:
+    console = Console(record=True, width=104, file=io.StringIO(), force_terminal=True, highlight=False)
+    ran, figures = anyio.run(run, console)
+    report = report_object(ran, figures)
+    report["memory"]["closed_bytes"] = memory.resident_bytes()
+    show_report(console, report)
+    console.save_svg(str(ROOT / "docs" / "run.svg"), title="samovar run examples/triage.md")
+
+
+if __name__ == "__main__":
+    main()
