@@ -108,9 +108,7 @@ async def measure(busy: bool) -> None:
             await session.ask(messages("Hello."), Options(max_tokens=1))
         opening, evaluated = await opening_ms(sessions, spec)
         print(f"opening a session on a warm model: {opening:.3f} ms")
-        print(
-            f"its first token, behind a system prompt of some 600 tokens seen before: {evaluated} tokens evaluated"
-        )
+        print(f"its first token, behind some 600 tokens that were seen before: {evaluated} tokens evaluated")
         for what, in_prompt, delay_s in (
             ("while a prompt is evaluated", True, 0.1),
             ("in the second micro-batch of a long prompt", True, 4.0),

@@ -55,8 +55,8 @@ def _cell(text: str) -> str:
 
 def _settings() -> str:
     lines = [
-        "Nearer wins: options, then environment variables, then the project's `.samovar/config.toml`, then the",
-        "user's `config.toml`.\n",
+        "Nearer wins: options, then environment variables, then the project's `.samovar/config.toml`,",
+        "then the user's `config.toml`.\n",
         "| setting | in the environment | default | |",
         "|---|---|---|---|",
     ]

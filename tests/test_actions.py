@@ -310,6 +310,13 @@ async def test_abort_gives_its_reason() -> None:
     assert (await perform("Abort")).abort
 
 
+async def test_what_is_literal_in_a_line_with_tags_stays_literal() -> None:
+    said = Said(a=True, v="x")
+    text = 'Log {% if a %}"{% raw %}{{ v }} {% if %}{% endraw %} {{ v }}"{% endif %}'
+    await parse_action(text, HERE).perform(said.context())
+    assert said.logged == [("info", "{{ v }} {% if %} x")]
+
+
 LINE = 'Execute prompt "p" with name="{{ who }}" {% if loud %}loud=true{% endif %} result="r"'
 
 

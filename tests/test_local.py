@@ -31,9 +31,9 @@ def count_messages(messages: Sequence[Message]) -> str:
     return f"{len(messages)} messages"
 
 
-async def locate(model: str | None, on_progress: OnFetchProgress) -> ModelSpec:
+async def locate(model: str, on_progress: OnFetchProgress) -> ModelSpec:
     on_progress(1, 2)
-    return ModelSpec(reference=model or "default", path=Path(model or "default"))
+    return ModelSpec(reference=model, path=Path(model))
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def open_executor(keep_alive_s: float = 0.0) -> AsyncIterator[tuple[LocalE
     with anyio.fail_after(10):
         async with Pool(ScriptedEngine(count_messages), budget_bytes=1, keep_alive_s=keep_alive_s) as pool:
             sessions = Sessions(pool)
-            yield LocalExecutor(sessions, locate), sessions
+            yield LocalExecutor(sessions, locate, default_model="default"), sessions
             sessions.check()
             assert sessions.statistics().opened == sessions.statistics().closed
 
@@ -121,7 +121,7 @@ async def test_a_timeout_is_a_reason_not_an_error() -> None:
 
     with anyio.fail_after(10):
         async with Pool(ScriptedEngine(pause=never), budget_bytes=1) as pool:
-            executor = LocalExecutor(Sessions(pool), locate)
+            executor = LocalExecutor(Sessions(pool), locate, default_model="default")
             async with executor.open("run") as connection:
                 asked = PromptRequest(
                     messages=(Message(role="user", content="x"),), options=Options(timeout_s=0.01)

@@ -80,8 +80,8 @@ class Locator:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
 
-    async def __call__(self, model: str | None, on_progress: OnFetchProgress) -> ModelSpec:
-        reference = parse_reference(model or self._settings.model)
+    async def __call__(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
+        reference = parse_reference(model)
         if reference.is_fetched and not _is_here(reference, self._store):
             if self._settings.offline:
                 raise ModelFetchError(
@@ -114,7 +114,9 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             Pool(engine, budget_bytes=budget_bytes(settings), keep_alive_s=settings.keep_alive_s)
         )
         sessions = Sessions(pool)
-        executor = LocalExecutor(sessions, Locator(settings, open_store(settings)))
+        executor = LocalExecutor(
+            sessions, Locator(settings, open_store(settings)), default_model=settings.model
+        )
         yield App(
             settings=settings,
             library=open_library(Path.cwd()),

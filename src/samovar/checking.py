@@ -7,7 +7,9 @@ when it was read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
@@ -15,8 +17,10 @@ from samovar.actions.prompt import Prompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
+from samovar.expression import Expression
 from samovar.library import Library
 from samovar.parameters import Parameter
+from samovar.template import Template
 from samovar.workflow import When, Workflow
 
 ALWAYS_THERE = frozenset(
@@ -47,7 +51,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     Sub-workflows are followed for cycles, but their own faults are theirs.
     """
     found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
-    found += _cycles(workflow, library, (workflow.name,), set())
+    found += _cycles(workflow, library)
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -58,7 +62,7 @@ def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     waiting = [workflow]
     while waiting:
         one = waiting.pop(0)
-        if (key := one.path or one.name) in seen:
+        if (key := _key(one)) in seen:
             continue
         seen.add(key)
         faults.update(dict.fromkeys(check_workflow(one, library)))
@@ -98,6 +102,8 @@ def _prompt(action: Prompt, name: Value, workflow: Workflow, library: Library) -
         yield Fault(code="unknown-prompt", message=error.message, place=name.place)
         return
     known = _known_names(workflow)
+    if text not in workflow.prompts:
+        yield from prompt.warnings
     yield from _arguments(action.arguments, prompt.parameters, f"The prompt {text!r}", prompt.template.names)
     given = {pair.key for pair in action.arguments} | {
         p.name for p in prompt.parameters if p.default is not None
@@ -157,15 +163,28 @@ def _children(workflow: Workflow, library: Library) -> Iterator[tuple[RunWorkflo
                 continue
 
 
-def _cycles(workflow: Workflow, library: Library, chain: tuple[str, ...], done: set[str]) -> Iterator[Fault]:
-    for action, child in _children(workflow, library):
-        if child.name in chain:
-            path = " → ".join((*chain[chain.index(child.name) :], child.name))
-            message = f"The workflows run each other in a circle: {path}."
+def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:
+    """The circles that can be reached from a workflow; each file is looked into once."""
+    chain = {_key(workflow): workflow.name}
+    done = set(chain)
+    walks = [iter(_children(workflow, library))]
+    while walks:
+        action, child = next(walks[-1], (None, None))
+        if action is None or child is None:
+            walks.pop()
+            chain.popitem()
+        elif (key := _key(child)) in chain:
+            names = list(chain.values())[list(chain).index(key) :]
+            message = f"The workflows run each other in a circle: {' → '.join((*names, child.name))}."
             yield Fault(code="workflow-cycle", message=message, place=action.name.place)
-        elif child.name not in done:
-            done.add(child.name)
-            yield from _cycles(child, library, (*chain, child.name), done)
+        elif key not in done:
+            done.add(key)
+            chain[key] = child.name
+            walks.append(iter(_children(child, library)))
+
+
+def _key(workflow: Workflow) -> object:
+    return workflow.path.resolve() if workflow.path else workflow.name
 
 
 # Variables ---------------------------------------------------------------------------------------------
@@ -184,25 +203,47 @@ def _read_names(workflow: Workflow) -> frozenset[str]:
         names |= action.names
     for prompt in workflow.prompts.values():
         names |= prompt.template.names
-    for place, read in _conditions(workflow):
-        del place
-        names |= read
+    for condition in _conditions(workflow):
+        names |= condition.names
     return frozenset(names)
 
 
-def _conditions(workflow: Workflow) -> Iterator[tuple[Place, frozenset[str]]]:
+def _conditions(workflow: Workflow) -> Iterator[Expression]:
     for state in workflow.states.values():
         for transition in state.transitions:
             if transition.when is When.CONDITION and transition.condition is not None:
-                yield transition.place, transition.condition.names
+                yield transition.condition
 
 
 def _variables(workflow: Workflow) -> Iterator[Fault]:
     known = _known_names(workflow)
-    reads: list[tuple[Place, frozenset[str]]] = [
-        (action.place, action.names) for action in _actions(workflow)
-    ]
-    for place, names in [*reads, *_conditions(workflow)]:
-        for name in sorted(names - known):
+    readers: list[Action | Expression] = [*_actions(workflow), *_conditions(workflow)]
+    for reader in readers:
+        for name in sorted(reader.names - known):
             message = f"Nothing sets the variable {name!r} (unless --var does).{nearest(name, known)}"
+            place = _place_of(name, reader)
             yield Fault(code="unset-variable", message=message, place=place, severity="warning")
+
+
+def _place_of(name: str, reader: Action | Expression) -> Place:
+    """Where a reader has the name first, as far as its parts tell."""
+    for part in _parts(reader):
+        text = part.text
+        begins = [text.find(mark) for mark in ("{{", "{%", "${") if mark in text]
+        begin = 0 if isinstance(part, Expression) else min(begins, default=0)
+        match = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)").search(text, begin)
+        if name in part.names and match:
+            return part.place.within(text, match.start())
+    return reader.place
+
+
+def _parts(value: object) -> Iterator[Template | Expression]:
+    """The texts that an action is made of."""
+    if isinstance(value, Template | Expression):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _parts(item)
+    elif is_dataclass(value) and not isinstance(value, Place):
+        for field in fields(value):
+            yield from _parts(getattr(value, field.name))

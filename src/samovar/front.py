@@ -6,7 +6,9 @@ ignored, since old files have many; one that looks like a misspelling gets a hin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from samovar.errors import Place, nearest
@@ -77,11 +79,9 @@ def read_settings(document: Document, add: AddFault) -> Settings:
         return Settings()
     values = matter.values
 
-    def place(key: str) -> Place:
-        return document.place(matter.lines.get(key, matter.line))
-
+    place = document.spot
     for key in values:
-        hint = nearest(key, KEYS)
+        hint = nearest(key[:100], KEYS)
         if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
             add(
                 "unknown-key",
@@ -107,10 +107,10 @@ def read_settings(document: Document, add: AddFault) -> Settings:
             return default
         return value
 
-    key = "parameters" if "parameters" in values else "arguments"
+    key = "parameters" if values.get("parameters") is not None else "arguments"
     parameters: tuple[Parameter, ...] = ()
     if values.get(key) is not None:
-        parameters, faults = read_parameters(values[key], place(key))
+        parameters, faults = read_parameters(values[key], partial(place, key))
         for fault in faults:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
     seed = values.get("seed")
@@ -129,22 +129,31 @@ def read_settings(document: Document, add: AddFault) -> Settings:
         system=text("system"),
         seed=seed,
         on_error=one_of("on_error", "fail", "fail", "continue"),
-        limits=_limits(values.get("limits"), place("limits"), add),
+        limits=_limits(values.get("limits"), partial(place, "limits"), add),
         choice_states_act=one_of("choice_states_act", True, True, False),
     )
 
 
-def _limits(value: Any, place: Place, add: AddFault) -> Limits:
+def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
     if value is None:
         return Limits()
     if not isinstance(value, dict):
-        add("front-matter", "`limits` must be a map, as in {transitions: 1000, duration: 1h}.", place)
+        add("front-matter", "`limits` must be a map, as in {transitions: 1000, duration: 1h}.", place())
         return Limits()
     for key in value:
         if key not in LIMITS:
-            add("unknown-key", f"There is no limit {str(key)!r}.{nearest(str(key), LIMITS)}", place)
+            add(
+                "unknown-key",
+                f"There is no limit {str(key)!r}.{nearest(str(key)[:100], LIMITS)}",
+                place(str(key)),
+            )
     if "tool_rounds" in value:
-        add("unsupported", "Tools (`limits: {tool_rounds: …}`) are not supported yet.", place, is_error=False)
+        add(
+            "unsupported",
+            "Tools (`limits: {tool_rounds: …}`) are not supported yet.",
+            place("tool_rounds"),
+            is_error=False,
+        )
 
     def count(key: str, default: int | None) -> int | None:
         number = value.get(key, default)
@@ -152,7 +161,7 @@ def _limits(value: Any, place: Place, add: AddFault) -> Limits:
             add(
                 "front-matter",
                 f"The limit `{key}` must be a whole number of at least 1, not {number!r}.",
-                place,
+                place(key),
             )
             return default
         return number
@@ -161,7 +170,7 @@ def _limits(value: Any, place: Place, add: AddFault) -> Limits:
         try:
             return None if value.get(key) is None else duration_s(value[key])
         except ValueError as error:
-            add("front-matter", f"The limit `{key}` cannot be {value[key]!r}: {error}.", place)
+            add("front-matter", f"The limit `{key}` cannot be {value[key]!r}: {error}.", place(key))
             return None
 
     return Limits(

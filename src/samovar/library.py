@@ -17,6 +17,8 @@ from samovar.reading import parse_workflow
 from samovar.workflow import ParseAction, Workflow
 
 SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
+ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
+"""What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
 LARGEST_FILE_BYTES = 10_000_000
 SYSTEM_PROMPT = ".system"
@@ -102,8 +104,7 @@ class Library:
         if not folder.is_dir() or "\0" in name:
             return None
         root = folder.resolve()
-        endings = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".liquid.md")
-        for ending in endings:
+        for ending in ENDINGS:
             path = folder / (name + ending)
             try:
                 if path.is_file() and path.resolve().is_relative_to(root):
@@ -115,7 +116,7 @@ class Library:
     def _workflow_name(self, path: Path) -> str:
         for _, folder in self._folders:
             if path.is_relative_to(folder / "workflows"):
-                return str((path.parent / name_of(path)).relative_to(folder / "workflows").as_posix())
+                return _name_below(folder / "workflows", path)
         return name_of(path)
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
@@ -162,7 +163,8 @@ class Library:
         if workflow is not None:
             names |= set(workflow.prompts)
             if workflow.path is not None:
-                names |= {name_of(path) for path in (workflow.path.parent / "prompts").glob("*.md")}
+                folder = workflow.path.parent / "prompts"
+                names |= {_name_below(folder, path) for path in _files(folder)}
         return names
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
@@ -197,7 +199,7 @@ class Library:
         found: dict[str, Entry] = {}
         for source, folder in self._folders:
             for path in _files(folder / kind):
-                name = (path.parent / name_of(path)).relative_to(folder / kind).as_posix()
+                name = _name_below(folder / kind, path)
                 if name not in found and (entry := self._entry(kind, name, path, source)):
                     found[name] = entry
         return [found[name] for name in sorted(found)]
@@ -222,6 +224,11 @@ class Library:
             description=item.description if item else None,
             fault=fault,
         )
+
+
+def _name_below(folder: Path, path: Path) -> str:
+    """The name that a file in the folder has: its path there without suffixes."""
+    return (path.parent / name_of(path)).relative_to(folder).as_posix()
 
 
 def read_text(path: Path) -> str:

@@ -37,15 +37,17 @@ OTHER_KINDS = frozenset(
 )
 
 _LOOKS = re.compile(
-    r"(direction|classDef|class|style|linkStyle|title|accTitle|accDescr|scale|hide|click)\b(?!\s*(-->|:(?!:)))",
+    r"(direction|classDef|class|style|linkStyle|title|scale|hide|click)\b(?!\s*(-->|:(?!:)))|acc(Title|Descr)\s*:",
     re.I,
 )
 _STATE = re.compile(
-    r'state\s+(?:"(?P<title>[^"]*)"\s+as\s+)?(?P<id>[^"<{:]+?)\s*(?:<<\s*(?P<kind>\w+)\s*>>|\[\[\s*(?P<old>\w+)\s*\]\])?'
-    r"\s*(?P<open>\{)?$"
+    r'state\s+(?:"(?P<title>[^"]*)"\s+as\s+)?(?P<id>[^"<{:\s\[](?:[^"<{:\[]*[^"<{:\s\[])?)\s*'
+    r"(?:<<\s*(?P<kind>\w+)\s*>>|\[\[\s*(?P<old>\w+)\s*\]\])?$"
 )
+_COMPOSITE = re.compile(r'state\s(?:[^"]|"[^"]*")*?(?=\{)')
+_ARROW = re.compile(r"-->")
 _TITLED = re.compile(r'state\s+"(?P<title>[^"]*)"$')
-_NOTE = re.compile(r"note\s+(left|right|over|above|below)?\b", re.I)
+_NOTE = re.compile(r"note\s+(?:(?:left|right)\s+of\b|\")", re.I)
 _CLASS = re.compile(r":::\s*[\w-]+")
 
 
@@ -56,8 +58,8 @@ class Node:
     id: str
     place: Place
     """Of its first mention."""
-    descriptions: tuple[tuple[str, Place], ...] = ()
-    """Each `X : text`, and the text of `state "text" as X`."""
+    descriptions: list[tuple[str, Place]] = field(default_factory=list)
+    """Filled while the diagram is read. Each `X : text`, and the text of `state "text" as X`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,11 @@ class _Reader:
         if name == END:
             return None
         if not name or any(char in name for char in '"{}<>'):
-            self.fault("diagram-syntax", f"{name!r} cannot be a state's name.", place)
+            self.fault("diagram-syntax", f"{name[:60]!r} cannot be a state's name.", place)
+        elif name.startswith("-") or name.endswith("-"):
+            self.fault(
+                "diagram-syntax", f"An arrow is `-->`: there is a `-` too many at {name[:60]!r}.", place
+            )
         self.nodes.setdefault(name, Node(id=name, place=place))
         return name
 
@@ -110,8 +116,7 @@ class _Reader:
         known = self.node(name, place)
         if known is None:
             return self.fault("diagram-syntax", "`[*]` has no description.", place)
-        node = self.nodes[known]
-        self.nodes[known] = replace(node, descriptions=(*node.descriptions, (text, text_place)))
+        self.nodes[known].descriptions.append((text, text_place))
         return None
 
 
@@ -123,11 +128,13 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     reader = _Reader(path)
     statements = [
         (number, start, text)
-        for number, source in _without_blocks(lines)
+        for number, source in _without_blocks(lines, reader)
         for start, text in _statements(source)
     ]
     begin = Place(path=path, line=line)
-    if not statements:
+    if reader.faults:
+        pass
+    elif not statements:
         reader.fault("diagram-empty", "The diagram is empty: it begins with `stateDiagram-v2`.", begin)
     else:
         number, start, text = statements[0]
@@ -138,14 +145,17 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     return Diagram(nodes=reader.nodes, edges=tuple(reader.edges), faults=tuple(reader.faults), place=begin)
 
 
-def _without_blocks(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+def _without_blocks(lines: Sequence[tuple[int, str]], reader: _Reader) -> list[tuple[int, str]]:
     """The lines without comments, `%%{init}%%`, a leading `---` block, notes, and long descriptions."""
     kept: list[tuple[int, str]] = []
     until: str | None = None
+    begun = 1
     for number, source in lines:
         text = source.strip()
+        if until is None:
+            begun = number
         if until is not None:
-            if until in text.lower():
+            if text == until or (until != "---" and until in text.lower()):
                 until = None
         elif text == "---" and not kept:
             until = "---"
@@ -153,12 +163,15 @@ def _without_blocks(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
             until = None if "}%%" in text else "}%%"
         elif text.startswith(("%%", "//")) or not text:
             continue
-        elif _NOTE.match(text) and "-->" not in text:
+        elif _NOTE.match(text):
             until = None if ":" in text or '"' in text else "end note"
         elif re.match(r"accDescr\s*\{", text):
             until = None if "}" in text else "}"
         else:
             kept.append((number, source))
+    if until is not None:
+        place = Place(path=reader.path, line=begun)
+        reader.fault("diagram-syntax", f"What begins here does not end: `{until}` is missing.", place)
     return kept
 
 
@@ -185,21 +198,22 @@ def _statement(reader: _Reader, text: str, number: int, start: int) -> None:
     if reader.depth:
         reader.depth += text.count("{") - text.count("}")
         return
-    if "-->" in text:
-        return _edge(reader, text, number, start)
     if text == "--":
         return reader.fault("unsupported", "Concurrent regions (`--`) are not supported yet.", place)
-    if text.endswith("{"):
-        reader.depth = 1
+    before_colon, colon, rest = _split(text)
+    if composite := _COMPOSITE.match(before_colon):
+        inside = text[composite.end() :]
+        reader.depth = max(inside.count("{") - inside.count("}"), 0)
         return reader.fault("unsupported", "Composite states (`state X { … }`) are not supported yet.", place)
+    if _ARROW.search(before_colon):
+        return _edge(reader, text, number, start)
     if _LOOKS.match(text):
         return None
-    if re.match(r"state\s", text):
+    if re.match(r"state\s+(?!:)", text):
         return _declaration(reader, text, place)
-    name, colon, rest = _split(text)
     if colon:
-        column = start + 1 + text.index(rest, len(name)) if rest else start + 1
-        return reader.describe(name, rest, place, replace(place, column=column))
+        column = start + 1 + len(text) - len(rest) if rest else start + 1
+        return reader.describe(before_colon, rest, place, replace(place, column=column))
     if "->" in text or "--" in text or any(char in text for char in '"{}<>='):
         return reader.fault(
             "diagram-syntax", f"{text[:60]!r} is no statement. An arrow is `A --> B: label`.", place
@@ -220,7 +234,7 @@ def _edge(reader: _Reader, text: str, number: int, start: int) -> None:
     target_place = replace(place, column=target_column)
     label_place = target_place
     if label:
-        label_place = replace(place, column=start + 1 + text.index(label, len(left) + 3 + len(target)))
+        label_place = replace(place, column=start + 1 + len(text) - len(label))
     edge = Edge(
         source=reader.node(left, place),
         target=reader.node(target, target_place),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from samovar.errors import Fault, Place, UsageError, nearest
+from samovar.values import to_text
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
 
@@ -44,6 +46,7 @@ KEYS = frozenset(
         "type_hint",
     ]
 )
+NOT_YET = ("condition",)
 _WHOLE = ("int", "integer")
 
 
@@ -110,11 +113,9 @@ class Parameter:
         elif self.type == "multi_choice":
             if not isinstance(value, list | tuple):
                 raise self._wrong(value, "a list")
-            for one in value:
-                self._check_choice(one)
-            return list(value)
+            return [self._check_choice(one) for one in value]
         elif self.type == "choice" or self.choices:
-            self._check_choice(value)
+            return self._check_choice(value)
         else:
             self._check_text(value)
         return value
@@ -122,6 +123,8 @@ class Parameter:
     def _check_number(self, value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(value, "a number")
+        if not math.isfinite(value):
+            raise self._wrong(value, "a finite number")
         if self.whole and value != int(value):
             raise self._wrong(value, "a whole number")
         if self.min is not None and value < self.min:
@@ -133,13 +136,13 @@ class Parameter:
             if abs(steps - round(steps)) > 1e-9:
                 raise self._wrong(value, f"in steps of {self.step:g}")
 
-    def _check_choice(self, value: object) -> None:
-        if value not in self.choices:
-            hint = nearest(str(value), self.choices)
-            raise UsageError(
-                f"The parameter {self.name!r} cannot be {value!r}: expected one of "
-                f"{', '.join(self.choices)}.{hint}"
-            )
+    def _check_choice(self, value: object) -> str:
+        text = to_text(value)
+        if text not in self.choices:
+            close = nearest(text[:100], [choice for choice in self.choices[:1000] if len(choice) <= 100])
+            hint = close.removesuffix(".") if close.startswith(" Did") else ""
+            raise self._wrong(value, f"one of {', '.join(self.choices)}", hint)
+        return text
 
     def _check_text(self, value: object) -> None:
         if not isinstance(value, str):
@@ -151,9 +154,10 @@ class Parameter:
         if self.pattern is not None and not re.fullmatch(self.pattern, value):
             raise self._wrong(value, f"a text that matches {self.pattern}")
 
-    def _wrong(self, value: object, expected: str) -> UsageError:
+    def _wrong(self, value: object, expected: str, hint: str = "") -> UsageError:
         shown = "***" if self.secret else repr(value)
-        return UsageError(f"The parameter {self.name!r} cannot be {shown}: expected {expected}.")
+        hint = "" if self.secret else hint
+        return UsageError(f"The parameter {self.name!r} cannot be {shown}: expected {expected}.{hint}")
 
 
 def bind(
@@ -187,87 +191,145 @@ def bind(
     return variables
 
 
-def read_parameters(value: Any, place: Place) -> tuple[tuple[Parameter, ...], list[Fault]]:
+Where = Callable[..., Place]
+"""Where an entry of the list stands, by its number from 0, and a key of it, by its name."""
+
+
+def read_parameters(value: Any, where: Where) -> tuple[tuple[Parameter, ...], list[Fault]]:
     """The parameters of a front matter's list, and what is wrong with it."""
     faults: list[Fault] = []
     if not isinstance(value, list):
-        return (), [Fault(code="parameter", message="`parameters` must be a list of maps.", place=place)]
+        return (), [Fault(code="parameter", message="`parameters` must be a list of maps.", place=where())]
     found: dict[str, Parameter] = {}
-    for number, entry in enumerate(value, start=1):
+    for index, entry in enumerate(value):
+        at = partial(where, index)
         try:
-            parameter = _read_parameter(entry, number, place, faults)
+            parameter = _read_parameter(entry, index + 1, at, faults)
             if parameter.name in found:
-                raise ValueError(f"The parameter {parameter.name!r} is declared twice.")
+                raise _WrongError("name", f"The parameter {parameter.name!r} is declared twice.")
             found[parameter.name] = parameter
-        except ValueError as error:
-            faults.append(Fault(code="parameter", message=str(error), place=place))
+        except _WrongError as error:
+            faults.append(Fault(code="parameter", message=str(error), place=at(error.key)))
     return tuple(found.values()), faults
 
 
-def _read_parameter(entry: Any, number: int, place: Place, faults: list[Fault]) -> Parameter:
+class _WrongError(Exception):
+    """`key` of a parameter's map is wrong."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) -> Parameter:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-        raise ValueError(f"Parameter {number} has no name: write `- name: …`.")
+        raise _WrongError("name", f"Parameter {number} has no name: write `- name: …`.")
     name = entry["name"].strip()
-    for key in entry:
-        if key not in KEYS and (hint := nearest(str(key), KEYS)).startswith(" Did"):
-            message = f"The parameter {name!r} has {str(key)!r}, which means nothing.{hint}"
-            faults.append(Fault(code="unknown-key", message=message, place=place, severity="warning"))
+    _hints(entry, name, where, faults)
     written = str(entry.get("type") or "string").lower().strip()
     if written not in KINDS:
-        raise ValueError(f"The parameter {name!r} has the type {written!r}.{nearest(written, KINDS)}")
+        message = f"The parameter {name!r} has the type {written!r}.{nearest(written[:100], KINDS)}"
+        raise _WrongError("type", message)
     kind = KINDS[written]
-    choices = tuple(str(choice) for choice in entry.get("choices") or ())
+    choices = _choices(entry, name)
     if kind in ("choice", "multi_choice") and not choices:
-        raise ValueError(f"The parameter {name!r} is a choice without `choices`.")
-    pattern = entry.get("pattern")
-    if pattern is not None:
-        try:
-            re.compile(str(pattern))
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"The pattern of {name!r} is not a regular expression: {error}.") from error
+        raise _WrongError("type", f"The parameter {name!r} is a choice without `choices`.")
     parameter = Parameter(
         name=name,
-        place=place,
+        place=where(),
         description=str(entry.get("description") or ""),
-        required=bool(entry.get("required", False)),
+        required=_flag(entry, "required", name),
         type=kind,
         whole=written in _WHOLE,
         choices=choices,
-        pattern=None if pattern is None else str(pattern),
+        pattern=_pattern(entry, name),
         min=_number(entry, "min", name),
         max=_number(entry, "max", name),
-        step=_number(entry, "step", name),
+        step=_step(entry, name),
         min_length=_length(entry, "min_length", name),
         max_length=_length(entry, "max_length", name),
-        secret=bool(entry.get("secret", False)),
+        secret=_flag(entry, "secret", name),
     )
     return _with_default(parameter, entry.get("default"))
 
 
-def _with_default(parameter: Parameter, default: Any) -> Parameter:
-    from dataclasses import replace
+def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) -> None:
+    for key in map(str, entry):
+        message = ""
+        if key in NOT_YET:
+            message = f"`{key}` of the parameter {name!r} is not supported yet and has no effect."
+        elif key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
+            message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
+        if message:
+            code = "unsupported" if key in NOT_YET else "unknown-key"
+            faults.append(Fault(code=code, message=message, place=where(key), severity="warning"))
 
+
+def _choices(entry: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = entry.get("choices")
+    if value is None:
+        return ()
+    if not isinstance(value, list) or any(isinstance(one, list | dict) for one in value):
+        raise _WrongError("choices", f"`choices` of the parameter {name!r} must be a list of texts.")
+    return tuple(map(to_text, value))
+
+
+def _pattern(entry: dict[str, Any], name: str) -> str | None:
+    pattern = entry.get("pattern")
+    if pattern is None:
+        return None
+    try:
+        re.compile(str(pattern))
+    except (re.error, RecursionError, OverflowError) as error:
+        message = f"The pattern of {name!r} is not a regular expression: {error}."
+        raise _WrongError("pattern", message) from error
+    return str(pattern)
+
+
+def _flag(entry: dict[str, Any], key: str, name: str) -> bool:
+    """A boolean; also the words that YAML 1.1 took for one."""
+    value = entry.get(key)
+    word = str(value).lower() if isinstance(value, bool | str) else ""
+    if value is None or word in ("false", "no", "off"):
+        return False
+    if word in ("true", "yes", "on"):
+        return True
+    raise _WrongError(key, f"{key!r} of the parameter {name!r} must be true or false, not {value!r}.")
+
+
+def _with_default(parameter: Parameter, default: Any) -> Parameter:
     if default is None:
         return parameter
     try:
-        if parameter.type == "string" and not isinstance(default, str):
-            default = str(default).lower() if isinstance(default, bool) else str(default)
-        return replace(parameter, default=parameter.check(default))
+        if parameter.type in ("string", "choice"):
+            value = parameter.check(to_text(default))
+        elif isinstance(default, str):
+            value = parameter.parse(default)
+        else:
+            value = parameter.check(default)
     except UsageError as error:
-        raise ValueError(f"Its default: {error}") from error
+        raise _WrongError("default", f"Its default: {error}") from error
+    return replace(parameter, default=value)
 
 
 def _number(entry: dict[str, Any], key: str, name: str) -> float | None:
     value = entry.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{key!r} of the parameter {name!r} must be a number, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _WrongError(key, f"{key!r} of the parameter {name!r} must be a number, not {value!r}.")
+    return value
+
+
+def _step(entry: dict[str, Any], name: str) -> float | None:
+    value = _number(entry, "step", name)
+    if value is not None and value <= 0:
+        raise _WrongError("step", f"'step' of the parameter {name!r} must be above 0, not {value!r}.")
     return value
 
 
 def _length(entry: dict[str, Any], key: str, name: str) -> int | None:
     value = _number(entry, key, name)
     if value is not None and (value < 0 or value != int(value)):
-        raise ValueError(f"{key!r} of the parameter {name!r} must be a whole number, not {value!r}.")
+        raise _WrongError(key, f"{key!r} of the parameter {name!r} must be a whole number, not {value!r}.")
     return None if value is None else int(value)

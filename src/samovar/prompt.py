@@ -9,12 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from samovar.errors import FaultsError, Place, TemplateError, UsageError
-from samovar.markdown import parse_document
+from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
+from samovar.markdown import Document, parse_document
 from samovar.parameters import Parameter, read_parameters
 from samovar.template import Partials, Template
+
+KEYS = frozenset(
+    ("title", "description", "parameters", "arguments", "category", "tags", "name", "version", "author")
+)
 
 _PARTIAL = re.compile(r"^\s*\{%-?\s*partial\s*-?%\}\s*")
 
@@ -32,6 +37,8 @@ class Prompt:
     place: Place
     is_partial: bool
     """Made to be taken into others, not to be run."""
+    warnings: tuple[Fault, ...] = ()
+    """What is doubtful about its front matter."""
 
     def render(self, arguments: Mapping[str, object], variables: Mapping[str, object]) -> str:
         """The text with everything filled in: arguments win over variables, variables over defaults.
@@ -71,21 +78,17 @@ def parse_prompt(
     document = parse_document(text, path=path, line=line)
     matter = document.front_matter
     values = matter.values if matter else {}
-    begin = matter.end_line + 1 if matter else line
-    body = document.lines[begin - 1 :]
-    while body and not body[0].strip():
-        body, begin = body[1:], begin + 1
+    begin = matter.end_line + 1 if matter else 1
+    while begin <= len(document.lines) and not document.lines[begin - 1].strip():
+        begin += 1
+    content = document.text(begin, len(document.lines) + 1).rstrip()
     fence = next((fence for fence in document.fences if fence.line == begin), None)
     if fence is not None and fence.info.split()[:1] == ["prompt"]:
-        begin, body = fence.line + 1, document.lines[fence.line : fence.end_line - 1]
-    content = "\n".join(body).rstrip()
+        begin, content = fence.line + 1, document.text(fence.line + 1, fence.end_line)
     is_partial = bool(_PARTIAL.match(content))
-    parameters: tuple[Parameter, ...] = ()
-    if matter and (key := next((key for key in ("parameters", "arguments") if key in values), None)):
-        parameters, faults = read_parameters(values[key], document.place(matter.lines.get(key, matter.line)))
-        errors = [fault for fault in faults if fault.severity == "error"]
-        if errors:
-            raise FaultsError(errors)
+    parameters, faults = _read_parameters(document)
+    if any(fault.severity == "error" for fault in faults):
+        raise FaultsError(faults)
     place = document.place(begin)
     return Prompt(
         name=name,
@@ -94,9 +97,28 @@ def parse_prompt(
         parameters=parameters,
         template=Template.parse(_PARTIAL.sub("", content), place, dollar=False, partials=partials),
         path=path,
-        place=document.place(line),
+        place=document.place(1),
         is_partial=is_partial,
+        warnings=tuple(faults),
     )
+
+
+def _read_parameters(document: Document) -> tuple[tuple[Parameter, ...], list[Fault]]:
+    """The parameters, and what is wrong or doubtful about the front matter."""
+    if document.front_matter is None:
+        return (), []
+    faults: list[Fault] = []
+    values = document.front_matter.values
+    for key in values:
+        if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
+            message = f"The front matter has {key!r}, which means nothing.{hint}"
+            place = document.spot(key)
+            faults.append(Fault(code="unknown-key", message=message, place=place, severity="warning"))
+    name = "parameters" if values.get("parameters") is not None else "arguments"
+    if values.get(name) is None:
+        return (), faults
+    parameters, wrong = read_parameters(values[name], partial(document.spot, name))
+    return parameters, faults + wrong
 
 
 def _text(value: object) -> str | None:

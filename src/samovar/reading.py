@@ -7,7 +7,7 @@ All faults of a file are found in one reading, in the order of its lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,19 @@ from samovar.template import Partials
 from samovar.workflow import Action, ParseAction, State, Transition, When, Workflow
 
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
+OWN_SECTIONS = ("prompts", "schemas")
+LARGEST_ACTION_CHARS = 65_536
+MOST_OFFERS = 20
+"""Faults of one file that name the nearest name; finding it takes time."""
+MOST_NAMES = 2000
+LONGEST_NAME = 100
 
 _ACTION_LINE = re.compile(r"^\s*\*\*action\*\*\s*:\s*(?P<text>.*)$", re.I)
 _STORE_LINE = re.compile(r"^\s*\*\*store as\*\*\s*:\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I)
-_OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%]")
+_OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
 _ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
+_MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
+_COMMENT = re.compile(r"\s*(%%|//)")
 _FAILURE_WORDS = frozenset(("fail", "failure", "error", "invalid"))
 _SUCCESS_WORDS = frozenset(("success", "valid"))
 
@@ -40,10 +48,19 @@ class _Found:
     """By state."""
     described: set[str] = field(default_factory=set)
     """States with a text that is no action, where that is allowed."""
+    offers: int = 0
+    """Nearest names given so far."""
 
     def add(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None:
         severity: Any = "error" if is_error else "warning"
         self.faults.append(Fault(code=code, message=message, place=place, severity=severity))
+
+    def nearest(self, name: str, known: Collection[str]) -> str:
+        """As `errors.nearest`, as long as that is quick."""
+        self.offers += 1
+        if self.offers > MOST_OFFERS or len(known) > MOST_NAMES or len(name) > LONGEST_NAME:
+            return ""
+        return nearest(name, [one for one in known if len(one) <= LONGEST_NAME])
 
 
 def parse_workflow(
@@ -73,7 +90,7 @@ def parse_workflow(
     initial = _initial(diagram, found)
     if not diagram.faults and initial:
         _check_shape(states, initial, found)
-    faults = sorted(found.faults, key=lambda fault: fault.place.line)
+    faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None or any(fault.severity == "error" for fault in faults):
         raise FaultsError(faults)
     return Workflow(
@@ -100,22 +117,19 @@ def _is_old(document: Document) -> bool:
     """Whether the file may be one of the older system: below its folders, or with none of our own forms."""
     if document.path is not None and OLD_FOLDERS & set(document.path.parts):
         return True
-    own = any(heading.title.lower() in ("prompts", "schemas") for heading in document.headings)
+    own = any(heading.title.lower() in OWN_SECTIONS and heading.level == 2 for heading in document.headings)
     return not own and not any(re.search(r"\busing\s+\w+\s*=", line) for line in document.lines)
 
 
 def _read_diagram(document: Document) -> tuple[Diagram, str]:
-    lines = list(enumerate(document.lines, start=1))
-    first = next(
-        (line.strip() for _, line in lines if line.strip() and not line.strip().startswith("%%")), ""
-    )
-    fence = next((fence for fence in document.fences if fence.info.lower().split()[:1] == ["mermaid"]), None)
-    if (
-        fence is None
-        and document.front_matter is None
-        and re.match(r"(stateDiagram|flowchart|graph)\b", first)
-    ):
-        return parse_diagram(lines, path=document.path, line=1), "\n".join(document.lines)
+    fence = next((fence for fence in document.fences if _MERMAID.match(fence.info)), None)
+    above = document.front_matter.end_line if document.front_matter else 0
+    lines = list(enumerate(document.lines, start=1))[above:]
+    first = next((line.strip() for _, line in lines if line.strip() and not _COMMENT.match(line)), "")
+    is_bare = document.path is not None and ".mermaid" in document.path.suffixes
+    if fence is None and (is_bare or re.match(r"(stateDiagram|flowchart|graph)\b", first)):
+        text = "\n".join(line for _, line in lines)
+        return parse_diagram(lines, path=document.path, line=above + 1), text
     if fence is None:
         place = document.place(1)
         fault = Fault(
@@ -124,7 +138,7 @@ def _read_diagram(document: Document) -> tuple[Diagram, str]:
             place=place,
         )
         return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
-    inside = lines[fence.line : fence.end_line - 1]
+    inside = list(enumerate(document.lines, start=1))[fence.line : fence.end_line - 1]
     return parse_diagram(inside, path=document.path, line=fence.line), "\n".join(line for _, line in inside)
 
 
@@ -187,7 +201,7 @@ def classify(label: str, place: Place) -> tuple[When, Expression | None]:
     if lowered in ("default", "else"):
         return When.DEFAULT, None
     if not _OPERATORS.search(text):
-        words = set(lowered.split())
+        words = set(re.findall(r"\w+", lowered))
         on = _ON.fullmatch(text)
         kind = on["kind"].lower() if on else ""
         if words & _FAILURE_WORDS or kind in _FAILURE_WORDS:
@@ -233,6 +247,11 @@ def _check_shape(states: dict[str, State], initial: str, found: _Found) -> None:
 # Actions -----------------------------------------------------------------------------------------------
 
 
+def _plain(name: str) -> str:
+    """The name without bold and back-ticks."""
+    return " ".join(name.replace("**", "").replace("`", "").split())
+
+
 class _ActionReader:
     """Finds the text of each state's action, in the places where it may stand, and has it read."""
 
@@ -252,13 +271,15 @@ class _ActionReader:
     def read(self) -> None:
         """Bullets win; then the older `## States`; then descriptions in the diagram."""
         seen: set[str] = set()
+        is_own = False
         for heading in self._document.headings:
-            if heading.title.lower() == "actions" and heading.level >= 2:
+            if heading.level <= 2:
+                is_own = heading.title.lower() in OWN_SECTIONS
+            if heading.title.lower() == "actions" and heading.level in (2, 3) and not is_own:
                 end = self._document.end_of(heading, 6)
                 for bullet in self._document.bullets(heading.line + 1, end):
                     self._bullet(bullet, seen)
-        if not seen:
-            self._old_states(seen)
+        self._old_states(seen)
         for name, node in self._diagram.nodes.items():
             if name not in seen:
                 for text, place in node.descriptions:
@@ -266,16 +287,18 @@ class _ActionReader:
 
     def _bullet(self, bullet: Bullet, seen: set[str]) -> None:
         name, colon, rest = bullet.text.partition(":")
-        name = " ".join(name.replace("**", "").replace("`", "").split())
+        name = _plain(name)
         if not colon:
             message = "An action line is `- State: action`."
             return self._found.add("action-line", message, bullet.place, is_error=not self._is_old)
         text = rest.lstrip("* \t")
         skipped = len(bullet.text.partition(":")[0]) + 1 + len(rest) - len(text)
-        place = Place(path=bullet.place.path, line=bullet.place.line, column=bullet.place.column + skipped)
+        place = bullet.place.within(bullet.text, skipped)
         if name not in self._diagram.nodes:
             if self._diagram.nodes:
-                message = f"The diagram has no state {name!r}.{nearest(name, self._diagram.nodes)}"
+                message = (
+                    f"The diagram has no state {name!r}.{self._found.nearest(name, self._diagram.nodes)}"
+                )
                 self._found.add("unknown-state", message, bullet.place, is_error=not self._is_old)
             return None
         if name in seen:
@@ -290,6 +313,9 @@ class _ActionReader:
         return None
 
     def _read_text(self, name: str, text: str, place: Place) -> None:
+        if len(text) > LARGEST_ACTION_CHARS:
+            message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
+            return self._found.add("too-large", message, place)
         try:
             self._found.actions[name] = self._parse(text, place)
         except FaultsError as error:
@@ -298,6 +324,7 @@ class _ActionReader:
                 is_error = not self._lenient and not (is_unknown and self._is_old)
                 after = "" if is_error else " The state passes through."
                 self._found.add(fault.code, fault.message + after, fault.place, is_error=is_error)
+        return None
 
     def _old_states(self, seen: set[str]) -> None:
         """`## States` with `### Name` and a line `**Action**: …` below it."""
@@ -305,16 +332,17 @@ class _ActionReader:
         section = next((h for h in document.headings if h.title.lower() == "states" and h.level == 2), None)
         if section is None:
             return
-        end = document.end_of(section)
+        end, bullets = document.end_of(section), frozenset(seen)
         for heading in document.headings:
-            if not section.line < heading.line < end or heading.title not in self._diagram.nodes:
+            name = _plain(heading.title)
+            if not section.line < heading.line < end or name not in self._diagram.nodes or name in bullets:
                 continue
             for number in range(heading.line + 1, min(end, document.end_of(heading))):
                 line = document.lines[number - 1]
                 if match := _ACTION_LINE.match(line):
                     text, place = match["text"].strip(), document.place(number, match.start("text") + 1)
-                    seen.add(heading.title)
-                    self._read_text(heading.title, self._with_store(text, heading.line + 1, end), place)
+                    seen.add(name)
+                    self._read_text(name, self._with_store(text, heading.line + 1, end), place)
                     break
 
     def _with_store(self, text: str, line: int, end: int) -> str:
@@ -331,6 +359,8 @@ class _ActionReader:
 
     def _described(self, name: str, text: str, place: Place) -> None:
         """An action in the diagram. A description that is none is just that."""
+        if len(text) > LARGEST_ACTION_CHARS:
+            return
         try:
             self._found.actions[name] = self._parse(text, place)
         except FaultsError as error:
@@ -346,27 +376,33 @@ class _ActionReader:
 def _read_prompts(
     document: Document, found: _Found, partials: Partials | None
 ) -> Iterator[tuple[str, Prompt]]:
-    section = next((h for h in document.headings if h.title.lower() == "prompts" and h.level == 2), None)
-    if section is None:
-        return
     names: set[str] = set()
-    end = document.end_of(section, 2)
+    is_prompts = False
     for heading in document.headings:
-        if not section.line < heading.line < end or heading.level != 3:
+        if heading.level <= 2:
+            is_prompts = heading.level == 2 and heading.title.lower() == "prompts"
+        if not is_prompts or heading.level != 3:
             continue
         name = heading.title.strip("`* ")
+        if not name:
+            message = "A prompt needs a name: `### name`."
+            found.add("prompt-name", message, document.place(heading.line))
+            continue
         if name in names:
             found.add("two-prompts", f"There are two prompts {name!r}.", document.place(heading.line))
             continue
         names.add(name)
-        text = document.text(heading.line + 1, document.end_of(heading, 3))
-        start = heading.line + 1
-        while text.startswith("\n"):
-            text, start = text[1:], start + 1
-        if not text.strip():
+        begin, end = heading.line + 1, document.end_of(heading, 3)
+        while begin < end and not document.lines[begin - 1].strip():
+            begin += 1
+        if begin == end:
             found.add("empty-prompt", f"The prompt {name!r} is empty.", document.place(heading.line))
             continue
         try:
-            yield name, parse_prompt(text, name=name, path=document.path, line=start, partials=partials)
+            text = document.text(begin, end)
+            prompt = parse_prompt(text, name=name, path=document.path, line=begin, partials=partials)
         except FaultsError as error:
             found.faults += error.faults
+            continue
+        found.faults += prompt.warnings
+        yield name, prompt

@@ -71,6 +71,8 @@ _NO_OPTIONS = frozenset(
 _PROGRAMS = re.compile(r"(?:[gm]?awk|sed|perl|python[\d.]*|ruby|node|php|lua|jq|psql|sqlite3|mysql)\Z")
 """Take a program as an argument."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(?:\[[^\]]*\])?\+?=")
+_EXPANSION = re.compile(r"\$\{[^{}]*\}")
+_SEVERAL = re.compile(r"\$\{[^}]*\s")
 _SUBSCRIPT = re.compile(r"[A-Za-z_]\w*\[[^\]]*\0")
 _COMMAND_OPTION = re.compile(r"-[A-Za-z]*c[A-Za-z]*\Z|--command\Z")
 
@@ -82,13 +84,19 @@ def refusal(words: Sequence[str], word: str | None) -> str | None:
 
     With None for `word`: why a value must not be piped into the command that `words` are.
     """
-    start = _start(words)
     if word is None:
-        return _piped(words[start:])
+        return _piped(words[_start(words) :])
+    if any(_SEVERAL.search(other) for other in (*words, word)):
+        return "a ${…} before it may become several words; put that in quotes"
+    if _is_shell_text(words, word):
+        return _NESTED
+    # What expands to nothing leaves its place to the next word.
+    words = [other for other in words if not _EXPANSION.fullmatch(other)]
+    start = _start(words)
     if start == len(words) and _SUBSCRIPT.match(word):
         return "it stands in the subscript of an array, which is read as arithmetic"
     names = [_base(name) for name in words]
-    name = names[start] if start < len(words) else ""
+    name = _EXPANSION.sub("", names[start]) if start < len(words) else ""
     if name in _READERS:
         return f"`{name}` reads it as code"
     if any(name in _SENDERS for name in names[start:]):
@@ -101,10 +109,11 @@ def refusal(words: Sequence[str], word: str | None) -> str | None:
         return "it is read as the name of a variable, which may hold code"
     if "env" in names and any(re.match(r"-\w*S|--split-string", other) for other in [*words, word]):
         return "`env -S` splits it into words"
-    return _NESTED if _is_shell_text(words, names, word) else None
+    return None
 
 
-def _is_shell_text(words: Sequence[str], names: Sequence[str], word: str) -> bool:
+def _is_shell_text(words: Sequence[str], word: str) -> bool:
+    names = [_base(name) for name in words]
     # A command whose name only the run knows may be a shell.
     shells = [index for index, name in enumerate(names) if name in _SHELLS or "$" in name or "\0" in name]
     for shell in shells:

@@ -211,15 +211,14 @@ class _Reader:
             self._into_word(self._take())
 
     def _in_backtick(self, character: str) -> None:
-        if character == "\\":
-            self._escape()
-        else:
-            self._into_word(self._take())
-            if character == "`":
-                self.stack.pop()
+        self._take(2 if character == "\\" else 1)
+        if character == "`":
+            self.stack.pop()
 
     def _in_parameter(self, character: str) -> None:
         """Within `${…}`: quotes there are read differently by shells where the whole is quoted."""
+        inner = self.stack[self.stack.index(self._bare_frame) + 1 :]
+        is_quoted = any(frame.kind == "double" for frame in inner[:-1])
         if character == "}":
             self._into_word(self._take())
             self.stack.pop()
@@ -230,12 +229,13 @@ class _Reader:
         elif character == "`":
             self._open("backtick")
         elif character in "\"'":
-            inner = self.stack[self.stack.index(self._bare_frame) + 1 :]
-            if any(frame.kind == "double" for frame in inner[:-1]):
+            if is_quoted:
                 self._refuse("shells differ on quotes within a ${…} that stands in quotes")
             self._open("double" if character == '"' else "single")
         else:
-            self._into_word(self._take())
+            text = self._take()
+            # What may become several words shows in the word by its blanks.
+            self._into_word("_" if is_quoted and text.isspace() else text)
 
     def _in_arithmetic(self, character: str) -> None:
         if character in "\"'`\\":
@@ -298,7 +298,8 @@ class _Reader:
             self._into_word(self._take(3))
             self.stack.append(_Frame("arithmetic", depth=2))
         elif following == "(":
-            self._into_word(self._take(2))
+            self._take(2)
+            self._into_word("${}")
             self.stack.append(_Frame("bare", closes=")", substitution=True))
         elif following == "{":
             self._into_word(self._take(2))
@@ -308,13 +309,23 @@ class _Reader:
         elif following == "'" and not quoted:
             self._refuse("shells differ on $'…'")
         elif following != "" and str(following) in _SPECIAL_PARAMETERS:
-            self._into_word(self._take(2))
+            self._into_word("${" + self._take(2)[1:] + "}")
         else:
-            self._into_word(self._take())
+            name = self._name_length()
+            text = self._take(1 + name)
+            # Written so that its end is known in the word.
+            self._into_word("${" + text[1:] + "}" if name else text)
+
+    def _name_length(self) -> int:
+        """Of the name that stands behind the $ that stands here."""
+        length = 0
+        while isinstance(item := self._peek(length + 1), str) and re.match(r"\w", item, re.ASCII):
+            length += 1
+        return length
 
     def _open(self, kind: str) -> None:
-        quote = self._take()
-        self._into_word(quote if kind == "backtick" else "")
+        self._take()
+        self._into_word("${}" if kind == "backtick" else "")
         self.stack.append(_Frame(kind))
 
     def _comment(self) -> None:

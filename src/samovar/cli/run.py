@@ -204,7 +204,8 @@ def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
     errors = [fault for fault in faults if fault.severity == "error"]
     if errors:
         raise FaultsError(errors)
-    return workflow, faults
+    # The runner tells those of the file itself.
+    return workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
 
 
 def _check_outputs(arguments: RunArguments) -> None:

@@ -25,8 +25,8 @@ from samovar.executors.base import (
 from samovar.session import Session, Sessions, Turn
 
 OnFetchProgress = Callable[[int, int | None], None]
-Locate = Callable[[str | None, OnFetchProgress], Awaitable[ModelSpec]]
-"""Finds the file of a model reference (None: the default model), fetching it where that is allowed."""
+Locate = Callable[[str, OnFetchProgress], Awaitable[ModelSpec]]
+"""Finds the file of a model reference, fetching it where that is allowed."""
 
 
 class LocalExecutor:
@@ -34,27 +34,29 @@ class LocalExecutor:
 
     name = "local"
 
-    def __init__(self, sessions: Sessions, locate: Locate) -> None:
-        self._sessions, self._locate = sessions, locate
+    def __init__(self, sessions: Sessions, locate: Locate, *, default_model: str) -> None:
+        """`default_model`: the reference that answers requests which name none."""
+        self._sessions, self._locate, self._default_model = sessions, locate, default_model
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[LocalConnection]:
         async with AsyncExitStack() as stack:
-            yield LocalConnection(self._sessions, self._locate, stack)
+            yield LocalConnection(self._sessions, self._locate, self._default_model, stack)
 
 
 class LocalConnection:
     """One run's access; everything it holds is on `stack`."""
 
-    def __init__(self, sessions: Sessions, locate: Locate, stack: AsyncExitStack) -> None:
+    def __init__(self, sessions: Sessions, locate: Locate, default_model: str, stack: AsyncExitStack) -> None:
         self._sessions, self._locate, self._stack = sessions, locate, stack
-        self._specs: dict[str | None, ModelSpec] = {}
+        self._default_model = default_model
+        self._specs: dict[str, ModelSpec] = {}
         self._named: dict[tuple[str, str], Session] = {}
         self._locating = anyio.Lock()
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         started = time.monotonic()
-        spec = await self._spec(request.model, on_event)
+        spec = await self._spec(request.model or self._default_model, on_event)
         asked = time.monotonic()
         if request.session is None:
             async with self._sessions.open(spec) as session:
@@ -73,17 +75,13 @@ class LocalConnection:
             session=request.session,
         )
 
-    async def _spec(self, model: str | None, on_event: OnPromptEvent) -> ModelSpec:
+    async def _spec(self, model: str, on_event: OnPromptEvent) -> ModelSpec:
         """Where the model is; the run keeps an interest in it from now to its end."""
         async with self._locating:
             if model not in self._specs:
 
                 def told(done_bytes: int, total_bytes: int | None) -> None:
-                    on_event(
-                        FetchingModel(
-                            model=model or "default", done_bytes=done_bytes, total_bytes=total_bytes
-                        )
-                    )
+                    on_event(FetchingModel(model=model, done_bytes=done_bytes, total_bytes=total_bytes))
 
                 spec = await self._locate(model, told)
                 self._stack.enter_context(self._sessions.pool.interest(spec))
