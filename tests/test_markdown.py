@@ -156,9 +156,29 @@ def test_a_large_text_is_taken_apart_in_time_that_grows_with_its_size(piece: str
 
 
 MARKDOWN = st.lists(
-    st.sampled_from(["---\n", "a: b\n", "- x\n", "  y\n", "```", "~~~", "\n", "# ", ": ", "&a ", "*a ", "\0", ">", "\r", "\ufeff", "[", "{"])
+    st.sampled_from(
+        [
+            "---\n",
+            "a: b\n",
+            "- x\n",
+            "  y\n",
+            "```",
+            "~~~",
+            "\n",
+            "# ",
+            ": ",
+            "&a ",
+            "*a ",
+            "\0",
+            ">",
+            "\r",
+            "\ufeff",
+            "[",
+            "{",
+        ]
+    )
     | st.text(max_size=6)
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @settings(max_examples=300, deadline=timedelta(seconds=5))

@@ -44,6 +44,8 @@ ALWAYS_THERE = frozenset(
 )
 """Variables that a run has without anyone setting them by name."""
 
+_STRING = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
+
 
 def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     """Every fault and warning, in the order of the file: its own warnings, references, variables.
@@ -231,9 +233,11 @@ def _place_of(name: str, reader: Action | Expression) -> Place:
         text = part.text
         begins = [text.find(mark) for mark in ("{{", "{%", "${") if mark in text]
         begin = 0 if isinstance(part, Expression) else min(begins, default=0)
-        match = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)").search(text, begin)
-        if name in part.names and match:
-            return part.place.within(text, match.start())
+        if name not in part.names:
+            continue
+        pattern = re.compile(rf"{_STRING}|(?<![\w.])({re.escape(name)})(?!\w)")
+        found = (match.start() for match in pattern.finditer(text, begin) if match[1])
+        return part.place.within(text, next(found, begin))
     return reader.place
 
 

@@ -117,7 +117,7 @@ def read_settings(document: Document, add: AddFault) -> Settings:
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32):
         add(
             "front-matter",
-            f"`seed` must be a whole number from 0 to 4294967295, not {seed!r}.",
+            f"`seed` must be a whole number from 0 to 4294967295, not {seed!r:.80}.",
             place("seed"),
         )
         seed = None

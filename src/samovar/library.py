@@ -83,7 +83,7 @@ class Library:
             for folder in (beside, beside / "workflows"):
                 if found := self._below(folder, reference):
                     return found
-        elif is_path and Path(reference).exists():
+        elif is_path and _exists(Path(reference)):
             return Path(reference)
         for _, folder in self._folders:
             if found := self._below(folder / "workflows", reference):
@@ -91,7 +91,7 @@ class Library:
         known = {entry.name for entry in self.workflows()}
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
-            if is_path
+            if is_path and _exists(Path(reference).parent)
             else []
         )
         if beside is not None:
@@ -252,6 +252,13 @@ def read_text(path: Path) -> str:
         place = Place(path=path, line=line, column=column)
         fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
         raise FaultsError([fault]) from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _modified_ns(path: Path) -> int:

@@ -204,7 +204,8 @@ def _blocks(text: str) -> tuple[tuple[Heading, ...], tuple[Fence, ...]]:
             title = tokens[index + 1].content.strip()
             headings.append(Heading(level=len(token.markup), title=title, line=token.map[0] + 1))
         elif token.type == "fence":
-            is_closed = token.map[1] - token.map[0] - 1 > token.content.count("\n")
+            inside = len(token.content.removesuffix("\n").split("\n")) if token.content else 0
+            is_closed = token.map[1] - token.map[0] - 1 > inside
             end_line = token.map[1] + (not is_closed)
             fences.append(Fence(info=token.info.strip(), line=token.map[0] + 1, end_line=end_line))
     return tuple(headings), tuple(fences)

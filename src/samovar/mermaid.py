@@ -45,7 +45,7 @@ _STATE = re.compile(
     r"(?:<<\s*(?P<kind>\w+)\s*>>|\[\[\s*(?P<old>\w+)\s*\]\])?$"
 )
 _COMPOSITE = re.compile(r'state\s(?:[^"]|"[^"]*")*?(?=\{)')
-_ARROW = re.compile(r"-->")
+_TITLE = re.compile(r'state\s+"')
 _TITLED = re.compile(r'state\s+"(?P<title>[^"]*)"$')
 _NOTE = re.compile(r"note\s+(?:(?:left|right)\s+of\b|\")", re.I)
 _CLASS = re.compile(r":::\s*[\w-]+")
@@ -201,11 +201,11 @@ def _statement(reader: _Reader, text: str, number: int, start: int) -> None:
     if text == "--":
         return reader.fault("unsupported", "Concurrent regions (`--`) are not supported yet.", place)
     before_colon, colon, rest = _split(text)
-    if composite := _COMPOSITE.match(before_colon):
+    if composite := _COMPOSITE.match(text if _TITLE.match(text) else before_colon):
         inside = text[composite.end() :]
         reader.depth = max(inside.count("{") - inside.count("}"), 0)
         return reader.fault("unsupported", "Composite states (`state X { … }`) are not supported yet.", place)
-    if _ARROW.search(before_colon):
+    if "-->" in before_colon:
         return _edge(reader, text, number, start)
     if _LOOKS.match(text):
         return None

@@ -1,0 +1,204 @@
+"""What is wrong with a workflow beside the other files: references, arguments, variables, circles."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from samovar.actions import parse_action
+from samovar.checking import check_tree, check_workflow
+from samovar.errors import Fault
+from samovar.library import Library
+
+DIAGRAM = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> B{}\nB --> [*]\n```\n\n## Actions\n"
+
+
+def flow(*actions: str, label: str = "", top: str = "", more: str = "") -> str:
+    """A workflow of the states A and B, whose first action line is 9 after `top`."""
+    return top + DIAGRAM.format(label) + "\n".join(actions) + "\n" + more
+
+
+class Files:
+    """A folder with a library, and workflows in it that are checked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.library = Library([("project", folder)], parse_action)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def check(self, text: str) -> tuple[Fault, ...]:
+        self.write("workflows/main.md", text)
+        return check_workflow(self.library.workflow("main"), self.library)
+
+    def tree(self, text: str) -> tuple[Fault, ...]:
+        self.write("workflows/main.md", text)
+        return check_tree(self.library.workflow("main"), self.library)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def at(fault: Fault) -> tuple[str, str, int, int]:
+    return fault.code, fault.severity, fault.place.line, fault.place.column
+
+
+def test_a_workflow_whose_names_are_all_there_has_no_faults(files: Files) -> None:
+    files.write(
+        "prompts/mail/ask.md", "---\nparameters: [{name: about, required: true}]\n---\n{{ about }} {{ seen }}"
+    )
+    files.write("workflows/child.md", flow('- A: Log "${x}"', top="---\nparameters: [{name: x}]\n---\n"))
+    top = "---\nparameters: [{name: seen}]\n---\n"
+    first = '- A: Execute prompt "mail/ask" with about="${seen}" result="answer"'
+    second = '- B: Run workflow "child" with x="${answer}" result="r"'
+    assert files.check(flow(first, second, label=": answer.tokens > 1 && success", top=top)) == ()
+
+
+def test_a_misspelt_prompt_is_named_with_the_nearest_and_its_place(files: Files) -> None:
+    files.write("prompts/mail/summary.md", "x")
+    (fault,) = files.check(flow('- A: Execute prompt "mail/sumary"'))
+    assert at(fault) == ("unknown-prompt", "error", 9, 21)
+    assert "Did you mean 'mail/summary'?" in fault.message
+
+
+def test_a_misspelt_prompt_of_the_file_itself_is_named_too(files: Files) -> None:
+    text = flow('- A: Execute\n    prompt "sumary"', more="## Prompts\n### summary\nx\n")
+    (fault,) = files.check(text)
+    assert at(fault) == ("unknown-prompt", "error", 10, 12)
+    assert "Did you mean 'summary'?" in fault.message
+
+
+def test_a_misspelt_workflow_is_named_with_the_nearest_and_its_place(files: Files) -> None:
+    files.write("workflows/triage.md", flow())
+    (fault,) = files.check(flow('- A: Run workflow "triag"'))
+    assert at(fault) == ("unknown-workflow", "error", 9, 19)
+    assert "Did you mean 'triage'?" in fault.message
+
+
+def test_a_name_that_a_variable_gives_is_left_to_the_run(files: Files) -> None:
+    assert files.check(flow('- A: Set n="x"', '- B: Execute prompt "${n}"')) == ()
+
+
+@pytest.mark.parametrize(
+    ("actions", "label", "line", "column"),
+    [
+        (('- A: Set verdict="x"', '- B: Log "it is ${verdct}"'), "", 10, 19),
+        (('- A: Set verdict="x"', '- B: Log "it is {{ verdct }}"'), "", 10, 20),
+        (('- A: Set verdict="x"', '- B: Prompt "verdct"\n  with a="${verdct}"'), "", 11, 13),
+        (('- A: Set verdict="x"', "- B: Set n := 1 + verdct"), "", 10, 19),
+        (('- A: Set verdict="x"',), ": success && verdct == 1", 4, 21),
+        (('- A: Set verdict="x"',), ": 'verdct' == verdct", 4, 22),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_nearest_and_its_place(
+    files: Files, actions: tuple[str, ...], label: str, line: int, column: int
+) -> None:
+    (fault,) = files.check(flow(*actions, label=label))
+    assert at(fault) == ("unset-variable", "warning", line, column)
+    assert "Did you mean 'verdict'?" in fault.message
+
+
+def test_a_misspelt_argument_and_a_missing_one_are_named(files: Files) -> None:
+    files.write("prompts/ask.md", "---\nparameters: [{name: about, required: true}]\n---\n{{ about }}")
+    files.write("workflows/child.md", flow(top="---\nparameters: [{name: tone, required: true}]\n---\n"))
+    found = files.check(
+        flow('- A: Execute prompt "ask" with abuot="x"', '- B: Run workflow "child" with tome="x"')
+    )
+    assert [at(fault) for fault in found] == [
+        ("missing-argument", "error", 9, 21),
+        ("unknown-parameter", "warning", 9, 32),
+        ("missing-argument", "error", 10, 19),
+        ("unknown-parameter", "warning", 10, 32),
+    ]
+    assert "'about'" in found[1].message
+    assert "'tone'" in found[3].message
+
+
+def test_a_variable_that_only_a_prompt_reads_is_named_at_the_prompts_name(files: Files) -> None:
+    files.write("prompts/ask.md", "{{ verdct }}")
+    (fault,) = files.check(flow('- A: Set verdict="x"', '- B: Execute prompt "ask"'))
+    assert at(fault) == ("unset-variable", "warning", 10, 21)
+    assert "Did you mean 'verdict'?" in fault.message
+
+
+def test_faults_and_warnings_of_a_prompts_file_stand_in_that_file(files: Files) -> None:
+    files.write("prompts/bad.md", "one\n{% if %}")
+    files.write("prompts/odd.md", "---\ntitel: x\n---\nText")
+    found = files.check(flow('- A: Execute prompt "bad"', '- B: Execute prompt "odd"'))
+    assert sorted((fault.place.path or Path()).name + f":{fault.place.line}" for fault in found) == [
+        "bad.md:2",
+        "odd.md:2",
+    ]
+
+
+def test_a_childs_own_errors_are_its_parents_too(files: Files) -> None:
+    files.write("workflows/child.md", "no diagram")
+    (fault,) = files.check(flow('- A: Run workflow "child"'))
+    assert (fault.code, (fault.place.path or Path()).name) == ("no-diagram", "child.md")
+
+
+def test_warnings_of_the_reading_are_kept_and_all_is_in_the_order_of_the_file(files: Files) -> None:
+    found = files.check(flow('- A: Log "${b}"', "- B: Do things", top="---\ntitel: x\n---\n"))
+    assert [(fault.code, fault.place.line) for fault in found] == [
+        ("unknown-key", 2),
+        ("unset-variable", 12),
+        ("unknown-action", 13),
+    ]
+
+
+def test_a_circle_of_workflows_is_shown_as_a_chain(files: Files) -> None:
+    files.write("workflows/two.md", flow('- A: Run workflow "three"'))
+    files.write("workflows/three.md", flow('- B: Delegate to "main"'))
+    (fault,) = files.check(flow('- A: Run workflow "two"'))
+    assert (fault.code, (fault.place.path or Path()).name, fault.place.line) == (
+        "workflow-cycle",
+        "three.md",
+        9,
+    )
+    assert "main → two → three → main" in fault.message
+
+
+def test_a_workflow_that_runs_itself_is_a_circle_of_one(files: Files) -> None:
+    (fault,) = files.check(flow('- A: Run workflow "main"'))
+    assert at(fault) == ("workflow-cycle", "error", 9, 19)
+    assert "main → main" in fault.message
+
+
+def test_a_child_that_two_run_is_no_circle(files: Files) -> None:
+    files.write("workflows/child.md", flow('- A: Log "x"'))
+    files.write("workflows/other.md", flow('- A: Run workflow "child"'))
+    assert files.tree(flow('- A: Run workflow "child"', '- B: Run workflow "other"')) == ()
+
+
+def test_files_of_one_name_in_two_folders_are_no_circle(files: Files) -> None:
+    files.write("workflows/sub.md", flow('- A: Run workflow "x/sub"'))
+    files.write("elsewhere/x/sub.md", flow('- A: Log "x"'))
+    files.write("elsewhere/sub.md", flow('- A: Run workflow "x/sub"'))
+    workflow = files.library.workflow(str(files.folder / "elsewhere/sub.md"))
+    assert check_workflow(workflow, files.library) == ()
+
+
+def test_a_tree_has_the_faults_of_every_file_once(files: Files) -> None:
+    files.write("workflows/one.md", flow('- A: Log "${nothing}"', '- B: Run workflow "two"'))
+    files.write("workflows/two.md", flow('- A: Execute prompt "none"'))
+    found = files.tree(flow('- A: Run workflow "one"', '- B: Run workflow "two"'))
+    assert [(fault.code, (fault.place.path or Path()).name) for fault in found] == [
+        ("unset-variable", "one.md"),
+        ("unknown-prompt", "two.md"),
+    ]
+
+
+def test_a_chain_of_a_thousand_workflows_is_checked_quickly(files: Files) -> None:
+    for number in range(1000):
+        files.write(f"workflows/w{number}.md", flow(f'- A: Run workflow "w{number + 1}"'))
+    files.write("workflows/w1000.md", flow('- A: Log "x"'))
+    begin = time.perf_counter()
+    assert files.check(flow('- A: Run workflow "w0"')) == ()
+    assert time.perf_counter() - begin < 30

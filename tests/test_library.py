@@ -1,0 +1,249 @@
+"""The library: where names are looked up, what may not be left, and what a bad file does not spoil."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from samovar.actions import parse_action
+from samovar.errors import FaultsError, NotFoundError, TemplateError, UsageError
+from samovar.library import Library, find_project_folders, name_of, read_text
+
+FLOW = "# {}\n\n```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def flow(path: Path, title: str = "x") -> Path:
+    return write(path, f"---\ntitle: {title}\n---\n" + FLOW.format(title))
+
+
+def library(*folders: Path) -> Library:
+    return Library([(folder.name, folder) for folder in folders], parse_action)
+
+
+def test_project_folders_go_from_here_to_the_repository_nearest_first(tmp_path: Path) -> None:
+    for folder in (
+        ".samovar",
+        "repo/.git",
+        "repo/.sah",
+        "repo/.samovar",
+        "repo/a/.swissarmyhammer",
+        "repo/a/b",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    found = [path.relative_to(tmp_path).as_posix() for _, path in find_project_folders(tmp_path / "repo/a/b")]
+    assert found == ["repo/a/.swissarmyhammer", "repo/.samovar", "repo/.sah"]
+
+
+def test_the_nearest_folder_wins_for_workflows_and_prompts(tmp_path: Path) -> None:
+    for folder in ("near", "far"):
+        flow(tmp_path / folder / "workflows/w.md", folder)
+        write(tmp_path / folder / "prompts/p.md", folder)
+    flow(tmp_path / "far/workflows/only.md")
+    found = library(tmp_path / "near", tmp_path / "far")
+    assert found.workflow("w").title == "near"
+    assert found.prompt("p").render({}, {}) == "near"
+    assert [(entry.name, entry.source) for entry in found.workflows()] == [("only", "far"), ("w", "near")]
+
+
+def test_beside_the_file_comes_before_every_folder(tmp_path: Path) -> None:
+    flow(tmp_path / "here/w.md", "beside")
+    main = flow(tmp_path / "here/main.md")
+    flow(tmp_path / "lib/workflows/w.md", "library")
+    write(tmp_path / "lib/prompts/p.md", "library")
+    write(tmp_path / "lib/prompts/q.md", "library")
+    write(tmp_path / "here/p.md", "beside")
+    write(tmp_path / "here/prompts/q.md", "below")
+    write(tmp_path / "here/q.md", "beside")
+    found = library(tmp_path / "lib")
+    workflow = found.workflow(str(main))
+    assert found.workflow("w", beside=main.parent).title == "beside"
+    assert found.workflow("w").title == "library"
+    assert found.prompt("p", workflow=workflow).render({}, {}) == "beside"
+    assert found.prompt("q", workflow=workflow).render({}, {}) == "below"
+    assert found.prompt("p").render({}, {}) == "library"
+
+
+def test_a_workflows_own_prompt_comes_first(tmp_path: Path) -> None:
+    main = write(tmp_path / "main.md", FLOW.format("x") + "## Prompts\n### p\nown\n")
+    write(tmp_path / "p.md", "beside")
+    found = library()
+    assert found.prompt("p", workflow=found.workflow(str(main))).render({}, {}) == "own"
+
+
+def test_a_workflow_is_no_prompt_of_its_own(tmp_path: Path) -> None:
+    main = flow(tmp_path / "main.md")
+    found = library()
+    with pytest.raises(NotFoundError):
+        found.prompt("main", workflow=found.workflow(str(main)))
+
+
+@pytest.mark.parametrize(
+    "ending", [".md", ".markdown", ".liquid", ".md.liquid", ".markdown.liquid", ".mermaid.liquid"]
+)
+def test_every_ending_may_be_left_out(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / f"prompts/deep/er/p{ending}", "text")
+    found = library(tmp_path)
+    assert found.prompt("deep/er/p").render({}, {}) == "text"
+    assert [entry.name for entry in found.prompts()] == ["deep/er/p"]
+    assert name_of(Path(f"p{ending}")) == "p"
+
+
+def test_a_mermaid_file_is_a_workflow(tmp_path: Path) -> None:
+    write(tmp_path / "workflows/sub/w.mermaid", "---\ntitle: T\n---\nstateDiagram-v2\n[*] --> A\nA --> [*]\n")
+    workflow = library(tmp_path).workflow("sub/w")
+    assert (workflow.name, workflow.title, list(workflow.states)) == ("sub/w", "T", ["A"])
+
+
+def test_the_default_system_prompt_is_named_dot_system(tmp_path: Path) -> None:
+    assert library(tmp_path).system_prompt(None) is None
+    write(tmp_path / "prompts/.system.md", "Be brief.")
+    system = library(tmp_path).system_prompt(None)
+    assert system is not None
+    assert system.render({}, {}) == "Be brief."
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret",
+        "../secret.md",
+        "a/../../secret",
+        "link",
+        "folder/secret",
+        "",
+        ".",
+        "..",
+        "x\0y",
+        "p" * 5000,
+    ],
+)
+def test_no_name_leaves_its_folder(tmp_path: Path, name: str) -> None:
+    secret = flow(tmp_path / "lib/secret.md")
+    for kind in ("workflows", "prompts"):
+        folder = tmp_path / "lib" / kind
+        (folder / "a").mkdir(parents=True)
+        (folder / "link.md").symlink_to(secret)
+        (folder / "folder").symlink_to(secret.parent, target_is_directory=True)
+    found = library(tmp_path / "lib")
+    with pytest.raises(NotFoundError):
+        found.prompt(name)
+    with pytest.raises(NotFoundError):
+        found.workflow(name, beside=tmp_path / "lib/workflows")
+    assert found.workflows() == found.prompts() == []
+
+
+def test_an_absolute_name_leaves_no_folder_but_a_person_may_give_a_path(tmp_path: Path) -> None:
+    other = flow(tmp_path / "elsewhere/w.md")
+    found = library(tmp_path / "lib")
+    with pytest.raises(NotFoundError):
+        found.workflow(str(other), beside=tmp_path / "lib")
+    with pytest.raises(NotFoundError):
+        found.prompt(str(other))
+    assert found.workflow(str(other)).name == "w"
+
+
+def test_links_within_a_folder_are_followed_and_circles_of_links_are_not(tmp_path: Path) -> None:
+    flow(tmp_path / "workflows/w.md")
+    (tmp_path / "workflows/same.md").symlink_to("w.md")
+    (tmp_path / "workflows/loop.md").symlink_to("loop.md")
+    (tmp_path / "workflows/up").symlink_to("..", target_is_directory=True)
+    found = library(tmp_path)
+    assert found.workflow("same").name == "same"
+    assert [entry.name for entry in found.workflows()] == ["same", "w"]
+    with pytest.raises(NotFoundError):
+        found.workflow("loop", beside=tmp_path)
+
+
+def test_a_bad_file_is_one_entry_with_its_fault_and_hides_no_other(tmp_path: Path) -> None:
+    bad = {
+        "yaml.md": b"---\na: [\n---\n",
+        "binary.md": b"\xff\xfe\0",
+        "nul.md": b"a\0b",
+        "empty.md": b"",
+        "kind.md": b"```mermaid\nflowchart TD\n```\n",
+    }
+    for name, content in bad.items():
+        write(tmp_path / "workflows" / name, "").write_bytes(content)
+    flow(tmp_path / "workflows/good.md")
+    write(tmp_path / "prompts/bad.md", "{% if %}")
+    write(tmp_path / "prompts/good.md", "text")
+    write(tmp_path / "prompts/part.md", "{% partial %}text")
+    found = library(tmp_path)
+    assert {entry.name: entry.fault is None for entry in found.workflows()} == {
+        "binary": False, "empty": False, "good": True, "kind": False, "nul": False, "yaml": False,
+    }  # fmt: skip
+    assert {entry.name: entry.fault is None for entry in found.prompts()} == {"bad": False, "good": True}
+    (kind,) = (entry for entry in found.workflows() if entry.name == "kind")
+    assert kind.fault is not None
+    assert f"{kind.path}:2:1: error:" in kind.fault
+
+
+def test_a_name_that_is_not_there_offers_the_nearest(tmp_path: Path) -> None:
+    main = flow(tmp_path / "main.md")
+    flow(tmp_path / "lib/workflows/triage.md")
+    write(tmp_path / "lib/prompts/mail/summary.md", "x")
+    write(tmp_path / "prompts/deep/verdict.md", "x")
+    found = library(tmp_path / "lib")
+    workflow = found.workflow(str(main))
+    with pytest.raises(NotFoundError, match=r"no workflow 'triag'\. Did you mean 'triage'\?"):
+        found.workflow("triag")
+    with pytest.raises(NotFoundError, match=r"no workflow 'mian'\. Did you mean 'main'\?"):
+        found.workflow("mian", beside=tmp_path)
+    with pytest.raises(NotFoundError, match=r"no prompt 'mail/sumary'\. Did you mean 'mail/summary'\?"):
+        found.prompt("mail/sumary")
+    with pytest.raises(NotFoundError, match=r"Did you mean 'deep/verdict'\?"):
+        found.prompt("deep/verdct", workflow=workflow)
+
+
+@pytest.mark.parametrize(
+    "reference", ["a\0b", "a/\0.md", "\0/x", "x" * 5000 + ".md", "no/such/file.md", "~/x.md"]
+)
+def test_a_path_that_cannot_be_is_not_found(tmp_path: Path, reference: str) -> None:
+    with pytest.raises(NotFoundError):
+        library(tmp_path).workflow(reference)
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "prompts/p.md", "one")
+    found = library(tmp_path)
+    assert found.prompt("p").render({}, {}) == "one"
+    path.write_text("two")
+    os.utime(path, ns=(1, 1))
+    assert found.prompt("p").render({}, {}) == "two"
+
+
+def test_a_prompt_takes_in_others_of_the_library_only(tmp_path: Path) -> None:
+    write(tmp_path / "secret.md", "secret")
+    write(tmp_path / "lib/prompts/parts/head.md", "{% partial %}Head")
+    write(tmp_path / "lib/prompts/p.md", "{% render 'parts/head' %} and body")
+    assert library(tmp_path / "lib").prompt("p").render({}, {}) == "Head and body"
+    write(tmp_path / "lib/prompts/q.md", "{% render '../../secret' %}")
+    with pytest.raises(TemplateError, match=r"q\.md:1:11: .*no prompt '\.\./\.\./secret'"):
+        library(tmp_path / "lib").prompt("q").render({}, {})
+
+
+def test_what_is_no_text_file_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "latin.md").write_bytes("one\nzwölf\n".encode("latin-1"))
+    (tmp_path / "large.md").write_bytes(b"x" * 10_000_001)
+    os.mkfifo(tmp_path / "pipe.md")
+    with pytest.raises(UsageError, match="is a folder"):
+        read_text(tmp_path / "folder")
+    with pytest.raises(UsageError, match="larger than 10 MB"):
+        read_text(tmp_path / "large.md")
+    with pytest.raises(UsageError, match="not a regular file"):
+        read_text(tmp_path / "pipe.md")
+    with pytest.raises(UsageError, match=r"not a regular file|cannot be read"):
+        read_text(tmp_path / "none.md")
+    with pytest.raises(FaultsError) as caught:
+        read_text(tmp_path / "latin.md")
+    (fault,) = caught.value.faults
+    assert (fault.place.line, fault.place.column) == (2, 3)

@@ -1,0 +1,265 @@
+"""State diagrams: what is read, what is passed over, and what is refused, with its place."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samovar.errors import Fault
+from samovar.mermaid import Diagram, parse_diagram
+
+HERE = Path("w.md")
+
+
+def diagram(*statements: str, header: str = "stateDiagram-v2") -> Diagram:
+    """Of a block whose fence is on line 10, and whose header is on line 11."""
+    lines = list(enumerate((header, *statements), start=11))
+    return parse_diagram(lines, path=HERE, line=10)
+
+
+def edges(read: Diagram) -> list[tuple[str | None, str | None, str]]:
+    assert not read.faults
+    return [(edge.source, edge.target, edge.label) for edge in read.edges]
+
+
+def only_fault(read: Diagram) -> Fault:
+    (fault,) = read.faults
+    return fault
+
+
+@pytest.mark.parametrize(
+    "header", ["stateDiagram", "stateDiagram-v2", "  stateDiagram-v2 %% x", "stateDiagram-v2;"]
+)
+def test_both_headers_begin_a_diagram(header: str) -> None:
+    assert edges(diagram("[*] --> A", header=header)) == [(None, "A", "")]
+
+
+def test_edges_have_their_ends_their_labels_and_places() -> None:
+    read = diagram(
+        "  [*] --> A", "A-->B: x > 1", "\tB --> [*] :  done; now  ", "A:::hot --> C:::cold : y : z"
+    )
+    assert edges(read) == [
+        (None, "A", ""),
+        ("A", "B", "x > 1"),
+        ("B", None, "done; now"),
+        ("A", "C", "y : z"),
+    ]
+    places = [(edge.place.line, edge.place.column, edge.label_place.column) for edge in read.edges]
+    assert places == [(12, 3, 11), (13, 1, 8), (14, 2, 15), (15, 1, 24)]
+    assert {name: (node.place.line, node.place.column) for name, node in read.nodes.items()} == {
+        "A": (12, 11),
+        "B": (13, 5),
+        "C": (15, 13),
+    }
+
+
+def test_the_place_of_a_label_is_exact_where_its_text_comes_twice() -> None:
+    (edge,) = diagram("A --> B : :").edges
+    assert (edge.label, edge.label_place.column) == (":", 11)
+
+
+def test_states_are_declared_described_and_named_with_blanks_and_hyphens() -> None:
+    read = diagram(
+        'state "A long text" as A',
+        "A : more: text",
+        "state B",
+        "lone",
+        "state C : text",
+        "a-b c --> D",
+        "X : goes --> on {here}",
+        "state D <<choice>>",
+    )
+    assert not read.faults
+    assert {name: [text for text, _ in node.descriptions] for name, node in read.nodes.items()} == {
+        "A": ["A long text", "more: text"],
+        "B": [],
+        "lone": [],
+        "C": ["text"],
+        "a-b c": [],
+        "D": [],
+        "X": ["goes --> on {here}"],
+    }
+    ((_, place),) = read.nodes["X"].descriptions
+    assert (place.line, place.column) == (18, 5)
+
+
+def test_states_may_be_named_like_keywords() -> None:
+    read = diagram(
+        "[*] --> state",
+        "state --> class",
+        "class --> direction",
+        "direction --> title",
+        "state: text",
+        "title: text",
+    )
+    assert set(read.nodes) == {"state", "class", "direction", "title"}
+    assert not read.faults
+
+
+def test_what_only_changes_the_looks_is_passed_over() -> None:
+    read = diagram(
+        "%% a comment",
+        "// another",
+        "%%{init: {",
+        "  'theme': 'dark'}}%%",
+        "direction LR",
+        "classDef hot fill:#f00,stroke:red",
+        "class A,B hot",
+        "style A fill:#fff",
+        "accTitle: A title",
+        "accDescr: A text",
+        "accDescr {",
+        "  long }",
+        "hide empty description",
+        "scale 350 width",
+        "note left of A : A --> X",
+        "note right of A",
+        "  B --> Y",
+        "end note",
+        "A --> B %% why --> Z",
+    )
+    assert edges(read) == [("A", "B", "")]
+    assert set(read.nodes) == {"A", "B"}
+
+
+def test_mermaids_own_front_matter_is_passed_over() -> None:
+    lines = enumerate(["---", "title: a --- b", "---", "stateDiagram-v2", "[*] --> A"], start=2)
+    assert edges(parse_diagram(list(lines), path=HERE, line=1)) == [(None, "A", "")]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("state A {", "[*] --> B", "B --> [*]", "}"),
+        ('state "Long: name" as A {', "state B {", "C", "}", "}"),
+        ("state A { B --> C }",),
+        ("state A{",),
+        ("--",),
+        ("state A <<fork>>",),
+        ("state A <<join>>",),
+        ("state A [[fork]]",),
+    ],
+)
+def test_what_is_not_supported_yet_says_so_in_its_place(statements: tuple[str, ...]) -> None:
+    read = diagram("[*] --> Z", *(f"  {statement}" for statement in statements), "Z --> [*]")
+    fault = only_fault(read)
+    assert fault.code == "unsupported"
+    assert "not supported yet" in fault.message
+    assert (fault.place.line, fault.place.column) == (13, 3)
+    assert "B" not in read.nodes
+    assert len(read.edges) in (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["flowchart TD", "sequenceDiagram", "graph LR", "pie"])
+def test_another_kind_of_diagram_is_refused_by_its_name(kind: str) -> None:
+    fault = only_fault(diagram("A --> B", header=kind))
+    assert fault.code == "diagram-kind"
+    assert f"this is a {kind.split()[0]}" in fault.message
+    assert (fault.place.line, fault.place.column) == (11, 1)
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        ("A -> B", 1),
+        ("A --> B --> C", 1),
+        ("A ---> B", 1),
+        ("A --> ", 1),
+        ("--> B", 1),
+        ("A --> <b>", 7),
+        ("A = B", 1),
+        ('state "text"', 1),
+        ("state A <<forc>>", 1),
+        ("state A <", 1),
+        ("[*] : text", 1),
+        ("note left of A", 1),
+    ],
+)
+def test_what_is_no_statement_is_a_fault_in_its_place(statement: str, column: int) -> None:
+    fault = only_fault(diagram("[*] --> Z", statement))
+    assert (fault.code, fault.place.line, fault.place.column) == ("diagram-syntax", 13, column)
+
+
+@pytest.mark.parametrize("lines", [[], [(11, "")], [(11, "%% only a comment")]])
+def test_an_empty_diagram_says_how_one_begins(lines: list[tuple[int, str]]) -> None:
+    fault = only_fault(parse_diagram(lines, path=HERE, line=10))
+    assert (fault.code, fault.place.line) == ("diagram-empty", 10)
+    assert "stateDiagram-v2" in fault.message
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "state A" + " " * 500_000 + "<",
+        'state "a" as b' + " " * 500_000 + '"',
+        "state " + '"a" ' * 100_000,
+        "state " + '"' * 500_001,
+        "A" + ":::" * 200_000,
+        "A:::" + " " * 500_000,
+        "state a" + "{" * 500_000,
+        "A --> B" + " %%{" * 100_000,
+    ],
+)
+def test_a_long_line_is_read_in_time_that_grows_with_its_length(statement: str) -> None:
+    begin = time.perf_counter()
+    diagram(statement)
+    assert time.perf_counter() - begin < 5
+
+
+def test_a_hundred_thousand_descriptions_of_one_state_are_read_quickly() -> None:
+    begin = time.perf_counter()
+    assert len(diagram(*["A : x"] * 100_000).nodes["A"].descriptions) == 100_000
+    assert time.perf_counter() - begin < 20
+
+
+WORDS = [
+    "[*]",
+    "A",
+    "B-c",
+    " --> ",
+    "-->",
+    ":",
+    " : ",
+    "state ",
+    '"',
+    " as ",
+    "{",
+    "}",
+    "<<fork>>",
+    "<<choice>>",
+    "--",
+    "%%",
+    "%%{",
+    "}%%",
+    ":::",
+    "note left of A",
+    "end note",
+    "---",
+    ";",
+    "class ",
+    " ",
+    "\t",
+    "//",
+]
+STATEMENT = st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=8).map("".join)
+
+
+@settings(max_examples=500, deadline=timedelta(seconds=5))
+@given(st.lists(STATEMENT, max_size=12), st.booleans())
+def test_any_lines_give_a_diagram_whose_faults_and_states_stand_in_them(
+    statements: list[str], headed: bool
+) -> None:
+    lines = ["stateDiagram-v2", *statements] if headed else statements
+    read = parse_diagram(list(enumerate(lines, start=1)), path=None, line=1)
+    for fault in read.faults:
+        assert 1 <= fault.place.line <= max(len(lines), 1)
+        assert fault.severity == "error"
+        assert 1 <= fault.place.column <= len(lines[fault.place.line - 1] if lines else "") + 1
+    for edge in read.edges:
+        assert {edge.source, edge.target} - {None} <= set(read.nodes)
+        assert lines[edge.label_place.line - 1][edge.label_place.column - 1 :].startswith(edge.label)

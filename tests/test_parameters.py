@@ -1,0 +1,209 @@
+"""Parameters: their types, what may be given for them, and what is wrong with how they are declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samovar.errors import Fault, Place, UsageError
+from samovar.parameters import Parameter, bind, read_parameters
+
+
+def where(*path: object) -> Place:
+    """A place that tells the path it was asked for."""
+    return Place(path=Path("/".join(map(str, path))), line=3, column=5)
+
+
+def parameter(**entry: Any) -> Parameter:
+    (read,), faults = read_parameters([{"name": "p", **entry}], where)
+    assert not faults
+    return read
+
+
+def fault_of(entry: object) -> Fault:
+    _, (fault,) = read_parameters([entry], where)
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "value"),
+    [
+        ({}, " as it is ", " as it is "),
+        ({"type": "string"}, "5", "5"),
+        ({"type": "bool"}, "Yes", True),
+        ({"type": "boolean"}, "off", False),
+        ({"type": "number"}, "5", 5),
+        ({"type": "numeric"}, "-2.5", -2.5),
+        ({"type": "float"}, "1e3", 1000.0),
+        ({"type": "int"}, "7", 7),
+        ({"type": "choice", "choices": ["a", "b"]}, "b", "b"),
+        ({"type": "select", "choices": [1, True]}, "true", "true"),
+        ({"type": "multi_choice", "choices": ["a", "b"]}, "a, b", ["a", "b"]),
+        ({"type": "multiselect", "choices": ["a", "b"]}, "", []),
+        ({"type": "String", "pattern": "[a-z]+"}, "abc", "abc"),
+        ({"type": "number", "min": 0, "max": 1, "step": 0.1}, "0.3", 0.3),
+        ({"min_length": 2, "max_length": 3}, "äöü", "äöü"),
+    ],
+)
+def test_a_text_becomes_a_value_of_the_parameters_type(
+    entry: dict[str, Any], text: str, value: object
+) -> None:
+    read = parameter(**entry).parse(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "expected"),
+    [
+        ({"type": "bool"}, "maybe", "true or false"),
+        ({"type": "number"}, "five", "a number"),
+        ({"type": "number"}, "nan", "a number"),
+        ({"type": "number"}, "inf", "a number"),
+        ({"type": "int"}, "1.5", "a whole number"),
+        ({"type": "number", "min": 2}, "1", "at least 2"),
+        ({"type": "number", "max": 2}, "3", "at most 2"),
+        ({"type": "number", "min": 1, "step": 2}, "4", "in steps of 2"),
+        (
+            {"type": "choice", "choices": ["plain", "warm"]},
+            "warn",
+            "one of plain, warm. Did you mean 'warm'?",
+        ),
+        ({"type": "multi_choice", "choices": ["a", "b"]}, "a,c", "one of a, b"),
+        ({"pattern": "[a-z]+"}, "a1", "a text that matches [a-z]+"),
+        ({"min_length": 2}, "a", "at least 2 characters"),
+        ({"max_length": 2}, "abc", "at most 2 characters"),
+    ],
+)
+def test_a_wrong_text_names_the_parameter_the_value_and_what_was_expected(
+    entry: dict[str, Any], text: str, expected: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parameter(**entry).parse(text)
+    message = str(caught.value)
+    assert "'p'" in message
+    assert expected in message
+    assert text.split(",")[-1] in message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"pattern": "x"}, {"type": "number"}, {"type": "choice", "choices": ["sesame"]}, {"type": "bool"}],
+)
+def test_the_value_of_a_secret_is_never_shown(entry: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parameter(secret=True, **entry).parse("hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ({"type": "number"}, True),
+        ({"type": "number"}, float("inf")),
+        ({"type": "int"}, float("nan")),
+        ({"type": "bool"}, 1),
+        ({"type": "multi_choice", "choices": ["a"]}, 5),
+    ],
+)
+def test_a_typed_value_of_another_type_is_refused(entry: dict[str, Any], value: object) -> None:
+    with pytest.raises(UsageError, match="'p'"):
+        parameter(**entry).check(value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "default"),
+    [
+        ({"default": 5}, "5"),
+        ({"default": True}, "true"),
+        ({"type": "bool", "default": "yes"}, True),
+        ({"type": "bool", "default": False}, False),
+        ({"type": "number", "default": "3"}, 3),
+        ({"type": "choice", "choices": [1, 2], "default": 1}, "1"),
+        ({"type": "multi_choice", "choices": ["a", "b"], "default": "a"}, ["a"]),
+        ({"type": "multi_choice", "choices": ["a", "b"], "default": ["b"]}, ["b"]),
+    ],
+)
+def test_a_default_is_typed_like_a_given_value(entry: dict[str, Any], default: object) -> None:
+    assert parameter(**entry).default == default
+
+
+def test_given_values_win_over_defaults_and_names_without_a_parameter_pass() -> None:
+    parameters, faults = read_parameters(
+        [{"name": "n", "type": "int", "default": 1}, {"name": "m", "default": "x"}, {"name": "o"}], where
+    )
+    assert not faults
+    assert bind(parameters, {"n": "2", "other": "3"}) == {"n": 2, "m": "x", "other": "3"}
+
+
+def test_missing_required_parameters_are_all_named() -> None:
+    parameters, _ = read_parameters(
+        [{"name": "a", "required": True, "description": "What it is"}, {"name": "b", "required": "yes"}],
+        where,
+    )
+    with pytest.raises(UsageError) as caught:
+        bind(parameters, {})
+    assert "--var a=…" in str(caught.value)
+    assert "  a: What it is\n  b" in str(caught.value)
+
+
+def test_missing_required_parameters_are_asked_for_and_others_are_not() -> None:
+    parameters, _ = read_parameters(
+        [{"name": "a", "required": True}, {"name": "b"}, {"name": "c", "required": True, "default": "d"}],
+        where,
+    )
+    asked: list[str] = []
+
+    def ask(one: Parameter) -> object:
+        asked.append(one.name)
+        return "answer"
+
+    assert bind(parameters, {}, ask=ask) == {"a": "answer", "c": "d"}
+    assert asked == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "path", "part"),
+    [
+        ("a", "0/name", "has no name"),
+        ({"type": "string"}, "0/name", "has no name"),
+        ({"name": "p", "type": "nubmer"}, "0/type", "Did you mean 'number'?"),
+        ({"name": "p", "type": "choice"}, "0/type", "without `choices`"),
+        ({"name": "p", "choices": 5}, "0/choices", "a list"),
+        ({"name": "p", "choices": "abc"}, "0/choices", "a list"),
+        ({"name": "p", "pattern": "("}, "0/pattern", "regular expression"),
+        ({"name": "p", "min": "x"}, "0/min", "must be a number"),
+        ({"name": "p", "max": float("inf")}, "0/max", "must be a number"),
+        ({"name": "p", "step": 0}, "0/step", "above 0"),
+        ({"name": "p", "max_length": float("inf")}, "0/max_length", "must be a number"),
+        ({"name": "p", "min_length": 1.5}, "0/min_length", "whole number"),
+        ({"name": "p", "required": "perhaps"}, "0/required", "true or false"),
+        ({"name": "p", "type": "int", "default": "x"}, "0/default", "Its default"),
+        ({"name": "p", "type": "int", "default": float("inf")}, "0/default", "finite"),
+    ],
+)
+def test_a_wrong_declaration_is_a_fault_at_the_key_that_is_wrong(entry: object, path: str, part: str) -> None:
+    fault = fault_of(entry)
+    assert part in fault.message
+    assert (fault.code, fault.severity, str(fault.place.path)) == ("parameter", "error", path)
+
+
+def test_a_misspelt_key_is_named_with_the_nearest_and_an_unknown_one_passes() -> None:
+    fault = fault_of({"name": "p", "requierd": True, "zzz": 1})
+    assert "Did you mean 'required'?" in fault.message
+    assert (fault.code, fault.severity, str(fault.place.path)) == ("unknown-key", "warning", "0/requierd")
+
+
+def test_a_condition_is_said_to_be_unsupported() -> None:
+    fault = fault_of({"name": "p", "condition": "a == 1"})
+    assert (fault.code, fault.severity, str(fault.place.path)) == ("unsupported", "warning", "0/condition")
+
+
+def test_a_name_declared_twice_and_a_list_that_is_none_are_faults() -> None:
+    read, (fault,) = read_parameters([{"name": "p"}, {"name": "p"}], where)
+    assert (len(read), str(fault.place.path)) == (1, "1/name")
+    assert "twice" in fault.message
+    assert [fault.code for fault in read_parameters({"p": {}}, where)[1]] == ["parameter"]

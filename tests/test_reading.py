@@ -1,0 +1,492 @@
+"""Workflow files: what they mean, and where what is wrong with them stands."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samovar.actions import parse_action
+from samovar.errors import Fault, FaultsError, Place
+from samovar.reading import classify, parse_workflow
+from samovar.workflow import Limits, When, Workflow
+
+HERE = Path("w.md")
+
+SAMPLE = """---
+title: Triage
+description: Reads a bug report, answers it, and says whether a person must look
+model: smollm2                      # optional; default for every prompt here
+parameters:
+  - name: report
+    description: The bug report's text
+    required: true
+  - name: tone
+    description: How the answer sounds
+    type: choice
+    choices: [plain, warm]
+    default: plain
+---
+
+# Triage
+
+```mermaid
+stateDiagram-v2
+    [*] --> Read
+    Read --> Judge
+    Judge --> Escalate: verdict.urgent
+    Judge --> Answer: default
+    Escalate --> Answer
+    Answer --> [*]
+```
+
+## Actions
+
+- Read: Execute prompt "summary" with report="${report}" result="summary"
+- Judge: Execute prompt "verdict" with summary="${summary}" result="verdict"
+- Escalate: Log warning "A person must look: ${verdict.reason}"
+- Answer: Execute prompt "answer" with summary="${summary}" tone="${tone}" result="answer"
+
+## Prompts
+
+### summary
+Summarise this report in two sentences: {{ report }}
+
+### verdict
+Is it urgent? {{ summary }}
+"""
+
+
+def read(text: str, path: Path | None = HERE, *, lenient: bool = False) -> Workflow:
+    return parse_workflow(text, name="w", path=path, parse_action=parse_action, lenient=lenient)
+
+
+def faults_of(text: str, path: Path | None = HERE) -> tuple[Fault, ...]:
+    with pytest.raises(FaultsError) as caught:
+        read(text, path)
+    return caught.value.faults
+
+
+def at(fault: Fault) -> tuple[str, str, int, int]:
+    return fault.code, fault.severity, fault.place.line, fault.place.column
+
+
+def flow(*actions: str, diagram: str = "[*] --> A\nA --> B\nB --> [*]", top: str = "", more: str = "") -> str:
+    """A workflow whose first action line is 9 after `top`, of one diagram of three lines."""
+    lines = "\n".join(actions)
+    return f"{top}```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n{lines}\n{more}"
+
+
+OWN = "\n## Prompts\n### p\nText\n"
+"""Makes a file one of ours."""
+
+
+def verbs(workflow: Workflow) -> dict[str, str | None]:
+    return {name: state.action.verb if state.action else None for name, state in workflow.states.items()}
+
+
+def test_the_sample_of_the_language_page_reads() -> None:
+    workflow = read(SAMPLE)
+    assert (workflow.title, workflow.model, workflow.initial) == ("Triage", "smollm2", "Read")
+    assert [parameter.name for parameter in workflow.parameters] == ["report", "tone"]
+    assert verbs(workflow) == {"Read": "prompt", "Judge": "prompt", "Escalate": "log", "Answer": "prompt"}
+    assert [(one.target, one.when) for one in workflow.states["Judge"].transitions] == [
+        ("Escalate", When.CONDITION),
+        ("Answer", When.DEFAULT),
+    ]
+    assert list(workflow.prompts) == ["summary", "verdict"]
+    assert workflow.prompts["summary"].template.names == {"report"}
+    assert workflow.warnings == ()
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_line_ends_and_a_byte_order_mark_change_nothing(ends: str) -> None:
+    workflow, plain = read("\ufeff" + SAMPLE.replace("\n", ends)), read(SAMPLE)
+    assert workflow.states.keys() == plain.states.keys()
+    assert workflow.parameters == plain.parameters
+    assert [state.transitions[0].place for state in workflow.states.values()] == [
+        state.transitions[0].place for state in plain.states.values()
+    ]
+    assert workflow.prompts["summary"].template.text == plain.prompts["summary"].template.text
+
+
+@pytest.mark.parametrize(
+    ("label", "when"),
+    [
+        ("", When.ALWAYS), ("  Always ", When.ALWAYS), ("default", When.DEFAULT), ("ELSE", When.DEFAULT),
+        ("success", When.SUCCESS), ("On success", When.SUCCESS), ("OnSuccess", When.SUCCESS),
+        ("on_success", When.SUCCESS), ("input valid", When.SUCCESS), ("failure", When.FAILURE),
+        ("on error", When.FAILURE), ("OnFailure", When.FAILURE), ("on-failure", When.FAILURE),
+        ("ONERROR", When.FAILURE), ("invalid", When.FAILURE), ("success, else fail", When.FAILURE),
+        ("a > 1", When.CONDITION), ("ready", When.CONDITION), ("result.contains('fail')", When.CONDITION),
+        ("is_error", When.CONDITION), ("!success", When.CONDITION), ("'error' in xs", When.CONDITION),
+        ("status == \"success\"", When.CONDITION), ("result.includes('x')", When.CONDITION),
+        ("n / 2 == 1 && (m[0] || {'a': 1}.a == 1)", When.CONDITION), ("true", When.CONDITION),
+    ],
+)  # fmt: skip
+def test_a_label_decides_when_a_transition_is_taken(label: str, when: When) -> None:
+    found, condition = classify(label, Place(path=None, line=1))
+    assert found is when
+    assert (condition is not None) == (when is When.CONDITION)
+
+
+def test_a_label_that_means_nothing_names_both_readings_and_its_place() -> None:
+    (fault,) = faults_of(flow(diagram="[*] --> A\nA --> B: goes on\nB --> [*]"))
+    assert at(fault) == ("condition-syntax", "error", 4, 15)
+    assert "neither `success`, `failure`, `default` or `always`, nor a condition" in fault.message
+
+
+def test_a_condition_on_an_edge_to_the_end_is_kept() -> None:
+    workflow = read(flow(diagram="[*] --> A\nA --> [*]: x > 1\nA --> A: default"))
+    first = workflow.states["A"].transitions[0]
+    assert (first.target, first.when, first.label) == (None, When.CONDITION, "x > 1")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '- A: Log "x"',
+        '* A: log "x"',
+        '+ A : LOG "x"',
+        '   - A: Log "x"',
+        '- **A**: Log "x"',
+        '- **A:** Log "x"',
+        '- `A`: Log "x"',
+        "- A: Log 'x'",
+        '- A:\n  Log "x"',
+        '- A: Log\n    "x"',
+        '- A: Log info\n  "x"',
+    ],
+)
+def test_an_action_line_may_be_written_in_many_ways(line: str) -> None:
+    workflow = read(flow(line, more=OWN))
+    assert verbs(workflow) == {"A": "log", "B": None}
+    assert workflow.warnings == ()
+
+
+@pytest.mark.parametrize("heading", ["## Actions", "### actions", "## ACTIONS"])
+def test_the_actions_heading_may_be_of_level_two_or_three_in_any_case(heading: str) -> None:
+    assert verbs(read(flow('- A: Log "x"').replace("## Actions", heading)))["A"] == "log"
+
+
+def test_a_prompt_named_actions_is_a_prompt() -> None:
+    workflow = read(flow('- A: Log "x"', more="## Prompts\n### Actions\n- Z: do this\n"))
+    assert verbs(workflow) == {"A": "log", "B": None}
+    assert list(workflow.prompts) == ["Actions"]
+
+
+def test_the_older_states_form_is_read_where_no_bullet_names_the_state() -> None:
+    first = '## States\n\n### A\nProse.\n**Action**: Log "old"\n\n'
+    old = first + '### `B`\n**action**: Execute prompt "p"\n**Store As**: answer\n'
+    workflow = read(flow("- A: Wait 1s", more=old))
+    assert verbs(workflow) == {"A": "wait", "B": "prompt"}
+    action = workflow.states["B"].action
+    assert action is not None
+    assert action.sets == {"answer"}
+    assert verbs(read(flow(more=old))) == {"A": "log", "B": "prompt"}
+
+
+def test_an_action_in_the_diagram_is_read_where_nothing_else_names_the_state() -> None:
+    diagram = '[*] --> A\nA: Log "in"\nA --> B\nB: Wait 1s\nB --> [*]\nB --> A: x\nA: and some prose'
+    workflow = read(flow('- B: Log "x"', diagram=diagram, more=OWN))
+    assert verbs(workflow) == {"A": "log", "B": "log"}
+    assert workflow.states["A"].description == 'Log "in"\nand some prose'
+    assert workflow.warnings == ()
+
+
+@pytest.mark.parametrize("info", ["mermaid", "Mermaid", "mermaid title=x", "{mermaid}", "{.mermaid #id}"])
+@pytest.mark.parametrize("marks", ["```", "~~~", "````"])
+def test_the_diagram_is_the_first_block_marked_mermaid(info: str, marks: str) -> None:
+    other = f"{marks}python\nx\n{marks}\n"
+    first, second = (
+        f"{marks}{info}\nstateDiagram-v2\n[*] --> {name}\n{name} --> [*]\n{marks}\n" for name in "AB"
+    )
+    assert list(read(other + first + second).states) == ["A"]
+
+
+def test_prompts_are_sections_with_front_matter_and_fences() -> None:
+    more = """
+## Prompts
+
+### plain
+One {{ a }}
+#### inside
+```
+### not a heading
+```
+
+### `typed`
+---
+title: T
+parameters:
+  - name: n
+    type: int
+---
+Is {{ n }}
+
+### fenced
+
+```prompt
+
+## all of it
+```
+Not this.
+
+## Other
+### nothing
+
+## Prompts
+### late
+Late
+"""
+    prompts = read(flow(more=more)).prompts
+    assert list(prompts) == ["plain", "typed", "fenced", "late"]
+    assert prompts["plain"].render({"a": "1"}, {}) == "One 1\n#### inside\n```\n### not a heading\n```"
+    assert prompts["typed"].render({"n": "5"}, {}) == "Is 5"
+    assert prompts["typed"].title == "T"
+    assert prompts["fenced"].render({}, {}) == "\n## all of it"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "line", "column"),
+    [
+        ("## Prompts\n### p\n\n### q\nx", "empty-prompt", 11, 1),
+        ("## Prompts\n### p\nx\n### p\ny", "two-prompts", 13, 1),
+        ("## Prompts\n###\nx", "prompt-name", 11, 1),
+        ("## Prompts\n### p\n\nHello {{ a", "template-syntax", 13, 7),
+        ("## Prompts\n### p\n---\nparameters:\n  - name: a\n    type: nubmer\n---\nx", "parameter", 15, 5),
+    ],
+)
+def test_faults_of_a_prompt_have_their_place_in_the_workflow(
+    more: str, code: str, line: int, column: int
+) -> None:
+    (fault,) = faults_of(flow(more=more))
+    assert at(fault) == (code, "error", line, column)
+
+
+MISSPELT = [
+    (flow('- A: Log "x"', '  - Bb: Log "x"', more=OWN), ("unknown-state", "error", 10, 5), "'B'"),
+    (flow('- A: Lgo "x"', more=OWN), ("unknown-action", "error", 9, 6), "'Log'"),
+    (flow('- A: Prompt "x" using\n    max_tokns=5'), ("unknown-option", "error", 10, 5), "'max_tokens'"),
+    (flow(top="---\nparameters:\n  - {name: a, type: bol}\n---\n"), ("parameter", "error", 3, 15), "'bool'"),
+    (flow(top="---\nlimits: {transitons: 5}\n---\n"), ("unknown-key", "error", 2, 10), "'transitions'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "place", "offer"), MISSPELT)
+def test_what_is_misspelt_is_named_with_the_nearest_valid_form_and_its_place(
+    text: str, place: tuple[str, str, int, int], offer: str
+) -> None:
+    (fault,) = faults_of(text)
+    assert at(fault) == place
+    assert f"Did you mean {offer}?" in fault.message
+
+
+def test_a_misspelt_key_of_the_front_matter_is_a_warning_and_an_unknown_one_passes() -> None:
+    top = "---\ntitel: x\nparameters:\n  - name: a\n    requird: true\nwhatever: 1\ncategory: x\n---\n"
+    workflow = read(flow(top=top))
+    assert [at(fault) for fault in workflow.warnings] == [
+        ("unknown-key", "warning", 2, 1),
+        ("unknown-key", "warning", 5, 5),
+    ]
+    assert "'title'" in workflow.warnings[0].message
+    assert "'required'" in workflow.warnings[1].message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        (flow(diagram="[*] --> A\nA --> B\n  state B {\n  [*] --> C\n  }\nB --> [*]"), 5, 3),
+        (flow(diagram="[*] --> A\n state A <<fork>>\nA --> [*]"), 4, 2),
+        (flow(diagram="[*] --> A\n--\nA --> [*]"), 4, 1),
+        (flow('- A: Prompt "x" using schema="s"'), 9, 23),
+        (flow(top="---\ntitle: x\ntools: [a]\n---\n"), 3, 1),
+        (flow(top="---\nexecutor: x\n---\n"), 2, 1),
+    ],
+)
+def test_what_is_not_supported_yet_is_said_with_its_place(text: str, line: int, column: int) -> None:
+    (fault,) = [fault for fault in faults_of(text) if fault.severity == "error"]
+    assert at(fault) == ("unsupported", "error", line, column)
+    assert "not supported yet" in fault.message or "this version" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [(Path(".swissarmyhammer/workflows/w.md"), OWN), (Path("/x/.sah/w.md"), OWN), (HERE, ""), (None, "")],
+)
+def test_old_files_pass_text_that_is_no_action_as_a_warning(path: Path | None, more: str) -> None:
+    workflow = read(flow("- A: Initialize workflow", "- Ready", "- Gone: Log", more=more), path)
+    assert verbs(workflow) == {"A": None, "B": None}
+    assert [at(fault)[:3] for fault in workflow.warnings] == [
+        ("unknown-action", "warning", 9),
+        ("action-line", "warning", 10),
+        ("unknown-state", "warning", 11),
+    ]
+    assert "passes through" in workflow.warnings[0].message
+
+
+def test_an_actions_keyword_makes_its_errors_errors_in_old_files_too() -> None:
+    (fault,) = faults_of(flow("- A: Log the thing"), Path(".sah/w.md"))
+    assert at(fault)[1:3] == ("error", 9)
+
+
+@pytest.mark.parametrize("more", [OWN, "## Schemas\n"])
+def test_our_own_files_refuse_text_that_is_no_action_unless_lenient(more: str) -> None:
+    text = flow("- A: Initialize workflow", more=more)
+    assert [at(fault) for fault in faults_of(text)] == [("unknown-action", "error", 9, 6)]
+    assert [fault.severity for fault in read(text, lenient=True).warnings] == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("", "no-diagram", 1),
+        ("# Only prose\n", "no-diagram", 1),
+        ("```mermaid\nflowchart TD\nA --> B\n```", "diagram-kind", 2),
+        ("```mermaid\n```", "diagram-empty", 1),
+        ("```mermaid\nstateDiagram-v2\nA --> B\n```", "no-start", 1),
+        ("```mermaid\nstateDiagram-v2\n[*] --> [*]\n```", "no-start", 3),
+    ],
+)
+def test_a_file_without_a_diagram_to_run_says_what_is_missing(text: str, code: str, line: int) -> None:
+    fault = faults_of(text)[0]
+    assert (fault.code, fault.severity, fault.place.line) == (code, "error", line)
+
+
+def test_doubtful_shapes_are_warnings() -> None:
+    workflow = read(flow(diagram="[*] --> A\n[*] --> B\nA --> B\nC --> A\nstate D", more=OWN))
+    assert sorted({fault.code for fault in workflow.warnings}) == [
+        "no-end",
+        "no-exit",
+        "two-starts",
+        "unreachable",
+    ]
+    assert all(fault.severity == "warning" for fault in workflow.warnings)
+
+
+def test_every_fault_of_a_file_is_found_at_once_in_its_order() -> None:
+    text = flow(
+        "- A: Lgo 1", "- Q: Log", diagram="[*] --> A\nA --> [*]: a b", top="---\nseed: -1\n---\n", more=OWN
+    )
+    assert [fault.place.line for fault in faults_of(text)] == [2, 7, 11, 12]
+
+
+def test_limits_and_settings_are_typed() -> None:
+    limits = "limits: {transitions: 5, duration: 1h, tokens: 9, depth: 2, prompt_timeout: 30}\n"
+    rest = "seed: 7\non_error: continue\nchoice_states_act: false\nsystem: Be brief.\n"
+    workflow = read(flow(top=f"---\n{limits}{rest}---\n"))
+    assert workflow.limits == Limits(transitions=5, duration_s=3600, tokens=9, depth=2, prompt_timeout_s=30)
+    assert (workflow.seed, workflow.on_error, workflow.choice_states_act) == (7, "continue", False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed: 1.5",
+        "seed: .inf",
+        "seed: true",
+        "model: [a]",
+        "on_error: stop",
+        "limits: 5",
+        "limits: {depth: 0}",
+        "limits: {duration: soon}",
+        "choice_states_act: maybe",
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_a_fault_on_its_line(line: str) -> None:
+    (fault,) = faults_of(flow(top=f"---\ntitle: x\n{line}\n---\n"))
+    assert (fault.code, fault.severity, fault.place.line) == ("front-matter", "error", 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        flow(more="## Prompts\n" + "".join(f"### p{n}\nx\n" for n in range(20_000))),
+        flow(*[f'- B{n}: Log "x"' for n in range(20_000)], more=OWN),
+        flow(diagram="\n".join(["[*] --> S0", *(f"S{n} --> S{n + 1}" for n in range(20_000))])),
+        flow('- A: Log "' + "{" * 1_000_000 + '"'),
+        flow("- A: Set " + ", ".join(f"a{n}=1" for n in range(100_000))),
+        flow(more="## States\n" + "### A\n" * 100_000),
+        flow(more="## Prompts\n### p\n" + "\n" * 1_000_000),
+        flow(more="```\nx\n```\n" * 20_000),
+    ],
+    ids=["prompts", "unknown", "states", "braces", "set", "headings", "blanks", "fences"],
+)
+def test_a_large_file_is_read_in_time_that_grows_with_its_size(text: str) -> None:
+    begin = time.perf_counter()
+    try:
+        read(text)
+    except FaultsError as error:
+        assert error.faults
+    assert time.perf_counter() - begin < 30
+
+
+LINES = [
+    *SAMPLE.split("\n"),
+    "## States",
+    "### A",
+    '**Action**: Log "x"',
+    "**Store As**: x",
+    "```prompt",
+    "```",
+    "---",
+    "state X {",
+    "}",
+    "A --> B: fail",
+    '- A: {% if a %}Log{% endif %} "x"',
+    '- Read: Shell "echo ${a}"',
+    "- Read: Set n := n + 1",
+    "~~~mermaid",
+    "note left of A",
+]
+MUTATION = st.tuples(
+    st.sampled_from(["drop", "double", "insert", "cut", "put"]), st.integers(0, 100), st.integers(0, 60),
+    st.sampled_from(LINES) | st.text(max_size=4),
+)  # fmt: skip
+
+
+def mutated(mutations: list[tuple[str, int, int, str]]) -> str:
+    lines = SAMPLE.split("\n")
+    for kind, where, column, new in mutations:
+        index = where % len(lines)
+        if kind == "drop":
+            lines[index : index + 1] = [] if len(lines) > 1 else [""]
+        elif kind == "double":
+            lines.insert(index, lines[index])
+        elif kind == "insert":
+            lines.insert(index, new)
+        elif kind == "cut":
+            lines[index] = lines[index][:column]
+        else:
+            lines[index] = lines[index][:column] + new + lines[index][column:]
+    return "\n".join(lines)
+
+
+def check_any(text: str) -> None:
+    lines = re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff"))
+    try:
+        faults = read(text).warnings
+    except FaultsError as error:
+        faults = error.faults
+        assert any(fault.severity == "error" for fault in faults)
+    for fault in faults:
+        assert fault.place.path == HERE
+        assert 1 <= fault.place.line <= len(lines)
+        assert 1 <= fault.place.column <= len(lines[fault.place.line - 1]) + 1, fault
+
+
+@settings(max_examples=300, deadline=timedelta(seconds=10))
+@given(st.lists(MUTATION, min_size=1, max_size=6).map(mutated))
+def test_a_changed_file_reads_or_has_faults_within_it(text: str) -> None:
+    check_any(text)
+
+
+@settings(max_examples=200, deadline=timedelta(seconds=10))
+@given(st.text() | st.lists(st.sampled_from(LINES) | st.text(max_size=8), max_size=15).map("\n".join))
+def test_any_text_reads_or_has_faults_within_it(text: str) -> None:
+    check_any(text)
