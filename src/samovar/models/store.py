@@ -31,14 +31,15 @@ class Store:
         self.folder = root.expanduser() / "models"
 
     def path_of(self, package: str, version: str | None, file: str) -> Path:
-        """Where a package's file is, or would be."""
-        name = package.lower().replace("_", "-").replace(".", "-")
-        return self.folder / (f"{name}=={version}" if version else name) / Path(file).name
+        """Where a package's file is, or would be. Two files of a wheel may share a name: folders are kept."""
+        return self.folder / (f"{package}=={version}" if version else package) / file
 
     def files(self) -> list[Path]:
         """The models that are there, sorted."""
-        found = self.folder.glob("*/*.gguf") if self.folder.is_dir() else ()
-        return sorted(path for path in found if not path.parent.name.startswith(_TEMPORARY))
+        found = self.folder.glob("*/**/*.gguf") if self.folder.is_dir() else ()
+        return sorted(
+            path for path in found if not path.relative_to(self.folder).parts[0].startswith(_TEMPORARY)
+        )
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:

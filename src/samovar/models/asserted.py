@@ -1,0 +1,101 @@
+"""What the pinned engine asserts of a model's header: a file against it would end the process.
+
+Above: `header.py`. Below: nothing. From llama.cpp build b11549: `load_hparams` in `src/llama-model.cpp`,
+`src/llama-vocab.cpp`, and the norms in `ggml/src/ggml-cpu/ops.cpp`. What the engine refuses with an error
+of its own is not repeated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_LAYERS = 512
+MOST_EXPERTS = 1024
+_ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
+_CLASSIFIER_ACTIVATIONS = ("gelu", "silu", "tanh")
+_EPSILONS = (
+    "attention.layer_norm_rms_epsilon",
+    "attention.layer_norm_epsilon",
+    "attention.group_norm_epsilon",
+)
+_SPELLING = ("llama", "plamo2", "plamo3")
+"""Tokenizers that fall back to a token for each byte."""
+_ONE_EXPERT_IS_NONE = ("hunyuan-dense", "hunyuan_vl")
+
+KEYS = frozenset(
+    [
+        "block_count",
+        "nextn_predict_layers",
+        "expert_count",
+        "expert_used_count",
+        "expert_group_count",
+        "expert_group_used_count",
+        "rope.scaling.type",
+        "classifier.activation",
+        *_EPSILONS,
+    ]
+)
+"""What is looked at, each below the architecture's name."""
+
+
+def objection(architecture: str, values: Mapping[str, Any]) -> str | None:
+    """What the engine would assert about these entries; None when nothing."""
+    own = {key: values[full] for key in KEYS if (full := f"{architecture}.{key}") in values}
+    layers, predicting = _most(own, "block_count"), _most(own, "nextn_predict_layers")
+    if not 1 <= layers <= MOST_LAYERS:
+        return f"it has {layers} layers, and the engine takes 1 to {MOST_LAYERS}"
+    if not 0 <= predicting <= layers:
+        return f"{predicting} of its {layers} layers predict further tokens"
+    return _experts(architecture, own) or _settings(own)
+
+
+def vocabulary_objection(tokenizer: object, *, size: int, spells_every_byte: bool) -> str | None:
+    """Why text could not be made tokens; None when it can."""
+    if not isinstance(tokenizer, str) or tokenizer in ("none", "no_vocab") or size == 0:
+        return "it has no vocabulary, so it can neither read nor write text"
+    if tokenizer in _SPELLING and not spells_every_byte:
+        return "its vocabulary lacks tokens for single bytes, which its tokenizer needs"
+    return None
+
+
+def _most(own: Mapping[str, Any], key: str) -> int:
+    """The number, or the largest of an array; -1 when it is none of these."""
+    value = own.get(key, 0)
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        return -1
+    return max(numbers, default=0)
+
+
+def _experts(architecture: str, own: Mapping[str, Any]) -> str | None:
+    experts, used = _most(own, "expert_count"), _most(own, "expert_used_count")
+    groups, groups_used = _most(own, "expert_group_count"), _most(own, "expert_group_used_count")
+    if architecture in _ONE_EXPERT_IS_NONE and 0 <= experts <= 1:
+        experts = used = 0
+    said = f"it uses {used} of {experts} experts, and {groups_used} of {groups} groups of them"
+    if not 0 <= experts <= MOST_EXPERTS or min(used, groups, groups_used) < 0:
+        return said
+    if experts == 0:
+        return said if used or groups else None
+    if not 1 <= used <= experts or groups >= experts:
+        return said
+    if groups > 1 and (experts % groups or not 0 < groups_used < groups):
+        return said
+    return None
+
+
+def _settings(own: Mapping[str, Any]) -> str | None:
+    for key, known in (
+        ("rope.scaling.type", _ROPE_SCALINGS),
+        ("classifier.activation", _CLASSIFIER_ACTIVATIONS),
+    ):
+        value = own.get(key, known[0])
+        if value not in known:
+            return f"its {key} is {str(value)[:40]!r}, and the engine knows {', '.join(known)}"
+    for key in _EPSILONS:
+        value = own.get(key, 0.0)
+        # Not a number is not at least 0 either.
+        if not (isinstance(value, int | float) and value >= 0):
+            return f"its {key} is {str(value)[:40]}, and must be at least 0"
+    return None
