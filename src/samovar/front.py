@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from samovar.errors import Place, nearest
+from samovar.errors import FaultsError, Place, nearest
 from samovar.markdown import Document
 from samovar.parameters import Parameter, read_parameters
+from samovar.template import Template
 from samovar.values import duration_s
 from samovar.workflow import Limits
 
@@ -80,6 +81,9 @@ def read_settings(document: Document, add: AddFault) -> Settings:
     values = matter.values
 
     place = document.spot
+    for steps in matter.twice:
+        message = f"{str(steps[-1])!r} stands here for the second time; the later one counts."
+        add("duplicate-key", message, place(*steps), is_error=False)
     for key in values:
         hint = nearest(key[:100], KEYS)
         if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
@@ -113,25 +117,35 @@ def read_settings(document: Document, add: AddFault) -> Settings:
         parameters, faults = read_parameters(values[key], partial(place, key))
         for fault in faults:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
-    seed = values.get("seed")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32):
-        add(
-            "front-matter",
-            f"`seed` must be a whole number from 0 to 4294967295, not {seed!r:.80}.",
-            place("seed"),
-        )
-        seed = None
     return Settings(
         title=text("title"),
         description=text("description"),
         parameters=parameters,
         model=text("model"),
-        system=text("system"),
-        seed=seed,
+        system=_template(text("system"), place("system"), add),
+        seed=_seed(values.get("seed"), place("seed"), add),
         on_error=one_of("on_error", "fail", "fail", "continue"),
         limits=_limits(values.get("limits"), partial(place, "limits"), add),
         choice_states_act=one_of("choice_states_act", True, True, False),
     )
+
+
+def _seed(value: Any, place: Place, add: AddFault) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32):
+        return value
+    add("front-matter", f"`seed` must be a whole number from 0 to 4294967295, not {value!r:.80}.", place)
+    return None
+
+
+def _template(text: str | None, place: Place, add: AddFault) -> str | None:
+    """The text, of which a template can be made; what is wrong with it is noted before a run meets it."""
+    if text is not None:
+        try:
+            Template.parse(text, place, dollar=False)
+        except FaultsError as error:
+            for fault in error.faults:
+                add(fault.code, fault.message, place)
+    return text
 
 
 def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:

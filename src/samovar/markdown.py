@@ -23,6 +23,8 @@ MOST_ALIASES = 50
 MOST_YAML_NODES = 20_000
 """Values in one front matter, those behind references counted as often as they are named."""
 DEEPEST_YAML = 50
+DEEPEST_BLOCKS = 100
+"""Lists and quotes within each other that are read; what follows deeper ones is lost to Markdown."""
 DEEPEST_SPOT = 3
 """Steps of the longest path whose place is known."""
 
@@ -40,6 +42,8 @@ class FrontMatter:
     """Of its first `---`."""
     end_line: int
     """Of its last `---`."""
+    twice: tuple[tuple[str | int, ...], ...] = ()
+    """Paths of keys that stand more than once in their map; the last one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +194,7 @@ def _parser() -> Any:
     parser = MarkdownIt("commonmark")
     # Only blocks are wanted; inline text can be long and deep.
     parser.core.ruler.enableOnly(["normalize", "block"])
+    parser.options["maxNesting"] = DEEPEST_BLOCKS
     parser.disable(["html_block", "code", "reference", "lheading"])
     return parser
 
@@ -220,14 +225,15 @@ def _front_matter(lines: list[str], begin: int, path: Path | None) -> FrontMatte
     text = "\n".join(lines[1 : end - 1])
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         _fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
-    values, spots = _load_yaml(text, begin, path)
-    return FrontMatter(values=values, spots=spots, line=1, end_line=end)
+    values, spots, twice = _load_yaml(text, begin, path)
+    return FrontMatter(values=values, spots=spots, line=1, end_line=end, twice=twice)
 
 
-Spots = dict[tuple[str | int, ...], tuple[int, int]]
+Steps = tuple[str | int, ...]
+Spots = dict[Steps, tuple[int, int]]
 
 
-def _load_yaml(text: str, begin: int, path: Path | None) -> tuple[dict[str, Any], Spots]:
+def _load_yaml(text: str, begin: int, path: Path | None) -> tuple[dict[str, Any], Spots, tuple[Steps, ...]]:
     """The values of front matter whose `---` is on the line `begin`; spots count from that line as 1."""
     import yaml
 
@@ -244,12 +250,13 @@ def _load_yaml(text: str, begin: int, path: Path | None) -> tuple[dict[str, Any]
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
         _fail("front-matter", f"The front matter cannot be read: {error}.", path, begin)
     if values is None:
-        return {}, {}
+        return {}, {}, ()
     if not isinstance(values, dict):
         _fail("front-matter", "The front matter must be `key: value` lines.", path, begin + 1)
     spots: Spots = {}
-    _note_spots(node, (), spots)
-    return {str(key): value for key, value in values.items()}, spots
+    twice: list[Steps] = []
+    _note_spots(node, (), spots, twice)
+    return {str(key): value for key, value in values.items()}, spots, tuple(twice)
 
 
 @cache
@@ -318,7 +325,7 @@ def _excess(events: Iterable[Any]) -> str:
     return ""
 
 
-def _note_spots(node: Any, path: tuple[str | int, ...], spots: Spots) -> None:
+def _note_spots(node: Any, path: Steps, spots: Spots, twice: list[Steps]) -> None:
     import yaml
 
     inside: list[tuple[str | int, Any, Any]] = []
@@ -327,6 +334,8 @@ def _note_spots(node: Any, path: tuple[str | int, ...], spots: Spots) -> None:
     elif isinstance(node, yaml.SequenceNode):
         inside = [(index, item, item) for index, item in enumerate(node.value)]
     for step, at, value in inside:
+        if (*path, step) in spots:
+            twice.append((*path, step))
         spots[(*path, step)] = (at.start_mark.line + 2, at.start_mark.column + 1)
         if len(path) < DEEPEST_SPOT - 1:
-            _note_spots(value, (*path, step), spots)
+            _note_spots(value, (*path, step), spots, twice)

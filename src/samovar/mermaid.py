@@ -47,8 +47,14 @@ _STATE = re.compile(
 _COMPOSITE = re.compile(r'state\s(?:[^"]|"[^"]*")*?(?=\{)')
 _TITLE = re.compile(r'state\s+"')
 _TITLED = re.compile(r'state\s+"(?P<title>[^"]*)"$')
-_NOTE = re.compile(r"note\s+(?:(?:left|right)\s+of\b|\")", re.I)
+_BARE_COMPOSITE = re.compile(r"[^\s\"{}<>:-][^\"{}<>:]*(?=\{)")
+_NOTE = re.compile(r"note\s+(?:(?:left|right)\s+of\b|(?:above|below|over)\b|\")", re.I)
 _CLASS = re.compile(r":::\s*[\w-]+")
+_COMMENT = r"(?<!\S)(?://|%%(?!\{)).*"
+_HEAD_MARK = re.compile(rf'"[^"]*(?:"|$)|:::|(?<!\S)#.*|{_COMMENT}|[:;]')
+"""What matters before a label or a description: quoted text, comments, `:` and `;`."""
+_TEXT_MARK = re.compile(rf'"(?:[^"\\]|\\.?)*(?:"|$)|\'(?:[^\'\\]|\\.?)*(?:\'|$)|{_COMMENT}')
+"""What matters within one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +167,7 @@ def _without_blocks(lines: Sequence[tuple[int, str]], reader: _Reader) -> list[t
             until = "---"
         elif text.startswith("%%{"):
             until = None if "}%%" in text else "}%%"
-        elif text.startswith(("%%", "//")) or not text:
+        elif text.startswith(("%%", "//", "#")) or not text:
             continue
         elif _NOTE.match(text):
             until = None if ":" in text or '"' in text else "end note"
@@ -176,10 +182,38 @@ def _without_blocks(lines: Sequence[tuple[int, str]], reader: _Reader) -> list[t
 
 
 def _statements(source: str) -> list[tuple[int, str]]:
-    """The statement of one line and where it begins: without a trailing comment or semicolon."""
-    text = re.split(r"\s%%(?!\{)", source, maxsplit=1)[0].rstrip().rstrip(";").rstrip()
-    start = len(text) - len(text.lstrip())
-    return [(start, text.strip())] if text.strip() else []
+    """The statements of one line, each with where it begins, without comments.
+
+    A semicolon parts them, but for one in quotes, or behind a colon, where it belongs to the text.
+    """
+    parts: list[tuple[int, int]] = []
+    begin, end = 0, len(source)
+    for mark in _HEAD_MARK.finditer(source):
+        if mark[0] == ";":
+            if not _LOOKS.match(source, begin + _blanks(source, begin)):
+                parts.append((begin, mark.start()))
+                begin = mark.end()
+        elif mark[0] == ":":
+            later = _TEXT_MARK.finditer(source, mark.end())
+            end = next((comment.start() for comment in later if comment[0][0] in "/%"), end)
+            break
+        elif mark[0][0] in "/%#":
+            end = mark.start()
+            break
+    found = []
+    for first, last in (*parts, (begin, end)):
+        text = source[first:last].rstrip("; \t\r\f\v")
+        if text.strip():
+            found.append((first + _blanks(text, 0), text.strip()))
+    return found
+
+
+def _blanks(text: str, at: int) -> int:
+    """How many blanks stand at a place."""
+    count = 0
+    while at + count < len(text) and text[at + count].isspace():
+        count += 1
+    return count
 
 
 def _header(reader: _Reader, text: str, place: Place) -> None:
@@ -201,7 +235,8 @@ def _statement(reader: _Reader, text: str, number: int, start: int) -> None:
     if text == "--":
         return reader.fault("unsupported", "Concurrent regions (`--`) are not supported yet.", place)
     before_colon, colon, rest = _split(text)
-    if composite := _COMPOSITE.match(text if _TITLE.match(text) else before_colon):
+    composite = _COMPOSITE.match(text if _TITLE.match(text) else before_colon)
+    if composite := composite or _BARE_COMPOSITE.match(before_colon):
         inside = text[composite.end() :]
         reader.depth = max(inside.count("{") - inside.count("}"), 0)
         return reader.fault("unsupported", "Composite states (`state X { … }`) are not supported yet.", place)
@@ -256,7 +291,10 @@ def _split(text: str) -> tuple[str, bool, str]:
 
 
 def _declaration(reader: _Reader, text: str, place: Place) -> None:
-    match = _STATE.match(text.partition(":")[0].strip() if '"' not in text else text)
+    plain = _CLASS.sub(lambda match: " " * len(match[0]), text)
+    colon = next((mark.start() for mark in _HEAD_MARK.finditer(plain) if mark[0] == ":"), len(text))
+    match = _STATE.match(plain[:colon].strip())
+    rest = text[colon + 1 :].strip()
     if not match:
         if _TITLED.match(text):
             return reader.fault("diagram-syntax", 'A titled state needs a name: `state "text" as X`.', place)
@@ -266,10 +304,11 @@ def _declaration(reader: _Reader, text: str, place: Place) -> None:
         reader.fault("unsupported", f"`<<{kind}>>` is not supported yet.", place)
     elif kind not in ("", "choice", "end"):
         reader.fault("diagram-syntax", f"There is no kind of state <<{kind}>>: choice, fork, join.", place)
-    if match["title"]:
-        return reader.describe(match["id"], match["title"], place, place)
-    name, colon, rest = _split(text.removeprefix("state").strip())
-    if colon and rest:
-        return reader.describe(name, rest, place, place)
     reader.node(match["id"], place)
+    if match["title"]:
+        at = replace(place, column=place.column + match.start("title"))
+        reader.describe(match["id"], match["title"], place, at)
+    if rest:
+        at = replace(place, column=place.column + len(text) - len(rest))
+        reader.describe(match["id"], rest, place, at)
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -278,8 +279,12 @@ def _pattern(entry: dict[str, Any], name: str) -> str | None:
     pattern = entry.get("pattern")
     if pattern is None:
         return None
+    if isinstance(pattern, list | dict):
+        raise _WrongError("pattern", f"The pattern of {name!r} must be a text.")
     try:
-        re.compile(str(pattern))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(str(pattern))
     except (re.error, RecursionError, OverflowError) as error:
         message = f"The pattern of {name!r} is not a regular expression: {error}."
         raise _WrongError("pattern", message) from error

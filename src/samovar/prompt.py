@@ -109,6 +109,10 @@ def _read_parameters(document: Document) -> tuple[tuple[Parameter, ...], list[Fa
         return (), []
     faults: list[Fault] = []
     values = document.front_matter.values
+    for steps in document.front_matter.twice:
+        message = f"{str(steps[-1])!r} stands here for the second time; the later one counts."
+        place = document.spot(*steps)
+        faults.append(Fault(code="duplicate-key", message=message, place=place, severity="warning"))
     for key in values:
         if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
             message = f"The front matter has {key!r}, which means nothing.{hint}"
