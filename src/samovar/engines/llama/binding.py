@@ -23,7 +23,7 @@ from samovar.errors import PlatformError
 
 log = logging.getLogger("samovar.engine")
 
-SPIN_COUNT = "10000"
+SPIN_COUNT = "1000"
 """Turns an idle OpenMP thread spins before it sleeps; measured, see docs/engine.md."""
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}

@@ -45,13 +45,19 @@ class EventStream:
 
     async def next(self, timeout_s: float | None) -> GenerationEvent | None:
         """The next event; None when none came in time. Raises what `fail` was given."""
-        with anyio.move_on_after(timeout_s):
-            while not self._events:
-                self._wake = anyio.Event()
-                await self._wake.wait()
+        if timeout_s is None:
+            await self._wait()
+        else:
+            with anyio.move_on_after(timeout_s):
+                await self._wait()
         if not self._events:
             return None
         event = self._events.popleft()
         if isinstance(event, BaseException):
             raise event
         return event
+
+    async def _wait(self) -> None:
+        while not self._events:
+            self._wake = anyio.Event()
+            await self._wake.wait()
