@@ -183,7 +183,7 @@ def _model_row(name: str, path: Path, settings: Settings) -> dict[str, Any]:
 
 def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("model")
+    table.add_column("model", overflow="fold")
     for heading in ("file", "context", "weights", "KV", "compute", "in memory"):
         table.add_column(heading, justify="right")
     for row in rows:
