@@ -189,12 +189,16 @@ class BudgetError(ModelError):
 
 
 class ContextError(ModelError):
-    """`prompt_tokens` do not fit `context_tokens` (one is needed for the answer)."""
+    """`prompt_tokens` do not fit `context_tokens` (one is needed for the answer).
+
+    `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not.
+    """
 
     code = "context"
 
-    def __init__(self, *, prompt_tokens: int, context_tokens: int) -> None:
+    def __init__(self, *, prompt_tokens: int, context_tokens: int, most_tokens: int | None = None) -> None:
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+        self.most_tokens = context_tokens if most_tokens is None else most_tokens
         super().__init__(
             f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. "
             "Shorten the prompt, or give the model a larger context (--context)."

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
+Overflow = Literal["error", "drop_oldest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,10 @@ class Options:
     """Where given, the answer is exactly one of these texts; `max_tokens` and `stop` do not apply."""
     timeout_s: float | None = None
     """Ends the answer when no token came for so long, in seconds; None waits for ever."""
+    overflow: Overflow = "error"
+    """What a conversation longer than any context does: fail, or forget its oldest messages."""
+    deterministic: bool = False
+    """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
 
 
 class FinishReason(StrEnum):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from samovar.generation import FinishReason, Message, Options, TokenCounts
-from samovar.models.cost import Cost
+from samovar.models.cost import Cost, KvType
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
@@ -44,7 +44,9 @@ class ModelSpec:
     context_tokens: int | None = None
     """Cells asked for; None means min(trained, 8192)."""
     threads: int | None = None
-    """CPU threads; None means one per core this process may use."""
+    """CPU threads; None means as many as serve best, changed while it runs."""
+    kv_type: KvType = "f16"
+    """What KV cells are kept in; the quantized ones take about a half and a quarter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,14 @@ class Model(Protocol):
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
         `EngineError` for options that cannot be met, `ClosedError` after `close`.
+        """
+        ...
+
+    async def resize(self, cost: Cost) -> None:
+        """Replaces the arena by one of `cost.context_tokens` cells over the same weights.
+
+        Answers that run come to their end first; requests that come later wait. What was evaluated is
+        kept as far as it fits. Raises `EngineError` when there is no room; the old size then remains.
         """
         ...
 

@@ -107,6 +107,9 @@ class ScriptedModel:
         if hasattr(waiting, "__await__"):
             await waiting
 
+    async def resize(self, cost: Cost) -> None:
+        self._cells = cost.context_tokens
+
     def statistics(self) -> ModelStatistics:
         return ModelStatistics(
             weights_bytes=None,

@@ -28,6 +28,9 @@ class PromptRequest:
     options: Options = field(default_factory=Options)
     session: str | None = None
     """The named conversation of this run to continue; None asks in a fresh one."""
+    fork: str | None = None
+    """The named conversation of this run to start from a copy of: `session` then begins anew as that copy;
+    without `session` the copy is a fresh one."""
     run: str = ""
     """The run's id, for logs."""
     visit: int = 0
@@ -88,6 +91,8 @@ class PromptReply:
     """From the call to the first token; None when there was none."""
     session: str | None = None
     """The named conversation it belongs to."""
+    dropped_messages: int = 0
+    """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
 
 
 class Connection(Protocol):

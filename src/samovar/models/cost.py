@@ -7,11 +7,13 @@ of the tensors; KV is exact for plain transformers; compute buffers are an upper
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from samovar.models.architectures import RECURRENT
 from samovar.models.header import Header
 
-KV_BLOCKS = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
+KvType = Literal["f16", "q8_0", "q4_0"]
+KV_BLOCKS: dict[KvType, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 """By KV type: elements in a block, bytes of a block."""
 CELL_STEP_TOKENS = 256
 """The engine rounds a context up to a multiple of this."""
@@ -36,7 +38,7 @@ class Cost:
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
 
 
-def predict(header: Header, *, context_tokens: int, kv_type: str = "f16", batch_tokens: int = 512) -> Cost:
+def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16", batch_tokens: int = 512) -> Cost:
     """The bytes for `context_tokens` cells of `kv_type`, with batches of `batch_tokens`."""
     cells = -(-context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
     block, block_bytes = KV_BLOCKS[kv_type]

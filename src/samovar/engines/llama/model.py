@@ -19,8 +19,9 @@ from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.running import Request
 from samovar.engines.llama.stream import EventStream
-from samovar.errors import ClosedError, ContextError
+from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
+from samovar.models.cost import Cost
 
 LONG_TEXT_CHARS = 20_000
 """Longer prompts are tokenized in a worker thread, so that the event loop goes on."""
@@ -80,6 +81,9 @@ class LlamaModel:
             yield event
             if isinstance(event, Finished):
                 return
+
+    async def resize(self, cost: Cost) -> None:
+        raise EngineError("This model's context cannot change its size yet.")
 
     def statistics(self) -> ModelStatistics:
         arena = self._arena
