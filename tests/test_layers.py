@@ -21,6 +21,7 @@ LAYERS = (
     "actions",
     "library",
     "reading",
+    "forks",
     "front",
     "executors.local",
     "session",
@@ -50,7 +51,7 @@ LAYERS = (
 
 WORKFLOW_HALF = {
     "runner", "site", "level", "allowance", "routing", "checking", "actions", "library",
-    "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
+    "reading", "forks", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
     "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {"executors.local", "session", "pool", "engines", "memory", "models"}
