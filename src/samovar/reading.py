@@ -195,7 +195,7 @@ def _transition(edge: Edge, found: _Found, *, is_fork: bool) -> Transition:
     return Transition(
         source=edge.source,
         target=edge.target,
-        label=edge.label,
+        label="" if is_fork else edge.label,
         when=when,
         condition=condition,
         place=edge.label_place,
