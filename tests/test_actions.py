@@ -171,6 +171,9 @@ def test_options_that_are_not_there_yet_say_so(option: str) -> None:
         ("timeout", ["30", "30s", '"2 min"'], ["soon", "0", "-1", "true"]),
         ("model", ['"m.gguf"'], ['""', "true", "[1]"]),
         ("session", ["chat"], ['"  "']),
+        ("fork", ["chat", '"a b"'], ['"  "', "true"]),
+        ("overflow", ["error", '"drop_oldest"'], ["drop", "true", '""']),
+        ("deterministic", ["true", '"false"'], ["1", "maybe", '""']),
     ],
 )
 def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str], bad: list[str]) -> None:
@@ -183,7 +186,7 @@ def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str
 LANGUAGE = {
     *("model", "session", "fork", "schema", "choices", "regex", "grammar", "max_tokens", "temperature"),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
-    *("timeout", "retries", "think", "overflow"),
+    *("timeout", "retries", "think", "overflow", "deterministic"),
 }
 
 

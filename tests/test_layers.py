@@ -13,6 +13,8 @@ LAYERS = (
     "app",
     "config",
     "runner",
+    "loop",
+    "recorder",
     "site",
     "level",
     "allowance",
@@ -21,6 +23,8 @@ LAYERS = (
     "actions",
     "library",
     "reading",
+    "forks",
+    "branches",
     "front",
     "executors.local",
     "session",
@@ -49,9 +53,9 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "site", "level", "allowance", "routing", "checking", "actions", "library",
-    "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
-    "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
+    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "actions",
+    "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
+    "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {"executors.local", "session", "pool", "engines", "memory", "models"}
 

@@ -140,9 +140,6 @@ def test_mermaids_own_front_matter_is_passed_over() -> None:
         ("state A { B --> C }",),
         ("state A{",),
         ("--",),
-        ("state A <<fork>>",),
-        ("state A <<join>>",),
-        ("state A [[fork]]",),
     ],
 )
 def test_what_is_not_supported_yet_says_so_in_its_place(statements: tuple[str, ...]) -> None:
@@ -153,6 +150,28 @@ def test_what_is_not_supported_yet_says_so_in_its_place(statements: tuple[str, .
     assert (fault.place.line, fault.place.column) == (13, 3)
     assert "B" not in read.nodes
     assert len(read.edges) in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("state A <<fork>>", "fork"),
+        ("state A<<join>>", "join"),
+        ("state A [[fork]]", "fork"),
+        ('state "both at once" as A << Fork >>', "fork"),
+        ("state A <<choice>>", ""),
+    ],
+)
+def test_a_state_is_what_its_declaration_says_wherever_that_stands(statement: str, kind: str) -> None:
+    for statements in ((statement, "A --> B"), ("A --> B", statement), (statement, statement, "A --> B")):
+        read = diagram(*statements)
+        assert not read.faults
+        assert {name: node.kind for name, node in read.nodes.items()} == {"A": kind, "B": ""}
+
+
+def test_a_state_cannot_be_a_fork_and_a_join() -> None:
+    fault = only_fault(diagram("state A <<fork>>", "  state A <<join>>"))
+    assert (fault.code, fault.place.line, fault.place.column) == ("diagram-syntax", 13, 3)
 
 
 @pytest.mark.parametrize("kind", ["flowchart TD", "sequenceDiagram", "graph LR", "pie"])

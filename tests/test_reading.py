@@ -302,7 +302,6 @@ def test_a_misspelt_key_of_the_front_matter_is_a_warning_and_an_unknown_one_pass
     ("text", "line", "column"),
     [
         (flow(diagram="[*] --> A\nA --> B\n  state B {\n  [*] --> C\n  }\nB --> [*]"), 5, 3),
-        (flow(diagram="[*] --> A\n state A <<fork>>\nA --> [*]"), 4, 2),
         (flow(diagram="[*] --> A\n--\nA --> [*]"), 4, 1),
         (flow('- A: Prompt "x" using schema="s"'), 9, 23),
         (flow(top="---\ntitle: x\ntools: [a]\n---\n"), 3, 1),

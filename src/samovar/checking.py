@@ -16,12 +16,13 @@ from samovar.actions.conditional import Conditional
 from samovar.actions.prompt import Prompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
+from samovar.branches import Claims
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.expression import Expression
 from samovar.library import Library
 from samovar.parameters import Parameter
 from samovar.template import Template
-from samovar.workflow import When, Workflow
+from samovar.workflow import State, When, Workflow
 
 ALWAYS_THERE = frozenset(
     [
@@ -53,7 +54,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     Sub-workflows are followed for cycles, but their own faults are theirs.
     """
     found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
-    found += _cycles(workflow, library)
+    found += [*_sessions(workflow), *_cycles(workflow, library)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -74,11 +75,16 @@ def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
 def _actions(workflow: Workflow) -> Iterator[Action]:
     for state in workflow.states.values():
-        action: object = state.action
-        if isinstance(action, Conditional):
-            yield from action.variants
-        elif isinstance(action, Action):
-            yield action
+        yield from _actions_of(state)
+
+
+def _actions_of(state: State) -> Iterator[Action]:
+    """What a state can do."""
+    action: object = state.action
+    if isinstance(action, Conditional):
+        yield from action.variants
+    elif isinstance(action, Action):
+        yield action
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
@@ -187,6 +193,48 @@ def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 def _key(workflow: Workflow) -> object:
     return workflow.path.resolve() if workflow.path else workflow.name
+
+
+# Sessions ----------------------------------------------------------------------------------------------
+
+
+def _sessions(workflow: Workflow) -> Iterator[Fault]:
+    """Copies of sessions that there never are, and sessions that two branches of a fork use."""
+    prompts = [action for action in _actions(workflow) if isinstance(action, Prompt)]
+    begun = [session for prompt in prompts if (session := prompt.using.of("session"))]
+    known = {session.text({}) for session in begun if session.is_literal}
+    for prompt in prompts:
+        copied = prompt.using.of("fork")
+        if copied is None or not copied.is_literal or not all(session.is_literal for session in begun):
+            continue
+        if (name := copied.text({})) not in known:
+            message = f"No state has the session {name!r}, so it cannot be copied.{nearest(name, known)}"
+            yield Fault(code="unknown-session", message=message, place=copied.place)
+    for fork in workflow.forks.values():
+        claims = Claims()
+        for branch in fork.branches:
+            for state in workflow.states.values():
+                if state.name in branch.states:
+                    yield from _claims(state, branch.first, claims)
+
+
+def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
+    """The sessions that a state of a branch uses though another branch does."""
+    for action in _actions_of(state):
+        if not isinstance(action, Prompt):
+            continue
+        for key in ("session", "fork"):
+            session = action.using.of(key)
+            if session is None or not session.is_literal:
+                continue
+            name = session.text({})
+            other = claims.claim(name, branch, continues=key == "session")
+            if other is not None:
+                message = (
+                    f"The branch {branch!r} uses the session {name!r}, as does the branch {other!r}: "
+                    "give each branch a session of its own, as a copy with fork=…"
+                )
+                yield Fault(code="shared-session", message=message, place=session.place)
 
 
 # Variables ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from samovar.errors import Place
+from samovar.errors import FaultsError, Place, SamovarError
 from samovar.generation import FinishReason, Options, TokenCounts
 
 
@@ -60,6 +60,13 @@ class RunError:
     """The path of the state."""
     place: Place | None = None
 
+    @classmethod
+    def of(cls, error: SamovarError, state: str | None = None, place: Place | None = None) -> RunError:
+        """`place` is where it happened, for an error that does not know its own."""
+        if isinstance(error, FaultsError) and error.faults:
+            place = error.faults[0].place
+        return cls(code=error.code, message=error.message, state=state, place=error.place or place)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptFigures:
@@ -75,6 +82,10 @@ class PromptFigures:
     """From the request to the first token; None when there was none."""
     session: str | None
     """The named conversation it belongs to."""
+    fork: str | None = None
+    """The named conversation it began with a copy of."""
+    dropped_messages: int = 0
+    """The oldest ones of the conversation, left out to make room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +97,8 @@ class RunStarted:
     """The workflow's file."""
     started_at: float
     """Seconds since 1970."""
+    secrets: tuple[str, ...] = ()
+    """Parameters whose values are shown to nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +112,8 @@ class StateEntered:
     """None: it passes through."""
     what: str
     """What the action does, in a few words."""
+    branch: str | None = None
+    """The first state of the branch it is in; None outside of forks."""
     time_s: float
     """Since the run's start; so everywhere below."""
 

@@ -1,16 +1,18 @@
 """One workflow while it is driven: its variables, and what an action leaves behind in them.
 
 Above: the runner, whose loop is the only one that changes a level. Below: the records of actions and
-workflows. The run's own workflow is a level; each sub-workflow is one more, below it.
+workflows. The run's own workflow is a level; each sub-workflow is one more, below it; and so is each
+branch of a fork, beside it, until the join.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samovar.actions.base import NOTHING, Outcome, PromptDefaults
 from samovar.allowance import Allowance
+from samovar.branches import Claims, merge
 from samovar.events import RunError
 from samovar.routing import states_that_only_choose
 from samovar.workflow import State, Workflow
@@ -34,6 +36,12 @@ class Level:
     """The last action failed."""
     is_result_named: bool = False
     """`result` was set by name."""
+    is_branches_ours: bool = False
+    """`branches` was set by a join, not by the workflow."""
+    branch: str | None = None
+    """The first state of the branch that this is; None outside of forks."""
+    claims: Claims | None = None
+    """What the branches of the same fork use; None outside of forks."""
 
     @classmethod
     def begin(
@@ -83,3 +91,31 @@ class Level:
         if error is not None:
             variables["is_error"] = True
             variables["error"] = {"message": error.message, "state": state.name, "kind": error.code}
+
+    def branch_off(self, first: str, claims: Claims) -> Level:
+        """The level of a branch that begins with the state `first`: its variables are a copy."""
+        return replace(self, variables=dict(self.variables), branch=first, claims=claims)
+
+    def join(self, branches: Mapping[str, Level]) -> tuple[str, ...]:
+        """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
+
+        Built-in names are not merged: `result` has the branches' results by first state; `success` and its
+        like say whether a branch came to the join after a failure.
+        """
+        merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
+        variables = self.variables
+        variables.update(merged.changes)
+        variables["result"] = {first: one.variables["result"] for first, one in branches.items()}
+        self.is_result_named = False
+        self.failed = any(one.failed for one in branches.values())
+        variables["success"], variables["failure"] = not self.failed, self.failed
+        for one in branches.values():
+            if one.variables["is_error"] and one.variables["error"] is not variables["error"]:
+                variables["is_error"], variables["error"] = True, one.variables["error"]
+                break
+        if self.is_branches_ours:
+            del variables["branches"]
+        if merged.kept:
+            variables["branches"] = {first: dict(merged.kept.get(first, {})) for first in branches}
+        self.is_branches_ours = bool(merged.kept)
+        return merged.doubts

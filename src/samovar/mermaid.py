@@ -10,10 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from samovar.errors import Fault, Place
 
 END = "[*]"
+Kind = Literal["", "fork", "join"]
+"""What a state is, besides a state. `<<choice>>` and `<<end>>` change nothing."""
 OTHER_KINDS = frozenset(
     [
         "flowchart",
@@ -64,6 +67,7 @@ class Node:
     id: str
     place: Place
     """Of its first mention."""
+    kind: Kind = ""
     descriptions: list[tuple[str, Place]] = field(default_factory=list)
     """Filled while the diagram is read. Each `X : text`, and the text of `state "text" as X`."""
 
@@ -299,12 +303,8 @@ def _declaration(reader: _Reader, text: str, place: Place) -> None:
         if _TITLED.match(text):
             return reader.fault("diagram-syntax", 'A titled state needs a name: `state "text" as X`.', place)
         return reader.fault("diagram-syntax", f"{text[:60]!r} declares no state: `state X`.", place)
-    kind = (match["kind"] or match["old"] or "").lower()
-    if kind in ("fork", "join"):
-        reader.fault("unsupported", f"`<<{kind}>>` is not supported yet.", place)
-    elif kind not in ("", "choice", "end"):
-        reader.fault("diagram-syntax", f"There is no kind of state <<{kind}>>: choice, fork, join.", place)
-    reader.node(match["id"], place)
+    name = reader.node(match["id"], place)
+    _kind(reader, name, (match["kind"] or match["old"] or "").lower(), place)
     if match["title"]:
         at = replace(place, column=place.column + match.start("title"))
         reader.describe(match["id"], match["title"], place, at)
@@ -312,3 +312,15 @@ def _declaration(reader: _Reader, text: str, place: Place) -> None:
         at = replace(place, column=place.column + len(text) - len(rest))
         reader.describe(match["id"], rest, place, at)
     return None
+
+
+def _kind(reader: _Reader, name: str | None, kind: str, place: Place) -> None:
+    """Notes what a declaration says a state is. It may stand before or behind the state's edges."""
+    if kind not in ("", "choice", "end", "fork", "join"):
+        reader.fault("diagram-syntax", f"There is no kind of state <<{kind}>>: choice, fork, join.", place)
+    elif name is not None and kind in ("fork", "join"):
+        node = reader.nodes[name]
+        if node.kind not in ("", kind):
+            message = f"The state {name!r} cannot be <<{node.kind}>> and <<{kind}>>: two states are needed."
+            reader.fault("diagram-syntax", message, place)
+        reader.nodes[name] = replace(node, kind="fork" if kind == "fork" else "join")

@@ -14,12 +14,13 @@ from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expression import Expression
+from samovar.forks import read_forks
 from samovar.front import read_settings
 from samovar.markdown import Bullet, Document, parse_document
 from samovar.mermaid import Diagram, Edge, parse_diagram
 from samovar.prompt import Prompt, parse_prompt
 from samovar.template import Partials
-from samovar.workflow import Action, ParseAction, State, Transition, When, Workflow
+from samovar.workflow import Action, Kind, ParseAction, State, Transition, When, Workflow
 
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
 OWN_SECTIONS = ("prompts", "schemas")
@@ -88,7 +89,9 @@ def parse_workflow(
     prompts = dict(_read_prompts(document, found, partials))
     states = _build_states(diagram, found)
     initial = _initial(diagram, found)
+    forks, wrong = read_forks(states, initial)
     if not diagram.faults and initial:
+        found.faults += wrong
         _check_shape(states, initial, found)
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None or any(fault.severity == "error" for fault in faults):
@@ -107,6 +110,7 @@ def parse_workflow(
         choice_states_act=settings.choice_states_act,
         initial=initial,
         states=states,
+        forks=forks,
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),
@@ -162,7 +166,8 @@ def _build_states(diagram: Diagram, found: _Found) -> dict[str, State]:
     transitions: dict[str, list[Transition]] = {name: [] for name in diagram.nodes}
     for edge in diagram.edges:
         if edge.source is not None:
-            transitions[edge.source].append(_transition(edge, found))
+            is_fork = diagram.nodes[edge.source].kind == "fork"
+            transitions[edge.source].append(_transition(edge, found, is_fork=is_fork))
     return {
         name: State(
             name=name,
@@ -170,22 +175,27 @@ def _build_states(diagram: Diagram, found: _Found) -> dict[str, State]:
             action=found.actions.get(name),
             transitions=tuple(transitions[name]),
             place=node.place,
+            kind=Kind(node.kind or "plain"),
         )
         for name, node in diagram.nodes.items()
     }
 
 
-def _transition(edge: Edge, found: _Found) -> Transition:
+def _transition(edge: Edge, found: _Found, *, is_fork: bool) -> Transition:
     when, condition = When.ALWAYS, None
     try:
-        when, condition = classify(edge.label, edge.label_place)
+        if not is_fork:
+            when, condition = classify(edge.label, edge.label_place)
+        elif edge.label.strip():
+            message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
+            found.add("fork-label", message, edge.label_place, is_error=False)
     except FaultsError as error:
         found.faults += error.faults
     assert edge.source is not None
     return Transition(
         source=edge.source,
         target=edge.target,
-        label=edge.label,
+        label="" if is_fork else edge.label,
         when=when,
         condition=condition,
         place=edge.label_place,
@@ -230,7 +240,7 @@ def _check_shape(states: dict[str, State], initial: str, found: _Found) -> None:
     for name, state in states.items():
         if name not in reached:
             found.add("unreachable", f"No path leads to the state {name!r}.", state.place, is_error=False)
-        elif not state.transitions:
+        elif not state.transitions and state.kind is not Kind.FORK:
             message = (
                 f"Nothing leads out of the state {name!r}, so a run is stuck there: add `{name} --> [*]`."
             )

@@ -44,6 +44,8 @@ class Visit:
     error: RunError | None = None
     figures: PromptFigures | None = None
     """Of a prompt that was answered."""
+    branch: str | None = None
+    """The first state of the branch it is in; None outside of forks."""
 
 
 class Trail:
@@ -81,6 +83,8 @@ class Run:
     """The workflow's file."""
     started_at: float
     """Seconds since 1970."""
+    secrets: tuple[str, ...] = ()
+    """Variables whose values are shown to nobody."""
     trail: Trail = field(default_factory=Trail)
     visits_begun: int = 0
     transitions: int = 0
@@ -96,7 +100,13 @@ class Run:
 
     @classmethod
     def begin(cls, event: RunStarted) -> Run:
-        return cls(id=event.run, workflow=event.workflow, path=event.path, started_at=event.started_at)
+        return cls(
+            id=event.run,
+            workflow=event.workflow,
+            path=event.path,
+            started_at=event.started_at,
+            secrets=event.secrets,
+        )
 
     def after(self, event: Event) -> Run:
         """The record after this happened. Raises `ValueError` for what cannot happen to it any more."""
@@ -121,7 +131,7 @@ class Run:
 
     @property
     def visits(self) -> tuple[Visit, ...]:
-        """One for each entry into a state, in starting order. Made anew each time it is asked for."""
+        """One for each entry into a state, in starting order, also of branches. Made anew each time."""
         visits: dict[int, Visit] = {}
         for event in self.trail:
             if isinstance(event, StateEntered):
@@ -134,6 +144,7 @@ class Run:
                     status=VisitStatus.RUNNING,
                     started_s=event.time_s,
                     duration_s=None,
+                    branch=event.branch,
                 )
             else:
                 visits[event.visit] = replace(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.actions.base import ActionContext
-from samovar.errors import Place
+from samovar.errors import ActionError, Place
 from samovar.events import (
     Event,
     Logged,
@@ -45,8 +45,9 @@ class Services:
     folder: Path
     connection: Connection
     wait_for_user: Callable[[str], Awaitable[None]] | None
+    lenient: bool
+    """Of sub-workflows: text that is no action is a warning."""
     tell: Callable[[Event], None]
-    run_child: RunChild
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ class Site:
     state: State
     number: int
     """Of the visit."""
+    run_child: RunChild
 
     def context(self) -> ActionContext:
         services, level = self.services, self.level
@@ -93,14 +95,29 @@ class Site:
         self.services.tell(Warned(visit=self.number, message=message, place=self.state.place))
 
     async def ask(self, request: PromptRequest) -> PromptReply:
+        self._claim(request.session, continues=True)
+        self._claim(request.fork, continues=False)
         request = replace(request, run=self.services.run, visit=self.number)
         return await self.services.connection.ask(request, self._pass_on)
+
+    def _claim(self, session: str | None, *, continues: bool) -> None:
+        """Raises `ActionError` where another branch has to do with the conversation."""
+        level = self.level
+        if session is None or level.claims is None or level.branch is None:
+            return
+        other = level.claims.claim(session, level.branch, continues=continues)
+        if other is not None:
+            name = session.removeprefix(level.defaults.session_scope)
+            raise ActionError(
+                f"The branch {other!r} uses the session {name!r} too: give each branch a session of its own, "
+                "as a copy with fork=…"
+            )
 
     async def run_workflow(
         self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
     ) -> dict[str, object]:
         child = Child(name=name, given=given, timeout_s=timeout_s, place=place)
-        return await self.services.run_child(self, child)
+        return await self.run_child(self, child)
 
     def _pass_on(self, event: PromptEvent) -> None:
         self.services.tell(_as_event(event, self.number))

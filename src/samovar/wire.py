@@ -90,6 +90,8 @@ def _visit(visit: Visit) -> Object:
     }
     if visit.path != visit.name:
         wire["path"] = visit.path
+    if visit.branch is not None:
+        wire["branch"] = visit.branch
     if visit.error:
         wire["error"] = error_to_wire(visit.error)
     if visit.figures:
@@ -105,6 +107,8 @@ def _figures(figures: PromptFigures) -> Object:
         "tokens": tokens_to_wire(figures.tokens),
         "options": _plain(figures.options),
         "session": figures.session,
+        "fork": figures.fork,
+        "dropped_messages": figures.dropped_messages,
     }
 
 

@@ -64,6 +64,16 @@ class Transition:
     place: Place
 
 
+class Kind(StrEnum):
+    """What a state is in the diagram."""
+
+    PLAIN = "plain"
+    FORK = "fork"
+    """Starts a branch along each of its transitions."""
+    JOIN = "join"
+    """Where the branches of a fork meet; without one it is a plain state."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """A state and what it does."""
@@ -75,6 +85,29 @@ class State:
     transitions: tuple[Transition, ...]
     """In the order they are tried: that of the file."""
     place: Place
+    kind: Kind = Kind.PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """What one transition of a fork starts."""
+
+    first: str
+    """The state it begins with, by which it is known."""
+    states: frozenset[str]
+    """All it can come through before the join."""
+    transition: Transition
+    """From the fork to its first state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A fork and the join where all its branches meet."""
+
+    name: str
+    join: str
+    branches: tuple[Branch, ...]
+    """At least one, in the order of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +143,8 @@ class Workflow:
     choice_states_act: bool = True
     initial: str
     states: Mapping[str, State]
+    forks: Mapping[str, Fork] = field(default_factory=dict)
+    """By the name of the fork's state."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
     diagram: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
@@ -61,9 +61,18 @@ class PromptDefaults:
     forced_model: str | None = None
     """Wins over what the prompt says (`run --model`)."""
     seed: int = 0
+    forced_seed: int | None = None
+    """Wins over the seeds of workflows, not over the prompt's own (`run --seed`)."""
+    deterministic: bool = False
+    """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None
     session_scope: str = ""
     """Stands before the names of sessions, so that those of a sub-workflow are its own."""
+
+    def below(self, *, model: str | None, seed: int | None) -> PromptDefaults:
+        """Those of a workflow with these settings of its own, which is run where these hold."""
+        chosen = next((one for one in (self.forced_seed, seed) if one is not None), self.seed)
+        return replace(self, model=model or self.model, seed=chosen)
 
 
 class RunWorkflow(Protocol):

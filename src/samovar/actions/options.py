@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from samovar.actions.scanner import Pair, Scanner
+from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError
 from samovar.generation import Options, Sampling
 from samovar.values import duration_s, to_text
@@ -21,9 +21,7 @@ from samovar.values import duration_s, to_text
 if TYPE_CHECKING:
     from samovar.actions.base import PromptDefaults
 
-UNSUPPORTED = frozenset(
-    ("schema", "regex", "grammar", "tools", "executor", "retries", "think", "overflow", "fork")
-)
+UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "executor", "retries", "think"))
 """Options of the language that this version has not."""
 
 Read = Callable[[object], object]
@@ -75,6 +73,22 @@ def _text(value: object) -> str:
     return to_text(value)
 
 
+def _one_of(*words: str) -> Read:
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(" or ".join(words))
+        return str(value)
+
+    return read
+
+
+def _flag(value: object) -> bool:
+    text = to_text(value).lower() if isinstance(value, str | bool) else ""
+    if text not in ("true", "false"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
 def _any_text(value: object) -> str:
     return to_text(value)
 
@@ -112,6 +126,7 @@ def _stops(value: object) -> tuple[str, ...]:
 OPTIONS: Mapping[str, Read] = {
     "model": _text,
     "session": _text,
+    "fork": _text,
     "system": _any_text,
     "choices": _choices,
     "max_tokens": _whole(1),
@@ -123,6 +138,8 @@ OPTIONS: Mapping[str, Read] = {
     "seed": _whole(0, 2**32 - 1),
     "stop": _stops,
     "timeout": _duration,
+    "overflow": _one_of("error", "drop_oldest"),
+    "deterministic": _flag,
 }
 
 
@@ -132,6 +149,7 @@ class Chosen:
 
     model: str | None
     session: str | None
+    fork: str | None
     system: str | None
     """None: the default system prompt."""
     options: Options
@@ -159,6 +177,8 @@ class Using:
         keys = {pair.key: pair for pair in known}
         if "choices" in keys and "stop" in keys:
             line.note("option-value", _TOGETHER, keys["stop"].place)
+        if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):
+            line.note("option-value", _ITSELF, keys["fork"].place)
         return cls(pairs=tuple(known))
 
     @staticmethod
@@ -169,6 +189,10 @@ class Using:
             message = f"`{pair.key}` cannot be {_shown(pair.value.given)}: {_expected(error)}."
             line.note("option-value", message, pair.value.place)
 
+    def of(self, key: str) -> Value | None:
+        """The value an option is written with."""
+        return next((pair.value for pair in self.pairs if pair.key == key), None)
+
     @property
     def names(self) -> frozenset[str]:
         return frozenset().union(*(pair.value.names for pair in self.pairs))
@@ -178,7 +202,11 @@ class Using:
         given = {pair.key: self._now(pair, variables) for pair in self.pairs}
         sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
         sampling.setdefault("seed", defaults.seed)
-        model, session, system = (given.pop(name, None) for name in ("model", "session", "system"))
+        model, session, fork, system = (
+            given.pop(name, None) for name in ("model", "session", "fork", "system")
+        )
+        if defaults.deterministic:
+            given["deterministic"] = True
         timeout_s = given.pop("timeout", defaults.timeout_s)
         options = Options(
             sampling=Sampling(**sampling),  # type: ignore[arg-type]
@@ -188,6 +216,7 @@ class Using:
         return Chosen(
             model=defaults.forced_model or _text_or_none(model) or defaults.model,
             session=_text_or_none(session),
+            fork=_text_or_none(fork),
             system=_text_or_none(system),
             options=options,
         )
@@ -204,6 +233,12 @@ class Using:
 
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 _TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
+
+_ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
+
+
+def _literal(pair: Pair, otherwise: str = "") -> str:
+    return to_text(pair.value.given) if pair.value.is_literal else otherwise
 
 
 def _text_or_none(value: object) -> str | None:

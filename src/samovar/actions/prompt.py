@@ -94,13 +94,17 @@ class Prompt(Action):
         system = chosen.system if chosen.system is not None else _default_system(context)
         messages = [Message(role="system", content=system)] if system.strip() else []
         messages.append(Message(role="user", content=self._text(context, arguments)))
-        scope = context.defaults.session_scope
+
+        def scoped(session: str | None) -> str | None:
+            return None if session is None else context.defaults.session_scope + session
+
         reply = await context.ask(
             PromptRequest(
                 messages=tuple(messages),
                 model=_beside(context.workflow, chosen.model),
                 options=chosen.options,
-                session=None if chosen.session is None else scope + chosen.session,
+                session=scoped(chosen.session),
+                fork=scoped(chosen.fork),
             )
         )
         return self._outcome(context, reply, chosen)
@@ -123,6 +127,7 @@ class Prompt(Action):
                 "duration_s": reply.duration_s,
                 "session": chosen.session,
                 "model": reply.model,
+                "dropped_messages": reply.dropped_messages,
             },
         )
         error: ActionError | None = None
@@ -137,6 +142,11 @@ class Prompt(Action):
                 f"The answer was cut off after {reply.tokens.generated} tokens "
                 f"(max_tokens is {chosen.options.max_tokens})."
             )
+        if reply.dropped_messages:
+            context.warn(
+                f"The conversation outgrew its context: its oldest messages ({reply.dropped_messages}) were "
+                "left out (overflow is drop_oldest)."
+            )
         figures = PromptFigures(
             model=reply.model,
             finish_reason=reply.finish_reason,
@@ -145,6 +155,8 @@ class Prompt(Action):
             duration_s=reply.duration_s,
             first_token_s=reply.first_token_s,
             session=chosen.session,
+            fork=chosen.fork,
+            dropped_messages=reply.dropped_messages,
         )
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
