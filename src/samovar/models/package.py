@@ -201,7 +201,10 @@ def _pip() -> list[str]:
 
 
 def _bytes_below(folder: Path) -> int:
-    return sum(_size_of(path) for path in folder.rglob("*") if path.name != "log")
+    """Bytes of all files below; pip takes folders away at any moment, which `os.walk` passes over."""
+    return sum(
+        _size_of(Path(inside, name)) for inside, _, names in os.walk(folder) for name in names if name != "log"
+    )
 
 
 async def _watch(folder: Path, pin: Pin | None, on_progress: OnFetchProgress) -> None:
