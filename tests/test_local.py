@@ -170,7 +170,7 @@ async def test_forking_in_a_loop_keeps_one_conversation_for_each_name() -> None:
 
 
 async def test_a_conversation_may_be_forked_onto_itself_and_onto_another_model() -> None:
-    async with open_executor() as (executor, sessions), executor.open("run") as connection:
+    async with open_executor() as (executor, _), executor.open("run") as connection:
         await connection.ask(request("x", session="talk"), ignore)
         assert (await connection.ask(request("y", session="talk", fork="talk"), ignore)).text == "3 messages"
         reply = await connection.ask(request("z", fork="talk", model="other"), ignore)
@@ -182,7 +182,7 @@ async def test_forking_what_there_is_not_names_what_there_is() -> None:
         with pytest.raises(NotFoundError, match="no session 'talk'"):
             await connection.ask(request("y", fork="talk"), ignore)
         await connection.ask(request("x", session="talk"), ignore)
-        with pytest.raises(NotFoundError, match="no session 'tlak'. Did you mean 'talk'?"):
+        with pytest.raises(NotFoundError, match=r"no session 'tlak'\. Did you mean 'talk'\?"):
             await connection.ask(request("y", session="new", fork="tlak"), ignore)
         assert sessions.statistics().opened == 1
 
@@ -210,12 +210,15 @@ async def test_a_fork_need_not_wait_for_the_turn_of_the_conversation_it_comes_fr
             await anyio.sleep_forever()
 
     engine = ScriptedEngine(count_messages, pause=hold_the_first)
-    async with open_executor(engine=engine) as (executor, _), executor.open("run") as connection:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(connection.ask, request("x", session="talk"), ignore)
-            await held.wait()
-            assert (await connection.ask(request("y", fork="talk"), ignore)).text == "1 messages"
-            tasks.cancel_scope.cancel()
+    async with (
+        open_executor(engine=engine) as (executor, _),
+        executor.open("run") as connection,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(connection.ask, request("x", session="talk"), ignore)
+        await held.wait()
+        assert (await connection.ask(request("y", fork="talk"), ignore)).text == "1 messages"
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_conversation_that_forgets_says_how_much() -> None:

@@ -7,12 +7,13 @@ has evaluated may stay parked there and be found again by the next turn, or by a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import anyio
 
@@ -45,6 +46,12 @@ def _ignore(_event: object) -> None:
     """Nobody listens."""
 
 
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None, "a session is used in a task"
+    return task
+
+
 class AnswerStream:
     """One answer as it comes: iterate over its pieces of text; `turn` has the whole of it afterwards.
 
@@ -59,7 +66,7 @@ class AnswerStream:
         self._waiting: anyio.CancelScope | None = None
         self._closed = False
         self._turn: Turn | None = None
-        self.paused_in: int | None = None
+        self.paused_in: ref[asyncio.Task[object]] | None = None
         """The task that had the last event, while the stream waits to be asked for the next one."""
 
     @property
@@ -86,7 +93,7 @@ class AnswerStream:
             elif self._closed and self._turn is None:
                 raise ClosedError("The answer was closed before its end.")
             elif item is not None:
-                self.paused_in = anyio.get_current_task().id
+                self.paused_in = ref(_current_task())
                 return item
             return None
 
@@ -269,10 +276,10 @@ class Session:
             raise ClosedError("The session was closed.")
 
     def _check_no_stream_is_paused(self) -> None:
-        task = anyio.get_current_task().id
-        if any(stream.paused_in == task for stream in self._streams):
+        task = _current_task()
+        if any(stream.paused_in and stream.paused_in() is task for stream in self._streams):
             raise UsageError(
-                "The session's last answer is still open in this task, so that this one would wait for ever. "
+                "The session's last answer is still open in this task: this one would wait for ever. "
                 "Read the stream to its end, or close it: `async with session.stream(…) as pieces`."
             )
 
