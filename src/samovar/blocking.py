@@ -98,8 +98,8 @@ class BlockingSession:
 
     def __init__(self, loop: _Loop, session: api.Session) -> None:
         self._loop, self._session = loop, session
-        self._last: tuple[int, ref[BlockingStream]] | None = None
-        """The newest stream, and the thread it was made in."""
+        self._begun: tuple[int, ref[BlockingStream]] | None = None
+        """The stream that was begun last, and the thread that began it."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -117,18 +117,19 @@ class BlockingSession:
         self, said: str | Sequence[Message], *, system: str | None = None, **options: Unpack[AnswerOptions]
     ) -> BlockingStream:
         """As `api.Session.stream`, as a plain iterator."""
-        self._check_no_stream_is_paused()
 
-        async def begin() -> AnswerStream:
+        async def stream() -> AnswerStream:
             return self._session.stream(said, system=system, **options)
 
-        stream = BlockingStream(self._loop, self._loop.call(begin))
-        self._last = (threading.get_ident(), ref(stream))
-        return stream
+        return BlockingStream(self._loop, self._loop.call(stream), self._begin)
+
+    def _begin(self, stream: BlockingStream) -> None:
+        self._check_no_stream_is_paused()
+        self._begun = (threading.get_ident(), ref(stream))
 
     def _check_no_stream_is_paused(self) -> None:
-        thread, last = self._last or (None, None)
-        stream = last() if last else None
+        thread, begun = self._begun or (None, None)
+        stream = begun() if begun else None
         if stream is not None and stream.is_paused and thread == threading.get_ident():
             raise UsageError(
                 "The session's last answer is still open in this thread: this one would wait for ever. "
@@ -156,10 +157,11 @@ class BlockingSession:
 
 
 class BlockingStream:
-    """As `session.AnswerStream`, as a plain iterator."""
+    """As `session.AnswerStream`, as a plain iterator. Mutable: whether it was begun."""
 
-    def __init__(self, loop: _Loop, stream: AnswerStream) -> None:
-        self._loop, self._stream = loop, stream
+    def __init__(self, loop: _Loop, stream: AnswerStream, on_begin: Callable[[BlockingStream], None]) -> None:
+        self._loop, self._stream, self._on_begin = loop, stream, on_begin
+        self._is_begun = False
 
     @property
     def turn(self) -> Turn:
@@ -175,6 +177,10 @@ class BlockingStream:
         return self
 
     def __next__(self) -> str:
+        if not self._is_begun:
+            self._on_begin(self)
+            self._is_begun = True
+
         async def next_piece() -> str | None:
             return await anext(self._stream, None)
 
