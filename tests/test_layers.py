@@ -10,6 +10,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "samovar"
 LAYERS = (
     "__main__",
     "cli",
+    "blocking",
+    "api",
     "app",
     "config",
     "runner",
@@ -28,6 +30,7 @@ LAYERS = (
     "front",
     "executors.local",
     "session",
+    "conversation",
     "pool",
     "engines",
     "models",
@@ -57,7 +60,7 @@ WORKFLOW_HALF = {
     "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
     "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
-MODEL_HALF = {"executors.local", "session", "pool", "engines", "memory", "models"}
+MODEL_HALF = {"executors.local", "session", "conversation", "pool", "engines", "memory", "models"}
 
 
 def layer_of(module: str) -> str | None:

@@ -1,3 +1,91 @@
-"""Workflows of prompts, as Markdown, on a local model that is loaded once."""
+"""Workflows of prompts, as Markdown, on a local model that is loaded once.
+
+For programs: `samovar.open()`, or `samovar.open_blocking()` without an event loop (docs/python.md). Nothing
+is imported before it is used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` itself is not imported either
+if TYPE_CHECKING:
+    from typing import Any
+
+    from samovar.api import AnswerOptions, OpenSettings, Samovar, Session, Statistics, open
+    from samovar.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
+    from samovar.errors import (
+        BudgetError,
+        ClosedError,
+        ContextError,
+        FaultsError,
+        ModelError,
+        NotFoundError,
+        SamovarError,
+        UsageError,
+    )
+    from samovar.generation import FinishReason, Message, TokenCounts
+    from samovar.run import Run
+    from samovar.session import AnswerStream, Turn
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "samovar.api": ("AnswerOptions", "OpenSettings", "Samovar", "Session", "Statistics", "open"),
+    "samovar.blocking": ("BlockingSamovar", "BlockingSession", "BlockingStream", "open_blocking"),
+    "samovar.errors": (
+        "BudgetError",
+        "ClosedError",
+        "ContextError",
+        "FaultsError",
+        "ModelError",
+        "NotFoundError",
+        "SamovarError",
+        "UsageError",
+    ),
+    "samovar.generation": ("FinishReason", "Message", "TokenCounts"),
+    "samovar.run": ("Run",),
+    "samovar.session": ("AnswerStream", "Turn"),
+}
+"""Where each public name is; imported with its first use."""
+
+__all__ = [
+    "AnswerOptions",
+    "AnswerStream",
+    "BlockingSamovar",
+    "BlockingSession",
+    "BlockingStream",
+    "BudgetError",
+    "ClosedError",
+    "ContextError",
+    "FaultsError",
+    "FinishReason",
+    "Message",
+    "ModelError",
+    "NotFoundError",
+    "OpenSettings",
+    "Run",
+    "Samovar",
+    "SamovarError",
+    "Session",
+    "Statistics",
+    "TokenCounts",
+    "Turn",
+    "UsageError",
+    "__version__",
+    "open",
+    "open_blocking",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(module), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

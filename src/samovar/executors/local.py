@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 
 from samovar.engines.base import GenerationEvent, ModelSpec, PromptProgress, TextPart
+from samovar.errors import NotFoundError
 from samovar.executors.base import (
     EvaluatingPrompt,
     FetchingModel,
@@ -41,28 +42,29 @@ class LocalExecutor:
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[LocalConnection]:
         async with AsyncExitStack() as stack:
-            yield LocalConnection(self._sessions, self._locate, self._default_model, stack)
+            connection = LocalConnection(self._sessions, self._locate, self._default_model, stack)
+            stack.push_async_callback(connection.close)
+            yield connection
 
 
 class LocalConnection:
-    """One run's access; everything it holds is on `stack`."""
+    """One run's access. Mutable: the named conversations, and the models found; `stack` has its interests."""
 
     def __init__(self, sessions: Sessions, locate: Locate, default_model: str, stack: AsyncExitStack) -> None:
         self._sessions, self._locate, self._stack = sessions, locate, stack
         self._default_model = default_model
         self._specs: dict[str, ModelSpec] = {}
-        self._named: dict[tuple[str, str], Session] = {}
         self._locating = anyio.Lock()
+        self._named: dict[tuple[str, str], Session] = {}
+        """By name and model, the one used last at the end."""
+        self._turns: dict[str, anyio.Lock] = {}
+        """By name: those who ask in a named conversation wait for each other."""
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         started = time.monotonic()
         spec = await self._spec(request.model or self._default_model, on_event)
         asked = time.monotonic()
-        if request.session is None:
-            async with self._sessions.open(spec) as session:
-                turn = await self._ask(session, spec, request, on_event)
-        else:
-            session = await self._named_session(request.session, spec)
+        async with self._session(request, spec) as session:
             turn = await self._ask(session, spec, request, on_event)
         first = turn.first_token_s
         return PromptReply(
@@ -73,7 +75,46 @@ class LocalConnection:
             duration_s=time.monotonic() - started,
             first_token_s=None if first is None else first + asked - started,
             session=request.session,
+            dropped_messages=turn.dropped_messages,
         )
+
+    @asynccontextmanager
+    async def _session(self, request: PromptRequest, spec: ModelSpec) -> AsyncIterator[Session]:
+        """The conversation of a request: a fresh one, a named one, or a copy of a named one."""
+        if request.session is None:
+            source = None if request.fork is None else self._known(request.fork, spec)
+            async with (
+                source.fork(spec, goes_on=False) if source else self._sessions.open(spec, goes_on=False)
+            ) as session:
+                yield session
+        else:
+            async with self._turns.setdefault(request.session, anyio.Lock()):
+                if request.fork is not None:
+                    await self._replace(request.session, self._known(request.fork, spec).fork(spec), spec)
+                key = (request.session, spec.reference)
+                session = self._named.pop(key) if key in self._named else self._sessions.open(spec)
+                self._named[key] = session
+                yield session
+
+    def _known(self, name: str, spec: ModelSpec) -> Session:
+        """The conversation of that name: the one with this model, else the one used last."""
+        found = [session for (known, _), session in self._named.items() if known == name]
+        if not found:
+            raise NotFoundError("session", name, [known for known, _ in self._named])
+        return self._named.get((name, spec.reference), found[-1])
+
+    async def _replace(self, name: str, copy: Session, spec: ModelSpec) -> None:
+        """`copy` is the conversation of that name from now on; what had the name is closed."""
+        old = [self._named.pop(key) for key in list(self._named) if key[0] == name]
+        self._named[name, spec.reference] = copy
+        for session in old:
+            await session.close()
+
+    async def close(self) -> None:
+        """Ends the named conversations."""
+        for session in self._named.values():
+            await session.close()
+        self._named.clear()
 
     async def _spec(self, model: str, on_event: OnPromptEvent) -> ModelSpec:
         """Where the model is; the run keeps an interest in it from now to its end."""
@@ -87,12 +128,6 @@ class LocalConnection:
                 self._stack.enter_context(self._sessions.pool.interest(spec))
                 self._specs[model] = spec
             return self._specs[model]
-
-    async def _named_session(self, name: str, spec: ModelSpec) -> Session:
-        key = (name, spec.reference)
-        if key not in self._named:
-            self._named[key] = await self._stack.enter_async_context(self._sessions.open(spec))
-        return self._named[key]
 
     async def _ask(
         self, session: Session, spec: ModelSpec, request: PromptRequest, on_event: OnPromptEvent

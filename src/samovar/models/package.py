@@ -203,7 +203,10 @@ def _pip() -> list[str]:
 def _bytes_below(folder: Path) -> int:
     """Bytes of all files below; pip takes folders away at any moment, which `os.walk` passes over."""
     return sum(
-        _size_of(Path(inside, name)) for inside, _, names in os.walk(folder) for name in names if name != "log"
+        _size_of(Path(inside, name))
+        for inside, _, names in os.walk(folder)
+        for name in names
+        if name != "log"
     )
 
 
