@@ -177,8 +177,6 @@ class TreePrefixes:
             if blob is None or not self._context.restore(row.sequence, blob):
                 self._kept.forget(entry)
                 continue
-            self._context.remove(row.sequence, entry.start, length)
-            self._context.remove(row.sequence, end, -1)
             self.tree.cut_at(tokens)
             self.tree.put(tokens[:end], length, row.sequence)
             self._context.remove(row.sequence)

@@ -1,0 +1,302 @@
+"""What an arena has evaluated before: the tree, whole states and copies on disk, on cells that are only books."""
+
+from __future__ import annotations
+
+import pickle
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from samovar.engines.base import Conversation
+from samovar.engines.llama import prefixes as prefixes_module
+from samovar.engines.llama.context import Context
+from samovar.engines.llama.kept import Entry, Kept
+from samovar.engines.llama.prefixes import Prefixes, Row, TreePrefixes
+from samovar.engines.llama.states import StatePrefixes
+from samovar.engines.llama.tokens import common_length
+
+CELLS = 110
+RUNNING = 3
+
+
+@dataclass(eq=False)
+class Cell:
+    """What the engine has at one position: it stands for everything up to there."""
+
+    history: tuple[int, ...]
+    sequences: set[int] = field(default_factory=set)
+
+
+class Books:
+    """As `Context`, with cells that remember what they were evaluated from."""
+
+    def __init__(self, cells: int = CELLS, *, whole: bool = False) -> None:
+        self.cells, self.max_running, self.keeps_whole_states = cells, RUNNING, whole
+        self._held: list[Cell] = []
+
+    @property
+    def taken(self) -> int:
+        return len(self._held)
+
+    def of(self, sequence: int) -> list[Cell]:
+        return sorted(
+            (cell for cell in self._held if sequence in cell.sequences), key=lambda cell: len(cell.history)
+        )
+
+    def evaluate(self, sequence: int, tokens: Sequence[int]) -> None:
+        before = self.of(sequence)
+        history = before[-1].history if before else ()
+        assert [len(cell.history) for cell in before] == list(range(1, len(before) + 1)), "a hole"
+        for token in tokens:
+            history = (*history, token)
+            self._held.append(Cell(history, {sequence}))
+        assert len(self._held) <= self.cells, "the engine found no cells"
+
+    def copy(self, source: int, target: int, start: int, end: int) -> None:
+        assert source != target
+        for cell in self.of(source):
+            if start < len(cell.history) <= (end if end >= 0 else CELLS):
+                cell.sequences.add(target)
+
+    def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool:
+        if self.keeps_whole_states and start > 0 and len(self.of(sequence)) > start:
+            return False
+        for cell in self.of(sequence):
+            if start < len(cell.history) <= (end if end >= 0 else CELLS):
+                cell.sequences.discard(sequence)
+        self._held = [cell for cell in self._held if cell.sequences]
+        return True
+
+    def state(self, sequence: int, start: int = 0, end: int = -1) -> bytearray:
+        held = [cell.history for cell in self.of(sequence)]
+        return bytearray(
+            pickle.dumps([one for one in held if start < len(one) and (end < 0 or len(one) <= end)])
+        )
+
+    def restore(self, sequence: int, blob: bytes) -> bool:
+        histories = pickle.loads(blob)
+        if self.taken + len(histories) > self.cells:
+            return False
+        self._held += [Cell(history, {sequence}) for history in histories]
+        return True
+
+
+@dataclass(frozen=True)
+class Copy:
+    tokens: array[int]
+    start: int
+    blob: bytes
+
+
+class Shelf:
+    """As the store of snapshots, in memory."""
+
+    def __init__(self) -> None:
+        self.copies: list[Copy] = []
+        self.is_damaged = self.is_full = False
+
+    def entries(self) -> Sequence[Entry]:
+        return list(self.copies)
+
+    def load(self, entry: Entry) -> bytes | None:
+        return None if self.is_damaged else cast(Copy, entry).blob
+
+    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Entry | None:
+        if self.is_full:
+            return None
+        histories = pickle.loads(blob)
+        assert [len(one) for one in histories] == list(range(start + 1, len(tokens) + 1))
+        self.copies.append(Copy(array("i", tokens), start, bytes(blob)))
+        return self.copies[-1]
+
+    def is_open(self, size_bytes: int) -> bool:
+        return not self.is_full
+
+
+@dataclass(eq=False)
+class Asked:
+    """A request that was admitted."""
+
+    row: Row
+    prompt: list[int]
+    cells: int
+    conversation: Conversation | None
+
+    @property
+    def promised(self) -> int:
+        return self.cells - len(self.row)
+
+
+WORDS = [[10 * word + place for place in range(size)] for word, size in enumerate((17, 3, 20, 1, 16, 6))]
+"""Prompts are made of these, so that they share long beginnings and part in the middle of nowhere."""
+rarely = st.sampled_from((False, False, False, False, True))
+prompts = st.lists(st.sampled_from(range(len(WORDS))), min_size=1, max_size=5)
+
+
+class PrefixMachine(RuleBasedStateMachine):
+    """Requests come, are evaluated in chunks, end or are cancelled at any moment."""
+
+    whole = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.books = Books(whole=self.whole)
+        self.shelf = Shelf()
+        self.running: list[Asked] = []
+        self.conversations: list[Conversation] = []
+        self.free = list(range(RUNNING))
+        self.memory = self.make()
+
+    def make(self) -> Prefixes:
+        return TreePrefixes(cast(Context, self.books), Kept(self.shelf, 1))
+
+    def pick(self, index: int) -> Asked:
+        return self.running[index % len(self.running)]
+
+    @property
+    def held(self) -> int:
+        return sum(asked.row.own + asked.promised for asked in self.running)
+
+    @rule(words=prompts, cut=st.integers(0, 8), answer=st.integers(1, 30), goes_on=st.booleans())
+    def ask(self, words: list[int], cut: int, answer: int, goes_on: bool) -> None:
+        tokens = [token for word in words for token in WORDS[word]]
+        tokens = tokens[: max(1, len(tokens) - cut)]
+        cells = len(tokens) + answer
+        rows = [asked.row for asked in self.running]
+        promised = sum(asked.promised for asked in self.running)
+        if not self.free or cells > CELLS or not self.memory.is_room(tokens, cells, rows, promised):
+            return
+        known = self.memory.known(tokens)
+        row = Row(self.free.pop())
+        self.memory.begin(row, tokens, CELLS - self.held)
+        assert len(row) < len(tokens) and row.tokens == tokens[: len(row)]
+        if not self.whole and self.roomy(known):
+            assert len(row) >= known
+        conversation = Conversation() if goes_on else None
+        self.running.append(Asked(row, tokens, cells, conversation))
+        self.tidy()
+
+    def roomy(self, known: int) -> bool:
+        return self.held + self.memory.used_cells + known <= CELLS and not self.shelf.is_damaged
+
+    def tidy(self) -> None:
+        self.memory.make_room(CELLS - self.held)
+        self.memory.tidy(self.held, [])
+
+    @precondition(lambda self: self.running)
+    @rule(index=st.integers(0, 9), size=st.integers(1, 40))
+    def go_on(self, index: int, size: int) -> None:
+        asked = self.pick(index)
+        start = len(asked.row)
+        if start < len(asked.prompt):
+            end = min(self.memory.stop(asked.row, asked.prompt), start + size)
+            new = asked.prompt[start:end]
+            assert new
+        elif asked.promised:
+            new = [900 + size % 3]
+        else:
+            return
+        self.books.evaluate(asked.row.sequence, new)
+        asked.row.tokens.extend(new)
+        asked.row.own += len(new)
+        if start < len(asked.prompt):
+            self.memory.evaluated(asked.row, asked.prompt)
+
+    @precondition(lambda self: self.running)
+    @rule(index=st.integers(0, 9), cancelled=st.booleans())
+    def end(self, index: int, cancelled: bool) -> None:
+        asked = self.pick(index)
+        self.running.remove(asked)
+        sequence = asked.row.sequence
+        self.memory.give_back(asked.row, None if cancelled else asked.conversation)
+        assert not self.books.of(sequence)
+        self.free.append(sequence)
+        if asked.conversation:
+            self.conversations.append(asked.conversation)
+
+    @precondition(lambda self: self.conversations)
+    @rule(index=st.integers(0, 9))
+    def leave(self, index: int) -> None:
+        self.conversations.pop(index % len(self.conversations)).leave()
+
+    @precondition(lambda self: not self.running)
+    @rule()
+    def save(self) -> None:
+        while self.memory.save():
+            pass
+
+    @rule(damaged=rarely, full=rarely)
+    def harm(self, damaged: bool, full: bool) -> None:
+        self.shelf.is_damaged, self.shelf.is_full = damaged, full
+
+    @precondition(lambda self: not self.running)
+    @rule(is_process=st.booleans())
+    def start_anew(self, is_process: bool) -> None:
+        """Another process, with the same disk; or another arena."""
+        carried = [] if is_process else self.memory.carry()
+        self.memory.clear()
+        assert not self.books.taken and not len(self.memory)
+        self.memory = self.make()
+        self.memory.accept(carried)
+
+    @invariant()
+    def books_balance(self) -> None:
+        self.memory.check([asked.row for asked in self.running])
+        own = sum(asked.row.own for asked in self.running)
+        assert self.books.taken == self.memory.used_cells + own
+        for asked in self.running:
+            held = [cell.history for cell in self.books.of(asked.row.sequence)]
+            assert held == [tuple(asked.row.tokens[: end + 1]) for end in range(len(asked.row))]
+            assert len(self.books.of(asked.row.sequence)) == len(asked.row)
+
+    def teardown(self) -> None:
+        while self.running:
+            self.end(0, True)
+        self.memory.clear()
+        assert self.books.taken == 0
+
+
+class TreeMachine(PrefixMachine):
+    @invariant()
+    def nodes_hold_their_cells(self) -> None:
+        for node in cast(TreePrefixes, self.memory).tree:
+            prefix = tuple(node.prefix())
+            held = [cell.history for cell in self.books.of(node.sequence)]
+            assert held == [prefix[:end] for end in range(node.start + 1, node.end + 1)]
+
+
+class StateMachine(PrefixMachine):
+    whole = True
+
+    def make(self) -> Prefixes:
+        return StatePrefixes(cast(Context, self.books), Kept(self.shelf, 1), limit_bytes=4_000)
+
+
+class BorderMachine(PrefixMachine):
+    whole = True
+
+    def make(self) -> Prefixes:
+        return StatePrefixes(cast(Context, self.books), Kept(None, 1), limit_bytes=4_000, border=16)
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """So that there is something to tidy in few cells."""
+    monkeypatch.setattr(prefixes_module, "STEP_CELLS", 16)
+    monkeypatch.setattr(prefixes_module, "CHEAP_TOKENS", 8)
+    yield
+
+
+LONG = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestTree = TreeMachine.TestCase
+TestTree.settings = LONG
+TestStates = StateMachine.TestCase
+TestStates.settings = LONG
+TestBorders = BorderMachine.TestCase
+TestBorders.settings = LONG
