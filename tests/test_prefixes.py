@@ -176,14 +176,17 @@ class PrefixMachine(RuleBasedStateMachine):
         row = Row(self.free.pop())
         self.memory.begin(row, tokens, CELLS - self.held)
         assert len(row) < len(tokens) and row.tokens == tokens[: len(row)]
-        if not self.whole and self.roomy(known):
+        if self.is_roomy:
             assert len(row) >= known
         conversation = Conversation() if goes_on else None
         self.running.append(Asked(row, tokens, cells, conversation))
         self.tidy()
 
-    def roomy(self, known: int) -> bool:
-        return self.held + self.memory.used_cells + known <= CELLS and not self.shelf.is_damaged
+    @property
+    def is_roomy(self) -> bool:
+        """Every copy could be brought back beside what there is."""
+        largest = max((len(copy.tokens) for copy in self.shelf.copies), default=0)
+        return self.held + self.memory.used_cells + largest <= CELLS and not self.shelf.is_damaged
 
     def tidy(self) -> None:
         self.memory.make_room(CELLS - self.held)
@@ -293,7 +296,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-LONG = settings(max_examples=100, stateful_step_count=40, deadline=None)
+LONG = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestTree = TreeMachine.TestCase
 TestTree.settings = LONG
 TestStates = StateMachine.TestCase

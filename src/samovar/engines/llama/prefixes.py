@@ -149,7 +149,8 @@ class TreePrefixes:
         node, length = self.tree.find(tokens[:-1])
         pinned = self._pinned(row.node for row in rows)
         shared = sum(len(part.tokens) for part in node.path() if part not in pinned)
-        shared -= node.end - length  # a node that is known in part is cut
+        if node not in pinned:
+            shared -= node.end - length  # a node that is known in part is cut
         held = sum(len(part.tokens) for part in pinned) + sum(row.own for row in rows)
         return held + promised + shared + cells - length <= self._context.cells
 
