@@ -1,4 +1,4 @@
-"""What an arena has evaluated before: the tree, whole states and copies on disk, on cells that are only books."""
+"""What an arena has evaluated before: tree, whole states, copies on disk; on cells that are only books."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Entry, Kept
 from samovar.engines.llama.prefixes import Prefixes, Row, TreePrefixes
 from samovar.engines.llama.states import StatePrefixes
-from samovar.engines.llama.tokens import common_length
 
 CELLS = 110
 RUNNING = 3

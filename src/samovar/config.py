@@ -37,7 +37,9 @@ class Settings(BaseSettings):
         description="Layers kept on the GPU: `auto` is all of them where the engine has one, 0 is none.",
     )
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
-        None, description="CPU threads of the engine; unset: one per core this process may use."
+        None,
+        description="CPU threads of the engine; unset: one per core this process may use, "
+        "fewer for decoding beside other busy processes.",
     )
     budget_bytes: ByteSize | None = Field(
         None,

@@ -70,6 +70,7 @@ def model_object(use: ModelUse) -> dict[str, Any]:
         "kv_bytes": statistics.kv_bytes if statistics else None,
         "context_tokens": statistics.context_tokens if statistics else None,
         "threads": statistics.threads if statistics else None,
+        "threads_reason": statistics.threads_reason if statistics else None,
         "decode_tokens_per_s": statistics.decode_tokens_per_s if statistics else None,
         "notes": list(statistics.notes) if statistics else [],
     }

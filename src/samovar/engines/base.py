@@ -83,6 +83,9 @@ class ModelStatistics:
     context_tokens: int
     """Cells in the arena."""
     threads: int | None
+    """That decode at the moment."""
+    threads_reason: str | None
+    """Why so many."""
     tokens: TokenCounts
     decode_tokens_per_s: float | None
     """Tokens generated per second of wall time, in turns that evaluated no prompt; all sequences together."""

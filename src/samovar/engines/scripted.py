@@ -117,6 +117,7 @@ class ScriptedModel:
             kv_bytes=None,
             context_tokens=self._cells,
             threads=None,
+            threads_reason=None,
             tokens=self._tokens,
             decode_tokens_per_s=None,
             sequences_running=self._running,

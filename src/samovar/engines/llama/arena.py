@@ -27,6 +27,7 @@ from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
 from samovar.engines.llama.prefixes import Carried, Prefixes, Row
 from samovar.engines.llama.running import Request, Running
 from samovar.engines.llama.sampling import Sampler
+from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError, SamovarError
 from samovar.generation import FinishReason, TokenCounts
@@ -74,9 +75,12 @@ class Arena:
         prefixes: Prefixes,
         exact: Prefixes,
         usage: Usage,
+        threads: ThreadChoice,
     ) -> None:
         self._binding, self._context, self._vocabulary = binding, context, vocabulary
         self._prefixes, self._exact, self._usage = prefixes, exact, usage
+        self.threads = threads
+        """For steps that only decode; prompts are evaluated with all."""
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
         # Everything below changes under the lock, in the decode loop, except that callers append to
@@ -133,10 +137,6 @@ class Arena:
         self._context.close()
         return carried
 
-    @property
-    def threads(self) -> int:
-        return self._context.threads
-
     def notes(self) -> list[str]:
         """What a person should know."""
         lost = self._prefixes.lost_tokens
@@ -191,6 +191,9 @@ class Arena:
             self._plan()
         if not self._batch.size:
             return True
+        self._context.set_threads(
+            self.threads.most if self._batch.evaluates_prompts else self.threads.threads
+        )
         started = time.monotonic()
         code = self._context.decode(self._batch.value)
         elapsed = time.monotonic() - started
@@ -332,6 +335,7 @@ class Arena:
         else:
             self._usage.decode_s += elapsed_s
             self._usage.decode_tokens += len(self._batch.parts)
+            self.threads.stepped(elapsed_s, len(self._batch.parts))
 
     def _take(self, running: Running, token: int) -> None:
         """A sequence's next token was picked: tell its text, and go on or finish."""

@@ -87,8 +87,9 @@ class Context:
 
     def set_threads(self, threads: int) -> None:
         """From the next `decode` on."""
-        self.threads = threads
-        self._lib.llama_set_n_threads(self._value, threads, threads)
+        if threads != self.threads:
+            self.threads = threads
+            self._lib.llama_set_n_threads(self._value, threads, threads)
 
     # Sequences -----------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
 from samovar.engines.llama.running import Request
 from samovar.engines.llama.states import StatePrefixes
 from samovar.engines.llama.stream import EventStream
+from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
@@ -70,11 +71,12 @@ class LlamaModel:
         self._closed = False
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
+        threads = self._spec.threads or machine.usable_cores()
         context = Context(
             self._binding,
             self._weights,
             cells=cost.context_tokens,
-            threads=self._spec.threads or machine.usable_cores(),
+            threads=threads,
             kv_type=self._spec.kv_type,
         )
         kept = Kept(self._store, max(1, cost.kv_bytes // context.cells))
@@ -87,7 +89,13 @@ class LlamaModel:
         exact = StatePrefixes(context, Kept(None, 1), limit_bytes=limit_bytes, border=MICRO_BATCH_TOKENS)
         prefixes.accept(carried)
         return Arena(
-            self._binding, context, self._vocabulary, prefixes=prefixes, exact=exact, usage=self._usage
+            self._binding,
+            context,
+            self._vocabulary,
+            prefixes=prefixes,
+            exact=exact,
+            usage=self._usage,
+            threads=ThreadChoice(threads, is_fixed=self._spec.threads is not None),
         )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
@@ -179,7 +187,8 @@ class LlamaModel:
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
             context_tokens=self._arena.cells,
-            threads=self._arena.threads,
+            threads=self._arena.threads.threads,
+            threads_reason=self._arena.threads.reason,
             tokens=usage.tokens,
             decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
             sequences_running=books.running,
