@@ -1,11 +1,13 @@
 """Makes tiny models: random weights, a byte-level vocabulary, a chat template, a few hundred kilobytes.
 
-The real engine loads one in milliseconds, so that tests of the engine are tests of the engine.
+The real engine loads one in milliseconds, so that tests of the engine are tests of the engine. There is one
+architecture for each kind of memory that the engine has: `TENSORS` says what each is made of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
@@ -18,63 +20,135 @@ CHATML = (
 )
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MERGES = ("h e", "l l", "he ll", "Ġ t", "o n", "e r", "Ġ a", "i n")
-HEADS, KV_HEADS = 4, 2
+WINDOW_TOKENS = 32
+CONVOLUTION, STATE = 4, 16
+"""Of a recurrent layer: tokens that its convolution sees; state elements for each inner one."""
 
 
-def byte_texts() -> list[str]:
-    """GPT-2's printable stand-ins for the 256 bytes (Radford et al., 2019, `bytes_to_unicode`)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = iter(range(256, 512))
-    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How large each part is. The defaults are the smallest that every architecture takes."""
+
+    layers: int = 2
+    width: int = 64
+    heads: int = 4
+    kv_heads: int = 2
+    feed_forward: int = 128
+    more_tokens: int = 0
+    """Added to the vocabulary; no text becomes one."""
+
+    @property
+    def head(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def inner(self) -> int:
+        """Of a recurrent layer; the engine takes no other factor."""
+        return 2 * self.width
+
+    @property
+    def step_rank(self) -> int:
+        return max(1, self.width // 16)
+
+
+Tensors = Iterator[tuple[str, tuple[int, ...]]]
+"""Names below `blk.<layer>.`, and shapes, the slowest dimension first."""
+
+
+def _attention(sizes: Sizes) -> Tensors:
+    yield "attn_q.weight", (sizes.width, sizes.width)
+    yield "attn_k.weight", (sizes.kv_heads * sizes.head, sizes.width)
+    yield "attn_v.weight", (sizes.kv_heads * sizes.head, sizes.width)
+    yield "attn_output.weight", (sizes.width, sizes.width)
+
+
+def _feed_forward(sizes: Sizes) -> Tensors:
+    yield "ffn_norm.weight", (sizes.width,)
+    yield "ffn_gate.weight", (sizes.feed_forward, sizes.width)
+    yield "ffn_up.weight", (sizes.feed_forward, sizes.width)
+    yield "ffn_down.weight", (sizes.width, sizes.feed_forward)
+
+
+def _recurrence(sizes: Sizes) -> Tensors:
+    yield "ssm_in.weight", (2 * sizes.inner, sizes.width)
+    yield "ssm_conv1d.weight", (sizes.inner, CONVOLUTION)
+    yield "ssm_conv1d.bias", (sizes.inner,)
+    yield "ssm_x.weight", (sizes.step_rank + 2 * STATE, sizes.inner)
+    yield "ssm_dt.weight", (sizes.inner, sizes.step_rank)
+    yield "ssm_dt.bias", (sizes.inner,)
+    yield "ssm_a", (sizes.inner, STATE)
+    yield "ssm_d", (sizes.inner,)
+    yield "ssm_out.weight", (sizes.width, sizes.inner)
+
+
+def _plain(sizes: Sizes, layer: int) -> Tensors:
+    yield from _attention(sizes)
+    yield from _feed_forward(sizes)
+
+
+def _sliding(sizes: Sizes, layer: int) -> Tensors:
+    yield from _plain(sizes, layer)
+    yield "post_attention_norm.weight", (sizes.width,)
+    yield "post_ffw_norm.weight", (sizes.width,)
+
+
+def _recurrent(sizes: Sizes, layer: int) -> Tensors:
+    return _recurrence(sizes)
+
+
+def _hybrid(sizes: Sizes, layer: int) -> Tensors:
+    if hybrid_kv_heads(sizes)[layer]:
+        yield from _attention(sizes)
+    else:
+        yield from _recurrence(sizes)
+        yield "ssm_dt_norm.weight", (sizes.step_rank,)
+        yield "ssm_b_norm.weight", (STATE,)
+        yield "ssm_c_norm.weight", (STATE,)
+    yield from _feed_forward(sizes)
+
+
+def hybrid_kv_heads(sizes: Sizes) -> list[int]:
+    """By layer: recurrent ones (0) and ones with attention, in turn."""
+    return [sizes.kv_heads if layer % 2 else 0 for layer in range(sizes.layers)]
+
+
+TENSORS: dict[str, Callable[[Sizes, int], Tensors]] = {
+    "llama": _plain,
+    "gemma2": _sliding,
+    "mamba": _recurrent,
+    "jamba": _hybrid,
+}
+"""By architecture: the tensors of a layer, beside its `attn_norm`."""
 
 
 def make_tiny(
     path: Path,
+    architecture: str = "llama",
     *,
     seed: int = 0,
     chat_template: str | None = CHATML,
     context: int = 4096,
-    layers: int = 2,
-    width: int = 64,
+    sizes: Sizes | None = None,
     amend: Callable[[gguf.GGUFWriter], object] = lambda writer: None,
 ) -> Path:
-    """Writes a random model of the llama architecture to `path`; `amend` adds to its header."""
+    """Writes a random model to `path`; `amend` adds to its header."""
+    sizes = sizes or Sizes()
     random = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_name(f"tiny {seed}")
-    writer.add_context_length(context)
-    writer.add_embedding_length(width)
-    writer.add_block_count(layers)
-    writer.add_feed_forward_length(2 * width)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(width // HEADS)
-    size = _add_vocabulary(writer)
+    _add_sizes(writer, architecture, sizes, context)
+    vocabulary = _add_vocabulary(writer, sizes.more_tokens)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     amend(writer)
-
-    def tensor(name: str, *shape: int) -> None:
-        writer.add_tensor(name, (random.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32))
-
-    def ones(name: str) -> None:
-        writer.add_tensor(name, np.ones(width, dtype=np.float32))
-
-    kv_width = width // HEADS * KV_HEADS
-    tensor("token_embd.weight", size, width)
-    ones("output_norm.weight")
-    tensor("output.weight", size, width)
-    for layer in range(layers):
-        ones(f"blk.{layer}.attn_norm.weight")
-        ones(f"blk.{layer}.ffn_norm.weight")
-        tensor(f"blk.{layer}.attn_q.weight", width, width)
-        tensor(f"blk.{layer}.attn_k.weight", kv_width, width)
-        tensor(f"blk.{layer}.attn_v.weight", kv_width, width)
-        tensor(f"blk.{layer}.attn_output.weight", width, width)
-        tensor(f"blk.{layer}.ffn_gate.weight", 2 * width, width)
-        tensor(f"blk.{layer}.ffn_up.weight", 2 * width, width)
-        tensor(f"blk.{layer}.ffn_down.weight", width, 2 * width)
+    for name, shape in _all_tensors(architecture, sizes, vocabulary):
+        if name.endswith("norm.weight"):
+            values = np.ones(shape)
+        elif name.endswith("ssm_a"):
+            values = -np.ones(shape)  # a state that fades
+        else:
+            values = random.standard_normal(shape) / np.sqrt(shape[-1])
+        writer.add_tensor(name, values.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -82,18 +156,62 @@ def make_tiny(
     return path
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter) -> int:
+def _all_tensors(architecture: str, sizes: Sizes, vocabulary: int) -> Tensors:
+    yield "token_embd.weight", (vocabulary, sizes.width)
+    yield "output_norm.weight", (sizes.width,)
+    if architecture != "gemma2":  # which has no other than the embeddings
+        yield "output.weight", (vocabulary, sizes.width)
+    for layer in range(sizes.layers):
+        yield f"blk.{layer}.attn_norm.weight", (sizes.width,)
+        for name, shape in TENSORS[architecture](sizes, layer):
+            yield f"blk.{layer}.{name}", shape
+
+
+def _add_sizes(writer: gguf.GGUFWriter, architecture: str, sizes: Sizes, context: int) -> None:
+    writer.add_context_length(context)
+    writer.add_embedding_length(sizes.width)
+    writer.add_block_count(sizes.layers)
+    writer.add_layer_norm_rms_eps(1e-5)
+    if architecture == "mamba":
+        writer.add_head_count(0)
+        writer.add_feed_forward_length(0)
+    else:
+        writer.add_head_count(sizes.heads)
+        writer.add_head_count_kv(hybrid_kv_heads(sizes) if architecture == "jamba" else sizes.kv_heads)
+        writer.add_rope_dimension_count(sizes.head)
+        writer.add_feed_forward_length(sizes.feed_forward)
+    if architecture == "gemma2":
+        writer.add_key_length(sizes.head)
+        writer.add_value_length(sizes.head)
+        writer.add_sliding_window(WINDOW_TOKENS)
+    if architecture in ("mamba", "jamba"):
+        writer.add_ssm_conv_kernel(CONVOLUTION)
+        writer.add_ssm_inner_size(sizes.inner)
+        writer.add_ssm_state_size(STATE)
+        writer.add_ssm_time_step_rank(sizes.step_rank)
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter, more: int) -> int:
     """Bytes, a few merges, the control tokens. Returns its size."""
     plain = byte_texts() + [merge.replace(" ", "") for merge in MERGES]
+    tokens = [*plain, *CONTROL, *(f"<|more {number}|>" for number in range(more))]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*plain, *CONTROL])
-    writer.add_token_types([gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * len(CONTROL))
+    writer.add_token_list(tokens)
+    kinds = [gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * (len(CONTROL) + more)
+    writer.add_token_types(kinds)
     writer.add_token_merges(list(MERGES))
     writer.add_bos_token_id(len(plain))
     writer.add_eos_token_id(len(plain) + 2)
     writer.add_add_bos_token(False)
-    return len(plain) + len(CONTROL)
+    return len(tokens)
+
+
+def byte_texts() -> list[str]:
+    """GPT-2's printable stand-ins for the 256 bytes (Radford et al., 2019, `bytes_to_unicode`)."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
 def patched(source: Path, target: Path, old: bytes, new: bytes) -> Path:
