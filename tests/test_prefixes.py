@@ -72,6 +72,9 @@ class Books:
         self._held = [cell for cell in self._held if cell.sequences]
         return True
 
+    def clear(self) -> None:
+        self._held.clear()
+
     def state(self, sequence: int, start: int = 0, end: int = -1) -> bytearray:
         held = [cell.history for cell in self.of(sequence)]
         return bytearray(
@@ -142,6 +145,7 @@ class PrefixMachine(RuleBasedStateMachine):
     """Requests come, are evaluated in chunks, end or are cancelled at any moment."""
 
     whole = False
+    rows = RUNNING
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +153,7 @@ class PrefixMachine(RuleBasedStateMachine):
         self.shelf = Shelf()
         self.running: list[Asked] = []
         self.conversations: list[Conversation] = []
-        self.free = list(range(RUNNING))
+        self.free = list(range(self.rows))
         self.memory = self.make()
 
     def make(self) -> Prefixes:
@@ -282,6 +286,7 @@ class StateMachine(PrefixMachine):
 
 class BorderMachine(PrefixMachine):
     whole = True
+    rows = 1
 
     def make(self) -> Prefixes:
         return StatePrefixes(cast(Context, self.books), Kept(None, 1), limit_bytes=4_000, border=16)

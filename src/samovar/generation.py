@@ -40,6 +40,10 @@ class Sampling:
     """0 ≤ seed < 2³²; the same seed picks the same tokens from the same logits."""
 
 
+TIMEOUT_CEILING = 20
+"""A whole answer may take so many times as long as the pause after which it is given up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The limits and the shape of one answer."""
@@ -52,11 +56,16 @@ class Options:
     choices: tuple[str, ...] = ()
     """Where given, the answer is exactly one of these texts; `max_tokens` and `stop` do not apply."""
     timeout_s: float | None = None
-    """Ends the answer when no token came for so long, in seconds; None waits for ever."""
+    """Ends the answer when no token came for so long, in seconds, or after `ceiling_s`; None: never."""
     overflow: Overflow = "error"
     """What a conversation longer than any context does: fail, or forget its oldest messages."""
     deterministic: bool = False
     """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
+
+    @property
+    def ceiling_s(self) -> float | None:
+        """Ends the answer so long after it began, however steadily its tokens come."""
+        return None if self.timeout_s is None else TIMEOUT_CEILING * self.timeout_s
 
 
 class FinishReason(StrEnum):

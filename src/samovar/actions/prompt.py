@@ -132,9 +132,11 @@ class Prompt(Action):
         )
         error: ActionError | None = None
         if reply.finish_reason is FinishReason.TIMEOUT:
-            limit_s = chosen.options.timeout_s
-            after = "" if limit_s is None else f" for {limit_s:g} s"
-            error = TimedOutError(f"No token came{after}, so the answer was given up.", place=self.place)
+            pause_s, ceiling_s = chosen.options.timeout_s, chosen.options.ceiling_s
+            why = "It timed out" if pause_s is None else f"No token came for {pause_s:g} s"
+            if ceiling_s is not None and reply.duration_s > ceiling_s:
+                why = f"It took longer than {ceiling_s:g} s in all"
+            error = TimedOutError(f"{why}, so the answer was given up.", place=self.place)
         elif reply.finish_reason is FinishReason.CANCELLED:
             error = ActionError("The answer was cancelled.", place=self.place)
         elif reply.finish_reason is FinishReason.LENGTH:

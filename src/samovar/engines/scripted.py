@@ -90,10 +90,12 @@ class ScriptedModel:
             limit = min(limit, options.max_tokens)
         tokens = words(answer)
         reason = FinishReason.LENGTH if len(tokens) > limit else FinishReason.STOP
+        began_s = anyio.current_time()
         for token in tokens[:limit]:
             with anyio.move_on_after(options.timeout_s) as clock:
                 await self._wait()
-            if clock.cancelled_caught:
+            is_over = options.ceiling_s is not None and anyio.current_time() > began_s + options.ceiling_s
+            if clock.cancelled_caught or is_over:
                 reason = FinishReason.TIMEOUT
                 break
             said += 1

@@ -36,6 +36,9 @@ log = logging.getLogger("samovar.engine")
 
 CHUNK_BESIDE_TOKENS = 64
 """A prompt's chunk while other sequences are generating, so that it does not stall them for long."""
+GATHER_S = 0.002
+"""Where memory cannot be cut, the loop waits so long for company before it begins: it has to know where
+prompts part before it gets there."""
 IDLE_S = 0.5
 """With nothing to do for so long, the loop begins to copy prefixes to disk, …"""
 SAVING_S = 0.01
@@ -109,7 +112,8 @@ class Arena:
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
         with self._lock:
-            if request.ending is None:
+            is_here = request in self._waiting or any(one.request is request for one in self._running)
+            if is_here and request.ending is None:
                 request.ending = reason
                 if self._batch.evaluates_prompts:
                     self._context.stop_soon()
@@ -185,6 +189,8 @@ class Arena:
                     return False
                 if not self._lock.wait(pause_s):
                     pause_s = SAVING_S if self._prefixes.save() else None
+                elif self._context.keeps_whole_states:
+                    self._gather()
             self._context.go_on()
             self._end_early()
             self._admit()
@@ -202,6 +208,12 @@ class Arena:
         else:
             self._recover(code)
         return True
+
+    def _gather(self) -> None:
+        """Whoever else comes together with the first."""
+        end_s = time.monotonic() + GATHER_S
+        while (left_s := end_s - time.monotonic()) > 0 and not self._closing:
+            self._lock.wait(left_s)
 
     def _end_early(self) -> None:
         for request in [request for request in self._waiting if request.ending]:

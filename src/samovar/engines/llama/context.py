@@ -102,6 +102,10 @@ class Context:
         whole = start == 0 and end == -1
         return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, -1 if whole else start, end))
 
+    def clear(self) -> None:
+        """Every cell is free, and the next one that is taken is the first."""
+        self._lib.llama_memory_clear(self._memory, False)
+
     def state(self, sequence: int, start: int = 0, end: int = -1) -> bytearray:
         """A copy of what `sequence` has in the cells of these positions (and beside them)."""
         scratch = self.max_running  # the engine writes only cells of sequences that it could evaluate

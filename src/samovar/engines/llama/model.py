@@ -6,6 +6,7 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -147,15 +148,17 @@ class LlamaModel:
 
     async def _events(self, request: Request) -> AsyncIterator[GenerationEvent]:
         # The clock starts with the first event: waiting in line is not the model's slowness.
-        timeout_s = None
+        timeout_s = ceiling_s = None
         while True:
             event = await request.events.next(timeout_s)
-            if event is None:
+            now_s = time.monotonic()
+            if ceiling_s is None and request.options.ceiling_s is not None:
+                ceiling_s = now_s + request.options.ceiling_s
+            if event is None or (ceiling_s is not None and now_s > ceiling_s):
                 self._arena.end(request, FinishReason.TIMEOUT)
-                timeout_s = None
-                continue
             timeout_s = None if request.ending else request.options.timeout_s
-            yield event
+            if event is not None:
+                yield event
             if isinstance(event, Finished):
                 return
 

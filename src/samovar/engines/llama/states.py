@@ -17,6 +17,7 @@ from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
 from samovar.engines.llama.prefixes import Carried, Row
 from samovar.engines.llama.tokens import common_length
+from samovar.errors import EngineError
 
 REMEMBERED_PROMPTS = 32
 """So many prompts are compared with a new one, to find where they part."""
@@ -33,8 +34,9 @@ class _State:
 class StatePrefixes:
     """See `prefixes.Prefixes`. Copies are in host memory, at most `limit_bytes`, and on disk.
 
-    `border`: copies are made at multiples of it only, so that the rest is evaluated in the same
-    micro-batches as if nothing had been reused.
+    `border`: copies are made at multiples of it only, and the row goes on from what a copy restores even
+    where it was just evaluated: so the rest is evaluated in the same micro-batches over the same cells as
+    if nothing, or everything, had been reused. There must be no other row then.
     """
 
     def __init__(self, context: Context, kept: Kept, *, limit_bytes: int, border: int = 1) -> None:
@@ -80,6 +82,8 @@ class StatePrefixes:
 
     def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
         prompt = tokens[:-1]
+        if self._border > 1:
+            self._context.clear()
         number, length = self._longest(prompt)
         if self._best_kept(prompt, length) > length:
             number, length = self._bring_back(prompt, number, length)
@@ -123,8 +127,16 @@ class StatePrefixes:
 
     def evaluated(self, row: Row, prompt: Sequence[int]) -> None:
         row.own = len(row)
-        if len(row) in self._stops.get(row.sequence, ()):
-            self._put(list(row.tokens), self._context.state(row.sequence), None)
+        is_stop = len(row) in self._stops.get(row.sequence, ())
+        is_border = self._border > 1 and len(row) % self._border == 0
+        if is_stop or is_border:
+            blob = self._context.state(row.sequence)
+            if is_border:
+                self._context.clear()
+                if not self._context.restore(row.sequence, blob):
+                    raise EngineError("The engine could not restore the state that it gave.")
+            if is_stop:
+                self._put(list(row.tokens), blob, None)
 
     def _put(
         self,

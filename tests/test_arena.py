@@ -1,0 +1,267 @@
+"""What an arena keeps, shares and gives back, on tiny models of every kind of memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
+from samovar.engines.llama.binding import Binding, open_binding
+from samovar.engines.llama.context import Context
+from samovar.engines.llama.engine import LlamaEngine
+from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.tree import PrefixTree
+from samovar.generation import Message, Options, Sampling
+from tests.tiny import TENSORS, make_tiny
+
+pytestmark = pytest.mark.anyio
+
+KINDS = list(TENSORS)
+CUT_ANYWHERE = "llama"
+PREFIX = "".join(f"{number} bottles on the wall. " for number in range(12))
+
+
+@pytest.fixture(scope="module")
+def tiny_kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("kinds")
+    return {kind: make_tiny(folder / f"{kind}.gguf", kind) for kind in KINDS}
+
+
+@asynccontextmanager
+async def loaded(path: Path, context_tokens: int = 1024) -> AsyncIterator[LlamaModel]:
+    engine = LlamaEngine()
+    spec = ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
+    with anyio.fail_after(60):
+        model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
+        try:
+            yield model
+            model.check()
+        finally:
+            await model.close()
+            engine.close()
+
+
+def user(text: str) -> list[Message]:
+    return [Message(role="user", content=text)]
+
+
+async def answer(
+    model: LlamaModel,
+    messages: list[Message],
+    options: Options | None = None,
+    conversation: Conversation | None = None,
+) -> tuple[str, Finished]:
+    said, end = "", None
+    async with model.generate(messages, options or Options(max_tokens=6), conversation) as events:
+        async for event in events:
+            if isinstance(event, TextPart):
+                said += event.text
+            elif isinstance(event, Finished):
+                end = event
+    assert end is not None
+    return said, end
+
+
+async def together(model: LlamaModel, texts: list[str], options: Options | None = None) -> list[Finished]:
+    ends: list[Finished] = []
+
+    async def one(text: str) -> None:
+        ends.append((await answer(model, user(text), options))[1])
+
+    async with anyio.create_task_group() as tasks:
+        for text in texts:
+            tasks.start_soon(one, text)
+    return ends
+
+
+# Prefixes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_equal_prompts_that_arrive_together_are_evaluated_once(
+    tiny_kinds: dict[str, Path], kind: str
+) -> None:
+    async with loaded(tiny_kinds[kind], 2048) as model:
+        ends = await together(model, [PREFIX] * 4)
+        prompt = ends[0].tokens.evaluated + ends[0].tokens.reused
+        assert prompt > 200
+        assert sum(end.tokens.evaluated for end in ends) == prompt + 3  # each its own last token
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_prefix_that_arrives_together_is_evaluated_once(
+    tiny_kinds: dict[str, Path], kind: str
+) -> None:
+    async with loaded(tiny_kinds[kind], 4096) as model:
+        ends = await together(model, [f"{PREFIX}{letter} says what?" for letter in "abcdefgh"])
+        tokens = [end.tokens.evaluated for end in ends]
+        assert max(tokens) > 200
+        assert sum(tokens) - max(tokens) < 7 * 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_conversation_evaluates_only_what_is_new(tiny_kinds: dict[str, Path], kind: str) -> None:
+    async with loaded(tiny_kinds[kind], 2048) as model:
+        conversation, messages = Conversation(), user(PREFIX)
+        for turn in range(3):
+            said, end = await answer(model, messages, conversation=conversation)
+            assert turn == 0 or end.tokens.evaluated < 60, "more than the last question and its frame"
+            messages += [Message(role="assistant", content=said), *user("And?")]
+        conversation.leave()
+
+
+async def test_memory_that_cannot_be_cut_says_what_that_costs(tiny_kinds: dict[str, Path]) -> None:
+    for kind in KINDS:
+        async with loaded(tiny_kinds[kind], 2048) as model:
+            for text in ("one", "two", "three"):
+                _, end = await answer(model, user(PREFIX + text))
+            assert end.tokens.evaluated < 60, "the third finds a copy where the first two parted"
+            assert any("cannot be cut" in note for note in model.statistics().notes) == (kind != CUT_ANYWHERE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_larger_arena_keeps_what_was_evaluated(tiny_kinds: dict[str, Path], kind: str) -> None:
+    engine = LlamaEngine()
+    spec = ModelSpec(reference="tiny", path=tiny_kinds[kind], context_tokens=512)
+    async with loaded(tiny_kinds[kind], 512) as model:
+        conversation, messages = Conversation(), user(PREFIX)
+        said, _ = await answer(model, messages, conversation=conversation)
+        await model.resize(engine.predict(replace(spec, context_tokens=1024)))
+        assert model.statistics().context_tokens == 1024
+        messages += [Message(role="assistant", content=said), *user("And?")]
+        _, end = await answer(model, messages, conversation=conversation)
+        assert end.tokens.evaluated < 60
+
+
+# Never each other's words --------------------------------------------------------------------------------
+
+
+def evaluate(context: Context, binding: Binding, sequence: int, tokens: list[int], start: int) -> list[float]:
+    """The logits after the last of `tokens`, alone in their batch."""
+    ffi, lib = binding.ffi, binding.lib
+    batch = lib.llama_batch_init(len(tokens), 0, 1)
+    batch.n_tokens = len(tokens)
+    for place, token in enumerate(tokens):
+        batch.token[place], batch.pos[place] = token, start + place
+        batch.n_seq_id[place], batch.seq_id[place][0] = 1, sequence
+        batch.logits[place] = place == len(tokens) - 1
+    assert context.decode(batch) == 0
+    logits: Any = lib.llama_get_logits_ith(context.value, -1)
+    values = list(ffi.unpack(logits, 259))
+    lib.llama_batch_free(batch)
+    return values
+
+
+def test_forks_of_one_prefix_never_see_each_other(tiny_kinds: dict[str, Path]) -> None:
+    binding = open_binding()
+    binding.ffi.cdef("float * llama_get_logits_ith(struct llama_context * ctx, int32_t i);", override=True)
+    binding.begin_use()
+    params = binding.lib.llama_model_default_params()
+    for kind, path in tiny_kinds.items():
+        weights = binding.lib.llama_model_load_from_file(str(path).encode(), params)
+
+        def fresh(weights: Any = weights) -> Context:
+            return Context(binding, weights, cells=512, threads=1, kv_type="f16")
+
+        prefix, left, right = list(range(40, 90)), [5, 6, 7, 8], [9, 10, 11, 12]
+        alone = fresh()
+        evaluate(alone, binding, 0, prefix, 0)
+        evaluate(alone, binding, 0, right, len(prefix))
+        wanted = evaluate(alone, binding, 0, [13], len(prefix) + 4)
+        alone.close()
+
+        shared = fresh()
+        tree = PrefixTree(shared, range(shared.max_running + 1, 64))
+        if shared.keeps_whole_states:
+            evaluate(shared, binding, 0, prefix, 0)
+            state = shared.state(0)
+            assert shared.restore(1, state) and shared.restore(2, state)
+            pairs = ((1, left), (2, right))
+        else:
+            node = tree.hold([], 0)
+            evaluate(shared, binding, 0, prefix, 0)
+            tree.let_go(tree.add(node, prefix, 0))
+            shared.remove(0)
+            tree.hold(prefix, 1)
+            tree.hold(prefix, 2)
+            pairs = ((1, left), (2, right))
+        for sequence, tokens in pairs:  # one after the other, so that the second would see the first
+            evaluate(shared, binding, sequence, tokens, len(prefix))
+        got = evaluate(shared, binding, 2, [13], len(prefix) + 4)
+        other = evaluate(shared, binding, 1, [13], len(prefix) + 4)
+        shared.close()
+        binding.lib.llama_model_free(weights)
+        assert got == pytest.approx(wanted, abs=1e-3), kind
+        assert max(abs(a - b) for a, b in zip(other, wanted, strict=True)) > 0.05, "the test sees nothing"
+    binding.end_use()
+
+
+# The same each time -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_deterministic_is_the_same_cold_warm_and_beside_others(
+    tiny_kinds: dict[str, Path], kind: str
+) -> None:
+    sampled = Options(max_tokens=24, deterministic=True, sampling=Sampling(temperature=1.5, seed=7))
+    texts: list[str] = []
+    async with loaded(tiny_kinds[kind], 2048) as model:
+        texts.append((await answer(model, user(PREFIX), sampled))[0])
+        again, end = await answer(model, user(PREFIX), sampled)
+        texts.append(again)
+        assert end.tokens.reused >= 128
+
+        async def one(text: str, options: Options | None = None) -> None:
+            said = (await answer(model, user(text), options))[0]
+            if options:
+                texts.append(said)
+
+        async with anyio.create_task_group() as tasks:
+            for text in ("x", PREFIX + "x", "xx"):
+                tasks.start_soon(one, text)
+            tasks.start_soon(one, PREFIX, sampled)
+            for text in ("y", PREFIX + "y"):
+                tasks.start_soon(one, text)
+    assert len(texts) == 3 and len(set(texts)) == 1
+
+
+# Nothing is lost ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_random_sessions_with_random_cancels_leave_the_books_balanced(
+    tiny_kinds: dict[str, Path], kind: str
+) -> None:
+    chance = random.Random(3)
+    async with loaded(tiny_kinds[kind], 1024) as model:
+        limit = anyio.CapacityLimiter(10)
+
+        async def session() -> None:
+            async with limit:
+                conversation, messages = Conversation(), user("x" * chance.randint(1, 300))
+                for _ in range(chance.randint(1, 2)):
+                    options = Options(max_tokens=chance.randint(1, 40))
+                    pieces = chance.choice((1, 2, 1000))
+                    async with model.generate(messages, options, conversation) as events:
+                        async for _ in events:
+                            pieces -= 1
+                            if not pieces:
+                                break
+                    messages += [Message(role="assistant", content="so"), *user("and")]
+                    model.check()
+                conversation.leave()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(60):
+                tasks.start_soon(session)
+        statistics = model.statistics()
+        assert statistics.sequences_running == statistics.requests_waiting == 0
+        _, end = await answer(model, user("x" * 900), Options(max_tokens=1))
+        assert end.tokens.evaluated + end.tokens.reused > 900, "all cells can be had"
