@@ -25,6 +25,9 @@ LAYERS = (
     "executors.local",
     "session",
     "pool",
+    "room",
+    "entries",
+    "refusals",
     "engines",
     "models",
     "memory",
@@ -53,7 +56,7 @@ WORKFLOW_HALF = {
     "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
     "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
-MODEL_HALF = {"executors.local", "session", "pool", "engines", "memory", "models"}
+MODEL_HALF = {"executors.local", "session", "pool", "room", "entries", "refusals", "engines", "memory", "models"}
 
 
 def layer_of(module: str) -> str | None:
