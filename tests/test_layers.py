@@ -56,7 +56,9 @@ WORKFLOW_HALF = {
     "reading", "front", "workflow", "prompt", "parameters", "mermaid", "markdown",
     "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
-MODEL_HALF = {"executors.local", "session", "pool", "room", "entries", "refusals", "engines", "memory", "models"}
+MODEL_HALF = {
+    "executors.local", "session", "pool", "room", "entries", "refusals", "engines", "memory", "models",
+}  # fmt: skip
 
 
 def layer_of(module: str) -> str | None:
