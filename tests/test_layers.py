@@ -28,6 +28,7 @@ LAYERS = (
     "room",
     "entries",
     "refusals",
+    "reservations",
     "engines",
     "models",
     "memory",
@@ -57,7 +58,8 @@ WORKFLOW_HALF = {
     "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {
-    "executors.local", "session", "pool", "room", "entries", "refusals", "engines", "memory", "models",
+    "executors.local", "session", "pool", "room", "entries", "refusals", "reservations", "engines", "memory",
+    "models",
 }  # fmt: skip
 
 

@@ -84,3 +84,5 @@ class Waiter:
     """How many later requests were lent a model while this one waited for room."""
     kept_since_s: float | None = None
     """On the pool's clock: since when lent models keep this one from its room; None while none does."""
+    since_others_s: float | None = None
+    """On the pool's clock: since when only other processes keep this one from its room."""

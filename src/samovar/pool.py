@@ -24,6 +24,7 @@ from samovar.errors import ClosedError
 from samovar.generation import TokenCounts
 from samovar.memory import resident_bytes
 from samovar.models.cost import Cost
+from samovar.reservations import Reservations
 from samovar.room import Room, Verb
 
 
@@ -68,10 +69,21 @@ class Pool:
         budget_bytes: int,
         keep_alive_s: float | None = 300.0,
         clock: Callable[[], float] = time.monotonic,
+        reservations: Reservations | None = None,
     ) -> None:
-        """`keep_alive_s`: idle models go after so long; None keeps them, 0 lets them go at once."""
+        """`keep_alive_s`: idle models go after so long; None keeps them, 0 lets them go at once.
+
+        `reservations`: what other processes hold; None counts this pool only. It is closed with the pool.
+        """
         self._engine = engine
-        self._room = Room(engine, budget_bytes=budget_bytes, keep_alive_s=keep_alive_s, clock=clock)
+        self._reservations = reservations
+        self._room = Room(
+            engine,
+            budget_bytes=budget_bytes,
+            keep_alive_s=keep_alive_s,
+            clock=clock,
+            reservations=reservations,
+        )
         # Mutable state, beside the room: the books of the past, and the tasks.
         self._uses: dict[WeightsKey, ModelUse] = {}
         self._ready_bytes: int | None = None
@@ -102,6 +114,8 @@ class Pool:
                     await self._close(entry)
             while entries:
                 await self._next_change()
+            if self._reservations is not None:
+                self._reservations.close()
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
 

@@ -19,6 +19,7 @@ from samovar.entries import Entry, State, Waiter
 from samovar.errors import BudgetError, SamovarError
 from samovar.models.cost import Cost
 from samovar.refusals import refusal
+from samovar.reservations import Reservations
 
 OVERTAKEN_MOST = 8
 """So many later requests may be lent a model while one waits for room; then it is due."""
@@ -26,6 +27,10 @@ OVERTAKEN_MOST_S = 10.0
 """A request is due when models that are lent have kept it from its room for so long."""
 SHRINK_AFTER_S = 30.0
 """An arena that has grown goes back to its first size after so long without a lease."""
+OTHERS_EACH_S = 1.0
+"""While someone waits for what other processes hold, their files are read so often."""
+OTHERS_MOST_S = 30.0
+"""A request that only other processes' bytes keep from its room is refused after so long."""
 BACK_OFF_S = 1.0
 """After a failed load the same error is given at once for so long; doubled by each further failure."""
 BACK_OFF_MOST_S = 60.0
@@ -59,6 +64,7 @@ class Room:
         budget_bytes: int,
         keep_alive_s: float | None,
         clock: Callable[[], float],
+        reservations: Reservations | None,
     ) -> None:
         self._engine, self._keep_alive_s, self._clock = engine, keep_alive_s, clock
         self.budget_bytes = budget_bytes
@@ -70,10 +76,18 @@ class Room:
         self.interests: dict[WeightsKey, int] = {}
         self.pins: dict[WeightsKey, int] = {}
         self._failures: dict[WeightsKey, _Failure] = {}
+        self._reservations = reservations
+        self._others_bytes = 0
+        self._looks_again = False
 
     @property
     def held_bytes(self) -> int:
         return sum(entry.held_bytes for entry in self.entries.values())
+
+    @property
+    def _limit_bytes(self) -> int:
+        """What of the budget this process may have now."""
+        return max(0, self.budget_bytes - self._others_bytes)
 
     # What happened -----------------------------------------------------------------------------------
 
@@ -150,6 +164,11 @@ class Room:
     def decide(self) -> Work:
         """Every decision there is, for the state as it stands. Returns the I/O to be done."""
         work: Work = []
+        self._looks_again = False
+        if self._reservations is not None:
+            self._reservations.give_back(self.held_bytes)
+            if self.waiters or self.growers:
+                self._others_bytes = self._reservations.others_bytes()
         self._grow(work)
         self._lend()
         self._load(work)
@@ -162,7 +181,7 @@ class Room:
 
     def next_s(self) -> float | None:
         """Seconds until time alone changes a decision; None while only an event can."""
-        ends = []
+        ends = [OTHERS_EACH_S] if self._looks_again else []
         for entry in self.entries.values():
             if entry.is_idle:
                 if self._keep_alive_s is not None and not self._is_kept(entry):
@@ -201,7 +220,7 @@ class Room:
             except SamovarError as error:
                 problem = error
                 continue
-            if cost.total_bytes <= self.budget_bytes - self._fixed_bytes(entry.key, ahead):
+            if cost.total_bytes <= self._limit_bytes - self._fixed_bytes(entry.key, ahead):
                 return cost
             problem = self._refusal(spec, cost, ahead)
         assert problem is not None
@@ -232,23 +251,25 @@ class Room:
                     must_go |= self._must_go(waiter)
 
     def _is_due(self, waiter: Waiter) -> bool:
+        if waiter.since_others_s is not None:
+            return False  # nothing of ours would help it
         if waiter.overtaken >= OVERTAKEN_MOST:
             return True
         return waiter.kept_since_s is not None and self._clock() >= waiter.kept_since_s + OVERTAKEN_MOST_S
 
     def _must_go(self, waiter: Waiter) -> set[WeightsKey]:
-        """The models that make the room for `waiter`, idle ones first; empty where none is missing."""
+        """The models that make the room for `waiter`, idle ones first; empty where that is not enough."""
         if waiter.cost is None:
             return set()
         others = [entry for key, entry in self.entries.items() if key != waiter.key]
-        missing_bytes = waiter.cost.total_bytes - self.budget_bytes
+        missing_bytes = waiter.cost.total_bytes - self._limit_bytes
         missing_bytes += sum(entry.lasting_bytes for entry in others)
         found: set[WeightsKey] = set()
         for entry in sorted(others, key=lambda entry: not entry.is_idle):
             if missing_bytes > 0 and entry.key not in self.pins and entry.lasting_bytes:
                 missing_bytes -= entry.lasting_bytes
                 found.add(entry.key)
-        return found
+        return found if missing_bytes <= 0 else set()
 
     def _load(self, work: Work) -> None:
         """Loads that fit, in order; past one who is due nobody is given room."""
@@ -282,17 +303,24 @@ class Room:
         if failure is not None and self._clock() < failure.until_s:
             self.fail(waiter, failure.error)
             return False
-        free_bytes = self.budget_bytes - self._fixed_bytes(waiter.key)
+        free_bytes = self._limit_bytes - self._fixed_bytes(waiter.key)
         try:
             cost = self._engine.predict(waiter.spec, free_bytes=max(0, free_bytes))
         except SamovarError as error:
             self.fail(waiter, error)
             return False
-        if cost.total_bytes > free_bytes:
-            self.fail(waiter, self._refusal(waiter.spec, cost))
-            return False
         waiter.cost = cost
-        return True
+        if cost.total_bytes <= free_bytes:
+            waiter.since_others_s = None
+            return True
+        if cost.total_bytes <= free_bytes + self._others_bytes:
+            self._looks_again = True
+            if waiter.since_others_s is None:
+                waiter.since_others_s = self._clock()
+            if self._clock() < waiter.since_others_s + OTHERS_MOST_S:
+                return True
+        self.fail(waiter, self._refusal(waiter.spec, cost))
+        return False
 
     def _fixed_bytes(self, key: WeightsKey, ahead: Set[WeightsKey] = frozenset()) -> int:
         """What others hold and need not give back: the pinned ones, and those `ahead` of a grower."""
@@ -314,14 +342,20 @@ class Room:
             cost,
             budget_bytes=self.budget_bytes,
             fixed_bytes=self._fixed_bytes(key, ahead),
+            others_bytes=self._others_bytes,
             pinned=[one.spec.reference for one in self.entries.values() if one.key in self.pins],
         )
 
     def _make_room(self, needed_bytes: int, work: Work) -> bool:
         """Whether `needed_bytes` are there. Where not, starts what frees them, if idle models can."""
-        if self.held_bytes + needed_bytes <= self.budget_bytes:
-            return True
-        missing_bytes = needed_bytes - self.budget_bytes
+        held_bytes = self.held_bytes + needed_bytes
+        if held_bytes <= self._limit_bytes:
+            if self._reservations is None or self._reservations.take(held_bytes, self.budget_bytes):
+                return True
+            self._looks_again = True  # another process was faster
+            return False
+        self._looks_again = self._looks_again or self._others_bytes > 0
+        missing_bytes = needed_bytes - self._limit_bytes
         missing_bytes += sum(entry.lasting_bytes for entry in self.entries.values())
         idle = sorted(
             (entry for entry in self.entries.values() if entry.is_idle),
@@ -384,4 +418,4 @@ class Room:
             ready = self.entries.get(waiter.key)
             held_back = kept or self.growers
             assert ready is None or ready.state is not State.READY or held_back, "a ready model is not lent"
-            assert self.entries, "someone waits while nothing is loaded"
+            assert self.entries or self._looks_again, "someone waits while nothing is loaded"
