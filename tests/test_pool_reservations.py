@@ -16,7 +16,7 @@ import pytest
 
 from samovar.errors import BudgetError
 from samovar.pool import Pool
-from samovar.reservations import Reservations, runtime_folder
+from samovar.reservations import Holding, Reservations, runtime_folder
 from samovar.room import OTHERS_EACH_S, OTHERS_MOST_S
 from tests.test_pool import Clock, SlowEngine, spec
 
@@ -24,19 +24,24 @@ pytestmark = pytest.mark.anyio
 
 
 def reserved(folder: Path) -> list[int]:
-    """The bytes in the files, in no order."""
-    return sorted(json.loads(path.read_text())["held_bytes"] for path in folder.glob("*.json"))
+    """The bytes in the files, smallest first."""
+    files = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return sorted(file["private_bytes"] + sum(file["weights"].values()) for file in files)
+
+
+def private(held_bytes: int) -> Holding:
+    return Holding(private_bytes=held_bytes)
 
 
 def test_what_one_takes_counts_for_the_other_until_it_is_given_back(tmp_path: Path) -> None:
     one, other = (Reservations(tmp_path / "run", is_measured=False) for _ in range(2))
-    assert one.take(60, 100)
-    assert (one.others_bytes(), other.others_bytes()) == (0, 60)
-    assert not other.take(50, 100)
+    assert one.take(private(60), 100)
+    assert (one.others().total_bytes, other.others().total_bytes) == (0, 60)
+    assert not other.take(private(50), 100)
     assert reserved(tmp_path / "run") == [60]
-    one.give_back(30)
-    one.give_back(90)
-    assert other.take(50, 100)
+    one.give_back(private(30))
+    one.give_back(private(90))
+    assert other.take(private(50), 100)
     assert reserved(tmp_path / "run") == [30, 50]
     one.close()
     one.close()
@@ -44,10 +49,20 @@ def test_what_one_takes_counts_for_the_other_until_it_is_given_back(tmp_path: Pa
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
 
+def test_weights_of_one_file_count_once_however_many_map_them(tmp_path: Path) -> None:
+    one, other, third = (Reservations(tmp_path / "run", is_measured=False) for _ in range(3))
+    held = Holding(private_bytes=10, weights={"a": 60})
+    assert one.take(held, 100) and other.take(held, 100)
+    assert third.others().beside({"a"}) == 20
+    assert third.others().total_bytes == 80
+    assert not third.take(Holding(private_bytes=5, weights={"b": 20}), 100)
+    assert third.take(Holding(private_bytes=5, weights={"b": 15}), 100)
+
+
 def test_of_many_who_decide_at_the_same_moment_one_gets_the_room(tmp_path: Path) -> None:
     many = [Reservations(tmp_path / "run", is_measured=False) for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:
-        got = list(threads.map(lambda one: one.take(60, 100), many))
+        got = list(threads.map(lambda one: one.take(private(60), 100), many))
     assert got.count(True) == 1
     assert reserved(tmp_path / "run") == [60]
 
@@ -60,9 +75,9 @@ def test_what_a_dead_process_held_is_swept_even_when_its_id_is_used_again(tmp_pa
     begun_s = psutil.Process().create_time()
     for name, pid, started_s in (("ended", ended.pid, begun_s), ("again", os.getpid(), begun_s - 1000)):
         (folder / f"{name}.json").write_text(
-            json.dumps({"pid": pid, "started_s": started_s, "held_bytes": 70})
+            json.dumps({"pid": pid, "started_s": started_s, "private_bytes": 70, "weights": {}})
         )
-    assert Reservations(folder, is_measured=False).others_bytes() == 0
+    assert Reservations(folder, is_measured=False).others().total_bytes == 0
     assert reserved(folder) == []
 
 
@@ -71,26 +86,26 @@ def test_files_that_make_no_sense_count_nothing(tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     for number, text in enumerate(("", "{", "[]", "{}", '{"pid": "x"}', "\xff")):
         (folder / f"{number}.json").write_text(text)
-    assert Reservations(folder, is_measured=False).others_bytes() == 0
+    assert Reservations(folder, is_measured=False).others().total_bytes == 0
 
 
 def test_a_measured_budget_does_not_count_again_what_was_taken_before(tmp_path: Path) -> None:
     # The other is this process as well: surely more than these 1,000 bytes are taken by it.
     other = Reservations(tmp_path / "run", is_measured=False)
-    assert other.take(1000, 10_000)
+    assert other.take(private(1000), 10_000)
     by_hand = Reservations(tmp_path / "run", is_measured=False)
     measured = Reservations(tmp_path / "run", is_measured=True)
-    assert (by_hand.others_bytes(), measured.others_bytes()) == (1000, 0)
-    assert other.take(1500, 10_000)
-    assert (by_hand.others_bytes(), measured.others_bytes()) == (1500, 500)
+    assert (by_hand.others().total_bytes, measured.others().total_bytes) == (1000, 0)
+    assert other.take(private(1500), 10_000)
+    assert (by_hand.others().total_bytes, measured.others().total_bytes) == (1500, 500)
     other.close()
-    assert measured.others_bytes() == 0
+    assert measured.others().total_bytes == 0
 
 
 def test_what_is_promised_and_not_taken_yet_counts_for_a_measured_budget(tmp_path: Path) -> None:
     other = Reservations(tmp_path / "run", is_measured=False)
-    assert other.take(1 << 50, 1 << 51)
-    assert Reservations(tmp_path / "run", is_measured=True).others_bytes() > 1 << 49
+    assert other.take(private(1 << 50), 1 << 51)
+    assert Reservations(tmp_path / "run", is_measured=True).others().total_bytes > 1 << 49
 
 
 @pytest.mark.parametrize("kind", ["a file", "a folder that others can enter"])
@@ -105,9 +120,9 @@ def test_a_folder_that_cannot_be_used_is_told_once_and_stops_nothing(
         folder.chmod(0o777)
     with caplog.at_level(logging.WARNING, "samovar"):
         reservations = Reservations(folder, is_measured=True)
-        assert reservations.take(1 << 60, 1)
-        assert reservations.others_bytes() == 0
-        reservations.give_back(0)
+        assert reservations.take(private(1 << 60), 1)
+        assert reservations.others().total_bytes == 0
+        reservations.give_back(private(0))
         reservations.close()
     assert len(caplog.records) == 1
     assert str(folder) in caplog.text
@@ -141,7 +156,7 @@ async def test_a_pool_says_what_it_holds_and_takes_its_file_away(tmp_path: Path)
 async def test_a_pool_waits_for_the_room_another_process_holds(tmp_path: Path) -> None:
     clock = Clock()
     other = Reservations(tmp_path / "run", is_measured=False)
-    assert other.take(50, 100)
+    assert other.take(private(50), 100)
     got: list[str] = []
     with anyio.fail_after(20):
         async with pool_in(tmp_path / "run", clock, {"a": 60, "b": 10}) as pool:
@@ -164,7 +179,7 @@ async def test_a_pool_waits_for_the_room_another_process_holds(tmp_path: Path) -
 async def test_what_only_another_process_keeps_out_is_refused_in_the_end(tmp_path: Path) -> None:
     clock = Clock()
     other = Reservations(tmp_path / "run", is_measured=False)
-    assert other.take(50, 100)
+    assert other.take(private(50), 100)
     told: list[str] = []
     with anyio.fail_after(20):
         async with pool_in(tmp_path / "run", clock, {"a": 60, "b": 10}) as pool:
@@ -201,3 +216,15 @@ async def test_two_pools_of_one_budget_never_hold_more_than_it_together(tmp_path
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(use, one, "a")
                 tasks.start_soon(use, other, "b")
+
+
+async def test_two_pools_share_the_weights_of_one_file(tmp_path: Path) -> None:
+    clock = Clock()
+    with anyio.fail_after(20):
+        async with (
+            pool_in(tmp_path / "run", clock, {"a": 60}) as one,
+            pool_in(tmp_path / "run", clock, {"a": 60}) as other,
+            one.lease(spec("a")),
+            other.lease(spec("a")),
+        ):
+            assert reserved(tmp_path / "run") == [60, 60]

@@ -12,7 +12,9 @@ What of the others' bytes counts depends on where the budget came from:
 - Measured as a share of the memory that was free at the start, what others had really taken by then is
   missing from it already. So that is measured too, and only what others hold beyond it counts: what they
   had promised but not taken yet, and what they take later. Their mapped weights were free by the system's
-  count and so count here; a model that two processes map is counted twice, which errs on the safe side.
+  count, and so they count here.
+
+Weights are mapped, so that of one file there is one copy in memory however many use it: it counts once.
 
 Nothing here stops the work: a folder that cannot be used is told once in the log, and then nobody counts.
 """
@@ -24,9 +26,9 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -43,13 +45,31 @@ SAME_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
-    """What one pool of one process holds."""
+class Holding:
+    """What one pool holds, or several together."""
+
+    private_bytes: int = 0
+    """All but weights."""
+    weights: dict[str, int] = field(default_factory=dict)
+    """The bytes of each file's weights."""
+
+    @property
+    def total_bytes(self) -> int:
+        return self.beside(())
+
+    def beside(self, files: Collection[str]) -> int:
+        """The bytes that come on top for someone who holds the weights of `files` himself."""
+        return self.private_bytes + sum(size for file, size in self.weights.items() if file not in files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reservation:
+    """One file."""
 
     pid: int
     started_s: float
     """When the process began, in seconds since 1970: ids are used again."""
-    held_bytes: int
+    holding: Holding
 
 
 def runtime_folder() -> Path:
@@ -70,30 +90,30 @@ class Reservations:
         """`folder`: None is `runtime_folder()`. `is_measured`: see the module."""
         self._folder = runtime_folder() if folder is None else folder
         self._name = f"{os.getpid()}-{os.urandom(4).hex()}.json"
-        self._held_bytes = 0
+        self._held = Holding()
         self._is_given_up = False
         self._taken_bytes = 0
-        """What others had really taken when the budget was measured."""
+        """What others had really taken, beside weights, when the budget was measured."""
         self._safely(_open_folder, self._folder, otherwise=None)
         if is_measured:
             self._taken_bytes = self._safely(self._measure, otherwise=0)
 
-    def others_bytes(self) -> int:
-        """What others hold, as far as it counts."""
-        return self._safely(self._count, otherwise=0)
+    def others(self) -> Holding:
+        """What others hold together, as far as it counts."""
+        return self._safely(self._count, otherwise=Holding())
 
-    def take(self, held_bytes: int, budget_bytes: int) -> bool:
-        """Says that this pool holds `held_bytes` from now on, if that and the others' fit the budget."""
-        return self._safely(self._take, held_bytes, budget_bytes, otherwise=True)
+    def take(self, held: Holding, budget_bytes: int) -> bool:
+        """Says that this pool holds `held` from now on, if that and the others' fit the budget."""
+        return self._safely(self._take, held, budget_bytes, otherwise=True)
 
-    def give_back(self, held_bytes: int) -> None:
-        """Says that this pool holds only `held_bytes` now. Without effect where that is not less."""
-        if held_bytes < self._held_bytes:
-            self._safely(self._write, held_bytes, otherwise=None)
+    def give_back(self, held: Holding) -> None:
+        """Says that this pool holds only `held` now. Without effect where that is not less."""
+        if held.total_bytes < self._held.total_bytes:
+            self._safely(self._write, held, otherwise=None)
 
     def close(self) -> None:
         """This pool holds nothing any more. Safe to call twice."""
-        self._held_bytes = 0
+        self._held = Holding()
         with suppress(OSError):
             (self._folder / self._name).unlink(missing_ok=True)
 
@@ -108,42 +128,55 @@ class Reservations:
             log.warning("What other Samovar processes hold is not counted: %s", error)
             return otherwise
 
-    def _take(self, held_bytes: int, budget_bytes: int) -> bool:
+    def _take(self, held: Holding, budget_bytes: int) -> bool:
         with _locked(self._folder):
-            if held_bytes + self._count() > budget_bytes:
+            if held.total_bytes + self._count().beside(held.weights) > budget_bytes:
                 return False
-            self._write(held_bytes)
+            self._write(held)
         return True
 
-    def _count(self) -> int:
-        return max(0, sum(one.held_bytes for one in self._others()) - self._taken_bytes)
+    def _count(self) -> Holding:
+        private_bytes = -self._taken_bytes
+        weights: dict[str, int] = {}
+        for one in self._others():
+            private_bytes += one.holding.private_bytes
+            weights |= one.holding.weights
+        return Holding(private_bytes=max(0, private_bytes), weights=weights)
 
     def _measure(self) -> int:
-        return sum(min(one.held_bytes, _private_bytes(one.pid)) for one in self._others())
+        return sum(min(one.holding.private_bytes, _private_bytes(one.pid)) for one in self._others())
 
-    def _others(self) -> Iterator[Reservation]:
+    def _others(self) -> Iterator[_Reservation]:
         """Those of processes that live; the files of dead ones are removed."""
         for path in sorted(self._folder.glob("*.json")):
             if path.name == self._name:
                 continue
-            with suppress(FileNotFoundError, ValueError, TypeError):  # gone meanwhile, or not ours to read
-                reservation = Reservation(**json.loads(path.read_bytes()))
+            with suppress(FileNotFoundError, ValueError, TypeError, KeyError):  # gone, or not such a file
+                reservation = _read(path)
                 if _lives(reservation):
                     yield reservation
                 else:
                     path.unlink(missing_ok=True)
 
-    def _write(self, held_bytes: int) -> None:
+    def _write(self, held: Holding) -> None:
         import psutil
 
         _open_folder(self._folder)
-        reservation = Reservation(
-            pid=os.getpid(), started_s=psutil.Process().create_time(), held_bytes=held_bytes
-        )
+        started_s = psutil.Process().create_time()
         new = self._folder / f"{self._name}.new"
-        new.write_text(json.dumps(asdict(reservation)), encoding="utf-8")
+        new.write_text(json.dumps({"pid": os.getpid(), "started_s": started_s, **asdict(held)}), "utf-8")
         new.replace(self._folder / self._name)
-        self._held_bytes = held_bytes
+        self._held = held
+
+
+def _read(path: Path) -> _Reservation:
+    """Raises `OSError`, or `ValueError`, `TypeError`, `KeyError` for what is no reservation."""
+    found = json.loads(path.read_bytes())
+    holding = Holding(
+        private_bytes=int(found["private_bytes"]),
+        weights={str(file): int(size) for file, size in dict(found["weights"]).items()},
+    )
+    return _Reservation(pid=int(found["pid"]), started_s=float(found["started_s"]), holding=holding)
 
 
 def _open_folder(folder: Path) -> None:
@@ -174,7 +207,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield  # closing the file unlocks it
 
 
-def _lives(reservation: Reservation) -> bool:
+def _lives(reservation: _Reservation) -> bool:
     import psutil
 
     try:

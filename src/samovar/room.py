@@ -19,7 +19,7 @@ from samovar.entries import Entry, State, Waiter
 from samovar.errors import BudgetError, SamovarError
 from samovar.models.cost import Cost
 from samovar.refusals import refusal
-from samovar.reservations import Reservations
+from samovar.reservations import Holding, Reservations
 
 OVERTAKEN_MOST = 8
 """So many later requests may be lent a model while one waits for room; then it is due."""
@@ -77,17 +77,29 @@ class Room:
         self.pins: dict[WeightsKey, int] = {}
         self._failures: dict[WeightsKey, _Failure] = {}
         self._reservations = reservations
-        self._others_bytes = 0
+        self._others = Holding()
         self._looks_again = False
 
     @property
     def held_bytes(self) -> int:
         return sum(entry.held_bytes for entry in self.entries.values())
 
-    @property
-    def _limit_bytes(self) -> int:
-        """What of the budget this process may have now."""
-        return max(0, self.budget_bytes - self._others_bytes)
+    def _others_bytes(self, key: WeightsKey) -> int:
+        """What other processes hold beside the models that are here and the one that is to come."""
+        return self._others.beside({_file(one) for one in (key, *self.entries)})
+
+    def _limit_bytes(self, key: WeightsKey) -> int:
+        """What of the budget this process may have now, when it loads this model or has it grow."""
+        return max(0, self.budget_bytes - self._others_bytes(key))
+
+    def _holding(self, key: WeightsKey | None = None, cost: Cost | None = None) -> Holding:
+        """What is held, for others to know; with the model `key` at `cost` if that is given."""
+        sizes = {one.key: (one.held_bytes, one.cost.weights_bytes) for one in self.entries.values()}
+        if key is not None and cost is not None:
+            sizes[key] = (cost.total_bytes, cost.weights_bytes)
+        weights = {_file(key): weights_bytes for key, (_, weights_bytes) in sizes.items()}
+        held_bytes = sum(held_bytes for held_bytes, _ in sizes.values())
+        return Holding(private_bytes=held_bytes - sum(weights.values()), weights=weights)
 
     # What happened -----------------------------------------------------------------------------------
 
@@ -166,9 +178,9 @@ class Room:
         work: Work = []
         self._looks_again = False
         if self._reservations is not None:
-            self._reservations.give_back(self.held_bytes)
+            self._reservations.give_back(self._holding())
             if self.waiters or self.growers:
-                self._others_bytes = self._reservations.others_bytes()
+                self._others = self._reservations.others()
         self._grow(work)
         self._lend()
         self._load(work)
@@ -202,7 +214,7 @@ class Room:
                 grower.cost = self._grown_cost(grower, entry, ahead)
                 if grower.cost is None:
                     continue
-                if self._make_room(grower.cost.total_bytes - entry.held_bytes, work):
+                if self._make_room(grower.key, grower.cost, work):
                     entry.next_cost = grower.cost
                     work.append((Verb.RESIZE, entry))
             ahead.add(grower.key)
@@ -220,7 +232,7 @@ class Room:
             except SamovarError as error:
                 problem = error
                 continue
-            if cost.total_bytes <= self._limit_bytes - self._fixed_bytes(entry.key, ahead):
+            if cost.total_bytes <= self._limit_bytes(entry.key) - self._fixed_bytes(entry.key, ahead):
                 return cost
             problem = self._refusal(spec, cost, ahead)
         assert problem is not None
@@ -262,7 +274,7 @@ class Room:
         if waiter.cost is None:
             return set()
         others = [entry for key, entry in self.entries.items() if key != waiter.key]
-        missing_bytes = waiter.cost.total_bytes - self._limit_bytes
+        missing_bytes = waiter.cost.total_bytes - self._limit_bytes(waiter.key)
         missing_bytes += sum(entry.lasting_bytes for entry in others)
         found: set[WeightsKey] = set()
         for entry in sorted(others, key=lambda entry: not entry.is_idle):
@@ -288,7 +300,7 @@ class Room:
                 continue
             if entry is None and not is_stopped:
                 assert waiter.cost is not None
-                if self._make_room(waiter.cost.total_bytes, work):
+                if self._make_room(waiter.key, waiter.cost, work):
                     entry = Entry(waiter.key, waiter.spec, waiter.cost, waiter.cost)
                     self.entries[waiter.key] = entry
                     work.append((Verb.LOAD, entry))
@@ -303,7 +315,7 @@ class Room:
         if failure is not None and self._clock() < failure.until_s:
             self.fail(waiter, failure.error)
             return False
-        free_bytes = self._limit_bytes - self._fixed_bytes(waiter.key)
+        free_bytes = self._limit_bytes(waiter.key) - self._fixed_bytes(waiter.key)
         try:
             cost = self._engine.predict(waiter.spec, free_bytes=max(0, free_bytes))
         except SamovarError as error:
@@ -313,7 +325,7 @@ class Room:
         if cost.total_bytes <= free_bytes:
             waiter.since_others_s = None
             return True
-        if cost.total_bytes <= free_bytes + self._others_bytes:
+        if cost.total_bytes <= self.budget_bytes - self._fixed_bytes(waiter.key):
             self._looks_again = True
             if waiter.since_others_s is None:
                 waiter.since_others_s = self._clock()
@@ -342,20 +354,23 @@ class Room:
             cost,
             budget_bytes=self.budget_bytes,
             fixed_bytes=self._fixed_bytes(key, ahead),
-            others_bytes=self._others_bytes,
+            others_bytes=self._others_bytes(key),
             pinned=[one.spec.reference for one in self.entries.values() if one.key in self.pins],
         )
 
-    def _make_room(self, needed_bytes: int, work: Work) -> bool:
-        """Whether `needed_bytes` are there. Where not, starts what frees them, if idle models can."""
-        held_bytes = self.held_bytes + needed_bytes
-        if held_bytes <= self._limit_bytes:
-            if self._reservations is None or self._reservations.take(held_bytes, self.budget_bytes):
+    def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:
+        """Whether the model may take `cost` now. Where not, starts what frees it, if idle models can."""
+        own = self.entries.get(key)
+        needed_bytes = cost.total_bytes - (own.held_bytes if own else 0)
+        limit_bytes = self._limit_bytes(key)
+        if self.held_bytes + needed_bytes <= limit_bytes:
+            held = self._holding(key, cost)
+            if self._reservations is None or self._reservations.take(held, self.budget_bytes):
                 return True
             self._looks_again = True  # another process was faster
             return False
-        self._looks_again = self._looks_again or self._others_bytes > 0
-        missing_bytes = needed_bytes - self._limit_bytes
+        self._looks_again = self._looks_again or limit_bytes < self.budget_bytes
+        missing_bytes = needed_bytes - limit_bytes
         missing_bytes += sum(entry.lasting_bytes for entry in self.entries.values())
         idle = sorted(
             (entry for entry in self.entries.values() if entry.is_idle),
@@ -419,3 +434,8 @@ class Room:
             held_back = kept or self.growers
             assert ready is None or ready.state is not State.READY or held_back, "a ready model is not lent"
             assert self.entries or self._looks_again, "someone waits while nothing is loaded"
+
+
+def _file(key: WeightsKey) -> str:
+    """The file of weights, as other processes know it."""
+    return f"{key.path} {key.size_bytes} {key.modified_ns}"
