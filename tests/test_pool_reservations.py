@@ -17,7 +17,7 @@ import pytest
 from samovar.errors import BudgetError
 from samovar.pool import Pool
 from samovar.reservations import Holding, Reservations, runtime_folder
-from samovar.room import OTHERS_EACH_S, OTHERS_MOST_S
+from samovar.room import OTHERS_EACH_S, OTHERS_MOST_S, OVERTAKEN_MOST, OVERTAKEN_MOST_S
 from tests.test_pool import Clock, SlowEngine, spec
 
 pytestmark = pytest.mark.anyio
@@ -199,6 +199,28 @@ async def test_what_only_another_process_keeps_out_is_refused_in_the_end(tmp_pat
     assert "50 B by other Samovar processes" in told[0]
     assert "closing the other processes" in told[0]
     assert "a budget of 110 B (--budget)" in told[0]
+
+
+async def test_who_waits_for_another_process_holds_up_nobody(tmp_path: Path) -> None:
+    other = Reservations(tmp_path / "run", is_measured=False)
+    assert other.take(private(50), 100)
+    clock = Clock()
+    with anyio.fail_after(20):
+        async with pool_in(tmp_path / "run", clock, {"a": 60, "b": 10, "c": 20}) as pool:
+
+            async def use() -> None:
+                async with pool.lease(spec("a")):
+                    pass
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(use)
+                await anyio.wait_all_tasks_blocked()
+                clock.now_s += OVERTAKEN_MOST_S
+                for _ in range(2 * OVERTAKEN_MOST):
+                    async with pool.lease(spec("b")):
+                        pool.check()
+                async with pool.lease(spec("c")):
+                    other.close()
 
 
 async def test_two_pools_of_one_budget_never_hold_more_than_it_together(tmp_path: Path) -> None:

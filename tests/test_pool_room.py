@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from samovar.engines.base import ModelSpec, OnLoadProgress
 from samovar.engines.scripted import ScriptedModel
@@ -132,6 +135,25 @@ async def test_growing_evicts_idle_models_and_waits_for_borrowed_ones() -> None:
             assert engine.happened[3:] == ["close b", "close c", "resize a 3500"]
 
 
+async def test_nobody_borrows_what_must_go_for_an_arena_that_grows() -> None:
+    engine = GrowingEngine()
+    order: list[str] = []
+    async with open_pool(engine, 4000) as pool, anyio.create_task_group() as tasks:
+
+        async def grow() -> None:
+            async with pool.lease(spec("a")) as model:
+                await pool.grow(model, 3500)
+                order.append("a")
+
+        async with pool.lease(spec("b")):
+            tasks.start_soon(grow)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(use, pool, "b", lambda: order.append("b"))
+            await anyio.wait_all_tasks_blocked()
+            assert order == []
+    assert order == ["a", "b"]
+
+
 async def test_of_two_models_that_grow_into_each_other_the_later_is_refused() -> None:
     async with open_pool(GrowingEngine(), 4000) as pool:
         refused: list[str] = []
@@ -217,6 +239,7 @@ async def test_a_grown_arena_goes_back_after_a_while_without_a_lease() -> None:
         async with pool.lease(spec()) as model:
             await pool.grow(model, 2000)
             clock.now_s += 2 * SHRINK_AFTER_S
+        assert pool._room.next_s() == SHRINK_AFTER_S
         clock.now_s += SHRINK_AFTER_S - 1
         await use(pool, "b")
         assert pool.held_bytes == 2058 + 1010
@@ -323,6 +346,23 @@ async def test_small_loads_do_not_starve_a_large_one_that_is_due() -> None:
         tasks.start_soon(use, pool, "c", lambda: order.append("c"))
         await anyio.wait_all_tasks_blocked()
     assert order == ["big", "c"]
+    assert engine.happened[:5] == ["load a", "close a", "load big", "close big", "load c"]
+
+
+async def test_one_who_is_due_holds_back_only_models_that_must_go() -> None:
+    engine, clock = SlowEngine({"a": 30, "b": 40, "c": 60}), Clock()
+    order: list[str] = []
+    async with open_pool(engine, clock=clock) as pool, anyio.create_task_group() as tasks:
+        with pool.pin(spec("a")):
+            async with pool.lease(spec("a")), pool.lease(spec("b")):
+                tasks.start_soon(use, pool, "c", lambda: order.append("c"))
+                await anyio.wait_all_tasks_blocked()
+                clock.now_s += OVERTAKEN_MOST_S
+                tasks.start_soon(use, pool, "b", lambda: order.append("b"))
+                tasks.start_soon(use, pool, "a", lambda: order.append("a"))
+                await anyio.wait_all_tasks_blocked()
+                assert order == ["a"]
+    assert order == ["a", "c", "b"]
 
 
 # Pins ------------------------------------------------------------------------------------------------
@@ -397,3 +437,94 @@ async def test_a_stopped_load_is_no_failure() -> None:
             tasks.cancel_scope.cancel()
         engine.gate = None
         await use(pool, "a")
+
+
+# Everything at once ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What one task does with the pool."""
+
+    name: str
+    grow_tokens: int
+    steps: int
+    """Turns of the event loop for which it keeps the lease."""
+    patience: int | None
+    """Turns of the event loop after which it is cancelled, wherever it is; None lets it come to its end."""
+    is_pinned: bool
+    later_s: float
+    """The clock goes on by so much when it begins."""
+    load_fails: bool
+    """The next load fails, whoever asks for it."""
+    resize_fails: bool
+
+
+USES = st.builds(
+    Use,
+    name=st.sampled_from("abc"),
+    grow_tokens=st.sampled_from([0, 500, 1500, 1500, 3000, 7000]),
+    steps=st.integers(0, 4),
+    patience=st.none() | st.integers(0, 12),
+    is_pinned=st.booleans(),
+    later_s=st.sampled_from([0.0, 0.0, 2.0, OVERTAKEN_MOST_S, SHRINK_AFTER_S]),
+    load_fails=st.sampled_from([False, False, False, True]),
+    resize_fails=st.sampled_from([False, False, False, True]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(USES, min_size=1, max_size=14), st.sampled_from([0.0, 20.0, None]))
+def test_the_books_balance_whatever_grows_fails_is_pinned_and_cancelled(
+    uses: list[Use], keep_alive_s: float | None
+) -> None:
+    async def main() -> None:
+        engine, clock = GrowingEngine({"a": 10, "b": 500, "c": 2000}), Clock()
+        async with open_pool(engine, 4000, keep_alive_s, clock) as pool:
+
+            async def borrow(use: Use) -> None:
+                with suppress(EngineError, BudgetError):
+                    await borrow_and_grow(use)
+
+            async def borrow_and_grow(use: Use) -> None:
+                async with pool.lease(spec(use.name)) as model:
+                    pool.check()
+                    await checkpoint()
+                    if use.grow_tokens:
+                        engine.no_room = use.resize_fails
+                        await pool.grow(model, use.grow_tokens)
+                        assert model.statistics().context_tokens >= use.grow_tokens
+                    for _ in range(use.steps):
+                        await checkpoint()
+                        pool.check()
+                        assert isinstance(model, ScriptedModel)
+                        assert not model._closed, "a borrowed model was closed"
+
+            async def run(use: Use) -> None:
+                clock.now_s += use.later_s
+                if use.load_fails:
+                    engine.failures = [EngineError("no")]
+                with ExitStack() as stack:
+                    if use.is_pinned:
+                        stack.enter_context(pool.pin(spec(use.name)))
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(borrow, use)
+                        for _ in range(use.patience or 0):
+                            await checkpoint()
+                        if use.patience is not None:
+                            tasks.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as tasks:
+                for one in uses:
+                    tasks.start_soon(run, one)
+            engine.no_room, engine.failures = False, []
+            pool.check()
+            statistics = pool.statistics()
+            assert (statistics.leases, statistics.waiting) == (0, 0)
+            clock.now_s += BACK_OFF_MOST_S
+            await use(pool, "a")  # nothing that happened keeps it from being used
+        loads = [event for event in engine.happened if event.startswith("load")]
+        assert len(loads) >= len([event for event in engine.happened if event.startswith("close")])
+        assert pool.held_bytes == 0
+
+    anyio.run(main)
