@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from samovar.engines.base import ModelSpec, OnLoadProgress
 from samovar.engines.scripted import ScriptedModel
+from samovar.entries import BACK_OFF_MOST_S
 from samovar.errors import BudgetError, ClosedError, EngineError
 from samovar.models.cost import Cost
 from samovar.pool import Pool
-from samovar.room import BACK_OFF_MOST_S, OVERTAKEN_MOST, OVERTAKEN_MOST_S, SHRINK_AFTER_S
+from samovar.room import OVERTAKEN_MOST, OVERTAKEN_MOST_S, SHRINK_AFTER_S
 from tests.test_pool import Clock, SlowEngine, open_pool, spec
 
 pytestmark = pytest.mark.anyio
@@ -269,6 +270,23 @@ async def test_an_arena_that_cannot_shrink_is_evicted_where_the_room_is_needed()
         engine.no_room = True
         await use(pool, "c")
         assert engine.happened[-3:] == ["resize a 1000", "close a", "load c"]
+
+
+async def test_a_shrink_that_fails_is_no_failure_of_one_who_grows_meanwhile() -> None:
+    engine, clock = GrowingEngine(), Clock()
+    async with open_pool(engine, 10_000, clock=clock) as pool:
+        async with pool.lease(spec()) as model:
+            await pool.grow(model, 2000)
+        clock.now_s += SHRINK_AFTER_S
+        engine.resize_gate = anyio.Event()
+        await use(pool, "b")
+        async with pool.lease(spec()) as model, anyio.create_task_group() as tasks:
+            tasks.start_soon(pool.grow, model, 1500)
+            await anyio.wait_all_tasks_blocked()
+            engine.no_room = True
+            engine.resize_gate.set()
+        assert engine.happened == ["load a", "resize a 2048", "load b", "resize a 1000"]
+        assert pool.held_bytes == 2058 + 1010
 
 
 # Fairness --------------------------------------------------------------------------------------------

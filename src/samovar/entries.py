@@ -1,10 +1,11 @@
-"""What takes room, and who waits for some: the pool's two records.
+"""What takes room, who waits for some, and which loads failed: the pool's records.
 
 Above: `room.py`, which changes them, and `pool.py`, which reads them. Below: the engine's contract.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -12,6 +13,10 @@ import anyio
 
 from samovar.engines.base import Model, ModelSpec, OnLoadProgress, WeightsKey
 from samovar.models.cost import Cost
+
+BACK_OFF_S = 1.0
+"""After a failed load the same error is given at once for so long; doubled by each further failure."""
+BACK_OFF_MOST_S = 60.0
 
 
 class State(Enum):
@@ -86,3 +91,34 @@ class Waiter:
     """On the pool's clock: since when lent models keep this one from its room; None while none does."""
     since_others_s: float | None = None
     """On the pool's clock: since when only other processes keep this one from its room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: BaseException
+    delay_s: float
+    until_s: float
+
+
+class Failures:
+    """The failed loads that are not tried again yet. Mutable state: the newest failure of each file."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: dict[WeightsKey, _Failure] = {}
+
+    def add(self, key: WeightsKey, error: BaseException) -> None:
+        before = self._failures.get(key)
+        delay_s = BACK_OFF_S if before is None else min(2 * before.delay_s, BACK_OFF_MOST_S)
+        # A changed file has another key: what its old one did is forgotten.
+        self._failures = {known: one for known, one in self._failures.items() if known.path != key.path}
+        self._failures[key] = _Failure(error, delay_s, self._clock() + delay_s)
+
+    def forget(self, key: WeightsKey) -> None:
+        """A load succeeded."""
+        self._failures.pop(key, None)
+
+    def standing(self, key: WeightsKey) -> BaseException | None:
+        """The error that is given instead of a load; None when it may be tried."""
+        failure = self._failures.get(key)
+        return failure.error if failure is not None and self._clock() < failure.until_s else None

@@ -160,8 +160,8 @@ class Pool:
         It gets the next power of two, no more than `most_tokens`; where that does not fit, what was asked.
         Returns at once where the arena is large enough. The caller must have no answer running: those of
         others come to their end first. Cancelled, the arena may still grow. Raises `BudgetError` when it
-        can never fit, `EngineError` when the engine has no room (the arena stays as it was), and
-        `ClosedError` when the model or the pool was closed.
+        cannot fit beside what is pinned, grows already, or is held by other processes; `EngineError` when
+        the engine has no room (the arena stays as it was); `ClosedError` when model or pool was closed.
         """
         entry = next((one for one in self._room.entries.values() if one.model is model), None)
         if self._closed or entry is None or entry.state is not State.READY:

@@ -11,11 +11,11 @@ what makes them fit; refusals of what never can; then idle models whose time is 
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from samovar.engines.base import Engine, ModelSpec, WeightsKey
-from samovar.entries import Entry, State, Waiter
+from samovar.entries import Entry, Failures, State, Waiter
 from samovar.errors import BudgetError, SamovarError
 from samovar.models.cost import Cost
 from samovar.refusals import refusal
@@ -31,16 +31,6 @@ OTHERS_EACH_S = 1.0
 """While someone waits for what other processes hold, their files are read so often."""
 OTHERS_MOST_S = 30.0
 """A request that only other processes' bytes keep from its room is refused after so long."""
-BACK_OFF_S = 1.0
-"""After a failed load the same error is given at once for so long; doubled by each further failure."""
-BACK_OFF_MOST_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error: BaseException
-    delay_s: float
-    until_s: float
 
 
 class Verb(Enum):
@@ -75,9 +65,10 @@ class Room:
         """Who has a lease and wants more context, first come first."""
         self.interests: dict[WeightsKey, int] = {}
         self.pins: dict[WeightsKey, int] = {}
-        self._failures: dict[WeightsKey, _Failure] = {}
+        self._failures = Failures(clock)
         self._reservations = reservations
-        self._others = Holding()
+        self._others: Holding | None = None
+        """Read when it is needed first, anew for each decision."""
         self._looks_again = False
 
     @property
@@ -86,6 +77,10 @@ class Room:
 
     def _others_bytes(self, key: WeightsKey) -> int:
         """What other processes hold beside the models that are here and the one that is to come."""
+        if self._reservations is None:
+            return 0
+        if self._others is None:
+            self._others = self._reservations.others()
         return self._others.beside({_file(one) for one in (key, *self.entries)})
 
     def _limit_bytes(self, key: WeightsKey) -> int:
@@ -124,7 +119,7 @@ class Room:
     def load_ended(self, entry: Entry, error: BaseException | None) -> None:
         """A load succeeded (then `entry.model` is there), failed with `error`, or was stopped."""
         if entry.model is not None:
-            self._failures.pop(entry.key, None)
+            self._failures.forget(entry.key)
             if entry.state is State.LOADING:
                 entry.state = State.READY
                 entry.idle_since_s = self._clock()
@@ -133,7 +128,7 @@ class Room:
         if error is None or entry.state is State.CLOSING:
             return
         if not isinstance(error, BudgetError):
-            self._back_off(entry.key, error)
+            self._failures.add(entry.key, error)
         for waiter in self.waiting_for(entry.key):
             self.fail(waiter, error)
 
@@ -147,7 +142,7 @@ class Room:
             return
         if wanted.context_tokens < entry.cost.context_tokens:
             entry.first_cost = entry.cost  # it cannot shrink: it is not tried again
-        if error is not None:
+        elif error is not None:
             for grower in [one for one in self.growers if one.key == entry.key]:
                 self.fail(grower, error)
 
@@ -164,23 +159,15 @@ class Room:
         waiter.error = error
         waiter.done.set()
 
-    def _back_off(self, key: WeightsKey, error: BaseException) -> None:
-        before = self._failures.get(key)
-        delay_s = BACK_OFF_S if before is None else min(2 * before.delay_s, BACK_OFF_MOST_S)
-        # A changed file has another key: what its old one did is forgotten.
-        self._failures = {known: one for known, one in self._failures.items() if known.path != key.path}
-        self._failures[key] = _Failure(error, delay_s, self._clock() + delay_s)
-
     # Deciding ----------------------------------------------------------------------------------------
 
     def decide(self) -> Work:
         """Every decision there is, for the state as it stands. Returns the I/O to be done."""
         work: Work = []
+        self._others = None
         self._looks_again = False
         if self._reservations is not None:
             self._reservations.give_back(self._holding())
-            if self.waiters or self.growers:
-                self._others = self._reservations.others()
         self._grow(work)
         self._lend()
         self._load(work)
@@ -234,7 +221,7 @@ class Room:
                 continue
             if cost.total_bytes <= self._limit_bytes(entry.key) - self._fixed_bytes(entry.key, ahead):
                 return cost
-            problem = self._refusal(spec, cost, ahead)
+            problem = self._refusal(entry.key, spec, cost, ahead)
         assert problem is not None
         self.fail(grower, problem)
         return None
@@ -311,9 +298,9 @@ class Room:
 
     def _admit(self, waiter: Waiter) -> bool:
         """Whether the model can be loaded once there is room; otherwise the waiter is told why not."""
-        failure = self._failures.get(waiter.key)
-        if failure is not None and self._clock() < failure.until_s:
-            self.fail(waiter, failure.error)
+        failure = self._failures.standing(waiter.key)
+        if failure is not None:
+            self.fail(waiter, failure)
             return False
         free_bytes = self._limit_bytes(waiter.key) - self._fixed_bytes(waiter.key)
         try:
@@ -331,7 +318,7 @@ class Room:
                 waiter.since_others_s = self._clock()
             if self._clock() < waiter.since_others_s + OTHERS_MOST_S:
                 return True
-        self.fail(waiter, self._refusal(waiter.spec, cost))
+        self.fail(waiter, self._refusal(waiter.key, waiter.spec, cost))
         return False
 
     def _fixed_bytes(self, key: WeightsKey, ahead: Set[WeightsKey] = frozenset()) -> int:
@@ -346,8 +333,12 @@ class Room:
                 fixed += min(entry.lasting_bytes, entry.first_cost.total_bytes)
         return fixed
 
-    def _refusal(self, spec: ModelSpec, cost: Cost, ahead: Set[WeightsKey] = frozenset()) -> BudgetError:
-        key = self._engine.key(spec)
+    def _refusal(
+        self, key: WeightsKey, spec: ModelSpec, cost: Cost, ahead: Set[WeightsKey] = frozenset()
+    ) -> BudgetError:
+        pinned = [
+            one.spec.reference for one in self.entries.values() if one.key in self.pins and one.key != key
+        ]
         return refusal(
             self._engine,
             spec,
@@ -355,7 +346,7 @@ class Room:
             budget_bytes=self.budget_bytes,
             fixed_bytes=self._fixed_bytes(key, ahead),
             others_bytes=self._others_bytes(key),
-            pinned=[one.spec.reference for one in self.entries.values() if one.key in self.pins],
+            pinned=pinned,
         )
 
     def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:
