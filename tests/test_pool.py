@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,16 +59,29 @@ class _Noted(ScriptedModel):
         await super().close()
 
 
+class Clock:
+    """A clock that stands until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 def spec(name: str = "a") -> ModelSpec:
     return ModelSpec(reference=name, path=Path(name))
 
 
 @asynccontextmanager
 async def open_pool(
-    engine: Engine, budget_bytes: int = 100, keep_alive_s: float | None = None
+    engine: Engine,
+    budget_bytes: int = 100,
+    keep_alive_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Pool]:
     with anyio.fail_after(20):
-        async with Pool(engine, budget_bytes=budget_bytes, keep_alive_s=keep_alive_s) as pool:
+        async with Pool(engine, budget_bytes=budget_bytes, keep_alive_s=keep_alive_s, clock=clock) as pool:
             try:
                 yield pool
             finally:
@@ -101,11 +115,12 @@ async def test_a_second_model_is_a_second_entry() -> None:
         assert [use.reference for use in pool.statistics().models] == ["a", "b"]
 
 
-async def test_a_failed_load_fails_all_who_waited_and_the_next_may_succeed() -> None:
+async def test_a_failed_load_fails_all_who_waited_and_a_later_one_may_succeed() -> None:
     engine = SlowEngine()
     engine.gate = anyio.Event()
     engine.failures = [EngineError("no")]
-    async with open_pool(engine) as pool:
+    clock = Clock()
+    async with open_pool(engine, clock=clock) as pool:
         failed: list[str] = []
 
         async def use() -> None:
@@ -122,6 +137,7 @@ async def test_a_failed_load_fails_all_who_waited_and_the_next_may_succeed() -> 
             engine.gate.set()
         assert failed == ["no"] * 3
         assert pool.held_bytes == 0
+        clock.now_s += 1
         async with pool.lease(spec()):
             pool.check()
 

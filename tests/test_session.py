@@ -289,7 +289,7 @@ class GrowingPool(Pool):
         self.refuses = refuses
         self.grown: list[int] = []
 
-    async def grow(self, model: Model, context_tokens: int) -> None:
+    async def grow(self, model: Model, context_tokens: int, *, most_tokens: int | None = None) -> None:
         self.grown.append(context_tokens)
         if self.refuses:
             raise BudgetError("no room", needed_bytes=2, budget_bytes=1)

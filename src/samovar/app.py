@@ -24,6 +24,7 @@ from samovar.models.package import FetchProgress, fetch
 from samovar.models.reference import Reference, parse_reference, resolve
 from samovar.models.store import Store
 from samovar.pool import Pool
+from samovar.reservations import Reservations
 from samovar.session import Sessions
 
 BUDGET_SHARE = 0.8
@@ -111,7 +112,12 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         engine = LlamaEngine()
         stack.callback(engine.close)
         pool = await stack.enter_async_context(
-            Pool(engine, budget_bytes=budget_bytes(settings), keep_alive_s=settings.keep_alive_s)
+            Pool(
+                engine,
+                budget_bytes=budget_bytes(settings),
+                keep_alive_s=settings.keep_alive_s,
+                reservations=Reservations(is_measured=settings.budget_bytes is None),
+            )
         )
         sessions = Sessions(pool)
         executor = LocalExecutor(

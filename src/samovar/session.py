@@ -278,7 +278,7 @@ class Session:
             attempt.may_grow = False
             wanted_tokens = min(error.prompt_tokens + attempt.answer_tokens, most_tokens)
             try:
-                await self._sessions.pool.grow(model, wanted_tokens)
+                await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
             except BudgetError:
                 if not drops:
                     raise

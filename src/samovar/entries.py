@@ -1,0 +1,124 @@
+"""What takes room, who waits for some, and which loads failed: the pool's records.
+
+Above: `room.py`, which changes them, and `pool.py`, which reads them. Below: the engine's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import anyio
+
+from samovar.engines.base import Model, ModelSpec, OnLoadProgress, WeightsKey
+from samovar.models.cost import Cost
+
+BACK_OFF_S = 1.0
+"""After a failed load the same error is given at once for so long; doubled by each further failure."""
+BACK_OFF_MOST_S = 60.0
+
+
+class State(Enum):
+    LOADING = auto()
+    READY = auto()
+    CLOSING = auto()
+    """Being freed, or its load is being stopped. Whoever wants it waits, and loads it again."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One model that takes room. Changed by `Room` only."""
+
+    key: WeightsKey
+    spec: ModelSpec
+    cost: Cost
+    """Of the arena it has."""
+    first_cost: Cost
+    """Of the arena it was loaded with, to which it goes back."""
+    next_cost: Cost | None = None
+    """Of the arena that is replacing the one it has."""
+    state: State = State.LOADING
+    model: Model | None = None
+    leases: int = 0
+    idle_since_s: float = 0.0
+    """On the pool's clock; meaningful while `leases` is 0."""
+    has_generated: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Stops the load, or the wait for a resize."""
+
+    @property
+    def held_bytes(self) -> int:
+        """While the arena is replaced, of the larger one: they are not held together."""
+        return max(self.cost.total_bytes, self.next_cost.total_bytes if self.next_cost else 0)
+
+    @property
+    def lasting_bytes(self) -> int:
+        """What it holds when all that is under way has ended."""
+        if self.state is State.CLOSING:
+            return 0
+        return (self.next_cost or self.cost).total_bytes
+
+    @property
+    def grown_bytes(self) -> int:
+        """What shrinking it would give back."""
+        return max(0, self.cost.total_bytes - self.first_cost.total_bytes)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.state is State.READY and not self.leases and self.next_cost is None
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """Someone who wants a lease, or more context for the lease he has."""
+
+    key: WeightsKey
+    spec: ModelSpec
+    on_progress: OnLoadProgress = lambda fraction: None
+    grow_tokens: int = 0
+    """Cells wanted by someone who has a lease; 0 for someone who wants one."""
+    most_tokens: int | None = None
+    """Cells that an arena can have at most; None where that is not known."""
+    cost: Cost | None = None
+    """Of what is to be made for it, once that is known."""
+    done: anyio.Event = field(default_factory=anyio.Event)
+    entry: Entry | None = None
+    error: BaseException | None = None
+    overtaken: int = 0
+    """How many later requests were lent a model while this one waited for room."""
+    kept_since_s: float | None = None
+    """On the pool's clock: since when lent models keep this one from its room; None while none does."""
+    since_others_s: float | None = None
+    """On the pool's clock: since when only other processes keep this one from its room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: BaseException
+    delay_s: float
+    until_s: float
+
+
+class Failures:
+    """The failed loads that are not tried again yet. Mutable state: the newest failure of each file."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: dict[WeightsKey, _Failure] = {}
+
+    def add(self, key: WeightsKey, error: BaseException) -> None:
+        before = self._failures.get(key)
+        delay_s = BACK_OFF_S if before is None else min(2 * before.delay_s, BACK_OFF_MOST_S)
+        # A changed file has another key: what its old one did is forgotten.
+        self._failures = {known: one for known, one in self._failures.items() if known.path != key.path}
+        self._failures[key] = _Failure(error, delay_s, self._clock() + delay_s)
+
+    def forget(self, key: WeightsKey) -> None:
+        """A load succeeded."""
+        self._failures.pop(key, None)
+
+    def standing(self, key: WeightsKey) -> BaseException | None:
+        """The error that is given instead of a load; None when it may be tried."""
+        failure = self._failures.get(key)
+        return failure.error if failure is not None and self._clock() < failure.until_s else None

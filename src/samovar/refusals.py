@@ -1,0 +1,88 @@
+"""What is said when a model cannot have the room it needs: the numbers, and what would make it fit.
+
+Above: `room.py`, which refuses. Below: the engine's predictions. It decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from samovar.engines.base import Engine, ModelSpec
+from samovar.errors import BudgetError, SamovarError
+from samovar.memory import in_words
+from samovar.models.cost import Cost, KvType
+
+SMALLEST_CONTEXT_TOKENS = 512
+"""No smaller context is proposed."""
+SMALLER_KV: tuple[KvType, ...] = ("q8_0", "q4_0")
+
+
+def refusal(
+    engine: Engine,
+    spec: ModelSpec,
+    cost: Cost,
+    *,
+    budget_bytes: int,
+    fixed_bytes: int = 0,
+    pinned: Sequence[str] = (),
+    others_bytes: int = 0,
+) -> BudgetError:
+    """The error for `spec`, which would take `cost`.
+
+    `fixed_bytes` of the budget are not to be had because of this process's own models, those that are
+    `pinned` among them; `others_bytes` because of other processes.
+    """
+    free_bytes = budget_bytes - fixed_bytes - others_bytes
+    taken = []
+    if fixed_bytes:
+        names = f"pinned models ({', '.join(pinned)})" if pinned else "models that are growing"
+        taken.append(f"{in_words(fixed_bytes)} by {names}")
+    if others_bytes:
+        taken.append(f"{in_words(others_bytes)} by other Samovar processes")
+    ways = list(_smaller(engine, spec, cost, free_bytes))
+    if pinned and cost.total_bytes <= free_bytes + fixed_bytes:
+        ways.append("unpinning a model")
+    if others_bytes and cost.total_bytes <= free_bytes + others_bytes:
+        ways.append("closing the other processes")
+    needed_bytes = cost.total_bytes + fixed_bytes + others_bytes
+    ways.append(f"a budget of {_up(needed_bytes)} (--budget)")
+    ways.append("a smaller model")
+    return BudgetError(
+        f"{spec.reference} needs {in_words(cost.total_bytes)} (weights {in_words(cost.weights_bytes)}, "
+        f"KV for {cost.context_tokens} tokens {in_words(cost.kv_bytes)}, compute "
+        f"{in_words(cost.compute_bytes)}) but the memory budget is {in_words(budget_bytes)}"
+        f"{', of which are held ' if taken else ''}{' and '.join(taken)}. "
+        f"What would do: {', '.join(ways[:-1])}, or {ways[-1]}.",
+        needed_bytes=cost.total_bytes,
+        budget_bytes=budget_bytes,
+    )
+
+
+def _smaller(engine: Engine, spec: ModelSpec, cost: Cost, free_bytes: int) -> Iterator[str]:
+    """The largest halved context that fits, and the best KV type that lets the wanted one fit."""
+    tokens = 1 << (cost.context_tokens - 1).bit_length() - 1
+    while tokens >= SMALLEST_CONTEXT_TOKENS:
+        if _fits(engine, replace(spec, context_tokens=tokens), free_bytes):
+            yield f"a context of {tokens} tokens (--context)"
+            break
+        tokens //= 2
+    if spec.kv_type == "f16":
+        wanted_tokens = spec.context_tokens or cost.context_tokens
+        for kv_type in SMALLER_KV:
+            if _fits(engine, replace(spec, kv_type=kv_type, context_tokens=wanted_tokens), free_bytes):
+                yield f"KV kept as {kv_type}"
+                break
+
+
+def _fits(engine: Engine, spec: ModelSpec, free_bytes: int) -> bool:
+    try:
+        return engine.predict(spec).total_bytes <= free_bytes
+    except SamovarError:
+        return False
+
+
+def _up(size_bytes: int) -> str:
+    """Rounded up, so that setting it is enough: `2.1 GB` for 2.04 GB."""
+    unit = 10 ** max(0, len(str(size_bytes)) - 2)
+    return in_words(-(-size_bytes // unit) * unit)
