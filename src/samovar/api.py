@@ -24,6 +24,7 @@ from samovar.engines.base import ModelSpec
 from samovar.errors import ClosedError, FaultsError, UsageError, nearest
 from samovar.events import OnEvent
 from samovar.generation import Message, Options, Overflow, Sampling
+from samovar.models.cost import KvType
 from samovar.pool import PoolStatistics
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
@@ -37,6 +38,7 @@ class OpenSettings(TypedDict, total=False):
     context_tokens: int
     gpu_layers: int | Literal["auto"]
     threads: int
+    kv_type: KvType
     budget_bytes: int | str
     keep_alive_s: float
     cache_folder: str | Path

@@ -72,6 +72,7 @@ def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
         gpu_layers=None if settings.gpu_layers == "auto" else settings.gpu_layers,
         context_tokens=settings.context_tokens,
         threads=settings.threads,
+        kv_type=settings.kv_type,
     )
 
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from samovar.errors import UsageError, nearest
+from samovar.models.cost import KvType
 
 
 class Settings(BaseSettings):
@@ -40,6 +41,9 @@ class Settings(BaseSettings):
         None,
         description="CPU threads of the engine; unset: one per core this process may use, "
         "fewer for decoding beside other busy processes.",
+    )
+    kv_type: KvType = Field(
+        "f16", description="What a context keeps in its cells: `q8_0` takes half of `f16`, `q4_0` a quarter."
     )
     budget_bytes: ByteSize | None = Field(
         None,

@@ -71,7 +71,7 @@ def _smaller(engine: Engine, spec: ModelSpec, cost: Cost, free_bytes: int) -> It
         wanted_tokens = spec.context_tokens or cost.context_tokens
         for kv_type in SMALLER_KV:
             if _fits(engine, replace(spec, kv_type=kv_type, context_tokens=wanted_tokens), free_bytes):
-                yield f"KV kept as {kv_type}"
+                yield f"KV kept as {kv_type} (--kv-type {kv_type})"
                 break
 
 

@@ -41,6 +41,10 @@ Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU
 GpuLayers = Annotated[
     str | None, typer.Option("--gpu-layers", metavar="auto|N", help="Layers kept on the GPU; 0 is none.")
 ]
+KvType = Annotated[
+    str | None,
+    typer.Option("--kv-type", metavar="TYPE", help="What a context's cells are kept in: f16, q8_0 or q4_0."),
+]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
@@ -79,6 +83,7 @@ def run(
     budget: Budget = None,
     threads: Threads = None,
     gpu_layers: GpuLayers = None,
+    kv_type: KvType = None,
     offline: Offline = None,
     json: Json = False,
     events: Annotated[
@@ -117,6 +122,7 @@ def run(
                     "budget_bytes": budget,
                     "threads": threads,
                     "gpu_layers": gpu_layers,
+                    "kv_type": kv_type,
                     "offline": offline or None,
                 },
                 model=model,

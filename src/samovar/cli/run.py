@@ -42,6 +42,7 @@ OPTIONS = [
     "--budget",
     "--threads",
     "--gpu-layers",
+    "--kv-type",
     "--offline",
     "--json",
     "--events",
