@@ -13,10 +13,11 @@ import anyio
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
+from samovar.engines.llama.arena import CHUNK_BESIDE_TOKENS
 from samovar.engines.llama.binding import Binding, open_binding
-from samovar.engines.llama.context import Context
+from samovar.engines.llama.context import MAX_RUNNING, Context
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.model import MAX_WAITING, LlamaModel
 from samovar.engines.llama.tree import PrefixTree
 from samovar.generation import Message, Options, Sampling
 from tests.tiny import TENSORS, make_tiny
@@ -265,3 +266,49 @@ async def test_random_sessions_with_random_cancels_leave_the_books_balanced(
         assert statistics.sequences_running == statistics.requests_waiting == 0
         _, end = await answer(model, user("x" * 900), Options(max_tokens=1))
         assert end.tokens.evaluated + end.tokens.reused > 900, "all cells can be had"
+
+
+# Fair ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_long_prompt_delays_others_by_one_chunk_at_a_time(
+    tiny_kinds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    decode = Context.decode
+
+    def noted(context: Context, batch: Any) -> int:
+        sizes.append(batch.n_tokens)
+        return decode(context, batch)
+
+    monkeypatch.setattr(Context, "decode", noted)
+    async with (
+        loaded(tiny_kinds[CUT_ANYWHERE], 4096) as model,
+        model.generate(user("x"), Options(max_tokens=2000)) as events,
+    ):
+        async for event in events:
+            if isinstance(event, TextPart):
+                break
+        del sizes[:]
+        _, end = await answer(model, user("y" * 1000), Options(max_tokens=1))
+        assert end.tokens.evaluated > 1000
+        assert max(sizes) == CHUNK_BESIDE_TOKENS + 1
+
+
+async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds: dict[str, Path]) -> None:
+    async with loaded(tiny_kinds[CUT_ANYWHERE]) as model:
+        order: list[int] = []
+        most = 0
+
+        async def one(number: int) -> None:
+            nonlocal most
+            most = max(most, model._arena.books().waiting)
+            await answer(model, user(f"{number}"), Options(max_tokens=1))
+            order.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(300):
+                tasks.start_soon(one, number)
+        assert most <= MAX_WAITING
+        assert len(order) == 300
+        assert all(abs(place - number) <= 2 * MAX_RUNNING for place, number in enumerate(order))
