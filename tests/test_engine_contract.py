@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from samovar import generation
 from samovar.engines.base import Engine, Finished, Model, ModelSpec, PromptProgress, TextPart
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.scripted import ScriptedEngine
@@ -202,3 +203,13 @@ async def test_a_missing_file_is_a_model_error(engine: Engine, tmp_path: Path) -
         pytest.skip("the scripted engine reads no file")
     with pytest.raises(ModelError, match=r"nowhere\.gguf"):
         engine.key(ModelSpec(reference="x", path=tmp_path / "nowhere.gguf"))
+
+
+async def test_however_steadily_tokens_come_an_answer_has_a_ceiling(
+    engine: Engine, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "TIMEOUT_CEILING", 1e-6)
+    async with loaded(engine, tiny_model, 4096) as model:
+        _, end, _ = await answer(model, "a " * 100, Options(max_tokens=3000, timeout_s=30))
+        assert end.reason is FinishReason.TIMEOUT
+        assert end.tokens.generated < 2000
