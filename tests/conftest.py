@@ -37,8 +37,9 @@ def real_model() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What processes outside of the tests hold is not counted."""
+    """What processes outside of the tests hold is not counted, and no test finds what another evaluated."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMOVAR_SNAPSHOTS_BYTES", "0")
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield
 

@@ -20,6 +20,7 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import MAX_WAITING, LlamaModel
 from samovar.engines.llama.tree import PrefixTree
 from samovar.generation import Message, Options, Sampling
+from samovar.snapshots import Snapshots
 from tests.tiny import TENSORS, make_tiny
 
 pytestmark = pytest.mark.anyio
@@ -36,8 +37,10 @@ def tiny_kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @asynccontextmanager
-async def loaded(path: Path, context_tokens: int = 1024) -> AsyncIterator[LlamaModel]:
-    engine = LlamaEngine()
+async def loaded(
+    path: Path, context_tokens: int = 1024, snapshots: Snapshots | None = None
+) -> AsyncIterator[LlamaModel]:
+    engine = LlamaEngine(snapshots)
     spec = ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
     with anyio.fail_after(60):
         model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
@@ -47,6 +50,8 @@ async def loaded(path: Path, context_tokens: int = 1024) -> AsyncIterator[LlamaM
         finally:
             await model.close()
             engine.close()
+            if snapshots:
+                snapshots.close()
 
 
 def user(text: str) -> list[Message]:
@@ -139,6 +144,25 @@ async def test_a_larger_arena_keeps_what_was_evaluated(tiny_kinds: dict[str, Pat
         messages += [Message(role="assistant", content=said), *user("And?")]
         _, end = await answer(model, messages, conversation=conversation)
         assert end.tokens.evaluated < 60
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_another_process_evaluates_only_what_has_changed(
+    tiny_kinds: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    for number in range(3):
+        async with loaded(tiny_kinds[kind], 2048, Snapshots(tmp_path, 10**8)) as model:
+            for text in ("one", "two", "three"):
+                text, end = await answer(model, user(PREFIX + text), Options(max_tokens=1))
+                said.append(text)
+                assert number == 0 or end.tokens.evaluated < 60
+    assert said[:3] == said[3:6] == said[6:]
+    for path in tmp_path.rglob("*.kv"):
+        path.write_bytes(path.read_bytes()[:-5] + b"wrong")
+    async with loaded(tiny_kinds[kind], 2048, Snapshots(tmp_path, 10**8)) as model:
+        text, end = await answer(model, user(PREFIX + "one"), Options(max_tokens=1))
+        assert text == said[0] and end.tokens.reused == 0
 
 
 # Never each other's words --------------------------------------------------------------------------------

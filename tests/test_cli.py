@@ -325,3 +325,19 @@ def test_list_and_models_say_what_is_here(folder: Path, tiny_model: Path) -> Non
     assert samovar(folder, "run", "mine", "-q").returncode == 0
     rows = json.loads(samovar(folder, "models", str(tiny_model), "--context", "1024", "--json").stdout)
     assert rows["models"][0]["kv_bytes"] == 1024 * 2 * 2 * 32 * 2
+
+
+def test_a_second_process_finds_what_the_first_has_evaluated(folder: Path, tiny_model: Path) -> None:
+    prompt = "Say something about " + "tests, " * 30
+    write(folder, "[*] --> A\nA --> [*]", f'- A: Prompt "{prompt}" using max_tokens=2')
+    evaluated = []
+    for _ in range(2):
+        status, told, _ = run_json(folder, "--model", str(tiny_model))
+        assert status == 0
+        evaluated.append(told["tokens"]["evaluated"])
+    assert evaluated[0] > 200 and evaluated[1] < 20
+    shown = json.loads(samovar(folder, "snapshots", "--json").stdout)
+    assert shown["bytes"] == shown["snapshots"][0]["size_bytes"] > 0
+    assert "tiny" in samovar(folder, "snapshots").stdout
+    assert "free again" in samovar(folder, "snapshots", "--clear").stdout
+    assert json.loads(samovar(folder, "snapshots", "--json").stdout)["snapshots"] == []

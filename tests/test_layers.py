@@ -37,6 +37,7 @@ LAYERS = (
     "refusals",
     "reservations",
     "engines",
+    "snapshots",
     "models",
     "memory",
     "background",
@@ -66,7 +67,7 @@ WORKFLOW_HALF = {
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",
-    "engines", "memory", "models",
+    "engines", "snapshots", "memory", "models",
 }  # fmt: skip
 
 

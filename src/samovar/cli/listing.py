@@ -9,6 +9,8 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from samovar.app import budget_bytes, open_library, open_store
+from samovar.app import budget_bytes, open_library, open_snapshots, open_store
 from samovar.background import beside
 from samovar.cli.live import make_console
 from samovar.config import Settings, load_settings
@@ -194,6 +196,39 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
         context = f"{row['context_tokens']} of {row['trained_context_tokens']}"
         table.add_row(row["ref"], in_words(row["file_bytes"]), context, *sizes)
     console.print(table)
+
+
+def list_snapshots(*, clear: bool, as_json: bool) -> int:
+    """Evaluated prompts on disk, by model; or, with `clear`, none any more."""
+    settings = load_settings({})
+    snapshots = open_snapshots(settings)
+    try:
+        freed = snapshots.clear() if clear else 0
+    except OSError as error:
+        raise UsageError(f"{snapshots.folder} could not be deleted: {error.strerror}.") from error
+    uses = snapshots.uses()
+    total = sum(use.size_bytes for use in uses)
+    if as_json:
+        rows = [asdict(use) for use in uses]
+        limit = int(settings.snapshots_bytes)
+        told = {"limit_bytes": limit, "bytes": total, "freed_bytes": freed, "snapshots": rows}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return 0
+    console = make_console(sys.stdout)
+    if clear:
+        console.print(f"{in_words(freed)} are free again.")
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("model", overflow="fold")
+    for heading in ("copies", "bytes", "used"):
+        table.add_column(heading, justify="right")
+    for use in uses:
+        day = datetime.fromtimestamp(use.used_s).astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(use.name, str(use.copies), in_words(use.size_bytes), day)
+    if uses:
+        console.print(table)
+    console.print(f"{in_words(total)} of {in_words(int(settings.snapshots_bytes))} in {snapshots.folder}")
+    return 0
 
 
 def pull_model(text: str, *, quiet: bool) -> int:

@@ -18,11 +18,13 @@ import anyio.to_thread
 from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.models.cost import Cost, predict
 from samovar.models.header import Header, read_header
+from samovar.snapshots import ModelSnapshots, Snapshots, fingerprint
 
 log = logging.getLogger("samovar.engine")
 
@@ -36,7 +38,9 @@ class LlamaEngine:
 
     name = "llama"
 
-    def __init__(self) -> None:
+    def __init__(self, snapshots: Snapshots | None = None) -> None:
+        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere."""
+        self._snapshots = snapshots
         self._binding: Binding | None = None
         self._headers: dict[tuple[Path, int, int], Header] = {}
 
@@ -83,7 +87,7 @@ class LlamaEngine:
                 self._binding = binding
                 binding.begin_use()
         trained_tokens = self._header(spec.path.resolve()).context_tokens
-        load = _Load(self._binding, spec, cost, on_progress, trained_tokens)
+        load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -108,9 +112,10 @@ class _Load:
         cost: Cost,
         on_progress: OnLoadProgress,
         trained_tokens: int,
+        snapshots: Snapshots | None,
     ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._trained_tokens = trained_tokens
+        self._trained_tokens, self._snapshots = trained_tokens, snapshots
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
         self._told = 0.0
@@ -132,9 +137,15 @@ class _Load:
             spec=self._spec,
             cost=self._cost,
             trained_tokens=self._trained_tokens,
-            store=None,
+            store=self._open_snapshots(),
         )
         return self._model
+
+    def _open_snapshots(self) -> ModelSnapshots | None:
+        if self._snapshots is None:
+            return None
+        name = fingerprint(self._spec.path, kv_type=self._spec.kv_type, build=WHEEL_VERSION)
+        return self._snapshots.of(name)
 
     def _load_weights(self) -> Any:
         params = self._lib.llama_model_default_params()

@@ -12,31 +12,22 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from samovar.engines.llama.tokens import common_length
+from samovar.snapshots import Snapshot
 
 WORTH_KEEPING_TOKENS = 16
 """Shorter ranges are sooner evaluated than brought back."""
 
 
-class Entry(Protocol):
-    """One copy: the state of the positions `start` to the end of `tokens`."""
-
-    @property
-    def tokens(self) -> array[int]: ...
-
-    @property
-    def start(self) -> int: ...
-
-
 class Store(Protocol):
-    """Where copies are."""
+    """Where copies are: `snapshots.ModelSnapshots`."""
 
-    def entries(self) -> Sequence[Entry]: ...
+    def entries(self) -> Sequence[Snapshot]: ...
 
-    def load(self, entry: Entry) -> bytes | bytearray | memoryview | None:
+    def load(self, entry: Snapshot) -> bytes | bytearray | memoryview | None:
         """The copy, verified; None when it is gone or damaged."""
         ...
 
-    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Entry | None:
+    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
         """Has it written soon. None when the writer is behind, or nothing can be written."""
         ...
 
@@ -50,7 +41,7 @@ class Kept:
 
     def __init__(self, store: Store | None, bytes_per_token: int) -> None:
         self._store, self._bytes_per_token = store, bytes_per_token
-        self._by_start: dict[bytes, list[Entry]] = defaultdict(list)
+        self._by_start: dict[bytes, list[Snapshot]] = defaultdict(list)
         self._count = 0
         self.restored_tokens = 0
         for entry in store.entries() if store else ():
@@ -59,11 +50,11 @@ class Kept:
     def __len__(self) -> int:
         return self._count
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: Snapshot) -> None:
         self._by_start[_start(entry.tokens)].append(entry)
         self._count += 1
 
-    def best(self, tokens: Sequence[int], length: int) -> tuple[Entry | None, int]:
+    def best(self, tokens: Sequence[int], length: int) -> tuple[Snapshot | None, int]:
         """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far."""
         best, longest = None, length + WORTH_KEEPING_TOKENS - 1
         if not self._count or len(tokens) <= longest:
@@ -77,7 +68,7 @@ class Kept:
                     best, longest = entry, common
         return best, length if best is None else longest
 
-    def load(self, entry: Entry) -> bytes | bytearray | memoryview | None:
+    def load(self, entry: Snapshot) -> bytes | bytearray | memoryview | None:
         """The copy itself, verified; None when it is gone or damaged."""
         assert self._store is not None
         blob = self._store.load(entry)
@@ -85,7 +76,7 @@ class Kept:
             self.restored_tokens += len(entry.tokens) - entry.start
         return blob
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: Snapshot) -> None:
         """It was of no use."""
         entries = self._by_start[_start(entry.tokens)]
         if entry in entries:
