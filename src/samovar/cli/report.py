@@ -120,7 +120,7 @@ def _model(model: dict[str, Any]) -> Text:
     if model["kv_bytes"] is not None:
         text += f" · KV {in_words(model['kv_bytes'])} ({model['context_tokens']} tokens)"
     if model["threads"]:
-        text += f" · {model['threads']} threads"
+        text += f" · {model['threads']} thread" + "s" * (model["threads"] != 1)
     return _line("model", text)
 
 
