@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from samovar.engines.llama.binding import Binding, open_binding
-from samovar.engines.llama.cells import common_length
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.machine import usable_cores
+from samovar.engines.llama.tokens import common_length
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.generation import Message
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from samovar.engines.base import Finished, GenerationEvent, ModelSpec, TextPart
+from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, TextPart
 from samovar.errors import ClosedError
 from samovar.generation import FinishReason, Message, Options, TokenCounts
 from samovar.pool import Pool
@@ -45,6 +45,7 @@ class Session:
         self._pool, self._spec, self._on_close = pool, spec, on_close
         self._messages: list[Message] = []
         self._turn = anyio.Lock()
+        self._conversation = Conversation()
         self._closed = False
 
     @property
@@ -75,7 +76,7 @@ class Session:
             end: Finished | None = None
             async with (
                 self._pool.lease(self._spec, on_load) as model,
-                model.generate(said, options or Options()) as events,
+                model.generate(said, options or Options(), self._conversation) as events,
             ):
                 async for event in events:
                     if isinstance(event, TextPart):
@@ -110,6 +111,7 @@ class Session:
         if not self._closed:
             self._closed = True
             self._messages = []
+            self._conversation.leave()
             self._on_close()
 
 

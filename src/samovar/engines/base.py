@@ -49,6 +49,31 @@ class ModelSpec:
     """What KV cells are kept in; the quantized ones take about a half and a quarter."""
 
 
+class Conversation:
+    """Told to the engine with each turn: while someone may go on from here, what was evaluated is kept.
+
+    It holds no memory. A session has one; a fork has one of its own and is a user of the one it came from.
+    """
+
+    __slots__ = ("_users",)
+
+    def __init__(self) -> None:
+        self._users = 1
+
+    def join(self) -> None:
+        """One more may go on from here."""
+        self._users += 1
+
+    def leave(self) -> None:
+        """One of them will not go on."""
+        assert self._users > 0, "left more often than joined"
+        self._users -= 1
+
+    @property
+    def is_over(self) -> bool:
+        return self._users == 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatistics:
     """One model's books. Every figure is measured, or None where the engine cannot measure it."""
@@ -103,9 +128,9 @@ class Model(Protocol):
     """Loaded weights that can answer."""
 
     def generate(
-        self, messages: Sequence[Message], options: Options
+        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
-        """Answers `messages`.
+        """Answers `messages`. Without a `conversation` nobody goes on from the answer.
 
         The iterator gives one `PromptProgress` before anything is evaluated, further ones as it goes on,
         `TextPart`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,

@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 
 from samovar.engines.base import (
+    Conversation,
     Finished,
     GenerationEvent,
     ModelSpec,
@@ -55,7 +56,7 @@ class ScriptedModel:
 
     @asynccontextmanager
     async def generate(
-        self, messages: Sequence[Message], options: Options
+        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")

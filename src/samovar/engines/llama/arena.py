@@ -1,11 +1,12 @@
 """One llama.cpp context and its decode loop.
 
-Above: `model.py`, which submits requests. Below: `cells.py` (the books), `sampling.py`, `answer.py`,
-`binding.py`. The decode loop is one named thread; it alone calls into the context and changes the books.
+Above: `model.py`, which submits requests. Below: `context.py`, `prefixes.py` (what was evaluated before),
+`sampling.py`, `answer.py`. The decode loop is one named thread; it alone calls into the context and changes
+the books.
 
 Each turn of the loop builds one batch: the next token of every running sequence first, then chunks of the
 prompts still being evaluated, first come first served. A request's worst case (prompt and `max_tokens`)
-is reserved when it is admitted, so a batch always finds its cells.
+is promised to it when it is admitted, so a batch always finds its cells.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass, field
 
-from samovar.engines.base import Finished, PromptProgress, TextPart
+from samovar.engines.base import Conversation, Finished, PromptProgress, TextPart
 from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
-from samovar.engines.llama.cells import Ledger, Parked, Row
+from samovar.engines.llama.context import BATCH_TOKENS, Context
+from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.prefixes import Carried, Prefixes, Row
 from samovar.engines.llama.running import Request, Running
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.vocabulary import Vocabulary
@@ -30,64 +33,62 @@ from samovar.generation import FinishReason, TokenCounts
 
 log = logging.getLogger("samovar.engine")
 
-BATCH_TOKENS = 512
-"""At most so many tokens are evaluated in one turn of the loop."""
 CHUNK_BESIDE_TOKENS = 64
 """A prompt's chunk while other sequences are generating, so that it does not stall them for long."""
-MAX_RUNNING = 32
-MAX_SEQUENCES = 64
-"""Running and parked together; llama.cpp allows 256."""
+IDLE_S = 0.5
+"""With nothing to do for so long, the loop begins to copy prefixes to disk, …"""
+SAVING_S = 0.01
+"""… and looks for something better to do after each."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a model's arenas have done so far, one after the other. Changed by the decode loop."""
+
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    decode_tokens: int = 0
+    """In turns that evaluated no prompt."""
+    decode_s: float = 0.0
+    evaluate_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """An arena's state at one moment."""
+
+    running: int
+    prefixes: int
+    waiting: int
+    cells_used: int
 
 
 class Arena:
-    """A unified KV cache of `cells` cells over loaded weights, and the thread that owns it."""
+    """The thread that owns a context. `exact` has the prefixes of requests that must be deterministic."""
 
     def __init__(
-        self, binding: Binding, weights: Any, vocabulary: Vocabulary, *, cells: int, threads: int
+        self,
+        binding: Binding,
+        context: Context,
+        vocabulary: Vocabulary,
+        *,
+        prefixes: Prefixes,
+        exact: Prefixes,
+        usage: Usage,
     ) -> None:
-        self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._vocabulary = vocabulary
-        self.threads = threads
-        self._abort = self._ffi.new("struct ggml_tensor_head *")
-        self._abort.ne = [1, 1, 1, 1]
-        self._context = self._make_context(weights, cells, threads)
-        self._memory = self._lib.llama_get_memory(self._context)
-        self.cells: int = self._lib.llama_n_ctx(self._context)
-        self._can_fork = not (
-            self._lib.llama_model_is_recurrent(weights) or self._lib.llama_model_is_hybrid(weights)
-        )
+        self._binding, self._context, self._vocabulary = binding, context, vocabulary
+        self._prefixes, self._exact, self._usage = prefixes, exact, usage
+        self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
         # Everything below changes under the lock, in the decode loop, except that callers append to
         # `_waiting` and set `ending` and `_closing`.
         self._lock = threading.Condition()
         self._waiting: deque[Request] = deque()
         self._running: list[Running] = []
-        self._parked = Parked()
-        self._ledger = Ledger(self.cells)
-        self._free_ids = list(range(MAX_SEQUENCES - 1, -1, -1))
-        self._closing = False
+        self._free_sequences = list(range(context.max_running - 1, -1, -1))
+        self._closing = self._is_freed = False
         self._broken: EngineError | None = None
-        self.tokens = TokenCounts()
-        self.decode_tokens, self.decode_s, self.evaluate_s = 0, 0.0, 0.0
         self._thread = threading.Thread(target=self._loop, name="samovar decode loop", daemon=True)
         self._thread.start()
-
-    def _make_context(self, weights: Any, cells: int, threads: int) -> Any:
-        params = self._lib.llama_context_default_params()
-        params.n_ctx = cells
-        params.n_batch = params.n_ubatch = BATCH_TOKENS
-        params.n_seq_max = MAX_SEQUENCES
-        params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True
-        # Asked before every node of the graph, so it must not need the interpreter: a function of the
-        # engine itself reads the flag. An empty tensor (`ne[0] == 0`) means stop.
-        params.abort_callback = self._ffi.cast("ggml_abort_callback", self._lib.ggml_is_empty)
-        params.abort_callback_data = self._abort
-        context = self._lib.llama_init_from_model(weights, params)
-        if context == self._ffi.NULL:
-            reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
-            raise EngineError(f"The engine could not make a context of {cells} tokens: {reason}")
-        return context
 
     # What callers do -------------------------------------------------------------------------------
 
@@ -107,38 +108,62 @@ class Arena:
             if request.ending is None:
                 request.ending = reason
                 if self._batch.evaluates_prompts:
-                    self._abort.ne[0] = 0
+                    self._context.stop_soon()
                 self._lock.notify()
 
-    def close(self) -> None:
-        """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice."""
+    def close(self, *, carry: bool = False) -> list[Carried]:
+        """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
+
+        With `carry` the prefixes are returned, for another arena; without, they are copied to disk.
+        """
         with self._lock:
             self._closing = True
             for request in [*self._waiting, *(running.request for running in self._running)]:
                 request.ending = request.ending or FinishReason.CANCELLED
-            self._abort.ne[0] = 0
+            self._context.stop_soon()
             self._lock.notify()
         self._thread.join()
-        if self._context is not None:
-            self._batch.close()
-            self._lib.llama_free(self._context)
-            self._context = None
+        if self._is_freed:
+            return []
+        self._is_freed = True
+        carried = self._prefixes.carry() if carry else []
+        self._prefixes.clear()
+        self._exact.clear()
+        self._batch.close()
+        self._context.close()
+        return carried
 
-    def books(self) -> tuple[int, int, int, int]:
-        """(running, parked, waiting, cells used)."""
+    @property
+    def threads(self) -> int:
+        return self._context.threads
+
+    def notes(self) -> list[str]:
+        """What a person should know."""
+        lost = self._prefixes.lost_tokens
+        if not lost:
+            return []
+        return [
+            "This model's memory cannot be cut at any token, so prefixes are reused by copies of whole "
+            f"states: {lost} prompt tokens were evaluated again."
+        ]
+
+    def books(self) -> Books:
         with self._lock:
-            return len(self._running), len(self._parked), len(self._waiting), self._ledger.used
+            own = sum(running.row.own for running in self._running)
+            return Books(
+                running=len(self._running),
+                prefixes=len(self._prefixes),
+                waiting=len(self._waiting),
+                cells_used=self._prefixes.used_cells + own,
+            )
 
     def check(self) -> None:
         """Raises AssertionError when the books do not balance."""
         with self._lock:
-            rows = [running.row for running in self._running] + list(self._parked)
-            self._ledger.check(rows)
-            ids = [row.id for row in rows] + self._free_ids
-            assert sorted(ids) == list(range(MAX_SEQUENCES)), "a sequence is lost or held twice"
-            reserved = sum(running.reserved for running in self._running)
-            held = len({cell for running in self._running for cell in running.row.cells})
-            assert held + reserved <= self.cells, (held, reserved, self.cells)
+            for prefixes in (self._prefixes, self._exact):
+                prefixes.check([running.row for running in self._running if running.prefixes is prefixes])
+            held = [running.row.sequence for running in self._running]
+            assert sorted(held + self._free_sequences) == list(range(self._context.max_running))
             assert not (self._waiting and not self._running and not self._thread.is_alive())
 
     # The decode loop -------------------------------------------------------------------------------
@@ -154,19 +179,20 @@ class Arena:
     def _turn(self) -> bool:
         """One batch. False when the arena is closing and nothing is left."""
         with self._lock:
+            pause_s: float | None = IDLE_S
             while not (self._waiting or self._running):
                 if self._closing:
-                    self._evict_all()
                     return False
-                self._lock.wait()
-            self._abort.ne[0] = 1
+                if not self._lock.wait(pause_s):
+                    pause_s = SAVING_S if self._prefixes.save() else None
+            self._context.go_on()
             self._end_early()
             self._admit()
             self._plan()
         if not self._batch.size:
             return True
         started = time.monotonic()
-        code = self._lib.llama_decode(self._context, self._batch.value)
+        code = self._context.decode(self._batch.value)
         elapsed = time.monotonic() - started
         if code == 0:
             self._advance(elapsed)
@@ -183,71 +209,75 @@ class Arena:
             assert running.request.ending
             self._finish(running, running.request.ending)
 
+    # Admission ---------------------------------------------------------------------------------------
+
     def _admit(self) -> None:
-        """Takes requests from the line, in order, as long as their worst case fits."""
-        while self._waiting and len(self._running) < MAX_RUNNING:
-            request = self._waiting[0]
-            source, shared = self._find_prefix(request.tokens)
-            if not self._has_room(request, source, shared):
+        """Takes requests from the line, in order, as long as their worst case fits. Who shares a prefix with
+        a prompt that is just being evaluated lets others pass until that prefix is there."""
+        for request in list(self._waiting):
+            if not self._free_sequences or any(one.request.options.deterministic for one in self._running):
                 return
-            self._waiting.popleft()
-            row = Row(self._take_id(keep=source))
-            if source is not None and shared:
-                self._ledger.fork(source, row, shared)
-                self._lib.llama_memory_seq_cp(self._memory, source.id, row.id, 0, shared)
-            self._make_room(len(request.tokens) + request.max_tokens - shared)
-            try:
-                sampler = Sampler(self._binding, self._vocabulary, request.options)
-            except SamovarError as error:
-                self._release(row)
-                request.events.fail(error)
+            exact = request.options.deterministic
+            if exact and self._running:
+                return
+            prefixes = self._exact if exact else self._prefixes
+            if self._is_led(request, prefixes):
                 continue
-            sampler.remember(request.tokens)
-            text = AnswerText(() if request.options.choices else request.options.stop)
-            running = Running(
-                request=request,
-                row=row,
-                sampler=sampler,
-                text=text,
-                reused=shared,
-                prompt=request.tokens,
-                total_cells=len(request.tokens) + request.max_tokens,
-            )
-            self._running.append(running)
-            self._tell_progress(running)
+            if exact and not self._context.keeps_whole_states:
+                self._prefixes.clear()  # the same cells each time, whatever was here before
+            if not self._start(request, prefixes):
+                return
 
-    def _find_prefix(self, tokens: list[int]) -> tuple[Row | None, int]:
-        if not self._can_fork:
-            return None, 0
-        source, shared = self._parked.longest(tokens, also=[running.row for running in self._running])
-        # The last token is always evaluated: there are no logits to sample from otherwise.
-        return source, min(shared, len(tokens) - 1)
+    def _is_led(self, request: Request, prefixes: Prefixes) -> bool:
+        """Whether a running prompt is about to evaluate more of this one than is known."""
+        if not any(running.pending for running in self._running):
+            return False
+        known = prefixes.known(request.tokens) + WORTH_KEEPING_TOKENS
+        return any(
+            prefixes.share(running.row, running.prompt, request.tokens) >= known
+            for running in self._running
+            if running.pending and running.prefixes is prefixes
+        )
 
-    def _reserved(self) -> int:
-        return sum(running.reserved for running in self._running)
+    def _start(self, request: Request, prefixes: Prefixes) -> bool:
+        """Admits a request; False when there is no room for it now."""
+        rows = [running.row for running in self._running]
+        promised = sum(running.promised for running in self._running)
+        cells = len(request.tokens) + request.max_tokens
+        if not prefixes.is_room(request.tokens, cells, rows, promised):
+            return False
+        self._waiting.remove(request)
+        row = Row(self._free_sequences.pop())
+        try:
+            sampler = Sampler(self._binding, self._vocabulary, request.options)
+        except SamovarError as error:
+            self._free_sequences.append(row.sequence)
+            request.events.fail(error)
+            return True
+        held = sum(running.row.own + running.promised for running in self._running)
+        prefixes.begin(row, request.tokens, self.cells - held)
+        sampler.remember(request.tokens)
+        running = Running(
+            request=request,
+            row=row,
+            prefixes=prefixes,
+            sampler=sampler,
+            text=AnswerText(() if request.options.choices else request.options.stop),
+            reused=len(row),
+            prompt=request.tokens,
+            total_cells=cells,
+        )
+        self._running.append(running)
+        self._tidy()
+        self._tell_progress(running)
+        return True
 
-    def _has_room(self, request: Request, source: Row | None, shared: int) -> bool:
-        """Whether it fits once everything parked is given up but the shared prefix."""
-        needed = len(request.tokens) + request.max_tokens - shared
-        if self._ledger.used + self._reserved() + needed <= self.cells:
-            return bool(self._free_ids or len(self._parked))
-        held = {cell for running in self._running for cell in running.row.cells}
-        if source is not None:
-            held.update(source.cells[:shared])
-        return len(held) + self._reserved() + needed <= self.cells
-
-    def _take_id(self, *, keep: Row | None) -> int:
-        while not self._free_ids:
-            oldest = self._parked.oldest(keep)
-            assert oldest is not None, "there are more sequence numbers than may run at once"
-            self._release(oldest)
-        return self._free_ids.pop()
-
-    def _make_room(self, cells: int) -> None:
-        while self._ledger.used + self._reserved() + cells > self.cells:
-            oldest = self._parked.oldest()
-            assert oldest is not None, "admitted without room"
-            self._release(oldest)
+    def _tidy(self) -> None:
+        """Prefixes leave what is promised, and give up what is of no use."""
+        held = sum(running.row.own + running.promised for running in self._running)
+        wanted = [request.tokens for request in self._waiting]
+        self._prefixes.make_room(self.cells - held, wanted)
+        self._prefixes.tidy(held, wanted)
 
     def _plan(self) -> None:
         """Fills the batch: running sequences first, then prompts."""
@@ -260,10 +290,13 @@ class Arena:
         for running in self._running:
             if running.pending and chunk > 0:
                 start = len(running.row)
-                tokens = running.prompt[start : start + min(chunk, batch.room)]
+                end = min(running.prefixes.stop(running.row, running.prompt), start + min(chunk, batch.room))
+                tokens = running.prompt[start:end]
                 if tokens:
                     batch.add(running, tokens, start, wants_logits=len(tokens) == running.pending)
                     chunk -= len(tokens)
+
+    # After a decode ----------------------------------------------------------------------------------
 
     def _advance(self, elapsed_s: float) -> None:
         """After a good decode: the books follow, and each sequence with logits gets its next token."""
@@ -271,30 +304,34 @@ class Arena:
         for part in self._batch.parts:
             if part.logits_row is not None:
                 try:
-                    picked.append((part.running, part.running.sampler.pick(self._context, part.logits_row)))
+                    token = part.running.sampler.pick(self._context.value, part.logits_row)
+                    picked.append((part.running, token))
                 except SamovarError as error:
                     picked.append((part.running, error))
         with self._lock:
             self._count(elapsed_s)
             for part in self._batch.parts:
-                self._ledger.append(part.running.row, part.tokens)
-                if part.running.next_token is None:
-                    part.running.evaluated += len(part.tokens)
-                    self._tell_progress(part.running)
-                part.running.next_token = None
+                running = part.running
+                running.row.tokens.extend(part.tokens)
+                running.row.own += len(part.tokens)
+                if running.next_token is None:
+                    running.evaluated += len(part.tokens)
+                    running.prefixes.evaluated(running.row, running.prompt)
+                    self._tell_progress(running)
+                running.next_token = None
             self._batch.clear()
-            for running, token in picked:
-                if isinstance(token, SamovarError):
-                    self._fail(running, token)
+            for running, outcome in picked:
+                if isinstance(outcome, SamovarError):
+                    self._fail(running, outcome)
                 else:
-                    self._take(running, token)
+                    self._take(running, outcome)
 
     def _count(self, elapsed_s: float) -> None:
         if self._batch.evaluates_prompts:
-            self.evaluate_s += elapsed_s
+            self._usage.evaluate_s += elapsed_s
         else:
-            self.decode_s += elapsed_s
-            self.decode_tokens += len(self._batch.parts)
+            self._usage.decode_s += elapsed_s
+            self._usage.decode_tokens += len(self._batch.parts)
 
     def _take(self, running: Running, token: int) -> None:
         """A sequence's next token was picked: tell its text, and go on or finish."""
@@ -332,21 +369,22 @@ class Arena:
             if code == 2:
                 return  # aborted: whoever asked for it is ended next turn, the others are tried again
             if code == 1:
-                self._evict_all()
+                self._prefixes.clear()
                 log.warning("the engine found no cells for a batch that the books had room for")
             error = EngineError(f"The engine could not evaluate a batch (code {code}).")
             for part in parts:
                 self._fail(part.running, error)
 
     def _trim(self, running: Running) -> None:
-        if self._lib.llama_memory_seq_rm(self._memory, running.row.id, len(running.row), -1):
+        row = running.row
+        if not self._context.keeps_whole_states and self._context.remove(row.sequence, len(row)):
             return
-        # Recurrent memory cannot go back a few tokens: the sequence starts again.
-        self._lib.llama_memory_seq_rm(self._memory, running.row.id, -1, -1)
+        # Such memory cannot go back a few tokens: the sequence starts again.
         if running.next_token is not None:
-            running.prompt = [*running.row.tokens, running.next_token]
-        self._ledger.drop(running.row)
-        running.next_token, running.reused = None, 0
+            running.prompt = [*row.tokens, running.next_token]
+        running.prefixes.give_back(row, None)
+        running.prefixes.begin(row, running.prompt, 0)
+        running.next_token = None
 
     # Endings: each gives the sequence back exactly once ---------------------------------------------
 
@@ -354,41 +392,25 @@ class Arena:
         held_back = running.text.finish()
         if held_back:
             running.request.events.put(TextPart(text=held_back))
-        counts = self._give_back(running)
-        self._park(running.row)
+        cancelled = reason is FinishReason.CANCELLED
+        counts = self._give_back(running, None if cancelled else running.request.conversation)
         running.request.events.put(
             Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s)
         )
 
     def _fail(self, running: Running, error: SamovarError) -> None:
-        self._give_back(running)
-        self._release(running.row)
+        self._give_back(running, None)
         running.request.events.fail(error)
 
-    def _give_back(self, running: Running) -> TokenCounts:
+    def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
         self._running.remove(running)
         running.sampler.close()
+        sequence = running.row.sequence
+        running.prefixes.give_back(running.row, conversation)
+        self._free_sequences.append(sequence)
         counts = TokenCounts(evaluated=running.evaluated, reused=running.reused, generated=running.generated)
-        self.tokens += counts
+        self._usage.tokens += counts
         return counts
-
-    def _park(self, row: Row) -> None:
-        """Keeps a finished sequence for its prefix, in place of those it contains."""
-        if not self._can_fork or not len(row):
-            return self._release(row)
-        for covered in self._parked.take_covered(row):
-            self._release(covered)
-        self._parked.add(row)
-        return None
-
-    def _release(self, row: Row) -> None:
-        self._lib.llama_memory_seq_rm(self._memory, row.id, -1, -1)
-        self._ledger.drop(row)
-        self._free_ids.append(row.id)
-
-    def _evict_all(self) -> None:
-        while (row := self._parked.oldest()) is not None:
-            self._release(row)
 
     def _break(self, error: EngineError) -> None:
         with self._lock:
@@ -396,9 +418,7 @@ class Arena:
             requests: Iterable[Request] = [*self._waiting, *(running.request for running in self._running)]
             self._waiting.clear()
             for running in list(self._running):
-                self._running.remove(running)
-                running.sampler.close()
-                self._release(running.row)
+                self._give_back(running, None)
             for request in requests:
                 request.events.fail(error)
 

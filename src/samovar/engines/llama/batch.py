@@ -55,7 +55,7 @@ class Batch:
         self._ffi.memmove(value.pos + start, array("i", range(position, position + count)), 4 * count)
         self._ffi.memmove(value.logits + start, bytes(count), count)
         for index in range(start, start + count):
-            value.seq_id[index][0] = running.row.id
+            value.seq_id[index][0] = running.row.sequence
         last = start + count - 1
         if wants_logits:
             value.logits[last] = 1

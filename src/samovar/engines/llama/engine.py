@@ -16,8 +16,6 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
-from samovar.engines.llama import machine
-from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.model import LlamaModel
@@ -84,7 +82,8 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        load = _Load(self._binding, spec, cost, on_progress)
+        trained_tokens = self._header(spec.path.resolve()).context_tokens
+        load = _Load(self._binding, spec, cost, on_progress, trained_tokens)
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -102,13 +101,21 @@ class LlamaEngine:
 class _Load:
     """One load under way, in a worker thread; it stops when the task that waits for it is cancelled."""
 
-    def __init__(self, binding: Binding, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        spec: ModelSpec,
+        cost: Cost,
+        on_progress: OnLoadProgress,
+        trained_tokens: int,
+    ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
+        self._trained_tokens = trained_tokens
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
         self._told = 0.0
         self._weights: Any = None
-        self._arena: Arena | None = None
+        self._model: LlamaModel | None = None
 
     def run(self) -> LlamaModel:
         """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
@@ -117,14 +124,17 @@ class _Load:
         source = self._lib.llama_model_chat_template(self._weights, self._ffi.NULL)
         text = None if source == self._ffi.NULL else self._ffi.string(source).decode("utf-8", "replace")
         template = ChatTemplate(text, vocabulary)
-        self._arena = Arena(
+        self._model = LlamaModel(
             self._binding,
             self._weights,
             vocabulary,
-            cells=self._cost.context_tokens,
-            threads=self._spec.threads or machine.usable_cores(),
+            template,
+            spec=self._spec,
+            cost=self._cost,
+            trained_tokens=self._trained_tokens,
+            store=None,
         )
-        return LlamaModel(self._binding, self._weights, self._arena, template, kv_bytes=self._cost.kv_bytes)
+        return self._model
 
     def _load_weights(self) -> Any:
         params = self._lib.llama_model_default_params()
@@ -159,8 +169,8 @@ class _Load:
 
     def free(self) -> None:
         """Gives back what a load that did not become a model has taken."""
-        if self._arena is not None:
-            self._arena.close()
-        if self._weights is not None:
+        if self._model is not None:
+            self._model.free()
+        elif self._weights is not None:
             self._lib.llama_model_free(self._weights)
-        self._arena = self._weights = None
+        self._model = self._weights = None

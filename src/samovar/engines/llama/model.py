@@ -1,7 +1,7 @@
 """Loaded weights that can answer: the contract's `Model` on llama.cpp.
 
-Above: `engine.py` makes it, the pool lends it. Below: one `Arena` and the chat template. It frees the
-arena before the weights, which the engine demands.
+Above: `engine.py` makes it, the pool lends it. Below: one `Arena` at a time and the chat template. It frees
+the arena before the weights, which the engine demands.
 """
 
 from __future__ import annotations
@@ -13,60 +13,129 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from samovar.engines.base import Finished, GenerationEvent, ModelStatistics
-from samovar.engines.llama.arena import Arena
+from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics
+from samovar.engines.llama import machine
+from samovar.engines.llama.arena import Arena, Usage
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.context import MICRO_BATCH_TOKENS, Context
+from samovar.engines.llama.kept import Kept, Store
+from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
 from samovar.engines.llama.running import Request
+from samovar.engines.llama.states import StatePrefixes
 from samovar.engines.llama.stream import EventStream
+from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
 from samovar.models.cost import Cost
 
 LONG_TEXT_CHARS = 20_000
 """Longer prompts are tokenized in a worker thread, so that the event loop goes on."""
+MAX_WAITING = 256
+"""Requests in the arena; further callers wait before they hand theirs over."""
 
 
 class LlamaModel:
-    """See `engines.base.Model`."""
+    """See `engines.base.Model`. Made in a worker thread."""
 
     def __init__(
-        self, binding: Binding, weights: Any, arena: Arena, template: ChatTemplate, *, kv_bytes: int
+        self,
+        binding: Binding,
+        weights: Any,
+        vocabulary: Vocabulary,
+        template: ChatTemplate,
+        *,
+        spec: ModelSpec,
+        cost: Cost,
+        trained_tokens: int,
+        store: Store | None,
     ) -> None:
-        self._binding, self._weights, self._arena, self._template = binding, weights, arena, template
-        self._kv_bytes = kv_bytes
+        """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
+        self._binding, self._weights, self._vocabulary, self._template = (
+            binding,
+            weights,
+            vocabulary,
+            template,
+        )
+        self._spec, self._cost, self._store = spec, cost, store
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
+        self._usage = Usage()
+        self._arena = self._make_arena(cost, [])
+        self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
+        # Who uses the arena, and who waits to replace it; belongs to the event loop's thread.
+        self._users = 0
+        self._resizing = anyio.Lock()
+        self._idle = anyio.Event()
+        self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
+
+    def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
+        context = Context(
+            self._binding,
+            self._weights,
+            cells=cost.context_tokens,
+            threads=self._spec.threads or machine.usable_cores(),
+            kv_type=self._spec.kv_type,
+        )
+        kept = Kept(self._store, max(1, cost.kv_bytes // context.cells))
+        limit_bytes = cost.kv_bytes // 4
+        prefixes: Prefixes
+        if context.keeps_whole_states:
+            prefixes = StatePrefixes(context, kept, limit_bytes=limit_bytes)
+        else:
+            prefixes = TreePrefixes(context, kept)
+        exact = StatePrefixes(context, Kept(None, 1), limit_bytes=limit_bytes, border=MICRO_BATCH_TOKENS)
+        prefixes.accept(carried)
+        return Arena(
+            self._binding, context, self._vocabulary, prefixes=prefixes, exact=exact, usage=self._usage
+        )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
         if sum(len(message.content) for message in messages) < LONG_TEXT_CHARS:
             return self._template.tokens(messages)
         return await anyio.to_thread.run_sync(self._template.tokens, messages)
 
-    def _request(self, tokens: list[int], options: Options) -> Request:
+    def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
         room = self._arena.cells - len(tokens)
         asked = options.max_tokens
         if options.choices:
             # A token spells at least one byte; the last one may end the answer.
             asked = max(len(choice.encode()) for choice in options.choices) + 1
         if room < 1 or (options.choices and room < asked):
-            raise ContextError(prompt_tokens=len(tokens), context_tokens=self._arena.cells)
-        return Request(tokens=tokens, options=options, max_tokens=min(asked, room), events=EventStream())
+            raise ContextError(
+                prompt_tokens=len(tokens), context_tokens=self._arena.cells, most_tokens=self._most_tokens
+            )
+        return Request(
+            tokens=tokens,
+            options=options,
+            max_tokens=min(asked, room),
+            events=EventStream(),
+            conversation=conversation,
+        )
 
     @asynccontextmanager
     async def generate(
-        self, messages: Sequence[Message], options: Options
+        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
-        request = self._request(await self._tokenize(messages), options)
-        self._arena.submit(request)
-        try:
-            yield self._events(request)
-        finally:
-            with anyio.CancelScope(shield=True):
-                self._arena.end(request, FinishReason.CANCELLED)
-                await request.events.finished.wait()
+        tokens = await self._tokenize(messages)
+        async with self._turns:
+            async with self._resizing:
+                self._users += 1
+            try:
+                request = self._request(tokens, options, conversation)
+                self._arena.submit(request)
+                try:
+                    yield self._events(request)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        self._arena.end(request, FinishReason.CANCELLED)
+                        await request.events.finished.wait()
+            finally:
+                self._users -= 1
+                if not self._users:
+                    self._idle.set()
 
     async def _events(self, request: Request) -> AsyncIterator[GenerationEvent]:
         # The clock starts with the first event: waiting in line is not the model's slowness.
@@ -83,25 +152,40 @@ class LlamaModel:
                 return
 
     async def resize(self, cost: Cost) -> None:
-        raise EngineError("This model's context cannot change its size yet.")
+        async with self._resizing:
+            while self._users:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+            if self._closed:
+                raise ClosedError("The model was closed.")
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._replace_arena, cost)
+
+    def _replace_arena(self, cost: Cost) -> None:
+        carried = self._arena.close(carry=True)
+        try:
+            self._arena = self._make_arena(cost, carried)
+        except EngineError:
+            self._arena = self._make_arena(self._cost, carried)
+            raise
+        self._cost = cost
 
     def statistics(self) -> ModelStatistics:
-        arena = self._arena
-        running, parked, waiting, used = arena.books()
-        notes = list(self._binding.notes)
+        books, usage = self._arena.books(), self._usage
+        notes = [*self._binding.notes, *self._arena.notes()]
         if self._template.is_default:
             notes.append("The model's file has no chat template; ChatML was used.")
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
-            kv_bytes=self._kv_bytes,
-            context_tokens=arena.cells,
-            threads=arena.threads,
-            tokens=arena.tokens,
-            decode_tokens_per_s=arena.decode_tokens / arena.decode_s if arena.decode_s else None,
-            sequences_running=running,
-            sequences_parked=parked,
-            requests_waiting=waiting,
-            cells_used=used,
+            kv_bytes=self._cost.kv_bytes,
+            context_tokens=self._arena.cells,
+            threads=self._arena.threads,
+            tokens=usage.tokens,
+            decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
+            sequences_running=books.running,
+            sequences_parked=books.prefixes,
+            requests_waiting=books.waiting + self._turns.statistics().tasks_waiting,
+            cells_used=books.cells_used,
             notes=tuple(notes),
         )
 
@@ -114,9 +198,11 @@ class LlamaModel:
             return
         self._closed = True
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._free)
+            async with self._resizing:
+                await anyio.to_thread.run_sync(self.free)
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """What `close` does, in a worker thread."""
         self._arena.close()
         self._binding.lib.llama_model_free(self._weights)
         self._weights = None

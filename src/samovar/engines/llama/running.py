@@ -1,6 +1,6 @@
 """A request for an answer, and what it holds while it runs.
 
-Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `cells.py`,
+Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `prefixes.py`,
 `sampling.py`, `answer.py`, `stream.py`.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from samovar.engines.base import Conversation
 from samovar.engines.llama.answer import AnswerText
-from samovar.engines.llama.cells import Row
+from samovar.engines.llama.prefixes import Prefixes, Row
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.stream import EventStream
 from samovar.generation import FinishReason, Options
@@ -26,6 +27,7 @@ class Request:
     max_tokens: int
     """After the cap by the context: prompt and this always fit an empty arena."""
     events: EventStream
+    conversation: Conversation | None = None
     submitted_s: float = field(default_factory=time.monotonic)
     ending: FinishReason | None = None
     """Set (under the arena's lock) to end the answer early: cancelled or timeout."""
@@ -37,10 +39,12 @@ class Running:
 
     request: Request
     row: Row
+    prefixes: Prefixes
+    """Where its row was begun, and is given back."""
     sampler: Sampler
     text: AnswerText
     reused: int
-    """Prompt tokens whose cells were forked."""
+    """Prompt tokens whose KV was there already."""
     prompt: list[int]
     """What is evaluated before sampling: the request's tokens, or more after a restart."""
     total_cells: int
@@ -60,6 +64,6 @@ class Running:
         return max(0, len(self.prompt) - len(self.row))
 
     @property
-    def reserved(self) -> int:
+    def promised(self) -> int:
         """Cells it may still need."""
         return self.total_cells - len(self.row)

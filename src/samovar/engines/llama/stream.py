@@ -1,18 +1,23 @@
 """From the decode loop's thread to the caller's task: one answer's events, in order.
 
 Above: `model.py` reads, `arena.py` writes. Below: nothing of the engine. Putting never blocks the decode
-loop; reading waits on the event loop the stream was made on.
+loop; reading waits on the event loop the stream was made on. Each wake of that loop takes time from the
+engine's threads, so text that comes faster than eyes can follow is handed over in one piece.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 
 import anyio
 
-from samovar.engines.base import Finished, GenerationEvent
+from samovar.engines.base import Finished, GenerationEvent, TextPart
+
+WAKE_EVERY_S = 0.05
+"""Text waits at most so long for more, and then goes with the next piece."""
 
 
 class EventStream:
@@ -22,21 +27,28 @@ class EventStream:
         self._loop = asyncio.get_running_loop()
         self._events: deque[GenerationEvent | BaseException] = deque()
         self._wake = anyio.Event()
+        self._woken_s = 0.0
         self.finished = anyio.Event()
         """Set when `Finished` or an error has been put: the arena holds nothing for this request."""
 
     def put(self, event: GenerationEvent) -> None:
-        self._append(event)
+        self._events.append(event)
+        now_s = time.monotonic()
+        if isinstance(event, TextPart):
+            if now_s - self._woken_s < WAKE_EVERY_S:
+                return
+            self._woken_s = now_s
+        self._tell(isinstance(event, Finished))
 
     def fail(self, error: BaseException) -> None:
         """The reader gets `error` raised, and nothing after it."""
-        self._append(error)
+        self._events.append(error)
+        self._tell(True)
 
-    def _append(self, event: GenerationEvent | BaseException) -> None:
-        self._events.append(event)
+    def _tell(self, finished: bool) -> None:
         # A closed event loop means that nobody is there to be told.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._notice, isinstance(event, Finished | BaseException))
+            self._loop.call_soon_threadsafe(self._notice, finished)
 
     def _notice(self, finished: bool) -> None:
         if finished:
@@ -44,10 +56,10 @@ class EventStream:
         self._wake.set()
 
     async def next(self, timeout_s: float | None) -> GenerationEvent | None:
-        """The next event; None when none came in time. Raises what `fail` was given."""
+        """The next event, text joined; None when none came in time. Raises what `fail` was given."""
         if timeout_s is None:
             await self._wait()
-        else:
+        elif not self._events:
             with anyio.move_on_after(timeout_s):
                 await self._wait()
         if not self._events:
@@ -55,6 +67,13 @@ class EventStream:
         event = self._events.popleft()
         if isinstance(event, BaseException):
             raise event
+        if isinstance(event, TextPart):
+            pieces = [event.text]
+            while self._events and isinstance(self._events[0], TextPart):
+                following = self._events.popleft()
+                assert isinstance(following, TextPart)
+                pieces.append(following.text)
+            return TextPart(text="".join(pieces))
         return event
 
     async def _wait(self) -> None:

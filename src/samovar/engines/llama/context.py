@@ -1,0 +1,132 @@
+"""One llama.cpp context: its cells, its sequences, and the call that evaluates.
+
+Above: `arena.py`, whose decode loop is the only one to call in here (`stop_soon` apart). Below: `binding.py`.
+It keeps no books: what is in which cell is known to `tree.py` and `states.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from samovar.engines.llama.binding import Binding
+from samovar.errors import EngineError
+from samovar.models.cost import KvType
+
+BATCH_TOKENS = 512
+"""At most so many tokens are evaluated in one call."""
+MICRO_BATCH_TOKENS = 128
+"""The engine evaluates so many at once, and looks for a stop in between; larger ones are no faster on a CPU
+and need larger buffers."""
+MAX_RUNNING = 16
+"""Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
+MAX_RUNNING_WHOLE = 4
+"""Where each has a state of its own besides cells, which is allocated beforehand too."""
+MAX_SEQUENCES = 256
+"""The engine's own limit (`LLAMA_MAX_SEQ`). Those above the running ones can only hold cells."""
+KV_TYPES: dict[KvType, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}
+"""`enum ggml_type`."""
+
+
+class Context:
+    """`cells` cells in one unified KV cache over loaded weights."""
+
+    def __init__(self, binding: Binding, weights: Any, *, cells: int, threads: int, kv_type: KvType) -> None:
+        self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
+        self._abort = self._ffi.new("struct ggml_tensor_head *")
+        self._abort.ne = [1, 1, 1, 1]
+        self.keeps_whole_states = bool(
+            self._lib.llama_model_is_recurrent(weights)
+            or self._lib.llama_model_is_hybrid(weights)
+            or self._lib.llama_model_n_swa(weights) > 0
+        )
+        """The memory cannot be cut at any token: what was evaluated is reused by copies of whole states."""
+        self.max_running = MAX_RUNNING_WHOLE if self.keeps_whole_states else MAX_RUNNING
+        self.threads = threads
+        self._value = self._make(weights, cells, threads, kv_type)
+        self._memory = self._lib.llama_get_memory(self._value)
+        self.cells: int = self._lib.llama_n_ctx(self._value)
+
+    def _make(self, weights: Any, cells: int, threads: int, kv_type: KvType) -> Any:
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = cells
+        params.n_batch, params.n_ubatch = BATCH_TOKENS, MICRO_BATCH_TOKENS
+        # In a unified cache any number below the engine's limit may hold cells; `n_seq_max` is for batches.
+        params.n_seq_max = params.n_outputs_max = self.max_running + 1  # one for `state` and `restore`
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True
+        params.swa_full = False
+        params.type_k = params.type_v = KV_TYPES[kv_type]
+        if kv_type != "f16":
+            params.flash_attn_type = 1  # the engine demands it for quantized values
+        # Asked before every node of the graph, so it must not need the interpreter: a function of the
+        # engine itself reads the flag. An empty tensor (`ne[0] == 0`) means stop.
+        params.abort_callback = self._ffi.cast("ggml_abort_callback", self._lib.ggml_is_empty)
+        params.abort_callback_data = self._abort
+        context = self._lib.llama_init_from_model(weights, params)
+        if context == self._ffi.NULL:
+            reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
+            raise EngineError(f"The engine could not make a context of {cells} tokens: {reason}")
+        return context
+
+    @property
+    def value(self) -> Any:
+        """The engine's pointer, for the sampler."""
+        return self._value
+
+    def decode(self, batch: Any) -> int:
+        """Evaluates a `llama_batch`. 0: done; 1: no cells; 2: stopped; below 0: it failed."""
+        return int(self._lib.llama_decode(self._value, batch))
+
+    def stop_soon(self) -> None:
+        """Ends a `decode` that runs, before its next node; from any thread."""
+        self._abort.ne[0] = 0
+
+    def go_on(self) -> None:
+        """Takes `stop_soon` back."""
+        self._abort.ne[0] = 1
+
+    def set_threads(self, threads: int) -> None:
+        """From the next `decode` on."""
+        self.threads = threads
+        self._lib.llama_set_n_threads(self._value, threads, threads)
+
+    # Sequences -----------------------------------------------------------------------------------
+
+    def copy(self, source: int, target: int, start: int, end: int) -> None:
+        """`target` shares the cells of `source` at the positions `start` to `end`."""
+        self._lib.llama_memory_seq_cp(self._memory, source, target, start, end)
+
+    def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool:
+        """`sequence` gives up its cells from `start` to `end`. False where the memory cannot be cut there."""
+        whole = start == 0 and end == -1
+        return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, -1 if whole else start, end))
+
+    def state(self, sequence: int, start: int = 0, end: int = -1) -> bytearray:
+        """A copy of what `sequence` has in the cells of these positions (and beside them)."""
+        scratch = self.max_running  # the engine writes only cells of sequences that it could evaluate
+        self.copy(sequence, scratch, start, end)
+        size = self._lib.llama_state_seq_get_size(self._value, scratch)
+        blob = bytearray(size)
+        data = self._ffi.from_buffer("uint8_t[]", blob)
+        written = self._lib.llama_state_seq_get_data(self._value, data, size, scratch)
+        self.remove(scratch)
+        self._ffi.release(data)
+        if written != size:
+            raise EngineError("The engine could not copy the state of a sequence.")
+        return blob
+
+    def restore(self, sequence: int, blob: bytes | bytearray | memoryview) -> bool:
+        """`sequence` gets what `state` gave, in new cells. False when there are none, or it is no state."""
+        scratch = self.max_running
+        data = self._ffi.from_buffer("uint8_t[]", blob)
+        read = self._lib.llama_state_seq_set_data(self._value, data, len(blob), scratch)
+        if read == len(blob):
+            self.copy(scratch, sequence, 0, -1)
+        self.remove(scratch)
+        return bool(read == len(blob))
+
+    def close(self) -> None:
+        """Frees it. Safe to call twice."""
+        if self._value is not None:
+            self._lib.llama_free(self._value)
+            self._value = None

@@ -1,0 +1,287 @@
+"""How an arena finds what it has evaluated before, and keeps what it evaluates: the tree in the cells.
+
+Above: `arena.py`, which asks in the decode loop. Below: `tree.py` (what is in the cells), `kept.py` (copies
+on disk), `context.py`. Memory that cannot be cut at any token has the same contract in `states.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from samovar.engines.base import Conversation
+from samovar.engines.llama.context import MAX_SEQUENCES, Context
+from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
+from samovar.engines.llama.tokens import common_length
+from samovar.engines.llama.tree import Node, PrefixTree
+
+STEP_CELLS = 256
+"""The engine looks at the cells up to the last used one in steps of so many, whatever is in them."""
+CHEAP_TOKENS = 64
+"""Shorter ones are sooner evaluated again than paid for with each token that is decoded beside them."""
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A running sequence: the tokens in its cells, and how many of these nobody shares."""
+
+    sequence: int
+    tokens: list[int] = field(default_factory=list)
+    own: int = 0
+    node: Node | None = None
+    """The pinned end of what it shares with the tree."""
+    grows: bool = False
+    """The node was made by this row, so further chunks of the prompt belong to it."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The state of the positions `start` to the end of `tokens`, and who may go on from there."""
+
+    tokens: list[int]
+    start: int
+    blob: bytes | bytearray | memoryview
+    conversation: Conversation | None
+
+
+class Prefixes(Protocol):
+    """What the decode loop asks of a memory. A row is begun once, and given back once."""
+
+    @property
+    def used_cells(self) -> int:
+        """Held for their prefix; rows' own cells are not in it."""
+        ...
+
+    def __len__(self) -> int:
+        """How many prefixes are held."""
+        ...
+
+    @property
+    def lost_tokens(self) -> int:
+        """Evaluated again, although they were known, because the memory cannot be cut there."""
+        ...
+
+    def known(self, tokens: Sequence[int]) -> int:
+        """The length of the prefix that is there, at most all but the last token."""
+        ...
+
+    def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
+        """Whether a row of `cells` in the end would fit beside `rows` and what is `promised` to them,
+        once everything nobody uses is given up."""
+        ...
+
+    def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+        """`row`, which is empty, takes the longest known prefix of all but the last of `tokens`; `cells` may
+        hold prefixes while it is brought back."""
+        ...
+
+    def stop(self, row: Row, tokens: Sequence[int]) -> int:
+        """Where the next chunk of this prompt has to end at the latest."""
+        ...
+
+    def share(self, row: Row, prompt: Sequence[int], tokens: Sequence[int]) -> int:
+        """How much of `tokens` will be known once `row` has evaluated enough of `prompt`."""
+        ...
+
+    def evaluated(self, row: Row, prompt: Sequence[int]) -> None:
+        """A chunk of the prompt of `row` was evaluated."""
+        ...
+
+    def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
+        """Gives up what is least useful until `cells` hold the prefixes and no more."""
+        ...
+
+    def tidy(self, held: int, wanted: Iterable[Sequence[int]]) -> None:
+        """Gives up what only makes each token slower; `held` cells are the rows' own, or promised to them,
+        and the prompts `wanted` wait for theirs."""
+        ...
+
+    def give_back(self, row: Row, conversation: Conversation | None) -> None:
+        """`row` is done. With a conversation somebody may go on from its end."""
+        ...
+
+    def save(self) -> bool:
+        """Copies one prefix that is worth it to disk. False when there is none left."""
+        ...
+
+    def clear(self) -> None:
+        """Gives up everything that no row uses."""
+        ...
+
+    def carry(self) -> list[Carried]:
+        """Copies of everything, parents first."""
+        ...
+
+    def accept(self, carried: Sequence[Carried]) -> None:
+        """Takes what another arena has carried, as far as there is room."""
+        ...
+
+    def check(self, rows: Sequence[Row]) -> None: ...
+
+
+class TreePrefixes:
+    """For memory that can be cut at any token: see `Prefixes`."""
+
+    def __init__(self, context: Context, kept: Kept) -> None:
+        self._context, self._kept = context, kept
+        self.tree = PrefixTree(context, range(context.max_running + 1, MAX_SEQUENCES))
+
+    @property
+    def used_cells(self) -> int:
+        return self.tree.used_cells
+
+    def __len__(self) -> int:
+        return sum(1 for node in self.tree if not node.pins)
+
+    @property
+    def lost_tokens(self) -> int:
+        return 0
+
+    def known(self, tokens: Sequence[int]) -> int:
+        length = self.tree.find(tokens[:-1])[1]
+        return self._kept.best(tokens[:-1], length)[1]
+
+    def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
+        node, length = self.tree.find(tokens[:-1])
+        pinned = self._pinned(row.node for row in rows)
+        shared = sum(len(part.tokens) for part in node.path() if part not in pinned)
+        shared -= node.end - length  # a node that is known in part is cut
+        held = sum(len(part.tokens) for part in pinned) + sum(row.own for row in rows)
+        return held + promised + shared + cells - length <= self._context.cells
+
+    def _pinned(self, nodes: Iterable[Node | None]) -> set[Node]:
+        return {part for node in nodes if node is not None for part in node.path()}
+
+    def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+        self._bring_back(row, tokens[:-1], cells)
+        row.node = self.tree.hold(tokens[:-1], row.sequence)
+        row.tokens = list(tokens[: row.node.end])
+        row.own = 0
+
+    def _bring_back(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+        """Puts into the tree what is on disk beyond what is in the cells."""
+        while True:
+            length = self.tree.find(tokens)[1]
+            entry, end = self._kept.best(tokens, length)
+            if entry is None:
+                return
+            needed = len(entry.tokens) - entry.start
+            self.make_room(cells - needed, [tokens])
+            if self.tree.used_cells + needed > cells or self.tree.find(tokens)[1] != length:
+                return
+            blob = self._kept.load(entry)
+            if blob is None or not self._context.restore(row.sequence, blob):
+                self._kept.forget(entry)
+                continue
+            self._context.remove(row.sequence, entry.start, length)
+            self._context.remove(row.sequence, end, -1)
+            self.tree.cut_at(tokens)
+            self.tree.put(tokens[:end], length, row.sequence)
+            self._context.remove(row.sequence)
+
+    def stop(self, row: Row, tokens: Sequence[int]) -> int:
+        return len(tokens)
+
+    def share(self, row: Row, prompt: Sequence[int], tokens: Sequence[int]) -> int:
+        return common_length(prompt[:-1], tokens[:-1])
+
+    def evaluated(self, row: Row, prompt: Sequence[int]) -> None:
+        # Without its last token, which the same prompt evaluates anew: so that it finds a node's end.
+        end = min(len(row), len(prompt) - 1)
+        assert row.node is not None
+        if end > row.node.end:
+            before = row.node
+            row.node = self.tree.add(before, row.tokens[:end], row.sequence, grow=row.grows)
+            row.grows = True
+        row.own = len(row) - row.node.end
+
+    def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
+        needed = self._pinned(self.tree.find(tokens)[0] for tokens in wanted)
+        while self.tree.used_cells > cells:
+            leaves = self.tree.leaves()
+            if not leaves:
+                return
+            self._give_up(min(leaves, key=lambda node: (node in needed, not node.is_over, node.used)))
+
+    def tidy(self, held: int, wanted: Iterable[Sequence[int]]) -> None:
+        needed = self._pinned(self.tree.find(tokens)[0] for tokens in wanted)
+        while True:
+            idle = [node for node in self._idle() if node not in needed]
+            over = sum(len(node.tokens) for node in idle)
+            if over <= -(held + self.used_cells - over) % STEP_CELLS:
+                return
+            leaves = [node for node in idle if not node.children and self._is_cheap(node)]
+            if not leaves:
+                return
+            self._give_up(min(leaves, key=lambda node: node.used))
+
+    def _idle(self) -> list[Node]:
+        """Nodes that neither a row nor a conversation needs, nor any below them."""
+        idle: list[Node] = []
+        for node in reversed(list(self.tree)):  # children before parents
+            if not node.pins and node.is_over and all(child in idle for child in node.children.values()):
+                idle.append(node)
+        return idle
+
+    def _is_cheap(self, node: Node) -> bool:
+        return len(node.tokens) < CHEAP_TOKENS or node.is_saved or self._kept.takes(len(node.tokens))
+
+    def _give_up(self, node: Node) -> None:
+        self._save(node)
+        self.tree.drop(node)
+
+    def _save(self, node: Node) -> None:
+        worth = len(node.tokens) >= WORTH_KEEPING_TOKENS and not (node.is_answer and node.is_over)
+        if worth and not node.is_saved and self._kept.takes(len(node.tokens)):
+            blob = self._context.state(node.sequence, node.start, node.end)
+            node.is_saved = self._kept.offer(node.prefix(), node.start, blob)
+
+    def save(self) -> bool:
+        for node in self.tree:
+            if not node.is_saved and not node.is_answer and len(node.tokens) >= WORTH_KEEPING_TOKENS:
+                self._save(node)
+                return node.is_saved
+        return False
+
+    def give_back(self, row: Row, conversation: Conversation | None) -> None:
+        if row.node is not None:
+            if conversation is not None and not conversation.is_over and len(row) > row.node.end:
+                row.node = self.tree.add(row.node, row.tokens, row.sequence, answer=True)
+                row.node.conversation = conversation
+            self.tree.let_go(row.node)
+        self._context.remove(row.sequence)
+        row.tokens, row.own, row.node = [], 0, None
+
+    def clear(self) -> None:
+        self.make_room(0)
+
+    def carry(self) -> list[Carried]:
+        return [
+            Carried(
+                node.prefix(),
+                node.start,
+                self._context.state(node.sequence, node.start, node.end),
+                node.conversation,
+            )
+            for node in self.tree
+        ]
+
+    def accept(self, carried: Sequence[Carried]) -> None:
+        for part in carried:
+            there = self.tree.find(part.tokens)[1] == part.start
+            fits = self.used_cells + len(part.tokens) - part.start <= self._context.cells
+            if there and fits and self._context.restore(0, part.blob):
+                node = self.tree.put(part.tokens, part.start, 0)
+                node.conversation = part.conversation
+                self._context.remove(0)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        self.tree.check([row.node for row in rows if row.node is not None])
+        for row in rows:
+            assert row.node is not None and row.own == len(row) - row.node.end
+        own = sum(row.own for row in rows)
+        assert self.used_cells + own <= self._context.cells, "more cells than there are"

@@ -1,0 +1,196 @@
+"""How an arena reuses what it has evaluated where memory cannot be cut: copies of whole states.
+
+Above: `arena.py`. Below: `context.py`, `kept.py`. For recurrent, hybrid and sliding-window models, and for
+answers that must come out the same each time. A copy is the state after exactly so many tokens; copies are
+made where prompts were seen to part, and where a conversation may go on. What could have been reused from
+memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from samovar.engines.base import Conversation
+from samovar.engines.llama.context import Context
+from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
+from samovar.engines.llama.prefixes import Carried, Row
+from samovar.engines.llama.tokens import common_length
+
+REMEMBERED_PROMPTS = 32
+"""So many prompts are compared with a new one, to find where they part."""
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    tokens: list[int]
+    blob: bytes | bytearray | memoryview
+    conversation: Conversation | None = None
+    is_saved: bool = False
+
+
+class StatePrefixes:
+    """See `prefixes.Prefixes`. Copies are in host memory, at most `limit_bytes`, and on disk.
+
+    `border`: copies are made at multiples of it only, so that the rest is evaluated in the same
+    micro-batches as if nothing had been reused.
+    """
+
+    def __init__(self, context: Context, kept: Kept, *, limit_bytes: int, border: int = 1) -> None:
+        self._context, self._kept = context, kept
+        self._limit_bytes, self._border = limit_bytes, border
+        self._states: OrderedDict[int, _State] = OrderedDict()  # by a serial number, least used first
+        self._next = 0
+        self._stops: dict[int, set[int]] = {}  # by the row's sequence
+        self._prompts: deque[list[int]] = deque(maxlen=REMEMBERED_PROMPTS)
+        self.bytes = 0
+        self._lost_tokens = 0
+
+    @property
+    def used_cells(self) -> int:
+        return 0
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def lost_tokens(self) -> int:
+        return self._lost_tokens
+
+    def _longest(self, tokens: Sequence[int]) -> tuple[int, int]:
+        """(serial number, length) of the longest state that `tokens` begin with; (-1, 0) without one."""
+        found, length = -1, 0
+        for number, state in self._states.items():
+            size = len(state.tokens)
+            if length < size <= len(tokens) and state.tokens == tokens[:size]:
+                found, length = number, size
+        return found, length
+
+    def _best_kept(self, tokens: Sequence[int], length: int) -> int:
+        """The length of the whole state on disk that goes further than `length`."""
+        entry, end = self._kept.best(tokens, 0)
+        return end if entry is not None and len(entry.tokens) == end and end > length else length
+
+    def known(self, tokens: Sequence[int]) -> int:
+        return self._best_kept(tokens[:-1], self._longest(tokens[:-1])[1])
+
+    def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
+        return sum(len(row) for row in rows) + promised + cells <= self._context.cells
+
+    def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+        prompt = tokens[:-1]
+        number, length = self._longest(prompt)
+        if self._best_kept(prompt, length) > length:
+            number, length = self._bring_back(prompt, number, length)
+        if length and not self._context.restore(row.sequence, self._states[number].blob):
+            self._drop(number)
+            length = 0
+        if length:
+            self._states.move_to_end(number)
+        row.tokens = list(tokens[:length])
+        row.own = length
+        common = max((common_length(seen, prompt) for seen in self._prompts), default=0)
+        self._lost_tokens += max(0, common - length)
+        self._prompts.append(list(prompt))
+        borders = {self._down(common), self._down(len(prompt)) if self._border > 1 else 0}
+        self._stops[row.sequence] = {at for at in borders if at >= length + WORTH_KEEPING_TOKENS}
+
+    def _bring_back(self, tokens: Sequence[int], number: int, length: int) -> tuple[int, int]:
+        entry, _ = self._kept.best(tokens, 0)
+        assert entry is not None
+        blob = self._kept.load(entry)
+        if blob is None:
+            self._kept.forget(entry)
+            return number, length
+        return self._put(entry.tokens.tolist(), blob, None, is_saved=True), len(entry.tokens)
+
+    def _down(self, position: int) -> int:
+        return position - position % self._border
+
+    def stop(self, row: Row, tokens: Sequence[int]) -> int:
+        ahead = [at for at in self._stops.get(row.sequence, ()) if at > len(row)]
+        if self._border > 1:
+            ahead.append(self._down(len(row)) + self._border)
+        return min([*ahead, len(tokens)])
+
+    def share(self, row: Row, prompt: Sequence[int], tokens: Sequence[int]) -> int:
+        at = self._down(common_length(prompt[:-1], tokens[:-1]))
+        if at > len(row):
+            self._stops.setdefault(row.sequence, set()).add(at)
+            return at
+        return 0
+
+    def evaluated(self, row: Row, prompt: Sequence[int]) -> None:
+        row.own = len(row)
+        if len(row) in self._stops.get(row.sequence, ()):
+            self._put(list(row.tokens), self._context.state(row.sequence), None)
+
+    def _put(
+        self,
+        tokens: list[int],
+        blob: bytes | bytearray | memoryview,
+        conversation: Conversation | None,
+        *,
+        is_saved: bool = False,
+    ) -> int:
+        number = self._next
+        self._next += 1
+        self._states[number] = _State(tokens, blob, conversation, is_saved)
+        self.bytes += len(blob)
+        while self.bytes > self._limit_bytes and len(self._states) > 1:
+            over = [
+                key
+                for key, state in self._states.items()
+                if key != number and (state.conversation is None or state.conversation.is_over)
+            ]
+            self._drop(over[0] if over else next(iter(self._states)))
+        return number
+
+    def _drop(self, number: int) -> None:
+        state = self._states.pop(number)
+        self._save(state)
+        self.bytes -= len(state.blob)
+
+    def _save(self, state: _State) -> None:
+        takes = len(state.tokens) >= WORTH_KEEPING_TOKENS and self._kept.takes(len(state.tokens))
+        if takes and not state.is_saved and isinstance(state.blob, bytearray):
+            state.is_saved = self._kept.offer(state.tokens, 0, state.blob)
+
+    def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
+        """Copies take no cells."""
+
+    def tidy(self, held: int, wanted: Iterable[Sequence[int]]) -> None:
+        """Copies make nothing slower."""
+
+    def give_back(self, row: Row, conversation: Conversation | None) -> None:
+        goes_on = conversation is not None and not conversation.is_over
+        if goes_on and len(row) >= WORTH_KEEPING_TOKENS and self._border == 1:
+            self._put(list(row.tokens), self._context.state(row.sequence), conversation)
+        self._context.remove(row.sequence)
+        self._stops.pop(row.sequence, None)
+        row.tokens, row.own = [], 0
+
+    def save(self) -> bool:
+        for state in self._states.values():
+            if not state.is_saved and state.conversation is None:
+                self._save(state)
+                return state.is_saved
+        return False
+
+    def clear(self) -> None:
+        while self._states:
+            self._drop(next(iter(self._states)))
+
+    def carry(self) -> list[Carried]:
+        return [Carried(state.tokens, 0, state.blob, state.conversation) for state in self._states.values()]
+
+    def accept(self, carried: Sequence[Carried]) -> None:
+        for part in carried:
+            self._put(part.tokens, part.blob, part.conversation)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        assert self.bytes == sum(len(state.blob) for state in self._states.values())
+        assert self.bytes <= self._limit_bytes or len(self._states) <= 1
+        assert set(self._stops) <= {row.sequence for row in rows}
+        assert sum(len(row) for row in rows) <= self._context.cells

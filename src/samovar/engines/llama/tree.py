@@ -1,0 +1,229 @@
+"""The prefix tree of one arena: which evaluated token prefixes are in the cells, and who uses them.
+
+Above: `prefixes.py`. Below: `Cells`, three calls of the engine, so that the tree is tested alone as a state
+machine. Each node is a range of a path of tokens and holds exactly its range's cells, in a sequence of its
+own; a running sequence shares the cells of its whole path and pins the path's last node.
+
+A radix tree (Morrison, "PATRICIA", 1968) over tokens, as in SGLang's RadixAttention (Zheng et al., 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from samovar.engines.base import Conversation
+from samovar.engines.llama.tokens import common_length
+
+
+class Cells(Protocol):
+    """What the tree asks of the engine: see `context.py`."""
+
+    def copy(self, source: int, target: int, start: int, end: int) -> None: ...
+
+    def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """The tokens at the positions `start` to `end` of a path, and the sequence that holds their cells."""
+
+    parent: Node | None
+    start: int
+    tokens: list[int]
+    sequence: int
+    children: dict[int, Node] = field(default_factory=dict)
+    """By their first token."""
+    pins: int = 0
+    """Running sequences whose path ends here; with one, neither it nor an ancestor is given up."""
+    used: int = 0
+    """When it was last of use, on the tree's own clock."""
+    conversation: Conversation | None = None
+    """Who may go on from its end."""
+    is_answer: bool = False
+    """Generated, never part of a prompt so far."""
+    is_saved: bool = False
+    """A copy is on disk."""
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokens)
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody is known to need it: no conversation goes on from here."""
+        return self.conversation is None or self.conversation.is_over
+
+    def path(self) -> list[Node]:
+        """From the root's child to this one."""
+        nodes: list[Node] = []
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            nodes.append(node)
+            node = node.parent
+        return nodes[::-1]
+
+    def prefix(self) -> list[int]:
+        """All tokens from position 0 to `end`."""
+        return [token for node in self.path() for token in node.tokens]
+
+
+class PrefixTree:
+    """`sequences`: the numbers the tree may use, one per node."""
+
+    def __init__(self, cells: Cells, sequences: Sequence[int]) -> None:
+        self._cells = cells
+        self._sequences = tuple(sequences)
+        self._free = list(reversed(sequences))
+        self.root = Node(None, 0, [], -1)
+        self.used_cells = 0
+        self._now = 0
+
+    def __iter__(self) -> Iterator[Node]:
+        """Every node, parents before children."""
+        todo = list(self.root.children.values())
+        while todo:
+            node = todo.pop()
+            yield node
+            todo.extend(node.children.values())
+
+    def find(self, tokens: Sequence[int]) -> tuple[Node, int]:
+        """The node in which the longest known prefix of `tokens` ends, and that prefix's length."""
+        node, length = self.root, 0
+        while length < len(tokens):
+            child = node.children.get(tokens[length])
+            if child is None:
+                break
+            common = common_length(child.tokens, tokens[length : length + len(child.tokens)])
+            node, length = child, length + common
+            if common < len(child.tokens):
+                break
+        return node, length
+
+    def hold(self, tokens: Sequence[int], sequence: int) -> Node:
+        """`sequence`, which is empty, shares the longest known prefix; its last node is pinned."""
+        node, length = self.find(tokens)
+        if length < node.end:
+            node = self._split(node, length)
+        self._now += 1
+        for part in node.path():
+            part.used = self._now
+            part.is_answer = False
+            self._cells.copy(part.sequence, sequence, part.start, part.end)
+        node.pins += 1
+        return node
+
+    def let_go(self, node: Node) -> None:
+        """Takes a pin back."""
+        assert node.pins > 0, "a node is let go that nobody held"
+        node.pins -= 1
+
+    def add(
+        self, node: Node, tokens: Sequence[int], sequence: int, *, grow: bool = False, answer: bool = False
+    ) -> Node:
+        """`sequence` has evaluated `tokens`, of which the path of `node` (pinned by it) is the start.
+
+        What is new becomes a node, or with `grow` more of `node` itself; what another has evaluated
+        meanwhile is shared from it, and the sequence's own copy given up. The pin moves to the node
+        returned, where all of `tokens` end.
+        """
+        self.let_go(node)
+        self._now += 1
+        end = len(tokens)
+        while node.end < end:
+            child = node.children.get(tokens[node.end])
+            if child is None:
+                start = node.end
+                if grow and not node.children and not node.pins and node is not self.root:
+                    node.tokens.extend(tokens[start:])
+                    node.is_saved = False
+                else:
+                    node = self._new(node, list(tokens[start:]), answer)
+                self._cells.copy(sequence, node.sequence, start, end)
+                self.used_cells += end - start
+                break
+            common = common_length(child.tokens, tokens[child.start : child.end])
+            node = child if common == len(child.tokens) else self._split(child, child.start + common)
+            node.is_answer = node.is_answer and answer
+            self._cells.remove(sequence, node.start, node.end)
+            self._cells.copy(node.sequence, sequence, node.start, node.end)
+        for part in node.path():
+            part.used = self._now
+        node.pins += 1
+        return node
+
+    def put(self, tokens: Sequence[int], start: int, sequence: int) -> Node:
+        """Takes over cells that were brought back from a copy: `sequence` has the positions from `start`,
+        where a node ends, to the end of `tokens`, and nothing else."""
+        node, length = self.find(tokens)
+        assert node.end == start == length, "brought back in the wrong place"
+        node = self._new(node, list(tokens[start:]), answer=False)
+        self._cells.copy(sequence, node.sequence, start, len(tokens))
+        self.used_cells += len(node.tokens)
+        node.is_saved = True
+        self._now += 1
+        node.used = self._now
+        return node
+
+    def cut_at(self, tokens: Sequence[int]) -> int:
+        """Makes a node end where the longest known prefix of `tokens` does. Returns its length."""
+        node, length = self.find(tokens)
+        if length < node.end:
+            self._split(node, length)
+        return length
+
+    def _new(self, parent: Node, tokens: list[int], answer: bool) -> Node:
+        node = Node(parent, parent.end, tokens, self._take(keep=parent), is_answer=answer, used=self._now)
+        parent.children[tokens[0]] = node
+        return node
+
+    def _split(self, node: Node, at: int) -> Node:
+        """Cuts `node` in two; the upper part, which ends at position `at`, is returned."""
+        assert node.parent is not None and node.start < at < node.end
+        sequence = self._take(keep=node)
+        upper = Node(node.parent, node.start, node.tokens[: at - node.start], sequence, used=node.used)
+        upper.is_answer, upper.is_saved = node.is_answer, node.is_saved
+        self._cells.copy(node.sequence, sequence, node.start, at)
+        self._cells.remove(node.sequence, node.start, at)
+        node.parent.children[node.tokens[0]] = upper
+        del node.tokens[: at - node.start]
+        node.parent, node.start = upper, at
+        upper.children[node.tokens[0]] = node
+        return upper
+
+    # Giving up ---------------------------------------------------------------------------------------
+
+    def leaves(self, wanted: Callable[[Node], bool] = lambda node: True) -> list[Node]:
+        """Those that may be given up, least recently used first."""
+        free = [node for node in self if not node.children and not node.pins and wanted(node)]
+        return sorted(free, key=lambda node: (node.used, -node.start))
+
+    def drop(self, node: Node) -> None:
+        """Gives up a leaf that nobody pins. Its cells are free unless a running sequence shares them."""
+        assert node.parent is not None and not node.children and not node.pins
+        self._cells.remove(node.sequence)
+        del node.parent.children[node.tokens[0]]
+        self._free.append(node.sequence)
+        self.used_cells -= len(node.tokens)
+
+    def _take(self, keep: Node) -> int:
+        """A free sequence number; the least useful leaf off the path of `keep` goes when there is none."""
+        if not self._free:
+            path = keep.path()
+            leaves = self.leaves(lambda node: node not in path)
+            assert leaves, "there are more sequence numbers than may run at once"
+            self.drop(leaves[0])
+        return self._free.pop()
+
+    def check(self, pinned: Sequence[Node] = ()) -> None:
+        """Raises AssertionError when the books do not balance. `pinned`: every pin that there should be."""
+        nodes = list(self)
+        numbers = [node.sequence for node in nodes] + self._free
+        assert sorted(numbers) == sorted(self._sequences), "a sequence is lost or held twice"
+        assert self.used_cells == sum(len(node.tokens) for node in nodes)
+        for node in nodes:
+            assert node.tokens, "an empty node"
+            assert node.parent is not None and node.start == node.parent.end
+            assert node.parent.children[node.tokens[0]] is node
+            assert node.pins == sum(held is node for held in pinned), "a pin is lost or left behind"
