@@ -22,7 +22,7 @@ from samovar.engines.base import Conversation, Finished, PromptProgress, TextPar
 from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
-from samovar.engines.llama.context import BATCH_TOKENS, Context
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
 from samovar.engines.llama.prefixes import Carried, Prefixes, Row
 from samovar.engines.llama.running import Request, Running
@@ -30,6 +30,7 @@ from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError, SamovarError
 from samovar.generation import FinishReason, TokenCounts
+from samovar.models.cost import BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
 

@@ -68,12 +68,12 @@ class LlamaEngine:
                     f"A context of {spec.context_tokens} tokens was asked for, "
                     f"but {spec.reference} was trained for {header.context_tokens}."
                 )
-            return predict(header, context_tokens=spec.context_tokens)
+            return predict(header, context_tokens=spec.context_tokens, kv_type=spec.kv_type)
         tokens = min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-        cost = predict(header, context_tokens=tokens)
+        cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
         while free_bytes is not None and cost.total_bytes > free_bytes and tokens > SMALLEST_CONTEXT_TOKENS:
             tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
-            cost = predict(header, context_tokens=tokens)
+            cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
         return cost
 
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:

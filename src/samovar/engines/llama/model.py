@@ -18,7 +18,7 @@ from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena, Usage
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
-from samovar.engines.llama.context import MICRO_BATCH_TOKENS, Context
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Kept, Store
 from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
 from samovar.engines.llama.running import Request
@@ -27,7 +27,7 @@ from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
-from samovar.models.cost import Cost
+from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 LONG_TEXT_CHARS = 20_000
 """Longer prompts are tokenized in a worker thread, so that the event loop goes on."""
@@ -78,7 +78,8 @@ class LlamaModel:
             kv_type=self._spec.kv_type,
         )
         kept = Kept(self._store, max(1, cost.kv_bytes // context.cells))
-        limit_bytes = cost.kv_bytes // 4
+        # Where prefixes are copies too, both kinds share what was counted on.
+        limit_bytes = cost.snapshot_bytes // (2 if context.keeps_whole_states else 1)
         prefixes: Prefixes
         if context.keeps_whole_states:
             prefixes = StatePrefixes(context, kept, limit_bytes=limit_bytes)
