@@ -40,8 +40,9 @@ SNAPSHOT_STATES = 2 * MAX_RUNNING_WHOLE
 """But not less than so many recurrent states, which are small where a context is too."""
 RUNTIME_BYTES = 4 << 20
 """What the engine takes for each context however small the model: measured with the pinned build."""
-TOKEN_BYTES = 256
-"""Of the engine's and our tables, for each token of the vocabulary: measured so too."""
+TOKEN_BYTES, MERGE_BYTES = 288, 160
+"""Of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one, where
+the tokenizer has such: measured so too. There are about as many of both."""
 TENSOR_BYTES = 4096
 """Of the engine's graphs, for each tensor: measured so too."""
 
@@ -92,7 +93,7 @@ def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16") -> 
         kv_bytes=kv_bytes,
         compute_bytes=buffer_bytes * (3 if estimated else 2) // 2
         + RUNTIME_BYTES
-        + TOKEN_BYTES * header.vocabulary_size
+        + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
         + TENSOR_BYTES * header.tensors,
         output_bytes=output_bytes,
         snapshot_bytes=max(kv_bytes // SNAPSHOT_PART, SNAPSHOT_STATES * state_bytes),

@@ -53,6 +53,8 @@ class Header:
     context_tokens: int
     """The longest context it was trained for."""
     vocabulary_size: int
+    has_merges: bool
+    """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
     has_chat_template: bool
     tensor_bytes: int
     """Of all tensors together."""
@@ -160,6 +162,7 @@ def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Hea
         name=name if isinstance(name, str) else None,
         context_tokens=context,
         vocabulary_size=contents.vocabulary_size,
+        has_merges=values.get("tokenizer.ggml.model") == "gpt2",
         has_chat_template=isinstance(values.get("tokenizer.chat_template"), str),
         tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
