@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_no_limit(tmp_path: Path, text: str) -> None:
 
 
 def test_this_process_has_taken_something() -> None:
-    assert 0 < resident_bytes() and (peak_bytes() or 1) > 0
+    assert resident_bytes() > 0 and (peak_bytes() or 1) > 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How much memory this process has and may have, in bytes, as the operating system counts it.
 
-Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, and files of `/proc` and `/sys`. It decides
-nothing.
+Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, and files of `/proc` and `/sys`. It
+decides nothing.
 """
 
 from __future__ import annotations
