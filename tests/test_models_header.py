@@ -1,8 +1,12 @@
-"""What would end the process in the engine is refused by the header's reader; what it accepts is safe."""
+"""GGUF headers: a good file is read, whatever is wrong is one clear error, and what is accepted is safe.
+
+What would end the process in the engine is refused before the engine sees it.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 import subprocess
 import sys
@@ -17,9 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from samovar.engines.llama.binding import find_library, open_binding
-from samovar.errors import ModelError, ModelFileError
-from samovar.models import architectures
-from samovar.models.cost import predict
+from samovar.errors import ModelError, ModelFileError, ModelNotFoundError
+from samovar.models import tensor_types
 from samovar.models.header import read_header
 from tests.tiny import byte_texts, make_tiny, patched
 
@@ -37,6 +40,117 @@ def fraction(key: str, value: float) -> Amendment:
 def text(key: str, value: str) -> Amendment:
     return lambda writer: writer.add_string(f"llama.{key}", value)
 
+
+# What is good, and what is none ---------------------------------------------------------------------
+
+
+def test_a_good_header_gives_the_facts(tiny_model: Path) -> None:
+    header = read_header(tiny_model)
+    assert header.architecture == "llama"
+    assert (header.context_tokens, header.shape.embedding, header.shape.query) == (4096, 64, 64)
+    assert header.shape.cell_elements == 2 * 2 * (16 + 16), "layers, heads, key and value"
+    assert header.vocabulary_size == 267
+    assert header.has_chat_template
+    assert header.file_bytes == tiny_model.stat().st_size
+
+
+def bad(path: Path, raw: bytes) -> Path:
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "is empty"),
+        (b"GGUF", "only 4 bytes"),
+        (b"just some text, no model at all", "it is text that begins"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html><body>not found</body>", "it is a web page"),
+        (b"PK\x03\x04" + bytes(60), "zip archive"),
+        (os.urandom(8).replace(b"GGUF", b"xxxx") + bytes(64), "is no GGUF"),
+        (b"GGUF" + struct.pack("<IQQ", 1, 1, 1) + bytes(64), "GGUF version 1"),
+        (b"GGUF" + struct.pack(">IQQ", 3, 1, 1) + bytes(64), "big-endian"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 1, 1 << 60) + bytes(64), "damaged"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(64), "no tensors"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 1 << 62) + bytes(64), "damaged"),
+    ],
+)
+def test_what_is_no_model_is_said_plainly(tmp_path: Path, raw: bytes, says: str) -> None:
+    with pytest.raises(ModelFileError, match=says) as caught:
+        read_header(bad(tmp_path / "x.gguf", raw))
+    assert "x.gguf" in str(caught.value)
+
+
+def test_a_missing_file_is_named_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(ModelNotFoundError, match=r"Did you mean 'model\.gguf'"):
+        read_header(tmp_path / "modle.gguf")
+
+
+def test_a_folder_a_pipe_and_a_long_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "inside.gguf").touch()
+    with pytest.raises(ModelFileError, match=r"is a folder.*inside\.gguf"):
+        read_header(tmp_path)
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelFileError, match="not a regular file"):
+        read_header(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelError):
+        read_header(tmp_path / ("x" * 5000))
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.1, 0.5, 0.99])
+def test_a_truncated_file_says_so_with_both_numbers(tmp_path: Path, tiny_model: Path, keep: float) -> None:
+    raw = tiny_model.read_bytes()
+    with pytest.raises(ModelFileError, match=rf"truncated: it has {int(len(raw) * keep)} bytes"):
+        read_header(bad(tmp_path / "x.gguf", raw[: int(len(raw) * keep)]))
+
+
+def test_an_unknown_architecture_is_named(tmp_path: Path, tiny_model: Path) -> None:
+    raw = tiny_model.read_bytes().replace(b"llama", b"lluma")
+    with pytest.raises(ModelFileError, match=r"'lluma'.*Did you mean 'llama'"):
+        read_header(bad(tmp_path / "x.gguf", raw))
+
+
+def test_a_model_that_answers_no_prompts_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    key = b"general.architecture" + struct.pack("<IQ", 8, 5)
+    path = patched(tiny_model, tmp_path / "x.gguf", key + b"llama", key + b"dream")
+    with pytest.raises(ModelFileError, match="'dream' model, which does not answer prompts"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("tokens", [0, (1 << 31) - 1, (1 << 32) - 1])
+def test_an_absurd_context_is_refused(tmp_path: Path, tiny_model: Path, tokens: int) -> None:
+    key = b"llama.context_length" + struct.pack("<I", 4)
+    path = patched(
+        tiny_model, tmp_path / "x.gguf", key + struct.pack("<I", 4096), key + struct.pack("<I", tokens)
+    )
+    with pytest.raises(ModelFileError, match="context"):
+        read_header(path)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_header_is_a_model_error_or_still_good(
+    tmp_path: Path, tiny_model: Path, data: st.DataObject
+) -> None:
+    raw = bytearray(tiny_model.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, 12_000))] = data.draw(st.integers(0, 255))
+    try:
+        read_header(bad(tmp_path / "x.gguf", bytes(raw)))
+    except ModelError as error:
+        assert "x.gguf" in str(error)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(raw=st.binary(max_size=400))
+def test_any_bytes_after_the_magic_are_a_model_error(tmp_path: Path, raw: bytes) -> None:
+    with pytest.raises(ModelError):
+        read_header(bad(tmp_path / "x.gguf", b"GGUF" + struct.pack("<I", 3) + raw))
+
+
+# What would end the process -------------------------------------------------------------------------
 
 # Each of these ended the process of the pinned engine, in `abort` or by a signal.
 
@@ -219,7 +333,7 @@ def test_sizes_of_tensor_types_are_those_of_the_engine() -> None:
     engine = ctypes.CDLL(str(find_library()))
     engine.ggml_type_size.restype = ctypes.c_size_t
     engine.ggml_blck_size.restype = ctypes.c_int64
-    for kind, sizes in architectures.TYPE_SIZES.items():
+    for kind, sizes in tensor_types.TYPE_SIZES.items():
         assert (engine.ggml_blck_size(kind), engine.ggml_type_size(kind)) == sizes, kind
 
 
@@ -262,20 +376,6 @@ def test_an_entry_of_another_type_is_no_crash(tmp_path: Path) -> None:
 
     with pytest.raises(ModelFileError, match=r"attention\.key_length as None"):
         read_header(make_tiny(tmp_path / "x.gguf", amend=amend))
-
-
-# Costs ------------------------------------------------------------------------------------------------
-
-
-def test_cells_are_rounded_up_as_the_engine_does(tiny_model: Path) -> None:
-    assert predict(read_header(tiny_model), context_tokens=257).context_tokens == 512
-
-
-@pytest.mark.parametrize("key", ["attention.key_length_mla", "attention.shared_kv_layers"])
-def test_kv_that_is_compressed_or_shared_is_an_estimate(tmp_path: Path, tiny_model: Path, key: str) -> None:
-    assert not predict(read_header(tiny_model), context_tokens=512).estimated
-    path = make_tiny(tmp_path / "x.gguf", amend=number(key, 1))
-    assert predict(read_header(path), context_tokens=512).estimated
 
 
 def test_the_tiny_vocabulary_has_every_byte_once() -> None:

@@ -173,7 +173,7 @@ class PrefixMachine(RuleBasedStateMachine):
             return
         known = self.memory.known(tokens)
         row = Row(self.free.pop())
-        self.memory.begin(row, tokens, CELLS - self.held)
+        self.memory.begin(row, tokens, CELLS - self.held, goes_on=goes_on)
         assert len(row) < len(tokens) and row.tokens == tokens[: len(row)]
         if self.is_roomy:
             assert len(row) >= known

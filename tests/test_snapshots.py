@@ -152,7 +152,7 @@ def test_a_disk_that_takes_nothing_is_told_once_and_nothing_fails(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(module.os, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with opened(tmp_path) as snapshots:
         model = snapshots.of("model")
         assert model.offer(TOKENS, 0, BLOB)

@@ -1,16 +1,32 @@
 """How much memory this process has and may have, in bytes, as the operating system counts it.
 
-Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, and the cgroup's files. It decides
-nothing.
+Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, and files of `/proc` and `/sys`. It
+decides nothing.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-_CGROUP = Path("/sys/fs/cgroup")
+_ROOT = Path("/")
 _UNLIMITED = 1 << 60
+"""Version 1 has no word for it, and gives a number beyond any memory."""
+
+
+class _Names(NamedTuple):
+    """Files of a cgroup, and a line of its `memory.stat` (cgroups(7), the kernel's admin guide)."""
+
+    limit: str
+    used: str
+    cached: str
+
+
+_VERSION_1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = _Names("memory.max", "memory.current", "inactive_file")
 
 
 def resident_bytes() -> int:
@@ -30,29 +46,79 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def available_bytes(cgroup: Path = _CGROUP) -> int:
-    """Bytes that could be taken without swapping, by the machine and by this container's limit."""
+def available_bytes(root: Path = _ROOT) -> int:
+    """Bytes that could be taken without swapping, by the machine and by every limit above this process.
+
+    `root`: where `/proc` and `/sys` are.
+    """
     import psutil
 
     available = int(psutil.virtual_memory().available)
-    room = _cgroup_room_bytes(cgroup)
-    return available if room is None else min(available, room)
+    return min([available, *(group.room_bytes() for group in _limited_groups(root))])
 
 
-def _cgroup_room_bytes(cgroup: Path) -> int | None:
-    """What the cgroup (version 2, or 1) still allows; None without a limit."""
-    for limit_name, usage_name in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            limit = (cgroup / limit_name).read_text(encoding="ascii").strip()
-            usage = (cgroup / usage_name).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if limit.isdigit() and usage.isdigit() and int(limit) < _UNLIMITED:
-            return max(0, int(limit) - int(usage))
-    return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """A cgroup with a limit of its own."""
+
+    limit_bytes: int
+    used_bytes: int
+    cached_bytes: int
+    """Of `used_bytes`: pages of files not used lately, which the kernel gives back before it ends anyone."""
+
+    def room_bytes(self) -> int:
+        return max(0, self.limit_bytes - max(0, self.used_bytes - self.cached_bytes))
+
+
+def _limited_groups(root: Path) -> Iterator[_Group]:
+    """This process's cgroup and all above it, as far as they can be seen from here.
+
+    A container sees its own group as the root of the mount, whatever the path in `/proc/self/cgroup` says
+    (cgroup_namespaces(7)): so where that path is not under the mount, only the mount itself is looked at.
+    """
+    for mount, path, names in _hierarchies(root):
+        inside = [mount / path, *(mount / path).parents] if path.parts else [mount]
+        for folder in inside:
+            if folder.is_relative_to(mount) and (group := _group(folder, names)):
+                yield group
+
+
+def _hierarchies(root: Path) -> Iterator[tuple[Path, Path, _Names]]:
+    """(mount, path of this process below it, names of its files) of version 2, and of 1 where it is used."""
+    mounts = root / "sys" / "fs" / "cgroup"
+    for line in _text(root / "proc" / "self" / "cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, written = rest.partition(":")
+        path = Path(written.lstrip("/"))
+        if ".." in path.parts:  # a group outside of what this namespace sees
+            path = Path()
+        if number == "0" and not controllers:
+            unified = mounts / "unified"  # where both versions are mounted
+            yield unified if unified.is_dir() else mounts, path, _VERSION_2
+        elif "memory" in controllers.split(","):
+            yield mounts / "memory", path, _VERSION_1
+
+
+def _group(folder: Path, names: _Names) -> _Group | None:
+    """None without a limit."""
+    limit, used = (_number(_text(folder / name)) for name in (names.limit, names.used))
+    if limit is None or limit >= _UNLIMITED or used is None:
+        return None
+    statistics = dict(line.partition(" ")[::2] for line in _text(folder / "memory.stat").splitlines())
+    return _Group(
+        limit_bytes=limit, used_bytes=used, cached_bytes=_number(statistics.get(names.cached, "")) or 0
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.strip().isascii() and text.strip().isdigit() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def in_words(size_bytes: int | None) -> str:

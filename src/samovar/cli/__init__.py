@@ -186,12 +186,15 @@ def models(
         typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
     ] = None,
     context_tokens: Context = None,
+    kv_type: Annotated[
+        str, typer.Option("--kv-type", metavar="f16|q8_0|q4_0", help="The type of keys and values.")
+    ] = "f16",
     json: Json = False,
 ) -> None:
-    """Show models that are here: their size, and the memory each would take."""
+    """Show models that are here: how each is named, the memory it would take, and whether that fits."""
     from samovar.cli.listing import list_models
 
-    _exit(list_models(references or [], context_tokens=context_tokens, as_json=json))
+    _exit(list_models(references or [], context_tokens=context_tokens, kv_type=kv_type, as_json=json))
 
 
 @app.command()

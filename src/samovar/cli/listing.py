@@ -23,14 +23,15 @@ from rich.text import Text
 from samovar.app import budget_bytes, open_library, open_snapshots, open_store
 from samovar.background import beside
 from samovar.cli.live import make_console
-from samovar.config import Settings, load_settings
-from samovar.errors import SamovarError, UsageError
+from samovar.config import load_settings
+from samovar.errors import SamovarError, UsageError, nearest
 from samovar.library import Entry
 from samovar.memory import in_words
-from samovar.models.cost import predict
+from samovar.models.architectures import ARCHITECTURES
+from samovar.models.cost import KV_BLOCKS, KvType, predict
 from samovar.models.header import read_header
 from samovar.models.package import FetchProgress, fetch
-from samovar.models.reference import ALIASES, parse_reference, resolve
+from samovar.models.reference import ALIASES, names_of, parse_reference, resolve
 
 DEFAULT_CONTEXT_TOKENS = 8192
 FIRST_WORKFLOW = """\
@@ -140,15 +141,23 @@ def _drawing(diagram: str) -> str:
         return diagram
 
 
-def list_models(references: Sequence[str], *, context_tokens: int | None, as_json: bool) -> int:
+def list_models(references: Sequence[str], *, context_tokens: int | None, kv_type: str, as_json: bool) -> int:
     """Models that are here, and what each would take."""
+    known_type = next((known for known in KV_BLOCKS if known == kv_type), None)
+    if known_type is None:
+        raise UsageError(
+            f"There is no KV type {kv_type!r}.{nearest(kv_type, KV_BLOCKS)} There are {', '.join(KV_BLOCKS)}."
+        )
     settings = load_settings({"context_tokens": context_tokens})
-    store = open_store(settings)
+    store, budget = open_store(settings), budget_bytes(settings)
     paths = {reference: resolve(parse_reference(reference), store) for reference in references}
     if not references:
-        paths = {str(path.relative_to(store.folder)): path for path in store.files()}
-    rows = [_model_row(name, path, settings) for name, path in paths.items()]
-    budget = budget_bytes(settings)
+        paths = {(names_of(path, store) or [str(path)])[0]: path for path in store.files()}
+    rows = [
+        {"ref": name, "refs": names_of(path, store) or [name], "path": str(path), "file_bytes": None}
+        | _cost_row(path, settings.context_tokens, known_type, budget)
+        for name, path in paths.items()
+    ]
     if as_json:
         sys.stdout.write(json.dumps({"budget_bytes": budget, "models": rows}, indent=2) + "\n")
         return 0
@@ -158,43 +167,59 @@ def list_models(references: Sequence[str], *, context_tokens: int | None, as_jso
         console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
         return 0
     _show_models(console, rows)
-    console.print(f"The budget is {in_words(budget)}.")
+    console.print(f"The budget is {in_words(budget)}. KV is of the type {kv_type}.")
+    if any(row.get("estimated") for row in rows):
+        console.print("≤: an upper bound; what this architecture really takes was not compared.")
     return 0
 
 
-def _model_row(name: str, path: Path, settings: Settings) -> dict[str, Any]:
-    row: dict[str, Any] = {"ref": name, "path": str(path), "file_bytes": None, "fault": None}
+def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: int) -> dict[str, Any]:
     try:
         header = read_header(path)
     except SamovarError as error:
-        return row | {"fault": error.message}
-    tokens = settings.context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-    cost = predict(header, context_tokens=tokens)
-    return row | {
+        return {"fault": error.message}
+    tokens = context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
+    if tokens > header.context_tokens:
+        return {
+            "file_bytes": header.file_bytes,
+            "fault": f"It was trained for {header.context_tokens} tokens; {tokens} were asked for.",
+        }
+    cost = predict(header, context_tokens=tokens, kv_type=kv_type)
+    return {
+        "fault": None,
         "file_bytes": header.file_bytes,
         "architecture": header.architecture,
+        "memory": ARCHITECTURES[header.architecture].memory.value,
         "trained_context_tokens": header.context_tokens,
         "context_tokens": tokens,
+        "kv_type": kv_type,
         "weights_bytes": cost.weights_bytes,
         "kv_bytes": cost.kv_bytes,
         "compute_bytes": cost.compute_bytes,
+        "output_bytes": cost.output_bytes,
+        "snapshot_bytes": cost.snapshot_bytes,
         "total_bytes": cost.total_bytes,
         "estimated": cost.estimated,
+        "fits": cost.total_bytes <= budget,
     }
 
 
 def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("model", overflow="fold")
-    for heading in ("file", "context", "weights", "KV", "compute", "in memory"):
+    for heading in ("context", "weights", "KV", "compute", "copies", "in memory", "fits"):
         table.add_column(heading, justify="right")
     for row in rows:
+        names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
         if row["fault"]:
-            table.add_row(row["ref"], Text(row["fault"], style="red"))
+            table.add_row(names, Text(row["fault"], style="red"))
             continue
-        sizes = [in_words(row[key]) for key in ("weights_bytes", "kv_bytes", "compute_bytes", "total_bytes")]
+        compute_bytes = row["compute_bytes"] + row["output_bytes"]
+        sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
+        total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
+        fits = Text("yes") if row["fits"] else Text("no", style="red")
         context = f"{row['context_tokens']} of {row['trained_context_tokens']}"
-        table.add_row(row["ref"], in_words(row["file_bytes"]), context, *sizes)
+        table.add_row(names, context, *map(in_words, sizes), total, fits)
     console.print(table)
 
 

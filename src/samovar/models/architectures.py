@@ -1,239 +1,107 @@
-"""What the pinned engine knows of model files: names and sizes from llama.cpp build b11549.
+"""The one table of architectures: what the pinned engine knows, and what kind of memory each has.
 
-From `src/llama-arch.cpp` (architectures) and `ggml/include/ggml.h`, `ggml-common.h` (tensor types).
+Above: `header.py` (is it known?), `shape.py` (which layers keep what), `cost.py`, docs/models.md. Below:
+nothing. Names are those of `src/llama-arch.cpp` in llama.cpp build b11549, patterns those of `src/models/`.
 """
 
 from __future__ import annotations
 
-KNOWN = frozenset(
-    [
-        "clip",
-        "llama",
-        "llama4",
-        "deci",
-        "falcon",
-        "grok",
-        "gpt2",
-        "gptj",
-        "gptneox",
-        "mpt",
-        "baichuan",
-        "starcoder",
-        "refact",
-        "bert",
-        "modern-bert",
-        "nomic-bert",
-        "nomic-bert-moe",
-        "neo-bert",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "eurobert",
-        "bloom",
-        "stablelm",
-        "qwen",
-        "qwen2",
-        "qwen2moe",
-        "qwen2vl",
-        "qwen3",
-        "qwen3moe",
-        "qwen3next",
-        "qwen3vl",
-        "qwen3vlmoe",
-        "qwen35",
-        "qwen35moe",
-        "clef",
-        "qwen4exp",
-        "phi2",
-        "phi3",
-        "phimoe",
-        "plamo",
-        "plamo2",
-        "plamo3",
-        "codeshell",
-        "orion",
-        "internlm2",
-        "minicpm",
-        "minicpm3",
-        "gemma",
-        "gemma2",
-        "gemma3",
-        "gemma3n",
-        "gemma4",
-        "gemma4-assistant",
-        "gemma-embedding",
-        "gemma-embedding2",
-        "starcoder2",
-        "mamba",
-        "mamba2",
-        "maple",
-        "jamba",
-        "falcon-h1",
-        "xverse",
-        "command-r",
-        "cohere2",
-        "cohere2moe",
-        "dbrx",
-        "olmo",
-        "olmo2",
-        "olmoe",
-        "muse-glimmer",
-        "openelm",
-        "arctic",
-        "deepseek",
-        "deepseek2",
-        "deepseek2-ocr",
-        "deepseek32",
-        "deepseek4",
-        "chatglm",
-        "glm4",
-        "glm4moe",
-        "glm-dsa",
-        "bitnet",
-        "t5",
-        "t5encoder",
-        "jais",
-        "jais2",
-        "nemotron",
-        "nemotron_h",
-        "nemotron_h_moe",
-        "exaone",
-        "exaone4",
-        "exaone-moe",
-        "rwkv6",
-        "rwkv6qwen2",
-        "rwkv7",
-        "arwkv7",
-        "granite",
-        "granitemoe",
-        "granitehybrid",
-        "graniteswitch",
-        "granite_swa",
-        "chameleon",
-        "wavtokenizer-dec",
-        "plm",
-        "bailingmoe",
-        "bailingmoe2",
-        "bailingmoe3",
-        "dots1",
-        "dots3note",
-        "arcee",
-        "afmoe",
-        "laguna",
-        "ernie4_5",
-        "ernie4_5-moe",
-        "hunyuan-moe",
-        "hunyuan-dense",
-        "hunyuan_vl",
-        "hy_v3",
-        "hy_v4",
-        "smollm3",
-        "gpt-oss",
-        "lfm2",
-        "lfm2moe",
-        "dream",
-        "smallthinker",
-        "llada",
-        "llada-moe",
-        "seed_oss",
-        "grovemoe",
-        "apertus",
-        "minimax-01",
-        "hrm_text",
-        "minimax-m2",
-        "minimax-m3",
-        "cogvlm",
-        "rnd1",
-        "pangu-embedded",
-        "mistral3",
-        "eagle3",
-        "dflash",
-        "mistral4",
-        "paddleocr",
-        "mimo2",
-        "step35",
-        "spark2_5",
-        "llama-embed",
-        "maincoder",
-        "kimi-linear",
-        "kimi-k3",
-        "glm5-next",
-        "talkie",
-        "mellum",
-        "nanbeige",
-        "qwen3tts",
-        "pockettts",
-        "k2-horizon",
-    ]
-)
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
-NOT_GENERATING = frozenset(
-    [
-        "clip",
-        "bert",
-        "modern-bert",
-        "nomic-bert",
-        "nomic-bert-moe",
-        "neo-bert",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "eurobert",
-        "gemma-embedding",
-        "gemma-embedding2",
-        "t5encoder",
-        "llama-embed",
-        "wavtokenizer-dec",
-        "qwen3tts",
-        "pockettts",
-        "dream",
-        "llada",
-        "llada-moe",
-        "rnd1",
-        "eagle3",
-        "dflash",
-        "t5",
-    ]
-)
-"""Embedders, encoders, projectors, diffusion and draft models: they answer no prompt token by token."""
 
-RECURRENT = frozenset(
-    [
-        "mamba",
-        "mamba2",
-        "rwkv6",
-        "rwkv6qwen2",
-        "rwkv7",
-        "arwkv7",
-        "jamba",
-        "falcon-h1",
-        "plamo2",
-        "granitehybrid",
-        "lfm2",
-        "lfm2moe",
-        "nemotron_h",
-        "nemotron_h_moe",
-        "qwen3next",
-        "kimi-linear",
-        "bailingmoe3",
-        "kimi-k3",
-        "glm5-next",
-        "qwen35",
-        "qwen35moe",
-        "qwen4exp",
-        "deepseek4",
-        "minimax-01",
-    ]
-)
-"""Wholly or partly recurrent: their memory is not KV alone, and cannot go back a few tokens."""
+class Memory(StrEnum):
+    """What a model keeps of the tokens it has seen."""
 
-TYPE_SIZES: dict[int, tuple[int, int]] = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
-    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
-    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
-    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
-    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18),
-}  # fmt: skip
-"""By tensor type: elements in a block, bytes of a block."""
+    FULL = "full attention"
+    """Keys and values of every token, in every layer."""
+    SLIDING = "sliding window"
+    """Some layers keep only the tokens of a window, if the file says how long it is."""
+    RECURRENT = "recurrent"
+    """A state of fixed size for each sequence."""
+    HYBRID = "hybrid"
+    """Some layers keep tokens and some a state, or each does both."""
+    NONE = "none"
+    """It answers no prompt token by token: an embedder, encoder, projector, diffusion or draft model."""
 
-NOT_MULTIPLIED = frozenset([9, 15, 24, 25, 26, 27, 28])
-"""Tensor types (blocks of activations, integers, 64-bit numbers) that no product can be taken with: those
-without a `vec_dot` in `ggml/src/ggml-cpu/ggml-cpu.c`, through which the engine would call a null pointer."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What is known of one architecture."""
+
+    name: str
+    memory: Memory
+    is_measured: bool = False
+    """Predictions were compared with what the engine takes; for others they are upper bounds."""
+    full_every: int = 0
+    """Of so many layers the last sees the whole context, the others a window or a state, where the file does
+    not say which; 0 when it must say, or no two layers differ."""
+    window_tokens: int = 0
+    """The window where the file gives none."""
+    feed_forward_widths: int = 3
+    """Activations as wide as the feed-forward part that are held at once: 1 where it has no gate."""
+    has_flash_attention: bool = True
+    """Attention is computed without a table of every token with every other."""
+
+
+_FULL_MEASURED = """
+    llama qwen2 qwen3 qwen3moe gemma phi3 smollm3 granite granitemoe mistral3 internlm2
+"""
+_FULL = """
+    apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm
+    command-r dbrx deci deepseek deepseek2 deepseek2-ocr deepseek32 dots1 ernie4_5 ernie4_5-moe exaone
+    falcon glm-dsa glm4 glm4moe gpt2 gptj gptneox graniteswitch grovemoe hrm_text hunyuan-dense
+    hunyuan-moe hunyuan_vl hy_v3 hy_v4 jais jais2 k2-horizon maincoder minicpm minicpm3 minimax-m2
+    minimax-m3 mistral4 mpt nanbeige nemotron olmo olmoe openelm orion paddleocr pangu-embedded phi2
+    phimoe plamo plm qwen qwen2moe qwen2vl qwen3vl qwen3vlmoe refact seed_oss stablelm starcoder talkie
+    xverse
+"""
+_SLIDING = """
+    afmoe cohere2moe dots3note exaone-moe exaone4 gemma3n gemma4 granite_swa laguna llama4 maple mellum
+    mimo2 muse-glimmer plamo3 smallthinker spark2_5 step35
+"""
+_HYBRID = """
+    bailingmoe3 deepseek4 glm5-next kimi-k3 kimi-linear lfm2moe nemotron_h nemotron_h_moe plamo2
+"""
+_NONE = """
+    bert clef clip dflash dream eagle3 eurobert gemma-embedding gemma-embedding2 gemma4-assistant
+    jina-bert-v2 jina-bert-v3 llada llada-moe llama-embed modern-bert neo-bert nomic-bert nomic-bert-moe
+    pockettts qwen3tts rnd1 t5 t5encoder wavtokenizer-dec
+"""
+
+
+def _table() -> Iterator[Architecture]:
+    for name in _FULL_MEASURED.split():
+        yield Architecture(name=name, memory=Memory.FULL, is_measured=True)
+    yield Architecture(name="starcoder2", memory=Memory.FULL, is_measured=True, feed_forward_widths=1)
+    yield Architecture(name="grok", memory=Memory.FULL, has_flash_attention=False)
+    for name in _FULL.split():
+        yield Architecture(name=name, memory=Memory.FULL)
+
+    yield Architecture(
+        name="gemma2", memory=Memory.SLIDING, is_measured=True, full_every=2, window_tokens=4096
+    )
+    for name, every in (("gemma3", 6), ("gpt-oss", 2), ("olmo2", 4), ("cohere2", 4)):
+        yield Architecture(name=name, memory=Memory.SLIDING, is_measured=True, full_every=every)
+    for name in _SLIDING.split():
+        yield Architecture(name=name, memory=Memory.SLIDING)
+
+    for name in ("mamba", "mamba2"):
+        yield Architecture(name=name, memory=Memory.RECURRENT, is_measured=True)
+    for name in ("rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"):
+        yield Architecture(name=name, memory=Memory.RECURRENT)
+
+    for name in ("jamba", "granitehybrid", "lfm2", "falcon-h1"):
+        yield Architecture(name=name, memory=Memory.HYBRID, is_measured=True)
+    for name in ("qwen3next", "qwen35", "qwen35moe", "qwen4exp", "minimax-01"):
+        yield Architecture(name=name, memory=Memory.HYBRID, full_every=4)
+    for name in _HYBRID.split():
+        yield Architecture(name=name, memory=Memory.HYBRID)
+
+    for name in _NONE.split():
+        yield Architecture(name=name, memory=Memory.NONE)
+
+
+ARCHITECTURES = {one.name: one for one in _table()}
+"""By name."""

@@ -1,7 +1,9 @@
-"""What a model takes in bytes, predicted from its header.
+"""What a model takes in bytes, predicted from its header, and the sizes that its contexts are made with.
 
-Above: the engines and `samovar models`. Below: `header.py`. Weights are mapped, so their bytes are those
-of the tensors; KV is exact for plain transformers; compute buffers are an upper estimate.
+Above: the engines and `samovar models`. Below: `header.py`, `shape.py`. Weights are mapped, so their bytes
+are those of the tensors. Keys, values, states and logits are exact; buffers for evaluation follow formulas
+that were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which models
+this was compared; for others every rule that may apply is taken to apply, and buffers are half as much again.
 """
 
 from __future__ import annotations
@@ -9,16 +11,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from samovar.models.architectures import RECURRENT
+from samovar.models.architectures import ARCHITECTURES, Architecture
 from samovar.models.header import Header
+from samovar.models.shape import Shape
 
+# How contexts are made --------------------------------------------------------------------------------
+
+BATCH_TOKENS = 512
+"""At most so many tokens are evaluated in one call."""
+MICRO_BATCH_TOKENS = 128
+"""The engine evaluates so many at once, and looks for a stop in between; larger ones are no faster on a CPU
+and need larger buffers."""
+MAX_RUNNING = 16
+"""Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
+MAX_RUNNING_WHOLE = 4
+"""Where each has a state of its own besides cells, which is allocated beforehand too."""
 KvType = Literal["f16", "q8_0", "q4_0"]
 KV_BLOCKS: dict[KvType, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 """By KV type: elements in a block, bytes of a block."""
 CELL_STEP_TOKENS = 256
-"""The engine rounds a context up to a multiple of this."""
-COMPUTE_FLOOR_BYTES = 24 << 20
-"""What a context takes beside KV however small the model: measured with the pinned build."""
+"""The engine rounds a context up to a multiple of this, and the window's cells too."""
+
+# What is kept beside them -----------------------------------------------------------------------------
+
+SNAPSHOT_PART = 4
+"""Copies of states in host memory may take one part in so many of what the context keeps, …"""
+SNAPSHOT_STATES = 2 * MAX_RUNNING_WHOLE
+"""… but as much again where all reuse is by such copies, and at least so many recurrent states."""
+RUNTIME_BYTES = 4 << 20
+"""What the engine takes for each context however small the model: measured with the pinned build."""
+TOKEN_BYTES, MERGE_BYTES = 288, 160
+"""Of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one, where
+the tokenizer has such: measured so too. There are about as many of both."""
+TENSOR_BYTES = 4096
+"""Of the engine's graphs, for each tensor: measured so too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,28 +53,87 @@ class Cost:
 
     weights_bytes: int
     kv_bytes: int
+    """Keys and values of all cells, and the states of recurrent layers."""
     compute_bytes: int
+    """Buffers for evaluation, and the engine's own tables."""
+    output_bytes: int = 0
+    """Logits of all sequences that may run together."""
+    snapshot_bytes: int = 0
+    """The most that copies of states may take in host memory; it is taken as they are made."""
     context_tokens: int
     """Cells that these bytes are for: what was asked for, rounded up as the engine does."""
     estimated: bool
-    """The KV figure is an estimate: part of the memory is recurrent, compressed, or shared by layers."""
+    """An upper bound: this architecture was not compared with what the engine takes, or this model's memory
+    is compressed, or shared by layers."""
 
     @property
     def total_bytes(self) -> int:
-        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+        return (
+            self.weights_bytes + self.kv_bytes + self.compute_bytes + self.output_bytes + self.snapshot_bytes
+        )
 
 
-def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16", batch_tokens: int = 512) -> Cost:
-    """The bytes for `context_tokens` cells of `kv_type`, with batches of `batch_tokens`."""
+def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16") -> Cost:
+    """The bytes for `context_tokens` cells of `kv_type`."""
+    kind, shape = ARCHITECTURES[header.architecture], header.shape
     cells = -(-context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
+    sequences = (MAX_RUNNING_WHOLE if shape.has_whole_states else MAX_RUNNING) + 1
+    window_cells = _window_cells(shape, cells, sequences)
     block, block_bytes = KV_BLOCKS[kv_type]
-    elements = sum(header.kv_heads) * (header.key_length + header.value_length)
-    # Logits of a batch and the widest activations of a layer, in 32-bit numbers.
-    widest = header.vocabulary_size + 8 * header.embedding_length
+    elements = cells * shape.cell_elements + window_cells * shape.window_elements
+    state_bytes = 4 * shape.state_elements
+    kv_bytes = elements * block_bytes // block + sequences * state_bytes
+    output_bytes = 4 * sequences * header.vocabulary_size
+    estimated = not kind.is_measured or not shape.is_plain
+    buffer_bytes = _buffer_bytes(kind, shape, cells, window_cells, sequences, output_bytes)
+    if kv_type != "f16":  # keys and values are rotated by two matrices before they are quantized
+        buffer_bytes += 2 * 4 * shape.head**2
     return Cost(
         weights_bytes=header.tensor_bytes,
-        kv_bytes=cells * elements * block_bytes // block,
-        compute_bytes=COMPUTE_FLOOR_BYTES + 4 * widest * min(batch_tokens, 128),
+        kv_bytes=kv_bytes,
+        compute_bytes=buffer_bytes * (3 if estimated else 2) // 2
+        + RUNTIME_BYTES
+        + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
+        + TENSOR_BYTES * header.tensors,
+        output_bytes=output_bytes,
+        snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)
+        if shape.has_whole_states
+        else kv_bytes // SNAPSHOT_PART,
         context_tokens=cells,
-        estimated=header.architecture in RECURRENT or not header.plain_attention,
+        estimated=estimated,
     )
+
+
+def _window_cells(shape: Shape, cells: int, sequences: int) -> int:
+    """As in `src/llama-kv-cache-iswa.cpp`: a window for each sequence, and one micro-batch."""
+    if not shape.window_elements:
+        return 0
+    needed = min(cells, shape.window_tokens * sequences + MICRO_BATCH_TOKENS)
+    return -(-needed // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
+
+
+def _buffer_bytes(
+    kind: Architecture, shape: Shape, cells: int, window_cells: int, sequences: int, output_bytes: int
+) -> int:
+    """The buffer of the largest graph, which the engine reserves beforehand.
+
+    Nodes whose results are no longer needed give their room to later ones, so that only the widest places
+    count: attention, the feed-forward part, a recurrence, or the logits at the end.
+    """
+    tokens = -(-min(cells, MICRO_BATCH_TOKENS) // sequences) * sequences
+    masks = 2 * tokens * ((cells if shape.cell_elements else 0) + window_cells)
+    if not kind.has_flash_attention:
+        masks += 2 * 4 * tokens * cells * shape.heads
+    around = 5 * shape.embedding
+    used = shape.experts_used
+    widths = [around, 3 * (shape.embedding + shape.query) + 2 * shape.key]
+    if used:
+        widths += [around + 3 * used * shape.expert_feed_forward, (6 + 2 * used) * shape.embedding]
+    if not used or not kind.is_measured:  # which may have experts in some layers only
+        widths += [around + kind.feed_forward_widths * shape.feed_forward]
+    layers = 4 * tokens * max(widths)
+    if shape.inner:
+        layers = max(layers, 30 * tokens * shape.inner + 2 * 4 * sequences * shape.inner_state)
+    # The logits take the place of the masks where they fit there.
+    logits = 4 * tokens * around + output_bytes + (masks if masks < output_bytes else 0)
+    return max(masks + layers, logits)

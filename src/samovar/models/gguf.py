@@ -1,6 +1,6 @@
 """Reads the container: a GGUF file's entries and tensor descriptions, and nothing of what they mean.
 
-Above: `header.py`. Below: `architectures.py`, for the sizes of tensor types. Written from the GGUF
+Above: `header.py`. Below: `tensor_types.py`. Written from the GGUF
 specification (`docs/gguf.md` in the ggml repository). It reads forward in chunks, keeps only the entries
 that are asked for, and believes no number in the file before it is compared with the file's size.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from samovar.errors import ModelFileError
-from samovar.models.architectures import NOT_MULTIPLIED, TYPE_SIZES
+from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES
 
 CHUNK_BYTES = 1 << 20
 LONGEST_KEY_BYTES = 1 << 10
@@ -46,6 +46,8 @@ class Contents:
     vocabulary_size: int
     spells_every_byte: bool
     """The vocabulary has a token like `<0x0A>`, or the character itself, for each byte of UTF-8."""
+    tensors: int
+    """How many."""
     tensor_bytes: int
     """Of all tensors together."""
 
@@ -161,6 +163,7 @@ def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
         spells_every_byte=all(
             b"<0x%02X>" % byte in vocabulary or bytes((byte,)) in vocabulary for byte in _BYTES
         ),
+        tensors=tensors,
         tensor_bytes=_read_tensors(reader, tensors, values.get("general.alignment", 32)),
     )
 

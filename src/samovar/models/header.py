@@ -1,6 +1,7 @@
 """What a model's file says about it: a few facts, and whether the engine can take it.
 
-Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `asserted.py`, `architectures.py`.
+Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `asserted.py`, `shape.py`,
+`architectures.py`.
 Everything that can be foreseen is checked here, before the engine sees the file: what the engine asserts
 about a file ends the process.
 """
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import ModelFileError, ModelNotFoundError, nearest
-from samovar.models import architectures, asserted
+from samovar.models import asserted, shape
+from samovar.models.architectures import ARCHITECTURES, Architecture, Memory
 from samovar.models.gguf import Contents, Reader, damaged, read_contents, shown
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
@@ -36,17 +38,7 @@ _WANTED = frozenset(
         "tokenizer.chat_template",
     ]
 )
-_WANTED_OF_ARCHITECTURE = asserted.KEYS | {
-    "context_length",
-    "embedding_length",
-    "attention.head_count",
-    "attention.head_count_kv",
-    "attention.key_length",
-    "attention.value_length",
-    "attention.key_length_mla",
-    "attention.shared_kv_layers",
-    "attention.sliding_window",
-}
+_WANTED_OF_ARCHITECTURE = asserted.KEYS | shape.KEYS | {"context_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +52,15 @@ class Header:
     """As its makers call it; None when the file does not say."""
     context_tokens: int
     """The longest context it was trained for."""
-    layers: int
-    embedding_length: int
-    kv_heads: tuple[int, ...]
-    """Key and value heads of each layer."""
-    key_length: int
-    """Elements of one head's key."""
-    value_length: int
     vocabulary_size: int
-    sliding_window: int
-    """Tokens; 0 means every layer sees the whole context."""
+    has_merges: bool
+    """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
     has_chat_template: bool
     tensor_bytes: int
     """Of all tensors together."""
-    plain_attention: bool
-    """Each layer keeps its own keys and values, as they are; not compressed or shared with other layers."""
+    tensors: int
+    """How many."""
+    shape: shape.Shape
 
 
 def read_header(path: Path) -> Header:
@@ -89,9 +75,9 @@ def read_header(path: Path) -> Header:
             contents = read_contents(Reader(file, size, path), _is_wanted)
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    architecture = _architecture(path, contents.values)
-    _check_engine_takes(path, architecture, contents)
-    return _build(path, size, architecture, contents)
+    kind = _architecture(path, contents.values)
+    _check_engine_takes(path, kind.name, contents)
+    return _build(path, size, kind, contents)
 
 
 def _is_wanted(key: str) -> bool:
@@ -128,18 +114,19 @@ def _models_in(folder: Path) -> list[str]:
         return []
 
 
-def _architecture(path: Path, values: dict[str, Any]) -> str:
+def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
     architecture = values.get("general.architecture")
     if not isinstance(architecture, str) or not 0 < len(architecture) <= LONGEST_ARCHITECTURE:
         raise damaged(path, "its header names no architecture")
-    if architecture not in architectures.KNOWN:
+    kind = ARCHITECTURES.get(architecture)
+    if kind is None:
         raise ModelFileError(
             f"{path} has the architecture {architecture!r}, which the engine does not know."
-            f"{nearest(architecture, architectures.KNOWN)} A newer Samovar may."
+            f"{nearest(architecture, ARCHITECTURES)} A newer Samovar may."
         )
-    if architecture in architectures.NOT_GENERATING:
+    if kind.memory is Memory.NONE:
         raise ModelFileError(f"{path} is a {architecture!r} model, which does not answer prompts.")
-    return architecture
+    return kind
 
 
 def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> None:
@@ -159,52 +146,25 @@ def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> No
         raise ModelFileError(f"{path} cannot be used: {what}.")
 
 
-def _build(path: Path, size: int, architecture: str, contents: Contents) -> Header:
+def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Header:
     values = contents.values
-
-    def whole(key: str, *, default: int | None = None, most: int = 1 << 24) -> int:
-        value = values.get(f"{architecture}.{key}", default)
-        if isinstance(value, list):
-            value = max(value, default=0)
-        if not isinstance(value, int) or not 0 <= value <= most:
-            raise damaged(path, f"its header gives {key} as {shown(value)}")
-        return value
-
-    layers, embedding = whole("block_count"), whole("embedding_length")
-    heads = whole("attention.head_count", default=0)
-    if embedding < 1:
-        raise damaged(path, f"it has {layers} layers of {embedding} elements")
-    length = embedding // heads if heads else 0
-    context = whole("context_length", most=1 << 62)
+    entries = shape.Entries(path, kind.name, values)
+    if entries.whole("embedding_length") < 1:
+        raise damaged(path, "its header gives no embedding_length")
+    context = entries.whole("context_length", most=1 << 62)
     if not 1 <= context <= LARGEST_CONTEXT_TOKENS:
         raise damaged(path, f"its header gives a context of {context} tokens")
     name = values.get("general.name")
     return Header(
         path=path,
         file_bytes=size,
-        architecture=architecture,
+        architecture=kind.name,
         name=name if isinstance(name, str) else None,
         context_tokens=context,
-        layers=layers,
-        embedding_length=embedding,
-        kv_heads=_kv_heads(values.get(f"{architecture}.attention.head_count_kv", heads), layers, path),
-        key_length=whole("attention.key_length", default=length),
-        value_length=whole("attention.value_length", default=length),
         vocabulary_size=contents.vocabulary_size,
-        sliding_window=whole("attention.sliding_window", default=0, most=1 << 62),
+        has_merges=values.get("tokenizer.ggml.model") == "gpt2",
         has_chat_template=isinstance(values.get("tokenizer.chat_template"), str),
         tensor_bytes=contents.tensor_bytes,
-        plain_attention=not whole("attention.key_length_mla", default=0)
-        and not whole("attention.shared_kv_layers", default=0),
+        tensors=contents.tensors,
+        shape=shape.read_shape(kind, entries),
     )
-
-
-def _kv_heads(value: Any, layers: int, path: Path) -> tuple[int, ...]:
-    heads = [value] * layers if isinstance(value, int) else value
-    if (
-        not isinstance(heads, list)
-        or len(heads) < layers
-        or not all(isinstance(count, int) and 0 <= count < 1 << 16 for count in heads)
-    ):
-        raise damaged(path, f"its header gives attention.head_count_kv as {shown(value)}")
-    return tuple(heads[:layers])

@@ -107,3 +107,15 @@ def resolve(reference: Reference, store: Store) -> Path:
     if not is_here:
         raise ModelNotFoundError(f"{reference.text} has not been fetched: samovar pull {reference.text}")
     return path
+
+
+def names_of(path: Path, store: Store) -> list[str]:
+    """The references that lead to this file of the store, the shortest first; none for other files."""
+    try:
+        inside = path.resolve().relative_to(store.folder.resolve())
+    except ValueError:
+        return []
+    reference = f"package:{inside.as_posix()}"
+    if not _PACKAGE.fullmatch(inside.as_posix()):
+        return []
+    return [*(alias for alias, target in ALIASES.items() if target == reference), reference]

@@ -22,7 +22,7 @@ from samovar.engines.base import Conversation, Finished, PromptProgress, TextPar
 from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
-from samovar.engines.llama.context import BATCH_TOKENS, Context
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
 from samovar.engines.llama.prefixes import Carried, Prefixes, Row
 from samovar.engines.llama.running import Request, Running
@@ -31,6 +31,7 @@ from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError, SamovarError
 from samovar.generation import FinishReason, TokenCounts
+from samovar.models.cost import BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
 
@@ -270,7 +271,7 @@ class Arena:
             request.events.fail(error)
             return True
         held = sum(running.row.own + running.promised for running in self._running)
-        prefixes.begin(row, request.tokens, self.cells - held)
+        prefixes.begin(row, request.tokens, self.cells - held, goes_on=request.conversation is not None)
         sampler.remember(request.tokens)
         running = Running(
             request=request,
@@ -399,7 +400,7 @@ class Arena:
         if running.next_token is not None:
             running.prompt = [*row.tokens, running.next_token]
         running.prefixes.give_back(row, None)
-        running.prefixes.begin(row, running.prompt, 0)
+        running.prefixes.begin(row, running.prompt, 0, goes_on=False)
         running.next_token = None
 
     # Endings: each gives the sequence back exactly once ---------------------------------------------

@@ -10,17 +10,14 @@ from typing import Any
 
 from samovar.engines.llama.binding import Binding
 from samovar.errors import EngineError
-from samovar.models.cost import KvType
+from samovar.models.cost import (
+    BATCH_TOKENS,
+    MAX_RUNNING,
+    MAX_RUNNING_WHOLE,
+    MICRO_BATCH_TOKENS,
+    KvType,
+)
 
-BATCH_TOKENS = 512
-"""At most so many tokens are evaluated in one call."""
-MICRO_BATCH_TOKENS = 128
-"""The engine evaluates so many at once, and looks for a stop in between; larger ones are no faster on a CPU
-and need larger buffers."""
-MAX_RUNNING = 16
-"""Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
-MAX_RUNNING_WHOLE = 4
-"""Where each has a state of its own besides cells, which is allocated beforehand too."""
 MAX_SEQUENCES = 256
 """The engine's own limit (`LLAMA_MAX_SEQ`). Those above the running ones can only hold cells."""
 KV_TYPES: dict[KvType, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}

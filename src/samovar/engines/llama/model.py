@@ -19,7 +19,7 @@ from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena, Usage
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
-from samovar.engines.llama.context import MICRO_BATCH_TOKENS, Context
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Kept, Store
 from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
 from samovar.engines.llama.running import Request
@@ -29,10 +29,12 @@ from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
-from samovar.models.cost import Cost
+from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 LONG_TEXT_CHARS = 20_000
 """Longer prompts are tokenized in a worker thread, so that the event loop goes on."""
+EXACT_PART = 4
+"""Deterministic answers get one part in so many of the room for copies, where the others need it too."""
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -81,13 +83,15 @@ class LlamaModel:
             kv_type=self._spec.kv_type,
         )
         kept = Kept(self._store, max(1, cost.kv_bytes // context.cells))
-        limit_bytes = cost.kv_bytes // 4
+        # Where prefixes are copies too, both kinds share what was counted on.
+        exact_bytes = cost.snapshot_bytes
         prefixes: Prefixes
         if context.keeps_whole_states:
-            prefixes = StatePrefixes(context, kept, limit_bytes=limit_bytes)
+            exact_bytes //= EXACT_PART
+            prefixes = StatePrefixes(context, kept, limit_bytes=cost.snapshot_bytes - exact_bytes)
         else:
             prefixes = TreePrefixes(context, kept)
-        exact = StatePrefixes(context, Kept(None, 1), limit_bytes=limit_bytes, border=MICRO_BATCH_TOKENS)
+        exact = StatePrefixes(context, Kept(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
         prefixes.accept(carried)
         return Arena(
             self._binding,

@@ -22,6 +22,10 @@ CHEAP_TOKENS = 64
 """Shorter ones are sooner evaluated again than paid for with each token that is decoded beside them."""
 
 
+Blob = bytes | bytearray | memoryview
+"""What the engine gives as the state of a sequence."""
+
+
 @dataclass(slots=True, eq=False)
 class Row:
     """A running sequence: the tokens in its cells, and how many of these nobody shares."""
@@ -44,7 +48,7 @@ class Carried:
 
     tokens: list[int]
     start: int
-    blob: bytes | bytearray | memoryview
+    blob: Blob
     conversation: Conversation | None
 
 
@@ -74,9 +78,9 @@ class Prefixes(Protocol):
         once everything nobody uses is given up."""
         ...
 
-    def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
         """`row`, which is empty, takes the longest known prefix of all but the last of `tokens`; `cells` may
-        hold prefixes while it is brought back."""
+        hold prefixes while it is brought back. `goes_on`: a conversation may go on from its end."""
         ...
 
     def stop(self, row: Row, tokens: Sequence[int]) -> int:
@@ -157,7 +161,7 @@ class TreePrefixes:
     def _pinned(self, nodes: Iterable[Node | None]) -> set[Node]:
         return {part for node in nodes if node is not None for part in node.path()}
 
-    def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
         self._bring_back(row, tokens[:-1], cells)
         row.node = self.tree.hold(tokens[:-1], row.sequence)
         row.tokens = list(tokens[: row.node.end])

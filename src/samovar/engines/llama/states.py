@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
-from samovar.engines.llama.prefixes import Carried, Row
+from samovar.engines.llama.prefixes import Blob, Carried, Row
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
 
@@ -26,7 +26,7 @@ REMEMBERED_PROMPTS = 32
 @dataclass(slots=True, eq=False)
 class _State:
     tokens: list[int]
-    blob: bytes | bytearray | memoryview
+    blob: Blob
     conversation: Conversation | None = None
     is_saved: bool = False
 
@@ -80,34 +80,40 @@ class StatePrefixes:
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
         return sum(len(row) for row in rows) + promised + cells <= self._context.cells
 
-    def begin(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
         prompt = tokens[:-1]
         if self._border > 1:
             self._context.clear()
         number, length = self._longest(prompt)
+        blob = self._states[number].blob if length else b""
         if self._best_kept(prompt, length) > length:
-            number, length = self._bring_back(prompt, number, length)
-        if length and not self._context.restore(row.sequence, self._states[number].blob):
-            self._drop(number)
+            number, length, blob = self._bring_back(prompt) or (number, length, blob)
+        if length and not self._context.restore(row.sequence, blob):
+            if number in self._states:
+                self._drop(number)
             length = 0
-        if length:
+        if number in self._states:
             self._states.move_to_end(number)
         row.tokens = list(tokens[:length])
         row.own = length
         common = max((common_length(seen, prompt) for seen in self._prompts), default=0)
         self._lost_tokens += max(0, common - length)
         self._prompts.append(list(prompt))
-        borders = {self._down(common), self._down(len(prompt)) if self._border > 1 else 0}
+        # An answer's text may be other tokens when it comes back as part of the next prompt; then what goes
+        # on does so from the end of this one.
+        ends_here = goes_on or self._border > 1
+        borders = {self._down(common), self._down(len(prompt)) if ends_here else 0}
         self._stops[row.sequence] = {at for at in borders if at >= length + WORTH_KEEPING_TOKENS}
 
-    def _bring_back(self, tokens: Sequence[int], number: int, length: int) -> tuple[int, int]:
+    def _bring_back(self, tokens: Sequence[int]) -> tuple[int, int, Blob] | None:
+        """The best copy on disk: its serial number, its length, the state itself."""
         entry, _ = self._kept.best(tokens, 0)
         assert entry is not None
         blob = self._kept.load(entry)
         if blob is None:
             self._kept.forget(entry)
-            return number, length
-        return self._put(entry.tokens.tolist(), blob, None, is_saved=True), len(entry.tokens)
+            return None
+        return self._put(entry.tokens.tolist(), blob, None, is_saved=True), len(entry.tokens), blob
 
     def _down(self, position: int) -> int:
         return position - position % self._border
@@ -141,7 +147,7 @@ class StatePrefixes:
     def _put(
         self,
         tokens: list[int],
-        blob: bytes | bytearray | memoryview,
+        blob: Blob,
         conversation: Conversation | None,
         *,
         is_saved: bool = False,
@@ -150,7 +156,7 @@ class StatePrefixes:
         self._next += 1
         self._states[number] = _State(tokens, blob, conversation, is_saved)
         self.bytes += len(blob)
-        while self.bytes > self._limit_bytes and len(self._states) > 1:
+        while self.bytes > self._limit_bytes:
             over = [
                 key
                 for key, state in self._states.items()
@@ -203,6 +209,6 @@ class StatePrefixes:
 
     def check(self, rows: Sequence[Row]) -> None:
         assert self.bytes == sum(len(state.blob) for state in self._states.values())
-        assert self.bytes <= self._limit_bytes or len(self._states) <= 1
+        assert self.bytes <= self._limit_bytes
         assert set(self._stops) <= {row.sequence for row in rows}
         assert sum(len(row) for row in rows) <= self._context.cells
