@@ -129,13 +129,14 @@ Before anything is allocated, `samovar models` and the memory budget know from a
 layers for {running_whole} sequences |
 | compute | the buffers of the largest graph for {batch} tokens, and the engine's tables of the vocabulary |
 | output | the logits of {running} sequences, or of {running_whole} where each has a state of its own |
-| copies | copies of states in host memory: at most 1/{part} of KV, or {states} recurrent states |
+| copies | copies of states in host memory: at most 1/{part} of KV; where all reuse is by copies, as much \
+as KV, and at least {states} recurrent states |
 
 For the architectures that were compared, KV, states and logits are what the engine allocates, and its
-compute buffers were within 8 MB, with contexts from 256 to 32768 tokens and sizes of models as they are
-published. What the whole process grows by is within 5 % or 8 MB of the sum without copies: tests hold this
-for one architecture of each kind of memory, and for the default model. About 20 MB that a process takes
-once, whatever it loads, are not counted.
+compute buffers were within 8 MB, at one to three contexts up to 32768 tokens, with files of the sizes that
+models are published in but without their weights. What the whole process grows by is within 5 % or 8 MB of
+the sum without copies: tests hold this for one architecture of each kind of memory from 256 to 8192 tokens,
+and for the default model. About 20 MB that a process takes once, whatever it loads, are not counted.
 
 For other architectures, and for models that share or compress keys and values, the prediction is meant to
 be an upper bound, and is marked as an estimate: no layer keeps less than the whole context, and buffers are

@@ -155,11 +155,13 @@ class Samovar:
         *,
         model: str | None = None,
         seed: int | None = None,
+        deterministic: bool = False,
         on_event: OnEvent | None = None,
     ) -> Run:
         """Runs a workflow to one of its endings and returns the record of it.
 
         `workflow`: a path, or a name of the library. `model`: used by every prompt, whatever it says.
+        `seed`: of every prompt that names none. `deterministic`: the same answers each time, one by one.
         `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
         `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
         wrong in the file, and `UsageError` for variables the workflow does not take; nothing was run then.
@@ -170,7 +172,7 @@ class Samovar:
         faults = [fault for fault in check_tree(parsed, library) if fault.severity == "error"]
         if faults:
             raise FaultsError(faults)
-        settings = RunnerSettings(model=model, seed=seed)
+        settings = RunnerSettings(model=model, seed=seed, deterministic=deterministic)
         runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=settings)
         return await runner.run(parsed, variables or {})
 

@@ -82,10 +82,19 @@ class BlockingSamovar:
         *,
         model: str | None = None,
         seed: int | None = None,
+        deterministic: bool = False,
         on_event: OnEvent | None = None,
     ) -> Run:
         """As `api.Samovar.run`; `on_event` is called in the event loop's thread."""
-        run = partial(self._app.run, workflow, variables, model=model, seed=seed, on_event=on_event)
+        run = partial(
+            self._app.run,
+            workflow,
+            variables,
+            model=model,
+            seed=seed,
+            deterministic=deterministic,
+            on_event=on_event,
+        )
         return self._loop.call(run)
 
     def statistics(self) -> Statistics:

@@ -93,6 +93,14 @@ def run(
         str | None,
         typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Of every prompt that names none."),
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="The same answers each time: prompts are answered one by one."),
+    ] = False,
     limit_transitions: Annotated[
         int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
     ] = None,
@@ -126,6 +134,8 @@ def run(
                     "offline": offline or None,
                 },
                 model=model,
+                seed=seed,
+                deterministic=deterministic,
                 limit_transitions=limit_transitions,
                 limit_duration=limit_duration,
                 yes=yes,

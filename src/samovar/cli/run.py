@@ -47,6 +47,8 @@ OPTIONS = [
     "--json",
     "--events",
     "--print",
+    "--seed",
+    "--deterministic",
     "--limit-transitions",
     "--limit-duration",
     "--yes",
@@ -69,6 +71,8 @@ class RunArguments:
     """Options that are not the command's own."""
     settings: Mapping[str, Any]
     model: str | None
+    seed: int | None
+    deterministic: bool
     limit_transitions: int | None
     limit_duration: str | None
     yes: bool
@@ -101,6 +105,8 @@ def _run(arguments: RunArguments) -> int:
     variables = bind(workflow.parameters, given, ask=asker())
     runner_settings = RunnerSettings(
         model=arguments.model,
+        seed=arguments.seed,
+        deterministic=arguments.deterministic,
         wait_for_user=None if not sys.stdin.isatty() else _wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,
