@@ -53,3 +53,9 @@ def test_every_workflow_in_the_language_page_checks_clean(number: str, block: st
     path.write_text(block)
     library = Library([], parse_action)
     assert not check_workflow(library.workflow(str(path)), library)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.md")), ids=lambda path: path.stem)
+def test_every_example_checks_clean(path: Path) -> None:
+    library = Library([], parse_action)
+    assert not check_workflow(library.workflow(str(path)), library)

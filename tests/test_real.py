@@ -59,6 +59,22 @@ def test_the_example_loads_one_model_once_for_all_its_prompts(real_model: Path) 
     assert report["sessions"]["opened"] == report["sessions"]["closed"] == len(prompts)
 
 
+def test_the_branches_of_an_example_go_on_from_one_reading(real_model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "samovar", "run", "examples/compare.md", "--json", "--model", str(real_model)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["status"]) == (0, "completed")
+    states = {state["name"]: state for state in report["states"]}
+    for branch in ("Praise", "Doubt", "Name"):
+        assert states[branch]["tokens"]["reused"] > 100 > 40 > states[branch]["tokens"]["evaluated"]
+    assert report["variables"]["verdict"] in ("yes", "no")
+
+
 async def test_two_hundred_prompts_need_no_more_memory_than_five(real_model: Path) -> None:
     async with open_sessions(real_model) as (sessions, spec):
         after_five = 0
