@@ -30,7 +30,7 @@ from samovar.runner import Runner
 
 def direct_round() -> Measured:
     reference = parse_reference("smollm2")
-    return Direct(resolve(reference, Store(None))).w12()[0]
+    return Direct(resolve(reference, Store(None))).w12()
 
 
 async def samovar_round() -> Measured:
@@ -54,6 +54,7 @@ async def samovar_round() -> Measured:
         cpu_s=ended[1] - began[0][1],
         evaluated_tokens=tokens.evaluated,
         generated_tokens=tokens.generated,
+        answers=[str(run.variables[f"answer_P{number}"]) for number in range(len(TOPICS))],
     )
 
 

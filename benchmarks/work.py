@@ -55,8 +55,29 @@ class Measured:
 
     wall_s: float
     cpu_s: float
-    evaluated_tokens: int
+    evaluated_tokens: int | None
+    """Of the prompts; None where the contender does not say."""
     generated_tokens: int
+    answers: list[str]
+
+
+class Clock:
+    """Starts when it is made."""
+
+    def __init__(self) -> None:
+        self._started, self._cpu = time.perf_counter(), time.process_time()
+
+    def measured(
+        self, *, evaluated_tokens: int | None, generated_tokens: int, answers: list[str]
+    ) -> Measured:
+        """What was done since."""
+        return Measured(
+            wall_s=time.perf_counter() - self._started,
+            cpu_s=time.process_time() - self._cpu,
+            evaluated_tokens=evaluated_tokens,
+            generated_tokens=generated_tokens,
+            answers=answers,
+        )
 
 
 class Direct:
@@ -118,8 +139,13 @@ class Direct:
         self.generated += len(said)
         return self.vocabulary.detokenize(said)
 
-    def w12(self) -> tuple[Measured, list[str]]:
-        started, cpu = time.perf_counter(), time.process_time()
+    def w12(self, *, warm_up: str | None = None) -> Measured:
+        """One round. `warm_up`: a prompt that is answered by one token before the clock starts."""
+        if warm_up is not None:
+            said = [Message(role="system", content="Hi."), Message(role="user", content=warm_up)]
+            self.answer(said, 1)
+            self.evaluated = self.generated = 0
+        clock = Clock()
         answers = [
             self.answer(
                 [Message(role="system", content=SYSTEM), Message(role="user", content=question(topic))],
@@ -127,10 +153,6 @@ class Direct:
             )
             for topic in TOPICS
         ]
-        measured = Measured(
-            wall_s=time.perf_counter() - started,
-            cpu_s=time.process_time() - cpu,
-            evaluated_tokens=self.evaluated,
-            generated_tokens=self.generated,
+        return clock.measured(
+            evaluated_tokens=self.evaluated, generated_tokens=self.generated, answers=answers
         )
-        return measured, answers
