@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -27,7 +26,7 @@ from samovar.engines.llama.machine import usable_cores
 
 SLOT_CELLS = 2048
 """Of each slot or sequence of a peer that divides its context; one conversation of W12 takes some 650."""
-WARM_UP = "Hello."
+WARM_UP_SYSTEM, WARM_UP = "Hi.", "Hello."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +73,7 @@ def _measured(clock: Clock, turns: list[samovar.Turn]) -> Measured:
 
 
 async def _warm_up(app: samovar.Samovar) -> None:
-    async with app.session() as session:
+    async with app.session(system=WARM_UP_SYSTEM) as session:
         await session.ask(WARM_UP, max_tokens=1)
 
 
@@ -82,8 +81,10 @@ def sessions(at_once: int, *, threads: int | None = None) -> Callable[[Path], Me
     """A fresh session for each prompt. `threads`: fixed; None as Samovar chooses."""
 
     async def round_of(path: Path) -> Measured:
-        fixed: samovar.OpenSettings = {} if threads is None else {"threads": threads}
-        async with samovar.open(model=str(path), **fixed) as app:
+        settings: samovar.OpenSettings = {"model": str(path)}
+        if threads is not None:
+            settings["threads"] = threads
+        async with samovar.open(**settings) as app:
 
             async def ask(said: str) -> samovar.Turn:
                 async with app.session(system=SYSTEM, max_tokens=MAX_TOKENS) as session:
@@ -162,7 +163,7 @@ def server(slots: int) -> Callable[[Path], Measured]:
             assert "choices" in said_back, said_back
             return said_back
 
-        server.handle_chat_completions(_chat(WARM_UP, system="Hi.", max_tokens=1))
+        server.handle_chat_completions(_chat(WARM_UP, system=WARM_UP_SYSTEM, max_tokens=1))
         with ThreadPoolExecutor(slots) as pool:
             clock = Clock()
             replies = list(pool.map(ask, map(question, TOPICS)))
@@ -181,7 +182,7 @@ def llama_cpp_python(path: Path) -> Measured:
 
     cores = usable_cores()
     llama = Llama(str(path), n_ctx=CELLS, n_threads=cores, n_threads_batch=cores, verbose=False)
-    llama.create_chat_completion(**_chat(WARM_UP, system="Hi.", max_tokens=1))
+    llama.create_chat_completion(**_chat(WARM_UP, system=WARM_UP_SYSTEM, max_tokens=1))
     clock = Clock()
     replies: list[Any] = [llama.create_chat_completion(**_chat(question(topic))) for topic in TOPICS]
     return clock.measured(
@@ -216,7 +217,7 @@ def _node(sequences: int) -> Contender:
     return Contender(
         name=f"node-{sequences}",
         says=f"node-llama-cpp, {sequences} sequence{'s' if sequences > 1 else ''}",
-        answer=lambda path: node.answer(path, sequences, sequence_cells=SLOT_CELLS),
+        answer=lambda path: node.answer(path, sequences, SLOT_CELLS, (WARM_UP_SYSTEM, WARM_UP)),
         missing=node.missing,
         version=node.version,
     )
@@ -226,7 +227,7 @@ ALL = (
     Contender(
         name="ideal",
         says="the ideal: direct calls, each distinct token once, in turn",
-        answer=lambda path: Direct(path).w12(warm_up=WARM_UP),
+        answer=lambda path: Direct(path).w12(warm_up=(WARM_UP_SYSTEM, WARM_UP)),
         version=_version_of("xllamacpp"),
     ),
     Contender(name="samovar-1", says="Samovar, sessions in turn", answer=sessions(1)),

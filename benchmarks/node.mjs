@@ -27,7 +27,7 @@ const sessions = sequences.map(
 );
 const begun = sessions[0].getChatHistory();
 
-const first = new LlamaChatSession({contextSequence: sequences[0], systemPrompt: "Hi."});
+const first = new LlamaChatSession({contextSequence: sequences[0], systemPrompt: work.warm_up_system});
 await first.prompt(work.warm_up, {maxTokens: 1, temperature: 0});
 
 const evaluated = () => sequences.reduce((sum, one) => sum + one.tokenMeter.usedInputTokens, 0);

@@ -63,8 +63,8 @@ def _manifest() -> Path:
     return folder() / "node_modules" / PACKAGE / "package.json"
 
 
-def answer(path: Path, sequences: int, *, sequence_cells: int) -> Measured:
-    """One round, `sequences` prompts at once."""
+def answer(path: Path, sequences: int, sequence_cells: int, warm_up: tuple[str, str]) -> Measured:
+    """One round, `sequences` prompts at once. `warm_up`: a system message and a prompt that do not count."""
     work = {
         "folder": str(folder()),
         "model": str(path),
@@ -74,7 +74,8 @@ def answer(path: Path, sequences: int, *, sequence_cells: int) -> Measured:
         "system": SYSTEM,
         "questions": [question(topic) for topic in TOPICS],
         "max_tokens": MAX_TOKENS,
-        "warm_up": "Hello.",
+        "warm_up_system": warm_up[0],
+        "warm_up": warm_up[1],
     }
     done = subprocess.run(
         ["node", str(Path(__file__).with_suffix(".mjs"))],

@@ -139,11 +139,11 @@ class Direct:
         self.generated += len(said)
         return self.vocabulary.detokenize(said)
 
-    def w12(self, *, warm_up: str | None = None) -> Measured:
-        """One round. `warm_up`: a prompt that is answered by one token before the clock starts."""
+    def w12(self, *, warm_up: tuple[str, str] | None = None) -> Measured:
+        """One round. `warm_up`: a system message and a prompt, answered before the clock starts."""
         if warm_up is not None:
-            said = [Message(role="system", content="Hi."), Message(role="user", content=warm_up)]
-            self.answer(said, 1)
+            system, said = warm_up
+            self.answer([Message(role="system", content=system), Message(role="user", content=said)], 1)
             self.evaluated = self.generated = 0
         clock = Clock()
         answers = [

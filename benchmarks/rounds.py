@@ -1,0 +1,137 @@
+"""Rounds of contenders, each a process of its own, in turn: a change of the machine's pace meets them all.
+
+    python -m benchmarks.rounds CONTENDER
+
+does one and prints it as JSON. Above: `peers.py`, `goals.py`. Below: `contenders.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks import contenders
+from benchmarks.work import Measured
+from samovar.engines.llama.machine import usable_cores
+from samovar.models.reference import parse_reference, resolve
+from samovar.models.store import Store
+
+ROUND_S = 900.0
+"""After so long a round has failed."""
+
+Rounds = dict[str, list[Measured]]
+"""By contender, in the order they were done: rounds with one index ran next to each other."""
+
+
+def default_model() -> Path:
+    """The file of the default model. Raises `ModelNotFoundError` when it was not fetched."""
+    return resolve(parse_reference("smollm2"), Store(None))
+
+
+def one_round(name: str, *, model: Path | None = None) -> Measured:
+    """One round in a process of its own. Raises `RuntimeError` with what it said when it fails."""
+    command = [sys.executable, "-m", "benchmarks.rounds", name]
+    if model is not None:
+        command += ["--model", str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ROUND_S)
+    if done.returncode:
+        raise RuntimeError(f"{name} failed: {done.stderr.strip()[-1500:]}")
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def interleaved(
+    names: Sequence[str], pairs: int, *, beside: Callable[[], AbstractContextManager[None]] | None = None
+) -> Rounds:
+    """`pairs` rounds of each, in turn; every other time in the opposite order.
+
+    `beside`: what is to go on during each round. Says on standard error how far it is.
+    """
+    rounds: Rounds = {name: [] for name in names}
+    for number in range(pairs):
+        for name in names if number % 2 == 0 else reversed(names):
+            with beside() if beside is not None else contextlib.nullcontext():
+                measured = one_round(name)
+            print(f"  {number + 1}/{pairs} {name}: {measured.wall_s:.2f} s", file=sys.stderr, flush=True)
+            rounds[name].append(measured)
+    return rounds
+
+
+@contextlib.contextmanager
+def busy_neighbours() -> Iterator[None]:
+    """One process for each core that does nothing but compute."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(usable_cores())]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """What several measurements come to."""
+
+    median: float
+    low: float
+    """The middle half of them begins here."""
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The median and the middle half."""
+    low, median, high = (
+        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    )
+    return Spread(median=median, low=low, high=high, count=len(values))
+
+
+def ratios(rounds: Rounds, name: str, over: str) -> Spread:
+    """The wall time of one contender over another's, by pairs of rounds that ran next to each other."""
+    return spread([one.wall_s / other.wall_s for one, other in zip(rounds[name], rounds[over], strict=True)])
+
+
+def machine() -> dict[str, str]:
+    """Where and when, in words, for the page: nothing that names this machine."""
+    versions = [f"Python {platform.python_version()}"]
+    versions += [one.version() for one in contenders.present() if one.name not in ("ideal",)]
+    return {
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "machine": f"{platform.system()} on {platform.machine()}, {usable_cores()} cores, no GPU used",
+        "versions": ", ".join(dict.fromkeys(versions)),
+        "engine": f"xllamacpp {importlib.metadata.version('xllamacpp')}",
+        "model": default_model().name,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("contender", help=", ".join(one.name for one in contenders.ALL))
+    parser.add_argument("--model", type=Path, help="a model file; the default one where it is not given")
+    arguments = parser.parse_args()
+    measured = contenders.contender(arguments.contender).answer(arguments.model or default_model())
+    print(json.dumps(asdict(measured)), flush=True)
+    # A peer's threads may not end in order; what they hold goes with the process.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
