@@ -6,6 +6,7 @@ W12: twelve prompts with one system prompt of some 600 tokens, at most 24 tokens
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,15 @@ def question(topic: str) -> str:
     return f"In one sentence, what should we check about {topic} before shipping?"
 
 
-def w12_workflow() -> str:
-    """W12 as a workflow's text: twelve prompt states in a row."""
-    states = [f"P{number}" for number in range(len(TOPICS))]
+def w12_workflow(topics: Sequence[str] = TOPICS) -> str:
+    """W12 as a workflow's text: a prompt state for each topic, in a row."""
+    states = [f"P{number}" for number in range(len(topics))]
     arrows = "\n".join(
         f"    {one} --> {other}" for one, other in zip(["[*]", *states], [*states, "[*]"], strict=True)
     )
     actions = "\n".join(
         f'- {state}: Prompt "{question(topic)}" result="answer_{state}" using max_tokens={MAX_TOKENS}'
-        for state, topic in zip(states, TOPICS, strict=True)
+        for state, topic in zip(states, topics, strict=True)
     )
     return (
         f'---\ntitle: W12\nsystem: "{SYSTEM}"\n---\n\n```mermaid\nstateDiagram-v2\n{arrows}\n```\n\n'
