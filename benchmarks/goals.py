@@ -78,34 +78,34 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = {line.name: line for line in LINES}
     if arguments.line:
-        found = lines[arguments.line].measure(arguments.times)
-        print(json.dumps([asdict(one) for one in found]))
+        findings = lines[arguments.line].measure(arguments.times)
+        print(json.dumps([asdict(one) for one in findings]))
         return
     chosen = list(lines) if arguments.only is None else arguments.only.split(",")
     if unknown := set(chosen) - set(lines):
         parser.error(f"no line is called {', '.join(sorted(unknown))}: {names}")
-    findings: list[Finding] = []
+    found: dict[str, list[Finding]] = {}
     for name in chosen:
         line = lines[name]
-        found = measure(line, line.quick if arguments.quick else line.times or arguments.pairs)
-        findings += found
-        print("\n".join(map(show, found)), flush=True)
-    if arguments.out is not None:
-        write(arguments.out, findings, arguments.pairs)
-    sys.exit(0 if all(one.is_met for one in findings) else 1)
+        times = line.quick if arguments.quick else line.times or arguments.pairs
+        found[name] = measure(line, times)
+        print("\n".join(map(show, found[name])), flush=True)
+        if arguments.out is not None:
+            write(arguments.out, name, found[name], times)
+    sys.exit(0 if all(one.is_met for findings in found.values() for one in findings) else 1)
 
 
-def write(folder: Path, findings: list[Finding], pairs: int) -> None:
-    """Writes `goals.json`; a line that it had and that was not measured now stays as it was."""
+def write(folder: Path, name: str, findings: list[Finding], times: int) -> None:
+    """Puts a line into `goals.json`; what was measured earlier of the other lines stays."""
     path = folder / "goals.json"
     folder.mkdir(parents=True, exist_ok=True)
-    kept: dict[str, dict[str, object]] = {}
+    measured: dict[str, object] = {}
     if path.is_file():
-        kept = {one["what"]: one for one in json.loads(path.read_text(encoding="utf-8"))["findings"]}
-    kept |= {one.what: asdict(one) for one in findings}
-    results = {**machine(), "pairs": pairs, "findings": list(kept.values())}
-    path.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    print(f"Written: {path}")
+        measured = json.loads(path.read_text(encoding="utf-8"))["lines"]
+    here = machine()
+    measured[name] = {"date": here["date"], "times": times, "findings": [asdict(one) for one in findings]}
+    in_order = {line.name: measured[line.name] for line in LINES if line.name in measured}
+    path.write_text(json.dumps({**here, "lines": in_order}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

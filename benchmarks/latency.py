@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import anyio
 
+from benchmarks.rounds import busy_neighbours, spread
 from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, question
 from samovar.engines.base import ModelSpec, PromptProgress, TextPart
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.machine import usable_cores
 from samovar.generation import Message, Options
 from samovar.models.reference import parse_reference, resolve
 from samovar.models.store import Store
@@ -46,16 +42,31 @@ async def opening_ms(sessions: Sessions, spec: ModelSpec) -> tuple[float, int]:
     return statistics.median(times) * 1000, evaluated
 
 
-async def cancel_ms(sessions: Sessions, spec: ModelSpec, *, in_prompt: bool, delay_s: float) -> float:
-    """Median from asking to cancel to having everything back."""
+CANCELS = (
+    ("while a prompt is evaluated", 0),
+    ("in the second micro-batch of a long prompt", 512),
+    ("while it answers", None),
+)
+"""When to cancel: in words, and after so many tokens of the prompt; None is after the first of the answer."""
+CANCEL_AFTER_S = 0.1
+"""So long after that moment: within a micro-batch, or within a step."""
+
+
+async def cancel_ms(sessions: Sessions, spec: ModelSpec, after_tokens: int | None) -> list[float]:
+    """Each time from asking to cancel to having everything back. `after_tokens`: as in `CANCELS`."""
     times = []
+    in_prompt = after_tokens is not None
     for number in range(9):
         asked = 0.0
         text = f"{number} word" * 1500 if in_prompt else f"Tell a long story about {number}."
         begun = anyio.Event()
 
         def hear(event: object, begun: anyio.Event = begun) -> None:
-            if isinstance(event, PromptProgress if in_prompt else TextPart):
+            if after_tokens is None:
+                is_time = isinstance(event, TextPart)
+            else:
+                is_time = isinstance(event, PromptProgress) and event.evaluated_tokens >= after_tokens
+            if is_time:
                 begun.set()
 
         async def ask(scope: anyio.CancelScope, text: str = text) -> None:
@@ -69,12 +80,12 @@ async def cancel_ms(sessions: Sessions, spec: ModelSpec, *, in_prompt: bool, del
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, scope)
             await begun.wait()
-            await anyio.sleep(delay_s)
+            await anyio.sleep(CANCEL_AFTER_S)
             asked = time.perf_counter()
             scope.cancel()
-        times.append(time.perf_counter() - asked)
+        times.append(1000 * (time.perf_counter() - asked))
         sessions.check()
-    return statistics.median(times) * 1000
+    return times
 
 
 async def six_prompts_s(sessions: Sessions, spec: ModelSpec, round_number: int) -> float:
@@ -87,18 +98,6 @@ async def six_prompts_s(sessions: Sessions, spec: ModelSpec, round_number: int) 
     return time.perf_counter() - started
 
 
-@contextmanager
-def busy_neighbours() -> Iterator[None]:
-    """One process for each core that does nothing but compute."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(usable_cores())]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
-
-
 async def measure(busy: bool) -> None:
     engine = LlamaEngine()
     spec = ModelSpec(reference="smollm2", path=resolve(parse_reference("smollm2"), Store()))
@@ -109,13 +108,9 @@ async def measure(busy: bool) -> None:
         opening, evaluated = await opening_ms(sessions, spec)
         print(f"opening a session on a warm model: {opening:.3f} ms")
         print(f"its first token, behind some 600 tokens that were seen before: {evaluated} tokens evaluated")
-        for what, in_prompt, delay_s in (
-            ("while a prompt is evaluated", True, 0.1),
-            ("in the second micro-batch of a long prompt", True, 4.0),
-            ("while it answers", False, 0.1),
-        ):
-            took = await cancel_ms(sessions, spec, in_prompt=in_prompt, delay_s=delay_s)
-            print(f"cancel {what}: {took:.1f} ms")
+        for what, after_tokens in CANCELS:
+            took = await cancel_ms(sessions, spec, after_tokens)
+            print(f"cancel {what}: {spread(took)} ms")
         if busy:
             ratios = []
             for number in range(3):
