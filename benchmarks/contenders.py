@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -116,11 +117,15 @@ def forks(at_once: int) -> Callable[[Path], Measured]:
 
 
 def load_per_prompt(path: Path) -> Measured:
-    """The model is loaded for each prompt and dropped after it; the loads count."""
+    """The model is loaded for each prompt and dropped after it; the loads count. Nothing is left on disk."""
 
     async def alone(said: str) -> samovar.Turn:
-        async with samovar.open(model=str(path)) as app, app.session(system=SYSTEM) as session:
-            return await session.ask(said, max_tokens=MAX_TOKENS)
+        with tempfile.TemporaryDirectory() as folder:
+            async with (
+                samovar.open(model=str(path), cache_folder=folder) as app,
+                app.session(system=SYSTEM, max_tokens=MAX_TOKENS) as session,
+            ):
+                return await session.ask(said)
 
     async def round_of() -> Measured:
         clock = Clock()
@@ -143,7 +148,7 @@ def server(slots: int) -> Callable[[Path], Measured]:
 
     At its best for this work: the cache divided among the slots, as a unified one makes idle slots lose
     theirs; a slot is chosen for what it holds only where nearly all of it fits, so that conversations with
-    one system prompt do not overwrite each other.
+    one system prompt do not overwrite each other. Its threads spin while they wait, which is best alone.
     """
 
     def answer(path: Path) -> Measured:

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import Finding
-from benchmarks.rounds import default_model, spread
+from benchmarks.results import Finding, spread
+from benchmarks.rounds import default_model
 from benchmarks.work import TOPICS, w12_workflow
 
 SHORTEST_S = 0.0005

@@ -18,8 +18,8 @@ import anyio
 
 import samovar
 from benchmarks.latency import CANCELS, cancel_ms
-from benchmarks.results import Finding
-from benchmarks.rounds import default_model, spread
+from benchmarks.results import Finding, spread
+from benchmarks.rounds import default_model
 from samovar import memory
 from samovar.app import open_app
 from samovar.config import load_settings
@@ -40,7 +40,10 @@ def fork(_repeats: int) -> list[Finding]:
 
 
 async def _fork() -> list[Finding]:
-    async with samovar.open(context_tokens=8192) as app, app.session(system="Be brief.") as session:
+    async with (
+        samovar.open(model=str(default_model()), context_tokens=8192) as app,
+        app.session(system="Be brief.") as session,
+    ):
         # Some tokens short of what is wanted, then what the template adds.
         turn = await session.ask("word " * (FORK_TOKENS - 10), max_tokens=1)
         held = turn.tokens.evaluated + turn.tokens.reused
@@ -91,7 +94,7 @@ async def _many(count: int) -> list[Finding]:
     chance = random.Random(1)
     cancelled = 0
     limiter = anyio.CapacityLimiter(AT_ONCE)
-    async with samovar.open(context_tokens=4096) as app:
+    async with samovar.open(model=str(default_model()), context_tokens=4096) as app:
 
         async def one(words: int, max_tokens: int, cancel_s: float | None) -> None:
             nonlocal cancelled

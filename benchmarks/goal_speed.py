@@ -5,8 +5,8 @@ Above: `goals.py`. Below: `rounds.py`.
 
 from __future__ import annotations
 
-from benchmarks.results import Finding
-from benchmarks.rounds import Rounds, busy_neighbours, interleaved, one_round, ratios, spread
+from benchmarks.results import Finding, spread
+from benchmarks.rounds import Rounds, busy_neighbours, interleaved, one_round, ratios
 from samovar.engines.llama.machine import usable_cores
 
 LOAD_ROUNDS = 3

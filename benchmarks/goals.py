@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import goal_disk, goal_sessions, goal_speed
-from benchmarks.results import Finding
-from benchmarks.rounds import machine
+from benchmarks.results import Finding, save, saved
+from benchmarks.rounds import empty_cache, machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +48,9 @@ LINES = (
 
 def measure(line: Line, times: int) -> list[Finding]:
     """The findings of a line, measured in a process of its own; one that failed is a finding too."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.goals", "--line", line.name, "--times", str(times)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "benchmarks.goals", "--line", line.name, "--times", str(times)]
+    with empty_cache() as environment:
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         why = f"the measurement failed (exit status {done.returncode}); its error is above"
         return [Finding(what=line.name, measured=why, goal="", is_met=False)]
@@ -97,15 +95,11 @@ def main() -> None:
 
 def write(folder: Path, name: str, findings: list[Finding], times: int) -> None:
     """Puts a line into `goals.json`; what was measured earlier of the other lines stays."""
-    path = folder / "goals.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    measured: dict[str, object] = {}
-    if path.is_file():
-        measured = json.loads(path.read_text(encoding="utf-8"))["lines"]
+    measured = (saved(folder, "goals") or {"lines": {}})["lines"]
     here = machine()
     measured[name] = {"date": here["date"], "times": times, "findings": [asdict(one) for one in findings]}
     in_order = {line.name: measured[line.name] for line in LINES if line.name in measured}
-    path.write_text(json.dumps({**here, "lines": in_order}, indent=1), encoding="utf-8")
+    save(folder, "goals", {**here, "lines": in_order})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long a session takes to open, how long a cancel takes, and what busy neighbours cost.
 
-    python -m benchmarks.latency [--busy]
+    python -m benchmarks.latency [--busy] [--out FOLDER]
 
 Medians in one process on the default model. `--busy` also runs W12's first six prompts alone and beside one
 busy process per core, in turn, three times.
@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from pathlib import Path
 
 import anyio
 
-from benchmarks.rounds import busy_neighbours, spread
+from benchmarks.results import save, spread
+from benchmarks.rounds import busy_neighbours, machine
 from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, question
 from samovar.engines.base import ModelSpec, PromptProgress, TextPart
 from samovar.engines.llama.engine import LlamaEngine
@@ -98,7 +100,14 @@ async def six_prompts_s(sessions: Sessions, spec: ModelSpec, round_number: int) 
     return time.perf_counter() - started
 
 
-async def measure(busy: bool) -> None:
+async def measure(busy: bool) -> list[tuple[str, str]]:
+    """What was measured, and how much; each is printed as soon as it is known."""
+    rows: list[tuple[str, str]] = []
+
+    def tell(what: str, measured: str) -> None:
+        rows.append((what, measured))
+        print(f"{what}: {measured}", flush=True)
+
     engine = LlamaEngine()
     spec = ModelSpec(reference="smollm2", path=resolve(parse_reference("smollm2"), Store()))
     async with Pool(engine, budget_bytes=4_000_000_000) as pool:
@@ -106,23 +115,24 @@ async def measure(busy: bool) -> None:
         async with sessions.open(spec) as session:
             await session.ask(messages("Hello."), Options(max_tokens=1))
         opening, evaluated = await opening_ms(sessions, spec)
-        print(f"opening a session on a warm model: {opening:.3f} ms")
-        print(f"its first token, behind some 600 tokens that were seen before: {evaluated} tokens evaluated")
+        tell("opening a session on a warm model and borrowing it", f"{opening:.3f} ms")
+        tell(
+            "prompt tokens evaluated for its first token, behind some 600 that were seen before",
+            str(evaluated),
+        )
         for what, after_tokens in CANCELS:
             took = await cancel_ms(sessions, spec, after_tokens)
-            print(f"cancel {what}: {spread(took)} ms")
+            tell(f"cancel {what}", f"{spread(took)} ms")
         if busy:
-            ratios = []
+            slower = []
             for number in range(3):
                 alone = await six_prompts_s(sessions, spec, 2 * number)
                 with busy_neighbours():
                     beside = await six_prompts_s(sessions, spec, 2 * number + 1)
-                ratios.append(beside / alone)
-            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-            print(
-                f"beside one busy process per core: {statistics.median(ratios):.2f} times as long ({shown})"
-            )
+                slower.append(beside / alone)
+            tell("six prompts beside one busy process per core", f"{spread(slower)} times as long as alone")
     engine.close()
+    return rows
 
 
 def main() -> None:
@@ -130,7 +140,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--busy", action="store_true", help="measure beside busy processes too")
-    anyio.run(measure, parser.parse_args().busy)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write latency.json there")
+    arguments = parser.parse_args()
+    rows = anyio.run(measure, arguments.busy)
+    if arguments.out is not None:
+        save(arguments.out, "latency", {**machine(), "rows": rows})
 
 
 if __name__ == "__main__":

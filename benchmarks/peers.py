@@ -10,14 +10,14 @@ and varies little: it runs in at most three of the rounds.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import node
 from benchmarks.contenders import ALL, Contender
-from benchmarks.rounds import Rounds, interleaved, machine, one_round, ratios, spread
+from benchmarks.results import save, spread
+from benchmarks.rounds import Rounds, interleaved, machine, one_round, ratios
 
 OURS = "samovar-1"
 """What the others are compared with."""
@@ -80,16 +80,9 @@ def main() -> None:
     print(f"W12, medians of {pairs} rounds in turn (and the middle half)")
     print(table(chosen, rounds, missing))
     if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        results = {
-            **machine(),
-            "pairs": pairs,
-            "rounds": {name: [asdict(one) for one in done] for name, done in rounds.items()},
-            "missing": missing,
-        }
-        path = arguments.out / "peers.json"
-        path.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        print(f"Written: {path}")
+        done = {name: [asdict(one) for one in rounds[name]] for name in rounds}
+        results = {**machine(), "pairs": pairs, "rounds": done, "missing": missing}
+        save(arguments.out, "peers", results)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,16 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import contenders
+from benchmarks.results import Spread, spread
 from benchmarks.work import Measured
 from samovar.engines.llama.machine import usable_cores
 from samovar.models.reference import parse_reference, resolve
@@ -40,12 +41,18 @@ def default_model() -> Path:
     return resolve(parse_reference("smollm2"), Store(None))
 
 
-def one_round(name: str, *, model: Path | None = None) -> Measured:
+@contextlib.contextmanager
+def empty_cache() -> Iterator[dict[str, str]]:
+    """The environment for a process that finds nothing of earlier ones in Samovar's cache."""
+    with tempfile.TemporaryDirectory(prefix="samovar-benchmark-") as folder:
+        yield {**os.environ, "SAMOVAR_CACHE_FOLDER": folder}
+
+
+def one_round(name: str) -> Measured:
     """One round in a process of its own. Raises `RuntimeError` with what it said when it fails."""
     command = [sys.executable, "-m", "benchmarks.rounds", name]
-    if model is not None:
-        command += ["--model", str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=ROUND_S)
+    with empty_cache() as environment:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=ROUND_S)
     if done.returncode:
         raise RuntimeError(f"{name} failed: {done.stderr.strip()[-1500:]}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
@@ -80,28 +87,6 @@ def busy_neighbours() -> Iterator[None]:
             loop.wait()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """What several measurements come to."""
-
-    median: float
-    low: float
-    """The middle half of them begins here."""
-    high: float
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """The median and the middle half."""
-    low, median, high = (
-        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
-    )
-    return Spread(median=median, low=low, high=high, count=len(values))
-
-
 def ratios(rounds: Rounds, name: str, over: str) -> Spread:
     """The wall time of one contender over another's, by pairs of rounds that ran next to each other."""
     return spread([one.wall_s / other.wall_s for one, other in zip(rounds[name], rounds[over], strict=True)])
@@ -125,9 +110,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("contender", help=", ".join(one.name for one in contenders.ALL))
-    parser.add_argument("--model", type=Path, help="a model file; the default one where it is not given")
     arguments = parser.parse_args()
-    measured = contenders.contender(arguments.contender).answer(arguments.model or default_model())
+    measured = contenders.contender(arguments.contender).answer(default_model())
     print(json.dumps(asdict(measured)), flush=True)
     # A peer's threads may not end in order; what they hold goes with the process.
     os._exit(0)
