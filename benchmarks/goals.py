@@ -89,14 +89,13 @@ def main() -> None:
         found[name] = measure(line, times)
         print("\n".join(map(show, found[name])), flush=True)
         if arguments.out is not None:
-            write(arguments.out, name, found[name], times)
+            write(arguments.out, machine(), name, found[name], times)
     sys.exit(0 if all(one.is_met for findings in found.values() for one in findings) else 1)
 
 
-def write(folder: Path, name: str, findings: list[Finding], times: int) -> None:
+def write(folder: Path, here: dict[str, str], name: str, findings: list[Finding], times: int) -> None:
     """Puts a line into `goals.json`; what was measured earlier of the other lines stays."""
     measured = (saved(folder, "goals") or {"lines": {}})["lines"]
-    here = machine()
     measured[name] = {"date": here["date"], "times": times, "findings": [asdict(one) for one in findings]}
     in_order = {line.name: measured[line.name] for line in LINES if line.name in measured}
     save(folder, "goals", {**here, "lines": in_order})
