@@ -67,6 +67,7 @@ async def _fork() -> list[Finding]:
             f"the first question of one evaluates {first.tokens.evaluated} tokens",
             goal="at most 1 ms, +0 cells",
             is_met=took.median <= 1 and more_cells == 0 and held >= FORK_TOKENS,
+            count=took.count,
         )
     ]
 
@@ -131,6 +132,7 @@ async def _many(count: int) -> list[Finding]:
             f"{sessions.opened} opened, {sessions.closed} closed",
             goal="at most 1 % + 2 MB more; every session closed",
             is_met=after - before <= share * before + slack_bytes and sessions.opened == sessions.closed,
+            count=1,
         )
     ]
 
@@ -155,6 +157,7 @@ async def _cancel() -> list[Finding]:
                     measured=f"{took} ms",
                     goal="at most 250 ms",
                     is_met=took.median <= 250,
+                    count=took.count,
                 )
             )
     return findings
@@ -207,5 +210,6 @@ async def _two_models(paths: list[Path]) -> list[Finding]:
             f"{max(waited):.1f} s at most ({statistics.median(waited):.1f} s in the median)",
             goal=f"at most 4 loads; overtaken by {MOST_OVERTAKEN} at most, or {MOST_WAIT_S:.0f} s",
             is_met=loads <= 4 and (overtaken <= MOST_OVERTAKEN or max(waited) <= MOST_WAIT_S),
+            count=1,
         )
     ]

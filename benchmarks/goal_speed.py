@@ -29,12 +29,14 @@ def in_turn(pairs: int) -> list[Finding]:
             measured=f"{over_ideal} times; CPU {cpu}; evaluated {evaluated[0]} against {evaluated[1]} tokens",
             goal="at most 1.03 times",
             is_met=over_ideal.median <= 1.03,
+            count=over_ideal.count,
         ),
         Finding(
             what="12 prompts in turn, against loading for each",
             measured=f"{over_loading} times faster",
             goal="at least 5 times faster",
             is_met=over_loading.median >= 5,
+            count=over_loading.count,
         ),
     ]
 
@@ -57,6 +59,7 @@ def _parallel(rounds: Rounds, name: str, distinct_tokens: int | None) -> Finding
         f"{evaluated} tokens evaluated at most, of {distinct_tokens} distinct ones",
         goal="at least 1.8 times faster; each distinct token evaluated once",
         is_met=faster.median >= 1.8 and evaluated == distinct_tokens,
+        count=faster.count,
     )
 
 
@@ -78,11 +81,13 @@ def beside_others(pairs: int) -> list[Finding]:
             measured=f"{beside_spread} times as long",
             goal="at most 2.5 times",
             is_met=beside_spread.median <= 2.5,
+            count=beside_spread.count,
         ),
         Finding(
             what="alone, over the best fixed number of threads",
             measured=f"{over_best} times as long as {best.removeprefix('fixed-')} threads",
             goal="at most 1.05 times",
             is_met=over_best.median <= 1.05,
+            count=over_best.count,
         ),
     ]

@@ -2,8 +2,8 @@
 
     python -m benchmarks.goals [--only fork,cancel] [--pairs 9] [--quick] [--out FOLDER]
 
-Each line has a process of its own. `--quick` is for trying the code: figures of single rounds say little.
-The exit status is 1 when a goal is missed.
+Each line has a process of its own; in square brackets is how many measurements a figure is of. `--quick`
+is for trying the code: figures of single rounds say little. The exit status is 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -53,13 +53,14 @@ def measure(line: Line, times: int) -> list[Finding]:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         why = f"the measurement failed (exit status {done.returncode}); its error is above"
-        return [Finding(what=line.name, measured=why, goal="", is_met=False)]
+        return [Finding(what=line.name, measured=why, goal="", is_met=False, count=0)]
     return [Finding(**one) for one in json.loads(done.stdout.splitlines()[-1])]
 
 
 def show(finding: Finding) -> str:
     met = "met   " if finding.is_met else "MISSED"
-    return f"{met}  {finding.what}\n        measured: {finding.measured}\n        goal:     {finding.goal}"
+    measured = f"measured: {finding.measured} [{finding.count}]"
+    return f"{met}  {finding.what}\n        {measured}\n        goal:     {finding.goal}"
 
 
 def main() -> None:

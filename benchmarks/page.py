@@ -27,12 +27,15 @@ def times_ours(rounds: dict[str, list[dict[str, Any]]], name: str) -> Spread:
 def page(results: Path) -> str:
     """The whole page. Raises `FileNotFoundError` when there are no results at all."""
     found = {name: saved(results, name) for name in ("goals", "peers", "overhead", "latency")}
-    here = next((one for one in found.values() if one is not None), None)
-    if here is None:
+    there = [one for one in found.values() if one is not None]
+    if not there:
         raise FileNotFoundError(f"There are no results in {results}: run a benchmark with --out {results}")
+    here = there[0]
+    dates = [one["date"] for one in [*there, *(found["goals"] or {"lines": {}})["lines"].values()]]
+    when = f"on {dates[0]}" if len(set(dates)) == 1 else f"between {min(dates)} and {max(dates)}"
     parts = [
         "# What it costs\n",
-        f"Measured on {here['date']} with the default model ({here['model']}) on a shared machine: "
+        f"Measured {when} with the default model ({here['model']}) on a shared machine: "
         f"{here['machine']}. Ratios and medians say something elsewhere too; absolute times do not. "
         "In brackets is the middle half of the measurements. Each round is a process of its own, and the "
         f"contenders take turns. {here['versions']}. This page is written by "
@@ -68,14 +71,15 @@ def _goals(goals: dict[str, Any]) -> Iterator[str]:
     yield (
         "`python -m benchmarks.goals`. W12 is twelve prompts behind one system prompt of some 600 tokens, "
         "at most 24 tokens each, greedy, from the first prompt to the last answer, with the model loaded. "
-        "The ideal evaluates each distinct token once by direct calls on the engine, one prompt at a time.\n"
+        "The ideal evaluates each distinct token once by direct calls on the engine, one prompt at a time. "
+        "`of` is how many measurements a median is of.\n"
     )
     rows = [
-        [one["what"], one["measured"], one["goal"], "yes" if one["is_met"] else "**no**"]
+        [one["what"], one["measured"], str(one["count"]), one["goal"], "yes" if one["is_met"] else "**no**"]
         for line in goals["lines"].values()
         for one in line["findings"]
     ]
-    yield from _table(["", "measured", "goal", "met"], rows)
+    yield from _table(["", "measured", "of", "goal", "met"], rows)
 
 
 def _peers(peers: dict[str, Any]) -> Iterator[str]:

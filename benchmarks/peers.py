@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import node
 from benchmarks.contenders import ALL, Contender
 from benchmarks.results import save, spread
-from benchmarks.rounds import Rounds, interleaved, machine, one_round, ratios
+from benchmarks.rounds import Rounds, interleaved, machine, ratios
 
 OURS = "samovar-1"
 """What the others are compared with."""
@@ -34,13 +34,15 @@ def choose(only: str | None) -> list[Contender]:
 
 
 def measure(chosen: list[Contender], pairs: int) -> tuple[Rounds, dict[str, str]]:
-    """The rounds, and the contenders that are missing, each with why."""
+    """The rounds, and the contenders that are missing or failed, each with why."""
     missing = {one.name: why for one in chosen if (why := one.missing()) is not None}
     names = [one.name for one in chosen if one.name not in missing]
     often = [name for name in names if name != "load-each"]
-    rounds = interleaved(often, pairs)
+    rounds = interleaved(often, pairs, failed=missing)
     if "load-each" in names:
-        rounds["load-each"] = [one_round("load-each") for _ in range(min(MOST_LOADS, pairs))]
+        rounds |= interleaved(["load-each"], min(MOST_LOADS, pairs), failed=missing)
+    if OURS in missing:
+        sys.exit(f"There is nothing to compare with: {missing[OURS]}")
     return rounds, missing
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import ALL
-from benchmarks.page import OURS, PLOT, page, times_ours
+from benchmarks.page import PLOT, page, times_ours
 from benchmarks.results import saved
 
 DOCS = Path(__file__).parent.parent / "docs"
-COLOURS = {"ours": "#b3541e", "ideal": "#7a8c5c", "peer": "#8a8f98"}
+COLOURS = {"ours": "#b3541e", "ideal": "#7a8c5c", "peer": "#8a8f98", "load-each": "#e0b59c"}
 OFF_SCALE = 4.0
 """Bars longer than this many times ours are cut and say so."""
 
@@ -44,21 +44,23 @@ def draw(peers: dict[str, Any], path: Path) -> None:
             axes.errorbar(length, place, xerr=spread, color="#333333", capsize=2, linewidth=1)
         else:
             label += " (cut)"
-        axes.text(max(length, min(times.high, OFF_SCALE)) + 0.05, place, label, va="center")
+        end = max(length, min(times.high, OFF_SCALE))
+        blank = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(end + 0.05, place, label, va="center", bbox=blank)
     axes.axvline(1, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(shown)), [one.says for one in shown])
     axes.invert_yaxis()
     axes.set_xlim(0, OFF_SCALE + 0.6)
-    axes.set_xlabel("time for twelve prompts with one system prompt; 1 is Samovar's sessions in turn")
+    axes.set_xlabel("time for the twelve prompts; Samovar's sessions in turn are 1")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None, "Title": "Times relative to Samovar"})
     pyplot.close(figure)
 
 
 def _kind(name: str) -> str:
-    if name == "ideal":
-        return "ideal"
-    return "ours" if name.startswith((OURS.split("-")[0], "forks", "load")) else "peer"
+    if name in COLOURS:
+        return name
+    return "ours" if name.startswith(("samovar", "forks")) else "peer"
 
 
 def main() -> None:

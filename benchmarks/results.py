@@ -21,6 +21,8 @@ class Finding:
     measured: str
     goal: str
     is_met: bool
+    count: int
+    """How many measurements that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

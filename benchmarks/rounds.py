@@ -51,25 +51,42 @@ def empty_cache() -> Iterator[dict[str, str]]:
 def one_round(name: str) -> Measured:
     """One round in a process of its own. Raises `RuntimeError` with what it said when it fails."""
     command = [sys.executable, "-m", "benchmarks.rounds", name]
-    with empty_cache() as environment:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=ROUND_S)
+    try:
+        with empty_cache() as environment:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=ROUND_S)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{name} took more than {ROUND_S:.0f} s") from None
     if done.returncode:
         raise RuntimeError(f"{name} failed: {done.stderr.strip()[-1500:]}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def interleaved(
-    names: Sequence[str], pairs: int, *, beside: Callable[[], AbstractContextManager[None]] | None = None
+    names: Sequence[str],
+    pairs: int,
+    *,
+    beside: Callable[[], AbstractContextManager[None]] | None = None,
+    failed: dict[str, str] | None = None,
 ) -> Rounds:
     """`pairs` rounds of each, in turn; every other time in the opposite order.
 
-    `beside`: what is to go on during each round. Says on standard error how far it is.
+    `beside`: what is to go on during each round. `failed`: takes the contenders that failed, with why, and
+    the others go on; None raises their `RuntimeError`. Says on standard error how far it is.
     """
     rounds: Rounds = {name: [] for name in names}
     for number in range(pairs):
         for name in names if number % 2 == 0 else reversed(names):
-            with beside() if beside is not None else contextlib.nullcontext():
-                measured = one_round(name)
+            if name not in rounds:
+                continue
+            try:
+                with beside() if beside is not None else contextlib.nullcontext():
+                    measured = one_round(name)
+            except RuntimeError as error:
+                if failed is None:
+                    raise
+                failed[name] = str(error)
+                del rounds[name]
+                continue
             print(f"  {number + 1}/{pairs} {name}: {measured.wall_s:.2f} s", file=sys.stderr, flush=True)
             rounds[name].append(measured)
     return rounds

@@ -55,7 +55,7 @@ def test_a_page_without_any_results_says_how_to_get_some(tmp_path: Path) -> None
 
 def test_a_line_measured_again_replaces_only_itself(tmp_path: Path) -> None:
     missed, met = (
-        [Finding(what=f"it {number}", measured=f"{number} ms", goal="1 ms", is_met=number < 2)]
+        [Finding(what=f"it {number}", measured=f"{number} ms", goal="1 ms", is_met=number < 2, count=9)]
         for number in (3, 1)
     )
     goals.write(tmp_path, HERE, "fork", missed, 9)
