@@ -1,6 +1,6 @@
 """How long a session takes to open, how long a cancel takes, and what busy neighbours cost.
 
-    python -m benchmarks.latency [--busy]
+    python -m benchmarks.latency [--busy] [--out FOLDER]
 
 Medians in one process on the default model. `--busy` also runs W12's first six prompts alone and beside one
 busy process per core, in turn, three times.
@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 
+from benchmarks.results import save, spread
+from benchmarks.rounds import busy_neighbours, machine
 from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, question
 from samovar.engines.base import ModelSpec, PromptProgress, TextPart
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.machine import usable_cores
 from samovar.generation import Message, Options
 from samovar.models.reference import parse_reference, resolve
 from samovar.models.store import Store
@@ -46,16 +44,31 @@ async def opening_ms(sessions: Sessions, spec: ModelSpec) -> tuple[float, int]:
     return statistics.median(times) * 1000, evaluated
 
 
-async def cancel_ms(sessions: Sessions, spec: ModelSpec, *, in_prompt: bool, delay_s: float) -> float:
-    """Median from asking to cancel to having everything back."""
+CANCELS = (
+    ("while a prompt is evaluated", 0),
+    ("in the second micro-batch of a long prompt", 512),
+    ("while it answers", None),
+)
+"""When to cancel: in words, and after so many tokens of the prompt; None is after the first of the answer."""
+CANCEL_AFTER_S = 0.1
+"""So long after that moment: within a micro-batch, or within a step."""
+
+
+async def cancel_ms(sessions: Sessions, spec: ModelSpec, after_tokens: int | None) -> list[float]:
+    """Each time from asking to cancel to having everything back. `after_tokens`: as in `CANCELS`."""
     times = []
+    in_prompt = after_tokens is not None
     for number in range(9):
         asked = 0.0
         text = f"{number} word" * 1500 if in_prompt else f"Tell a long story about {number}."
         begun = anyio.Event()
 
         def hear(event: object, begun: anyio.Event = begun) -> None:
-            if isinstance(event, PromptProgress if in_prompt else TextPart):
+            if after_tokens is None:
+                is_time = isinstance(event, TextPart)
+            else:
+                is_time = isinstance(event, PromptProgress) and event.evaluated_tokens >= after_tokens
+            if is_time:
                 begun.set()
 
         async def ask(scope: anyio.CancelScope, text: str = text) -> None:
@@ -69,12 +82,12 @@ async def cancel_ms(sessions: Sessions, spec: ModelSpec, *, in_prompt: bool, del
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, scope)
             await begun.wait()
-            await anyio.sleep(delay_s)
+            await anyio.sleep(CANCEL_AFTER_S)
             asked = time.perf_counter()
             scope.cancel()
-        times.append(time.perf_counter() - asked)
+        times.append(1000 * (time.perf_counter() - asked))
         sessions.check()
-    return statistics.median(times) * 1000
+    return times
 
 
 async def six_prompts_s(sessions: Sessions, spec: ModelSpec, round_number: int) -> float:
@@ -87,19 +100,14 @@ async def six_prompts_s(sessions: Sessions, spec: ModelSpec, round_number: int) 
     return time.perf_counter() - started
 
 
-@contextmanager
-def busy_neighbours() -> Iterator[None]:
-    """One process for each core that does nothing but compute."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(usable_cores())]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
+async def measure(busy: bool) -> list[tuple[str, str]]:
+    """What was measured, and how much; each is printed as soon as it is known."""
+    rows: list[tuple[str, str]] = []
 
+    def tell(what: str, measured: str) -> None:
+        rows.append((what, measured))
+        print(f"{what}: {measured}", flush=True)
 
-async def measure(busy: bool) -> None:
     engine = LlamaEngine()
     spec = ModelSpec(reference="smollm2", path=resolve(parse_reference("smollm2"), Store()))
     async with Pool(engine, budget_bytes=4_000_000_000) as pool:
@@ -107,27 +115,24 @@ async def measure(busy: bool) -> None:
         async with sessions.open(spec) as session:
             await session.ask(messages("Hello."), Options(max_tokens=1))
         opening, evaluated = await opening_ms(sessions, spec)
-        print(f"opening a session on a warm model: {opening:.3f} ms")
-        print(f"its first token, behind some 600 tokens that were seen before: {evaluated} tokens evaluated")
-        for what, in_prompt, delay_s in (
-            ("while a prompt is evaluated", True, 0.1),
-            ("in the second micro-batch of a long prompt", True, 4.0),
-            ("while it answers", False, 0.1),
-        ):
-            took = await cancel_ms(sessions, spec, in_prompt=in_prompt, delay_s=delay_s)
-            print(f"cancel {what}: {took:.1f} ms")
+        tell("opening a session on a warm model and borrowing it", f"{opening:.3f} ms")
+        tell(
+            "prompt tokens evaluated for its first token, behind some 600 that were seen before",
+            str(evaluated),
+        )
+        for what, after_tokens in CANCELS:
+            took = await cancel_ms(sessions, spec, after_tokens)
+            tell(f"cancel {what}", f"{spread(took)} ms")
         if busy:
-            ratios = []
+            slower = []
             for number in range(3):
                 alone = await six_prompts_s(sessions, spec, 2 * number)
                 with busy_neighbours():
                     beside = await six_prompts_s(sessions, spec, 2 * number + 1)
-                ratios.append(beside / alone)
-            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-            print(
-                f"beside one busy process per core: {statistics.median(ratios):.2f} times as long ({shown})"
-            )
+                slower.append(beside / alone)
+            tell("six prompts beside one busy process per core", f"{spread(slower)} times as long as alone")
     engine.close()
+    return rows
 
 
 def main() -> None:
@@ -135,7 +140,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--busy", action="store_true", help="measure beside busy processes too")
-    anyio.run(measure, parser.parse_args().busy)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write latency.json there")
+    arguments = parser.parse_args()
+    rows = anyio.run(measure, arguments.busy)
+    if arguments.out is not None:
+        save(arguments.out, "latency", {**machine(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a workflow costs over the same calls made directly on the engine, and what a plain state costs.
 
-    python -m benchmarks.overhead [--pairs 9]
+    python -m benchmarks.overhead [--pairs 9] [--out FOLDER]
 
 Each round is a process of its own; the two kinds alternate, so that a machine that speeds up or slows down
 meets both. Time counts from the first prompt to the last answer: the load is in neither.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,18 +18,17 @@ from pathlib import Path
 
 import anyio
 
+from benchmarks.results import save, spread
+from benchmarks.rounds import default_model, machine
 from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
 from samovar.app import open_app
 from samovar.config import load_settings
 from samovar.events import Event, PromptEvaluating
-from samovar.models.reference import parse_reference, resolve
-from samovar.models.store import Store
 from samovar.runner import Runner
 
 
 def direct_round() -> Measured:
-    reference = parse_reference("smollm2")
-    return Direct(resolve(reference, Store(None))).w12()[0]
+    return Direct(default_model()).w12()
 
 
 async def samovar_round() -> Measured:
@@ -43,7 +41,8 @@ async def samovar_round() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "w12.md"
         path.write_text(w12_workflow(), encoding="utf-8")
-        async with open_app(load_settings({})) as app:
+        settings = load_settings({"model": str(default_model()), "cache_folder": folder})
+        async with open_app(settings) as app:
             workflow = app.library.workflow(str(path))
             run = await Runner(app.library, app.executor, on_event=listen).run(workflow, {})
             ended = time.perf_counter(), time.process_time()
@@ -54,6 +53,7 @@ async def samovar_round() -> Measured:
         cpu_s=ended[1] - began[0][1],
         evaluated_tokens=tokens.evaluated,
         generated_tokens=tokens.generated,
+        answers=[str(run.variables[f"answer_P{number}"]) for number in range(len(TOPICS))],
     )
 
 
@@ -65,12 +65,6 @@ def one_round(kind: str) -> Measured:
         text=True,
     )
     return Measured(**json.loads(process.stdout))
-
-
-def interval(values: list[float]) -> str:
-    """The median, and the middle half of the values."""
-    quarter = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
-    return f"{statistics.median(values):.3f} (middle half {quarter[0]:.3f} to {quarter[2]:.3f})"
 
 
 async def state_cost_us(visits: int = 10_000) -> float:
@@ -94,6 +88,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=9, help="rounds of each kind")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write overhead.json there")
     parser.add_argument("--one", choices=["direct", "samovar"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -101,15 +96,21 @@ def main() -> None:
         print(json.dumps({name: getattr(measured, name) for name in Measured.__slots__}))
         return
     rounds = [(one_round("direct"), one_round("samovar")) for _ in range(arguments.pairs)]
-    direct = [one for one, _ in rounds]
-    print(f"W12, workflow over direct calls, {arguments.pairs} alternating pairs")
-    print(f"  wall time   {interval([ours.wall_s / one.wall_s for one, ours in rounds])}")
-    print(f"  CPU time    {interval([ours.cpu_s / one.cpu_s for one, ours in rounds])}")
-    print(f"  direct, wall {interval([one.wall_s for one in direct])} s")
-    print(f"  direct, CPU  {interval([one.cpu_s for one in direct])} s")
-    print(f"  evaluated   {rounds[-1][0].evaluated_tokens} direct, {rounds[-1][1].evaluated_tokens} workflow")
     costs = [anyio.run(state_cost_us) for _ in range(5)]
-    print(f"A state that sets and evaluates a condition: {statistics.median(costs):.1f} microseconds")
+    rows = [
+        ("wall time, workflow / direct", str(spread([ours.wall_s / one.wall_s for one, ours in rounds]))),
+        ("CPU time, workflow / direct", str(spread([ours.cpu_s / one.cpu_s for one, ours in rounds]))),
+        (
+            "prompt tokens evaluated, workflow / direct",
+            f"{rounds[-1][1].evaluated_tokens} / {rounds[-1][0].evaluated_tokens}",
+        ),
+        ("a state that sets and evaluates a condition", f"{spread(costs)} microseconds"),
+    ]
+    print(f"W12, workflow over direct calls, {arguments.pairs} alternating pairs")
+    for what, figure in rows:
+        print(f"  {what}: {figure}")
+    if arguments.out is not None:
+        save(arguments.out, "overhead", {**machine(), "pairs": arguments.pairs, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ W12: twelve prompts with one system prompt of some 600 tokens, at most 24 tokens
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,15 @@ def question(topic: str) -> str:
     return f"In one sentence, what should we check about {topic} before shipping?"
 
 
-def w12_workflow() -> str:
-    """W12 as a workflow's text: twelve prompt states in a row."""
-    states = [f"P{number}" for number in range(len(TOPICS))]
+def w12_workflow(topics: Sequence[str] = TOPICS) -> str:
+    """W12 as a workflow's text: a prompt state for each topic, in a row."""
+    states = [f"P{number}" for number in range(len(topics))]
     arrows = "\n".join(
         f"    {one} --> {other}" for one, other in zip(["[*]", *states], [*states, "[*]"], strict=True)
     )
     actions = "\n".join(
         f'- {state}: Prompt "{question(topic)}" result="answer_{state}" using max_tokens={MAX_TOKENS}'
-        for state, topic in zip(states, TOPICS, strict=True)
+        for state, topic in zip(states, topics, strict=True)
     )
     return (
         f'---\ntitle: W12\nsystem: "{SYSTEM}"\n---\n\n```mermaid\nstateDiagram-v2\n{arrows}\n```\n\n'
@@ -55,8 +56,29 @@ class Measured:
 
     wall_s: float
     cpu_s: float
-    evaluated_tokens: int
+    evaluated_tokens: int | None
+    """Of the prompts; None where the contender does not say."""
     generated_tokens: int
+    answers: list[str]
+
+
+class Clock:
+    """Starts when it is made."""
+
+    def __init__(self) -> None:
+        self._started, self._cpu = time.perf_counter(), time.process_time()
+
+    def measured(
+        self, *, evaluated_tokens: int | None, generated_tokens: int, answers: list[str]
+    ) -> Measured:
+        """What was done since."""
+        return Measured(
+            wall_s=time.perf_counter() - self._started,
+            cpu_s=time.process_time() - self._cpu,
+            evaluated_tokens=evaluated_tokens,
+            generated_tokens=generated_tokens,
+            answers=answers,
+        )
 
 
 class Direct:
@@ -118,8 +140,13 @@ class Direct:
         self.generated += len(said)
         return self.vocabulary.detokenize(said)
 
-    def w12(self) -> tuple[Measured, list[str]]:
-        started, cpu = time.perf_counter(), time.process_time()
+    def w12(self, *, warm_up: tuple[str, str] | None = None) -> Measured:
+        """One round. `warm_up`: a system message and a prompt, answered before the clock starts."""
+        if warm_up is not None:
+            system, said = warm_up
+            self.answer([Message(role="system", content=system), Message(role="user", content=said)], 1)
+            self.evaluated = self.generated = 0
+        clock = Clock()
         answers = [
             self.answer(
                 [Message(role="system", content=SYSTEM), Message(role="user", content=question(topic))],
@@ -127,10 +154,6 @@ class Direct:
             )
             for topic in TOPICS
         ]
-        measured = Measured(
-            wall_s=time.perf_counter() - started,
-            cpu_s=time.process_time() - cpu,
-            evaluated_tokens=self.evaluated,
-            generated_tokens=self.generated,
+        return clock.measured(
+            evaluated_tokens=self.evaluated, generated_tokens=self.generated, answers=answers
         )
-        return measured, answers
