@@ -232,7 +232,7 @@ def test_a_value_with_blanks_adds_no_word(by: list[str], command: str) -> None:
     """The number of words that a command is given does not depend on the value."""
     if "{{" not in command:
         return
-    probe = f"set -f; probe() {{ printf '%s\\0' $#; }}; alias echo=probe 2>/dev/null; probe {command}"
+    probe = f"set -f; probe() {{ printf '%s\\0' $#; }}; echo() {{ probe \"$@\"; }}; probe {command}"
     try:
         counts = {run_quoted(probe, by=by, x=value) for value in ("one", "a b", "a\nb", "*", " ", "a'b c")}
     except (UnquotableError, FaultsError, TemplateError, subprocess.TimeoutExpired):

@@ -45,6 +45,17 @@ KvType = Annotated[
     str | None,
     typer.Option("--kv-type", metavar="TYPE", help="What a context's cells are kept in: f16, q8_0 or q4_0."),
 ]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Of every prompt that names none."),
+]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="The same answers each time: prompts are answered one by one."),
+]
+LimitDuration = Annotated[
+    str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
+]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
@@ -93,20 +104,12 @@ def run(
         str | None,
         typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Of every prompt that names none."),
-    ] = None,
-    deterministic: Annotated[
-        bool,
-        typer.Option("--deterministic", help="The same answers each time: prompts are answered one by one."),
-    ] = False,
+    seed: Seed = None,
+    deterministic: Deterministic = False,
     limit_transitions: Annotated[
         int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
     ] = None,
-    limit_duration: Annotated[
-        str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
-    ] = None,
+    limit_duration: LimitDuration = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
     ] = False,
@@ -196,9 +199,7 @@ def models(
         typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
     ] = None,
     context_tokens: Context = None,
-    kv_type: Annotated[
-        str, typer.Option("--kv-type", metavar="f16|q8_0|q4_0", help="The type of keys and values.")
-    ] = "f16",
+    kv_type: KvType = None,
     json: Json = False,
 ) -> None:
     """Show models that are here: how each is named, the memory it would take, and whether that fits."""

@@ -24,11 +24,11 @@ from samovar.app import budget_bytes, open_library, open_snapshots, open_store
 from samovar.background import beside
 from samovar.cli.live import make_console
 from samovar.config import load_settings
-from samovar.errors import SamovarError, UsageError, nearest
+from samovar.errors import SamovarError, UsageError
 from samovar.library import Entry
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
-from samovar.models.cost import KV_BLOCKS, KvType, predict
+from samovar.models.cost import KvType, predict
 from samovar.models.header import read_header
 from samovar.models.package import FetchProgress, fetch
 from samovar.models.reference import ALIASES, names_of, parse_reference, resolve
@@ -141,21 +141,18 @@ def _drawing(diagram: str) -> str:
         return diagram
 
 
-def list_models(references: Sequence[str], *, context_tokens: int | None, kv_type: str, as_json: bool) -> int:
+def list_models(
+    references: Sequence[str], *, context_tokens: int | None, kv_type: str | None, as_json: bool
+) -> int:
     """Models that are here, and what each would take."""
-    known_type = next((known for known in KV_BLOCKS if known == kv_type), None)
-    if known_type is None:
-        raise UsageError(
-            f"There is no KV type {kv_type!r}.{nearest(kv_type, KV_BLOCKS)} There are {', '.join(KV_BLOCKS)}."
-        )
-    settings = load_settings({"context_tokens": context_tokens})
+    settings = load_settings({"context_tokens": context_tokens, "kv_type": kv_type})
     store, budget = open_store(settings), budget_bytes(settings)
     paths = {reference: resolve(parse_reference(reference), store) for reference in references}
     if not references:
         paths = {(names_of(path, store) or [str(path)])[0]: path for path in store.files()}
     rows = [
         {"ref": name, "refs": names_of(path, store) or [name], "path": str(path), "file_bytes": None}
-        | _cost_row(path, settings.context_tokens, known_type, budget)
+        | _cost_row(path, settings.context_tokens, settings.kv_type, budget)
         for name, path in paths.items()
     ]
     if as_json:
@@ -167,7 +164,7 @@ def list_models(references: Sequence[str], *, context_tokens: int | None, kv_typ
         console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
         return 0
     _show_models(console, rows)
-    console.print(f"The budget is {in_words(budget)}. KV is of the type {kv_type}.")
+    console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
     if any(row.get("estimated") for row in rows):
         console.print("≤: an upper bound; what this architecture really takes was not compared.")
     return 0
