@@ -116,6 +116,17 @@ def test_the_least_recently_used_go_first_and_branches_before_what_they_grew_fro
         assert sum(use.size_bytes for use in snapshots.uses()) == 4 * size
 
 
+def test_there_are_never_more_copies_than_can_be_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_COPIES", 3)
+    with opened(tmp_path, 10**6) as snapshots:
+        for number in range(9):
+            assert snapshots.of("model").offer(array("i", [number]), 0, BLOB)
+        assert snapshots.wait(10)
+        assert snapshots.uses()[0].copies == 3
+
+
 def test_loading_is_using(tmp_path: Path) -> None:
     path = keep(tmp_path)
     os.utime(path, (1000, 1000))

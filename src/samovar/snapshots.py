@@ -30,11 +30,13 @@ from pathlib import Path
 log = logging.getLogger("samovar.snapshots")
 
 MAGIC = b"samovar1"
-HEADER = struct.Struct("<8s16sIIQI")
-"""Magic, fingerprint, start, count of tokens, bytes of the state, CRC-32 of all that follows."""
+HEADER = struct.Struct("<I8s16sIIQ")
+"""CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state."""
 MAX_TOKENS = 1 << 24
 QUEUE_BYTES = 256 << 20
 """Copies that wait for the disk; with more, none are taken."""
+MAX_COPIES = 4096
+"""In all, since the headers of a model's are read with it."""
 LEFTOVER_AGE_S = 3600
 SUFFIX = ".kv"
 _TEMPORARY = ".writing-"
@@ -146,8 +148,7 @@ class Snapshots:
         for one in (self.folder, folder):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
         tokens = _to_bytes(snapshot.tokens)
-        checksum = zlib.crc32(blob, zlib.crc32(tokens))
-        header = HEADER.pack(MAGIC, digest, snapshot.start, len(snapshot.tokens), len(blob), checksum)
+        header = _header(snapshot, digest, tokens, blob)
         self._make_room(HEADER.size + len(tokens) + len(blob))
         temporary = folder / f"{_TEMPORARY}{os.getpid()}-{snapshot.path.name}"
         try:
@@ -172,13 +173,13 @@ class Snapshots:
     def _make_room(self, size_bytes: int) -> None:
         """Least recently used first; of those used together, what goes on from others before these."""
         files = list(self._files())
-        total = sum(size for _, size, _ in files) + size_bytes
+        total, count = sum(size for _, size, _ in files) + size_bytes, len(files) + 1
         for path, size, _ in sorted(files, key=lambda file: (int(file[2]) // 60, -_start_of(file[0]))):
-            if total <= self._limit_bytes:
+            if total <= self._limit_bytes and count <= MAX_COPIES:
                 return
             with suppress(OSError):
                 path.unlink()
-                total -= size
+                total, count = total - size, count - 1
 
     def _files(self) -> Iterator[tuple[Path, int, float]]:
         """(path, bytes, seconds of the epoch) of every copy."""
@@ -267,7 +268,7 @@ class ModelSnapshots:
     def _read_header(self, path: Path) -> Snapshot | None:
         try:
             with path.open("rb") as file:
-                magic, digest, start, count, size, _ = HEADER.unpack(file.read(HEADER.size))
+                _, magic, digest, start, count, size = HEADER.unpack(file.read(HEADER.size))
                 whole = HEADER.size + 4 * count + size
                 fits = count <= MAX_TOKENS and start < count and os.fstat(file.fileno()).st_size == whole
                 if magic != MAGIC or digest != self._digest or not fits:
@@ -288,8 +289,7 @@ class ModelSnapshots:
             return None
         tokens = _to_bytes(snapshot.tokens)
         state = memoryview(data)[HEADER.size + len(tokens) :]
-        checksum = zlib.crc32(state, zlib.crc32(tokens))
-        header = HEADER.pack(MAGIC, self._digest, snapshot.start, len(snapshot.tokens), len(state), checksum)
+        header = _header(snapshot, self._digest, tokens, state)
         if data[: HEADER.size + len(tokens)] != header + tokens:
             _delete(snapshot.path)
             return None
@@ -305,6 +305,11 @@ class ModelSnapshots:
     def is_open(self, size_bytes: int) -> bool:
         """Whether an offer of this size would be taken now."""
         return self._snapshots.is_open(size_bytes)
+
+
+def _header(snapshot: Snapshot, digest: bytes, tokens: bytes, state: bytes | bytearray | memoryview) -> bytes:
+    told = HEADER.pack(0, MAGIC, digest, snapshot.start, len(snapshot.tokens), len(state))[4:]
+    return zlib.crc32(state, zlib.crc32(tokens, zlib.crc32(told))).to_bytes(4, "little") + told
 
 
 def _to_bytes(tokens: array[int]) -> bytes:

@@ -71,6 +71,9 @@ def model_object(use: ModelUse) -> dict[str, Any]:
         "context_tokens": statistics.context_tokens if statistics else None,
         "threads": statistics.threads if statistics else None,
         "threads_reason": statistics.threads_reason if statistics else None,
+        "restored_tokens": statistics.restored_tokens if statistics else 0,
+        "restored_s": statistics.restored_s if statistics else 0.0,
+        "evaluate_s": statistics.evaluate_s if statistics else None,
         "decode_tokens_per_s": statistics.decode_tokens_per_s if statistics else None,
         "notes": list(statistics.notes) if statistics else [],
     }
@@ -95,7 +98,9 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
         for note in model["notes"]:
             console.print(Text(f"          {note}", style="yellow"))
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
-    counts = f"{tokens['evaluated']} evaluated · {tokens['reused']} reused · {tokens['generated']} generated"
+    restored = sum(model["restored_tokens"] for model in report["models"])
+    reused = f"{tokens['reused']} reused" + (f" ({restored} from disk)" if restored else "")
+    counts = f"{tokens['evaluated']} evaluated · {reused} · {tokens['generated']} generated"
     speeds = [
         f"{model['decode_tokens_per_s']:.0f} tokens/s"
         for model in report["models"]

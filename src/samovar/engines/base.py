@@ -87,6 +87,12 @@ class ModelStatistics:
     threads_reason: str | None
     """Why so many."""
     tokens: TokenCounts
+    restored_tokens: int
+    """Of those reused: brought back from disk."""
+    restored_s: float
+    """How long that took, reading and verifying included."""
+    evaluate_s: float | None
+    """How long evaluating prompts took, together with what was decoded beside."""
     decode_tokens_per_s: float | None
     """Tokens generated per second of wall time, in turns that evaluated no prompt; all sequences together."""
     sequences_running: int

@@ -6,16 +6,16 @@ of its own and verifies what it reads. Nothing here waits for the disk but `load
 
 from __future__ import annotations
 
+import hashlib
 from array import array
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
 from samovar.engines.llama.tokens import common_length
 from samovar.snapshots import Snapshot
 
-WORTH_KEEPING_TOKENS = 16
-"""Shorter ranges are sooner evaluated than brought back."""
+WORTH_KEEPING_TOKENS = 8
+"""Shorter ranges are as soon evaluated as brought back."""
 
 
 class Store(Protocol):
@@ -37,51 +37,54 @@ class Store(Protocol):
 
 
 class Kept:
-    """The copies of one model's states. `store` None: nothing is kept."""
+    """The copies of one model's states. `store` None: nothing is kept. It outlives the model's arenas.
+
+    Mutable: the index, and what was brought back; the decode loop's alone.
+    """
 
     def __init__(self, store: Store | None, bytes_per_token: int) -> None:
         self._store, self._bytes_per_token = store, bytes_per_token
-        self._by_start: dict[bytes, list[Snapshot]] = defaultdict(list)
-        self._count = 0
+        # By where a copy begins, then by the tokens up to there and a few more.
+        self._by_start: dict[int, dict[bytes, list[Snapshot]]] = {}
         self.restored_tokens = 0
+        self.restored_s = 0.0
+        """Reading, verifying and handing over to the engine."""
         for entry in store.entries() if store else ():
             self._remember(entry)
 
-    def __len__(self) -> int:
-        return self._count
-
     def _remember(self, entry: Snapshot) -> None:
-        self._by_start[_start(entry.tokens)].append(entry)
-        self._count += 1
+        beginnings = self._by_start.setdefault(entry.start, {})
+        beginnings.setdefault(_beginning(entry.tokens, entry.start), []).append(entry)
 
     def best(self, tokens: Sequence[int], length: int) -> tuple[Snapshot | None, int]:
         """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far."""
         best, longest = None, length + WORTH_KEEPING_TOKENS - 1
-        if not self._count or len(tokens) <= longest:
+        if not self._by_start or len(tokens) <= longest:
             return None, length
         asked = array("i", tokens)
-        probe = asked[length : length + WORTH_KEEPING_TOKENS]
-        for entry in self._by_start.get(_start(asked), ()):
-            if entry.start <= length and entry.tokens[length : length + WORTH_KEEPING_TOKENS] == probe:
-                common = common_length(entry.tokens, asked)
-                if common > longest:
-                    best, longest = entry, common
+        for start, beginnings in self._by_start.items():
+            if start <= length:
+                for entry in beginnings.get(_beginning(asked, start), ()):
+                    common = common_length(entry.tokens, asked)
+                    if common > longest:
+                        best, longest = entry, common
         return best, length if best is None else longest
 
     def load(self, entry: Snapshot) -> bytes | bytearray | memoryview | None:
         """The copy itself, verified; None when it is gone or damaged."""
         assert self._store is not None
-        blob = self._store.load(entry)
-        if blob is not None:
-            self.restored_tokens += len(entry.tokens) - entry.start
-        return blob
+        return self._store.load(entry)
+
+    def restored(self, tokens: int, seconds: float) -> None:
+        """So many tokens were brought back in so long."""
+        self.restored_tokens += tokens
+        self.restored_s += seconds
 
     def forget(self, entry: Snapshot) -> None:
         """It was of no use."""
-        entries = self._by_start[_start(entry.tokens)]
+        entries = self._by_start.get(entry.start, {}).get(_beginning(entry.tokens, entry.start), [])
         if entry in entries:
             entries.remove(entry)
-            self._count -= 1
 
     def takes(self, tokens: int) -> bool:
         """Whether a copy of so many tokens' state would be kept."""
@@ -96,5 +99,7 @@ class Kept:
         return True
 
 
-def _start(tokens: array[int]) -> bytes:
-    return tokens[:WORTH_KEEPING_TOKENS].tobytes()
+def _beginning(tokens: array[int], start: int) -> bytes:
+    """Everything before `start` as a digest, and the first tokens after it."""
+    before = hashlib.blake2b(tokens[:start].tobytes(), digest_size=16).digest()
+    return before + tokens[start : start + WORTH_KEEPING_TOKENS].tobytes()

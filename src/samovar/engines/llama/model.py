@@ -61,7 +61,8 @@ class LlamaModel:
             vocabulary,
             template,
         )
-        self._spec, self._cost, self._store = spec, cost, store
+        self._spec, self._cost = spec, cost
+        self._kept = Kept(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
         self._arena = self._make_arena(cost, [])
@@ -82,15 +83,14 @@ class LlamaModel:
             threads=threads,
             kv_type=self._spec.kv_type,
         )
-        kept = Kept(self._store, max(1, cost.kv_bytes // context.cells))
         # Where prefixes are copies too, both kinds share what was counted on.
         exact_bytes = cost.snapshot_bytes
         prefixes: Prefixes
         if context.keeps_whole_states:
             exact_bytes //= EXACT_PART
-            prefixes = StatePrefixes(context, kept, limit_bytes=cost.snapshot_bytes - exact_bytes)
+            prefixes = StatePrefixes(context, self._kept, limit_bytes=cost.snapshot_bytes - exact_bytes)
         else:
-            prefixes = TreePrefixes(context, kept)
+            prefixes = TreePrefixes(context, self._kept)
         exact = StatePrefixes(context, Kept(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
         prefixes.accept(carried)
         return Arena(
@@ -197,6 +197,9 @@ class LlamaModel:
             threads=self._arena.threads.threads,
             threads_reason=self._arena.threads.reason,
             tokens=usage.tokens,
+            restored_tokens=self._kept.restored_tokens,
+            restored_s=self._kept.restored_s,
+            evaluate_s=usage.evaluate_s,
             decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
             sequences_running=books.running,
             sequences_parked=books.prefixes,

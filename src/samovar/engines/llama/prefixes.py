@@ -6,6 +6,7 @@ on disk), `context.py`. Memory that cannot be cut at any token has the same cont
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -174,6 +175,7 @@ class TreePrefixes:
             entry, end = self._kept.best(tokens, length)
             if entry is None:
                 return
+            began_s = time.monotonic()
             needed = len(entry.tokens) - entry.start
             self.make_room(cells - needed, [tokens])
             if self.tree.used_cells + needed > cells or self.tree.find(tokens)[1] != length:
@@ -185,6 +187,7 @@ class TreePrefixes:
             self.tree.cut_at(tokens)
             self.tree.put(tokens[:end], length, row.sequence)
             self._context.remove(row.sequence)
+            self._kept.restored(end - length, time.monotonic() - began_s)
 
     def stop(self, row: Row, tokens: Sequence[int]) -> int:
         return len(tokens)

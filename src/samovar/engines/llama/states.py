@@ -8,6 +8,7 @@ memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -107,12 +108,14 @@ class StatePrefixes:
 
     def _bring_back(self, tokens: Sequence[int]) -> tuple[int, int, Blob] | None:
         """The best copy on disk: its serial number, its length, the state itself."""
+        began_s = time.monotonic()
         entry, _ = self._kept.best(tokens, 0)
         assert entry is not None
         blob = self._kept.load(entry)
         if blob is None:
             self._kept.forget(entry)
             return None
+        self._kept.restored(len(entry.tokens), time.monotonic() - began_s)
         return self._put(entry.tokens.tolist(), blob, None, is_saved=True), len(entry.tokens), blob
 
     def _down(self, position: int) -> int:
