@@ -195,3 +195,16 @@ def test_any_text_is_taken_apart_or_has_faults_within_it(text: str) -> None:
     assert len(read.lines) == len(lines)
     for fence in read.fences:
         assert 1 <= fence.line < fence.end_line <= len(lines) + 1
+
+
+@pytest.mark.parametrize("depth", [9, 10, 11, 30])
+def test_what_follows_a_deep_list_is_still_document(depth: int) -> None:
+    nested = "\n".join("  " * level + "- x" for level in range(depth))
+    assert [one.title for one in document(f"{nested}\n\n# After\n").headings] == ["After"]
+
+
+def test_keys_that_stand_twice_are_known_with_their_path() -> None:
+    read = document("---\na: 1\nb:\n  - c: 1\n    c: 2\na: 2\n---\n")
+    assert read.front_matter is not None
+    assert set(read.front_matter.twice) == {("a",), ("b", 0, "c")}
+    assert read.spot("a").line == 6

@@ -282,3 +282,72 @@ def test_any_lines_give_a_diagram_whose_faults_and_states_stand_in_them(
     for edge in read.edges:
         assert {edge.source, edge.target} - {None} <= set(read.nodes)
         assert lines[edge.label_place.line - 1][edge.label_place.column - 1 :].startswith(edge.label)
+
+
+def parse(body: str) -> Diagram:
+    return diagram(*body.split("\n"))
+
+
+def edges_of(body: str) -> list[tuple[str | None, str | None, str]]:
+    return edges(parse(body))
+
+
+@pytest.mark.parametrize("comment", ["// c", "%% c", "# c", "//", "// a --> b: c; d"])
+@pytest.mark.parametrize("line", ["A --> [*]", "[*] --> A", "state A", "A", "A:::red"])
+def test_a_comment_behind_a_statement_is_no_part_of_it(line: str, comment: str) -> None:
+    assert list(parse(f"[*] --> A\n{line} {comment}").nodes) == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("label", "kept"),
+    [
+        ("x > 1 // c", "x > 1"),
+        ("default %% c", "default"),
+        ('x == "a // b" // c', 'x == "a // b"'),
+        ("x == 'a %% b'", "x == 'a %% b'"),
+        ('x == "a\\" // b"', 'x == "a\\" // b"'),
+        ("http://x", "http://x"),
+    ],
+)
+def test_a_comment_behind_a_label_is_cut_outside_quotes_only(label: str, kept: str) -> None:
+    assert edges_of(f"A --> B: {label}") == [("A", "B", kept)]
+
+
+def test_a_hash_begins_a_comment() -> None:
+    assert list(parse("# [*] --> Q\n[*] --> A\nA --> [*] # end").nodes) == ["A"]
+    assert edges_of("A --> B: x == '#'") == [("A", "B", "x == '#'")]
+
+
+def test_a_semicolon_parts_statements_but_not_texts() -> None:
+    assert edges_of("[*] --> A; A --> B: x; y;\nB --> [*];;") == [
+        (None, "A", ""),
+        ("A", "B", "x; y"),
+        ("B", None, ""),
+    ]
+    assert list(parse('state "a; b" as A; B').nodes) == ["A", "B"]
+    assert list(parse("title a; b; c\n[*] --> A").nodes) == ["A"]
+
+
+def test_parted_statements_have_their_own_columns() -> None:
+    read = parse("[*] --> A;  A --> B : x")
+    edge = read.edges[1]
+    assert (edge.place.column, edge.label_place.column) == (13, 23)
+
+
+@pytest.mark.parametrize("where", ["above", "below", "over"])
+def test_notes_of_older_files_make_no_state(where: str) -> None:
+    assert list(parse(f"[*] --> A\nnote {where} A : text\nA --> [*]").nodes) == ["A"]
+
+
+def test_a_composite_without_its_keyword_is_one_fault_too() -> None:
+    (fault,) = parse("[*] --> A\nX {\nQ --> R\n}\nA --> [*]").faults
+    assert (fault.code, fault.place.line) == ("unsupported", 13)
+
+
+def test_a_declared_state_may_have_a_title_and_a_description() -> None:
+    read = parse('  state "the title" as A : text\n  state B:::red : other')
+    assert not read.faults
+    found = {
+        name: [(text, place.column) for text, place in one.descriptions] for name, one in read.nodes.items()
+    }
+    assert found == {"A": [("the title", 10), ("text", 28)], "B": [("other", 19)]}

@@ -114,3 +114,8 @@ def test_a_prompt_takes_in_others_by_name() -> None:
     partials = {"greeting": "Hello {{ name }}"}.get
     read = parse_prompt("{% render 'greeting', name: a %}!", name="p", path=None, partials=partials)
     assert read.render({"a": "you"}, {}) == "Hello you!"
+
+
+def test_a_key_that_stands_twice_is_a_warning() -> None:
+    one = prompt("---\ntitle: a\ntitle: b\n---\nx")
+    assert [(fault.code, fault.place.line) for fault in one.warnings] == [("duplicate-key", 3)]

@@ -489,3 +489,21 @@ def test_a_changed_file_reads_or_has_faults_within_it(text: str) -> None:
 @given(st.text() | st.lists(st.sampled_from(LINES) | st.text(max_size=8), max_size=15).map("\n".join))
 def test_any_text_reads_or_has_faults_within_it(text: str) -> None:
     check_any(text)
+
+
+def test_a_comment_behind_the_end_does_not_hide_it() -> None:
+    one = read(flow(diagram="[*] --> A // begin\nA --> [*] // end"))
+    assert (list(one.states), one.states["A"].transitions[0].target, one.warnings) == (["A"], None, ())
+
+
+def test_a_setting_that_stands_twice_is_a_warning() -> None:
+    one = read("---\ntitle: a\ntitle: b\n---\n" + flow())
+    assert one.title == "b"
+    assert [(fault.code, fault.place.line, fault.place.column) for fault in one.warnings] == [
+        ("duplicate-key", 3, 1)
+    ]
+
+
+def test_a_system_prompt_that_cannot_be_filled_is_a_fault_before_the_run() -> None:
+    (fault,) = faults_of('---\ntitle: x\nsystem: "{{ name"\n---\n' + flow())
+    assert (fault.code, fault.place.line) == ("template-syntax", 3)
