@@ -373,3 +373,11 @@ def test_models_gives_every_name_of_a_model(folder: Path, tiny_model: Path) -> N
     for name in listed["refs"]:
         [again] = json.loads(samovar(folder, "models", name, "--json").stdout)["models"]
         assert again["path"] == listed["path"]
+
+
+def test_a_secret_is_not_in_the_report(folder: Path) -> None:
+    front = "parameters:\n  - name: key\n    description: k\n    secret: true"
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set copy="${key}"', front)
+    status, told, shown = run_json(folder, "--key", "hunter2")
+    assert status == 0 and told["variables"]["key"] == told["variables"]["copy"] == "***"
+    assert "hunter2" not in json.dumps(told) + shown

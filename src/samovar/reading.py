@@ -389,6 +389,9 @@ def _read_prompts(
     names: set[str] = set()
     is_prompts = False
     for heading in document.headings:
+        if heading.level == 2 and heading.title.lower() == "schemas":
+            message = "Schemas are not supported yet; the section has no effect."
+            found.add("unsupported", message, document.place(heading.line), is_error=False)
         if heading.level <= 2:
             is_prompts = heading.level == 2 and heading.title.lower() == "prompts"
         if not is_prompts or heading.level != 3:

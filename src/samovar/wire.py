@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def run_to_wire(run: Run) -> Object:
         "duration_s": run.duration_s,
         "transitions": run.transitions,
         "states": [_visit(visit) for visit in run.visits],
-        "variables": variables_to_wire(run.variables),
+        "variables": variables_to_wire(run.variables, run.secrets),
         "records": {name: plain(record.parts) for name, record in records_of(run.variables)},
         "tokens": tokens_to_wire(run.tokens),
     }
@@ -48,9 +48,12 @@ def run_to_wire(run: Run) -> Object:
     return wire
 
 
-def variables_to_wire(variables: Mapping[str, object]) -> Object:
-    """Variables as JSON has them; a value with parts is its text."""
-    return {name: plain(value) for name, value in variables.items()}
+def variables_to_wire(variables: Mapping[str, object], secrets: Sequence[str] = ()) -> Object:
+    """Variables as JSON has them; a value with parts is its text. Those of `secrets`, and what is the same
+    as one of them, are `***`."""
+    hidden = [plain(variables[name]) for name in secrets if name in variables]
+    found = {name: plain(value) for name, value in variables.items()}
+    return {name: "***" if name in secrets or value in hidden else value for name, value in found.items()}
 
 
 def tokens_to_wire(tokens: TokenCounts) -> Object:
