@@ -337,8 +337,10 @@ def test_an_actions_keyword_makes_its_errors_errors_in_old_files_too() -> None:
 @pytest.mark.parametrize("more", [OWN, "## Schemas\n"])
 def test_our_own_files_refuse_text_that_is_no_action_unless_lenient(more: str) -> None:
     text = flow("- A: Initialize workflow", more=more)
-    assert [at(fault) for fault in faults_of(text)] == [("unknown-action", "error", 9, 6)]
-    assert [fault.severity for fault in read(text, lenient=True).warnings] == ["warning"]
+    errors = [fault for fault in faults_of(text) if fault.severity == "error"]
+    assert [at(fault) for fault in errors] == [("unknown-action", "error", 9, 6)]
+    warnings = [fault for fault in read(text, lenient=True).warnings if fault.code == "unknown-action"]
+    assert [fault.severity for fault in warnings] == ["warning"]
 
 
 @pytest.mark.parametrize(

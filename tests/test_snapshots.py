@@ -127,6 +127,18 @@ def test_there_are_never_more_copies_than_can_be_looked_through(
         assert snapshots.uses()[0].copies == 3
 
 
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "kv"
+    keep(folder)
+    folder.chmod(0o777)
+    with opened(folder) as snapshots:
+        model = snapshots.of("model")
+        assert model.entries() == [] and model.offer(TOKENS, 0, BLOB) is None
+    assert "others may write" in caplog.text
+
+
 def test_loading_is_using(tmp_path: Path) -> None:
     path = keep(tmp_path)
     os.utime(path, (1000, 1000))
@@ -213,6 +225,8 @@ def test_clear_says_what_was_freed(tmp_path: Path) -> None:
 
 def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> None:
     one, same, other = tmp_path / "a.gguf", tmp_path / "b" / "a.gguf", tmp_path / "c.gguf"
+    tuned = tmp_path / "tuned.gguf"
+    tuned.write_bytes(b"x" * 1_400_000 + b"y" * 200_000 + b"x" * 1_400_000)
     same.parent.mkdir()
     one.write_bytes(b"x" * 3_000_000)
     same.write_bytes(b"x" * 3_000_000)
@@ -222,7 +236,8 @@ def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> No
     names = {
         base,
         fingerprint(other, kv_type="f16", build="1"),
+        fingerprint(tuned, kv_type="f16", build="1"),
         fingerprint(one, kv_type="q8_0", build="1"),
         fingerprint(one, kv_type="f16", build="2"),
     }
-    assert len(names) == 4
+    assert len(names) == 5

@@ -35,6 +35,8 @@ HEADER = struct.Struct("<I8s16sIIQ")
 MAX_TOKENS = 1 << 24
 QUEUE_BYTES = 256 << 20
 """Copies that wait for the disk; with more, none are taken."""
+SAMPLED_PAGES = 512
+"""Of 4096 bytes each, for a fingerprint."""
 MAX_COPIES = 4096
 """In all, since the headers of a model's are read with it."""
 LEFTOVER_AGE_S = 3600
@@ -65,12 +67,17 @@ class FolderUse:
 def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
     """The name of all states that fit each other: of these weights, in cells of this type, by this build.
 
-    It reads the first and the last MiB of the file, so that a copy of it elsewhere is the same.
+    It reads parts of the file, so that a copy of it elsewhere is the same: its beginning and end, and pages
+    in between, since models that were tuned from one another may differ there only. Raises `OSError`.
     """
-    digest = hashlib.blake2b(f"{kv_type}\0{build}\0{path.stat().st_size}\0".encode(), digest_size=8)
+    size = path.stat().st_size
+    digest = hashlib.blake2b(f"{kv_type}\0{build}\0{size}\0".encode(), digest_size=8)
     with path.open("rb") as file:
         digest.update(file.read(1 << 20))
-        file.seek(-min(path.stat().st_size, 1 << 20), os.SEEK_END)
+        for page in range(SAMPLED_PAGES):
+            file.seek(size * page // SAMPLED_PAGES)
+            digest.update(file.read(4096))
+        file.seek(-min(size, 1 << 20), os.SEEK_END)
         digest.update(file.read())
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
     return f"{stem}-{digest.hexdigest()}"
@@ -92,6 +99,9 @@ class Snapshots:
 
     def of(self, name: str) -> ModelSnapshots:
         """The copies of one fingerprint."""
+        if self._is_open and not _is_own(self.folder):
+            log.warning("Prefixes are not kept in %s: others may write there.", self.folder)
+            self._is_open = False
         return ModelSnapshots(self, name)
 
     # What the decode loop calls: nothing here waits for the disk --------------------------------------
@@ -255,7 +265,9 @@ class ModelSnapshots:
 
     def entries(self) -> list[Snapshot]:
         """What is there and looks whole; states are not read. What does not is deleted."""
-        found = []
+        found: list[Snapshot] = []
+        if not _is_own(self._snapshots.folder):
+            return found
         for path in _entries(self.folder):
             if path.suffix == SUFFIX:
                 snapshot = self._read_header(path)
@@ -305,6 +317,15 @@ class ModelSnapshots:
     def is_open(self, size_bytes: int) -> bool:
         """Whether an offer of this size would be taken now."""
         return self._snapshots.is_open(size_bytes)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else may write there: the engine trusts the states it is given."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return True  # not there yet, or of no use
+    return stat.st_uid == os.geteuid() and not stat.st_mode & 0o022
 
 
 def _header(snapshot: Snapshot, digest: bytes, tokens: bytes, state: bytes | bytearray | memoryview) -> bytes:
