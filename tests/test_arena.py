@@ -19,8 +19,11 @@ from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import MAX_WAITING, LlamaModel
 from samovar.engines.llama.tree import PrefixTree
+from samovar.errors import BudgetError, ContextError
 from samovar.generation import Message, Options, Sampling
 from samovar.models.cost import MAX_RUNNING
+from samovar.pool import Pool
+from samovar.session import Sessions
 from samovar.snapshots import Snapshots
 from tests.tiny import TENSORS, make_tiny
 
@@ -337,3 +340,35 @@ async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds
         assert most <= MAX_WAITING
         assert len(order) == 300
         assert all(abs(place - number) <= 2 * MAX_RUNNING for place, number in enumerate(order))
+
+
+# Longer than the context ------------------------------------------------------------------------------------
+
+
+async def test_a_longer_prompt_gets_a_larger_arena_over_the_same_weights(tmp_path: Path) -> None:
+    path = make_tiny(tmp_path / "long.gguf", context=40_000)
+    spec = ModelSpec(reference="long", path=path)
+    async with Pool(LlamaEngine(), budget_bytes=10**9) as pool:
+        async with Sessions(pool).open(spec) as session:
+            await session.ask(user(PREFIX), Options(max_tokens=4))
+            assert pool.statistics().models[0].statistics.context_tokens == 8192  # type: ignore[union-attr]
+            turn = await session.ask(user("x" * 9000), Options(max_tokens=4))
+            assert turn.tokens.evaluated > 9000 and turn.tokens.reused > 200
+            (use,) = pool.statistics().models
+            assert use.loads == 1 and use.statistics and use.statistics.context_tokens == 16384
+            with pytest.raises(ContextError, match=r"holds 16384\. .*no more than 40000"):
+                await session.ask(user("x" * 41_000))
+        pool.check()
+
+
+async def test_a_prompt_whose_arena_would_not_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    path = make_tiny(tmp_path / "long.gguf", context=40_000)
+    spec = ModelSpec(reference="long", path=path)
+    engine = LlamaEngine()
+    budget = engine.predict(spec).total_bytes + 100_000
+    async with Pool(engine, budget_bytes=budget) as pool:
+        async with Sessions(pool).open(spec) as session:
+            with pytest.raises(BudgetError, match=r"KV for \d+ tokens .* but the memory budget is"):
+                await session.ask(user("x" * 9000))
+            assert (await session.ask(user("x"), Options(max_tokens=2))).tokens.generated > 0
+        pool.check()

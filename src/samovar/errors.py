@@ -191,17 +191,27 @@ class BudgetError(ModelError):
 class ContextError(ModelError):
     """`prompt_tokens` do not fit `context_tokens` (one is needed for the answer).
 
-    `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not.
+    `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not. `trained_tokens`:
+    what the model was trained for, where that is known.
     """
 
     code = "context"
 
-    def __init__(self, *, prompt_tokens: int, context_tokens: int, most_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        prompt_tokens: int,
+        context_tokens: int,
+        most_tokens: int | None = None,
+        trained_tokens: int | None = None,
+    ) -> None:
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
         self.most_tokens = context_tokens if most_tokens is None else most_tokens
+        way = "Shorten the prompt, or give the model a larger context (--context)."
+        if trained_tokens is not None and prompt_tokens >= trained_tokens:
+            way = f"Shorten the prompt: the model was trained for no more than {trained_tokens} tokens."
         super().__init__(
-            f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. "
-            "Shorten the prompt, or give the model a larger context (--context)."
+            f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. {way}"
         )
 
 

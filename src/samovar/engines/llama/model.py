@@ -66,6 +66,7 @@ class LlamaModel:
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
         self._arena = self._make_arena(cost, [])
+        self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
         # Who uses the arena, and who waits to replace it; belongs to the event loop's thread.
         self._users = 0
@@ -116,7 +117,10 @@ class LlamaModel:
             asked = max(len(choice.encode()) for choice in options.choices) + 1
         if room < 1 or (options.choices and room < asked):
             raise ContextError(
-                prompt_tokens=len(tokens), context_tokens=self._arena.cells, most_tokens=self._most_tokens
+                prompt_tokens=len(tokens),
+                context_tokens=self._arena.cells,
+                most_tokens=self._most_tokens,
+                trained_tokens=self._trained_tokens,
             )
         return Request(
             tokens=tokens,
