@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
@@ -18,6 +20,7 @@ from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import MAX_WAITING, LlamaModel
+from samovar.engines.llama.prefixes import TreePrefixes
 from samovar.engines.llama.tree import PrefixTree
 from samovar.errors import BudgetError, ContextError
 from samovar.generation import Message, Options, Sampling
@@ -321,6 +324,26 @@ async def test_a_long_prompt_delays_others_by_one_chunk_at_a_time(
         _, end = await answer(model, user("y" * 1000), Options(max_tokens=1))
         assert end.tokens.evaluated > 1000
         assert max(sizes) == CHUNK_BESIDE_TOKENS + 1
+
+
+async def test_no_caller_waits_while_a_prefix_is_brought_back(
+    tiny_kinds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_reading, go_on = threading.Event(), threading.Event()
+    begin = TreePrefixes.begin
+
+    def slow(self: TreePrefixes, *rest: Any, **more: Any) -> None:
+        is_reading.set()
+        assert go_on.wait(30)
+        begin(self, *rest, **more)
+
+    monkeypatch.setattr(TreePrefixes, "begin", slow)
+    async with loaded(tiny_kinds[CUT_ANYWHERE]) as model:
+        async with model.generate(user("one"), Options(max_tokens=2)):
+            assert await anyio.to_thread.run_sync(is_reading.wait, 30)
+            async with model.generate(user("two"), Options(max_tokens=2)) as events:
+                go_on.set()
+                assert [event async for event in events]
 
 
 async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds: dict[str, Path]) -> None:

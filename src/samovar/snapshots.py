@@ -37,7 +37,7 @@ QUEUE_BYTES = 256 << 20
 """Copies that wait for the disk; with more, none are taken."""
 SAMPLED_PAGES = 512
 """Of 4096 bytes each, for a fingerprint."""
-MAX_COPIES = 4096
+MAX_COPIES = 1024
 """In all, since the headers of a model's are read with it."""
 LEFTOVER_AGE_S = 3600
 SUFFIX = ".kv"
@@ -264,11 +264,12 @@ class ModelSnapshots:
         return self._snapshots.folder / self._name
 
     def entries(self) -> list[Snapshot]:
-        """What is there and looks whole; states are not read. What does not is deleted."""
+        """What is there and looks whole, the one used last at the end. States are not read; what does not
+        look whole is deleted."""
         found: list[Snapshot] = []
         if not _is_own(self._snapshots.folder):
             return found
-        for path in _entries(self.folder):
+        for path in sorted(_entries(self.folder), key=_used_s):
             if path.suffix == SUFFIX:
                 snapshot = self._read_header(path)
                 if snapshot is None:
@@ -339,6 +340,13 @@ def _to_bytes(tokens: array[int]) -> bytes:
 
 def _from_bytes(data: bytes) -> array[int]:
     return array("i", struct.unpack(f"<{len(data) // 4}i", data))
+
+
+def _used_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _start_of(path: Path) -> int:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished, PromptProgress, TextPart
 from samovar.engines.llama.answer import AnswerText
@@ -24,12 +23,13 @@ from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.line import Line
 from samovar.engines.llama.prefixes import Carried, Prefixes, Row
-from samovar.engines.llama.running import Request, Running
+from samovar.engines.llama.running import Books, Request, Running, Usage
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import ClosedError, EngineError, SamovarError
+from samovar.errors import EngineError, SamovarError
 from samovar.generation import FinishReason, TokenCounts
 from samovar.models.cost import BATCH_TOKENS
 
@@ -44,27 +44,6 @@ IDLE_S = 0.5
 """With nothing to do for so long, the loop begins to copy prefixes to disk, …"""
 SAVING_S = 0.01
 """… and looks for something better to do after each."""
-
-
-@dataclass(slots=True)
-class Usage:
-    """What a model's arenas have done so far, one after the other. Changed by the decode loop."""
-
-    tokens: TokenCounts = field(default_factory=TokenCounts)
-    decode_tokens: int = 0
-    """In turns that evaluated no prompt."""
-    decode_s: float = 0.0
-    evaluate_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """An arena's state at one moment."""
-
-    running: int
-    prefixes: int
-    waiting: int
-    cells_used: int
 
 
 class Arena:
@@ -87,50 +66,37 @@ class Arena:
         """For steps that only decode; prompts are evaluated with all."""
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
-        # Everything below changes under the lock, in the decode loop, except that callers append to
-        # `_waiting` and set `ending` and `_closing`.
-        self._lock = threading.Condition()
+        self._line = Line()
+        # Everything below belongs to the decode loop; the lock is for those who look at the books.
+        self._lock = threading.Lock()
         self._waiting: deque[Request] = deque()
         self._running: list[Running] = []
         self._free_sequences = list(range(context.max_running - 1, -1, -1))
-        self._closing = self._is_freed = False
-        self._broken: EngineError | None = None
+        self._is_freed = False
         self._thread = threading.Thread(target=self._loop, name="samovar decode loop", daemon=True)
         self._thread.start()
 
     # What callers do -------------------------------------------------------------------------------
 
     def submit(self, request: Request) -> None:
-        """Puts a request in line. Raises `ClosedError` after `close`."""
-        with self._lock:
-            if self._closing:
-                raise ClosedError("The model was closed.")
-            if self._broken:
-                raise self._broken
-            self._waiting.append(request)
-            self._lock.notify()
+        """Puts a request in line. Raises `ClosedError` after `close`, and what broke the decode loop."""
+        self._line.put(request)
 
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
-        with self._lock:
-            is_here = request in self._waiting or any(one.request is request for one in self._running)
-            if is_here and request.ending is None:
-                request.ending = reason
-                if self._batch.evaluates_prompts:
-                    self._context.stop_soon()
-                self._lock.notify()
+        if request.ending is None and not request.is_over:
+            request.ending = reason  # first, so that the loop sees it before it decodes, or is stopped
+            if self._batch.evaluates_prompts:
+                self._context.stop_soon()
+            self._line.tell()
 
     def close(self, *, carry: bool = False) -> list[Carried]:
         """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
 
         With `carry` the prefixes are returned, for another arena; without, they are copied to disk.
         """
-        with self._lock:
-            self._closing = True
-            for request in [*self._waiting, *(running.request for running in self._running)]:
-                request.ending = request.ending or FinishReason.CANCELLED
-            self._context.stop_soon()
-            self._lock.notify()
+        self._line.close()
+        self._context.stop_soon()
         self._thread.join()
         if self._is_freed:
             return []
@@ -158,7 +124,7 @@ class Arena:
             return Books(
                 running=len(self._running),
                 prefixes=len(self._prefixes),
-                waiting=len(self._waiting),
+                waiting=len(self._waiting) + len(self._line),
                 cells_used=self._prefixes.used_cells + own,
             )
 
@@ -183,20 +149,17 @@ class Arena:
 
     def _turn(self) -> bool:
         """One batch. False when the arena is closing and nothing is left."""
+        if not (self._waiting or self._running):
+            self._idle()
         with self._lock:
-            pause_s: float | None = IDLE_S
-            while not (self._waiting or self._running):
-                if self._closing:
-                    return False
-                if not self._lock.wait(pause_s):
-                    pause_s = SAVING_S if self._prefixes.save() else None
-                elif self._context.keeps_whole_states:
-                    self._gather()
             self._context.go_on()
+            self._waiting.extend(self._line.take())
             self._end_early()
+            if self._line.is_closed and not self._waiting and not self._running:
+                return False
             self._admit()
             self._plan()
-        if not self._batch.size:
+        if not self._batch.size or any(running.request.ending for running in self._running):
             return True
         self._context.set_threads(
             self.threads.most if self._batch.evaluates_prompts else self.threads.threads
@@ -210,17 +173,23 @@ class Arena:
             self._recover(code)
         return True
 
-    def _gather(self) -> None:
-        """Whoever else comes together with the first."""
-        end_s = time.monotonic() + GATHER_S
-        while (left_s := end_s - time.monotonic()) > 0 and not self._closing:
-            self._lock.wait(left_s)
+    def _idle(self) -> None:
+        """Until somebody comes. Meanwhile prefixes are copied to disk."""
+        pause_s: float | None = IDLE_S
+        while not self._line.wait(pause_s):
+            with self._lock:
+                pause_s = SAVING_S if self._prefixes.save() else None
+        if self._context.keeps_whole_states:
+            self._line.gather(GATHER_S)
 
     def _end_early(self) -> None:
+        if self._line.is_closed:
+            for request in [*self._waiting, *(running.request for running in self._running)]:
+                request.ending = request.ending or FinishReason.CANCELLED
         for request in [request for request in self._waiting if request.ending]:
             self._waiting.remove(request)
             assert request.ending
-            request.events.put(Finished(reason=request.ending, tokens=TokenCounts(), first_token_s=None))
+            request.finish(Finished(reason=request.ending, tokens=TokenCounts(), first_token_s=None))
         for running in [running for running in self._running if running.request.ending]:
             assert running.request.ending
             self._finish(running, running.request.ending)
@@ -268,7 +237,7 @@ class Arena:
             sampler = Sampler(self._binding, self._vocabulary, request.options)
         except SamovarError as error:
             self._free_sequences.append(row.sequence)
-            request.events.fail(error)
+            request.fail(error)
             return True
         held = sum(running.row.own + running.promised for running in self._running)
         prefixes.begin(row, request.tokens, self.cells - held, goes_on=request.conversation is not None)
@@ -411,13 +380,11 @@ class Arena:
             running.request.events.put(TextPart(text=held_back))
         cancelled = reason is FinishReason.CANCELLED
         counts = self._give_back(running, None if cancelled else running.request.conversation)
-        running.request.events.put(
-            Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s)
-        )
+        running.request.finish(Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s))
 
     def _fail(self, running: Running, error: SamovarError) -> None:
         self._give_back(running, None)
-        running.request.events.fail(error)
+        running.request.fail(error)
 
     def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
         self._running.remove(running)
@@ -430,14 +397,18 @@ class Arena:
         return counts
 
     def _break(self, error: EngineError) -> None:
+        self._line.close(error)
         with self._lock:
-            self._broken = error
-            requests: Iterable[Request] = [*self._waiting, *(running.request for running in self._running)]
+            requests: Iterable[Request] = [
+                *self._line.take(),
+                *self._waiting,
+                *(running.request for running in self._running),
+            ]
             self._waiting.clear()
             for running in list(self._running):
                 self._give_back(running, None)
             for request in requests:
-                request.events.fail(error)
+                request.fail(error)
 
     def _tell_progress(self, running: Running) -> None:
         running.request.events.put(

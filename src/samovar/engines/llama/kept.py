@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 from samovar.engines.llama.tokens import common_length
-from samovar.snapshots import Snapshot
+from samovar.snapshots import MAX_COPIES, Snapshot
 
 WORTH_KEEPING_TOKENS = 8
 """Shorter ranges are as soon evaluated as brought back."""
@@ -46,6 +47,7 @@ class Kept:
         self._store, self._bytes_per_token = store, bytes_per_token
         # By where a copy begins, then by the tokens up to there and a few more.
         self._by_start: dict[int, dict[bytes, list[Snapshot]]] = {}
+        self._used: OrderedDict[Snapshot, None] = OrderedDict()  # the one used last at the end
         self.restored_tokens = 0
         self.restored_s = 0.0
         """Reading, verifying and handing over to the engine."""
@@ -55,6 +57,9 @@ class Kept:
     def _remember(self, entry: Snapshot) -> None:
         beginnings = self._by_start.setdefault(entry.start, {})
         beginnings.setdefault(_beginning(entry.tokens, entry.start), []).append(entry)
+        self._used[entry] = None
+        if len(self._used) > MAX_COPIES:
+            self.forget(next(iter(self._used)))
 
     def best(self, tokens: Sequence[int], length: int) -> tuple[Snapshot | None, int]:
         """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far."""
@@ -73,6 +78,7 @@ class Kept:
     def load(self, entry: Snapshot) -> bytes | bytearray | memoryview | None:
         """The copy itself, verified; None when it is gone or damaged."""
         assert self._store is not None
+        self._used.move_to_end(entry)
         return self._store.load(entry)
 
     def restored(self, tokens: int, seconds: float) -> None:
@@ -81,10 +87,17 @@ class Kept:
         self.restored_s += seconds
 
     def forget(self, entry: Snapshot) -> None:
-        """It was of no use."""
-        entries = self._by_start.get(entry.start, {}).get(_beginning(entry.tokens, entry.start), [])
-        if entry in entries:
-            entries.remove(entry)
+        """It was of no use, or of least."""
+        del self._used[entry]
+        beginnings, beginning = self._by_start[entry.start], _beginning(entry.tokens, entry.start)
+        beginnings[beginning].remove(entry)
+        if not beginnings[beginning]:
+            del beginnings[beginning]
+        if not beginnings:
+            del self._by_start[entry.start]
+
+    def __len__(self) -> int:
+        return len(self._used)
 
     def takes(self, tokens: int) -> bool:
         """Whether a copy of so many tokens' state would be kept."""

@@ -16,13 +16,13 @@ import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics
 from samovar.engines.llama import machine
-from samovar.engines.llama.arena import Arena, Usage
+from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Kept, Store
 from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
-from samovar.engines.llama.running import Request
+from samovar.engines.llama.running import Request, Usage
 from samovar.engines.llama.states import StatePrefixes
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.threads import ThreadChoice

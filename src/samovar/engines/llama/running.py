@@ -1,4 +1,4 @@
-"""A request for an answer, and what it holds while it runs.
+"""A request for an answer, what it holds while it runs, and what all of them have used.
 
 Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `prefixes.py`,
 `sampling.py`, `answer.py`, `stream.py`.
@@ -9,12 +9,34 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from samovar.engines.base import Conversation
+from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.prefixes import Prefixes, Row
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.stream import EventStream
-from samovar.generation import FinishReason, Options
+from samovar.errors import SamovarError
+from samovar.generation import FinishReason, Options, TokenCounts
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a model's arenas have done so far, one after the other. Changed by the decode loop."""
+
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    decode_tokens: int = 0
+    """In turns that evaluated no prompt."""
+    decode_s: float = 0.0
+    evaluate_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """An arena's state at one moment."""
+
+    running: int
+    prefixes: int
+    waiting: int
+    cells_used: int
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +52,19 @@ class Request:
     conversation: Conversation | None = None
     submitted_s: float = field(default_factory=time.monotonic)
     ending: FinishReason | None = None
-    """Set (under the arena's lock) to end the answer early: cancelled or timeout."""
+    """Set by anyone to end the answer early: cancelled or timeout."""
+    is_over: bool = False
+    """`Finished` or an error was put."""
+
+    def finish(self, end: Finished) -> None:
+        """The last event."""
+        self.is_over = True
+        self.events.put(end)
+
+    def fail(self, error: SamovarError) -> None:
+        """The reader gets `error` raised."""
+        self.is_over = True
+        self.events.fail(error)
 
 
 @dataclass(slots=True, eq=False)
