@@ -338,12 +338,14 @@ async def test_no_caller_waits_while_a_prefix_is_brought_back(
         begin(self, *rest, **more)
 
     monkeypatch.setattr(TreePrefixes, "begin", slow)
-    async with loaded(tiny_kinds[CUT_ANYWHERE]) as model:
-        async with model.generate(user("one"), Options(max_tokens=2)):
-            assert await anyio.to_thread.run_sync(is_reading.wait, 30)
-            async with model.generate(user("two"), Options(max_tokens=2)) as events:
-                go_on.set()
-                assert [event async for event in events]
+    async with (
+        loaded(tiny_kinds[CUT_ANYWHERE]) as model,
+        model.generate(user("one"), Options(max_tokens=2)),
+    ):
+        assert await anyio.to_thread.run_sync(is_reading.wait, 30)
+        async with model.generate(user("two"), Options(max_tokens=2)) as events:
+            go_on.set()
+            assert [event async for event in events]
 
 
 async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds: dict[str, Path]) -> None:
