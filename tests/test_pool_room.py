@@ -392,7 +392,7 @@ async def test_a_pinned_model_is_evicted_neither_for_idleness_nor_by_need() -> N
         with pool.pin(spec("a")):
             await use(pool, "a")
             await use(pool, "c")
-            with pytest.raises(BudgetError, match=r"60 B by pinned models \(a\).*unpinning a model"):
+            with pytest.raises(BudgetError, match=r"60 B that pinned models \(a\) hold.*unpinning a model"):
                 await use(pool, "b")
             assert "close a" not in engine.happened
         await anyio.wait_all_tasks_blocked()

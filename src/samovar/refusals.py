@@ -37,9 +37,9 @@ def refusal(
     taken = []
     if fixed_bytes:
         names = f"pinned models ({', '.join(pinned)})" if pinned else "models that are growing"
-        taken.append(f"{in_words(fixed_bytes)} by {names}")
+        taken.append(f"{in_words(fixed_bytes)} that {names} hold")
     if others_bytes:
-        taken.append(f"{in_words(others_bytes)} by other Samovar processes")
+        taken.append(f"{in_words(others_bytes)} that other Samovar processes hold")
     ways = list(_smaller(engine, spec, cost, free_bytes))
     if pinned and cost.total_bytes <= free_bytes + fixed_bytes:
         ways.append("unpinning a model")
@@ -53,7 +53,7 @@ def refusal(
         f"KV for {cost.context_tokens} tokens {in_words(cost.kv_bytes)}, compute "
         f"{in_words(cost.compute_bytes + cost.output_bytes)}, copies of prefixes "
         f"{in_words(cost.snapshot_bytes)}) but the memory budget is {in_words(budget_bytes)}"
-        f"{', of which are held ' if taken else ''}{' and '.join(taken)}. "
+        f"{', less ' if taken else ''}{' and '.join(taken)}. "
         f"What would do: {', '.join(ways[:-1])}, or {ways[-1]}.",
         needed_bytes=cost.total_bytes,
         budget_bytes=budget_bytes,
