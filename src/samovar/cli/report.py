@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from samovar.generation import TokenCounts
 from samovar.memory import in_words
 from samovar.pool import ModelUse
 from samovar.run import Run
 from samovar.session import SessionStatistics
-from samovar.wire import run_to_wire
+from samovar.wire import run_to_wire, tokens_to_wire
 
 MOST_ROWS = 40
 """States shown by name; of a longer run the last ones."""
@@ -48,6 +49,8 @@ class Figures:
 def report_object(run: Run, figures: Figures) -> dict[str, Any]:
     """The object of `--json`."""
     wire = run_to_wire(run)
+    if figures.models:  # whose books have the prompts that were cancelled, too
+        wire["tokens"] = tokens_to_wire(sum((use.tokens for use in figures.models), TokenCounts()))
     wire["models"] = [model_object(use) for use in figures.models]
     wire["sessions"] = {"opened": figures.sessions.opened, "closed": figures.sessions.closed}
     memory = figures.memory
