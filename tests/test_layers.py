@@ -20,8 +20,9 @@ LAYERS = (
     "site",
     "level",
     "allowance",
-    "routing",
     "checking",
+    "exits",
+    "routing",
     "actions",
     "library",
     "reading",
@@ -61,7 +62,7 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "actions",
+    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
     "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
     "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip

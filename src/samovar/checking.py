@@ -18,9 +18,11 @@ from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.branches import Claims
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
+from samovar.exits import doubtful_exits
 from samovar.expression import Expression
 from samovar.library import Library
 from samovar.parameters import Parameter
+from samovar.reading import OLD_FOLDERS
 from samovar.template import Template
 from samovar.workflow import State, When, Workflow
 
@@ -55,6 +57,8 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     """
     found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
     found += [*_sessions(workflow), *_cycles(workflow, library)]
+    is_old = workflow.path is not None and bool(OLD_FOLDERS & set(workflow.path.parts))
+    found += doubtful_exits(workflow, is_old=is_old)
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

@@ -12,7 +12,8 @@ from samovar.errors import ExpressionError, Place
 from samovar.values import to_text, truth
 from samovar.workflow import State, Transition, When
 
-_FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error"))
+FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error"))
+"""A condition that reads one of them counts after a failure too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def _why_not(transition: Transition, variables: Mapping[str, object], situation:
         return None if situation.failed_last else "the last action did not fail"
     condition = transition.condition
     assert condition is not None
-    if stops and not condition.names & _FAILURE_NAMES:
+    if stops and not condition.names & FAILURE_NAMES:
         return "after a failure, a condition counts only where it names success, failure, is_error or error"
     value = condition.evaluate(variables)
     if truth(value):
