@@ -29,9 +29,7 @@ LABELS = (
 )
 
 
-def flow(
-    labels: tuple[str, ...], *, acts: bool = True, front: str = "", path: Path | None = None
-) -> Workflow:
+def flow(labels: tuple[str, ...], *, acts: bool = True, front: str = "") -> Workflow:
     """The state A with one edge for each label, in that order; the first edge is in line 3."""
     edges = "\n".join(f"A --> B{index}{': ' + label if label else ''}" for index, label in enumerate(labels))
     ends = "\n".join(f"B{index} --> [*]" for index in range(len(labels)))
