@@ -65,8 +65,9 @@ def run_to_wire(run: Run) -> Object:
 def _texts_of_secrets(run: Run) -> Iterator[str]:
     """Those long enough that they do not stand in other texts by chance."""
     for name in run.secrets:
-        text = to_text(run.variables.get(name))
-        if len(text) >= LEAST_HIDDEN_CHARS:
+        value = run.variables.get(name)
+        text = to_text(value)
+        if len(text) >= LEAST_HIDDEN_CHARS and not isinstance(value, bool):
             yield text
 
 
