@@ -134,7 +134,8 @@ class LiveLines:
             line.append(f"  {entered.verb or ''}  ", style="dim")
             line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
             line.append(self._doing.get(visit) or entered.what)
-            line.truncate(max(10, self._console.width - 1), overflow="ellipsis")
+            # Room for the `^C` of the terminal: a line that it makes two would not be wiped away.
+            line.truncate(max(10, self._console.width - 3), overflow="ellipsis")
             lines.append(line)
         return Text("\n").join(lines)
 

@@ -91,10 +91,8 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     title.append(f": {status}", style=style)
     title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
     console.print(title)
-    if error := report.get("error"):
-        place = error.get("place")
-        where = f"{place['path']}:{place['line']}:{place['column']}: " if place else ""
-        console.print(Text(f"  {where}{error['message']}", style="red"))
+    if "error" in report:
+        console.print(Text(f"  {error_line(report['error'])}", style="red"))
     console.print(_states(report["states"], width_of_names))
     for model in report["models"]:
         console.print(_model(model))
@@ -113,6 +111,14 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     console.print(_line("sessions", f"opened {sessions['opened']} · closed {sessions['closed']}"))
     parts = [f"{name} {in_words(memory[name + '_bytes'])}" for name in ("ready", "end", "peak", "closed")]
     console.print(_line("memory", " · ".join(parts)))
+
+
+def error_line(error: dict[str, Any]) -> str:
+    """`State: file:line:column: message`, as much of it as is known, from the object of `--json`."""
+    place = error["place"]
+    where = f"{place['path']}:{place['line']}:{place['column']}: " if place else ""
+    state = f"{error['state']}: " if "state" in error else ""
+    return f"{state}{where}{error['message']}"
 
 
 def _line(name: str, text: str) -> Text:

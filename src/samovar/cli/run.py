@@ -23,7 +23,7 @@ from samovar.app import App, open_app, open_library
 from samovar.background import beside
 from samovar.checking import check_tree
 from samovar.cli.live import Lines, LiveLines, Show, make_console
-from samovar.cli.report import Figures, Memory, report_object, show_report
+from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
 from samovar.cli.variables import asker, read_assignments, read_switches
 from samovar.config import load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, SamovarError, UsageError
@@ -282,9 +282,8 @@ def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
         _print_json(report)
     elif not arguments.quiet and not arguments.as_events:
         show_report(make_console(), report)
-    elif run.error and not arguments.as_events:
-        where = f"{run.error.place}: " if run.error.place else ""
-        sys.stderr.write(f"samovar: {run.ending}: {where}{run.error.message}\n")
+    elif "error" in report and not arguments.as_events:
+        sys.stderr.write(f"samovar: {run.ending}: {error_line(report['error'])}\n")
     if arguments.print_variable is not None and run.ending.exit_status == 0:
         _print_variable(run, arguments.print_variable)
     return run.ending.exit_status
