@@ -63,8 +63,9 @@ class Library:
         """`folders`: (source, folder), nearest first."""
         self._folders = tuple(folders)
         self._parse_action = parse_action
-        self._workflows: dict[tuple[Path, int, bool], Workflow] = {}
-        self._prompts: dict[tuple[Path, int], Prompt] = {}
+        # By file, as it was when it was last read: its time of change, and what it says.
+        self._workflows: dict[tuple[Path, bool], tuple[int, Workflow]] = {}
+        self._prompts: dict[Path, tuple[int, Prompt]] = {}
 
     # Workflows ---------------------------------------------------------------------------------------
 
@@ -120,9 +121,10 @@ class Library:
         return name_of(path)
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
-        key = (path, _modified_ns(path), lenient)
-        if key not in self._workflows:
-            self._workflows[key] = parse_workflow(
+        changed_ns, workflow = self._workflows.get((path, lenient), (None, None))
+        if workflow is None or changed_ns != _modified_ns(path):
+            changed_ns = _modified_ns(path)
+            workflow = parse_workflow(
                 read_text(path),
                 name=name,
                 path=path,
@@ -130,7 +132,8 @@ class Library:
                 lenient=lenient,
                 partials=self._partial,
             )
-        return self._workflows[key]
+            self._workflows[path, lenient] = changed_ns, workflow
+        return workflow
 
     # Prompts -----------------------------------------------------------------------------------------
 
@@ -168,10 +171,12 @@ class Library:
         return names
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
-        key = (path, _modified_ns(path))
-        if key not in self._prompts:
-            self._prompts[key] = parse_prompt(read_text(path), name=name, path=path, partials=self._partial)
-        return self._prompts[key]
+        changed_ns, prompt = self._prompts.get(path, (None, None))
+        if prompt is None or changed_ns != _modified_ns(path):
+            changed_ns = _modified_ns(path)
+            prompt = parse_prompt(read_text(path), name=name, path=path, partials=self._partial)
+            self._prompts[path] = changed_ns, prompt
+        return prompt
 
     def _partial(self, name: str) -> str | None:
         """The text of a prompt that another takes in."""
