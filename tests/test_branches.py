@@ -17,7 +17,7 @@ from samovar.branches import BUILT_IN, Claims, merge
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import EngineError
-from samovar.events import Ending, Event, RunEnded, StateEntered, TransitionTaken, Warned
+from samovar.events import Ending, Event, RunEnded, StateEntered, StateLeft, TransitionTaken, Warned
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.generation import Message
@@ -182,6 +182,29 @@ async def test_visits_say_their_branch_and_edges_are_told_in_order(bench: Bench)
     assert taken[:2] == [("F", "A"), ("F", "B")]
     assert sorted(taken[2:5], key=str) == [("A", "A2"), ("A2", "J"), ("B", "J")]
     assert run.transitions == len(taken) == 7
+
+
+async def test_the_seeds_of_a_branch_do_not_depend_on_what_others_do_meanwhile(bench: Bench) -> None:
+    diagram = BOTH.replace("B --> J", "B --> B2\nB2 --> J")
+    actions = 'A: Prompt "a"\nA2: Prompt "aa"\nB: Prompt "b"\nB2: Prompt "bb"'
+    workflow = bench.write("w", diagram, actions)
+    bench.settings = RunnerSettings(folder=bench.folder, seed=1)
+    seeds: list[dict[str, int]] = []
+    for last in ("a", "b"):
+        executor = Held(slow=last)
+
+        def go_when_the_other_is_done(event: Event, executor: Held = executor, last: str = last) -> None:
+            other = {"a": "B2", "b": "A2"}[last]
+            if isinstance(event, StateLeft) and event.path == other:
+                executor.go.set()
+
+        with anyio.fail_after(10):
+            await bench.runner(executor, go_when_the_other_is_done).run(workflow, {})
+        asked = {one.messages[-1].content: one.options.sampling.seed for one in executor.requests}
+        seeds.append(asked)
+    assert list(seeds[0]) != list(seeds[1])
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0].values())) == 4
 
 
 # How branches end.

@@ -202,3 +202,54 @@ def test_a_chain_of_a_thousand_workflows_is_checked_quickly(files: Files) -> Non
     begin = time.perf_counter()
     assert files.check(flow('- A: Run workflow "w0"')) == ()
     assert time.perf_counter() - begin < 30
+
+
+# Forks.
+
+FORKED = """```mermaid
+stateDiagram-v2
+    state F <<fork>>
+    state J <<join>>
+    [*] --> F
+    F --> A
+    F --> B
+    A --> A2
+    A2 --> J
+    B --> J
+    J --> [*]
+```
+
+## Actions
+
+"""
+FIRST_ACTION = 1 + FORKED.count("\n")
+
+
+def test_a_variable_that_two_branches_set_is_a_warning_at_the_one_that_counts(files: Files) -> None:
+    actions = '- A: Set x="1", own="1"\n- A2: Set own="2"\n- B: {% if true %}Prompt "?" result="x"{% endif %}'
+    (fault,) = files.check(FORKED + actions)
+    assert at(fault)[:3] == ("shared-variable", "warning", FIRST_ACTION + 2)
+    assert fault.message.startswith("The branches 'A' and 'B' of the fork 'F' set 'x': after the join it is")
+
+
+def test_what_actions_set_on_their_own_is_no_shared_variable(files: Files) -> None:
+    assert files.check(FORKED + '- A: Shell "true"\n- B: Shell "true"\n- A2: Set result="1"') == ()
+
+
+def test_a_session_that_two_branches_use_is_a_fault_and_copies_of_one_are_none(files: Files) -> None:
+    (fault,) = files.check(
+        FORKED + '- A: Prompt "a" using session="s"\n- B: Prompt "b" using session="t" fork="s"'
+    )
+    assert at(fault) == ("shared-session", "error", FIRST_ACTION + 1, 40)
+    copies = (
+        '- F: Prompt "a" using session="s"\n- A: Prompt "b" using fork="s"\n- B: Prompt "c" using fork="s"'
+    )
+    assert files.check(FORKED + copies) == ()
+
+
+def test_a_copy_of_a_session_that_no_state_has_is_named_with_the_nearest(files: Files) -> None:
+    (fault,) = files.check(
+        FORKED + '- A: Prompt "a" using session="plan"\n- B: Prompt "b" using fork="plane"'
+    )
+    assert at(fault)[:3] == ("unknown-session", "error", FIRST_ACTION + 1)
+    assert "Did you mean 'plan'?" in fault.message

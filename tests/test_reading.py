@@ -191,6 +191,17 @@ def test_the_older_states_form_is_read_where_no_bullet_names_the_state() -> None
     assert verbs(read(flow(more=old))) == {"A": "log", "B": "prompt"}
 
 
+@pytest.mark.parametrize("line", ["1. B: Wait 1s", "2) **B**: x", "B: Wait 1s", "`B` : Wait 1s"])
+def test_a_line_that_names_a_state_but_is_no_bullet_is_a_fault(line: str) -> None:
+    text = flow("- A: Wait 1s", line, more=OWN)
+    (fault,) = faults_of(text)
+    assert (fault.code, fault.place.line) == ("action-line", text.split("\n").index(line) + 1)
+    assert "write `- B: …`" in fault.message
+    (warning,) = read(flow("- A: Wait 1s", line)).warnings
+    assert warning.code == "action-line"
+    assert not read(flow("- A: Wait 1s", "- B: Wait 1s", line, "```", line, "```", more=OWN)).warnings
+
+
 def test_an_action_in_the_diagram_is_read_where_nothing_else_names_the_state() -> None:
     diagram = '[*] --> A\nA: Log "in"\nA --> B\nB: Wait 1s\nB --> [*]\nB --> A: x\nA: and some prose'
     workflow = read(flow('- B: Log "x"', diagram=diagram, more=OWN))

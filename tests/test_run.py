@@ -127,6 +127,36 @@ def test_a_run_as_json() -> None:
     assert "error" not in wire
 
 
+def test_secrets_are_in_no_value_and_no_error_of_the_json() -> None:
+    error = RunError(code="shell", message="curl: hunter2 was refused", state="A", place=HERE)
+    secrets = ("key", "pin", "flag")
+    run = Run.begin(RunStarted(run="r1", workflow="w", path=None, started_at=0.0, secrets=secrets))
+    variables: dict[str, object] = {
+        "key": "hunter2",
+        "pin": 1234,
+        "flag": True,
+        "other": True,
+        "header": "Bearer hunter2",
+        "nested": {"of": ["hunter2", 1234, 12345, None]},
+        "said": Record("it is hunter2", {"stdout": "it is hunter2\n", "exit_code": 0}),
+    }
+    wire = run_to_wire(
+        run.after(RunEnded(ending=Ending.FAILED, error=error, variables=variables, time_s=1.0))
+    )
+    assert wire["variables"] == {
+        "key": "***",
+        "pin": "***",
+        "flag": "***",
+        "other": True,
+        "header": "Bearer ***",
+        "nested": {"of": ["***", "***", 12345, None]},
+        "said": "it is ***",
+    }
+    assert wire["records"]["said"]["exit_code"] == 0
+    assert wire["error"]["message"] == "curl: *** was refused"
+    assert "hunter2" not in json.dumps(wire)
+
+
 def test_errors_as_json_have_a_code_a_message_and_a_place() -> None:
     error = RunError(code="shell", message="why", state="A", place=HERE)
     event = RunEnded(ending=Ending.FAILED, error=error, variables={}, time_s=1.0)

@@ -134,7 +134,24 @@ async def test_options_models_and_seeds_are_handed_on(bench: Bench) -> None:
     executor = Told(["a", "b"])
     await bench.run(workflow, executor)
     assert [request.model for request in executor.requests] == ["forced", "forced"]
-    assert [request.options.sampling.seed for request in executor.requests] == [1, 9]
+    assert executor.requests[1].options.sampling.seed == 9
+
+
+async def test_the_seed_of_a_run_gives_each_visit_its_own_and_the_same_ones_again(bench: Bench) -> None:
+    diagram = '[*] --> A\nA --> A: n != "4"\nA --> B: default\nB --> [*]'
+    workflow = bench.write("w", diagram, 'A: Prompt "x" result="n"\nB: Prompt "x"', front="seed: 4")
+
+    async def seeds(seed: int | None) -> list[int]:
+        bench.settings = RunnerSettings(folder=bench.folder, seed=seed)
+        executor = Told(["2", "3", "4", "5"])
+        assert (await bench.run(workflow, executor, n="")).ending is Ending.COMPLETED
+        return [request.options.sampling.seed for request in executor.requests]
+
+    one = await seeds(1)
+    assert len(set(one)) == 4 and all(0 <= seed < 2**32 for seed in one)
+    assert await seeds(1) == one
+    assert not set(one) & set(await seeds(2))
+    assert await seeds(None) == [4, 4, 4, 4]
 
 
 async def test_a_model_that_is_a_file_is_looked_for_beside_the_workflow(bench: Bench) -> None:

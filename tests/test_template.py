@@ -41,6 +41,9 @@ def fill(text: str, **variables: object) -> str:
         ("costs ${{ n }}", "costs $5"),
         ("{{ l }} {{ m }}", '[1, true] {"k": ["one", "two"]}'),
         ("{{ m.k | join: '-' }}", "one-two"),
+        ("{{ l | join }} {{ l | join: false }}", "1 true 1falsetrue"),
+        ("{{ yes | append: yes | replace: yes, 'y' }} {{ 'x' | append: nil }}", "yy x"),
+        ("{{ l | append: '!' }} {{ m | upcase }}", '[1, true]! {"K": ["ONE", "TWO"]}'),
         ("{{ n | plus: 1 }}", "6"),
         ("{{ 'A b_C!' | slugify }} {{ 'a\nb' | count_lines }}", "a-b-c 2"),
         ("{{ 'a\nb' | indent: 2 }}", "  a\n  b"),
@@ -55,6 +58,7 @@ def test_what_templates_become(text: str, filled: str) -> None:
         "n": 5,
         "m": {"k": ["one", "two"]},
         "l": [1, True],
+        "yes": True,
         "r": Record("text", {"tokens": 3}),
         "partial": "P",
     }

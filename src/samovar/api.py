@@ -161,7 +161,8 @@ class Samovar:
         """Runs a workflow to one of its endings and returns the record of it.
 
         `workflow`: a path, or a name of the library. `model`: used by every prompt, whatever it says.
-        `seed`: of every prompt that names none. `deterministic`: the same answers each time, one by one.
+        `seed`: every prompt that names none has one made from it, another at each visit. `deterministic`:
+        the same answers each time, at the price of speed: prompts are answered one by one.
         `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
         `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
         wrong in the file, and `UsageError` for variables the workflow does not take; nothing was run then.

@@ -16,7 +16,7 @@ from samovar.actions.conditional import Conditional
 from samovar.actions.prompt import Prompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
-from samovar.branches import Claims
+from samovar.branches import BUILT_IN, Claims
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.exits import doubtful_exits
 from samovar.expression import Expression
@@ -24,7 +24,7 @@ from samovar.library import Library
 from samovar.parameters import Parameter
 from samovar.reading import OLD_FOLDERS
 from samovar.template import Template
-from samovar.workflow import State, When, Workflow
+from samovar.workflow import Branch, State, When, Workflow
 
 ALWAYS_THERE = frozenset(
     [
@@ -56,7 +56,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     Sub-workflows are followed for cycles, but their own faults are theirs.
     """
     found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
-    found += [*_sessions(workflow), *_cycles(workflow, library)]
+    found += [*_sessions(workflow), *_set_twice(workflow), *_cycles(workflow, library)]
     is_old = workflow.path is not None and bool(OLD_FOLDERS & set(workflow.path.parts))
     found += doubtful_exits(workflow, is_old=is_old)
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
@@ -199,7 +199,7 @@ def _key(workflow: Workflow) -> object:
     return workflow.path.resolve() if workflow.path else workflow.name
 
 
-# Sessions ----------------------------------------------------------------------------------------------
+# Sessions and branches ---------------------------------------------------------------------------------
 
 
 def _sessions(workflow: Workflow) -> Iterator[Fault]:
@@ -217,9 +217,8 @@ def _sessions(workflow: Workflow) -> Iterator[Fault]:
     for fork in workflow.forks.values():
         claims = Claims()
         for branch in fork.branches:
-            for state in workflow.states.values():
-                if state.name in branch.states:
-                    yield from _claims(state, branch.first, claims)
+            for state in _states_of(branch, workflow):
+                yield from _claims(state, branch.first, claims)
 
 
 def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
@@ -239,6 +238,31 @@ def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
                     "give each branch a session of its own, as a copy with fork=…"
                 )
                 yield Fault(code="shared-session", message=message, place=session.place)
+
+
+def _set_twice(workflow: Workflow) -> Iterator[Fault]:
+    """Variables that several branches of a fork set, each where the last of them does so first."""
+    for fork in workflow.forks.values():
+        setters: dict[str, dict[str, Place]] = {}
+        for branch in fork.branches:
+            for state in _states_of(branch, workflow):
+                for action in _actions_of(state):
+                    for name in action.sets - BUILT_IN:
+                        setters.setdefault(name, {}).setdefault(branch.first, action.place)
+        for name, places in setters.items():
+            if len(places) > 1:
+                *others, last = places
+                message = (
+                    f"The branches {', '.join(map(repr, others))} and {last!r} of the fork {fork.name!r} set "
+                    f"{name!r}: after the join it is that of the last one that changed it. "
+                    "Give each a name of its own."
+                )
+                yield Fault(code="shared-variable", message=message, place=places[last], severity="warning")
+
+
+def _states_of(branch: Branch, workflow: Workflow) -> Iterator[State]:
+    """In the order of the file."""
+    return (state for state in workflow.states.values() if state.name in branch.states)
 
 
 # Variables ---------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ class Loop:
                 level=level,
                 state=state,
                 number=entry.number,
+                defaults=level.defaults.at(entry.path, entry.visit_of_state),
                 run_child=self._run_child,
             )
             try:

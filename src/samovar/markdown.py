@@ -132,7 +132,7 @@ class Document:
         place = self.place(line)
         for number in range(line, end_line + 1):
             source = self.lines[number - 1] if number < end_line else ""
-            match = _BULLET.match(source) if not self._is_fenced(number) else None
+            match = _BULLET.match(source) if not self.is_fenced(number) else None
             goes_on = bool(text and source.strip() and not match and self._indent(source) > indent)
             if goes_on:
                 indents[self.place(number).line] = self._indent(source)
@@ -150,7 +150,8 @@ class Document:
     def _indent(source: str) -> int:
         return len(source) - len(source.lstrip())
 
-    def _is_fenced(self, line: int) -> bool:
+    def is_fenced(self, line: int) -> bool:
+        """Whether a line is part of a fenced block."""
         index = bisect_right(self.fences, line, key=lambda fence: fence.line) - 1
         return index >= 0 and line <= self.fences[index].end_line
 

@@ -32,6 +32,7 @@ LONGEST_NAME = 100
 
 _ACTION_LINE = re.compile(r"^\s*\*\*action\*\*\s*:\s*(?P<text>.*)$", re.I)
 _STORE_LINE = re.compile(r"^\s*\*\*store as\*\*\s*:\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I)
+_NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
 _ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
@@ -281,6 +282,7 @@ class _ActionReader:
     def read(self) -> None:
         """Bullets win; then the older `## States`; then descriptions in the diagram."""
         seen: set[str] = set()
+        sections: list[tuple[int, int]] = []
         is_own = False
         for heading in self._document.headings:
             if heading.level <= 2:
@@ -289,11 +291,24 @@ class _ActionReader:
                 end = self._document.end_of(heading, 6)
                 for bullet in self._document.bullets(heading.line + 1, end):
                     self._bullet(bullet, seen)
+                sections.append((heading.line + 1, end))
         self._old_states(seen)
         for name, node in self._diagram.nodes.items():
             if name not in seen:
                 for text, place in node.descriptions:
                     self._described(name, text, place)
+        for line, end in sections:
+            self._check_rest(line, end)
+
+    def _check_rest(self, line: int, end: int) -> None:
+        """Lines that would be a state's action if they were bullets, as in a numbered list."""
+        for number in range(line, end):
+            match = _NO_BULLET.match(self._document.lines[number - 1])
+            name = _plain(match["name"]) if match and not self._document.is_fenced(number) else ""
+            if name in self._diagram.nodes and name not in self._found.actions:
+                message = f"This is no bullet, so {name!r} has no action: write `- {name}: …`."
+                place = self._document.place(number)
+                self._found.add("action-line", message, place, is_error=not self._is_old)
 
     def _bullet(self, bullet: Bullet, seen: set[str]) -> None:
         name, colon, rest = bullet.text.partition(":")

@@ -7,6 +7,7 @@ makes every change. It drives nothing.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Entry:
 
     number: int
     path: str
+    visit_of_state: int
+    """How often the run has been in the state, this time included."""
     entered_s: float
     """Since the run's start."""
 
@@ -50,6 +53,8 @@ class Recorder:
         self._on_event = on_event
         self._began = time.perf_counter()
         self._warned: set[Path | None] = set()
+        self._entered: Counter[str] = Counter()
+        """Visits by path."""
 
     def time_s(self) -> float:
         """Since the run's start."""
@@ -84,8 +89,13 @@ class Recorder:
 
     def enter(self, level: Level, state: State, action: Action | None) -> Entry:
         """A visit begins; without an action it passes through."""
+        path = level.prefix + state.name
+        self._entered[path] += 1
         entry = Entry(
-            number=self.record.visits_begun + 1, path=level.prefix + state.name, entered_s=self.time_s()
+            number=self.record.visits_begun + 1,
+            path=path,
+            visit_of_state=self._entered[path],
+            entered_s=self.time_s(),
         )
         self.tell(
             StateEntered(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, wraps
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -42,6 +42,7 @@ LOOP_LIMIT = 100_000
 
 _HELD = "samovar-held"
 _LEFT = "samovar-left"
+_FILTERS_OF_TEXTS = "liquid.builtin.filters.string"
 _MARK = re.compile(r"\0(\d+)\0")
 
 
@@ -129,6 +130,25 @@ def _raw(value: object) -> str:
     return _RawText(to_text(_clean(value)))
 
 
+def _given(function: Callable[..., Any], spelt: Callable[[object], object]) -> Callable[..., Any]:
+    """A filter of Liquid, given texts as they are written here: `true`, not Python's `True`."""
+
+    @wraps(function)
+    def filtered(*values: object, **named: object) -> Any:
+        return function(*map(spelt, values), **named)
+
+    return filtered
+
+
+def _spelt(value: object) -> object:
+    is_other = value is None or isinstance(value, bool | list | tuple | Mapping)
+    return to_text(value) if is_other else value
+
+
+def _spelt_items(value: object) -> object:
+    return [_spelt_items(item) for item in value] if isinstance(value, list | tuple) else _spelt(value)
+
+
 @with_context
 def _dollar(value: object, source: str, *, context: RenderContext) -> object:
     """The value of a `${name}`, which is left as it is where it is no variable but known to the shell."""
@@ -184,6 +204,10 @@ class _Environment(liquid.Environment):
             "samovar_dollar": _dollar,
         }
         self.filters.update(added)
+        for name, function in self.filters.items():
+            if function.__module__ == _FILTERS_OF_TEXTS:
+                self.filters[name] = _given(function, _spelt)
+        self.filters["join"] = _given(self.filters["join"], _spelt_items)
 
 
 class _PartialsLoader(BaseLoader):

@@ -38,7 +38,8 @@ class RunnerSettings:
     model: str | None = None
     """Used by every prompt, whatever it says."""
     seed: int | None = None
-    """Of every prompt that names none (0 ≤ seed < 2³²); the workflow's own does not count."""
+    """Of the run (0 ≤ seed < 2³²): every prompt that names none has one made from it, from its state and
+    from how often the run was there. Those of workflows do not count then."""
     deterministic: bool = False
     """Every prompt is answered alone, so that its answer is the same each time."""
     folder: Path = field(default_factory=Path.cwd)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samovar.actions.base import ActionContext
+from samovar.actions.base import ActionContext, PromptDefaults
 from samovar.errors import ActionError, Place
 from samovar.events import (
     Event,
@@ -71,6 +71,7 @@ class Site:
     state: State
     number: int
     """Of the visit."""
+    defaults: PromptDefaults
     run_child: RunChild
 
     def context(self) -> ActionContext:
@@ -79,7 +80,7 @@ class Site:
             variables=level.variables,
             workflow=level.workflow,
             library=services.library,
-            defaults=level.defaults,
+            defaults=self.defaults,
             folder=services.folder,
             ask=self.ask,
             run_workflow=self.run_workflow,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from samovar.errors import Fault, Place, SamovarError
 from samovar.events import Event, PromptFigures, RunEnded, RunError
 from samovar.generation import TokenCounts
 from samovar.run import Run, Visit
-from samovar.values import plain, records_of
+from samovar.values import plain, records_of, to_text
 
 Object = dict[str, Any]
+
+HIDDEN = "***"
+LEAST_HIDDEN_CHARS = 4
+"""A shorter secret is hidden under its own name only."""
 
 
 def event_to_wire(event: Event) -> Object:
@@ -31,29 +35,57 @@ def event_to_wire(event: Event) -> Object:
 
 
 def run_to_wire(run: Run) -> Object:
-    """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …"""
+    """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …
+
+    Secrets are `***`, also within other values and what is told of errors.
+    """
+    hidden = frozenset(_texts_of_secrets(run))
     wire: Object = {
         "run": run.id,
         "workflow": run.workflow,
         "status": str(run.ending) if run.ending else "running",
         "duration_s": run.duration_s,
         "transitions": run.transitions,
-        "states": [_visit(visit) for visit in run.visits],
-        "variables": variables_to_wire(run.variables, run.secrets),
-        "records": {name: plain(record.parts) for name, record in records_of(run.variables)},
+        "states": [_visit(visit, hidden) for visit in run.visits],
+        "variables": {
+            name: HIDDEN if name in run.secrets else _masked(plain(value), hidden)
+            for name, value in run.variables.items()
+        },
+        "records": {
+            name: HIDDEN if name in run.secrets else _masked(plain(record.parts), hidden)
+            for name, record in records_of(run.variables)
+        },
         "tokens": tokens_to_wire(run.tokens),
     }
     if run.error:
-        wire["error"] = error_to_wire(run.error)
+        wire["error"] = _error(run.error, hidden)
     return wire
 
 
-def variables_to_wire(variables: Mapping[str, object], secrets: Sequence[str] = ()) -> Object:
-    """Variables as JSON has them; a value with parts is its text. Those of `secrets`, and what is the same
-    as one of them, are `***`."""
-    hidden = [plain(variables[name]) for name in secrets if name in variables]
-    found = {name: plain(value) for name, value in variables.items()}
-    return {name: "***" if name in secrets or value in hidden else value for name, value in found.items()}
+def _texts_of_secrets(run: Run) -> Iterator[str]:
+    """Those long enough that they do not stand in other texts by chance."""
+    for name in run.secrets:
+        value = run.variables.get(name)
+        text = to_text(value)
+        if len(text) >= LEAST_HIDDEN_CHARS and not isinstance(value, bool):
+            yield text
+
+
+def _masked(value: object, hidden: Collection[str]) -> object:
+    """A value without the texts that are to be hidden."""
+    if isinstance(value, Mapping):
+        return {name: _masked(item, hidden) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, hidden) for item in value]
+    if isinstance(value, str):
+        for text in sorted(hidden, key=len, reverse=True):
+            value = value.replace(text, HIDDEN)
+        return value
+    return HIDDEN if hidden and to_text(value) in hidden else value
+
+
+def _error(error: RunError, hidden: Collection[str]) -> Object:
+    return {**error_to_wire(error), "message": _masked(error.message, hidden)}
 
 
 def tokens_to_wire(tokens: TokenCounts) -> Object:
@@ -83,7 +115,7 @@ def place_to_wire(place: Place) -> Object:
     return {"path": path, "line": place.line, "column": place.column}
 
 
-def _visit(visit: Visit) -> Object:
+def _visit(visit: Visit, hidden: Collection[str]) -> Object:
     wire: Object = {
         "name": visit.name,
         "action": visit.verb,
@@ -96,7 +128,7 @@ def _visit(visit: Visit) -> Object:
     if visit.branch is not None:
         wire["branch"] = visit.branch
     if visit.error:
-        wire["error"] = error_to_wire(visit.error)
+        wire["error"] = _error(visit.error, hidden)
     if visit.figures:
         wire |= _figures(visit.figures)
     return wire

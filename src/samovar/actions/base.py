@@ -8,6 +8,7 @@ sets is in its outcome. `log.py` is the member to read first.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -62,7 +63,8 @@ class PromptDefaults:
     """Wins over what the prompt says (`run --model`)."""
     seed: int = 0
     forced_seed: int | None = None
-    """Wins over the seeds of workflows, not over the prompt's own (`run --seed`)."""
+    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
+    workflows, not over the prompt's own."""
     deterministic: bool = False
     """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None
@@ -71,8 +73,17 @@ class PromptDefaults:
 
     def below(self, *, model: str | None, seed: int | None) -> PromptDefaults:
         """Those of a workflow with these settings of its own, which is run where these hold."""
-        chosen = next((one for one in (self.forced_seed, seed) if one is not None), self.seed)
-        return replace(self, model=model or self.model, seed=chosen)
+        return replace(self, model=model or self.model, seed=self.seed if seed is None else seed)
+
+    def at(self, path: str, visit: int) -> PromptDefaults:
+        """Those of the `visit`-th visit to the state of that path, counted from 1 within the run.
+
+        Branches that run at once do not change the seeds of each other: neither of the two depends on them.
+        """
+        if self.forced_seed is None:
+            return self
+        digest = hashlib.sha256(f"{self.forced_seed} {visit} {path}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:4], "big"))
 
 
 class RunWorkflow(Protocol):

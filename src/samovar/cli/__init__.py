@@ -47,11 +47,17 @@ KvType = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Of every prompt that names none."),
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        max=2**32 - 1,
+        help="Prompts that name no seed have theirs made from it.",
+    ),
 ]
 Deterministic = Annotated[
     bool,
-    typer.Option("--deterministic", help="The same answers each time: prompts are answered one by one."),
+    typer.Option("--deterministic", help="The same answers each time, at the price of speed."),
 ]
 LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
