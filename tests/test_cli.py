@@ -294,7 +294,7 @@ def test_check_shows_the_line_and_exits_2(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using temprature=1')
     done = samovar(folder, "check", "w.md")
     assert done.returncode == 2
-    assert "temprature=1" in done.stdout and "^" in done.stdout and "1 errors" in done.stdout
+    assert "temprature=1" in done.stdout and "^" in done.stdout and "1 error," in done.stdout
     found = json.loads(samovar(folder, "check", "w.md", "--json").stdout)
     assert found["files"][0]["faults"][0]["place"]["line"] == 9
 

@@ -93,8 +93,10 @@ class Library:
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
             if is_path and _exists(Path(reference).parent)
-            else []
+            else [reference + ending for ending in ENDINGS if _exists(Path(reference + ending))]
         )
+        if is_path and _is_link(Path(reference)):
+            raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
         raise NotFoundError("workflow", reference, [*known, *near])
@@ -257,6 +259,13 @@ def read_text(path: Path) -> str:
         place = Place(path=path, line=line, column=column)
         fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
         raise FaultsError([fault]) from error
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
+        return False
 
 
 def _exists(path: Path) -> bool:
