@@ -294,7 +294,7 @@ def test_check_shows_the_line_and_exits_2(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using temprature=1')
     done = samovar(folder, "check", "w.md")
     assert done.returncode == 2
-    assert "temprature=1" in done.stdout and "^" in done.stdout and "1 errors" in done.stdout
+    assert "temprature=1" in done.stdout and "^" in done.stdout and "1 error," in done.stdout
     found = json.loads(samovar(folder, "check", "w.md", "--json").stdout)
     assert found["files"][0]["faults"][0]["place"]["line"] == 9
 
@@ -381,3 +381,49 @@ def test_a_secret_is_not_in_the_report(folder: Path) -> None:
     status, told, shown = run_json(folder, "--key", "hunter2")
     assert status == 0 and told["variables"]["key"] == told["variables"]["copy"] == "***"
     assert "hunter2" not in json.dumps(told) + shown
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_output_that_cannot_be_written_is_one_line(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set x="text"')
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "samovar", "run", "w.md", "-q", "--print", "x"],
+            cwd=folder,
+            env=environment(folder),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("samovar: the output could not be written: No space")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_a_stream_that_was_closed_swallows_what_is_said(folder: Path, closed: str) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set x="text"')
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m samovar run w.md --print x {closed}'],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert done.stdout == ("" if closed.startswith(">") else "text\n")
+
+
+def test_what_an_encoding_does_not_have_is_escaped(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set x="é"')
+    done = subprocess.run(
+        [sys.executable, "-m", "samovar", "run", "w.md", "--print", "x", "-q"],
+        cwd=folder,
+        env=environment(folder) | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert (done.returncode, done.stdout) == (0, "\\xe9\n")

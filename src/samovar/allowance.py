@@ -45,7 +45,10 @@ class Allowance:
     def _exceeded(self) -> PastLimitError | None:
         limits = self.limits
         if self.transitions > limits.transitions:
-            message = f"The run made more than {limits.transitions} transitions (limits: transitions)."
+            message = (
+                f"The run made more than {limits.transitions} transitions. Where that is meant: "
+                "limits: {transitions: …} in the front matter, or --limit-transitions."
+            )
             return PastLimitError("transitions", message, self)
         if limits.tokens is not None and self.tokens > limits.tokens:
             message = f"The run generated {self.tokens} tokens, of {limits.tokens} (limits: tokens)."

@@ -63,8 +63,9 @@ class Library:
         """`folders`: (source, folder), nearest first."""
         self._folders = tuple(folders)
         self._parse_action = parse_action
-        self._workflows: dict[tuple[Path, int, bool], Workflow] = {}
-        self._prompts: dict[tuple[Path, int], Prompt] = {}
+        # By file, as it was when it was last read: its time of change, and what it says.
+        self._workflows: dict[tuple[Path, bool], tuple[int, Workflow]] = {}
+        self._prompts: dict[Path, tuple[int, Prompt]] = {}
 
     # Workflows ---------------------------------------------------------------------------------------
 
@@ -92,8 +93,10 @@ class Library:
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
             if is_path and _exists(Path(reference).parent)
-            else []
+            else [reference + ending for ending in ENDINGS if _exists(Path(reference + ending))]
         )
+        if is_path and _is_link(Path(reference)):
+            raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
         raise NotFoundError("workflow", reference, [*known, *near])
@@ -120,9 +123,10 @@ class Library:
         return name_of(path)
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
-        key = (path, _modified_ns(path), lenient)
-        if key not in self._workflows:
-            self._workflows[key] = parse_workflow(
+        changed_ns, workflow = self._workflows.get((path, lenient), (None, None))
+        if workflow is None or changed_ns != _modified_ns(path):
+            changed_ns = _modified_ns(path)
+            workflow = parse_workflow(
                 read_text(path),
                 name=name,
                 path=path,
@@ -130,7 +134,8 @@ class Library:
                 lenient=lenient,
                 partials=self._partial,
             )
-        return self._workflows[key]
+            self._workflows[path, lenient] = changed_ns, workflow
+        return workflow
 
     # Prompts -----------------------------------------------------------------------------------------
 
@@ -168,10 +173,12 @@ class Library:
         return names
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
-        key = (path, _modified_ns(path))
-        if key not in self._prompts:
-            self._prompts[key] = parse_prompt(read_text(path), name=name, path=path, partials=self._partial)
-        return self._prompts[key]
+        changed_ns, prompt = self._prompts.get(path, (None, None))
+        if prompt is None or changed_ns != _modified_ns(path):
+            changed_ns = _modified_ns(path)
+            prompt = parse_prompt(read_text(path), name=name, path=path, partials=self._partial)
+            self._prompts[path] = changed_ns, prompt
+        return prompt
 
     def _partial(self, name: str) -> str | None:
         """The text of a prompt that another takes in."""
@@ -252,6 +259,13 @@ def read_text(path: Path) -> str:
         place = Place(path=path, line=line, column=column)
         fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
         raise FaultsError([fault]) from error
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
+        return False
 
 
 def _exists(path: Path) -> bool:

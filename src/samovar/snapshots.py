@@ -160,7 +160,7 @@ class Snapshots:
         tokens = _to_bytes(snapshot.tokens)
         header = _header(snapshot, digest, tokens, blob)
         self._make_room(HEADER.size + len(tokens) + len(blob))
-        temporary = folder / f"{_TEMPORARY}{os.getpid()}-{snapshot.path.name}"
+        temporary = folder / f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{snapshot.path.name}"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(descriptor, "wb") as file:

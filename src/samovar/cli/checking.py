@@ -52,7 +52,10 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
-            files += [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
+            found = [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
+            if not found:
+                raise UsageError(f"There is no workflow in the folder {path}.")
+            files += found
         elif path.exists() or path.suffix or "/" in str(path):
             files.append(path)
         else:
@@ -90,8 +93,8 @@ def _show(faults: dict[Path, tuple[Fault, ...]], errors: int, warnings: int) -> 
             console.print(line)
             if fault.place.path == path and 0 < fault.place.line <= len(lines):
                 _show_line(console.print, lines[fault.place.line - 1], fault.place.column)
-    files = f"{len(faults)} file" + ("" if len(faults) == 1 else "s")
-    console.print(f"{files}, {errors} errors, {warnings} warnings")
+    counts = ((len(faults), "file"), (errors, "error"), (warnings, "warning"))
+    console.print(", ".join(f"{count} {what}" + "s" * (count != 1) for count, what in counts))
 
 
 def _show_line(show: object, line: str, column: int) -> None:

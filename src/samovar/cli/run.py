@@ -178,7 +178,7 @@ async def _drive(
 
 
 async def _hear_signals(runner: Runner) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         heard = 0
         async for _ in signals:
             heard += 1
