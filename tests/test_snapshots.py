@@ -231,13 +231,18 @@ def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> No
     one.write_bytes(b"x" * 3_000_000)
     same.write_bytes(b"x" * 3_000_000)
     other.write_bytes(b"x" * 2_999_999 + b"y")
+    changed = tmp_path / "changed.gguf"
+    changed.write_bytes(b"x" * 3_000_000)
+    for path in (one, same, other, tuned):
+        os.utime(path, (1000, 1000))
     base = fingerprint(one, kv_type="f16", build="1")
     assert fingerprint(same, kv_type="f16", build="1") == base
     names = {
         base,
         fingerprint(other, kv_type="f16", build="1"),
         fingerprint(tuned, kv_type="f16", build="1"),
+        fingerprint(changed, kv_type="f16", build="1"),
         fingerprint(one, kv_type="q8_0", build="1"),
         fingerprint(one, kv_type="f16", build="2"),
     }
-    assert len(names) == 5
+    assert len(names) == 6

@@ -84,3 +84,9 @@ def test_what_a_person_has_set_stays() -> None:
     for _ in range(100):
         choice.stepped(1.0, 1)
     assert (choice.threads, choice.reason) == (2, "as set")
+
+
+def test_what_is_only_tried_is_not_told() -> None:
+    machine = Machine(2, BESIDE_ONE, switches=50)
+    machine.run(WINDOW_STEPS + 2)
+    assert (machine.choice.threads, machine.choice.settled) == (1, 2)

@@ -67,11 +67,13 @@ class FolderUse:
 def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
     """The name of all states that fit each other: of these weights, in cells of this type, by this build.
 
-    It reads parts of the file, so that a copy of it elsewhere is the same: its beginning and end, and pages
-    in between, since models that were tuned from one another may differ there only. Raises `OSError`.
+    A file is the same with the same time of change, size, beginning, end, and pages in between, wherever
+    it is: models that were tuned from one another may differ anywhere. Raises `OSError`.
     """
-    size = path.stat().st_size
-    digest = hashlib.blake2b(f"{kv_type}\0{build}\0{size}\0".encode(), digest_size=8)
+    stat = path.stat()
+    size = stat.st_size
+    told = f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0"
+    digest = hashlib.blake2b(told.encode(), digest_size=8)
     with path.open("rb") as file:
         digest.update(file.read(1 << 20))
         for page in range(SAMPLED_PAGES):

@@ -198,7 +198,7 @@ class LlamaModel:
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
             context_tokens=self._arena.cells,
-            threads=self._arena.threads.threads,
+            threads=self._arena.threads.settled,
             threads_reason=self._arena.threads.reason,
             tokens=usage.tokens,
             restored_tokens=self._kept.restored_tokens,

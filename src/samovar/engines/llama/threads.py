@@ -45,6 +45,11 @@ class ThreadChoice:
         self._divisor = 2
         self._went_down = False
 
+    @property
+    def settled(self) -> int:
+        """The choice, to which `reason` belongs, also while another one is tried."""
+        return self.threads if self._settled is None else self._settled[0]
+
     def stepped(self, elapsed_s: float, sequences: int) -> None:
         """A step that decoded one token for each of `sequences` took so long."""
         if self._is_fixed:
