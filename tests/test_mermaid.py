@@ -133,26 +133,6 @@ def test_mermaids_own_front_matter_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "statements",
-    [
-        ("state A {", "[*] --> B", "B --> [*]", "}"),
-        ('state "Long: name" as A {', "state B {", "C", "}", "}"),
-        ("state A { B --> C }",),
-        ("state A{",),
-        ("--",),
-    ],
-)
-def test_what_is_not_supported_yet_says_so_in_its_place(statements: tuple[str, ...]) -> None:
-    read = diagram("[*] --> Z", *(f"  {statement}" for statement in statements), "Z --> [*]")
-    fault = only_fault(read)
-    assert fault.code == "unsupported"
-    assert "not supported yet" in fault.message
-    assert (fault.place.line, fault.place.column) == (13, 3)
-    assert "B" not in read.nodes
-    assert len(read.edges) in (1, 2)
-
-
-@pytest.mark.parametrize(
     ("statement", "kind"),
     [
         ("state A <<fork>>", "fork"),
@@ -171,7 +151,7 @@ def test_a_state_is_what_its_declaration_says_wherever_that_stands(statement: st
 
 def test_a_state_cannot_be_a_fork_and_a_join() -> None:
     fault = only_fault(diagram("state A <<fork>>", "  state A <<join>>"))
-    assert (fault.code, fault.place.line, fault.place.column) == ("diagram-syntax", 13, 3)
+    assert (fault.code, fault.place.line, fault.place.column) == ("two-kinds", 13, 11)
 
 
 @pytest.mark.parametrize("kind", ["flowchart TD", "sequenceDiagram", "graph LR", "pie"])
@@ -190,11 +170,8 @@ def test_another_kind_of_diagram_is_refused_by_its_name(kind: str) -> None:
         ("A ---> B", 1),
         ("A --> ", 1),
         ("--> B", 1),
-        ("A --> <b>", 7),
-        ("A = B", 1),
         ('state "text"', 1),
-        ("state A <<forc>>", 1),
-        ("state A <", 1),
+        ("state A <<forc>>", 9),
         ("[*] : text", 1),
         ("note left of A", 1),
     ],
@@ -265,7 +242,7 @@ WORDS = [
     "\t",
     "//",
 ]
-STATEMENT = st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=8).map("".join)
+STATEMENT = st.lists(st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="\n"), max_size=3), max_size=8).map("".join)
 
 
 @settings(max_examples=500, deadline=timedelta(seconds=5))

@@ -34,6 +34,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 
+Severity = Literal["error", "warning", "hint"]
+"""An error keeps a file from running; a hint is told by `samovar check` alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Place:
     """Where something stands in a file. Lines and columns count from 1."""
@@ -64,7 +68,7 @@ class Fault:
     message: str
     """What is wrong and what to do, one sentence each, without the place."""
     place: Place
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"
