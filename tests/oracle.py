@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import quickjs
-from mermaidx.engines import _common
+import quickjs  # type: ignore[import-untyped]
+from mermaidx.engines import _common  # type: ignore[import-untyped]
 
 Scope = tuple[str, int] | None
 _READ = """
@@ -66,7 +66,8 @@ class Oracle:
         context.eval(
             f"globalThis.__answer = null; __read({json.dumps(text)})"
             ".then(answer => {globalThis.__answer = answer})"
-            ".catch(error => {globalThis.__answer = JSON.stringify({error: String(error.message || error)})});"
+            ".catch(error => {globalThis.__answer ="
+            " JSON.stringify({error: String(error.message || error)})});"
         )
         while context.eval("__answer === null"):
             try:

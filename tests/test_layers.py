@@ -26,6 +26,8 @@ LAYERS = (
     "actions",
     "library",
     "reading",
+    "graph",
+    "composites",
     "forks",
     "branches",
     "front",
@@ -47,6 +49,7 @@ LAYERS = (
     "prompt",
     "parameters",
     "mermaid",
+    "diagram",
     "markdown",
     "expression",
     "template",
@@ -63,8 +66,9 @@ LAYERS = (
 
 WORKFLOW_HALF = {
     "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
-    "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
-    "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
+    "library", "reading",
+    "graph", "composites", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
+    "diagram", "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",

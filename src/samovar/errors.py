@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-
 Severity = Literal["error", "warning", "hint"]
 """An error keeps a file from running; a hint is told by `samovar check` alone."""
 

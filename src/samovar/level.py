@@ -96,6 +96,13 @@ class Level:
         """The level of a branch that begins with the state `first`: its variables are a copy."""
         return replace(self, variables=dict(self.variables), branch=first, claims=claims)
 
+    def take_over(self, branch: Level) -> None:
+        """How the last action of a branch that failed ended; what the branch changed is given up."""
+        self.failed = branch.failed
+        for name in ("result", "success", "failure", "is_error", "error"):
+            self.variables[name] = branch.variables[name]
+        self.is_result_named = branch.is_result_named
+
     def join(self, branches: Mapping[str, Level]) -> tuple[str, ...]:
         """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
 

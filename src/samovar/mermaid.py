@@ -1,28 +1,26 @@
-"""Reads Mermaid state diagrams into states and edges, each with its place and the scope it stands in.
+"""Reads Mermaid state diagrams into states and edges.
 
-Above: `reading.py`; `composites.py` gives scopes their meaning. Below: the grammar in `mermaid.lark`. It does
-not know what a label means. What Mermaid would refuse or read otherwise is a hint; what only changes how the
-diagram looks is passed over.
+Above: `reading.py`. Below: the grammar in `mermaid.lark`, and the values of `diagram.py`. It does not know
+what a label means. What Mermaid would refuse or read otherwise is a hint; what only changes how the diagram
+looks is passed over.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from samovar.diagram import Diagram, Edge, Node, Scope
 from samovar.errors import Fault, Place, Severity
 
 if TYPE_CHECKING:
     from lark import Lark, Token
     from lark.exceptions import UnexpectedInput
 
-END = "[*]"
-Kind = Literal["", "fork", "join"]
-"""What a state is, besides a state. `<<choice>>` and `<<end>>` change nothing."""
 DEEPEST = 50
 """Composites within each other."""
 MOST_FAULTS = 100
@@ -46,59 +44,6 @@ _COMMENT = re.compile(r"\"(?:[^\"\\]|\\.?)*(?:\"|$)|'(?:[^'\\]|\\.?)*(?:'|$)|(?<
 """Quoted text, and comments, within a label."""
 _ENTITY = re.compile(r"#(\w+);")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The inside of a composite state, or one of its concurrent regions."""
-
-    composite: str
-    region: int
-    """From 0."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A state of the diagram."""
-
-    id: str
-    place: Place
-    """Of its first mention."""
-    kind: Kind = ""
-    scope: Scope | None = None
-    """The innermost that mentions it; None is the diagram itself."""
-    depth: int = 0
-    """Of the scope."""
-    regions: int = 0
-    """Of a composite: 1, or one for each that `--` parts. 0: the state is none."""
-    descriptions: list[tuple[str, Place]] = field(default_factory=list)
-    """Filled while the diagram is read. Each `X : text`, and the text of `state "text" as X`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """`source --> target : label`. None is the `[*]` of its scope."""
-
-    source: str | None
-    target: str | None
-    label: str
-    """Empty where there is none."""
-    place: Place
-    label_place: Place
-    scope: Scope | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagram:
-    """What a state diagram says."""
-
-    nodes: dict[str, Node]
-    edges: tuple[Edge, ...]
-    faults: tuple[Fault, ...]
-    """Errors: with one, what else is known of the diagram may be incomplete."""
-    hints: tuple[Fault, ...] = ()
-    """What Mermaid refuses or reads otherwise, and what has no meaning here."""
-    place: Place
 
 
 def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: int) -> Diagram:
@@ -252,7 +197,7 @@ class _Reader:
         """Tells what is wrong, and has the parser go on behind the line, as if the line had ended before."""
         from lark.exceptions import UnexpectedToken
 
-        parser: Any = error.interactive_parser  # type: ignore[attr-defined]
+        parser: Any = error.interactive_parser
         stack, values = parser.parser_state.state_stack, parser.parser_state.value_stack
         table = parser.parser_state.parse_conf.states
         token = error.token if isinstance(error, UnexpectedToken) else None
@@ -345,7 +290,7 @@ class _Reader:
             name = " ".join(name.split())
             if name not in self.nodes and (" " in name or "-" in name):
                 message = (
-                    f"Mermaid cannot read the name {name[:60]!r}: write `state \"{name[:60]}\" as "
+                    f'Mermaid cannot read the name {name[:60]!r}: write `state "{name[:60]}" as '
                     f"{re.sub(r'[ -]+', '_', name)[:60]}` to have it drawn."
                 )
                 self.hint("mermaid-name", message, place)
