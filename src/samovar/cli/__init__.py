@@ -1,6 +1,6 @@
 """The command line: each command parses its arguments, calls one function of this folder, and exits.
 
-Above: the person. Below: `run.py`, `listing.py`, `checking.py`, which are imported only when a command
+Above: the person. Below: `run.py`, `testing.py`, `listing.py`, `checking.py`, which are imported only when a command
 needs them, so that `--help` answers at once. It decides nothing about workflows or models.
 """
 
@@ -182,6 +182,57 @@ def check(
     from samovar.cli.checking import check_paths
 
     _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json))
+
+
+@app.command()
+def test(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH…",
+            help="Workflows, files of cases (*.test.yaml) or folders; without any, this folder.",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file's."),
+    ] = None,
+    coverage_min: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage-min",
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Fail where fewer of a workflow's states or of its transitions are come to.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+    ] = None,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run workflows from the cases beside them, with no model and no command.
+
+    Exit status: 0 all passed, 1 a case failed or coverage is too low, 2 a file is at fault.
+    """
+    from samovar.cli.testing import TestArguments, run_tests
+
+    _exit(
+        run_tests(
+            TestArguments(
+                paths=tuple(paths or ()),
+                only=only,
+                coverage_min=coverage_min,
+                junit=junit,
+                lenient=lenient,
+                as_json=json,
+            )
+        )
+    )
 
 
 @app.command("list")
