@@ -92,12 +92,15 @@ def _log(expected: Expected, came: Came) -> Iterator[Difference]:
             return
 
 
-def is_same(one: object, other: object) -> bool:
-    """Whether two plain values are equal and of one type; a number is one with or without a fraction."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    return one == other
+def is_same(expected: object, got: object) -> bool:
+    """Whether a plain value is as expected, also in type; of maps at any depth, some keys may be expected.
+
+    A number is one with or without a fraction.
+    """
+    if isinstance(expected, bool) or isinstance(got, bool):
+        return expected is got
+    if isinstance(expected, Mapping) and isinstance(got, Mapping):
+        return all(key in got and is_same(value, got[key]) for key, value in expected.items())
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(expected) == len(got) and all(map(is_same, expected, got))
+    return expected == got

@@ -297,13 +297,13 @@ def _loader() -> Any:
             for first, pairs in base.yaml_implicit_resolvers.items()
         }
 
-    for name, pattern, firsts in _CORE_SCALARS:
+    for name, pattern, firsts in CORE_SCALARS:
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(firsts))
     return Loader
 
 
 _KEPT_TAGS = ("null", "merge")
-_CORE_SCALARS = (
+CORE_SCALARS = (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("int", r"^(?:[-+]?(?:0|[1-9][0-9]{0,99})|0x[0-9a-fA-F]{1,16}|0o[0-7]{1,21})$", "-+0123456789"),
     (

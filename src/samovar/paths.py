@@ -100,6 +100,19 @@ class Tree:
                 is_open = True
         return Children(workflows=tuple(found), is_open=is_open)
 
+    def workflows(self) -> tuple[Workflow, ...]:
+        """The workflow and those it runs, as far as that is written, each once."""
+        found = {id(self.workflow): self.workflow}
+        waiting = [self.workflow]
+        while waiting:
+            one = waiting.pop()
+            for state in one.states.values():
+                for child in self.children(one, state).workflows:
+                    if id(child) not in found:
+                        found[id(child)] = child
+                        waiting.append(child)
+        return tuple(found.values())
+
     def in_order(self, paths: Sequence[str]) -> list[str]:
         """Visits by path as they are compared: of branches that run at once, one after the other.
 

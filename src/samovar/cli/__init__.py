@@ -1,7 +1,7 @@
 """The command line: each command parses its arguments, calls one function of this folder, and exits.
 
-Above: the person. Below: `run.py`, `testing.py`, `listing.py`, `checking.py`, which are imported only when a command
-needs them, so that `--help` answers at once. It decides nothing about workflows or models.
+Above: the person. Below: `run.py`, `testing.py`, `listing.py`, `checking.py`, which are imported only when a
+command needs them, so that `--help` answers at once. It decides nothing about workflows or models.
 """
 
 from __future__ import annotations
@@ -124,6 +124,12 @@ def run(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -154,6 +160,7 @@ def run(
                 as_json=json,
                 as_events=events,
                 print_variable=print_,
+                record=record,
                 quiet=quiet,
                 verbose=verbose,
             )
@@ -219,11 +226,11 @@ def test(
 
     Exit status: 0 all passed, 1 a case failed or coverage is too low, 2 a file is at fault.
     """
-    from samovar.cli.testing import TestArguments, run_tests
+    from samovar.cli.testing import CasesArguments, run_tests
 
     _exit(
         run_tests(
-            TestArguments(
+            CasesArguments(
                 paths=tuple(paths or ()),
                 only=only,
                 coverage_min=coverage_min,
