@@ -175,7 +175,7 @@ class _Reader:
         values = self._map(self._matter.values, "The file", FILE_KEYS)
         items = values.get("cases")
         if not isinstance(items, list):
-            if items is not None or "cases" not in values:
+            if items is not None:
                 self._fault("case", "`cases` must be a list, each case with a `name`.", "cases")
             items = []
         cases = [self._case(item, index) for index, item in enumerate(items)]
@@ -192,7 +192,8 @@ class _Reader:
         )
 
     def _indent(self, text: str) -> int:
-        line = text.splitlines()[self.place("cases", 0).line - 1]
+        lines, number = text.split("\n"), self.place("cases", 0).line
+        line = lines[number - 1] if number <= len(lines) else "  "
         return len(line) - len(line.lstrip(" "))
 
     def _workflow(self, named: Any) -> Path:

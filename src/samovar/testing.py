@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from samovar.app import open_scripted
-from samovar.cases import Case, CaseFile, Told
+from samovar.cases import ANSWER_KEYS, SHELL_KEYS, Case, CaseFile, Told
 from samovar.comparing import Came, Difference, compare
 from samovar.coverage import Seen
-from samovar.errors import Fault, NotFoundError, Place, UsageError
+from samovar.errors import Fault, NotFoundError, Place, UsageError, nearest
 from samovar.library import Library
 from samovar.paths import Tree, actions_of
 from samovar.runner import Runner, RunnerSettings
@@ -109,7 +109,22 @@ def _unknown(tree: Tree, path: str, place: Place) -> Iterator[Fault]:
     try:
         tree.find(path)
     except NotFoundError as error:
-        yield Fault(code="unknown-state", message=error.message, place=place)
+        above, _, key = path.rpartition("/")
+        if key and above and not _runs_workflows(tree, above):
+            hint = nearest(key[:100], {*ANSWER_KEYS, *SHELL_KEYS})
+            message = f"There is no {key!r} in what is told for {above!r}.{hint}"
+            yield Fault(code="unknown-key", message=message, place=place)
+        else:
+            yield Fault(code="unknown-state", message=error.message, place=place)
+
+
+def _runs_workflows(tree: Tree, path: str) -> bool:
+    """Whether it is a state that runs a workflow, or none at all."""
+    try:
+        state = tree.find(path)
+    except NotFoundError:
+        return True
+    return state is None or any(action.verb == "workflow" for action in actions_of(state))
 
 
 def _misplaced(tree: Tree, path: str, told: Told[object], verb: str, otherwise: str) -> Iterator[Fault]:

@@ -65,6 +65,13 @@ LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
 ]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."),
+]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
 ]
@@ -121,15 +128,8 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
     ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
-    record: Annotated[
-        Path | None,
-        typer.Option(
-            "--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."
-        ),
-    ] = None,
+    lenient: Lenient = False,
+    record: Record = None,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -177,9 +177,7 @@ def check(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
@@ -217,9 +215,7 @@ def test(
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
     ] = None,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
     json: Json = False,
 ) -> None:
     """Run workflows from the cases beside them, with no model and no command.
