@@ -458,6 +458,6 @@ def test_a_file_that_cannot_be_recorded_into_is_said_before_the_run(folder: Path
     ],
 )
 def test_where_there_are_no_cases_it_says_so(arguments: list[str], message: str, folder: Path) -> None:
-    write(folder, "[*] --> A\nA --> [*]", "- A: Log hello")
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "hello"')
     done = samovar(folder, "test", *arguments)
     assert done.returncode == 2 and message in done.stdout + done.stderr

@@ -221,7 +221,7 @@ def test_what_is_told_for_no_such_state_is_an_error(cases: Cases) -> None:
         "w.test.yaml:3:29: There is no state 'Sub/E'. Did you mean 'Sub/D'? [unknown-state]",
         "w.test.yaml:3:42: There is no 'txt' in what is told for 'Ask'. Did you mean 'text'? [unknown-key]",
         "w.test.yaml:4:13: The state 'Ask' runs no command. [misplaced]",
-        "w.test.yaml:5:25: There is no state 'Other'. There is: Ask, Sub. [unknown-state]",
+        "w.test.yaml:5:26: There is no state 'Other'. There is: Ask, Sub. [unknown-state]",
     ]
 
 
@@ -400,6 +400,28 @@ def test_a_bad_file_does_not_hide_the_others(cases: Cases, capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert "a.test.yaml:2:1: error:" in shown and "1 passed, 0 failed, 1 file at fault" in shown
     assert ElementTree.parse(junit).getroot().find("testsuite/testcase/error") is not None
+
+
+def test_the_case_in_the_docs_passes(cases: Cases) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    path = cases.folder / "docs.test.yaml"
+    path.write_text(f"workflow: {ROOT / 'examples' / 'triage.md'}\n{text}", encoding="utf-8")
+    assert run_tests(arguments(path)) == 0
+
+
+def test_control_characters_do_not_reach_the_terminal(
+    cases: Cases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases.write(*ASK)
+    path = cases.folder / "w.test.yaml"
+    path.write_text(
+        'cases:\n  - name: "a\\e[31m"\n    variables: {x: "\\e]0;t"}\n    expect: {log: ["\\e"]}\n'
+        '  - name: b\n    variables: {x: "\\e]0;t"}\n    answers: {A: "\\e]0;\\nt"}\n'
+        '    expect: {variables: {result: "\\e\\n"}, prompts: {A: "\\x07"}}\n'
+    )
+    assert run_tests(arguments(path)) == 1
+    assert "\x1b" not in capsys.readouterr().out
 
 
 @given(st.text())

@@ -1,6 +1,6 @@
 """States by path, in a workflow and in those it runs: `Reply/Draft` is the state Draft of what Reply runs.
 
-Above: the tests of workflows. Below: the library and the actions. Nothing is run.
+Above: the tests of workflows. Below: the library, and what checking knows of actions. Nothing is run.
 """
 
 from __future__ import annotations
@@ -10,24 +10,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-from samovar.actions.base import Action
-from samovar.actions.conditional import Conditional
 from samovar.actions.workflow import RunWorkflow
+from samovar.checking import actions_of
 from samovar.errors import NotFoundError, SamovarError
 from samovar.library import Library
 from samovar.workflow import State, Workflow
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-def actions_of(state: State) -> Iterator[Action]:
-    """What a state can do."""
-    action: object = state.action
-    if isinstance(action, Conditional):
-        yield from action.variants
-    elif isinstance(action, Action):
-        yield action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

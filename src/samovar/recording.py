@@ -6,6 +6,7 @@ secret parameters are no part of a case.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -197,6 +198,9 @@ def check_record(path: Path, workflow: Workflow) -> None:
     Raises `UsageError`, or `FaultsError` for what is wrong with the file.
     """
     with_case(path, _path_of(workflow), {"expect": {"ending": "completed"}})
+    folder = next(one for one in path.resolve().parents if one.exists())
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path} cannot be written: {folder} is read-only.")
 
 
 def record(

@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 
 from samovar.app import open_scripted
 from samovar.cases import ANSWER_KEYS, SHELL_KEYS, Case, CaseFile, Told
+from samovar.checking import actions_of
 from samovar.comparing import Came, Difference, compare
 from samovar.coverage import Seen
 from samovar.errors import Fault, NotFoundError, Place, UsageError, nearest
 from samovar.library import Library
-from samovar.paths import Tree, actions_of
+from samovar.paths import Tree
 from samovar.runner import Runner, RunnerSettings
 from samovar.stage import Stage, StoppedError
 

@@ -135,7 +135,11 @@ def _run(arguments: RunArguments) -> int:
         show.close()
     status = _finish(arguments, outcome)
     if arguments.record is not None:
-        _record(arguments, arguments.record, workflow, variables, outcome)
+        try:
+            _record(arguments, arguments.record, workflow, variables, outcome)
+        except SamovarError as error:  # after the report, which is all there is on standard output
+            sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
+            status = status or error.exit_status
     return status
 
 

@@ -111,7 +111,7 @@ def _case_files(paths: Sequence[Path], library: Library) -> list[Path]:
         elif is_case_file(path):
             found[path] = None
         else:
-            workflow = library.workflow(str(path)).path or path
+            workflow = path if path.is_file() else library.workflow(str(path)).path or path
             cases = case_file_of(workflow)
             if cases is None:
                 stem = name_of(workflow)
@@ -199,13 +199,18 @@ def _show(console: Console, result: CaseResult) -> None:
     for difference in result.differences:
         for text in _lines(difference):
             style = {"-": "red", "+": "green"}.get(text[:1], "")
-            console.print(Text(f"    {text}", style=style))
+            console.print(Text(f"    {_visible(text)}", style=style))
     for warning in result.warnings:
         console.print(Text(f"    {warning}", style="yellow"))
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return _visible(" ".join(text.split()))
+
+
+def _visible(line: str) -> str:
+    """The line with an escape for what a terminal would not show but do."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
 def _lines(difference: Difference) -> Iterator[str]:
@@ -238,7 +243,7 @@ def _as_lines(value: object) -> list[str]:
 def _escaped(line: str) -> str:
     """The line, with blanks at its end and control characters made visible."""
     shown = json.dumps(line, ensure_ascii=False)
-    return line if shown == f'"{line}"' and line == line.rstrip() else shown
+    return line if shown[1:-1] == line == line.rstrip() else shown
 
 
 def _diff(expected: Sequence[str], got: Sequence[str]) -> Iterator[str]:
