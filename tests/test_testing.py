@@ -337,6 +337,15 @@ def test_values_of_secret_parameters_are_nowhere_in_a_case(cases: Cases) -> None
     assert anyio.run(run_case, case, tree, cases.library).passed
 
 
+def test_what_limits_a_run_limits_its_case(cases: Cases) -> None:
+    tree = cases.write("[*] --> A\nA --> A", 'A: Prompt "x"', "limits: {tokens: 5}")
+    path = cases.folder / "w.test.yaml"
+    done, doubts = cases.record(tree, lambda messages: "one two", path)
+    assert (str(done.ending), doubts) == ("limited", [])
+    assert "tokens: 2" in path.read_text()
+    assert cases.result(tree, "answers: {A: x}\nlimits: {transitions: 2}\nexpect: {ending: limited}").passed
+
+
 def test_a_variable_that_another_run_gives_otherwise_is_left_out(cases: Cases) -> None:
     tree = cases.write(
         "[*] --> A\nA --> B\nB --> [*]",

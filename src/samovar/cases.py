@@ -21,9 +21,10 @@ from samovar.values import plain, to_text
 
 SUFFIXES = (".test.yaml", ".test.yml")
 FILE_KEYS = ("workflow", "cases")
-CASE_KEYS = ("name", "variables", "answers", "shell", "waits", "expect")
+CASE_KEYS = ("name", "variables", "answers", "shell", "waits", "limits", "expect")
+LIMIT_KEYS = ("transitions",)
 EXPECT_KEYS = ("ending", "path", "variables", "prompts", "log")
-ANSWER_KEYS = ("text", "finish_reason", "error", "message")
+ANSWER_KEYS = ("text", "error", "finish_reason", "tokens", "message")
 SHELL_KEYS = ("stdout", "stderr", "exit_code", "error", "message")
 TIMEOUT = "timeout"
 STOPPED_EXIT_CODE = 143
@@ -38,6 +39,8 @@ class Answer:
 
     text: str
     finish_reason: FinishReason = FinishReason.STOP
+    tokens: int | None = None
+    """As many as it counts for; None: its words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,8 @@ class Case:
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[bool]] = field(default_factory=dict)
     """Whether there is a user who goes on; without a word there is."""
+    transitions: int | None = None
+    """At most so many; None leaves it to the workflow."""
     expected: Expected = field(default_factory=Expected)
 
 
@@ -227,11 +232,23 @@ class _Reader:
                     values.get("variables"), "`variables`", None, *at, "variables"
                 ).items()
             },
-            answers=dict(self._states(values.get("answers"), self._answer, ANSWER_KEYS[::2], *at, "answers")),
+            answers=dict(self._states(values.get("answers"), self._answer, ANSWER_KEYS[:2], *at, "answers")),
             shell=dict(self._states(values.get("shell"), self._printed, SHELL_KEYS[:4], *at, "shell")),
             waits=dict(self._states(values.get("waits"), self._wait, (), *at, "waits")),
+            transitions=self._transitions(values.get("limits"), *at, "limits"),
             expected=self._expected(values.get("expect"), *at, "expect"),
         )
+
+    def _transitions(self, value: Any, *at: Step) -> int | None:
+        values = self._map(value, "`limits`", LIMIT_KEYS, *at)
+        return self._count(values, "transitions", *at) if "transitions" in values else None
+
+    def _count(self, values: Mapping[str, Any], key: str, *at: Step) -> int:
+        count = values[key]
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            self._fault("case", f"`{key}` must be a whole number of at least 0.", *at, key)
+            return 0
+        return count
 
     def _expected(self, value: Any, *at: Step) -> Expected:
         values = self._map(value, "`expect`", EXPECT_KEYS, *at)
@@ -277,10 +294,13 @@ class _Reader:
             return None if text is None else Answer(text=text)
         values = self._map(value, "An answer", ANSWER_KEYS, *at)
         text = self._text(values.get("text", ""), "`text`", *at, "text") or ""
+        tokens = self._count(values, "tokens", *at) if "tokens" in values else None
         failure = self._failure(values, *at)
         if failure is not None:
             return (
-                Answer(text=text, finish_reason=FinishReason.TIMEOUT) if failure.code == TIMEOUT else failure
+                Answer(text=text, finish_reason=FinishReason.TIMEOUT, tokens=tokens)
+                if failure.code == TIMEOUT
+                else failure
             )
         reasons = [str(one) for one in FinishReason if one is not FinishReason.CANCELLED]
         reason = values.get("finish_reason", "stop")
@@ -290,7 +310,7 @@ class _Reader:
                 "case", f"There is no finish_reason {to_text(reason)!r:.80}.{hint}", *at, "finish_reason"
             )
             return None
-        return Answer(text=text, finish_reason=FinishReason(reason))
+        return Answer(text=text, finish_reason=FinishReason(reason), tokens=tokens)
 
     def _printed(self, value: Any, at: tuple[Step, ...]) -> Printed | Failure | None:
         if not isinstance(value, dict):

@@ -60,9 +60,10 @@ class Recording:
         self._executor, self._on_event, self._outside = executor, on_event, outside or Machine()
         self._paths: dict[int, str] = {}
         """By visit."""
-        self._answers: dict[int, object] = {}
-        """By visit, as a case has it."""
+        self._answers: dict[int, PromptReply | SamovarError] = {}
+        """By visit."""
         self._shell: dict[int, object] = {}
+        """By visit, as a case has it."""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StateEntered):
@@ -86,8 +87,14 @@ class Recording:
     async def sleep(self, duration_s: float, visit: int) -> None:
         await self._outside.sleep(duration_s, visit)
 
-    def values(self, tree: Tree, variables: Mapping[str, object], run: Run) -> dict[str, object]:
-        """The values of a case; `variables` are those that the run began with."""
+    def values(
+        self, tree: Tree, variables: Mapping[str, object], run: Run, *, transitions: int | None = None
+    ) -> dict[str, object]:
+        """The values of a case.
+
+        `variables` are those that the run began with, `transitions` the limit where the run had one of its own.
+        """
+        counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
         hidden = _texts(secrets, variables) | _texts(secrets, run.variables)
         waits = {
@@ -97,15 +104,18 @@ class Recording:
         }
         values: dict[str, object] = {
             "variables": _given(tree.workflow, variables, secrets),
-            "answers": self._by_path(self._answers),
+            "answers": self._by_path(
+                {visit: _answer(told, counts=counts) for visit, told in self._answers.items()}
+            ),
             "shell": self._by_path(self._shell),
             "waits": waits,
+            "limits": {} if transitions is None else {"transitions": transitions},
         }
         values = {name: value for name, value in values.items() if value}
         values["expect"] = {
             "ending": str(run.ending),
             "path": [visit.path for visit in run.visits],
-            "variables": _left(run.variables, secrets, hidden),
+            "variables": _left(_changed(run.variables, variables), secrets, hidden),
         }
         shown = masked(values, hidden)
         assert isinstance(shown, dict)
@@ -121,29 +131,33 @@ class Recording:
 class _RecordingConnection:
     """See `executors.base.Connection`. Mutable: `answers`, by visit."""
 
-    def __init__(self, connection: Connection, answers: dict[int, object]) -> None:
+    def __init__(self, connection: Connection, answers: dict[int, PromptReply | SamovarError]) -> None:
         self._connection, self._answers = connection, answers
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         try:
             reply = await self._connection.ask(request, on_event)
         except SamovarError as error:
-            self._answers[request.visit] = {"error": error.code, "message": error.message}
+            self._answers[request.visit] = error
             raise
-        self._answers[request.visit] = _answer(reply)
+        self._answers[request.visit] = reply
         return reply
 
 
-def _answer(reply: PromptReply) -> object:
-    match reply.finish_reason:
-        case FinishReason.STOP:
-            return reply.text
-        case FinishReason.TIMEOUT:
-            return {"text": reply.text, "error": TIMEOUT}
-        case FinishReason.CANCELLED:
-            return {"error": "action", "message": "The answer was cancelled."}
-        case _:
-            return {"text": reply.text, "finish_reason": str(reply.finish_reason)}
+def _answer(told: PromptReply | SamovarError, *, counts: bool) -> object:
+    """As a case has it. `counts`: how many tokens it has matters."""
+    if isinstance(told, SamovarError):
+        return {"error": told.code, "message": told.message}
+    if told.finish_reason is FinishReason.CANCELLED:
+        return {"error": "action", "message": "The answer was cancelled."}
+    values: dict[str, object] = {"text": told.text}
+    if told.finish_reason is FinishReason.TIMEOUT:
+        values["error"] = TIMEOUT
+    elif told.finish_reason is not FinishReason.STOP:
+        values["finish_reason"] = str(told.finish_reason)
+    if counts:
+        values["tokens"] = told.tokens.generated
+    return told.text if len(values) == 1 else values
 
 
 def _printed(finished: Finished) -> object:
@@ -164,6 +178,11 @@ def _given(workflow: Workflow, variables: Mapping[str, object], secrets: set[str
         for name, value in variables.items()
         if name not in secrets and not (name in defaults and defaults[name] == value)
     }
+
+
+def _changed(variables: Mapping[str, object], begun: Mapping[str, object]) -> dict[str, object]:
+    """Those that are not as they were when the run began."""
+    return {name: value for name, value in variables.items() if name not in begun or begun[name] != value}
 
 
 def _left(variables: Mapping[str, object], secrets: set[str], hidden: set[str]) -> dict[str, object]:

@@ -168,7 +168,10 @@ class _StageConnection:
             options = replace(options, choices=())
         _SAID.set(answer.text)
         reply = await self._connection.ask(replace(request, options=options), on_event)
-        return replace(reply, finish_reason=answer.finish_reason)
+        tokens = reply.tokens
+        if answer.tokens is not None:
+            tokens = replace(tokens, generated=answer.tokens)
+        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens)
 
 
 def _unanswered(path: str, told: Told[object] | None, visit: int, request: PromptRequest) -> Difference:

@@ -51,7 +51,11 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
         async with open_scripted(stage.script) as executor:
             stage.executor = executor
             settings = RunnerSettings(
-                folder=Path(folder), wait_for_user=stage.wait_for_user, outside=stage, lenient=lenient
+                folder=Path(folder),
+                wait_for_user=stage.wait_for_user,
+                outside=stage,
+                lenient=lenient,
+                transitions=case.transitions,
             )
             runner = Runner(library, stage, on_event=stage, settings=settings)
             differences = await _differences(runner, stage, tree)

@@ -324,7 +324,8 @@ def _record(
         return
     library = open_library(Path.cwd())
     tree = Tree(workflow, library)
-    doubts = record(path, tree, library, recording.values(tree, variables, run), lenient=arguments.lenient)
+    values = recording.values(tree, variables, run, transitions=arguments.limit_transitions)
+    doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
         sys.stderr.write(f"samovar: {path}: {doubt}\n")
     if not arguments.quiet:
