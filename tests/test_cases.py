@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,12 +139,32 @@ def test_adding_a_case_leaves_every_byte_that_was_there(path: Path) -> None:
     assert [case.name for case in read_case_file(path).cases] == ["one", "run 1"]
 
 
+def test_cases_that_are_added_at_once_are_all_there(path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(8):
+            threads.submit(add_case, path, path.with_name("w.md"), {"answers": {"A": f"{number}"}})
+    cases = read_case_file(path).cases
+    assert sorted(case.name for case in cases) == [f"run {number}" for number in range(1, 9)]
+    assert {case.answers["A"].at(1) for case in cases} == {Answer(text=f"{number}") for number in range(8)}
+
+
 @pytest.mark.parametrize("text", ["", "cases:\n", "workflow: w.md\n", "# nothing\n"])
 def test_a_case_is_added_to_a_file_that_has_none(text: str, path: Path) -> None:
     path.write_text(text)
     add_case(path, path.with_name("w.md"), {"answers": {"A": "y"}})
     assert path.read_text().startswith(text)
     assert len(read_case_file(path).cases) == 1
+
+
+def test_a_text_that_keeps_empty_lines_at_its_end_keeps_them(path: Path) -> None:
+    path.write_text("cases:\n  - name: one\n    answers:\n      A: |+\n        x\n\n")
+    add_case(path, path.with_name("w.md"), {"answers": {"A": "y\n\n"}})
+    add_case(path, path.with_name("w.md"), {"answers": {"A": "z"}})
+    assert [case.answers["A"].at(1) for case in read_case_file(path).cases] == [
+        Answer(text="x\n\n"),
+        Answer(text="y\n\n"),
+        Answer(text="z"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["cases: [{name: one}]\n", "cases:\n  - name: one\nworkflow: w.md\n"])

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def _added(
     item = "".join(
         f"{blanks}{line}" if line.strip("\n") else line for line in _dump([values]).splitlines(keepends=True)
     )
-    gap = "\n" if cases else ""
-    for form in forms:
+    # An empty line before it would be part of a text that keeps those at its end.
+    for form, gap in product(forms, ("\n", "") if cases else ("",)):
         whole = form.removesuffix("{}") + gap + item
         with suppress(FaultsError):
             *before, last = parse_cases(whole, path).cases or (None,)
@@ -158,5 +159,5 @@ def _represent(dumper: Any, text: str) -> Any:
         style = None
     else:
         is_block = lines[0].strip() and all(line == line.rstrip() for line in lines)
-        style = "|" if is_block and not lines[0].startswith(" ") else '"'
+        style = "|" if is_block and text[0] != " " and not text.endswith("\n\n") else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -92,7 +92,7 @@ class Recording:
     ) -> dict[str, object]:
         """The values of a case.
 
-        `variables` are those that the run began with, `transitions` the limit where the run had one of its own.
+        `variables` are those that the run began with; `transitions` is the limit that it was given.
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
