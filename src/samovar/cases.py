@@ -297,11 +297,9 @@ class _Reader:
         tokens = self._count(values, "tokens", *at) if "tokens" in values else None
         failure = self._failure(values, *at)
         if failure is not None:
-            return (
-                Answer(text=text, finish_reason=FinishReason.TIMEOUT, tokens=tokens)
-                if failure.code == TIMEOUT
-                else failure
-            )
+            if failure.code == TIMEOUT:
+                return Answer(text=text, finish_reason=FinishReason.TIMEOUT, tokens=tokens)
+            return failure
         reasons = [str(one) for one in FinishReason if one is not FinishReason.CANCELLED]
         reason = values.get("finish_reason", "stop")
         if reason not in reasons:

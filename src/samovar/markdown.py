@@ -269,7 +269,12 @@ def _load_yaml(
         values = yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = (begin + 1 + mark.line, mark.column + 1) if mark else (first, 1)
+        where = (first, 1)
+        if mark:  # whose own line counts characters as ends of lines that no editor does
+            whole = text if text.endswith("\n") else f"{text}\n"
+            index = len(whole) if mark.index >= len(text) else mark.index
+            at = Place(path=path, line=begin + 1).within(whole, index)
+            where = (at.line, at.column)
         problem = getattr(error, "problem", None) or str(error)
         _fail(code, f"{named} is not valid YAML: {problem}.", path, *where)
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
