@@ -19,6 +19,7 @@ from samovar.actions import parse_action
 from samovar.config import Settings, user_folder
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
+from samovar.engines.scripted import Script, ScriptedEngine
 from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.executors.base import Executor
 from samovar.executors.local import LocalExecutor, OnFetchProgress
@@ -147,3 +148,18 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             sessions=sessions,
             pool=pool,
         )
+
+
+SCRIPTED_CONTEXT_TOKENS = 1_000_000_000
+"""More words than any prompt has."""
+
+
+@asynccontextmanager
+async def open_scripted(script: Script) -> AsyncIterator[Executor]:
+    """An executor without a model: every prompt is answered by `script`."""
+
+    async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
+        return ModelSpec(reference=reference, path=Path(reference), context_tokens=SCRIPTED_CONTEXT_TOKENS)
+
+    async with Pool(ScriptedEngine(script), budget_bytes=1) as pool:
+        yield LocalExecutor(Sessions(pool), locate, default_model="scripted")

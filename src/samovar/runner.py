@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import PromptDefaults
+from samovar.actions.base import Machine, Outside, PromptDefaults
 from samovar.allowance import Allowance, PastLimitError
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
@@ -48,6 +48,8 @@ class RunnerSettings:
     """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
+    outside: Outside = field(default_factory=Machine)
+    """Runs the commands, and lets time pass."""
     lenient: bool = False
     """Of sub-workflows: text that is no action is a warning."""
     transitions: int | None = None
@@ -149,6 +151,7 @@ class _Driven:
             library=self.runner.library,
             folder=settings.folder,
             connection=connection,
+            outside=settings.outside,
             wait_for_user=wait_for_user and _in_turn(wait_for_user),
             lenient=settings.lenient,
             tell=self.recorder.tell,

@@ -1,7 +1,7 @@
 """The command line: each command parses its arguments, calls one function of this folder, and exits.
 
-Above: the person. Below: `run.py`, `listing.py`, `checking.py`, which are imported only when a command
-needs them, so that `--help` answers at once. It decides nothing about workflows or models.
+Above: the person. Below: `run.py`, `testing.py`, `listing.py`, `checking.py`, which are imported only when a
+command needs them, so that `--help` answers at once. It decides nothing about workflows or models.
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
 ]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."),
+]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
 ]
@@ -121,9 +128,8 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
     ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
+    record: Record = None,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -154,6 +160,7 @@ def run(
                 as_json=json,
                 as_events=events,
                 print_variable=print_,
+                record=record,
                 quiet=quiet,
                 verbose=verbose,
             )
@@ -170,9 +177,7 @@ def check(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
@@ -182,6 +187,55 @@ def check(
     from samovar.cli.checking import check_paths
 
     _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json))
+
+
+@app.command()
+def test(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH…",
+            help="Workflows, files of cases (*.test.yaml) or folders; without any, this folder.",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file's."),
+    ] = None,
+    coverage_min: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage-min",
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Fail where fewer of a workflow's states or of its transitions are come to.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+    ] = None,
+    lenient: Lenient = False,
+    json: Json = False,
+) -> None:
+    """Run workflows from the cases beside them, with no model and no command.
+
+    Exit status: 0 all passed, 1 a case failed or coverage is too low, 2 a file is at fault.
+    """
+    from samovar.cli.testing import CasesArguments, run_tests
+
+    _exit(
+        run_tests(
+            CasesArguments(
+                paths=tuple(paths or ()),
+                only=only,
+                coverage_min=coverage_min,
+                junit=junit,
+                lenient=lenient,
+                as_json=json,
+            )
+        )
+    )
 
 
 @app.command("list")

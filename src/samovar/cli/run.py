@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -29,6 +30,8 @@ from samovar.config import load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, SamovarError, UsageError
 from samovar.events import Event, Warned
 from samovar.parameters import bind
+from samovar.paths import Tree
+from samovar.recording import Recording, can_be_recorded, check_record, record
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
 from samovar.values import duration_s, plain, to_text
@@ -47,6 +50,7 @@ OPTIONS = [
     "--json",
     "--events",
     "--print",
+    "--record",
     "--seed",
     "--deterministic",
     "--limit-transitions",
@@ -80,6 +84,8 @@ class RunArguments:
     as_json: bool
     as_events: bool
     print_variable: str | None
+    record: Path | None
+    """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
 
@@ -113,8 +119,10 @@ def _run(arguments: RunArguments) -> int:
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
     )
+    if arguments.record is not None:
+        check_record(arguments.record, workflow)
     show = _make_show(arguments)
-    outcome = _Outcome()
+    outcome = _Outcome(records=arguments.record is not None)
 
     async def main() -> None:
         async with open_app(settings) as app:
@@ -125,14 +133,24 @@ def _run(arguments: RunArguments) -> int:
         anyio.run(main)
     finally:
         show.close()
-    return _finish(arguments, outcome)
+    status = _finish(arguments, outcome)
+    if arguments.record is not None:
+        try:
+            _record(arguments, arguments.record, workflow, variables, outcome)
+        except SamovarError as error:  # after the report, which is all there is on standard output
+            sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
+            status = status or error.exit_status
+    return status
 
 
 class _Outcome:
     """What is left of a run when the app has closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, records: bool) -> None:
         self.run: Run | None = None
+        self.records = records
+        self.recording: Recording | None = None
+        """What the run was told, where it is to be recorded."""
         self._noted: dict[str, Any] = {}
 
     def note(self, app: App) -> None:
@@ -171,6 +189,10 @@ async def _drive(
     warnings: tuple[Fault, ...],
 ) -> None:
     runner = Runner(app.library, app.executor, on_event=show, settings=runner_settings)
+    if outcome.records:
+        outcome.recording = recording = Recording(app.executor, show)
+        settings = replace(runner_settings, outside=recording)
+        runner = Runner(app.library, recording, on_event=recording, settings=settings)
     for warning in warnings:
         show(Warned(visit=None, message=warning.message, place=warning.place))
     async with beside(hear_signals=lambda: _hear_signals(runner), live_lines=lambda: _tick(show)):
@@ -203,8 +225,6 @@ async def _wait_for_user(message: str) -> None:
 
 def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
     """The workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
-    from pathlib import Path
-
     library = open_library(Path.cwd())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     faults = check_tree(workflow, library)
@@ -287,6 +307,29 @@ def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
     if arguments.print_variable is not None and run.ending.exit_status == 0:
         _print_variable(run, arguments.print_variable)
     return run.ending.exit_status
+
+
+def _record(
+    arguments: RunArguments,
+    path: Path,
+    workflow: Workflow,
+    variables: dict[str, object],
+    outcome: _Outcome,
+) -> None:
+    """Adds the run as a case to a file, and says on standard error what is doubtful about it."""
+    run, recording = outcome.run, outcome.recording
+    assert run is not None and recording is not None
+    if not can_be_recorded(run):
+        sys.stderr.write("samovar: the run was cancelled and is not recorded\n")
+        return
+    library = open_library(Path.cwd())
+    tree = Tree(workflow, library)
+    values = recording.values(tree, variables, run, transitions=arguments.limit_transitions)
+    doubts = record(path, tree, library, values, lenient=arguments.lenient)
+    for doubt in doubts:
+        sys.stderr.write(f"samovar: {path}: {doubt}\n")
+    if not arguments.quiet:
+        sys.stderr.write(f"recorded in {path}\n")
 
 
 def _print_variable(run: Run, name: str) -> None:
