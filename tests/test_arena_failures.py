@@ -1,0 +1,69 @@
+"""What happens to readers when the decode loop fails, and when an arena goes while it is used."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.running import Request
+from samovar.errors import EngineError
+from samovar.generation import Options
+from tests.test_arena import loaded, user
+from tests.tiny import make_tiny
+
+pytestmark = pytest.mark.anyio
+
+KINDS = ("llama", "mamba")
+"""Memory that can be cut, and memory that cannot."""
+
+
+@pytest.fixture(scope="module")
+def tiny_kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("kinds")
+    return {kind: make_tiny(folder / f"{kind}.gguf", kind) for kind in KINDS}
+
+
+def ask(model: LlamaModel, text: str) -> Request:
+    request = model._request(model._template.tokens(user(text)), Options(max_tokens=4), None)
+    model._arena.submit(request)
+    return request
+
+
+async def read(request: Request) -> None:
+    """Raises what the reader is told."""
+    with anyio.fail_after(10):
+        await request.events.finished.wait()
+        while await request.events.next(0) is not None:
+            pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", ["begin", "stop", "evaluated", "give_back", "tidy", "is_room", "known"])
+async def test_whatever_fails_in_the_decode_loop_every_reader_is_told(
+    tiny_kinds: dict[str, Path], kind: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with loaded(tiny_kinds[kind]) as model:
+        prefixes = model._arena._prefixes
+        done = getattr(prefixes, step)
+
+        all_asked = threading.Event()
+
+        def fail(*rest: Any, **more: Any) -> None:
+            assert all_asked.wait(10)
+            done(*rest, **more)  # half done is the worst
+            raise MemoryError("no room for the state")
+
+        monkeypatch.setattr(prefixes, step, fail)
+        requests = [ask(model, text * 20) for text in ("one", "other", "one and more")]
+        all_asked.set()
+        for request in requests:
+            with pytest.raises(EngineError, match="decode loop failed.*no room for the state"):
+                await read(request)
+        assert model.statistics().sequences_running == model.statistics().requests_waiting == 0
+        with pytest.raises(EngineError, match="decode loop failed"):
+            ask(model, "late")
