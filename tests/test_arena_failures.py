@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.model import LONG_TEXT_CHARS, LlamaModel
 from samovar.engines.llama.running import Request
-from samovar.errors import EngineError
-from samovar.generation import Options
-from tests.test_arena import loaded, user
+from samovar.errors import ClosedError, EngineError
+from samovar.generation import Message, Options
+from tests.test_arena import CUT_ANYWHERE, answer, loaded, user
 from tests.tiny import make_tiny
 
 pytestmark = pytest.mark.anyio
 
-KINDS = ("llama", "mamba")
+KINDS = (CUT_ANYWHERE, "mamba")
 """Memory that can be cut, and memory that cannot."""
 
 
@@ -62,8 +63,40 @@ async def test_whatever_fails_in_the_decode_loop_every_reader_is_told(
         requests = [ask(model, text * 20) for text in ("one", "other", "one and more")]
         all_asked.set()
         for request in requests:
-            with pytest.raises(EngineError, match="decode loop failed.*no room for the state"):
+            with pytest.raises(EngineError, match=r"decode loop failed.*no room for the state"):
                 await read(request)
         assert model.statistics().sequences_running == model.statistics().requests_waiting == 0
         with pytest.raises(EngineError, match="decode loop failed"):
             ask(model, "late")
+
+
+async def test_weights_are_not_freed_while_a_prompt_is_tokenized(
+    tiny_kinds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    is_tokenizing, go_on = threading.Event(), threading.Event()
+
+    def tokens(messages: list[Message]) -> list[int]:
+        is_tokenizing.set()
+        assert go_on.wait(10)
+        happened.append("tokenized")
+        return [1]
+
+    def freed() -> None:
+        happened.append("freed")
+
+    async with loaded(tiny_kinds[CUT_ANYWHERE]) as model:
+        monkeypatch.setattr(model._template, "tokens", tokens)
+        monkeypatch.setattr(model._binding, "give_back_memory", freed)
+
+        async def one() -> None:
+            with pytest.raises(ClosedError):
+                await answer(model, user("x" * LONG_TEXT_CHARS))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one)
+            await anyio.to_thread.run_sync(is_tokenizing.wait, 10)
+            tasks.start_soon(model.close)
+            await anyio.to_thread.run_sync(model._arena._thread.join, 10)
+            go_on.set()
+        assert happened == ["tokenized", "freed"]

@@ -6,6 +6,7 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -63,6 +64,8 @@ class LlamaModel:
         )
         self._spec, self._cost = spec, cost
         self._kept = Kept(store, max(1, cost.kv_bytes // cost.context_tokens))
+        self._using_weights = threading.Lock()
+        """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
         self._arena = self._make_arena(cost, [])
@@ -107,7 +110,13 @@ class LlamaModel:
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
         if sum(len(message.content) for message in messages) < LONG_TEXT_CHARS:
             return self._template.tokens(messages)
-        return await anyio.to_thread.run_sync(self._template.tokens, messages)
+        return await anyio.to_thread.run_sync(self._tokenize_long, messages)
+
+    def _tokenize_long(self, messages: Sequence[Message]) -> list[int]:
+        with self._using_weights:
+            if self._weights is None:
+                raise ClosedError("The model was closed.")
+            return self._template.tokens(messages)
 
     def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
         room = self._arena.cells - len(tokens)
@@ -227,6 +236,7 @@ class LlamaModel:
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
-        self._binding.lib.llama_model_free(self._weights)
-        self._weights = None
+        with self._using_weights:
+            self._binding.lib.llama_model_free(self._weights)
+            self._weights = None
         self._binding.give_back_memory()
