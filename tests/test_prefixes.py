@@ -24,6 +24,8 @@ from samovar.snapshots import Snapshot
 
 CELLS = 110
 RUNNING = 3
+NODES = 8
+"""Where each row holds a leaf: so many branches, where they part, and one that is to come."""
 
 
 @dataclass(eq=False)
@@ -222,6 +224,16 @@ class PrefixMachine(RuleBasedStateMachine):
         if asked.conversation:
             self.conversations.append(asked.conversation)
 
+    @rule(words=prompts, cut=st.integers(0, 8), goes_on=st.booleans())
+    def take_a_turn(self, words: list[int], cut: int, goes_on: bool) -> None:
+        """From the beginning to the end."""
+        others = len(self.running)
+        self.ask(words, cut, 2, goes_on)
+        if len(self.running) > others:
+            while self.running[-1].promised:
+                self.go_on(others, 40)
+            self.end(others, False)
+
     @precondition(lambda self: self.conversations)
     @rule(index=st.integers(0, 9))
     def leave(self, index: int) -> None:
@@ -290,9 +302,10 @@ class BorderMachine(PrefixMachine):
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """So that there is something to tidy in few cells."""
+    """So that there is something to tidy in few cells, and to join in few nodes."""
     monkeypatch.setattr(prefixes_module, "STEP_CELLS", 16)
     monkeypatch.setattr(prefixes_module, "CHEAP_TOKENS", 8)
+    monkeypatch.setattr(prefixes_module, "MAX_SEQUENCES", RUNNING + 1 + NODES)
     yield
 
 
@@ -303,3 +316,39 @@ TestStates = StateMachine.TestCase
 TestStates.settings = LONG
 TestBorders = BorderMachine.TestCase
 TestBorders.settings = LONG
+
+
+class Turns:
+    """Requests one after the other, each evaluated and given back."""
+
+    def __init__(self, memory: Prefixes, books: Books) -> None:
+        self.memory, self.books = memory, books
+
+    def take(self, prompt: list[int], answer: Sequence[int] = (), goes_on: Conversation | None = None) -> int:
+        """How many tokens of `prompt` were known."""
+        row = Row(0)
+        self.memory.begin(row, prompt, self.books.cells - len(prompt), goes_on=goes_on is not None)
+        known = len(row)
+        while len(row) < len(prompt):
+            self._evaluate(row, prompt[len(row) : self.memory.stop(row, prompt)])
+            self.memory.evaluated(row, prompt)
+        self._evaluate(row, answer)
+        self.memory.give_back(row, goes_on)
+        self.memory.check([])
+        return known
+
+    def _evaluate(self, row: Row, tokens: Sequence[int]) -> None:
+        self.books.evaluate(row.sequence, tokens)
+        row.tokens.extend(tokens)
+        row.own += len(tokens)
+
+
+def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
+    books = Books(1000)
+    memory = TreePrefixes(cast(Context, books), Kept(None, 1))
+    turns, conversation, said = Turns(memory, books), Conversation(), [1]
+    for turn in range(10 * NODES):
+        assert turns.take(said, [2, 3], conversation) == max(0, len(said) - 2)
+        assert not any(node.is_over for node in memory.tree if not node.children), "its end is kept for it"
+        said += [2, 3, 4 + turn % 2, 5]
+    assert books.taken == memory.used_cells == len(said) - 2
