@@ -10,6 +10,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from samovar.engines.base import Finished, ModelSpec
+from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LONG_TEXT_CHARS, LlamaModel
 from samovar.engines.llama.running import Request
 from samovar.errors import ClosedError, EngineError
@@ -100,3 +102,19 @@ async def test_weights_are_not_freed_while_a_prompt_is_tokenized(
             await anyio.to_thread.run_sync(model._arena._thread.join, 10)
             go_on.set()
         assert happened == ["tokenized", "freed"]
+
+
+async def test_an_arena_is_replaced_for_one_who_asks_before_he_has_read_an_answer_to_its_end(
+    tiny_kinds: dict[str, Path],
+) -> None:
+    larger = LlamaEngine().predict(
+        ModelSpec(reference="tiny", path=tiny_kinds[CUT_ANYWHERE], context_tokens=2048)
+    )
+    async with (
+        loaded(tiny_kinds[CUT_ANYWHERE]) as model,
+        model.generate(user("one"), Options(max_tokens=4)) as events,
+    ):
+        with anyio.fail_after(10):
+            await model.resize(larger)
+        assert (await answer(model, user("x" * 1500)))[1].tokens.evaluated > 1500
+        assert isinstance([event async for event in events][-1], Finished)

@@ -71,10 +71,10 @@ class LlamaModel:
         self._arena = self._make_arena(cost, [])
         self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
-        # Who uses the arena, and who waits to replace it; belongs to the event loop's thread.
-        self._users = 0
+        # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
+        # event loop's thread.
+        self._asked: set[Request] = set()
         self._resizing = anyio.Lock()
-        self._idle = anyio.Event()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
 
@@ -148,20 +148,16 @@ class LlamaModel:
         tokens = await self._tokenize(messages)
         async with self._turns:
             async with self._resizing:
-                self._users += 1
-            try:
                 request = self._request(tokens, options, conversation)
                 self._arena.submit(request)
-                try:
-                    yield self._events(request)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        self._arena.end(request, FinishReason.CANCELLED)
-                        await request.events.finished.wait()
+                self._asked.add(request)
+            try:
+                yield self._events(request)
             finally:
-                self._users -= 1
-                if not self._users:
-                    self._idle.set()
+                with anyio.CancelScope(shield=True):
+                    self._arena.end(request, FinishReason.CANCELLED)
+                    await request.events.finished.wait()
+                self._asked.remove(request)
 
     async def _events(self, request: Request) -> AsyncIterator[GenerationEvent]:
         # The clock starts with the first event: waiting in line is not the model's slowness.
@@ -181,9 +177,8 @@ class LlamaModel:
 
     async def resize(self, cost: Cost) -> None:
         async with self._resizing:
-            while self._users:
-                self._idle = anyio.Event()
-                await self._idle.wait()
+            for request in list(self._asked):
+                await request.events.finished.wait()  # not for its reader, who may wait for us
             if self._closed:
                 raise ClosedError("The model was closed.")
             with anyio.CancelScope(shield=True):
