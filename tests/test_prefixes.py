@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from samovar.engines.base import Conversation
+from samovar.engines.llama import kept as kept_module
 from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Kept
@@ -352,3 +353,19 @@ def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
         assert not any(node.is_over for node in memory.tree if not node.children), "its end is kept for it"
         said += [2, 3, 4 + turn % 2, 5]
     assert books.taken == memory.used_cells == len(said) - 2
+
+
+def test_a_copy_is_not_forgotten_while_room_is_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "MAX_COPIES", 2)
+    books, shelf = Books(100), Shelf()
+    memory = TreePrefixes(cast(Context, books), Kept(shelf, 1))
+    turns = Turns(memory, books)
+    prompts = [list(range(start, start + 31)) for start in range(0, 500, 100)]
+    for prompt in prompts[:2]:
+        turns.take(prompt)
+        memory.clear()
+    for prompt in prompts[2:]:
+        turns.take(prompt)
+    assert len(shelf.copies) == 2, "the index is full, and so are the cells"
+    assert turns.take([*prompts[0], 7]) == 30
+    assert len(shelf.copies) > 2

@@ -58,11 +58,14 @@ class Kept:
         beginnings = self._by_start.setdefault(entry.start, {})
         beginnings.setdefault(_beginning(entry.tokens, entry.start), []).append(entry)
         self._used[entry] = None
-        if len(self._used) > MAX_COPIES:
-            self.forget(next(iter(self._used)))
 
     def best(self, tokens: Sequence[int], length: int) -> tuple[Snapshot | None, int]:
-        """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far."""
+        """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far.
+
+        It stays in the index until the next call, whatever is offered meanwhile.
+        """
+        while len(self._used) > MAX_COPIES:
+            self.forget(next(iter(self._used)))
         best, longest = None, length + WORTH_KEEPING_TOKENS - 1
         if not self._by_start or len(tokens) <= longest:
             return None, length
