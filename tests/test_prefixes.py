@@ -369,3 +369,15 @@ def test_a_copy_is_not_forgotten_while_room_is_made_for_it(monkeypatch: pytest.M
     assert len(shelf.copies) == 2, "the index is full, and so are the cells"
     assert turns.take([*prompts[0], 7]) == 30
     assert len(shelf.copies) > 2
+
+
+def test_a_longer_copy_of_a_whole_state_does_not_hide_one_that_can_be_used() -> None:
+    books, shelf = Books(100, whole=True), Shelf()
+    system = list(range(40))
+    for tokens in (system, [*system, *range(50, 56)]):
+        states = [tuple(tokens[: end + 1]) for end in range(len(tokens))]
+        shelf.offer(tokens, 0, bytearray(pickle.dumps(states)))
+    memory = StatePrefixes(cast(Context, books), Kept(shelf, 1), limit_bytes=10_000)
+    prompt = [*system, 50, 51, 60, 61]  # goes a little further with the longer one
+    assert memory.known(prompt) == len(system)
+    assert Turns(memory, books).take(prompt) == len(system)

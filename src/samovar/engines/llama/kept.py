@@ -59,10 +59,11 @@ class Kept:
         beginnings.setdefault(_beginning(entry.tokens, entry.start), []).append(entry)
         self._used[entry] = None
 
-    def best(self, tokens: Sequence[int], length: int) -> tuple[Snapshot | None, int]:
+    def best(self, tokens: Sequence[int], length: int, *, whole: bool = False) -> tuple[Snapshot | None, int]:
         """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far.
 
-        It stays in the index until the next call, whatever is offered meanwhile.
+        It stays in the index until the next call, whatever is offered meanwhile. `whole`: a copy is of no
+        use to a prompt that does not begin with all of its tokens.
         """
         while len(self._used) > MAX_COPIES:
             self.forget(next(iter(self._used)))
@@ -74,7 +75,7 @@ class Kept:
             if start <= length:
                 for entry in beginnings.get(_beginning(asked, start), ()):
                     common = common_length(entry.tokens, asked)
-                    if common > longest:
+                    if common > longest and (common == len(entry.tokens) or not whole):
                         best, longest = entry, common
         return best, length if best is None else longest
 
