@@ -42,7 +42,7 @@ _FRONT = re.compile(r"\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|$)
 _COMMENT_LINE = re.compile(r"^[^\S\n]*%%(?!\{)[^\n]*", re.MULTILINE)
 _COMMENT = re.compile(r"\"(?:[^\"\\]|\\.?)*(?:\"|$)|'(?:[^'\\]|\\.?)*(?:'|$)|(?<!\S)(?://|%%(?!\{)).*")
 """Quoted text, and comments, within a label."""
-_ENTITY = re.compile(r"#(\w+);")
+_ENTITY = re.compile(r"#(\w{2,});")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
 
 
@@ -148,7 +148,7 @@ def _grammar() -> Lark:
         rel_to=__file__,
         parser="lalr",
         maybe_placeholders=True,
-        transformer=Statements(),
+        transformer=Statements(visit_tokens=False),
     )
 
 
@@ -285,7 +285,10 @@ class _Reader:
         """The state that a token names; None for `[*]`."""
         if token.type == "ENDPOINT":
             return None
-        name, place = token.value, self.place(token)
+        name = token.value
+        if name in self.nodes and scope is self.nodes[name].scope:
+            return name
+        place = self.place(token)
         if not name.isalnum():
             name = " ".join(name.split())
             if name not in self.nodes and (" " in name or "-" in name):
@@ -305,19 +308,17 @@ class _Reader:
             marks = _COMMENT.finditer(inner)
             comment = next((mark.start() for mark in marks if mark[0][0] in "/%"), len(inner))
             inner = inner[:comment]
-        text = inner.strip().rstrip("; \t")
+        text = _ENTITY.sub(_entity, inner.strip())
         place = self.place(token, 1 + len(inner) - len(inner.lstrip()) if text else 0)
         if not text:
             self.hint("mermaid-text", "Mermaid wants a text behind `:`.", place)
-        elif ";" in text or "::" in text:
-            text = _ENTITY.sub(_entity, text)
+        elif "::" in inner or ";" in _ENTITY.sub("", inner).rstrip("; \t"):
             self.hint("mermaid-text", "Mermaid ends a text at `;` or `::`; here it goes on.", place)
-        return text, place
+        return text.rstrip("; \t"), place
 
     def _edges(self, parts: Sequence[Token], scope: Scope | None, depth: int) -> None:
         label = parts[-1] if parts[-1].type == "LABEL" else None
         ends = [part for part in parts if part.type in ("NAME", "ENDPOINT")]
-        first = self.place(ends[0])
         for arrow in parts:
             if arrow.type == "ARROW" and scope is None and "\n" in arrow:
                 lines = arrow[: arrow.index("-->")].split("\n")
@@ -328,21 +329,17 @@ class _Reader:
         pairs = list(_pairs(ends))
         if len(pairs) < len(ends) - 1 or any(not one or not other for one, other in pairs):
             message = "An arrow is `A --> B` or `A --> B: label`, one on a line."
-            return self.tell("diagram-syntax", message, first)
+            return self.tell("diagram-syntax", message, self.place(ends[0]))
         for index, (source, target) in enumerate(pairs):
-            text, text_place = "", self.place(target)
-            place = self.place(source)
-            if label is not None and index == len(pairs) - 1:
-                text, text_place = self._text(label)
-                if not text:
-                    text_place = self.place(target)
+            is_labelled = label is not None and index == len(pairs) - 1
+            text, text_place = self._text(label) if label is not None and is_labelled else ("", None)
             self.edges.append(
                 Edge(
                     source=self._name(source, scope, depth),
                     target=self._name(target, scope, depth),
                     label=text,
-                    place=place,
-                    label_place=text_place,
+                    place=self.place(source),
+                    label_place=text_place if text and text_place else self.place(target),
                     scope=scope,
                 )
             )
@@ -350,10 +347,9 @@ class _Reader:
 
     def _state(self, statement: _State, scope: Scope | None, depth: int) -> None:
         name = self._name(statement.name, scope, depth)
-        place = self.place(statement.name)
         if name is None:
             if statement.text is not None:
-                self.tell("diagram-syntax", "`[*]` has no description.", place)
+                self.tell("diagram-syntax", "`[*]` has no description.", self.place(statement.name))
             return
         self._kind(name, statement.kind)
         self._title(name, statement.title)
@@ -418,7 +414,9 @@ def _entity(match: re.Match[str]) -> str:
     import html
 
     name = match[1]
-    return html.unescape(f"&#{name};" if name.isdigit() else f"&{name};")
+    entity = f"&#{name};" if name.isdigit() else f"&{name};"
+    text = html.unescape(entity)
+    return match[0] if text == entity else text
 
 
 def _explain(line: str) -> str:
