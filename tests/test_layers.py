@@ -12,12 +12,14 @@ LAYERS = (
     "cli",
     "blocking",
     "api",
+    "outlook",
     "app",
     "config",
     "runner",
     "loop",
     "recorder",
     "site",
+    "preview",
     "level",
     "allowance",
     "checking",
@@ -62,7 +64,7 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
+    "runner", "loop", "recorder", "site", "preview", "level", "allowance", "routing", "checking", "exits", "actions",
     "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
     "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
