@@ -397,4 +397,3 @@ def _split(filled: str, mark: str, opened: Sequence[Open]) -> Iterator[Part]:
         yield opened[int(number)]
         if text:
             yield text
-

@@ -48,7 +48,11 @@ class Prompt:
         return self.template.fill(self.values(arguments, variables))
 
     def values(
-        self, arguments: Mapping[str, object], variables: Mapping[str, object], *, besides: Container[str] = ()
+        self,
+        arguments: Mapping[str, object],
+        variables: Mapping[str, object],
+        *,
+        besides: Container[str] = (),
     ) -> dict[str, object]:
         """What its template is filled with. `besides`: names that need not be there. Raises as `render`."""
         values: dict[str, object] = {
