@@ -287,11 +287,13 @@ def fill_prompt(
         prompt.values(arguments, known, besides=later),
         later,
         dollar=False,
-        partials=_partials(library),
+        partials=partials_of(library),
     )
 
 
-def _partials(library: Library) -> Partials:
+def partials_of(library: Library) -> Partials:
+    """What a template may take in."""
+
     def find(name: str) -> str | None:
         try:
             return library.prompt(name).template.text

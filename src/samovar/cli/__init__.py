@@ -124,6 +124,12 @@ def run(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the prompts, their tokens and the memory; generate and run nothing."
+        ),
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -151,6 +157,7 @@ def run(
                 limit_duration=limit_duration,
                 yes=yes,
                 lenient=lenient,
+                dry_run=dry_run,
                 as_json=json,
                 as_events=events,
                 print_variable=print_,
@@ -198,6 +205,44 @@ def show(workflow: Workflow) -> None:
     from samovar.cli.listing import show_workflow
 
     _exit(show_workflow(workflow))
+
+
+@app.command()
+def prompt(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A prompt of the library, its file, or FILE#NAME in a workflow."),
+    ],
+    workflow: Annotated[
+        str | None,
+        typer.Option(
+            "--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."
+        ),
+    ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
+    ] = None,
+    model: Model = None,
+    context_tokens: Context = None,
+    kv_type: KvType = None,
+    json: Json = False,
+) -> None:
+    """Show a prompt's messages as they would be sent, and whether their tokens fit; ask nothing."""
+    from samovar.cli.preview import PromptArguments, show_prompt
+
+    _exit(
+        show_prompt(
+            PromptArguments(
+                name=name,
+                workflow=workflow,
+                variables=tuple(var or ()),
+                model=model,
+                settings={"context_tokens": context_tokens, "kv_type": kv_type},
+                as_json=json,
+            )
+        )
+    )
 
 
 @app.command()

@@ -23,11 +23,14 @@ from samovar.app import App, open_app, open_library
 from samovar.background import beside
 from samovar.checking import check_tree
 from samovar.cli.live import Lines, LiveLines, Show, make_console
+from samovar.cli.preview import dry_run
 from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
 from samovar.cli.variables import asker, read_assignments, read_switches
 from samovar.config import load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, SamovarError, UsageError
 from samovar.events import Event, Warned
+from samovar.library import Library
+from samovar.outlook import check_models
 from samovar.parameters import bind
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
@@ -53,6 +56,7 @@ OPTIONS = [
     "--limit-duration",
     "--yes",
     "--lenient",
+    "--dry-run",
     "--quiet",
     "--verbose",
     "--help",
@@ -77,6 +81,7 @@ class RunArguments:
     limit_duration: str | None
     yes: bool
     lenient: bool
+    dry_run: bool
     as_json: bool
     as_events: bool
     print_variable: str | None
@@ -99,7 +104,7 @@ def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
     settings = load_settings(dict(arguments.settings))
-    workflow, warnings = _load(arguments)
+    library, workflow, warnings = _load(arguments)
     given: dict[str, object] = dict(read_switches(arguments.switches, workflow.parameters, OPTIONS))
     given.update(read_assignments(arguments.variables))
     variables = bind(workflow.parameters, given, ask=asker())
@@ -113,6 +118,9 @@ def _run(arguments: RunArguments) -> int:
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
     )
+    check_models(workflow, library, settings, arguments.model)
+    if arguments.dry_run:
+        return dry_run(workflow, variables, library, settings, runner_settings, as_json=arguments.as_json)
     show = _make_show(arguments)
     outcome = _Outcome()
 
@@ -201,8 +209,8 @@ async def _wait_for_user(message: str) -> None:
     await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
 
 
-def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
-    """The workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
+def _load(arguments: RunArguments) -> tuple[Library, Workflow, tuple[Fault, ...]]:
+    """The library, the workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
     from pathlib import Path
 
     library = open_library(Path.cwd())
@@ -212,7 +220,7 @@ def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
     if errors:
         raise FaultsError(errors)
     # The runner tells those of the file itself.
-    return workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
+    return library, workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
 
 
 def _check_outputs(arguments: RunArguments) -> None:
