@@ -50,6 +50,27 @@ def make_console(stream: IO[str] | None = None) -> Console:
     return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
 
 
+class Answers:
+    """Passes events on to what shows them, and keeps the last answer of a prompt. Mutable: what was said."""
+
+    def __init__(self, show: Show) -> None:
+        self.show = show
+        self.last: str | None = None
+        self._said: dict[int, list[str]] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TextGenerated):
+            self._said.setdefault(event.visit, []).append(event.piece)
+        elif isinstance(event, StateLeft):
+            said = self._said.pop(event.visit, [])
+            if event.figures and event.status is VisitStatus.SUCCESS:
+                self.last = "".join(said)
+        self.show(event)
+
+    def close(self) -> None:
+        self.show.close()
+
+
 class Lines:
     """Plain lines, when a state ends: for files, pipes and CI."""
 

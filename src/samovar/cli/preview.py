@@ -19,10 +19,12 @@ from samovar.app import open_library
 from samovar.cli.live import make_console
 from samovar.cli.variables import read_assignments
 from samovar.config import Settings, load_settings
-from samovar.errors import Fault, FaultsError, TemplateError, UsageError, nearest
+from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
+from samovar.level import first_variables
 from samovar.library import Library, name_of, read_text
 from samovar.memory import in_words
 from samovar.outlook import Counts, ModelOutlook, Outlook, count, shared_tokens
+from samovar.pieces import tokenize
 from samovar.preview import (
     MessagePreview,
     Open,
@@ -34,6 +36,7 @@ from samovar.preview import (
 )
 from samovar.prompt import Prompt, parse_prompt
 from samovar.runner import RunnerSettings, first_defaults
+from samovar.template import Template
 from samovar.values import to_text
 from samovar.wire import HIDDEN, LEAST_HIDDEN_CHARS, error_to_wire, place_to_wire
 from samovar.workflow import Workflow
@@ -128,8 +131,25 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
         for one in prompt.parameters
         if one.required and one.default is None and one.name not in given and one.name not in defaults
     ]
+    if prompt.template.rendering is None:
+        there = {*given, *defaults, *own, *(first_variables({}) if workflow else ())}
+        missing += [
+            Fault(
+                code="missing-variable",
+                message=f"Nothing gives {name!r} here: give it with --var {name}=…",
+                place=_place_of(name, prompt.template),
+            )
+            for name in sorted(prompt.template.names - there)
+        ]
     if missing:
         raise FaultsError(missing)
+
+
+def _place_of(name: str, template: Template) -> Place:
+    """Where a template reads a variable first."""
+    tokens = tokenize(template.text, dollar=False, shell=False, place=template.place)
+    offsets = (token.offset for token in tokens if token.path and token.path.steps[0] == name)
+    return template.place.within(template.text, next(offsets, 0))
 
 
 def _prompt_object(

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +22,18 @@ from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.background import beside
 from samovar.checking import check_tree
-from samovar.cli.live import Lines, LiveLines, Show, make_console
+from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.preview import dry_run
 from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
 from samovar.cli.variables import asker, read_assignments, read_switches
 from samovar.config import load_settings
-from samovar.errors import Fault, FaultsError, NotFoundError, SamovarError, UsageError
+from samovar.errors import ActionError, Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event, Warned
+from samovar.level import first_variables
 from samovar.library import Library
 from samovar.outlook import check_models
 from samovar.parameters import bind
+from samovar.pieces import tokenize
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
 from samovar.values import duration_s, plain, to_text
@@ -118,10 +120,11 @@ def _run(arguments: RunArguments) -> int:
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
     )
+    printed = _printed(arguments.print_variable, workflow, variables)
     check_models(workflow, library, settings, arguments.model)
     if arguments.dry_run:
         return dry_run(workflow, variables, library, settings, runner_settings, as_json=arguments.as_json)
-    show = _make_show(arguments)
+    show = Answers(_make_show(arguments))
     outcome = _Outcome()
 
     async def main() -> None:
@@ -133,7 +136,7 @@ def _run(arguments: RunArguments) -> int:
         anyio.run(main)
     finally:
         show.close()
-    return _finish(arguments, outcome)
+    return _finish(arguments, outcome, printed or _result(workflow, show))
 
 
 class _Outcome:
@@ -198,9 +201,10 @@ async def _hear_signals(runner: Runner) -> None:
 
 
 async def _tick(show: Show) -> None:
-    while isinstance(show, LiveLines):
+    shown = show.show if isinstance(show, Answers) else show
+    while isinstance(shown, LiveLines):
         await anyio.sleep(TICK_S)
-        show.tick()
+        shown.tick()
 
 
 async def _wait_for_user(message: str) -> None:
@@ -233,6 +237,8 @@ def _check_outputs(arguments: RunArguments) -> None:
         )
         if is_asked
     ]
+    if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
+        raise UsageError(f"{asked[-1]} tells of a run; --dry-run has none. --json goes with it.")
     if len(asked) > 1:
         raise UsageError(
             f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
@@ -282,7 +288,7 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
+def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures())
@@ -292,17 +298,58 @@ def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
         sys.stderr.write(f"samovar: {run.ending}: {error_line(report['error'])}\n")
-    if arguments.print_variable is not None and run.ending.exit_status == 0:
-        _print_variable(run, arguments.print_variable)
+    is_asked = arguments.print_variable is not None
+    if run.ending.exit_status == 0 and (
+        is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
+    ):
+        text = printed(run.variables)
+        if text is not None:
+            if not is_asked and sys.stderr.isatty():
+                sys.stderr.write("\n")
+                sys.stderr.flush()
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
     return run.ending.exit_status
 
 
-def _print_variable(run: Run, name: str) -> None:
-    if name not in run.variables:
-        raise NotFoundError("variable", name, run.variables)
-    value = run.variables[name]
-    text = to_text(plain(value))
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+Printed = Callable[[Mapping[str, object]], str | None]
+"""What goes to standard output at the end, of the variables there; None: nothing."""
+
+
+def _printed(path: str | None, workflow: Workflow, variables: Mapping[str, object]) -> Printed | None:
+    """What `--print` asks for. Raises `NotFoundError` for a variable that nothing can set, before the run."""
+    if path is None:
+        return None
+    try:
+        found = tokenize(f"${{{path}}}", dollar=True, shell=False, place=Place(path=None, line=1))
+    except FaultsError:
+        found = []
+    if len(found) != 1 or found[0].path is None:
+        raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
+    way = found[0].path
+    names = {*first_variables(variables), "branches"}
+    for state in workflow.states.values():
+        names |= state.action.sets if state.action else frozenset()
+    if way.steps[0] not in names:
+        raise NotFoundError("variable", str(way.steps[0]), names)
+
+    def text(variables: Mapping[str, object]) -> str:
+        if way.steps[0] not in variables:
+            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
+        try:
+            return to_text(plain(way.walk(variables)))
+        except KeyError as error:
+            raise ActionError(f"--print {path}: {error.args[0]}") from None
+
+    return text
+
+
+def _result(workflow: Workflow, answers: Answers) -> Printed:
+    """What a run is for, where nothing else is asked: `result` where the workflow names it, else the last
+    answer of a prompt."""
+    actions = (state.action for state in workflow.states.values())
+    if any(action and "result" in action.sets for action in actions):
+        return lambda variables: to_text(plain(variables["result"]))
+    return lambda variables: answers.last
 
 
 def _print_json(value: dict[str, Any]) -> None:
