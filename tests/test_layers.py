@@ -64,8 +64,8 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "loop", "recorder", "site", "preview", "level", "allowance", "routing", "checking", "exits", "actions",
-    "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
+    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
+    "preview", "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
     "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {

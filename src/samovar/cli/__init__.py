@@ -27,6 +27,16 @@ app = typer.Typer(
 Workflow = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="A workflow's file, or its name in the library.")
 ]
+Var = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show the prompts, their tokens and the memory; generate and run nothing."
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -70,7 +80,10 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live lines and no report; errors only.")]
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="More of what happens; -vv also the engine's log.")
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, help="Whole answers, and debug logs; -vv also the engine's log."
+    ),
 ]
 
 
@@ -93,10 +106,7 @@ def _main(
 def run(
     context: typer.Context,
     workflow: Workflow,
-    var: Annotated[
-        list[str] | None,
-        typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
-    ] = None,
+    var: Var = None,
     model: Model = None,
     context_tokens: Context = None,
     budget: Budget = None,
@@ -124,12 +134,7 @@ def run(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
     ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Show the prompts, their tokens and the memory; generate and run nothing."
-        ),
-    ] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -219,10 +224,7 @@ def prompt(
             "--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."
         ),
     ] = None,
-    var: Annotated[
-        list[str] | None,
-        typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
-    ] = None,
+    var: Var = None,
     model: Model = None,
     context_tokens: Context = None,
     kv_type: KvType = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from samovar.app import open_library
-from samovar.cli.live import make_console
+from samovar.cli.live import make_console, masked
 from samovar.cli.variables import read_assignments
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
@@ -37,8 +37,7 @@ from samovar.preview import (
 from samovar.prompt import Prompt, parse_prompt
 from samovar.runner import RunnerSettings, first_defaults
 from samovar.template import Template
-from samovar.values import to_text
-from samovar.wire import HIDDEN, LEAST_HIDDEN_CHARS, error_to_wire, place_to_wire
+from samovar.wire import error_to_wire, place_to_wire
 from samovar.workflow import Workflow
 
 # One prompt --------------------------------------------------------------------------------------------
@@ -199,11 +198,14 @@ def dry_run(
     settings: Settings,
     runner_settings: RunnerSettings,
     *,
+    hidden: Sequence[str],
     as_json: bool,
 ) -> int:
-    """Shows what a run would do, state by state. Returns 2 where an action cannot but fail."""
+    """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
+
+    `hidden`: texts that are shown to nobody.
+    """
     states = preview(workflow, variables, library, first_defaults(workflow, runner_settings))
-    hidden = _secrets(workflow, variables)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         counts = {id(prompt): count(prompt, outlook) for prompt in prompts}
@@ -224,27 +226,13 @@ def dry_run(
     return 2 if any(state.error for state in states) else 0
 
 
-def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
-    """Texts that are shown to nobody, the longest first."""
-    texts = [
-        to_text(variables[one.name]) for one in workflow.parameters if one.secret and one.name in variables
-    ]
-    return tuple(sorted((text for text in texts if len(text) >= LEAST_HIDDEN_CHARS), key=len, reverse=True))
-
-
-def _masked(text: str, hidden: Collection[str]) -> str:
-    for secret in hidden:
-        text = text.replace(secret, HIDDEN)
-    return text
-
-
 def _state_object(
-    state: StatePreview, counts: Mapping[int, Counts], outlook: Outlook, hidden: Collection[str]
+    state: StatePreview, counts: Mapping[int, Counts], outlook: Outlook, hidden: Sequence[str]
 ) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": state.name,
         "action": state.verb,
-        "what": _masked(state.what, hidden),
+        "what": masked(state.what, hidden),
         "place": place_to_wire(state.place),
     }
     if state.error is not None:
@@ -266,12 +254,12 @@ def _state_object(
     }
 
 
-def _message_object(message: MessagePreview, hidden: Collection[str]) -> dict[str, Any]:
+def _message_object(message: MessagePreview, hidden: Sequence[str]) -> dict[str, Any]:
     return {
         "role": message.role,
-        "content": _masked(message.text(), hidden),
+        "content": masked(message.text(), hidden),
         "parts": [
-            {"open": part.source} if isinstance(part, Open) else {"text": _masked(part, hidden)}
+            {"open": part.source} if isinstance(part, Open) else {"text": masked(part, hidden)}
             for part in message.parts
         ],
     }

@@ -37,7 +37,7 @@ from samovar.pieces import tokenize
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
 from samovar.values import duration_s, plain, to_text
-from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
+from samovar.wire import LEAST_HIDDEN_CHARS, error_to_wire, event_to_wire, fault_to_wire
 from samovar.workflow import Workflow
 
 OPTIONS = [
@@ -120,11 +120,14 @@ def _run(arguments: RunArguments) -> int:
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
     )
+    hidden = _secrets(workflow, variables)
     printed = _printed(arguments.print_variable, workflow, variables)
     check_models(workflow, library, settings, arguments.model)
     if arguments.dry_run:
-        return dry_run(workflow, variables, library, settings, runner_settings, as_json=arguments.as_json)
-    show = Answers(_make_show(arguments))
+        return dry_run(
+            workflow, variables, library, settings, runner_settings, hidden=hidden, as_json=arguments.as_json
+        )
+    show = Answers(_make_show(arguments), hidden)
     outcome = _Outcome()
 
     async def main() -> None:
@@ -225,6 +228,13 @@ def _load(arguments: RunArguments) -> tuple[Library, Workflow, tuple[Fault, ...]
         raise FaultsError(errors)
     # The runner tells those of the file itself.
     return library, workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
+
+
+def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
+    """Texts that are shown to nobody, the longest first."""
+    secret = [parameter.name for parameter in workflow.parameters if parameter.secret]
+    texts = [to_text(variables[name]) for name in secret if name in variables]
+    return tuple(sorted((text for text in texts if len(text) >= LEAST_HIDDEN_CHARS), key=len, reverse=True))
 
 
 def _check_outputs(arguments: RunArguments) -> None:
