@@ -65,8 +65,8 @@ LAYERS = (
 
 WORKFLOW_HALF = {
     "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
-    "preview", "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
-    "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
+    "preview", "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters",
+    "mermaid", "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",

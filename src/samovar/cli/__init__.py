@@ -205,11 +205,25 @@ def list_(json: Json = False) -> None:
 
 
 @app.command()
-def show(workflow: Workflow) -> None:
-    """Draw a workflow's diagram in the terminal, with what each state does."""
-    from samovar.cli.listing import show_workflow
+def show(
+    workflow: Workflow,
+    svg: Annotated[
+        str | None, typer.Option("--svg", metavar="FILE", help="Write a picture; - is standard output.")
+    ] = None,
+    png: Annotated[
+        str | None, typer.Option("--png", metavar="FILE", help="Write a picture; - is standard output.")
+    ] = None,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="The diagram as Mermaid, on standard output.")
+    ] = False,
+) -> None:
+    """Draw a workflow's diagram: in the terminal with what each state does, or as a picture.
 
-    _exit(show_workflow(workflow))
+    Pictures need the extra samovar[pictures].
+    """
+    from samovar.cli.pictures import show_workflow
+
+    _exit(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`samovar list`, `show`, `models`, `pull` and `new`: what there is.
+"""`samovar list`, `models`, `pull` and `new`: what there is.
 
 Above: the commands of `__init__.py`. Below: the library, the store of models.
 """
@@ -109,36 +109,6 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "description": entry.description,
         "fault": entry.fault,
     }
-
-
-def show_workflow(reference: str) -> int:
-    """The diagram, and what each state does."""
-    workflow = open_library(Path.cwd()).workflow(reference)
-    console = make_console(sys.stdout)
-    console.print(Text(workflow.title or workflow.name, style="bold"))
-    if workflow.description and workflow.description != workflow.title:
-        console.print(Text(workflow.description, style="dim"))
-    console.print(Text(_drawing(workflow.diagram)), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("state", "action", "what"):
-        table.add_column(heading)
-    for state in workflow.states.values():
-        action = state.action
-        table.add_row(
-            state.name, action.verb if action else "", getattr(action, "what", "") or state.description
-        )
-    console.print(table)
-    return 0
-
-
-def _drawing(diagram: str) -> str:
-    """The diagram in box characters; its own text where it cannot be drawn."""
-    try:
-        import termaid
-
-        return str(termaid.render(diagram)).rstrip("\n")
-    except Exception:  # a drawing is a comfort: any fault of the library leaves the text itself
-        return diagram
 
 
 def list_models(

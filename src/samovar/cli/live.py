@@ -66,7 +66,7 @@ class Answers:
     """
 
     def __init__(self, show: Show, hidden: Sequence[str] = ()) -> None:
-        """`hidden`: texts that are shown to nobody."""
+        """`hidden`: texts that are shown to nobody; but what a workflow logs, it logs."""
         self.show = show
         self.last: str | None = None
         self._is_picked = True
@@ -84,8 +84,6 @@ class Answers:
                     self.last, self._is_picked = "".join(said), is_picked
             if self._hidden and event.what:
                 event = replace(event, what=masked(event.what, self._hidden))
-        elif isinstance(event, Logged) and self._hidden:
-            event = replace(event, text=masked(event.text, self._hidden))
         self.show(event)
 
     def close(self) -> None:
