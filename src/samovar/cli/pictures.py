@@ -22,6 +22,8 @@ from samovar.workflow import Workflow
 
 PNG_SCALE = 2
 """Dots of a PNG for each unit of the drawing, so that it is sharp on today's screens."""
+PLAIN_TEXT = {"htmlLabels": False, "flowchart": {"htmlLabels": False}, "state": {"htmlLabels": False}}
+"""Text as SVG's own, which everything shows; HTML within SVG is for browsers only."""
 HEADER = "stateDiagram-v2"
 _INDENT = "    "
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
@@ -95,7 +97,7 @@ def _draw(source: str, kind: Literal["svg", "png"], workflow: Workflow) -> bytes
         ) from error
     drawing: Any
     try:
-        drawing = mermaidx.render(source)
+        drawing = mermaidx.render(source, config=PLAIN_TEXT)
         if kind == "svg":
             return str(drawing.svg()).encode()
         return bytes(drawing.png(scale=PNG_SCALE, background="#ffffff"))
