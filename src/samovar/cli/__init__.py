@@ -178,7 +178,9 @@ def check(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PATH…", help="Workflow files or folders; without any, the project's library."
+            metavar="PATH…",
+            help="Workflow files or folders; without any, the project's library.",
+            readable=False,  # `check` says itself what it cannot read, and goes on to the others
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
