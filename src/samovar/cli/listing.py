@@ -250,11 +250,11 @@ def pull_model(text: str, *, quiet: bool) -> int:
     reference, store = parse_reference(text), open_store(settings)
     if not reference.is_fetched:
         raise UsageError(f"{text} is a path: there is nothing to fetch.")
+    here = _whole(reference, store)
+    if here is not None and (settings.offline or is_pinned(reference)):
+        return _say_here(text, here, quiet)
     if settings.offline:
         raise UsageError("The settings say offline, so nothing is fetched.")
-    here = _whole(reference, store)
-    if here is not None and is_pinned(reference):
-        return _say_here(text, here, quiet)
     try:
         path = _fetch(text, reference, store, quiet)
     except ModelFetchError as error:
