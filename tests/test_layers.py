@@ -12,6 +12,7 @@ LAYERS = (
     "cli",
     "blocking",
     "api",
+    "entering",
     "outlook",
     "app",
     "config",
