@@ -118,7 +118,7 @@ _EXPECTED = {
     "context_tokens": "a whole number from 256 on",
     "gpu_layers": "auto, or a whole number from 0 on",
     "threads": "a whole number from 1 to 1024",
-    "kv_type": "f16, q8_0 or q4_0",
+    "kv_type": "'f16', 'q8_0' or 'q4_0'",
     "budget_bytes": _BYTES,
     "keep_alive_s": "a number of seconds from 0 on",
     "snapshots_bytes": _BYTES,

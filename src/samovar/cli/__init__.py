@@ -1,6 +1,6 @@
 """The command line: each command parses its arguments, calls one function of this folder, and exits.
 
-Above: the person. Below: `run.py`, `listing.py`, `checking.py`, which are imported only when a command
+Above: the person. Below: the other modules of this folder, which are imported only when a command
 needs them, so that `--help` answers at once. It decides nothing about workflows or models.
 """
 
@@ -138,7 +138,11 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Run a workflow, with live lines and a report on standard error."""
+    """Run a workflow: its result on standard output, live lines and a report on standard error.
+
+    The result is the variable `result` where the workflow sets it by name, else the last answer of a prompt
+    that was not picked among choices.
+    """
     from samovar.cli.run import RunArguments, run_workflow
 
     _exit(
