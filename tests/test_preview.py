@@ -62,13 +62,14 @@ def text_of(state: StatePreview) -> str:
         ("{{ y | upcase }} {{ x | plus: 1 }}", "{{ y | upcase }} 2"),
         ("{% if x == 1 %}one {{ y }}{% endif %}", "one ${y}"),
         ("{% for i in l %}{{ i }}:{{ y }} {% endfor %}", "p:${y} q:${y} "),
+        ("{% for y in l %}{{ y }}{% endfor %} {{ z }}", "pq ${z}"),
         ("known {{ x }} {% if y %}{{ x }}{% endif %}", "known 1 {% if y %}{{ x }}{% endif %}"),
         ("$${y} {% raw %}{{ y }}{% endraw %}", "${y} {{ y }}"),
         ("{% assign z = y %}{{ z }}", "{% assign z = y %}{{ z }}"),
     ],
 )
 def test_what_only_the_run_knows_is_left_as_it_is_written(text: str, expected: str) -> None:
-    assert filled(text, {"x": 1, "l": ["p", "q"]}, "y") == expected
+    assert filled(text, {"x": 1, "l": ["p", "q"]}, "y", "z") == expected
 
 
 def test_values_that_look_like_what_is_open_stay_values() -> None:

@@ -357,7 +357,7 @@ def _marked(
         source = template.text[token.offset : stop]
         if token.kind in ("path", "output"):
             names = _names_of(source, template.place, dollar=dollar)
-            if names & later.keys():
+            if names & later.keys() & template.names:  # not the variable of a loop
                 source = f"{mark}{len(opened)}\ue001"
                 opened.append(Open(source=_source(token, later)))
         text += source
