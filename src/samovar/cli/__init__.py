@@ -71,6 +71,12 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same answers each time, at the price of speed."),
 ]
+LimitTransitions = Annotated[
+    int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
+]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+]
 LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
 ]
@@ -124,16 +130,12 @@ def run(
     ] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
-    limit_transitions: Annotated[
-        int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
-    ] = None,
+    limit_transitions: LimitTransitions = None,
     limit_duration: LimitDuration = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
     ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -188,9 +190,7 @@ def check(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
