@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import quickjs  # type: ignore[import-untyped]
-from mermaidx.engines import _common  # type: ignore[import-untyped]
+from mermaidx.engines import _common
 
 Scope = tuple[str, int] | None
 _READ = """

@@ -220,7 +220,7 @@ def test_a_bad_model_file_is_one_clear_line(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x"')
     (folder / "m.gguf").write_text("this is no model at all, it is text")
     done = samovar(folder, "run", "w.md", "--model", "m.gguf", "-q")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "m.gguf is no GGUF model file: it is text" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -22,12 +22,15 @@ LAYERS = (
     "files",
     "blocking",
     "api",
+    "entering",
+    "outlook",
     "app",
     "config",
     "runner",
     "loop",
     "recorder",
     "site",
+    "preview",
     "level",
     "allowance",
     "checking",
@@ -76,9 +79,9 @@ LAYERS = (
 
 WORKFLOW_HALF = {
     "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
-    "library", "reading",
-    "graph", "composites", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
-    "diagram", "markdown", "expression", "rendering", "template", "pieces", "values", "wire", "run", "events",
+    "preview", "library", "reading", "graph", "composites", "forks", "branches", "front", "workflow",
+    "prompt", "parameters", "mermaid", "diagram", "markdown", "expression", "rendering", "template", "pieces",
+    "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",

@@ -295,7 +295,7 @@ def test_a_comment_behind_a_label_is_cut_outside_quotes_only(label: str, kept: s
 
 def test_mermaids_entities_are_what_they_stand_for() -> None:
     read = parse("A --> B: x == #quot;a#59;b#quot;\nB --> C: #nothing;")
-    assert [(edge.label) for edge in read.edges] == ['x == "a;b"', "#nothing"]
+    assert [edge.label for edge in read.edges] == ['x == "a;b"', "#nothing"]
     assert [hint.place.line for hint in read.hints] == []
 
 

@@ -94,12 +94,9 @@ class Locator:
 
     async def __call__(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
         reference = parse_reference(model)
-        if reference.is_fetched and not _is_here(reference, self._store):
+        if reference.is_fetched and not is_here(reference, self._store):
             if self._settings.offline:
-                raise ModelFetchError(
-                    f"{reference.text} is not here, and the settings say offline. With a network: "
-                    f"samovar pull {reference.text}"
-                )
+                raise not_here(reference)
 
             def told(progress: FetchProgress) -> None:
                 on_progress(progress.done_bytes, progress.total_bytes)
@@ -108,12 +105,21 @@ class Locator:
         return spec_for(self._settings, reference, resolve(reference, self._store))
 
 
-def _is_here(reference: Reference, store: Store) -> bool:
+def is_here(reference: Reference, store: Store) -> bool:
+    """Whether the model was fetched before."""
     try:
         resolve(reference, store)
     except ModelNotFoundError:
         return False
     return True
+
+
+def not_here(reference: Reference) -> ModelFetchError:
+    """What is said of a model that may not be fetched."""
+    return ModelFetchError(
+        f"{reference.text} is not here, and the settings say offline. With a network: "
+        f"samovar pull {reference.text}"
+    )
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

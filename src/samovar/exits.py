@@ -52,7 +52,7 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
 
 
 def _is_from_within(state: State, transition: Transition) -> bool:
-    """Whether a failure within takes it: of a branch that comes to the join, or of a state of the composite."""
+    """Whether a failure within takes it: of a branch of the join, or of a state of the composite."""
     is_exit = state.kind is Kind.JOIN or state.name.endswith(END)
     return is_exit and transition.when is When.FAILURE
 

@@ -18,6 +18,18 @@ from samovar.routing import states_that_only_choose
 from samovar.workflow import State, Workflow
 
 
+def first_variables(bound: Mapping[str, object]) -> dict[str, object]:
+    """Those of a workflow before its first state: the built-in ones, and what was bound."""
+    return {
+        "result": "",
+        "success": True,
+        "failure": False,
+        "is_error": False,
+        "error": None,
+        **bound,
+    }
+
+
 @dataclass(slots=True, kw_only=True)
 class Level:
     """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
@@ -54,17 +66,9 @@ class Level:
         chain: tuple[Workflow, ...] = (),
     ) -> Level:
         """A workflow with nothing done yet."""
-        variables: dict[str, object] = {
-            "result": "",
-            "success": True,
-            "failure": False,
-            "is_error": False,
-            "error": None,
-            **bound,
-        }
         return cls(
             workflow=workflow,
-            variables=variables,
+            variables=first_variables(bound),
             allowance=allowance,
             defaults=defaults,
             prefix="",

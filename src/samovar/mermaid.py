@@ -8,6 +8,7 @@ looks is passed over.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -285,7 +286,7 @@ class _Reader:
         """The state that a token names; None for `[*]`."""
         if token.type == "ENDPOINT":
             return None
-        name = token.value
+        name: str = token.value
         if name in self.nodes and scope is self.nodes[name].scope:
             return name
         place = self.place(token)
@@ -411,12 +412,12 @@ def _pairs(ends: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
 
 def _entity(match: re.Match[str]) -> str:
     """Mermaid's `#quot;` and `#35;`."""
-    import html
+    from html.entities import html5
 
     name = match[1]
-    entity = f"&#{name};" if name.isdigit() else f"&{name};"
-    text = html.unescape(entity)
-    return match[0] if text == entity else text
+    if name.isdigit() and len(name) < 7 and int(name) <= sys.maxunicode:
+        return chr(int(name))
+    return html5.get(f"{name};", match[0])
 
 
 def _explain(line: str) -> str:

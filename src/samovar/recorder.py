@@ -129,6 +129,7 @@ class Recorder:
             duration_s=now_s - entry.entered_s,
             error=error,
             figures=outcome.figures if outcome else None,
+            what=outcome.what if outcome else "",
             time_s=now_s,
         )
         if quietly:

@@ -28,7 +28,7 @@ from samovar.run import Run
 from samovar.site import Services
 from samovar.workflow import Limits, Workflow
 
-__all__ = ["ABORT_FILE", "Runner", "RunnerSettings"]
+__all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,14 +158,8 @@ class _Driven:
         )
 
     def _first_level(self, variables: Mapping[str, object]) -> Level:
-        workflow, settings = self.workflow, self.settings
-        defaults = PromptDefaults(
-            forced_model=settings.model,
-            forced_seed=settings.seed,
-            deterministic=settings.deterministic,
-            timeout_s=self.limits.prompt_timeout_s,
-        ).below(model=workflow.model, seed=workflow.seed)
-        return Level.begin(workflow, variables, Allowance(self.limits), defaults=defaults)
+        defaults = first_defaults(self.workflow, self.settings)
+        return Level.begin(self.workflow, variables, Allowance(self.limits), defaults=defaults)
 
     async def _to_end(self, loop: Loop, level: Level) -> End:
         try:
@@ -189,6 +183,16 @@ class _Driven:
             self.recorder.tell_quietly(event)
         else:
             self.recorder.tell(event)
+
+
+def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
+    """What the prompts of a run's own workflow use where they say nothing themselves."""
+    return PromptDefaults(
+        forced_model=settings.model,
+        forced_seed=settings.seed,
+        deterministic=settings.deterministic,
+        timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
+    ).below(model=workflow.model, seed=workflow.seed)
 
 
 async def _go_on(_: str) -> None:

@@ -54,6 +54,8 @@ class Outcome:
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
     """Of a prompt."""
+    what: str = ""
+    """What was done, with its values, in a few words; empty where what is written says enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

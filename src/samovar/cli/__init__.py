@@ -1,7 +1,7 @@
 """The command line: each command parses its arguments, calls one function of this folder, and exits.
 
-Above: the person. Below: `run.py`, `testing.py`, `listing.py`, `checking.py`, which are imported only when a
-command needs them, so that `--help` answers at once. It decides nothing about workflows or models.
+Above: the person. Below: the other modules of this folder, which are imported only when a command
+needs them, so that `--help` answers at once. It decides nothing about workflows or models.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ app = typer.Typer(
 
 Workflow = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="A workflow's file, or its name in the library.")
+]
+Var = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show the prompts, their tokens and the memory; generate and run nothing."
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -61,6 +71,9 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same answers each time, at the price of speed."),
 ]
+LimitTransitions = Annotated[
+    int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
+]
 LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
 ]
@@ -77,7 +90,10 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live lines and no report; errors only.")]
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="More of what happens; -vv also the engine's log.")
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, help="Whole answers, and debug logs; -vv also the engine's log."
+    ),
 ]
 
 
@@ -100,10 +116,7 @@ def _main(
 def run(
     context: typer.Context,
     workflow: Workflow,
-    var: Annotated[
-        list[str] | None,
-        typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
-    ] = None,
+    var: Var = None,
     model: Model = None,
     context_tokens: Context = None,
     budget: Budget = None,
@@ -121,19 +134,22 @@ def run(
     ] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
-    limit_transitions: Annotated[
-        int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
-    ] = None,
+    limit_transitions: LimitTransitions = None,
     limit_duration: LimitDuration = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
     ] = False,
     lenient: Lenient = False,
     record: Record = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Run a workflow, with live lines and a report on standard error."""
+    """Run a workflow: its result on standard output, live lines and a report on standard error.
+
+    The result is the variable `result` where the workflow sets it by name, else the last answer of a prompt
+    that was not picked among choices.
+    """
     from samovar.cli.run import RunArguments, run_workflow
 
     _exit(
@@ -157,6 +173,7 @@ def run(
                 limit_duration=limit_duration,
                 yes=yes,
                 lenient=lenient,
+                dry_run=dry_run,
                 as_json=json,
                 as_events=events,
                 print_variable=print_,
@@ -173,7 +190,9 @@ def check(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PATH…", help="Workflow files or folders; without any, the project's library."
+            metavar="PATH…",
+            help="Workflow files or folders; without any, the project's library.",
+            readable=False,  # `check` says itself what it cannot read, and goes on to the others
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
@@ -247,11 +266,60 @@ def list_(json: Json = False) -> None:
 
 
 @app.command()
-def show(workflow: Workflow) -> None:
-    """Draw a workflow's diagram in the terminal, with what each state does."""
-    from samovar.cli.listing import show_workflow
+def show(
+    workflow: Workflow,
+    svg: Annotated[
+        str | None, typer.Option("--svg", metavar="FILE", help="Write a picture; - is standard output.")
+    ] = None,
+    png: Annotated[
+        str | None, typer.Option("--png", metavar="FILE", help="Write a picture; - is standard output.")
+    ] = None,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="The diagram as Mermaid, on standard output.")
+    ] = False,
+) -> None:
+    """Draw a workflow's diagram: in the terminal with what each state does, or as a picture.
 
-    _exit(show_workflow(workflow))
+    Pictures need the extra samovar[pictures].
+    """
+    from samovar.cli.pictures import show_workflow
+
+    _exit(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
+
+
+@app.command()
+def prompt(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A prompt of the library, its file, or FILE#NAME in a workflow."),
+    ],
+    workflow: Annotated[
+        str | None,
+        typer.Option(
+            "--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."
+        ),
+    ] = None,
+    var: Var = None,
+    model: Model = None,
+    context_tokens: Context = None,
+    kv_type: KvType = None,
+    json: Json = False,
+) -> None:
+    """Show a prompt's messages as they would be sent, and whether their tokens fit; ask nothing."""
+    from samovar.cli.preview import PromptArguments, show_prompt
+
+    _exit(
+        show_prompt(
+            PromptArguments(
+                name=name,
+                workflow=workflow,
+                variables=tuple(var or ()),
+                model=model,
+                settings={"context_tokens": context_tokens, "kv_type": kv_type},
+                as_json=json,
+            )
+        )
+    )
 
 
 @app.command()

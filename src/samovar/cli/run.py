@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,24 @@ from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.background import beside
 from samovar.checking import check_tree
-from samovar.cli.live import Lines, LiveLines, Show, make_console
+from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
+from samovar.cli.preview import dry_run
 from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
 from samovar.cli.variables import asker, read_assignments, read_switches
 from samovar.config import load_settings
-from samovar.errors import Fault, FaultsError, NotFoundError, SamovarError, UsageError
+from samovar.errors import ActionError, Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event, Warned
+from samovar.level import first_variables
+from samovar.library import Library
+from samovar.outlook import check_models
 from samovar.parameters import bind
 from samovar.paths import Tree
+from samovar.pieces import tokenize
 from samovar.recording import Recording, can_be_recorded, check_record, record
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
 from samovar.values import duration_s, plain, to_text
-from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
+from samovar.wire import LEAST_HIDDEN_CHARS, error_to_wire, event_to_wire, fault_to_wire
 from samovar.workflow import Workflow
 
 OPTIONS = [
@@ -57,6 +62,7 @@ OPTIONS = [
     "--limit-duration",
     "--yes",
     "--lenient",
+    "--dry-run",
     "--quiet",
     "--verbose",
     "--help",
@@ -81,6 +87,7 @@ class RunArguments:
     limit_duration: str | None
     yes: bool
     lenient: bool
+    dry_run: bool
     as_json: bool
     as_events: bool
     print_variable: str | None
@@ -105,7 +112,7 @@ def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
     settings = load_settings(dict(arguments.settings))
-    workflow, warnings = _load(arguments)
+    library, workflow, warnings = _load(arguments)
     given: dict[str, object] = dict(read_switches(arguments.switches, workflow.parameters, OPTIONS))
     given.update(read_assignments(arguments.variables))
     variables = bind(workflow.parameters, given, ask=asker())
@@ -121,7 +128,14 @@ def _run(arguments: RunArguments) -> int:
     )
     if arguments.record is not None:
         check_record(arguments.record, workflow)
-    show = _make_show(arguments)
+    hidden = _secrets(workflow, variables)
+    printed = _printed(arguments.print_variable, workflow, variables)
+    check_models(workflow, library, settings, arguments.model)
+    if arguments.dry_run:
+        return dry_run(
+            workflow, variables, library, settings, runner_settings, hidden=hidden, as_json=arguments.as_json
+        )
+    show = Answers(_make_show(arguments), hidden)
     outcome = _Outcome(records=arguments.record is not None)
 
     async def main() -> None:
@@ -133,7 +147,7 @@ def _run(arguments: RunArguments) -> int:
         anyio.run(main)
     finally:
         show.close()
-    status = _finish(arguments, outcome)
+    status = _finish(arguments, outcome, printed or _result(workflow, show))
     if arguments.record is not None:
         try:
             _record(arguments, arguments.record, workflow, variables, outcome)
@@ -212,9 +226,10 @@ async def _hear_signals(runner: Runner) -> None:
 
 
 async def _tick(show: Show) -> None:
-    while isinstance(show, LiveLines):
+    shown = show.show if isinstance(show, Answers) else show
+    while isinstance(shown, LiveLines):
         await anyio.sleep(TICK_S)
-        show.tick()
+        shown.tick()
 
 
 async def _wait_for_user(message: str) -> None:
@@ -223,8 +238,8 @@ async def _wait_for_user(message: str) -> None:
     await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
 
 
-def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
-    """The workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
+def _load(arguments: RunArguments) -> tuple[Library, Workflow, tuple[Fault, ...]]:
+    """The library, the workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
     library = open_library(Path.cwd())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     faults = check_tree(workflow, library)
@@ -232,7 +247,14 @@ def _load(arguments: RunArguments) -> tuple[Workflow, tuple[Fault, ...]]:
     if errors:
         raise FaultsError(errors)
     # The runner tells those of the file itself.
-    return workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
+    return library, workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
+
+
+def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
+    """Texts that are shown to nobody, the longest first."""
+    secret = [parameter.name for parameter in workflow.parameters if parameter.secret]
+    texts = [to_text(variables[name]) for name in secret if name in variables]
+    return tuple(sorted((text for text in texts if len(text) >= LEAST_HIDDEN_CHARS), key=len, reverse=True))
 
 
 def _check_outputs(arguments: RunArguments) -> None:
@@ -245,6 +267,8 @@ def _check_outputs(arguments: RunArguments) -> None:
         )
         if is_asked
     ]
+    if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
+        raise UsageError(f"{asked[-1]} tells of a run; --dry-run has none. --json goes with it.")
     if len(asked) > 1:
         raise UsageError(
             f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
@@ -294,7 +318,7 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
+def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures())
@@ -304,8 +328,16 @@ def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
         sys.stderr.write(f"samovar: {run.ending}: {error_line(report['error'])}\n")
-    if arguments.print_variable is not None and run.ending.exit_status == 0:
-        _print_variable(run, arguments.print_variable)
+    is_asked = arguments.print_variable is not None
+    if run.ending.exit_status == 0 and (
+        is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
+    ):
+        text = printed(run.variables)
+        if text is not None:
+            if not is_asked and sys.stderr.isatty():
+                sys.stderr.write("\n")
+                sys.stderr.flush()
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
     return run.ending.exit_status
 
 
@@ -332,12 +364,45 @@ def _record(
         sys.stderr.write(f"recorded in {path}\n")
 
 
-def _print_variable(run: Run, name: str) -> None:
-    if name not in run.variables:
-        raise NotFoundError("variable", name, run.variables)
-    value = run.variables[name]
-    text = to_text(plain(value))
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+Printed = Callable[[Mapping[str, object]], str | None]
+"""What goes to standard output at the end, of the variables there; None: nothing."""
+
+
+def _printed(path: str | None, workflow: Workflow, variables: Mapping[str, object]) -> Printed | None:
+    """What `--print` asks for. Raises `NotFoundError` for a variable that nothing can set, before the run."""
+    if path is None:
+        return None
+    try:
+        found = tokenize(f"${{{path}}}", dollar=True, shell=False, place=Place(path=None, line=1))
+    except FaultsError:
+        found = []
+    if len(found) != 1 or found[0].path is None:
+        raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
+    way = found[0].path
+    names = {*first_variables(variables), "branches"}
+    for state in workflow.states.values():
+        names |= state.action.sets if state.action else frozenset()
+    if way.steps[0] not in names:
+        raise NotFoundError("variable", str(way.steps[0]), names)
+
+    def text(variables: Mapping[str, object]) -> str:
+        if way.steps[0] not in variables:
+            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
+        try:
+            return to_text(plain(way.walk(variables)))
+        except KeyError as error:
+            raise ActionError(f"--print {path}: {error.args[0]}") from None
+
+    return text
+
+
+def _result(workflow: Workflow, answers: Answers) -> Printed:
+    """What a run is for, where nothing else is asked: `result` where the workflow names it, else the last
+    answer of a prompt."""
+    actions = (state.action for state in workflow.states.values())
+    if any(action and "result" in action.sets for action in actions):
+        return lambda variables: to_text(plain(variables["result"]))
+    return lambda variables: answers.last
 
 
 def _print_json(value: dict[str, Any]) -> None:
