@@ -84,7 +84,7 @@ async def test_a_copy_of_a_conversation_leaves_it_as_it_was_and_a_named_copy_goe
     path = tmp_path / "interview.md"
     path.write_text(BLOCKS["Interview"], encoding="utf-8")
     done = await run(path, {})
-    asked = {name: visit(done, name).figures for name in ("Sum up", "Retell", "Shorten")}
+    asked = {name: visit(done, name).figures for name in ("Recap", "Retell", "Shorten")}
     whole = {name: one.tokens.evaluated + one.tokens.reused for name, one in asked.items() if one is not None}
-    assert whole["Retell"] == whole["Sum up"] + 1, "one word more to say, and nothing of the other copy"
+    assert whole["Retell"] == whole["Recap"] + 1, "one word more to say, and nothing of the other copy"
     assert whole["Shorten"] > whole["Retell"]

@@ -35,6 +35,7 @@ LAYERS = (
     "allowance",
     "checking",
     "exits",
+    "shared_prefix",
     "routing",
     "actions",
     "library",
@@ -78,7 +79,7 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
+    "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "shared_prefix", "actions",
     "preview", "library", "reading", "graph", "composites", "forks", "branches", "front", "workflow",
     "prompt", "parameters", "mermaid", "diagram", "markdown", "expression", "rendering", "template", "pieces",
     "values", "wire", "run", "events",

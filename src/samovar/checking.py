@@ -23,6 +23,7 @@ from samovar.expression import Expression
 from samovar.library import Library
 from samovar.parameters import Parameter
 from samovar.reading import OLD_FOLDERS
+from samovar.shared_prefix import broken_prefixes
 from samovar.template import Template
 from samovar.workflow import Branch, State, When, Workflow
 
@@ -58,7 +59,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
     found += [*_sessions(workflow), *_set_twice(workflow), *_cycles(workflow, library)]
     is_old = workflow.path is not None and bool(OLD_FOLDERS & set(workflow.path.parts))
-    found += doubtful_exits(workflow, is_old=is_old)
+    found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

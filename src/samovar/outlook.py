@@ -22,7 +22,7 @@ from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.tokens import common_length
-from samovar.errors import ModelError, Place, SamovarError
+from samovar.errors import Fault, ModelError, Place, SamovarError, UsageError
 from samovar.generation import Message
 from samovar.library import Library
 from samovar.models.cost import Cost
@@ -63,8 +63,28 @@ def check_models(workflow: Workflow, library: Library, settings: Settings, force
             raise
 
 
-def needed_models(workflow: Workflow, library: Library, default: str, forced: str | None) -> tuple[Need, ...]:
-    """The models that are known before the run, each once, in the order of the files."""
+def doubtful_models(workflow: Workflow, library: Library, settings: Settings) -> Iterator[Fault]:
+    """What is wrong with the models that a workflow's file names: errors, and warnings for missing files."""
+    for need in needed_models(workflow, library, settings.model, None, ready=True):
+        if need.place is None or need.place.path != workflow.path:
+            continue
+        try:
+            path = parse_reference(need.reference).path
+        except UsageError as error:
+            yield Fault(code="unknown-model", message=error.message, place=need.place)
+            continue
+        if path is not None and not path.exists():
+            message = f"There is no model file {need.reference} on this machine."
+            yield Fault(code="unknown-model", message=message, place=need.place, severity="warning")
+
+
+def needed_models(
+    workflow: Workflow, library: Library, default: str, forced: str | None, *, ready: bool = False
+) -> tuple[Need, ...]:
+    """The models that are known before the run, each once, in the order of the files.
+
+    `ready`: also those of states that have a way on after a failure.
+    """
     found: dict[str, Need] = {}
     seen: set[tuple[object, str | None]] = set()
     waiting: list[tuple[Workflow, str | None]] = [(workflow, workflow.model)]
@@ -74,10 +94,14 @@ def needed_models(workflow: Workflow, library: Library, default: str, forced: st
             continue
         seen.add(key)
         for state, action in _actions(one):
-            if isinstance(action, Prompt) and not _goes_on(state, one):
+            if isinstance(action, Prompt) and (ready or not _goes_on(state, one)):
                 for need in _needs(action, one, inherited, default, forced):
                     found.setdefault(need.reference, need)
-            elif isinstance(action, RunWorkflow) and action.name.is_literal and not _goes_on(state, one):
+            elif (
+                isinstance(action, RunWorkflow)
+                and action.name.is_literal
+                and (ready or not _goes_on(state, one))
+            ):
                 child = _child(action, one, library)
                 if child is not None:
                     waiting.append((child, child.model or inherited))

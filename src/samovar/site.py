@@ -97,7 +97,8 @@ class Site:
         self.services.tell(Logged(visit=self.number, level=level, text=text))
 
     def warn(self, message: str) -> None:
-        self.services.tell(Warned(visit=self.number, message=message, place=self.state.place))
+        place = self.state.action.place if self.state.action else self.state.place
+        self.services.tell(Warned(visit=self.number, message=message, place=place))
 
     async def run_command(self, command: Command) -> Finished:
         return await self.services.outside.run_command(command, self.number)

@@ -15,8 +15,10 @@ from rich.text import Text
 from samovar.app import open_library
 from samovar.checking import check_workflow
 from samovar.cli.live import make_console
+from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.library import SUFFIXES, Library, read_text
+from samovar.outlook import doubtful_models
 from samovar.wire import fault_to_wire
 
 
@@ -24,7 +26,8 @@ def check_paths(paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: 
     """Checks files, or the workflows below folders, or those of the library. Returns the exit status."""
     library = open_library(Path.cwd())
     files = _files(paths, library)
-    faults = {path: _faults(path, library, lenient) for path in files}
+    settings = load_settings({})
+    faults = {path: _faults(path, library, lenient, settings) for path in files}
     errors = sum(fault.severity == "error" for found in faults.values() for fault in found)
     warnings = sum(fault.severity == "warning" for found in faults.values() for fault in found)
     if as_json:
@@ -71,9 +74,11 @@ def _looks_like_workflow(path: Path) -> bool:
         return True
 
 
-def _faults(path: Path, library: Library, lenient: bool) -> tuple[Fault, ...]:
+def _faults(path: Path, library: Library, lenient: bool, settings: Settings) -> tuple[Fault, ...]:
     try:
-        return check_workflow(library.workflow(str(path), lenient=lenient), library)
+        workflow = library.workflow(str(path), lenient=lenient)
+        found = [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
+        return tuple(sorted(found, key=lambda fault: (fault.place.line, fault.place.column)))
     except FaultsError as error:
         return error.faults
     except SamovarError as error:
