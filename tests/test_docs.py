@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "samovar"
 
 
-@pytest.mark.parametrize("name", ["commands", "models"])
+@pytest.mark.parametrize("name", ["commands", "faults", "models"])
 def test_a_generated_page_is_up_to_date(name: str) -> None:
     page = runpy.run_path(str(ROOT / "scripts" / "docs.py"))[f"{name}_page"]()
     assert (ROOT / "docs" / f"{name}.md").read_text() == page, "run: python scripts/docs.py"

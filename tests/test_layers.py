@@ -74,6 +74,7 @@ LAYERS = (
     "run",
     "events",
     "generation",
+    "codes",
     "errors",
 )
 """From the top to the foot. A folder is one layer, but for what is named apart."""

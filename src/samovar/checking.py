@@ -271,7 +271,7 @@ def _states_of(branch: Branch, workflow: Workflow) -> Iterator[State]:
 
 def _known_names(workflow: Workflow) -> frozenset[str]:
     """Variables that something in the workflow may set."""
-    names = ALWAYS_THERE | {parameter.name for parameter in workflow.parameters}
+    names = ALWAYS_THERE | {parameter.name for parameter in workflow.parameters} | workflow.unread
     return names.union(*(action.sets for action in _actions(workflow)))
 
 

@@ -31,7 +31,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 Severity = Literal["error", "warning", "hint"]
 """An error keeps a file from running; a hint is told by `samovar check` alone."""
@@ -109,13 +109,17 @@ class UsageError(SamovarError):
 
 
 class FaultsError(SamovarError):
-    """A file cannot be run as it stands. `faults` has every one of them."""
+    """A file cannot be run as it stands. `faults` has every one of them.
+
+    `readable` is the workflow without what could not be read, where there is one: more may be wrong with it.
+    """
 
     code = "faults"
     exit_status = 2
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], *, readable: Any = None) -> None:
         self.faults = tuple(faults)
+        self.readable = readable
         super().__init__("\n".join(str(fault) for fault in faults))
 
 

@@ -47,6 +47,8 @@ class _Found:
     """By state."""
     described: set[str] = field(default_factory=set)
     """States with a text that is no action, where that is allowed."""
+    unread: set[str] = field(default_factory=set)
+    """What may be names of variables, in actions that could not be read."""
     offers: int = 0
     """Nearest names given so far."""
 
@@ -96,9 +98,9 @@ def parse_workflow(
     else:
         forks = {}
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
-    if initial is None or any(fault.severity == "error" for fault in faults):
+    if initial is None:
         raise FaultsError(faults)
-    return Workflow(
+    workflow = Workflow(
         name=name,
         path=path,
         title=settings.title,
@@ -116,7 +118,11 @@ def parse_workflow(
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),
+        unread=frozenset(found.unread),
     )
+    if any(fault.severity == "error" for fault in faults):
+        raise FaultsError(faults, readable=workflow)
+    return workflow
 
 
 def _is_old(document: Document) -> bool:
@@ -250,6 +256,7 @@ class _ActionReader:
         try:
             self._found.actions[name] = self._parse(text, place)
         except FaultsError as error:
+            self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
             for fault in error.faults:
                 is_unknown = fault.code == "unknown-action"
                 is_error = not self._lenient and not (is_unknown and self._is_old)

@@ -150,3 +150,5 @@ class Workflow:
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()
+    unread: frozenset[str] = frozenset()
+    """What may be names of variables, in actions that could not be read."""

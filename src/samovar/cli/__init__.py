@@ -197,14 +197,19 @@ def check(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
     lenient: Lenient = False,
+    code: Annotated[
+        str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and what to do.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
 
     Exit status: 0 no errors, 1 warnings under --strict, 2 errors.
     """
-    from samovar.cli.checking import check_paths
+    from samovar.cli.checking import check_paths, explain
 
+    if code is not None:
+        _exit(explain(code))
     _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json))
 
 

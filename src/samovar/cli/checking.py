@@ -15,8 +15,9 @@ from rich.text import Text
 from samovar.app import open_library
 from samovar.checking import check_workflow
 from samovar.cli.live import make_console
+from samovar.codes import codes
 from samovar.config import Settings, load_settings
-from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
+from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.library import SUFFIXES, Library, read_text
 from samovar.outlook import doubtful_models
 from samovar.wire import fault_to_wire
@@ -27,7 +28,7 @@ def check_paths(paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: 
     library = open_library(Path.cwd())
     files = _files(paths, library)
     settings = load_settings({})
-    faults = {path: _faults(path, library, lenient, settings) for path in files}
+    faults = {path: faults_of(path, library, settings, lenient=lenient) for path in files}
     errors = sum(fault.severity == "error" for found in faults.values() for fault in found)
     warnings = sum(fault.severity == "warning" for found in faults.values() for fault in found)
     if as_json:
@@ -41,6 +42,17 @@ def check_paths(paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: 
     else:
         _show(faults, errors, warnings)
     return 2 if errors else 1 if warnings and strict else 0
+
+
+def explain(code: str) -> int:
+    """Writes what a code means, what to do, and an example. Raises `NotFoundError` for one there is not."""
+    known = codes()
+    if code not in known:
+        raise NotFoundError("code", code, known)
+    one = known[code]
+    example = "".join(f"    {line}\n" for line in one.shown.splitlines())
+    sys.stdout.write(f"{one.means}\n{one.do}\n" + (f"\nFor example:\n\n{example}" if example else ""))
+    return 0
 
 
 def _files(paths: Sequence[Path], library: Library) -> list[Path]:
@@ -74,16 +86,24 @@ def _looks_like_workflow(path: Path) -> bool:
         return True
 
 
-def _faults(path: Path, library: Library, lenient: bool, settings: Settings) -> tuple[Fault, ...]:
+def faults_of(
+    path: Path, library: Library | None = None, settings: Settings | None = None, *, lenient: bool = False
+) -> tuple[Fault, ...]:
+    """Everything that is wrong or doubtful about a file, in its order."""
+    library, settings = library or open_library(Path.cwd()), settings or load_settings({})
+    found: list[Fault] = []
     try:
         workflow = library.workflow(str(path), lenient=lenient)
-        found = [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
-        return tuple(sorted(found, key=lambda fault: (fault.place.line, fault.place.column)))
     except FaultsError as error:
-        return error.faults
+        found += error.faults
+        if error.readable is None:
+            return error.faults
+        workflow = error.readable
     except SamovarError as error:
         place = error.place or Place(path=path, line=1)
         return (Fault(code=error.code, message=error.message, place=place),)
+    found += [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
 def _show(faults: dict[Path, tuple[Fault, ...]], errors: int, warnings: int) -> None:
