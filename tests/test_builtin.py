@@ -73,7 +73,11 @@ def git(folder: Path, *arguments: str) -> None:
     identity = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     names = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
     subprocess.run(
-        ["git", *names, *arguments], cwd=folder, check=True, capture_output=True, env={**os.environ, **identity}
+        ["git", *names, *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={**os.environ, **identity},
     )
 
 
@@ -217,19 +221,27 @@ def test_no_file_of_the_library_is_left_out_of_a_package() -> None:
     """The wheel takes all that stands below the package and git does not ignore."""
     root = FOLDER.parent.parent.parent
     files = [str(path) for path in FOLDER.rglob("*") if path.is_file()]
-    done = subprocess.run(["git", "check-ignore", "--no-index", *files], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *files], cwd=root, capture_output=True, text=True
+    )
     assert done.returncode == 1, done.stdout
 
 
 @pytest.mark.real
-def test_a_built_in_workflow_runs_on_the_default_model(real_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_each_workflow_runs_on_the_default_model(real_model: Path, repository: Path, name: str) -> None:
+    (repository / "note.md").write_text("The kettle is in the kitchen.\n")
+    few = ["--var", "max_tokens=50"] if name in ("review", "summarise") else []
     done = subprocess.run(
-        [sys.executable, "-m", "samovar", "run", "summarise", "--json", "--model", str(real_model)],
-        cwd=tmp_path,
+        [sys.executable, "-m", "samovar", "run", name, "--json", "--model", str(real_model), *few],
+        cwd=repository,
         capture_output=True,
         text=True,
         timeout=600,
     )
     report = json.loads(done.stdout)
-    assert (done.returncode, report["status"]) == (0, "completed")
-    assert len(report["variables"]["summary"]) > 10
+    # The smallest model need not write valid JSON; that is said, and no fault of the workflow.
+    gave_up = name == "extract" and "There was no JSON object" in report.get("error", {}).get("message", "")
+    assert gave_up or (done.returncode, report["status"]) == (0, "completed"), report.get("error")
+    assert [model["loads"] for model in report["models"]] == [1]
+    assert report["tokens"]["generated"] > 0
