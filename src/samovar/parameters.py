@@ -1,20 +1,20 @@
 """Typed inputs of workflows and prompts: what may be given, and what becomes of what is given.
 
-Above: `workflow.py`, `prompt.py`, the command line, and the runner for sub-workflows. Below: `values.py`.
+Above: `workflow.py`, `prompt.py`, the command line, and the runner for sub-workflows. Below: `patterns.py`,
+`values.py`.
 A parameter comes from front matter; a value from the command line is text and is read by its type.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from samovar.errors import Fault, Place, UsageError, nearest
+from samovar.patterns import Pattern, PatternError
 from samovar.values import to_text
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
@@ -152,8 +152,14 @@ class Parameter:
             raise self._wrong(value, f"at least {self.min_length} characters")
         if self.max_length is not None and len(value) > self.max_length:
             raise self._wrong(value, f"at most {self.max_length} characters")
-        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+        if self.pattern is not None and not self._matches(self.pattern, value):
             raise self._wrong(value, f"a text that matches {self.pattern}")
+
+    def _matches(self, pattern: str, value: str) -> bool:
+        try:
+            return Pattern.parse(pattern).matches_whole(value)
+        except PatternError as error:
+            raise UsageError(f"The pattern of {self.name!r} cannot be used: {error}.") from error
 
     def _wrong(self, value: object, expected: str, hint: str = "") -> UsageError:
         shown = "***" if self.secret else repr(value)
@@ -282,10 +288,8 @@ def _pattern(entry: dict[str, Any], name: str) -> str | None:
     if isinstance(pattern, list | dict):
         raise _WrongError("pattern", f"The pattern of {name!r} must be a text.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            re.compile(str(pattern))
-    except (re.error, RecursionError, OverflowError) as error:
+        Pattern.parse(str(pattern))
+    except PatternError as error:
         message = f"The pattern of {name!r} is not a regular expression: {error}."
         raise _WrongError("pattern", message) from error
     return str(pattern)
