@@ -54,7 +54,7 @@ def test_a_pattern_has_as_many_atoms_as_its_repetitions_written_out(text: str, a
 @pytest.mark.parametrize(
     "text",
     [
-        "(a+)+", "(a|a)*b", "(a|aa)+c", "(.*)*x", "([a-zA-Z]+)*9", r"(\w+\s?)*!", "(x+x+)+y",
+        "(a+)+", "(a|a)*b", "(a|aa)+c", "(.*)*x", "([a-zA-Z]+)*9", r"(\w+\s?)*\?", "(x+x+)+y",
         "a?" * 100 + "a" * 100, "[ab]*a[ab]{400}", "(a{1,30}){1,30}b",
     ],
 )  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_catastrophic_pattern_ends_soon_or_is_refused(text: str) -> None:
         (r"\pL{1000}" * 3, "stands for too many"),
         ("((((a{1000}){1000}){1000}){1000}){1000}", "stands for"),
         ("a" * 1001, "more than 1000 characters"),
-        ("a{99999999999999}", ""),
+        ("a{99999999999999}", "stands for"),
     ],
 )
 def test_a_pattern_that_cannot_be_used_says_why(text: str, reason: str) -> None:
@@ -153,7 +153,7 @@ def test_an_expression_that_might_take_very_long_is_refused(text: str) -> None:
     [
         ("xs.filter(x, x > 10).map(x, x + 1).size()", 289),
         ("xs.exists(a, few.exists(b, a == b))", True),
-        ("records.filter(r, r.ok).map(r, r.name).size()", 2000),
+        ("records.filter(r, r.ok).map(r, r.name).size()", 1000),
         ("records.all(r, r.ok && r.name.startsWith(prefix))", True),
         ("few.map(a, few.map(b, a * b)).size()", 20),
         ("long.contains('ba') && long.size() > 3 && long.endsWith('b')", True),
@@ -165,7 +165,7 @@ def test_an_expression_that_might_take_very_long_is_refused(text: str) -> None:
     ],
 )
 def test_what_a_workflow_needs_is_not_refused(text: str, value: object) -> None:
-    records = [{"ok": True, "name": f"name {n}", "text": "x" * 100} for n in range(2000)]
+    records = [{"ok": True, "name": f"name {n}", "text": "x" * 100} for n in range(1000)]
     given = {"xs": MANY, "few": list(range(20)), "records": records, "prefix": "name", "long": LONG}
     assert timed(text, **given, short="abc123", pattern="^[a-c]+[0-9]+$", digits="0-9") == value
 

@@ -68,7 +68,8 @@ class Effort:
     """Variables that are read while a list is made."""
     patterns: tuple[str | None, ...]
     """Of each `matches`: a pattern's literal, `$` and a variable's name, or None for a computed one."""
-    makes_lists: bool
+    lists: int
+    """How many macros make a list; each copies it as often as it has items."""
 
     def bound_ns(self, variables: Mapping[str, object]) -> float:
         """Nanoseconds this takes at most with these variables."""
@@ -78,8 +79,9 @@ class Effort:
         collected = sum(sizes[name][0] for name in self.collected)
         loops = float(most_items) ** self.power
         copied = (self.sums + 1) * loops * size * min(float(self.growth), 1e30)
-        if self.makes_lists:
-            copied += loops * most_items * (collected + _ITEM_BYTES * most_items ** (self.power - 1))
+        made = collected + _ITEM_BYTES * float(most_items) ** max(self.power - 1, 0)
+        # One behind another may carry along all that those before it made.
+        copied += self.lists**2 * loops * most_items * made
         matched = sum(self._atoms(pattern, variables) for pattern in self.patterns) * loops * size
         return loops * self.tokens * _TOKEN_NS + copied * _BYTE_NS + matched * _ATOM_NS
 
@@ -104,7 +106,7 @@ class _Reader:
     growth: int = 1
     reads: list[str] = field(default_factory=list)
     collected: set[str] = field(default_factory=set)
-    makes_lists: bool = False
+    lists: int = 0
 
     def read(self) -> None:
         depth = 0
@@ -117,7 +119,7 @@ class _Reader:
                 if token.text == "(" and is_macro(self.tokens, index):
                     kind, variable = self.tokens[index - 1].text, self.tokens[index + 1].text
                     self.open.append(_Macro(kind, variable, depth))
-                    self.makes_lists |= kind in _COLLECT
+                    self.lists += kind in _COLLECT
             elif token.text in (")", "]", "}"):
                 if self.open and self.open[-1].depth >= depth:
                     self._close(self.open.pop())
@@ -163,7 +165,7 @@ def measure(tokens: Sequence[Token], names: frozenset[str]) -> Effort:
         patterns=tuple(
             _pattern(tokens, index, names) for index, token in enumerate(tokens) if token.text == "matches"
         ),
-        makes_lists=reader.makes_lists,
+        lists=reader.lists,
     )
 
 

@@ -22,7 +22,7 @@ _UNICODE_ATOMS = 4
 _PIECE = re.compile(
     r"""
     (?P<class>\[(?:\^?\]?(?:\\.|[^\\\]])*)\])
-  | (?P<unicode>\\[wWdDsSpP](?:\{[^}]*\})?|\.)
+  | (?P<unicode>\\[pP](?:\{[^}]*\}|.)|\\[wWdDsS]|\.)
   | (?P<escape>\\(?:[xuU]\{[^}]*\}|.))
   | (?P<open>\()
   | (?P<close>\))
