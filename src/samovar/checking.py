@@ -153,7 +153,7 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
         return
     what = f"The workflow {child.name!r}"
     if child.parameters:
-        yield from _arguments(action.given, child.parameters, what, _read_names(child))
+        yield from _arguments(action.given, child.parameters, what, read_names(child))
     given = {pair.key for pair in action.given}
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
@@ -275,7 +275,7 @@ def _known_names(workflow: Workflow) -> frozenset[str]:
     return names.union(*(action.sets for action in _actions(workflow)))
 
 
-def _read_names(workflow: Workflow) -> frozenset[str]:
+def read_names(workflow: Workflow) -> frozenset[str]:
     """Variables that the workflow reads somewhere."""
     names: set[str] = set()
     for action in _actions(workflow):

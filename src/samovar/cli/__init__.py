@@ -14,6 +14,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from samovar.cli.completion import RunCommand, complete_path, complete_variable, complete_workflow
+
 app = typer.Typer(
     name="samovar",
     help="Workflows of prompts, as Markdown, on a local model that is loaded once.",
@@ -25,7 +27,12 @@ app = typer.Typer(
 )
 
 Workflow = Annotated[
-    str, typer.Argument(metavar="FILE|NAME", help="A workflow's file, or its name in the library.")
+    str,
+    typer.Argument(
+        metavar="FILE|NAME",
+        help="A workflow's file, or its name in the library.",
+        autocompletion=complete_workflow,
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -86,8 +93,10 @@ def _main(
 
 
 @app.command(
+    cls=RunCommand,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="Each of the workflow's parameters is an option too: --person-name Ann. "
+    epilog="Each of the workflow's parameters is an option too: --person-name Ann; "
+    "samovar run NAME --help shows them. "
     "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled.",
 )
 def run(
@@ -95,7 +104,16 @@ def run(
     workflow: Workflow,
     var: Annotated[
         list[str] | None,
-        typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
+        typer.Option(
+            "--var",
+            metavar="K=V",
+            help="A variable; K=@FILE reads a file, K=- standard input; K=@@text is @text.",
+            autocompletion=complete_variable,
+        ),
+    ] = None,
+    vars_: Annotated[
+        list[Path] | None,
+        typer.Option("--vars", metavar="FILE", help="A YAML or JSON file of variables; --var wins."),
     ] = None,
     model: Model = None,
     context_tokens: Context = None,
@@ -135,6 +153,7 @@ def run(
             RunArguments(
                 workflow=workflow,
                 variables=tuple(var or ()),
+                variable_files=tuple(vars_ or ()),
                 switches=tuple(context.args),
                 settings={
                     "context_tokens": context_tokens,
@@ -166,7 +185,9 @@ def check(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PATH…", help="Workflow files or folders; without any, the project's library."
+            metavar="PATH…",
+            help="Workflow files or folders; without any, the project's library.",
+            autocompletion=complete_path,
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,

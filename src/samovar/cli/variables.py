@@ -174,7 +174,8 @@ def read_switches(
 def _refuse(switch: str, options: Sequence[str], own: Sequence[str]) -> None:
     if not switch.startswith("-"):
         raise UsageError(
-            f"{switch!r} is one argument too many: one workflow is run at a time. Variables: --var NAME=VALUE."
+            f"{switch!r} is one argument too many: one workflow is run at a time. Variables: "
+            "--var NAME=VALUE."
         )
     written = switch.partition("=")[0]
     theirs = [f"--{name}" for name in own]
