@@ -6,7 +6,7 @@ wrong there is nothing to offer, and the command itself will say it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def _library() -> Library:
 
 def complete_workflow(incomplete: str) -> Offers:
     """Names of the library's workflows, and workflow files below what is typed."""
-    return _safely(lambda: [*_names(_library().workflows(), incomplete), *_paths(incomplete)])
+    return _safely(lambda: list(_names(_library().workflows(), incomplete))) + complete_path(incomplete)
 
 
 def complete_prompt(incomplete: str) -> Offers:
@@ -45,7 +45,7 @@ def complete_path(incomplete: str) -> Offers:
 
 def complete_variable(ctx: Any, incomplete: str) -> Offers:
     """`--var`: a parameter's name and `=`, and after that its choices."""
-    return _safely(lambda: list(_assignments(_workflow_of(ctx.params), incomplete)))
+    return _safely(lambda: list(_assignments(_workflow_of(ctx), incomplete)))
 
 
 def _safely(offer: Callable[[], Offers]) -> Offers:
@@ -73,8 +73,18 @@ def _paths(incomplete: str) -> Iterator[tuple[str, str]]:
             yield f"{folder}{path.name}", ""
 
 
-def _workflow_of(params: Mapping[str, Any]) -> Workflow:
-    return _library().workflow(str(params["workflow"]), lenient=True)
+def _written_name(ctx: Any) -> str | None:
+    """The workflow's name among the arguments as they were written; the last may be an option without value."""
+    written = list(ctx.meta.get("samovar.written", ()))
+    if written and written[-1].startswith("-"):
+        written.pop()
+    read, _, _ = ctx.command.make_parser(ctx).parse_args(written)
+    name = read.get("workflow")
+    return name if isinstance(name, str) else None
+
+
+def _workflow_of(ctx: Any) -> Workflow:
+    return _library().workflow(_written_name(ctx) or "", lenient=True)
 
 
 def _assignments(workflow: Workflow, incomplete: str) -> Iterator[tuple[str, str]]:
@@ -109,19 +119,18 @@ class RunCommand(TyperCommand):
         """The command's help, and that of the workflow's own options where one was named."""
         super().format_help(ctx, formatter)
         try:
-            read, _, _ = self.make_parser(ctx).parse_args(list(ctx.meta.get("samovar.written", ())))
-            if not isinstance(read.get("workflow"), str):
-                return
+            name = _written_name(ctx)
         except Exception:  # What is wrong with the other arguments matters when they are used.
             return
-        show_parameters(_library().workflow(read["workflow"]))
+        if name is not None:
+            show_parameters(_library().workflow(name))
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """The command's own options, the workflow's, and the choices of its parameters."""
         from typer._click.shell_completion import CompletionItem
 
         found = super().shell_complete(ctx, incomplete)
-        offers = _safely(lambda: list(_own(_workflow_of(ctx.params), ctx.args, incomplete)))
+        offers = _safely(lambda: list(_own(_workflow_of(ctx), ctx.args, incomplete)))
         return found + [CompletionItem(value, help=text or None) for value, text in offers]
 
 

@@ -167,15 +167,14 @@ def read_switches(
             text = rest.pop(0)
         else:
             raise UsageError(f"{switch} needs a value.")
-        _put(values, parameter.name, text, switch.partition("=")[0], several)
+        _put(values, parameter.name, text, "--" + name.replace("_", "-"), several)
     return values
 
 
 def _refuse(switch: str, options: Sequence[str], own: Sequence[str]) -> None:
     if not switch.startswith("-"):
         raise UsageError(
-            f"{switch!r} is one argument too many: one workflow is run at a time. Variables: "
-            "--var NAME=VALUE."
+            f"{switch!r} is one argument too many: one workflow is run. Variables: --var NAME=VALUE."
         )
     written = switch.partition("=")[0]
     theirs = [f"--{name}" for name in own]
