@@ -66,8 +66,8 @@ LAYERS = (
 WORKFLOW_HALF = {
     "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "actions",
     "library", "reading", "forks", "branches", "front", "workflow", "prompt", "parameters", "mermaid",
-    "markdown", "expression", "effort", "patterns", "rendering", "template", "pieces", "values", "wire", "run",
-    "events",
+    "markdown", "expression", "effort", "patterns", "rendering", "template", "pieces", "values", "wire",
+    "run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",

@@ -34,6 +34,24 @@ Workflow = Annotated[
         autocompletion=complete_workflow,
     ),
 ]
+Var = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="K=V",
+        help="A variable; K=@FILE reads a file, K=- standard input; K=@@text is @text.",
+        autocompletion=complete_variable,
+    ),
+]
+Vars = Annotated[
+    list[Path] | None,
+    typer.Option("--vars", metavar="FILE", help="A YAML or JSON file of variables; --var wins."),
+]
+Events = Annotated[bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")]
+Print = Annotated[
+    str | None,
+    typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -102,19 +120,8 @@ def _main(
 def run(
     context: typer.Context,
     workflow: Workflow,
-    var: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--var",
-            metavar="K=V",
-            help="A variable; K=@FILE reads a file, K=- standard input; K=@@text is @text.",
-            autocompletion=complete_variable,
-        ),
-    ] = None,
-    vars_: Annotated[
-        list[Path] | None,
-        typer.Option("--vars", metavar="FILE", help="A YAML or JSON file of variables; --var wins."),
-    ] = None,
+    var: Var = None,
+    vars_: Vars = None,
     model: Model = None,
     context_tokens: Context = None,
     budget: Budget = None,
@@ -123,13 +130,8 @@ def run(
     kv_type: KvType = None,
     offline: Offline = None,
     json: Json = False,
-    events: Annotated[
-        bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")
-    ] = False,
-    print_: Annotated[
-        str | None,
-        typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
-    ] = None,
+    events: Events = False,
+    print_: Print = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
     limit_transitions: Annotated[
