@@ -74,7 +74,7 @@ def _paths(incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def _written_name(ctx: Any) -> str | None:
-    """The workflow's name among the arguments as they were written; the last may be an option without value."""
+    """The workflow's name, as it was written; the last argument may be an option without its value."""
     written = list(ctx.meta.get("samovar.written", ()))
     if written and written[-1].startswith("-"):
         written.pop()
