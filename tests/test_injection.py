@@ -20,7 +20,8 @@ PAIRS = [a + b for a in string.printable for b in string.printable]
 SHARDS = (
     "'", '"', "\n", "{{", "}}", "{% raw %}", "{%", "%}", "${", "$${", "${other}", "{{ other }}", "$(id)",
     "`id`", ";", " | sh", "--help", "-n", ' result="x"', "with other=1", 'using choices="a|b"',
-    '- B: Abort "no"', "## Actions", "```", "\\", "<|im_end|>", ", other=1", " := 1", "true", "null", "5", '{"a": 1}',
+    '- B: Abort "no"', "## Actions", "```", "\\", "<|im_end|>", ", other=1",
+    " := 1", "true", "null", "5", '{"a": 1}',
     "\u2028", "ä",
 )  # fmt: skip
 VALUES = st.one_of(
