@@ -26,7 +26,7 @@ def times_ours(rounds: dict[str, list[dict[str, Any]]], name: str) -> Spread:
 
 def page(results: Path) -> str:
     """The whole page. Raises `FileNotFoundError` when there are no results at all."""
-    found = {name: saved(results, name) for name in ("goals", "peers", "overhead", "latency")}
+    found = {name: saved(results, name) for name in ("goals", "peers", "overhead", "latency", "steps")}
     there = [one for one in found.values() if one is not None]
     if not there:
         raise FileNotFoundError(f"There are no results in {results}: run a benchmark with --out {results}")
@@ -56,6 +56,13 @@ def page(results: Path) -> str:
             "## Sessions and cancels\n",
             "`python -m benchmarks.latency`:\n",
             *_table(["", ""], found["latency"]["rows"]),
+        ]
+    if found["steps"]:
+        parts += [
+            "## The language\n",
+            f"`python -m benchmarks.steps`, {found['steps']['rounds']} rounds. A step sets a variable and "
+            "evaluates a condition; nothing is kept on disk.\n",
+            *_table(["", ""], found["steps"]["rows"]),
         ]
     parts.append("What busy neighbours cost, and why, is in [engine.md](engine.md).")
     return "\n".join(parts).rstrip() + "\n"

@@ -13,7 +13,7 @@ from samovar.app import App, open_app
 from samovar.cli.live import Lines
 from samovar.cli.report import Figures, Memory, report_object, show_report
 from samovar.config import load_settings
-from samovar.events import Event, Logged, TextGenerated, Warned
+from samovar.events import Event, Logged, Warned
 from samovar.parameters import bind
 from samovar.run import Run
 from samovar.runner import Runner
@@ -25,7 +25,7 @@ async def run(console: Console) -> tuple[Run, Figures]:
     lines = Lines(console, verbose=0)
 
     def show(event: Event) -> None:
-        if not isinstance(event, TextGenerated | Warned | Logged):
+        if not isinstance(event, Warned | Logged):
             lines(event)
 
     async with open_app(load_settings({})) as app:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import anyio
 import pytest
@@ -371,3 +371,74 @@ def test_what_is_left_open_is_closed_without_a_word() -> None:
         timeout=120,
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "said", [None, 5, b"x", {"role": "user"}, ["a"], [{"role": "user", "content": "x"}], []]
+)
+def test_what_is_neither_a_text_nor_messages_is_a_usage_error(said: object) -> None:
+    with samovar.open_blocking() as app, app.session() as session:
+        for call in (session.ask, session.stream):
+            with pytest.raises(samovar.UsageError, match=r"a text|at least one message"):
+                call(said)  # type: ignore[arg-type]
+
+
+def test_values_of_other_kinds_are_usage_errors_that_name_what_was_expected() -> None:
+    with samovar.open_blocking() as app, app.session() as session:
+        with pytest.raises(samovar.UsageError, match=r"system of ask\(\) cannot be 5: expected a text"):
+            session.ask("x", system=5)  # type: ignore[arg-type]
+        with pytest.raises(samovar.UsageError, match="the role 'bot'"):
+            session.ask([samovar.Message(role="bot", content="x")])  # type: ignore[arg-type]
+        with pytest.raises(
+            samovar.UsageError, match=r"stop of .* cannot be 5: expected a text that is not empty"
+        ):
+            session.ask("x", stop=5)  # type: ignore[arg-type]
+        with pytest.raises(samovar.UsageError, match="cannot be nan: expected a number above 0, at most 1"):
+            session.ask("x", top_p=float("nan"))
+        with pytest.raises(samovar.UsageError, match=r"deterministic of .*: expected True or False"):
+            session.ask("x", deterministic="no")  # type: ignore[arg-type]
+        with pytest.raises(samovar.UsageError, match=r"model of .*\(\) cannot be 5"):
+            app.session(5)  # type: ignore[arg-type]
+        with pytest.raises(samovar.UsageError, match=r"workflow of run\(\) cannot be None"):
+            app.run(None)  # type: ignore[arg-type]
+        with pytest.raises(samovar.UsageError, match=r"variables of run\(\)"):
+            app.run("x", [])  # type: ignore[arg-type]
+        with pytest.raises(samovar.UsageError, match=r"on_event of run\(\)"):
+            app.run("x", on_event=5)  # type: ignore[arg-type]
+
+
+async def forget_to_enter() -> None:
+    opening: Any = samovar.open()
+    with pytest.raises(
+        samovar.UsageError, match=r"`async with samovar.open\(\) as app`, and then `.session`"
+    ):
+        opening.session()
+    with pytest.raises(samovar.UsageError, match=r"For `with` there is samovar.open_blocking\(\)"), opening:
+        pass
+    async with samovar.open() as app:
+        session: Any = app.session()
+        with pytest.raises(
+            samovar.UsageError, match=r"`async with app.session\(\) as session`, and then `.ask`"
+        ):
+            session.ask("x")
+    blocking: Any = samovar.open_blocking()
+    with pytest.raises(samovar.UsageError, match=r"For `async with` there is samovar.open\(\)"):
+        async with blocking:
+            pass
+
+
+def test_what_was_not_entered_says_so() -> None:
+    anyio.run(forget_to_enter)
+    opening: Any = samovar.open_blocking()
+    with pytest.raises(
+        samovar.UsageError, match=r"`with samovar.open_blocking\(\) as app`, and then `.session`"
+    ):
+        opening.session()
+    with pytest.raises(AttributeError):
+        opening.nosuch  # noqa: B018
+
+
+def test_a_run_whose_model_is_missing_runs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "w.md").write_text(WORKFLOW)
+    with samovar.open_blocking() as app, pytest.raises(samovar.ModelError, match=r"no\.gguf"):
+        app.run("w.md", {"name": "Ann"}, model="no.gguf")

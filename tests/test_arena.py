@@ -15,6 +15,7 @@ import anyio.to_thread
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
+from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.arena import CHUNK_BESIDE_TOKENS
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.context import Context
@@ -128,6 +129,21 @@ async def test_a_conversation_evaluates_only_what_is_new(tiny_kinds: dict[str, P
             assert turn == 0 or end.tokens.evaluated < 60, "more than the last question and its frame"
             messages += [Message(role="assistant", content=said), *user("And?")]
         conversation.leave()
+
+
+async def test_a_conversation_of_many_turns_says_what_it_would_without_what_it_reuses(
+    tiny_kinds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefixes_module, "MAX_SEQUENCES", MAX_RUNNING + 1 + 10)
+    conversation, messages = Conversation(), user(PREFIX)
+    async with loaded(tiny_kinds[CUT_ANYWHERE], 2048) as model:
+        for turn in range(12):  # of two nodes each, so that they are joined
+            said, end = await answer(model, messages, conversation=conversation)
+            assert turn == 0 or end.tokens.evaluated < 60
+            messages += [Message(role="assistant", content=said), *user("And?")]
+        reused, _ = await answer(model, messages)
+    async with loaded(tiny_kinds[CUT_ANYWHERE], 2048) as model:
+        assert (await answer(model, messages))[0] == reused
 
 
 async def test_memory_that_cannot_be_cut_says_what_that_costs(tiny_kinds: dict[str, Path]) -> None:

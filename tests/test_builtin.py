@@ -198,7 +198,7 @@ async def test_an_answer_is_given_from_the_files_of_a_folder(library: Library, t
     assert "three minutes" in done.asked[0] and "Coffee" in done.asked[0] and "Nothing" not in done.asked[0]
     (tmp_path / "a.md").write_text("é" * 500)
     done = await run_of(library, "answer", tmp_path, lambda _: "?", most_bytes=100)
-    assert done.path[1] == "Cut off" and "100 bytes" in done.log[0]
+    assert done.path[1] == "CutOff" and "100 bytes" in done.log[0]
     done = await run_of(library, "answer", tmp_path, lambda _: "?", pattern="*.none")
     assert done.run.ending is Ending.ABORTED and "*.none" in str(done.run.error)
 

@@ -220,7 +220,7 @@ def test_a_bad_model_file_is_one_clear_line(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x"')
     (folder / "m.gguf").write_text("this is no model at all, it is text")
     done = samovar(folder, "run", "w.md", "--model", "m.gguf", "-q")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "m.gguf is no GGUF model file: it is text" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -429,3 +429,37 @@ def test_what_an_encoding_does_not_have_is_escaped(folder: Path) -> None:
         timeout=TIMEOUT_S,
     )
     assert (done.returncode, done.stdout) == (0, "\\xe9\n")
+
+
+def test_a_run_is_recorded_and_its_case_passes(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> B\nB --> [*]", '- A: Shell "echo ${x}" with result="r"\n- B: Log "${r}"')
+    for _ in range(2):
+        done = samovar(folder, "run", "w.md", "--var", "x=yes", "--record", "w.test.yaml", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["status"] == "completed"
+        assert done.stderr.endswith("recorded in w.test.yaml\n")
+    done = samovar(folder, "test")
+    assert done.returncode == 0, done.stdout
+    assert "✓ run 1" in done.stdout and "✓ run 2" in done.stdout and "2 of 2 states" in done.stdout
+
+
+def test_a_file_that_cannot_be_recorded_into_is_said_before_the_run(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Shell "touch ran"')
+    (folder / "w.test.yaml").write_text("cases: [\n")
+    done = samovar(folder, "run", "w.md", "--record", "w.test.yaml")
+    assert done.returncode == 2 and "w.test.yaml:2:1: error" in done.stderr
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["w.md"], "samovar: w.md has no cases: there is no w.test.yaml beside it."),
+        (["."], "samovar: There is no file of cases (*.test.yaml) below"),
+        (["nowhere.test.yaml"], "nowhere.test.yaml"),
+    ],
+)
+def test_where_there_are_no_cases_it_says_so(arguments: list[str], message: str, folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "hello"')
+    done = samovar(folder, "test", *arguments)
+    assert done.returncode == 2 and message in done.stdout + done.stderr

@@ -70,6 +70,7 @@ def offered(folder: Path, line: str, shell: str = "bash") -> list[str]:
         ("samovar run par", ["parcel", "parks/"]),
         ("samovar show post/", ["post/card"]),
         ("samovar run bro", ["broken"]),
+        ("samovar prompt transl", ["translate"]),
         ("samovar run parks/", ["parks/own.md"]),
         ("samovar check parks/o", ["parks/own.md"]),
         ("samovar run parcel --sp", ["--speed"]),

@@ -78,11 +78,10 @@ GOOD = "[*] --> F\nF --> A\nF --> B\nA --> J\nB --> J\nJ --> [*]\n"
         (GOOD + "A --> B: x", ("shared-state", 7, 7)),
         (GOOD + "A --> X\nB --> X\nX --> J", ("shared-state", 12, 7)),
         (GOOD + "F --> A", ("shared-state", 11, 7)),
-        (GOOD + "A --> G: x\nstate G <<fork>>\nG --> C\nG --> D\nC --> J\nD --> J", ("unsupported", 11, 10)),
-        (GOOD + "A --> F: x", ("unsupported", 11, 10)),
+        (GOOD + "A --> F: x", ("fork-loop", 11, 10)),
         (GOOD + "F --> C\nC --> C", ("no-join", 11, 7)),
-        ("[*] --> F\nF --> J\nJ --> [*]", ("empty-fork", 3, 1)),
-        ("[*] --> A\nA --> F: x\nA --> J: default\nJ --> [*]", ("empty-fork", 3, 1)),
+        ("[*] --> F\nF --> J\nJ --> [*]", ("empty-fork", 3, 7)),
+        ("[*] --> A\nA --> F: x\nA --> J: default\nJ --> [*]", ("empty-fork", 3, 7)),
         (GOOD + "F --> C\nstate K <<join>>\nC --> K\nK --> [*]", ("two-joins", 13, 7)),
         (GOOD + "J --> C\nC --> A", ("branch-entry", 12, 7)),
         ("[*] --> A\nJ --> F\nF --> A\nF --> B\nA --> J\nB --> J\nJ --> [*]: x", ("branch-entry", 5, 9)),
@@ -97,7 +96,7 @@ def test_a_broken_shape_is_one_fault_with_its_place(diagram: str, found: tuple[s
     [
         (GOOD + "F --> C: when x\nC --> J", ("fork-label", 11, 10)),
         (GOOD + "F --> J", ("empty-branch", 11, 7)),
-        ("[*] --> F\nF --> A\nA --> J\nJ --> [*]", ("one-branch", 3, 1)),
+        ("[*] --> F\nF --> A\nA --> J\nJ --> [*]", ("one-branch", 3, 7)),
         (GOOD + "J --> K: x\nstate K <<join>>\nK --> [*]", ("no-fork", 11, 7)),
     ],
 )

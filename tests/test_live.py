@@ -67,3 +67,15 @@ def test_states_that_end_stand_and_the_others_move_on() -> None:
     assert "■ A  prompt  1.0 s" in screen.text() and "■ C  prompt  1.0 s" in screen.text()
     assert screen.drawn() == []
     screen.lines.close()
+
+
+def test_an_answer_stands_below_its_state_with_its_words_whole() -> None:
+    screen = Screen()
+    enter(screen.lines, 1, "A")
+    answer = "The printer on the second floor is out of paper again."
+    for word in answer.split(" "):
+        screen.lines(TextGenerated(visit=1, piece=word + " "))
+    leave(screen.lines, 1, "A")
+    below = [line for line in screen.text().splitlines() if line.startswith("    ")]
+    assert " ".join(" ".join(below).split()) == answer and max(map(len, below)) <= WIDTH
+    screen.lines.close()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from samovar.engines.base import Conversation
+from samovar.engines.llama import kept as kept_module
 from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Kept
@@ -24,6 +25,8 @@ from samovar.snapshots import Snapshot
 
 CELLS = 110
 RUNNING = 3
+NODES = 8
+"""Where each row holds a leaf: so many branches, where they part, and one that is to come."""
 
 
 @dataclass(eq=False)
@@ -222,6 +225,16 @@ class PrefixMachine(RuleBasedStateMachine):
         if asked.conversation:
             self.conversations.append(asked.conversation)
 
+    @rule(words=prompts, cut=st.integers(0, 8), goes_on=st.booleans())
+    def take_a_turn(self, words: list[int], cut: int, goes_on: bool) -> None:
+        """From the beginning to the end."""
+        others = len(self.running)
+        self.ask(words, cut, 2, goes_on)
+        if len(self.running) > others:
+            while self.running[-1].promised:
+                self.go_on(others, 40)
+            self.end(others, False)
+
     @precondition(lambda self: self.conversations)
     @rule(index=st.integers(0, 9))
     def leave(self, index: int) -> None:
@@ -290,9 +303,10 @@ class BorderMachine(PrefixMachine):
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """So that there is something to tidy in few cells."""
+    """So that there is something to tidy in few cells, and to join in few nodes."""
     monkeypatch.setattr(prefixes_module, "STEP_CELLS", 16)
     monkeypatch.setattr(prefixes_module, "CHEAP_TOKENS", 8)
+    monkeypatch.setattr(prefixes_module, "MAX_SEQUENCES", RUNNING + 1 + NODES)
     yield
 
 
@@ -303,3 +317,67 @@ TestStates = StateMachine.TestCase
 TestStates.settings = LONG
 TestBorders = BorderMachine.TestCase
 TestBorders.settings = LONG
+
+
+class Turns:
+    """Requests one after the other, each evaluated and given back."""
+
+    def __init__(self, memory: Prefixes, books: Books) -> None:
+        self.memory, self.books = memory, books
+
+    def take(self, prompt: list[int], answer: Sequence[int] = (), goes_on: Conversation | None = None) -> int:
+        """How many tokens of `prompt` were known."""
+        row = Row(0)
+        self.memory.begin(row, prompt, self.books.cells - len(prompt), goes_on=goes_on is not None)
+        known = len(row)
+        while len(row) < len(prompt):
+            self._evaluate(row, prompt[len(row) : self.memory.stop(row, prompt)])
+            self.memory.evaluated(row, prompt)
+        self._evaluate(row, answer)
+        self.memory.give_back(row, goes_on)
+        self.memory.check([])
+        return known
+
+    def _evaluate(self, row: Row, tokens: Sequence[int]) -> None:
+        self.books.evaluate(row.sequence, tokens)
+        row.tokens.extend(tokens)
+        row.own += len(tokens)
+
+
+def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
+    books = Books(1000)
+    memory = TreePrefixes(cast(Context, books), Kept(None, 1))
+    turns, conversation, said = Turns(memory, books), Conversation(), [1]
+    for turn in range(10 * NODES):
+        assert turns.take(said, [2, 3], conversation) == max(0, len(said) - 2)
+        assert not any(node.is_over for node in memory.tree if not node.children), "its end is kept for it"
+        said += [2, 3, 4 + turn % 2, 5]
+    assert books.taken == memory.used_cells == len(said) - 2
+
+
+def test_a_copy_is_not_forgotten_while_room_is_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "MAX_COPIES", 2)
+    books, shelf = Books(100), Shelf()
+    memory = TreePrefixes(cast(Context, books), Kept(shelf, 1))
+    turns = Turns(memory, books)
+    prompts = [list(range(start, start + 31)) for start in range(0, 500, 100)]
+    for prompt in prompts[:2]:
+        turns.take(prompt)
+        memory.clear()
+    for prompt in prompts[2:]:
+        turns.take(prompt)
+    assert len(shelf.copies) == 2, "the index is full, and so are the cells"
+    assert turns.take([*prompts[0], 7]) == 30
+    assert len(shelf.copies) > 2
+
+
+def test_a_longer_copy_of_a_whole_state_does_not_hide_one_that_can_be_used() -> None:
+    books, shelf = Books(100, whole=True), Shelf()
+    system = list(range(40))
+    for tokens in (system, [*system, *range(50, 56)]):
+        states = [tuple(tokens[: end + 1]) for end in range(len(tokens))]
+        shelf.offer(tokens, 0, bytearray(pickle.dumps(states)))
+    memory = StatePrefixes(cast(Context, books), Kept(shelf, 1), limit_bytes=10_000)
+    prompt = [*system, 50, 51, 60, 61]  # goes a little further with the longer one
+    assert memory.known(prompt) == len(system)
+    assert Turns(memory, books).take(prompt) == len(system)

@@ -185,8 +185,43 @@ def test_a_disk_that_takes_nothing_is_told_once_and_nothing_fails(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_what_another_process_is_writing_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+    found: list[object] = []
+
+    def look(source: Path, target: Path) -> None:
+        other = Snapshots(tmp_path, limit_bytes=len(BLOB))
+        found.extend([*other.of("model").entries(), *other.uses()])
+        other._make_room(len(BLOB))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    path = keep(tmp_path)
+    assert path.exists() and found == []
+
+
+def test_a_folder_that_is_cleared_meanwhile_costs_one_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def clear(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        Snapshots(tmp_path / "kv", 10_000).clear()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", clear)
+    with opened(tmp_path / "kv") as snapshots:
+        model = snapshots.of("model")
+        lost, kept = model.offer(TOKENS, 0, BLOB), model.offer(TOKENS, 2, BLOB)
+        assert lost and kept and snapshots.wait(10)
+        assert not lost.path.exists() and kept.path.exists()
+
+
 def test_what_a_crash_has_left_is_swept(tmp_path: Path) -> None:
-    left = tmp_path / "model" / ".writing-1-x.kv"
+    left = tmp_path / "model" / ".writing-1-x"
     left.parent.mkdir()
     left.write_bytes(b"half")
     os.utime(left, (1000, 1000))

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack, cast
+from typing import Any, Literal, Self, TypedDict, Unpack, cast, get_args
 
 import anyio
+import anyio.to_thread
 
 import samovar.session as below
 from samovar import memory
@@ -21,10 +22,12 @@ from samovar.app import App, Locator, open_app, open_store
 from samovar.checking import check_tree
 from samovar.config import Settings, load_settings
 from samovar.engines.base import ModelSpec
+from samovar.entering import Entering
 from samovar.errors import ClosedError, FaultsError, UsageError, nearest
 from samovar.events import OnEvent
-from samovar.generation import Message, Options, Overflow, Sampling
+from samovar.generation import Message, Options, Overflow, Role, Sampling
 from samovar.models.cost import KvType
+from samovar.outlook import check_models
 from samovar.pool import PoolStatistics
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
@@ -82,7 +85,8 @@ def open(**settings: Unpack[OpenSettings]) -> AbstractAsyncContextManager[Samova
     is not, and on entry `UsageError` for a value.
     """
     _check_names("samovar.open()", settings, Settings.model_fields)
-    return _opened(dict(settings))
+    form = "async with samovar.open() as app"
+    return Entering(_opened(dict(settings)), Samovar, form, "samovar.open_blocking()")
 
 
 @asynccontextmanager
@@ -115,8 +119,15 @@ class Samovar:
         `TypeError` for an option's name, `UsageError` for its value, and on entry `ModelError` for a
         model that cannot be had.
         """
+        _check_session("session()", model, system)
         _make_options("session()", defaults)
-        return self._session(model, system, defaults)
+        form = "async with app.session() as session"
+        return Entering(
+            self._session(model, system, defaults),
+            Session,
+            form,
+            "samovar.open_blocking(), whose sessions wait",
+        )
 
     @asynccontextmanager
     async def _session(
@@ -130,6 +141,7 @@ class Samovar:
     ) -> Session:
         """As `session`; the caller closes it."""
         self._check_open()
+        _check_session("open_session()", model, system)
         _make_options("open_session()", defaults)
         spec = await self._locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
         self._check_open()
@@ -165,14 +177,24 @@ class Samovar:
         the same answers each time, at the price of speed: prompts are answered one by one.
         `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
         `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
-        wrong in the file, and `UsageError` for variables the workflow does not take; nothing was run then.
+        wrong in the file, `UsageError` for variables the workflow does not take, and `ModelError` where a
+        model is known to be missing; nothing was run then.
         """
         self._check_open()
+        _expect("run()", "workflow", workflow, (str, Path), "a path or a name")
+        _expect("run()", "variables", variables, (Mapping, type(None)), "a mapping of names to values")
+        _expect("run()", "model", model, (str, type(None)), "a model reference")
+        _expect("run()", "seed", seed, (int, type(None)), "a whole number")
+        if seed is not None and not 0 <= seed < 2**32:
+            raise UsageError(f"seed of run() cannot be {seed}: expected a whole number from 0 to 2³² - 1.")
+        if on_event is not None and not callable(on_event):
+            raise UsageError(f"on_event of run() cannot be {on_event!r}: expected something to call.")
         library = self._app.library
         parsed = library.workflow(str(workflow))
         faults = [fault for fault in check_tree(parsed, library) if fault.severity == "error"]
         if faults:
             raise FaultsError(faults)
+        await anyio.to_thread.run_sync(check_models, parsed, library, self._app.settings, model)
         settings = RunnerSettings(model=model, seed=seed, deterministic=deterministic)
         runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=settings)
         return await runner.run(parsed, variables or {})
@@ -228,7 +250,7 @@ class Session:
         option's name, `UsageError` for its value, `ModelError` when no answer can be had (`ContextError`:
         it is too long; `BudgetError`: too large), `ClosedError` when the session is closed, before or during.
         """
-        return await self._session.ask(_messages(said, system), self._options("ask()", options))
+        return await self._session.ask(_messages("ask()", said, system), self._options("ask()", options))
 
     def stream(
         self, said: str | Sequence[Message], *, system: str | None = None, **options: Unpack[AnswerOptions]
@@ -237,7 +259,7 @@ class Session:
 
         Leaving the loop early stops the generation: at once in `async with`, else when the stream is let go.
         """
-        return self._session.stream(_messages(said, system), self._options("stream()", options))
+        return self._session.stream(_messages("stream()", said, system), self._options("stream()", options))
 
     def fork(self) -> Session:
         """A conversation that goes on from here, independent of this one; `async with` closes it.
@@ -267,25 +289,57 @@ def _ignore(_event: object) -> None:
     """Nobody listens."""
 
 
-def _messages(said: str | Sequence[Message], system: str | None) -> list[Message]:
+def _messages(call: str, said: object, system: str | None) -> list[Message]:
+    """Raises `UsageError` for what is neither a text nor messages."""
+    _expect(call, "system", system, (str, type(None)), "a text")
+    if isinstance(said, bytes) or not isinstance(said, Sequence):
+        raise UsageError(f"{call} takes a text, or messages: not {_brief(said)}.")
     messages = [Message(role="user", content=said)] if isinstance(said, str) else list(said)
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, Message):
+            raise UsageError(
+                f"{call} takes a text, or messages: number {number} is {_brief(message)}, "
+                'not a samovar.Message(role="user", content="…").'
+            )
+        if message.role not in get_args(Role) or not isinstance(message.content, str):
+            raise UsageError(
+                f"Message {number} of {call} has the role {_brief(message.role)} and the content "
+                f"{_brief(message.content)}: expected one of {', '.join(get_args(Role))}, and a text."
+            )
     if not messages:
         raise UsageError("There is nothing to be answered: give a text, or at least one message.")
     return messages if system is None else [Message(role="system", content=system), *messages]
+
+
+def _check_session(call: str, model: object, system: object) -> None:
+    _expect(call, "model", model, (str, type(None)), "a model reference")
+    _expect(call, "system", system, (str, type(None)), "a text")
+
+
+def _expect(call: str, name: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
+    """Raises `UsageError` for a value of another kind."""
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise UsageError(f"{name} of {call} cannot be {_brief(value)}: expected {expected}.")
+
+
+def _brief(value: object) -> str:
+    """A value for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 # Options -------------------------------------------------------------------------------------------------
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else tuple(cast(Sequence[str], value))
+    texts = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
     if not all(isinstance(text, str) and text for text in texts):
         raise ValueError("a text that is not empty, or several of them")
-    return texts
+    return cast(tuple[str, ...], texts)
 
 
 def _seconds(value: object) -> float | None:
-    if value is None or (isinstance(value, int | float) and value > 0):
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
         return value
     raise ValueError("seconds above 0, or None")
 
@@ -296,6 +350,12 @@ def _overflow(value: object) -> object:
     return value
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("True or False")
+    return value
+
+
 _SAMPLING = {field.name for field in fields(Sampling)}
 _READ: Mapping[str, Callable[[object], object]] = {
     **{name: OPTIONS[name] for name in ("max_tokens", *_SAMPLING)},  # as the workflow language has them
@@ -303,7 +363,7 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "choices": _texts,
     "timeout_s": _seconds,
     "overflow": _overflow,
-    "deterministic": bool,
+    "deterministic": _flag,
 }
 
 
@@ -315,7 +375,7 @@ def _make_options(call: str, given: AnswerOptions) -> Options:
         try:
             read[name] = _READ[name](value)
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{name} of {call} cannot be {value!r}: expected {error}.") from None
+            raise UsageError(f"{name} of {call} cannot be {_brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
         raise UsageError("choices and stop cannot go together: the answer ends where the choice does.")
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}

@@ -19,6 +19,7 @@ from samovar.actions import parse_action
 from samovar.config import Settings, user_folder
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
+from samovar.engines.scripted import Script, ScriptedEngine
 from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.executors.base import Executor
 from samovar.executors.local import LocalExecutor, OnFetchProgress
@@ -93,12 +94,9 @@ class Locator:
 
     async def __call__(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
         reference = parse_reference(model)
-        if reference.is_fetched and not _is_here(reference, self._store):
+        if reference.is_fetched and not is_here(reference, self._store):
             if self._settings.offline:
-                raise ModelFetchError(
-                    f"{reference.text} is not here, and the settings say offline. With a network: "
-                    f"samovar pull {reference.text}"
-                )
+                raise not_here(reference)
 
             def told(progress: FetchProgress) -> None:
                 on_progress(progress.done_bytes, progress.total_bytes)
@@ -107,12 +105,21 @@ class Locator:
         return spec_for(self._settings, reference, resolve(reference, self._store))
 
 
-def _is_here(reference: Reference, store: Store) -> bool:
+def is_here(reference: Reference, store: Store) -> bool:
+    """Whether the model was fetched before."""
     try:
         resolve(reference, store)
     except ModelNotFoundError:
         return False
     return True
+
+
+def not_here(reference: Reference) -> ModelFetchError:
+    """What is said of a model that may not be fetched."""
+    return ModelFetchError(
+        f"{reference.text} is not here, and the settings say offline. With a network: "
+        f"samovar pull {reference.text}"
+    )
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
@@ -147,3 +154,18 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             sessions=sessions,
             pool=pool,
         )
+
+
+SCRIPTED_CONTEXT_TOKENS = 1_000_000_000
+"""More words than any prompt has."""
+
+
+@asynccontextmanager
+async def open_scripted(script: Script) -> AsyncIterator[Executor]:
+    """An executor without a model: every prompt is answered by `script`."""
+
+    async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
+        return ModelSpec(reference=reference, path=Path(reference), context_tokens=SCRIPTED_CONTEXT_TOKENS)
+
+    async with Pool(ScriptedEngine(script), budget_bytes=1) as pool:
+        yield LocalExecutor(Sessions(pool), locate, default_model="scripted")

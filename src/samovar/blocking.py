@@ -18,6 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from samovar import api
 from samovar.api import AnswerOptions, OpenSettings, Statistics
+from samovar.entering import BlockingEntering
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
 from samovar.generation import Message
@@ -29,7 +30,8 @@ T = TypeVar("T")
 
 def open_blocking(**settings: Unpack[OpenSettings]) -> AbstractContextManager[BlockingSamovar]:
     """As `samovar.open`, for `with`."""
-    return _opened(api.open(**settings))
+    form = "with samovar.open_blocking() as app"
+    return BlockingEntering(_opened(api.open(**settings)), BlockingSamovar, form, "samovar.open()")
 
 
 @contextmanager

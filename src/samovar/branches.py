@@ -76,6 +76,8 @@ def _same(one: object, other: object) -> bool:
 class Claims:
     """Which branch of one fork uses which named conversation."""
 
+    outer: tuple[Claims, str] | None = None
+    """Of a fork within a branch: the claims of the branches around it, and which of them this is in."""
     _uses: dict[str, dict[str, bool]] = field(default_factory=dict)
     """By conversation, then branch: whether that branch continues it, or only starts copies from it."""
 
@@ -85,6 +87,11 @@ class Claims:
         A conversation that one branch continues is no other's; any number may start from copies of it.
         """
         uses = self._uses.setdefault(session, {})
+        if self.outer is not None:
+            around, its_branch = self.outer
+            other_around = around.claim(session, its_branch, continues=continues)
+            if other_around is not None:
+                return other_around
         for other, other_continues in uses.items():
             if other != branch and (continues or other_continues):
                 return other

@@ -79,10 +79,10 @@ def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
 def _actions(workflow: Workflow) -> Iterator[Action]:
     for state in workflow.states.values():
-        yield from _actions_of(state)
+        yield from actions_of(state)
 
 
-def _actions_of(state: State) -> Iterator[Action]:
+def actions_of(state: State) -> Iterator[Action]:
     """What a state can do."""
     action: object = state.action
     if isinstance(action, Conditional):
@@ -224,7 +224,7 @@ def _sessions(workflow: Workflow) -> Iterator[Fault]:
 
 def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
     """The sessions that a state of a branch uses though another branch does."""
-    for action in _actions_of(state):
+    for action in actions_of(state):
         if not isinstance(action, Prompt):
             continue
         for key in ("session", "fork"):
@@ -247,7 +247,7 @@ def _set_twice(workflow: Workflow) -> Iterator[Fault]:
         setters: dict[str, dict[str, Place]] = {}
         for branch in fork.branches:
             for state in _states_of(branch, workflow):
-                for action in _actions_of(state):
+                for action in actions_of(state):
                     for name in action.sets - BUILT_IN:
                         setters.setdefault(name, {}).setdefault(branch.first, action.place)
         for name, places in setters.items():

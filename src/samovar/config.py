@@ -6,6 +6,8 @@ variables, then the project's `.samovar/config.toml`, then the user's `config.to
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,22 +93,78 @@ def load_settings(flags: dict[str, Any]) -> Settings:
 
     Raises `UsageError` naming each wrong setting, its value, what was expected and the nearest name.
     """
-    import tomllib
-
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise UsageError("\n".join(map(_say, error.errors()))) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        files = ", ".join(str(path) for path in config_files() if path.is_file())
-        raise UsageError(f"The settings cannot be read ({files}): {error}") from error
-    except OSError as error:
-        raise UsageError(f"The settings cannot be read: {error}") from error
+        # Of a value that may be one thing or another, each says what is wrong: once is enough.
+        wrong = {str(one["loc"][0]) if one["loc"] else "settings": one for one in reversed(error.errors())}
+        said = [_say(name, one, given) for name, one in reversed(wrong.items())]
+        raise UsageError("\n".join(said)) from error
+    except (ValueError, OSError) as error:  # of TOML, of its encoding, of the file
+        raise UsageError(_unread(error)) from error
 
 
-def _say(error: Any) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "settings"
+_OPTIONS = {
+    "context_tokens": "--context",
+    "budget_bytes": "--budget",
+    "gpu_layers": "--gpu-layers",
+    "kv_type": "--kv-type",
+    "threads": "--threads",
+}
+"""What a setting is called on the command line, where its name is another."""
+_BYTES = "a number of bytes, as in 4GB or 500MB"
+_EXPECTED = {
+    "context_tokens": "a whole number from 256 on",
+    "gpu_layers": "auto, or a whole number from 0 on",
+    "threads": "a whole number from 1 to 1024",
+    "kv_type": "'f16', 'q8_0' or 'q4_0'",
+    "budget_bytes": _BYTES,
+    "keep_alive_s": "a number of seconds from 0 on",
+    "snapshots_bytes": _BYTES,
+    "offline": "true or false",
+    "model": "a text: a path, package:… or a known name",
+    "cache_folder": "a path",
+}
+"""What each setting takes, in words."""
+
+
+def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
+    source = _source(name, given)
     if error["type"] == "extra_forbidden":
-        return f"There is no setting {name!r}.{nearest(name, Settings.model_fields)}"
-    return f"The setting {name} cannot be {error['input']!r}: {error['msg']}."
+        where = f" ({source})" if source else ""
+        return f"There is no setting {name!r}{where}.{nearest(name, Settings.model_fields)}"
+    where = f" ({source})" if source else ""
+    expected = _EXPECTED.get(name, error["msg"])
+    return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
+
+
+def _source(name: str, given: Mapping[str, object]) -> str | None:
+    """Where the value in force comes from."""
+    if name in given:
+        return _OPTIONS.get(name)
+    variable = f"SAMOVAR_{name.upper()}"
+    if any(known.upper() == variable for known in os.environ):
+        return variable
+    return next((str(path) for path in reversed(config_files()) if name in _read(path)), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def _unread(error: Exception) -> str:
+    """Which file of settings cannot be read, and why."""
+    for path in config_files():
+        try:
+            _read(path)
+        except OSError as found:
+            return f"The settings in {path} cannot be read: {found.strerror}."
+        except ValueError as found:
+            return f"The settings in {path} cannot be read: {found}."
+    return f"The settings cannot be read: {error}"

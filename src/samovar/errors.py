@@ -33,6 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+Severity = Literal["error", "warning", "hint"]
+"""An error keeps a file from running; a hint is told by `samovar check` alone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Place:
@@ -64,7 +67,7 @@ class Fault:
     message: str
     """What is wrong and what to do, one sentence each, without the place."""
     place: Place
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"

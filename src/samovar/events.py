@@ -178,6 +178,8 @@ class StateLeft:
     figures: PromptFigures | None
     """Of a prompt that was answered."""
     time_s: float
+    what: str = ""
+    """What was done, with its values, in a few words; empty where `StateEntered.what` says enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from samovar.diagram import END
 from samovar.errors import Fault, Place
 from samovar.routing import FAILURE_NAMES, states_that_only_choose
 from samovar.workflow import Kind, State, Transition, When, Workflow
@@ -40,7 +41,7 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
         # The default is tried last, wherever it stands.
         after = state.transitions[index + 1 :] if transition.when is When.DEFAULT else ()
         rival = _rival(transition, before, (*before, *after), state.action is not None and not goes_on)
-        if rival is not None:
+        if rival is not None and not _is_from_within(state, transition):
             target = "the end" if transition.target is None else repr(transition.target)
             yield _warning(
                 "never-taken",
@@ -48,6 +49,12 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
                 f"{rival.place.line} is, whenever this one could be.",
                 transition.place,
             )
+
+
+def _is_from_within(state: State, transition: Transition) -> bool:
+    """Whether a failure within takes it: of a branch of the join, or of a state of the composite."""
+    is_exit = state.kind is Kind.JOIN or state.name.endswith(END)
+    return is_exit and transition.when is When.FAILURE
 
 
 def _rival(

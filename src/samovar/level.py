@@ -18,6 +18,18 @@ from samovar.routing import states_that_only_choose
 from samovar.workflow import State, Workflow
 
 
+def first_variables(bound: Mapping[str, object]) -> dict[str, object]:
+    """Those of a workflow before its first state: the built-in ones, and what was bound."""
+    return {
+        "result": "",
+        "success": True,
+        "failure": False,
+        "is_error": False,
+        "error": None,
+        **bound,
+    }
+
+
 @dataclass(slots=True, kw_only=True)
 class Level:
     """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
@@ -54,17 +66,9 @@ class Level:
         chain: tuple[Workflow, ...] = (),
     ) -> Level:
         """A workflow with nothing done yet."""
-        variables: dict[str, object] = {
-            "result": "",
-            "success": True,
-            "failure": False,
-            "is_error": False,
-            "error": None,
-            **bound,
-        }
         return cls(
             workflow=workflow,
-            variables=variables,
+            variables=first_variables(bound),
             allowance=allowance,
             defaults=defaults,
             prefix="",
@@ -95,6 +99,13 @@ class Level:
     def branch_off(self, first: str, claims: Claims) -> Level:
         """The level of a branch that begins with the state `first`: its variables are a copy."""
         return replace(self, variables=dict(self.variables), branch=first, claims=claims)
+
+    def take_over(self, branch: Level) -> None:
+        """How the last action of a branch that failed ended; what the branch changed is given up."""
+        self.failed = branch.failed
+        for name in ("result", "success", "failure", "is_error", "error"):
+            self.variables[name] = branch.variables[name]
+        self.is_result_named = branch.is_result_named
 
     def join(self, branches: Mapping[str, Level]) -> tuple[str, ...]:
         """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.

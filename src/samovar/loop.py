@@ -25,7 +25,7 @@ from samovar.parameters import bind
 from samovar.recorder import Recorder
 from samovar.routing import Choice, Situation, choose, explain
 from samovar.site import Child, Services, Site
-from samovar.workflow import Branch, Fork, Limits, State, When, Workflow
+from samovar.workflow import Branch, Fork, Limits, State, Transition, When, Workflow
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
 """A file of this name below the folder ends the run before its next state; its text is the reason."""
@@ -78,10 +78,15 @@ class Loop:
                 return _no_way_on(level, state, choice, error)
             if fork := level.workflow.forks.get(state.name):
                 end = await self._fork(level, fork, visit)
-                if end is not None:
-                    return end
+                if end is None and fork.join == until:
+                    return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
-                continue
+                if end is None:
+                    continue
+                caught = _failure_edge(state) if end.ending is Ending.FAILED else None
+                if caught is None:
+                    return end
+                transition = caught
             if transition.when is When.FAILURE:
                 level.variables["is_error"] = False
             self._recorder.take(level, transition, visit)
@@ -168,7 +173,8 @@ class Loop:
         for branch in fork.branches:
             self._recorder.take(level, branch.transition, visit)
             level.allowance.spend(transitions=1)
-        claims = Claims()
+        around = (level.claims, level.branch) if level.claims and level.branch else None
+        claims = Claims(outer=around)
         levels = {branch.first: level.branch_off(branch.first, claims) for branch in fork.branches}
         stops: list[End | BaseException] = []
 
@@ -182,6 +188,7 @@ class Loop:
             else:
                 if end.ending is Ending.COMPLETED:
                     return
+                level.take_over(levels[branch.first])
                 stops.append(end)
             tasks.cancel_scope.cancel()
 
@@ -247,6 +254,11 @@ class Loop:
 
 def _identity(workflow: Workflow) -> object:
     return workflow.path.resolve() if workflow.path else workflow.name
+
+
+def _failure_edge(join: State) -> Transition | None:
+    """What a join leads to after a branch has failed that did not handle its failure."""
+    return next((one for one in join.transitions if one.when is When.FAILURE), None)
 
 
 def _no_way_on(level: Level, state: State, choice: Choice, error: RunError | None) -> End:

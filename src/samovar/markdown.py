@@ -39,7 +39,7 @@ class FrontMatter:
     spots: Mapping[tuple[str | int, ...], tuple[int, int]]
     """By its path, as `("parameters", 0, "type")`: line and column of each key and item in the document."""
     line: int
-    """Of its first `---`."""
+    """Of its first `---`; 0 for a file that is YAML as a whole."""
     end_line: int
     """Of its last `---`."""
     twice: tuple[tuple[str | int, ...], ...] = ()
@@ -226,7 +226,7 @@ def _front_matter(lines: list[str], begin: int, path: Path | None) -> FrontMatte
     text = "\n".join(lines[1 : end - 1])
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         _fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
-    values, spots, twice = _load_yaml(text, begin, path)
+    values, spots, twice = _load_yaml(text, begin, path, _Yaml())
     return FrontMatter(values=values, spots=spots, line=1, end_line=end, twice=twice)
 
 
@@ -234,29 +234,58 @@ Steps = tuple[str | int, ...]
 Spots = dict[Steps, tuple[int, int]]
 
 
-def _load_yaml(text: str, begin: int, path: Path | None) -> tuple[dict[str, Any], Spots, tuple[Steps, ...]]:
+def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
+    """A file that is YAML as a whole, held to the bounds of front matter but for its length.
+
+    Raises `FaultsError` (`yaml`) for what is no map, or has too much of something.
+    """
+    if len(text) > LARGEST_TEXT_CHARS:
+        _fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
+    read = _Yaml(named="file", code="yaml", deepest_spot=DEEPEST_YAML)
+    values, spots, twice = _load_yaml(text.removeprefix("\ufeff"), 0, path, read)
+    return FrontMatter(values=values, spots=spots, line=0, end_line=0, twice=twice)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Yaml:
+    """What is said of YAML, and how deep its places are known."""
+
+    named: str = "front matter"
+    code: str = "front-matter"
+    deepest_spot: int = DEEPEST_SPOT
+
+
+def _load_yaml(
+    text: str, begin: int, path: Path | None, read: _Yaml
+) -> tuple[dict[str, Any], Spots, tuple[Steps, ...]]:
     """The values of front matter whose `---` is on the line `begin`; spots count from that line as 1."""
     import yaml
 
+    code, named, first = read.code, f"The {read.named}", max(begin, 1)
     try:
         if wrong := _excess(yaml.parse(text, Loader=_loader())):
-            _fail("front-matter", f"The front matter has {wrong}.", path, begin)
+            _fail(code, f"{named} has {wrong}.", path, first)
         node = yaml.compose(text, Loader=_loader())
         values = yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = (begin + 1 + mark.line, mark.column + 1) if mark else (begin, 1)
+        where = (first, 1)
+        if mark:  # whose own line counts characters as ends of lines that no editor does
+            whole = text if text.endswith("\n") else f"{text}\n"
+            index = len(whole) if mark.index >= len(text) else mark.index
+            at = Place(path=path, line=begin + 1).within(whole, index)
+            where = (at.line, at.column)
         problem = getattr(error, "problem", None) or str(error)
-        _fail("front-matter", f"The front matter is not valid YAML: {problem}.", path, *where)
+        _fail(code, f"{named} is not valid YAML: {problem}.", path, *where)
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
-        _fail("front-matter", f"The front matter cannot be read: {error}.", path, begin)
+        _fail(code, f"{named} cannot be read: {error}.", path, first)
     if values is None:
         return {}, {}, ()
     if not isinstance(values, dict):
-        _fail("front-matter", "The front matter must be `key: value` lines.", path, begin + 1)
+        _fail(code, f"{named} must be `key: value` lines.", path, begin + 1)
     spots: Spots = {}
     twice: list[Steps] = []
-    _note_spots(node, (), spots, twice)
+    _note_spots(node, (), spots, twice, read.deepest_spot)
     return {str(key): value for key, value in values.items()}, spots, tuple(twice)
 
 
@@ -273,13 +302,13 @@ def _loader() -> Any:
             for first, pairs in base.yaml_implicit_resolvers.items()
         }
 
-    for name, pattern, firsts in _CORE_SCALARS:
+    for name, pattern, firsts in CORE_SCALARS:
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(firsts))
     return Loader
 
 
 _KEPT_TAGS = ("null", "merge")
-_CORE_SCALARS = (
+CORE_SCALARS = (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("int", r"^(?:[-+]?(?:0|[1-9][0-9]{0,99})|0x[0-9a-fA-F]{1,16}|0o[0-7]{1,21})$", "-+0123456789"),
     (
@@ -326,7 +355,7 @@ def _excess(events: Iterable[Any]) -> str:
     return ""
 
 
-def _note_spots(node: Any, path: Steps, spots: Spots, twice: list[Steps]) -> None:
+def _note_spots(node: Any, path: Steps, spots: Spots, twice: list[Steps], deepest: int) -> None:
     import yaml
 
     inside: list[tuple[str | int, Any, Any]] = []
@@ -338,5 +367,5 @@ def _note_spots(node: Any, path: Steps, spots: Spots, twice: list[Steps]) -> Non
         if (*path, step) in spots:
             twice.append((*path, step))
         spots[(*path, step)] = (at.start_mark.line + 2, at.start_mark.column + 1)
-        if len(path) < DEEPEST_SPOT - 1:
-            _note_spots(value, (*path, step), spots, twice)
+        if len(path) < deepest - 1:
+            _note_spots(value, (*path, step), spots, twice, deepest)

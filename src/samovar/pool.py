@@ -158,10 +158,10 @@ class Pool:
         """Gives a model that the caller has borrowed an arena of at least `context_tokens` cells.
 
         It gets the next power of two, no more than `most_tokens`; where that does not fit, what was asked.
-        Returns at once where the arena is large enough. The caller must have no answer running: those of
-        others come to their end first. Cancelled, the arena may still grow. Raises `BudgetError` when it
-        cannot fit beside what is pinned, grows already, or is held by other processes; `EngineError` when
-        the engine has no room (the arena stays as it was); `ClosedError` when model or pool was closed.
+        Returns at once where the arena is large enough. Answers that run come to their end first, read or
+        not. Cancelled, the arena may still grow. Raises `BudgetError` when it cannot fit beside what is
+        pinned, grows already, or is held by other processes; `EngineError` when the engine has no room (the
+        arena stays as it was); `ClosedError` when model or pool was closed.
         """
         entry = next((one for one in self._room.entries.values() if one.model is model), None)
         if self._closed or entry is None or entry.state is not State.READY:

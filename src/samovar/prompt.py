@@ -7,7 +7,7 @@ Above: `workflow.py` for a workflow's own prompts, `library.py` for the others. 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,16 @@ class Prompt:
 
         Raises `TemplateError` for a variable that is not there, or a value its parameter does not allow.
         """
+        return self.template.fill(self.values(arguments, variables))
+
+    def values(
+        self,
+        arguments: Mapping[str, object],
+        variables: Mapping[str, object],
+        *,
+        besides: Container[str] = (),
+    ) -> dict[str, object]:
+        """What its template is filled with. `besides`: names that need not be there. Raises as `render`."""
         values: dict[str, object] = {
             parameter.name: parameter.default
             for parameter in self.parameters
@@ -65,14 +75,14 @@ class Prompt:
         values.update(arguments)
         for parameter in self.parameters:
             if parameter.name not in values:
-                if parameter.is_needed(values):
+                if parameter.is_needed(values) and parameter.name not in besides:
                     raise TemplateError(
                         f"The prompt {self.name!r} needs {parameter.name!r}: give it with {parameter.name}=…",
                         place=self.place,
                     )
             elif parameter.name in arguments:
                 values[parameter.name] = self._typed(parameter, arguments[parameter.name])
-        return self.template.fill(values)
+        return values
 
     def _typed(self, parameter: Parameter, value: object) -> object:
         try:

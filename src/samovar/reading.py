@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from samovar.diagram import Diagram
 from samovar.errors import Fault, FaultsError, Place, nearest
-from samovar.expression import Expression
 from samovar.forks import read_forks
 from samovar.front import read_settings
+from samovar.graph import doubtful_shape, read_graph
 from samovar.markdown import Bullet, Document, parse_document
-from samovar.mermaid import Diagram, Edge, parse_diagram
+from samovar.mermaid import parse_diagram
 from samovar.prompt import Prompt, parse_prompt
 from samovar.template import Partials
-from samovar.workflow import Action, Kind, ParseAction, State, Transition, When, Workflow
+from samovar.workflow import Action, ParseAction, Workflow
 
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
 OWN_SECTIONS = ("prompts", "schemas")
@@ -33,12 +34,8 @@ LONGEST_NAME = 100
 _ACTION_LINE = re.compile(r"^\s*\*\*action\*\*\s*:\s*(?P<text>.*)$", re.I)
 _STORE_LINE = re.compile(r"^\s*\*\*store as\*\*\s*:\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I)
 _NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
-_OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
-_ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
 _COMMENT = re.compile(r"\s*(%%|//)")
-_FAILURE_WORDS = frozenset(("fail", "failure", "error", "invalid"))
-_SUCCESS_WORDS = frozenset(("success", "valid"))
 
 
 @dataclass(slots=True)
@@ -88,12 +85,16 @@ def parse_workflow(
     reader = _ActionReader(document, diagram, found, parse_action, lenient=lenient, is_old=is_old)
     reader.read()
     prompts = dict(_read_prompts(document, found, partials))
-    states = _build_states(diagram, found)
+    found.faults += diagram.hints
+    graph = read_graph(diagram, found.actions)
     initial = _initial(diagram, found)
-    forks, wrong = read_forks(states, initial)
+    found.faults += graph.faults
     if not diagram.faults and initial:
+        forks, wrong = read_forks(graph.states, initial)
         found.faults += wrong
-        _check_shape(states, initial, found)
+        found.faults += doubtful_shape(graph, initial)
+    else:
+        forks = {}
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None or any(fault.severity == "error" for fault in faults):
         raise FaultsError(faults)
@@ -110,7 +111,7 @@ def parse_workflow(
         limits=settings.limits,
         choice_states_act=settings.choice_states_act,
         initial=initial,
-        states=states,
+        states=graph.states,
         forks=forks,
         prompts=prompts,
         diagram=diagram_text,
@@ -148,7 +149,7 @@ def _read_diagram(document: Document) -> tuple[Diagram, str]:
 
 
 def _initial(diagram: Diagram, found: _Found) -> str | None:
-    starts = [edge for edge in diagram.edges if edge.source is None]
+    starts = [edge for edge in diagram.edges if edge.source is None and edge.scope is None]
     if not starts:
         if not diagram.faults:
             found.add("no-start", "The diagram has no start: add `[*] --> FirstState`.", diagram.place)
@@ -158,101 +159,6 @@ def _initial(diagram: Diagram, found: _Found) -> str | None:
     if starts[0].target is None:
         found.add("no-start", "`[*] --> [*]` has no state between start and end.", starts[0].place)
     return starts[0].target
-
-
-# Transitions -------------------------------------------------------------------------------------------
-
-
-def _build_states(diagram: Diagram, found: _Found) -> dict[str, State]:
-    transitions: dict[str, list[Transition]] = {name: [] for name in diagram.nodes}
-    for edge in diagram.edges:
-        if edge.source is not None:
-            is_fork = diagram.nodes[edge.source].kind == "fork"
-            transitions[edge.source].append(_transition(edge, found, is_fork=is_fork))
-    return {
-        name: State(
-            name=name,
-            description="\n".join(text for text, _ in node.descriptions),
-            action=found.actions.get(name),
-            transitions=tuple(transitions[name]),
-            place=node.place,
-            kind=Kind(node.kind or "plain"),
-        )
-        for name, node in diagram.nodes.items()
-    }
-
-
-def _transition(edge: Edge, found: _Found, *, is_fork: bool) -> Transition:
-    when, condition = When.ALWAYS, None
-    try:
-        if not is_fork:
-            when, condition = classify(edge.label, edge.label_place)
-        elif edge.label.strip():
-            message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
-            found.add("fork-label", message, edge.label_place, is_error=False)
-    except FaultsError as error:
-        found.faults += error.faults
-    assert edge.source is not None
-    return Transition(
-        source=edge.source,
-        target=edge.target,
-        label="" if is_fork else edge.label,
-        when=when,
-        condition=condition,
-        place=edge.label_place,
-    )
-
-
-def classify(label: str, place: Place) -> tuple[When, Expression | None]:
-    """What a transition's label means. Raises `FaultsError` for one that means nothing."""
-    text = label.strip()
-    lowered = text.lower()
-    if lowered in ("", "always"):
-        return When.ALWAYS, None
-    if lowered in ("default", "else"):
-        return When.DEFAULT, None
-    if not _OPERATORS.search(text):
-        words = set(re.findall(r"\w+", lowered))
-        on = _ON.fullmatch(text)
-        kind = on["kind"].lower() if on else ""
-        if words & _FAILURE_WORDS or kind in _FAILURE_WORDS:
-            return When.FAILURE, None
-        if words & _SUCCESS_WORDS or kind == "success":
-            return When.SUCCESS, None
-    try:
-        return When.CONDITION, Expression.parse(text, place)
-    except FaultsError as error:
-        reading = "The label is neither `success`, `failure`, `default` or `always`, nor a condition: "
-        raise FaultsError(
-            [
-                Fault(code=fault.code, message=reading + fault.message, place=fault.place)
-                for fault in error.faults
-            ]
-        ) from error
-
-
-def _check_shape(states: dict[str, State], initial: str, found: _Found) -> None:
-    reached, waiting = {initial}, [initial]
-    while waiting:
-        for transition in states[waiting.pop()].transitions:
-            if transition.target is not None and transition.target not in reached:
-                reached.add(transition.target)
-                waiting.append(transition.target)
-    for name, state in states.items():
-        if name not in reached:
-            found.add("unreachable", f"No path leads to the state {name!r}.", state.place, is_error=False)
-        elif not state.transitions and state.kind is not Kind.FORK:
-            message = (
-                f"Nothing leads out of the state {name!r}, so a run is stuck there: add `{name} --> [*]`."
-            )
-            found.add("no-exit", message, state.place, is_error=False)
-    if not any(transition.target is None for name in reached for transition in states[name].transitions):
-        found.add(
-            "no-end",
-            "No path leads to the end: add `LastState --> [*]`.",
-            states[initial].place,
-            is_error=False,
-        )
 
 
 # Actions -----------------------------------------------------------------------------------------------

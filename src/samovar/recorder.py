@@ -81,11 +81,12 @@ class Recorder:
         self.tell(Warned(visit=visit, message=message, place=place))
 
     def warn_of(self, workflow: Workflow) -> None:
-        """What is doubtful about a workflow's file, once for each file."""
+        """What is doubtful about a workflow's file, once for each file. Hints are for `samovar check`."""
         if workflow.path not in self._warned:
             self._warned.add(workflow.path)
             for fault in workflow.warnings:
-                self.warn(fault.message, fault.place)
+                if fault.severity == "warning":
+                    self.warn(fault.message, fault.place)
 
     def enter(self, level: Level, state: State, action: Action | None) -> Entry:
         """A visit begins; without an action it passes through."""
@@ -128,6 +129,7 @@ class Recorder:
             duration_s=now_s - entry.entered_s,
             error=error,
             figures=outcome.figures if outcome else None,
+            what=outcome.what if outcome else "",
             time_s=now_s,
         )
         if quietly:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import PromptDefaults
+from samovar.actions.base import Machine, Outside, PromptDefaults
 from samovar.allowance import Allowance, PastLimitError
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
@@ -28,7 +28,7 @@ from samovar.run import Run
 from samovar.site import Services
 from samovar.workflow import Limits, Workflow
 
-__all__ = ["ABORT_FILE", "Runner", "RunnerSettings"]
+__all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,8 @@ class RunnerSettings:
     """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
+    outside: Outside = field(default_factory=Machine)
+    """Runs the commands, and lets time pass."""
     lenient: bool = False
     """Of sub-workflows: text that is no action is a warning."""
     transitions: int | None = None
@@ -149,20 +151,15 @@ class _Driven:
             library=self.runner.library,
             folder=settings.folder,
             connection=connection,
+            outside=settings.outside,
             wait_for_user=wait_for_user and _in_turn(wait_for_user),
             lenient=settings.lenient,
             tell=self.recorder.tell,
         )
 
     def _first_level(self, variables: Mapping[str, object]) -> Level:
-        workflow, settings = self.workflow, self.settings
-        defaults = PromptDefaults(
-            forced_model=settings.model,
-            forced_seed=settings.seed,
-            deterministic=settings.deterministic,
-            timeout_s=self.limits.prompt_timeout_s,
-        ).below(model=workflow.model, seed=workflow.seed)
-        return Level.begin(workflow, variables, Allowance(self.limits), defaults=defaults)
+        defaults = first_defaults(self.workflow, self.settings)
+        return Level.begin(self.workflow, variables, Allowance(self.limits), defaults=defaults)
 
     async def _to_end(self, loop: Loop, level: Level) -> End:
         try:
@@ -186,6 +183,16 @@ class _Driven:
             self.recorder.tell_quietly(event)
         else:
             self.recorder.tell(event)
+
+
+def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
+    """What the prompts of a run's own workflow use where they say nothing themselves."""
+    return PromptDefaults(
+        forced_model=settings.model,
+        forced_seed=settings.seed,
+        deterministic=settings.deterministic,
+        timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
+    ).below(model=workflow.model, seed=workflow.seed)
 
 
 async def _go_on(_: str) -> None:

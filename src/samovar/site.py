@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samovar.actions.base import ActionContext, PromptDefaults
+from samovar.actions.base import ActionContext, Outside, PromptDefaults
+from samovar.actions.process import Command, Finished
 from samovar.errors import ActionError, Place
 from samovar.events import (
     Event,
@@ -44,6 +45,7 @@ class Services:
     library: Library
     folder: Path
     connection: Connection
+    outside: Outside
     wait_for_user: Callable[[str], Awaitable[None]] | None
     lenient: bool
     """Of sub-workflows: text that is no action is a warning."""
@@ -87,6 +89,8 @@ class Site:
             wait_for_user=services.wait_for_user,
             log=self.log,
             warn=self.warn,
+            run_command=self.run_command,
+            sleep=self.sleep,
         )
 
     def log(self, level: str, text: str) -> None:
@@ -94,6 +98,12 @@ class Site:
 
     def warn(self, message: str) -> None:
         self.services.tell(Warned(visit=self.number, message=message, place=self.state.place))
+
+    async def run_command(self, command: Command) -> Finished:
+        return await self.services.outside.run_command(command, self.number)
+
+    async def sleep(self, duration_s: float) -> None:
+        await self.services.outside.sleep(duration_s, self.number)
 
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)

@@ -42,6 +42,7 @@ MAX_COPIES = 1024
 LEFTOVER_AGE_S = 3600
 SUFFIX = ".kv"
 _TEMPORARY = ".writing-"
+"""What is still written begins so, and has no suffix: nobody takes it for a copy, or for a damaged one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +146,8 @@ class Snapshots:
                 snapshot, digest, blob = self._queue[0]
             try:
                 self._write(snapshot, digest, blob)
+            except FileNotFoundError as error:  # somebody has cleared the folder just then
+                log.debug("a copy was not kept: %s", error)
             except OSError as error:
                 self._give_up(error)
             with self._lock:
@@ -162,7 +165,7 @@ class Snapshots:
         tokens = _to_bytes(snapshot.tokens)
         header = _header(snapshot, digest, tokens, blob)
         self._make_room(HEADER.size + len(tokens) + len(blob))
-        temporary = folder / f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{snapshot.path.name}"
+        temporary = folder / f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{snapshot.path.stem}"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(descriptor, "wb") as file:

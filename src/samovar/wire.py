@@ -48,11 +48,11 @@ def run_to_wire(run: Run) -> Object:
         "transitions": run.transitions,
         "states": [_visit(visit, hidden) for visit in run.visits],
         "variables": {
-            name: HIDDEN if name in run.secrets else _masked(plain(value), hidden)
+            name: HIDDEN if name in run.secrets else masked(plain(value), hidden)
             for name, value in run.variables.items()
         },
         "records": {
-            name: HIDDEN if name in run.secrets else _masked(plain(record.parts), hidden)
+            name: HIDDEN if name in run.secrets else masked(plain(record.parts), hidden)
             for name, record in records_of(run.variables)
         },
         "tokens": tokens_to_wire(run.tokens),
@@ -71,12 +71,12 @@ def _texts_of_secrets(run: Run) -> Iterator[str]:
             yield text
 
 
-def _masked(value: object, hidden: Collection[str]) -> object:
+def masked(value: object, hidden: Collection[str]) -> object:
     """A value without the texts that are to be hidden."""
     if isinstance(value, Mapping):
-        return {name: _masked(item, hidden) for name, item in value.items()}
+        return {name: masked(item, hidden) for name, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item, hidden) for item in value]
+        return [masked(item, hidden) for item in value]
     if isinstance(value, str):
         for text in sorted(hidden, key=len, reverse=True):
             value = value.replace(text, HIDDEN)
@@ -85,7 +85,7 @@ def _masked(value: object, hidden: Collection[str]) -> object:
 
 
 def _error(error: RunError, hidden: Collection[str]) -> Object:
-    return {**error_to_wire(error), "message": _masked(error.message, hidden)}
+    return {**error_to_wire(error), "message": masked(error.message, hidden)}
 
 
 def tokens_to_wire(tokens: TokenCounts) -> Object:

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
+import anyio
+
+from samovar.actions.process import Command, Finished, run
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
@@ -51,6 +54,8 @@ class Outcome:
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
     """Of a prompt."""
+    what: str = ""
+    """What was done, with its values, in a few words; empty where what is written says enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,28 @@ class RunWorkflow(Protocol):
     ) -> dict[str, object]: ...
 
 
+class Outside(Protocol):
+    """What a run reaches besides its executor: commands, and time."""
+
+    async def run_command(self, command: Command, visit: int) -> Finished:
+        """Runs a command to its end, as `process.run` does. `visit` is the number of the visit."""
+        ...
+
+    async def sleep(self, duration_s: float, visit: int) -> None:
+        """Returns when so many seconds have passed."""
+        ...
+
+
+class Machine:
+    """See `Outside`: this machine, and its time."""
+
+    async def run_command(self, command: Command, visit: int) -> Finished:
+        return await run(command)
+
+    async def sleep(self, duration_s: float, visit: int) -> None:
+        await anyio.sleep(duration_s)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionContext:
     """What an action may use while it is performed: for one visit of one run."""
@@ -114,6 +141,10 @@ class ActionContext:
     """Shows a text at a level: debug, info, warning, error."""
     warn: Callable[[str], None]
     """Reports something doubtful that was not asked for."""
+    run_command: Callable[[Command], Awaitable[Finished]] = run
+    """Runs a command to its end; raises `ShellError` where it cannot be started."""
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    """Returns when so many seconds have passed."""
 
 
 class Action(ABC):

@@ -8,7 +8,7 @@ read once for each way its tags can go, and has to be an action in at least one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -79,12 +79,17 @@ class Conditional(Action):
         found = [fault for variant in self.variants for fault in variant.faults(library, workflow)]
         return tuple(dict.fromkeys(found))
 
+    def become(self, variables: Mapping[str, object]) -> tuple[Action, dict[str, object]] | None:
+        """The action that it is with these variables, and the variables for it; None where it is none."""
+        text, held = _written(self.line.hold(variables))
+        return (self.parse_action(text, self.place), {**variables, **held}) if text.strip() else None
+
     async def perform(self, context: ActionContext) -> Outcome:
-        text, held = _written(self.line.hold(context.variables))
-        if not text.strip():
+        became = self.become(context.variables)
+        if became is None:
             return Outcome()
-        action = self.parse_action(text, self.place)
-        return await action.perform(replace(context, variables={**context.variables, **held}))
+        action, variables = became
+        return await action.perform(replace(context, variables=variables))
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[str, dict[str, object]]:

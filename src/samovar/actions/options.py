@@ -41,7 +41,9 @@ def _whole(least: int, most: int | None = None) -> Read:
 
 
 def _real(least: float, most: float, *, above: bool = False) -> Read:
-    expected = f"a number from {least:g} to {most:g}" + (f", not {least:g}" if above else "")
+    expected = (
+        f"a number above {least:g}, at most {most:g}" if above else f"a number from {least:g} to {most:g}"
+    )
 
     def read(value: object) -> float:
         number = _number(value)

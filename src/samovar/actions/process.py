@@ -80,6 +80,8 @@ async def run(command: Command) -> Finished:
 
     Raises `ShellError` when it cannot be started.
     """
+    if not command.folder.is_dir():
+        raise ShellError(f"There is no folder {str(command.folder)!r} to run the command in.")
     started = time.monotonic()
     # Cancelled in the middle of starting, the shell would be killed and what it has started would go on.
     with anyio.CancelScope(shield=True):

@@ -101,7 +101,7 @@ class Prompt(Action):
         reply = await context.ask(
             PromptRequest(
                 messages=tuple(messages),
-                model=_beside(context.workflow, chosen.model),
+                model=beside(context.workflow, chosen.model),
                 options=chosen.options,
                 session=scoped(chosen.session),
                 fork=scoped(chosen.fork),
@@ -166,17 +166,23 @@ class Prompt(Action):
 
 def _default_system(context: ActionContext) -> str:
     """The workflow's own, else the prompt that the library has for it."""
-    workflow = context.workflow
-    if workflow.system is not None:
-        place = Place(path=workflow.path, line=1)
-        return Template.parse(workflow.system, place, dollar=False).fill(context.variables)
-    prompt = context.library.system_prompt(workflow)
+    template = system_template(context.workflow)
+    if template is not None:
+        return template.fill(context.variables)
+    prompt = context.library.system_prompt(context.workflow)
     return prompt.render({}, context.variables) if prompt else ""
 
 
-def _beside(workflow: Workflow, model: str | None) -> str | None:
+def system_template(workflow: Workflow) -> Template | None:
+    """The system prompt that a workflow has in its front matter."""
+    if workflow.system is None:
+        return None
+    return Template.parse(workflow.system, Place(path=workflow.path, line=1), dollar=False)
+
+
+def beside(workflow: Workflow, model: str | None) -> str | None:
     """A model that is given as a file is looked for beside the workflow that names it."""
     if model is None or workflow.path is None or ":" in model or not model.endswith(".gguf"):
         return model
-    beside = workflow.path.parent / model
-    return str(beside) if beside.is_file() else model
+    path = workflow.path.parent / model
+    return str(path) if path.is_file() else model

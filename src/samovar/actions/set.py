@@ -12,9 +12,10 @@ from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Place
 from samovar.expression import Expression
 from samovar.template import Template
-from samovar.values import literal
+from samovar.values import literal, to_text
 
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")
+_BRIEF_CHARS = 60
 _NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*(?::=|=(?!=)))")
 
 
@@ -74,11 +75,20 @@ class Set(Action):
         if len(self.assignments) == 1:
             only = self.assignments[0]
             value = only.of(context.variables)
-            return Outcome(value=value, is_new=False, sets={only.name: value})
+            return Outcome(value=value, is_new=False, sets={only.name: value}, what=_filled(only.name, value))
         sets: dict[str, object] = {}
         for assignment in self.assignments:
             value = sets[assignment.name] = assignment.of({**context.variables, **sets})
-        return Outcome(value=value, is_new=False, sets=sets)
+        what = brief(", ".join(_filled(name, value) for name, value in sets.items()))
+        return Outcome(value=value, is_new=False, sets=sets, what=what)
+
+
+def _filled(name: str, value: object) -> str:
+    """`name = value`, in a time that does not grow with the value."""
+    if isinstance(value, list | tuple | Mapping):
+        return f"{name} = {len(value)} item" + "s" * (len(value) != 1)
+    text = value[: 2 * _BRIEF_CHARS] if isinstance(value, str) else to_text(value)
+    return brief(f"{name} = {text}", _BRIEF_CHARS)
 
 
 def _shown(assignment: Assignment) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.process import Command, Finished, run
+from samovar.actions.process import Command, Finished
 from samovar.actions.quoting import VARIABLE, Quoted, UnquotableError, quote
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
@@ -99,7 +99,7 @@ class Shell(Action):
         return self.doubts
 
     async def perform(self, context: ActionContext) -> Outcome:
-        finished = await run(self._command(context))
+        finished = await context.run_command(self._command(context))
         if finished.is_cut:
             context.warn("The command wrote more than 10 MB; the rest was dropped.")
         value = Record(
@@ -160,10 +160,7 @@ class Shell(Action):
         if self.folder is None:
             return context.folder
         text = _checked(self.folder.text(context.variables), "working_dir", self.place)
-        folder = context.folder / text
-        if not folder.is_dir():
-            raise ShellError(f"There is no folder {text!r} to run the command in.", place=self.folder.place)
-        return folder
+        return context.folder / text
 
     def _timeout_s(self, variables: Mapping[str, object]) -> float | None:
         if self.timeout is None:

@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-import anyio
-
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import ActionError, Place
@@ -81,9 +79,9 @@ class Wait(Action):
 
     async def perform(self, context: ActionContext) -> Outcome:
         if self.seconds is not None:
-            await anyio.sleep(self.seconds)
+            await context.sleep(self.seconds)
         elif self.given is not None:
-            await anyio.sleep(self._seconds(context))
+            await context.sleep(self._seconds(context))
         else:
             await self._for_user(context)
         return Outcome(value=None, is_new=False)

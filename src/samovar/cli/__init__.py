@@ -1,6 +1,6 @@
 """The command line: each command parses its arguments, calls one function of this folder, and exits.
 
-Above: the person. Below: `run.py`, `listing.py`, `checking.py`, which are imported only when a command
+Above: the person. Below: the other modules of this folder, which are imported only when a command
 needs them, so that `--help` answers at once. It decides nothing about workflows or models.
 """
 
@@ -14,7 +14,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from samovar.cli.completion import RunCommand, complete_path, complete_variable, complete_workflow
+from samovar.cli.completion import (
+    RunCommand,
+    complete_path,
+    complete_prompt,
+    complete_variable,
+    complete_workflow,
+)
 
 app = typer.Typer(
     name="samovar",
@@ -52,6 +58,12 @@ Print = Annotated[
     str | None,
     typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show the prompts, their tokens and the memory; generate and run nothing."
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -86,16 +98,29 @@ Deterministic = Annotated[
     bool,
     typer.Option("--deterministic", help="The same answers each time, at the price of speed."),
 ]
+LimitTransitions = Annotated[
+    int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
+]
 LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
 ]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."),
+]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live lines and no report; errors only.")]
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="More of what happens; -vv also the engine's log.")
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, help="Whole answers, and debug logs; -vv also the engine's log."
+    ),
 ]
 
 
@@ -134,20 +159,22 @@ def run(
     print_: Print = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
-    limit_transitions: Annotated[
-        int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
-    ] = None,
+    limit_transitions: LimitTransitions = None,
     limit_duration: LimitDuration = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
     ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
+    record: Record = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Run a workflow, with live lines and a report on standard error."""
+    """Run a workflow: its result on standard output, live lines and a report on standard error.
+
+    The result is the variable `result` where the workflow sets it by name, else the last answer of a prompt
+    that was not picked among choices.
+    """
     from samovar.cli.run import RunArguments, run_workflow
 
     _exit(
@@ -172,9 +199,11 @@ def run(
                 limit_duration=limit_duration,
                 yes=yes,
                 lenient=lenient,
+                dry_run=dry_run,
                 as_json=json,
                 as_events=events,
                 print_variable=print_,
+                record=record,
                 quiet=quiet,
                 verbose=verbose,
             )
@@ -190,12 +219,11 @@ def check(
             metavar="PATH…",
             help="Workflow files or folders; without any, the project's library.",
             autocompletion=complete_path,
+            readable=False,  # `check` says itself what it cannot read, and goes on to the others
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
-    ] = False,
+    lenient: Lenient = False,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
@@ -207,6 +235,55 @@ def check(
     _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json))
 
 
+@app.command()
+def test(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH…",
+            help="Workflows, files of cases (*.test.yaml) or folders; without any, this folder.",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file's."),
+    ] = None,
+    coverage_min: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage-min",
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Fail where fewer of a workflow's states or of its transitions are come to.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+    ] = None,
+    lenient: Lenient = False,
+    json: Json = False,
+) -> None:
+    """Run workflows from the cases beside them, with no model and no command.
+
+    Exit status: 0 all passed, 1 a case failed or coverage is too low, 2 a file is at fault.
+    """
+    from samovar.cli.testing import CasesArguments, run_tests
+
+    _exit(
+        run_tests(
+            CasesArguments(
+                paths=tuple(paths or ()),
+                only=only,
+                coverage_min=coverage_min,
+                junit=junit,
+                lenient=lenient,
+                as_json=json,
+            )
+        )
+    )
+
+
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List the workflows and prompts that can be named here, and where each comes from."""
@@ -216,11 +293,64 @@ def list_(json: Json = False) -> None:
 
 
 @app.command()
-def show(workflow: Workflow) -> None:
-    """Draw a workflow's diagram in the terminal, with what each state does."""
-    from samovar.cli.listing import show_workflow
+def show(
+    workflow: Workflow,
+    svg: Annotated[
+        str | None, typer.Option("--svg", metavar="FILE", help="Write a picture; - is standard output.")
+    ] = None,
+    png: Annotated[
+        str | None, typer.Option("--png", metavar="FILE", help="Write a picture; - is standard output.")
+    ] = None,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="The diagram as Mermaid, on standard output.")
+    ] = False,
+) -> None:
+    """Draw a workflow's diagram: in the terminal with what each state does, or as a picture.
 
-    _exit(show_workflow(workflow))
+    Pictures need the extra samovar[pictures].
+    """
+    from samovar.cli.pictures import show_workflow
+
+    _exit(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
+
+
+@app.command()
+def prompt(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A prompt of the library, its file, or FILE#NAME in a workflow.",
+            autocompletion=complete_prompt,
+        ),
+    ],
+    workflow: Annotated[
+        str | None,
+        typer.Option(
+            "--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."
+        ),
+    ] = None,
+    var: Var = None,
+    model: Model = None,
+    context_tokens: Context = None,
+    kv_type: KvType = None,
+    json: Json = False,
+) -> None:
+    """Show a prompt's messages as they would be sent, and whether their tokens fit; ask nothing."""
+    from samovar.cli.preview import PromptArguments, show_prompt
+
+    _exit(
+        show_prompt(
+            PromptArguments(
+                name=name,
+                workflow=workflow,
+                variables=tuple(var or ()),
+                model=model,
+                settings={"context_tokens": context_tokens, "kv_type": kv_type},
+                as_json=json,
+            )
+        )
+    )
 
 
 @app.command()

@@ -26,7 +26,7 @@ def check_paths(paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: 
     files = _files(paths, library)
     faults = {path: _faults(path, library, lenient) for path in files}
     errors = sum(fault.severity == "error" for found in faults.values() for fault in found)
-    warnings = sum(len(found) for found in faults.values()) - errors
+    warnings = sum(fault.severity == "warning" for found in faults.values() for fault in found)
     if as_json:
         listed = [
             {"path": str(path), "faults": [fault_to_wire(one) for one in found]}

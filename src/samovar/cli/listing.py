@@ -1,4 +1,4 @@
-"""`samovar list`, `show`, `models`, `pull` and `new`: what there is.
+"""`samovar list`, `models`, `pull` and `new`: what there is.
 
 Above: the commands of `__init__.py`. Below: the library, the store of models.
 """
@@ -24,16 +24,19 @@ from samovar.app import budget_bytes, open_library, open_snapshots, open_store
 from samovar.background import beside
 from samovar.cli.live import make_console
 from samovar.config import load_settings
-from samovar.errors import SamovarError, UsageError
+from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
 from samovar.library import Entry
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
 from samovar.models.cost import KvType, predict
 from samovar.models.header import read_header
-from samovar.models.package import FetchProgress, fetch
-from samovar.models.reference import ALIASES, names_of, parse_reference, resolve
+from samovar.models.package import FetchProgress, fetch, is_pinned
+from samovar.models.reference import ALIASES, Reference, names_of, parse_reference, resolve
+from samovar.models.store import Store
 
 DEFAULT_CONTEXT_TOKENS = 8192
+NARROW_COLUMNS = 100
+"""Of a terminal, below which the figures of a model stand below each other."""
 FIRST_WORKFLOW = """\
 ---
 title: Notes
@@ -114,36 +117,6 @@ def _entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def show_workflow(reference: str) -> int:
-    """The diagram, and what each state does."""
-    workflow = open_library(Path.cwd()).workflow(reference)
-    console = make_console(sys.stdout)
-    console.print(Text(workflow.title or workflow.name, style="bold"))
-    if workflow.description and workflow.description != workflow.title:
-        console.print(Text(workflow.description, style="dim"))
-    console.print(Text(_drawing(workflow.diagram)), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("state", "action", "what"):
-        table.add_column(heading)
-    for state in workflow.states.values():
-        action = state.action
-        table.add_row(
-            state.name, action.verb if action else "", getattr(action, "what", "") or state.description
-        )
-    console.print(table)
-    return 0
-
-
-def _drawing(diagram: str) -> str:
-    """The diagram in box characters; its own text where it cannot be drawn."""
-    try:
-        import termaid
-
-        return str(termaid.render(diagram)).rstrip("\n")
-    except Exception:  # a drawing is a comfort: any fault of the library leaves the text itself
-        return diagram
-
-
 def list_models(
     references: Sequence[str], *, context_tokens: int | None, kv_type: str | None, as_json: bool
 ) -> int:
@@ -158,19 +131,31 @@ def list_models(
         | _cost_row(path, settings.context_tokens, settings.kv_type, budget)
         for name, path in paths.items()
     ]
+    # What was asked for by name must be there; of all that lies in the cache, some may be bad.
+    status = 2 if references and any(row["fault"] for row in rows) else 0
     if as_json:
         sys.stdout.write(json.dumps({"budget_bytes": budget, "models": rows}, indent=2) + "\n")
-        return 0
+        return status
     console = make_console(sys.stdout)
     if not rows:
         known = ", ".join(ALIASES)
         console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
         return 0
-    _show_models(console, rows)
-    console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
-    if any(row.get("estimated") for row in rows):
+    good = [row for row in rows if not row["fault"]]
+    if good:
+        _show_models(console, good)
+        console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
+    if any(row["estimated"] for row in good):
         console.print("≤: an upper bound; what this architecture really takes was not compared.")
-    return 0
+    for row in rows:
+        if row["fault"]:
+            make_console().print(Text(f"samovar: {_named(row['fault'], row['ref'])}", style="red"))
+    return status
+
+
+def _named(fault: str, reference: str) -> str:
+    """The fault, with the reference where it does not say it."""
+    return fault if reference in fault else f"{reference}: {fault}"
 
 
 def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: int) -> dict[str, Any]:
@@ -205,22 +190,28 @@ def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: i
 
 
 def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
+    headings = ("context", "weights", "KV", "compute", "copies", "in memory", "fits")
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("model", overflow="fold")
-    for heading in ("context", "weights", "KV", "compute", "copies", "in memory", "fits"):
+    for heading in headings:
         table.add_column(heading, justify="right")
+    is_narrow = console.width < NARROW_COLUMNS
     for row in rows:
         names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
-        if row["fault"]:
-            table.add_row(names, Text(row["fault"], style="red"))
-            continue
         compute_bytes = row["compute_bytes"] + row["output_bytes"]
         sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
         total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
         fits = Text("yes") if row["fits"] else Text("no", style="red")
         context = f"{row['context_tokens']} of {row['trained_context_tokens']}"
-        table.add_row(names, context, *map(in_words, sizes), total, fits)
-    console.print(table)
+        figures: tuple[str | Text, ...] = (context, *map(in_words, sizes), total, fits)
+        if is_narrow:
+            console.print(Text(names, style="bold"))
+            for heading, figure in zip(headings, figures, strict=True):
+                console.print(Text.assemble((f"  {heading:<10}", "dim"), figure))
+        else:
+            table.add_row(names, *figures)
+    if not is_narrow:
+        console.print(table)
 
 
 def list_snapshots(*, clear: bool, as_json: bool) -> int:
@@ -262,8 +253,42 @@ def pull_model(text: str, *, quiet: bool) -> int:
     reference, store = parse_reference(text), open_store(settings)
     if not reference.is_fetched:
         raise UsageError(f"{text} is a path: there is nothing to fetch.")
+    here = _whole(reference, store)
+    if here is not None and (settings.offline or is_pinned(reference)):
+        return _say_here(text, here, quiet)
     if settings.offline:
         raise UsageError("The settings say offline, so nothing is fetched.")
+    try:
+        path = _fetch(text, reference, store, quiet)
+    except ModelFetchError as error:
+        if here is None:
+            raise
+        sys.stderr.write(f"samovar: whether there is a newer one is not known: {error}\n")
+        path = here
+    if path is None:
+        sys.stderr.write("samovar: cancelled; nothing was kept\n")
+        return 130
+    return _say_here(text, path, quiet)
+
+
+def _whole(reference: Reference, store: Store) -> Path | None:
+    """The file, where it was fetched before and can be used."""
+    try:
+        path = resolve(reference, store)
+        read_header(path)
+    except ModelError:
+        return None
+    return path
+
+
+def _say_here(text: str, path: Path, quiet: bool) -> int:
+    if not quiet:
+        sys.stderr.write(f"{text} is here: {path}\n")
+    return 0
+
+
+def _fetch(text: str, reference: Reference, store: Store, quiet: bool) -> Path | None:
+    """Fetches it; None where a person stopped that."""
     console = make_console()
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
     with Progress(
@@ -280,13 +305,7 @@ def pull_model(text: str, *, quiet: bool) -> int:
                     return await fetch(reference, store, told)
             return None
 
-        path = anyio.run(main)
-    if path is None:
-        sys.stderr.write("samovar: cancelled; nothing was kept\n")
-        return 130
-    if not quiet:
-        sys.stderr.write(f"{text} is here: {path}\n")
-    return 0
+        return anyio.run(main)
 
 
 async def _cancel_on_signal(scope: anyio.CancelScope) -> None:

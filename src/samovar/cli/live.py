@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import IO, Protocol
 
 from rich.console import Console
 from rich.live import Live
+from rich.padding import Padding
 from rich.text import Text
 
+from samovar.actions.base import brief
 from samovar.events import (
     Event,
     Logged,
@@ -27,8 +31,12 @@ from samovar.events import (
     Warned,
 )
 from samovar.memory import in_words
+from samovar.wire import HIDDEN
 
 REFRESH_S = 0.08
+ANSWER_CHARS = 400
+"""Of an answer below its state; `-v` shows the whole."""
+INDENT = 4
 MARKS = {
     VisitStatus.SUCCESS: ("✓", "green"),
     VisitStatus.FAILURE: ("✗", "red"),
@@ -50,24 +58,63 @@ def make_console(stream: IO[str] | None = None) -> Console:
     return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
 
 
+class Answers:
+    """Passes events on to what shows them, and keeps what the run is for, as far as events say it.
+
+    That is the last answer that was not picked among choices, which are for the workflow; or the last.
+    Mutable: what was said so far.
+    """
+
+    def __init__(self, show: Show, hidden: Sequence[str] = ()) -> None:
+        """`hidden`: texts that are shown to nobody; but what a workflow logs, it logs."""
+        self.show = show
+        self.last: str | None = None
+        self._is_picked = True
+        self._hidden = hidden
+        self._said: dict[int, list[str]] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TextGenerated):
+            self._said.setdefault(event.visit, []).append(event.piece)
+        elif isinstance(event, StateLeft):
+            said = self._said.pop(event.visit, [])
+            if event.figures and event.status is VisitStatus.SUCCESS:
+                is_picked = bool(event.figures.options.choices)
+                if self._is_picked or not is_picked:
+                    self.last, self._is_picked = "".join(said), is_picked
+            if self._hidden and event.what:
+                event = replace(event, what=masked(event.what, self._hidden))
+        self.show(event)
+
+    def close(self) -> None:
+        self.show.close()
+
+
 class Lines:
     """Plain lines, when a state ends: for files, pipes and CI."""
 
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose
         self._entered: dict[int, StateEntered] = {}
+        self._said: dict[int, list[str]] = {}
+        self._logged: set[int] = set()
         self._told: set[tuple[str, int]] = set()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StateEntered):
             self._entered[event.visit] = event
         elif isinstance(event, StateLeft):
-            self._console.print(line_of(self._entered.pop(event.visit), event), soft_wrap=True)
-            if self._verbose and event.error:
-                self._console.print(Text(f"    {event.error.message}"))
+            is_logged = event.visit in self._logged
+            self._console.print(line_of(self._entered.pop(event.visit), event, is_logged), soft_wrap=True)
+            for line in answer_lines("".join(self._said.pop(event.visit, ())), self._verbose):
+                self._console.print(Text(" " * INDENT) + line, soft_wrap=True)
+        elif isinstance(event, TextGenerated):
+            self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, ModelFetching | ModelLoading):
             self._tell(event)
         elif text := note_of(event, self._verbose):
+            if isinstance(event, Logged):
+                self._logged.add(event.visit)
             self._console.print(text, soft_wrap=True)
 
     def _tell(self, event: ModelFetching | ModelLoading) -> None:
@@ -95,6 +142,8 @@ class LiveLines:
         self._console, self._verbose = console, verbose
         self._running: dict[int, StateEntered] = {}
         self._doing: dict[int, str] = {}
+        self._said: dict[int, list[str]] = {}
+        self._logged: set[int] = set()
         self._since: dict[int, float] = {}
         self._refreshed_s = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True, get_renderable=self._render)
@@ -106,15 +155,25 @@ class LiveLines:
             self._since[event.visit] = time.monotonic()
         elif isinstance(event, StateLeft):
             entered = self._running.pop(event.visit)
-            said = self._doing.pop(event.visit, "")
+            self._doing.pop(event.visit, "")
             self._since.pop(event.visit)
             self._live.refresh()
             self._console.print(
-                line_of(entered, event, said), soft_wrap=False, no_wrap=True, overflow="ellipsis"
+                line_of(entered, event, event.visit in self._logged),
+                soft_wrap=False,
+                no_wrap=True,
+                overflow="ellipsis",
             )
+            for line in answer_lines("".join(self._said.pop(event.visit, ())), self._verbose):
+                # Words are not cut at the edge, and what goes on below stands in line.
+                self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
+            if isinstance(event, TextGenerated):
+                self._said.setdefault(event.visit, []).append(event.piece)
         elif text := note_of(event, self._verbose):
+            if isinstance(event, Logged):
+                self._logged.add(event.visit)
             self._console.print(text)
         self.tick()
 
@@ -144,8 +203,21 @@ class LiveLines:
         self._live.stop()
 
 
-def line_of(entered: StateEntered, left: StateLeft, said: str = "") -> Text:
-    """A finished state: its mark, name, action, time, and what it gave."""
+def masked(text: str, hidden: Sequence[str]) -> str:
+    """The text without what is shown to nobody."""
+    for secret in hidden:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def answer_lines(said: str, verbose: int) -> list[Text]:
+    """An answer below its state: on one line, cut where it is long, or with `-v` as it is."""
+    lines = said.strip().splitlines() if verbose else [brief(said, ANSWER_CHARS)]
+    return [Text(line) for line in lines if said.strip()]
+
+
+def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Text:
+    """A finished state: its mark, name, action, time, and what it did, unless that was told."""
     mark, style = MARKS.get(left.status, ("·", ""))
     line = Text()
     line.append(f"{mark} ", style=style)
@@ -161,10 +233,8 @@ def line_of(entered: StateEntered, left: StateLeft, said: str = "") -> Text:
         )
     if left.error:
         line.append(f"  {left.error.message}", style="red")
-    elif said:
-        line.append(f"  {said}")
-    elif entered.what:
-        line.append(f"  {entered.what}", style="dim")
+    elif not is_told and not left.figures and (what := left.what or entered.what):
+        line.append(f"  {what}", style="dim")
     return line
 
 

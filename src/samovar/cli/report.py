@@ -20,6 +20,8 @@ from samovar.run import Run
 from samovar.session import SessionStatistics
 from samovar.wire import run_to_wire, tokens_to_wire
 
+NARROW_COLUMNS = 60
+"""Of a terminal, below which a table of the states would be cut."""
 MOST_ROWS = 40
 """States shown by name; of a longer run the last ones."""
 
@@ -93,7 +95,10 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     console.print(title)
     if "error" in report:
         console.print(Text(f"  {error_line(report['error'])}", style="red"))
-    console.print(_states(report["states"], width_of_names))
+    if console.width < NARROW_COLUMNS:
+        _show_narrow(console, report["states"])
+    else:
+        console.print(_states(report["states"], width_of_names))
     for model in report["models"]:
         console.print(_model(model))
         for note in model["notes"]:
@@ -152,14 +157,29 @@ def _states(states: list[dict[str, Any]], width: int) -> Table:
         numbers = (
             [str(tokens[name]) for name in ("evaluated", "reused", "generated")] if tokens else ["", "", ""]
         )
-        duration = state["duration_s"]
-        shown = (
-            "-"
-            if duration is None
-            else (f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms")
-        )
         style = "" if state["status"] == "success" else "red"
         table.add_row(
-            Text(state.get("path", state["name"]), style=style), state["action"] or "", shown, *numbers
+            Text(state.get("path", state["name"]), style=style), state["action"] or "", _time(state), *numbers
         )
     return table
+
+
+def _time(state: dict[str, Any]) -> str:
+    duration = state["duration_s"]
+    if duration is None:
+        return "-"
+    return f"{duration:.1f} s" if duration >= 0.1 else f"{duration * 1000:.1f} ms"
+
+
+def _show_narrow(console: Console, states: list[dict[str, Any]]) -> None:
+    """Two lines for each state, where a table has no room."""
+    hidden = len(states) - MOST_ROWS
+    if hidden > 0:
+        console.print(f"… {hidden} earlier")
+    for state in states[-MOST_ROWS:]:
+        line = Text(state.get("path", state["name"]), style="" if state["status"] == "success" else "red")
+        line.append(f"  {state['action'] or ''}  {_time(state)}", style="dim")
+        console.print(line)
+        if tokens := state.get("tokens"):
+            counts = (f"{tokens[name]} {name}" for name in ("evaluated", "reused", "generated"))
+            console.print(Text("  " + ", ".join(counts)))

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.background import beside
 from samovar.checking import check_tree, read_names
-from samovar.cli.live import Lines, LiveLines, Show, make_console
+from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
+from samovar.cli.preview import dry_run
 from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
 from samovar.cli.variables import (
     as_parameters,
@@ -34,14 +35,19 @@ from samovar.cli.variables import (
     read_variables_file,
 )
 from samovar.config import load_settings
-from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.errors import ActionError, Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event, Warned
+from samovar.level import first_variables
 from samovar.library import Library
+from samovar.outlook import check_models
 from samovar.parameters import Parameter, bind
+from samovar.paths import Tree
+from samovar.pieces import tokenize
+from samovar.recording import Recording, can_be_recorded, check_record, record
 from samovar.run import Run
 from samovar.runner import Runner, RunnerSettings
 from samovar.values import duration_s, plain, to_text
-from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
+from samovar.wire import LEAST_HIDDEN_CHARS, error_to_wire, event_to_wire, fault_to_wire
 from samovar.workflow import Workflow
 
 OPTIONS = [
@@ -57,12 +63,14 @@ OPTIONS = [
     "--json",
     "--events",
     "--print",
+    "--record",
     "--seed",
     "--deterministic",
     "--limit-transitions",
     "--limit-duration",
     "--yes",
     "--lenient",
+    "--dry-run",
     "--quiet",
     "--verbose",
     "--help",
@@ -89,9 +97,12 @@ class RunArguments:
     limit_duration: str | None
     yes: bool
     lenient: bool
+    dry_run: bool
     as_json: bool
     as_events: bool
     print_variable: str | None
+    record: Path | None
+    """The file of cases that the run is added to."""
     quiet: bool
     verbose: int
 
@@ -126,8 +137,17 @@ def _run(arguments: RunArguments) -> int:
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
     )
-    show = _make_show(arguments)
-    outcome = _Outcome()
+    if arguments.record is not None:
+        check_record(arguments.record, workflow)
+    hidden = _secrets(workflow, variables)
+    printed = _printed(arguments.print_variable, workflow, variables)
+    check_models(workflow, library, settings, arguments.model)
+    if arguments.dry_run:
+        return dry_run(
+            workflow, variables, library, settings, runner_settings, hidden=hidden, as_json=arguments.as_json
+        )
+    show = Answers(_make_show(arguments), hidden)
+    outcome = _Outcome(records=arguments.record is not None)
 
     async def main() -> None:
         async with open_app(settings) as app:
@@ -138,14 +158,24 @@ def _run(arguments: RunArguments) -> int:
         anyio.run(main)
     finally:
         show.close()
-    return _finish(arguments, outcome)
+    status = _finish(arguments, outcome, printed or _result(workflow, show))
+    if arguments.record is not None:
+        try:
+            _record(arguments, arguments.record, workflow, variables, outcome)
+        except SamovarError as error:  # after the report, which is all there is on standard output
+            sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
+            status = status or error.exit_status
+    return status
 
 
 class _Outcome:
     """What is left of a run when the app has closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, records: bool) -> None:
         self.run: Run | None = None
+        self.records = records
+        self.recording: Recording | None = None
+        """What the run was told, where it is to be recorded."""
         self._noted: dict[str, Any] = {}
 
     def note(self, app: App) -> None:
@@ -184,6 +214,10 @@ async def _drive(
     warnings: tuple[Fault, ...],
 ) -> None:
     runner = Runner(app.library, app.executor, on_event=show, settings=runner_settings)
+    if outcome.records:
+        outcome.recording = recording = Recording(app.executor, show)
+        settings = replace(runner_settings, outside=recording)
+        runner = Runner(app.library, recording, on_event=recording, settings=settings)
     for warning in warnings:
         show(Warned(visit=None, message=warning.message, place=warning.place))
     async with beside(hear_signals=lambda: _hear_signals(runner), live_lines=lambda: _tick(show)):
@@ -203,9 +237,10 @@ async def _hear_signals(runner: Runner) -> None:
 
 
 async def _tick(show: Show) -> None:
-    while isinstance(show, LiveLines):
+    shown = show.show if isinstance(show, Answers) else show
+    while isinstance(shown, LiveLines):
         await anyio.sleep(TICK_S)
-        show.tick()
+        shown.tick()
 
 
 async def _wait_for_user(message: str) -> None:
@@ -246,6 +281,13 @@ def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) ->
     return (*doubts, *(fault for fault in faults if fault not in workflow.warnings))
 
 
+def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
+    """Texts that are shown to nobody, the longest first."""
+    secret = [parameter.name for parameter in workflow.parameters if parameter.secret]
+    texts = [to_text(variables[name]) for name in secret if name in variables]
+    return tuple(sorted((text for text in texts if len(text) >= LEAST_HIDDEN_CHARS), key=len, reverse=True))
+
+
 def _check_outputs(arguments: RunArguments) -> None:
     asked = [
         name
@@ -256,6 +298,8 @@ def _check_outputs(arguments: RunArguments) -> None:
         )
         if is_asked
     ]
+    if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
+        raise UsageError(f"{asked[-1]} tells of a run; --dry-run has none. --json goes with it.")
     if len(asked) > 1:
         raise UsageError(
             f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
@@ -305,7 +349,7 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
+def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures())
@@ -315,17 +359,81 @@ def _finish(arguments: RunArguments, outcome: _Outcome) -> int:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
         sys.stderr.write(f"samovar: {run.ending}: {error_line(report['error'])}\n")
-    if arguments.print_variable is not None and run.ending.exit_status == 0:
-        _print_variable(run, arguments.print_variable)
+    is_asked = arguments.print_variable is not None
+    if run.ending.exit_status == 0 and (
+        is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
+    ):
+        text = printed(run.variables)
+        if text is not None:
+            if not is_asked and sys.stderr.isatty():
+                sys.stderr.write("\n")
+                sys.stderr.flush()
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
     return run.ending.exit_status
 
 
-def _print_variable(run: Run, name: str) -> None:
-    if name not in run.variables:
-        raise NotFoundError("variable", name, run.variables)
-    value = run.variables[name]
-    text = to_text(plain(value))
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+def _record(
+    arguments: RunArguments,
+    path: Path,
+    workflow: Workflow,
+    variables: dict[str, object],
+    outcome: _Outcome,
+) -> None:
+    """Adds the run as a case to a file, and says on standard error what is doubtful about it."""
+    run, recording = outcome.run, outcome.recording
+    assert run is not None and recording is not None
+    if not can_be_recorded(run):
+        sys.stderr.write("samovar: the run was cancelled and is not recorded\n")
+        return
+    library = open_library(Path.cwd())
+    tree = Tree(workflow, library)
+    values = recording.values(tree, variables, run, transitions=arguments.limit_transitions)
+    doubts = record(path, tree, library, values, lenient=arguments.lenient)
+    for doubt in doubts:
+        sys.stderr.write(f"samovar: {path}: {doubt}\n")
+    if not arguments.quiet:
+        sys.stderr.write(f"recorded in {path}\n")
+
+
+Printed = Callable[[Mapping[str, object]], str | None]
+"""What goes to standard output at the end, of the variables there; None: nothing."""
+
+
+def _printed(path: str | None, workflow: Workflow, variables: Mapping[str, object]) -> Printed | None:
+    """What `--print` asks for. Raises `NotFoundError` for a variable that nothing can set, before the run."""
+    if path is None:
+        return None
+    try:
+        found = tokenize(f"${{{path}}}", dollar=True, shell=False, place=Place(path=None, line=1))
+    except FaultsError:
+        found = []
+    if len(found) != 1 or found[0].path is None:
+        raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
+    way = found[0].path
+    names = {*first_variables(variables), "branches"}
+    for state in workflow.states.values():
+        names |= state.action.sets if state.action else frozenset()
+    if way.steps[0] not in names:
+        raise NotFoundError("variable", str(way.steps[0]), names)
+
+    def text(variables: Mapping[str, object]) -> str:
+        if way.steps[0] not in variables:
+            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
+        try:
+            return to_text(plain(way.walk(variables)))
+        except KeyError as error:
+            raise ActionError(f"--print {path}: {error.args[0]}") from None
+
+    return text
+
+
+def _result(workflow: Workflow, answers: Answers) -> Printed:
+    """What a run is for, where nothing else is asked: `result` where the workflow names it, else the last
+    answer of a prompt."""
+    actions = (state.action for state in workflow.states.values())
+    if any(action and "result" in action.sets for action in actions):
+        return lambda variables: to_text(plain(variables["result"]))
+    return lambda variables: answers.last
 
 
 def _print_json(value: dict[str, Any]) -> None:

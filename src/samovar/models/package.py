@@ -69,6 +69,11 @@ class FetchProgress:
 OnFetchProgress = Callable[[FetchProgress], None]
 
 
+def is_pinned(reference: Reference) -> bool:
+    """Whether the reference means one version for ever, so that what was fetched is what would be fetched."""
+    return reference.version is not None or (reference.package, reference.file) in PINS
+
+
 async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress) -> Path:
     """Brings the file of a `package:` reference into the store, and returns its path.
 

@@ -15,7 +15,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
 
 from samovar.engines.base import Conversation, Finished, PromptProgress, TextPart
 from samovar.engines.llama.answer import AnswerText
@@ -67,11 +66,13 @@ class Arena:
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
         self._line = Line()
-        # Everything below belongs to the decode loop; the lock is for those who look at the books.
+        # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it
+        # is over a request is in the line, waits or runs, at every moment: whatever fails, it is told.
         self._lock = threading.Lock()
         self._waiting: deque[Request] = deque()
         self._running: list[Running] = []
         self._free_sequences = list(range(context.max_running - 1, -1, -1))
+        self._is_broken = False  # the decode loop failed half way: nothing in the context can be relied on
         self._is_freed = False
         self._thread = threading.Thread(target=self._loop, name="samovar decode loop", daemon=True)
         self._thread.start()
@@ -93,7 +94,8 @@ class Arena:
     def close(self, *, carry: bool = False) -> list[Carried]:
         """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
 
-        With `carry` the prefixes are returned, for another arena; without, they are copied to disk.
+        With `carry` the prefixes are returned, for another arena; without, they are copied to disk. Those
+        of a broken arena are lost.
         """
         self._line.close()
         self._context.stop_soon()
@@ -101,12 +103,16 @@ class Arena:
         if self._is_freed:
             return []
         self._is_freed = True
-        carried = self._prefixes.carry() if carry else []
-        self._prefixes.clear()
-        self._exact.clear()
-        self._batch.close()
-        self._context.close()
-        return carried
+        try:
+            if self._is_broken:
+                return []
+            carried = self._prefixes.carry() if carry else []
+            self._prefixes.clear()
+            self._exact.clear()
+            return carried
+        finally:
+            self._batch.close()
+            self._context.close()
 
     def notes(self) -> list[str]:
         """What a person should know."""
@@ -129,8 +135,10 @@ class Arena:
             )
 
     def check(self) -> None:
-        """Raises AssertionError when the books do not balance."""
+        """Raises AssertionError when the books do not balance; those of a broken arena say nothing."""
         with self._lock:
+            if self._is_broken:
+                return
             for prefixes in (self._prefixes, self._exact):
                 prefixes.check([running.row for running in self._running if running.prefixes is prefixes])
             held = [running.row.sequence for running in self._running]
@@ -231,14 +239,13 @@ class Arena:
         cells = len(request.tokens) + request.max_tokens
         if not prefixes.is_room(request.tokens, cells, rows, promised):
             return False
-        self._waiting.remove(request)
-        row = Row(self._free_sequences.pop())
         try:
             sampler = Sampler(self._binding, self._vocabulary, request.options)
         except SamovarError as error:
-            self._free_sequences.append(row.sequence)
+            self._waiting.remove(request)
             request.fail(error)
             return True
+        row = Row(self._free_sequences.pop())
         held = sum(running.row.own + running.promised for running in self._running)
         prefixes.begin(row, request.tokens, self.cells - held, goes_on=request.conversation is not None)
         sampler.remember(request.tokens)
@@ -252,6 +259,7 @@ class Arena:
             prompt=request.tokens,
             total_cells=cells,
         )
+        self._waiting.remove(request)
         self._running.append(running)
         self._tidy()
         self._tell_progress(running)
@@ -387,28 +395,26 @@ class Arena:
         running.request.fail(error)
 
     def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
-        self._running.remove(running)
         running.sampler.close()
-        sequence = running.row.sequence
         running.prefixes.give_back(running.row, conversation)
-        self._free_sequences.append(sequence)
+        self._running.remove(running)
+        self._free_sequences.append(running.row.sequence)
         counts = TokenCounts(evaluated=running.evaluated, reused=running.reused, generated=running.generated)
         self._usage.tokens += counts
         return counts
 
     def _break(self, error: EngineError) -> None:
+        """Tells everybody. The books are not asked any more; what they speak of goes with the context."""
         self._line.close(error)
         with self._lock:
-            requests: Iterable[Request] = [
-                *self._line.take(),
-                *self._waiting,
-                *(running.request for running in self._running),
-            ]
-            self._waiting.clear()
-            for running in list(self._running):
-                self._give_back(running, None)
-            for request in requests:
+            self._is_broken = True
+            self._waiting.extend(self._line.take())
+            for request in (*self._waiting, *(running.request for running in self._running)):
                 request.fail(error)
+            for running in self._running:
+                running.sampler.close()
+            self._waiting.clear()
+            self._running.clear()
 
     def _tell_progress(self, running: Running) -> None:
         running.request.events.put(

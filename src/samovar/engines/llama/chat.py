@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Message
@@ -43,6 +44,13 @@ class ChatTemplate:
             self._template = environment.from_string(source or CHATML)
         except (TemplateError, RecursionError) as error:
             raise EngineError(f"The model's chat template is not valid Jinja: {error}") from error
+
+    @classmethod
+    def of(cls, binding: Binding, model: Any, vocabulary: Vocabulary) -> ChatTemplate:
+        """That of an opened model's file; ChatML where it has none."""
+        source = binding.lib.llama_model_chat_template(model, binding.ffi.NULL)
+        is_there = source != binding.ffi.NULL
+        return cls(binding.ffi.string(source).decode("utf-8", "replace") if is_there else None, vocabulary)
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's tokens, ending where the assistant's answer starts.

@@ -126,9 +126,7 @@ class _Load:
         """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
         self._weights = self._load_weights()
         vocabulary = Vocabulary(self._binding, self._weights)
-        source = self._lib.llama_model_chat_template(self._weights, self._ffi.NULL)
-        text = None if source == self._ffi.NULL else self._ffi.string(source).decode("utf-8", "replace")
-        template = ChatTemplate(text, vocabulary)
+        template = ChatTemplate.of(self._binding, self._weights, vocabulary)
         self._model = LlamaModel(
             self._binding,
             self._weights,

@@ -58,11 +58,15 @@ class Kept:
         beginnings = self._by_start.setdefault(entry.start, {})
         beginnings.setdefault(_beginning(entry.tokens, entry.start), []).append(entry)
         self._used[entry] = None
-        if len(self._used) > MAX_COPIES:
-            self.forget(next(iter(self._used)))
 
-    def best(self, tokens: Sequence[int], length: int) -> tuple[Snapshot | None, int]:
-        """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far."""
+    def best(self, tokens: Sequence[int], length: int, *, whole: bool = False) -> tuple[Snapshot | None, int]:
+        """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far.
+
+        It stays in the index until the next call, whatever is offered meanwhile. `whole`: a copy is of no
+        use to a prompt that does not begin with all of its tokens.
+        """
+        while len(self._used) > MAX_COPIES:
+            self.forget(next(iter(self._used)))
         best, longest = None, length + WORTH_KEEPING_TOKENS - 1
         if not self._by_start or len(tokens) <= longest:
             return None, length
@@ -71,7 +75,7 @@ class Kept:
             if start <= length:
                 for entry in beginnings.get(_beginning(asked, start), ()):
                     common = common_length(entry.tokens, asked)
-                    if common > longest:
+                    if common > longest and (common == len(entry.tokens) or not whole):
                         best, longest = entry, common
         return best, length if best is None else longest
 

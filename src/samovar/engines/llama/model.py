@@ -6,6 +6,7 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -63,15 +64,17 @@ class LlamaModel:
         )
         self._spec, self._cost = spec, cost
         self._kept = Kept(store, max(1, cost.kv_bytes // cost.context_tokens))
+        self._using_weights = threading.Lock()
+        """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
         self._arena = self._make_arena(cost, [])
         self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
-        # Who uses the arena, and who waits to replace it; belongs to the event loop's thread.
-        self._users = 0
+        # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
+        # event loop's thread.
+        self._asked: set[Request] = set()
         self._resizing = anyio.Lock()
-        self._idle = anyio.Event()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
 
@@ -107,7 +110,13 @@ class LlamaModel:
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
         if sum(len(message.content) for message in messages) < LONG_TEXT_CHARS:
             return self._template.tokens(messages)
-        return await anyio.to_thread.run_sync(self._template.tokens, messages)
+        return await anyio.to_thread.run_sync(self._tokenize_long, messages)
+
+    def _tokenize_long(self, messages: Sequence[Message]) -> list[int]:
+        with self._using_weights:
+            if self._weights is None:
+                raise ClosedError("The model was closed.")
+            return self._template.tokens(messages)
 
     def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
         room = self._arena.cells - len(tokens)
@@ -139,20 +148,16 @@ class LlamaModel:
         tokens = await self._tokenize(messages)
         async with self._turns:
             async with self._resizing:
-                self._users += 1
-            try:
                 request = self._request(tokens, options, conversation)
                 self._arena.submit(request)
-                try:
-                    yield self._events(request)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        self._arena.end(request, FinishReason.CANCELLED)
-                        await request.events.finished.wait()
+                self._asked.add(request)
+            try:
+                yield self._events(request)
             finally:
-                self._users -= 1
-                if not self._users:
-                    self._idle.set()
+                with anyio.CancelScope(shield=True):
+                    self._arena.end(request, FinishReason.CANCELLED)
+                    await request.events.finished.wait()
+                self._asked.remove(request)
 
     async def _events(self, request: Request) -> AsyncIterator[GenerationEvent]:
         # The clock starts with the first event: waiting in line is not the model's slowness.
@@ -172,9 +177,8 @@ class LlamaModel:
 
     async def resize(self, cost: Cost) -> None:
         async with self._resizing:
-            while self._users:
-                self._idle = anyio.Event()
-                await self._idle.wait()
+            for request in list(self._asked):
+                await request.events.finished.wait()  # not for its reader, who may wait for us
             if self._closed:
                 raise ClosedError("The model was closed.")
             with anyio.CancelScope(shield=True):
@@ -227,6 +231,7 @@ class LlamaModel:
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
-        self._binding.lib.llama_model_free(self._weights)
-        self._weights = None
+        with self._using_weights:
+            self._binding.lib.llama_model_free(self._weights)
+            self._weights = None
         self._binding.give_back_memory()

@@ -19,6 +19,7 @@ from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
 from samovar.engines.llama.prefixes import Blob, Carried, Row
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
+from samovar.snapshots import Snapshot
 
 REMEMBERED_PROMPTS = 32
 """So many prompts are compared with a new one, to find where they part."""
@@ -70,13 +71,9 @@ class StatePrefixes:
                 found, length = number, size
         return found, length
 
-    def _best_kept(self, tokens: Sequence[int], length: int) -> int:
-        """The length of the whole state on disk that goes further than `length`."""
-        entry, end = self._kept.best(tokens, 0)
-        return end if entry is not None and len(entry.tokens) == end and end > length else length
-
     def known(self, tokens: Sequence[int]) -> int:
-        return self._best_kept(tokens[:-1], self._longest(tokens[:-1])[1])
+        prompt = tokens[:-1]
+        return self._kept.best(prompt, self._longest(prompt)[1], whole=True)[1]
 
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
         return sum(len(row) for row in rows) + promised + cells <= self._context.cells
@@ -87,8 +84,9 @@ class StatePrefixes:
             self._context.clear()
         number, length = self._longest(prompt)
         blob = self._states[number].blob if length else b""
-        if self._best_kept(prompt, length) > length:
-            number, length, blob = self._bring_back(prompt) or (number, length, blob)
+        entry, _ = self._kept.best(prompt, length, whole=True)
+        if entry is not None:
+            number, length, blob = self._bring_back(entry) or (number, length, blob)
         if length and not self._context.restore(row.sequence, blob):
             if number in self._states:
                 self._drop(number)
@@ -106,11 +104,9 @@ class StatePrefixes:
         borders = {self._down(common), self._down(len(prompt)) if ends_here else 0}
         self._stops[row.sequence] = {at for at in borders if at >= length + WORTH_KEEPING_TOKENS}
 
-    def _bring_back(self, tokens: Sequence[int]) -> tuple[int, int, Blob] | None:
-        """The best copy on disk: its serial number, its length, the state itself."""
+    def _bring_back(self, entry: Snapshot) -> tuple[int, int, Blob] | None:
+        """A copy on disk: its serial number, its length, the state; None when it is gone or damaged."""
         began_s = time.monotonic()
-        entry, _ = self._kept.best(tokens, 0)
-        assert entry is not None
         blob = self._kept.load(entry)
         if blob is None:
             self._kept.forget(entry)

@@ -207,14 +207,38 @@ class PrefixTree:
         self._free.append(node.sequence)
         self.used_cells -= len(node.tokens)
 
+    # Sequence numbers --------------------------------------------------------------------------------
+
     def _take(self, keep: Node) -> int:
-        """A free sequence number; the least useful leaf off the path of `keep` goes when there is none."""
+        """A free sequence number. When there is none, two nodes of a path become one, which loses no cells;
+        where there are none that may, the least useful leaf off the path of `keep` goes.
+
+        One of both is there: nodes that can be neither are held by a running sequence, or are `keep`, or
+        branches that part these; and there are more numbers than twice what may run.
+        """
         if not self._free:
-            path = keep.path()
-            leaves = self.leaves(lambda node: node not in path)
-            assert leaves, "there are more sequence numbers than may run at once"
-            self.drop(leaves[0])
+            links = [node for node in self if len(node.children) == 1 and not node.pins and node is not keep]
+            if links:
+                self._join(min(links, key=_lost_by_joining))
+            else:
+                path = keep.path()
+                self.drop(self.leaves(lambda node: node not in path)[0])
         return self._free.pop()
+
+    def _join(self, node: Node) -> None:
+        """Makes `node`, which nobody pins, the start of its only child."""
+        (child,) = node.children.values()
+        assert node.parent is not None and not node.pins
+        self._cells.copy(node.sequence, child.sequence, node.start, node.end)
+        self._cells.remove(node.sequence)
+        self._free.append(node.sequence)
+        child.parent, child.start = node.parent, node.start
+        child.tokens[:0] = node.tokens
+        child.used = max(child.used, node.used)
+        child.conversation = node.conversation if child.is_over else child.conversation
+        child.is_answer = child.is_answer and node.is_answer
+        child.is_saved = child.is_saved and node.is_saved
+        node.parent.children[child.tokens[0]] = child
 
     def check(self, pinned: Sequence[Node] = ()) -> None:
         """Raises AssertionError when the books do not balance. `pinned`: every pin that there should be."""
@@ -227,3 +251,11 @@ class PrefixTree:
             assert node.parent is not None and node.start == node.parent.end
             assert node.parent.children[node.tokens[0]] is node
             assert node.pins == sum(held is node for held in pinned), "a pin is lost or left behind"
+
+
+def _lost_by_joining(node: Node) -> tuple[bool, bool, int]:
+    """What would not be known any more of a node and its only child: that a conversation may go on from its
+    end, that one of both is on disk, how much longer ago the child was used."""
+    (child,) = node.children.values()
+    is_claimed = not node.is_over and not child.is_over and node.conversation is not child.conversation
+    return is_claimed, node.is_saved != child.is_saved, node.used - child.used

@@ -1,0 +1,154 @@
+"""`samovar show`: a workflow's diagram in the terminal, as Mermaid, or as a picture in a file.
+
+Above: the commands of `__init__.py`. Below: the library. Pictures are drawn by an extra, `samovar[pictures]`,
+which is imported only when one is asked for; it needs no browser and no network.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from samovar.app import open_library
+from samovar.cli.live import make_console
+from samovar.errors import UsageError
+from samovar.workflow import Workflow
+
+PNG_SCALE = 2
+"""Dots of a PNG for each unit of the drawing, so that it is sharp on today's screens."""
+PLAIN_TEXT = {"htmlLabels": False, "flowchart": {"htmlLabels": False}, "state": {"htmlLabels": False}}
+"""Text as SVG's own, which everything shows; HTML within SVG is for browsers only."""
+HEADER = "stateDiagram-v2"
+_INDENT = "    "
+_COMMENT = re.compile(r"%%(?!\{)|//|#")
+_NOTE = re.compile(r"note\b(?!.*[:\"])", re.IGNORECASE)
+
+
+def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermaid: bool) -> int:
+    """Draws a workflow. `svg`, `png`: the files to write; `-` is standard output."""
+    outputs = [
+        name
+        for name, is_there in (("--svg -", svg == "-"), ("--png -", png == "-"), ("--mermaid", as_mermaid))
+        if is_there
+    ]
+    if len(outputs) > 1:
+        raise UsageError(
+            f"{' and '.join(outputs)} cannot go together: each is all there is on standard output."
+        )
+    workflow = open_library(Path.cwd()).workflow(reference)
+    if svg is None and png is None and not as_mermaid:
+        _show_in_terminal(workflow)
+        return 0
+    source = mermaid_of(workflow.diagram)
+    if as_mermaid:
+        sys.stdout.write(source)
+    if svg is not None:
+        _write(svg, lambda: _draw(source, "svg", workflow), "svg")
+    if png is not None:
+        _write(png, lambda: _draw(source, "png", workflow), "png")
+    return 0
+
+
+def mermaid_of(diagram: str) -> str:
+    """The diagram's own text as any Mermaid takes it: one header, no comments, even indents."""
+    lines: list[str] = []
+    depth, note, preface = 1, False, False
+    for raw in diagram.splitlines():
+        line = raw.strip()
+        if preface or (line == "---" and not lines):
+            preface = line != "---" or not preface
+            continue
+        if note:
+            lines.append(_INDENT * (depth + 1) + line)
+            note = line.lower() != "end note"
+            if not note:
+                lines[-1] = _INDENT * depth + line
+            continue
+        if not line or _COMMENT.match(line):
+            continue
+        if line.startswith("%%{"):
+            lines.insert(0, line)
+        elif re.fullmatch(r"stateDiagram(?:-v2)?;?", line):
+            lines.append(HEADER)
+        else:
+            depth -= line.startswith("}")
+            lines.append(_INDENT * max(depth, 1) + line.removesuffix(";"))
+            depth += line.endswith("{")
+            note = bool(_NOTE.match(line))
+    return "\n".join(lines) + "\n"
+
+
+# Pictures ----------------------------------------------------------------------------------------------
+
+
+def _draw(source: str, kind: Literal["svg", "png"], workflow: Workflow) -> bytes:
+    try:
+        import mermaidx
+    except ImportError as error:
+        raise UsageError(
+            f"--{kind} needs what draws pictures: pip install 'samovar[pictures]'. "
+            "Without it: samovar show, or samovar show --mermaid."
+        ) from error
+    drawing: Any
+    try:
+        drawing = mermaidx.render(source, config=PLAIN_TEXT)
+        if kind == "svg":
+            return str(drawing.svg()).encode()
+        return bytes(drawing.png(scale=PNG_SCALE, background="#ffffff"))
+    except Exception as error:  # the library raises what its parts raise
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"The diagram of {workflow.path or workflow.name} cannot be drawn: {reason}"
+        ) from error
+
+
+def _write(target: str, draw: Callable[[], bytes], kind: str) -> None:
+    if target == "-" and kind == "png" and sys.stdout.isatty():
+        raise UsageError("A PNG is not for a terminal: give a file, or send standard output to one.")
+    picture = draw()
+    if target == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(picture)
+        return
+    try:
+        Path(target).write_bytes(picture)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}.") from error
+    sys.stderr.write(f"Wrote {target}.\n")
+
+
+# The terminal ------------------------------------------------------------------------------------------
+
+
+def _show_in_terminal(workflow: Workflow) -> None:
+    """The diagram, and what each state does."""
+    console = make_console(sys.stdout)
+    console.print(Text(workflow.title or workflow.name, style="bold"))
+    if workflow.description and workflow.description != workflow.title:
+        console.print(Text(workflow.description, style="dim"))
+    console.print(Text(_drawing(workflow.diagram)), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("state", "action", "what"):
+        table.add_column(heading)
+    for state in workflow.states.values():
+        action = state.action
+        table.add_row(
+            state.name, action.verb if action else "", getattr(action, "what", "") or state.description
+        )
+    console.print(table)
+
+
+def _drawing(diagram: str) -> str:
+    """The diagram in box characters; its own text where it cannot be drawn."""
+    try:
+        import termaid
+
+        return str(termaid.render(diagram)).rstrip("\n")
+    except Exception:  # a drawing is a comfort: any fault of the library leaves the text itself
+        return diagram

@@ -1,0 +1,43 @@
+"""How many tokens messages are, by the model's own vocabulary and chat template: no weights are read.
+
+Above: `outlook.py`. Below: `vocabulary.py`, `chat.py`. It opens a model's file for its vocabulary only, which
+takes a fraction of a second and the memory of the vocabulary, and gives it back on leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samovar.engines.llama.binding import open_binding
+from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import ModelFileError
+from samovar.models.header import read_header
+
+
+@contextmanager
+def open_template(path: Path) -> Iterator[ChatTemplate]:
+    """The chat template of the model at `path`, which makes tokens of messages as a run does.
+
+    Raises `ModelNotFoundError` and `ModelFileError` for the file, `PlatformError` where there is no engine.
+    """
+    read_header(path)  # what the engine asserts about a file ends the process
+    binding = open_binding()
+    binding.begin_use()
+    try:
+        params = binding.lib.llama_model_default_params()
+        params.vocab_only = True
+        params.n_gpu_layers = 0
+        binding.errors_of_this_thread()
+        model = binding.lib.llama_model_load_from_file(str(path).encode(), params)
+        if model == binding.ffi.NULL:
+            reason = "; ".join(binding.errors_of_this_thread()) or "no reason given"
+            raise ModelFileError(f"{path} could not be read: {reason}")
+        try:
+            yield ChatTemplate.of(binding, model, Vocabulary(binding, model))
+        finally:
+            binding.lib.llama_model_free(model)
+    finally:
+        binding.end_use()

@@ -1,0 +1,251 @@
+"""Before a run: which models it needs, the tokens of its prompts, and the memory that would be taken.
+
+Above: the command line and the Python API. Below: `app.py`, `preview.py`, the engine's vocabulary and the
+prediction of memory. Nothing is loaded, fetched or generated. A figure is known, or it is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from samovar.actions.base import Action
+from samovar.actions.conditional import Conditional
+from samovar.actions.prompt import Prompt, beside
+from samovar.actions.workflow import RunWorkflow
+from samovar.app import budget_bytes, is_here, not_here, open_store, spec_for
+from samovar.config import Settings
+from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.counting import open_template
+from samovar.engines.llama.engine import LlamaEngine
+from samovar.engines.llama.tokens import common_length
+from samovar.errors import ModelError, Place, SamovarError
+from samovar.generation import Message
+from samovar.library import Library
+from samovar.models.cost import Cost
+from samovar.models.header import read_header
+from samovar.models.reference import parse_reference, resolve
+from samovar.preview import PromptPreview
+from samovar.workflow import State, When, Workflow
+
+# Models ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A model that some prompt of a run names."""
+
+    reference: str
+    place: Place | None
+    """Where it is named; None: by the command or the settings."""
+
+
+def check_models(workflow: Workflow, library: Library, settings: Settings, forced: str | None) -> None:
+    """Raises why a prompt of the workflow, or of one it runs, cannot be answered for want of its model.
+
+    `forced`: the model of every prompt, whatever it says. Models that only the run knows are passed over, as
+    are those of states that have a way on after a failure. What can be fetched is not missing. Raises
+    `UsageError` for what is no reference, `ModelNotFoundError` and `ModelFileError` for the file.
+    """
+    store = open_store(settings)
+    for need in needed_models(workflow, library, settings.model, forced):
+        try:
+            reference = parse_reference(need.reference)
+            if not reference.is_fetched:
+                read_header(resolve(reference, store))
+            elif settings.offline and not is_here(reference, store):
+                raise not_here(reference)
+        except SamovarError as error:
+            error.place = error.place or need.place
+            raise
+
+
+def needed_models(workflow: Workflow, library: Library, default: str, forced: str | None) -> tuple[Need, ...]:
+    """The models that are known before the run, each once, in the order of the files."""
+    found: dict[str, Need] = {}
+    seen: set[tuple[object, str | None]] = set()
+    waiting: list[tuple[Workflow, str | None]] = [(workflow, workflow.model)]
+    while waiting:
+        one, inherited = waiting.pop(0)
+        if (key := (one.path or one.name, inherited)) in seen:
+            continue
+        seen.add(key)
+        for state, action in _actions(one):
+            if isinstance(action, Prompt) and not _goes_on(state, one):
+                for need in _needs(action, one, inherited, default, forced):
+                    found.setdefault(need.reference, need)
+            elif isinstance(action, RunWorkflow) and action.name.is_literal and not _goes_on(state, one):
+                child = _child(action, one, library)
+                if child is not None:
+                    waiting.append((child, child.model or inherited))
+    return tuple(found.values())
+
+
+def _actions(workflow: Workflow) -> Iterator[tuple[State, Action]]:
+    for state in workflow.states.values():
+        if isinstance(state.action, Action) and not isinstance(state.action, Conditional):
+            yield state, state.action
+
+
+def _goes_on(state: State, workflow: Workflow) -> bool:
+    """A failure there is something the workflow is ready for."""
+    told = frozenset(("success", "failure", "is_error", "error"))
+    return workflow.on_error == "continue" or any(
+        one.when is When.FAILURE or (one.condition is not None and one.condition.names & told)
+        for one in state.transitions
+    )
+
+
+def _needs(
+    action: Prompt, workflow: Workflow, inherited: str | None, default: str, forced: str | None
+) -> Iterator[Need]:
+    own = action.using.of("model")
+    if forced is not None:
+        yield Need(reference=forced, place=None)
+    elif own is not None:
+        if own.is_literal:
+            yield Need(reference=beside(workflow, own.text({})) or "", place=own.place)
+    elif inherited is not None:
+        yield Need(reference=beside(workflow, inherited) or "", place=action.place)
+    else:
+        yield Need(reference=default, place=None)
+
+
+def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Workflow | None:
+    folder = workflow.path.parent if workflow.path else None
+    try:
+        return library.workflow(action.name.text({}), beside=folder)
+    except SamovarError:
+        return None
+
+
+# Memory ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOutlook:
+    """What is known of a model that is not loaded."""
+
+    reference: str
+    path: Path | None = None
+    """None: it is not on this machine."""
+    trained_tokens: int | None = None
+    cost: Cost | None = None
+    """With the context that the budget allows."""
+    budget_bytes: int
+    why: str | None = None
+    """Why nothing more is known of it."""
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the budget has room for it."""
+        return None if self.cost is None else self.cost.total_bytes <= self.budget_bytes
+
+
+class Outlook:
+    """Looks at models without loading them. Mutable: the vocabularies that are open, until it is left."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._store = settings, open_store(settings)
+        self._engine = LlamaEngine()
+        self.budget_bytes = budget_bytes(settings)
+        self._models: dict[str, ModelOutlook] = {}
+        self._templates: dict[str, ChatTemplate | None] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def model(self, reference: str | None) -> ModelOutlook:
+        """None is the default of the settings. Raises `UsageError` for what is no reference."""
+        name = reference or self._settings.model
+        if name not in self._models:
+            self._models[name] = self._look(name)
+        return self._models[name]
+
+    def _look(self, name: str) -> ModelOutlook:
+        reference = parse_reference(name)
+        try:
+            spec = spec_for(self._settings, reference, resolve(reference, self._store))
+            trained_tokens = read_header(spec.path).context_tokens
+        except ModelError as error:
+            return ModelOutlook(reference=name, budget_bytes=self.budget_bytes, why=error.message)
+        try:
+            cost, why = self._engine.predict(spec, free_bytes=self.budget_bytes), None
+        except ModelError as error:
+            cost, why = None, error.message
+        return ModelOutlook(
+            reference=name,
+            path=spec.path,
+            trained_tokens=trained_tokens,
+            cost=cost,
+            budget_bytes=self.budget_bytes,
+            why=why,
+        )
+
+    def tokens(self, reference: str | None, messages: Sequence[Message]) -> list[int] | None:
+        """The tokens of a prompt, as they would be sent; None where the model is not on this machine.
+
+        Raises `EngineError` where the model's chat template refuses the messages.
+        """
+        model = self.model(reference)
+        if model.reference not in self._templates:
+            self._templates[model.reference] = self._open(model)
+        template = self._templates[model.reference]
+        return None if template is None else template.tokens(messages)
+
+    def _open(self, model: ModelOutlook) -> ChatTemplate | None:
+        return None if model.path is None else self._stack.enter_context(open_template(model.path))
+
+
+# Prompts -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Tokens of a prompt that was not asked. None: the model is not on this machine."""
+
+    known_tokens: int | None = None
+    """Without what only the run knows."""
+    fixed: tuple[int, ...] = field(default=(), repr=False)
+    """The tokens before the first that only the run knows."""
+
+    @property
+    def fixed_tokens(self) -> int | None:
+        return None if self.known_tokens is None else len(self.fixed)
+
+
+def count(prompt: PromptPreview, outlook: Outlook) -> Counts:
+    """The tokens of a prompt, as far as they are known."""
+
+    def tokens(open_text: str) -> list[int] | None:
+        messages = [
+            Message(role=one.role, content=one.text(lambda _source: open_text)) for one in prompt.messages
+        ]
+        return outlook.tokens(prompt.model, messages)
+
+    known = tokens("")
+    if known is None:
+        return Counts()
+    if not any(message.is_open for message in prompt.messages):
+        return Counts(known_tokens=len(known), fixed=tuple(known))
+    # What stays the same whatever stands there; the token before it may still become another.
+    one, other = tokens("\n0"), tokens("zZ")
+    assert one is not None and other is not None
+    return Counts(known_tokens=len(known), fixed=tuple(one[: common_length(one, other)]))
+
+
+def shared_tokens(counts: Sequence[Counts]) -> int | None:
+    """How many tokens several prompts all begin with; None where that is not known, or of fewer than two."""
+    if len(counts) < 2 or any(one.known_tokens is None for one in counts):
+        return None
+    length = min(len(one.fixed) for one in counts)
+    for one in counts[1:]:
+        length = min(length, common_length(counts[0].fixed, one.fixed))
+    return length

@@ -1,0 +1,94 @@
+"""`samovar show`: Mermaid that any Mermaid takes, and pictures of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samovar.cli.pictures import mermaid_of
+from tests.test_cli import EXAMPLES, environment, samovar
+
+UNEVEN = """---
+title: x
+---
+%%{init: {"theme": "dark"}}%%
+  stateDiagram
+// an older comment
+[*] --> A;   %% kept as it is
+   note right of A
+ Two
+     lines
+   end note
+        note left of A: one line
+# another
+A --> [*]: x == "1"
+"""
+EVEN = """\
+%%{init: {"theme": "dark"}}%%
+stateDiagram-v2
+    [*] --> A;   %% kept as it is
+    note right of A
+        Two
+        lines
+    end note
+    note left of A: one line
+    A --> [*]: x == "1"
+"""
+
+
+def test_the_diagram_is_given_as_even_mermaid() -> None:
+    assert mermaid_of(UNEVEN) == EVEN
+    assert mermaid_of(EVEN) == EVEN
+
+
+def test_what_stands_within_a_state_is_indented() -> None:
+    text = "stateDiagram-v2\n    state Outer {\n        [*] --> In\n    }\n    Outer --> [*]\n"
+    assert mermaid_of(text.replace("    ", " ")) == text
+
+
+def test_mermaid_goes_to_standard_output_and_nothing_else() -> None:
+    done = samovar(EXAMPLES, "show", "triage.md", "--mermaid")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith("stateDiagram-v2\n    [*] --> Start\n")
+
+
+def test_pictures_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("mermaidx")
+    svg, png = tmp_path / "t.svg", tmp_path / "t.png"
+    done = samovar(EXAMPLES, "show", "triage.md", "--svg", str(svg), "--png", str(png))
+    assert done.returncode == 0 and done.stdout == ""
+    assert svg.read_text().startswith("<svg") and "Escalate" in svg.read_text()
+    assert "foreignObject" not in svg.read_text()  # which only browsers show
+    assert png.read_bytes().startswith(b"\x89PNG\r\n") and png.stat().st_size > 10_000
+    assert samovar(EXAMPLES, "show", "triage.md", "--svg", "-").stdout == svg.read_text()
+
+
+def test_two_things_are_not_mixed_on_standard_output() -> None:
+    done = samovar(EXAMPLES, "show", "triage.md", "--svg", "-", "--mermaid")
+    assert done.returncode == 2 and "cannot go together" in done.stderr and done.stdout == ""
+
+
+def test_without_the_extra_what_to_install_is_said(tmp_path: Path) -> None:
+    code = (
+        "import sys\nsys.modules['mermaidx'] = None\nfrom samovar.cli import main\n"
+        f"main(['show', {str(EXAMPLES / 'triage.md')!r}, '--png', 'x.png'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and "pip install 'samovar[pictures]'" in done.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("mermaidx")
+    done = samovar(EXAMPLES, "show", "triage.md", "--svg", str(tmp_path / "no/t.svg"))
+    assert done.returncode == 2 and "no/t.svg cannot be written" in done.stderr
