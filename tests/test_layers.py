@@ -66,6 +66,8 @@ LAYERS = (
     "diagram",
     "markdown",
     "expression",
+    "effort",
+    "patterns",
     "template",
     "rendering",
     "pieces",
@@ -82,8 +84,8 @@ LAYERS = (
 WORKFLOW_HALF = {
     "runner", "loop", "recorder", "site", "level", "allowance", "routing", "checking", "exits", "shared_prefix", "actions",
     "preview", "library", "reading", "graph", "composites", "forks", "branches", "front", "workflow",
-    "prompt", "parameters", "mermaid", "diagram", "markdown", "expression", "rendering", "template", "pieces",
-    "values", "wire", "run", "events",
+    "prompt", "parameters", "mermaid", "diagram", "markdown", "expression", "effort", "patterns", "rendering",
+    "template", "pieces", "values", "wire", "run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "session", "conversation", "pool", "room", "entries", "refusals", "reservations",

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.errors import FaultsError, NotFoundError, TemplateError, UsageError
@@ -247,3 +249,101 @@ def test_what_is_no_text_file_says_what_it_is(tmp_path: Path) -> None:
         read_text(tmp_path / "latin.md")
     (fault,) = caught.value.faults
     assert (fault.place.line, fault.place.column) == (2, 3)
+
+
+PLACES = (
+    "beside",
+    "a/.samovar",
+    "a/.swissarmyhammer",
+    "a/.sah",
+    ".samovar",
+    ".swissarmyhammer",
+    ".sah",
+    "user",
+    "built-in",
+)
+"""From the nearest to the farthest, of a person in the folder `a` of a repository."""
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(having=st.sets(st.sampled_from(PLACES), min_size=1), bad=st.sets(st.sampled_from(PLACES)))
+def test_of_all_that_have_a_name_the_nearest_is_taken_whatever_is_in_it(
+    tmp_path_factory: pytest.TempPathFactory, having: set[str], bad: set[str]
+) -> None:
+    root = tmp_path_factory.mktemp("r")
+    (root / ".git").mkdir()
+    (root / "a").mkdir()
+    main = flow(root / "main/main.md")
+    for place in PLACES:
+        folder = root / ("main" if place == "beside" else place)
+        below = folder if place == "beside" else folder / "workflows"
+        prompts = folder if place == "beside" else folder / "prompts"
+        if place in having:
+            flow(below / "w.md", place) if place not in bad else write(below / "w.md", "no diagram")
+            write(prompts / "p.md", place)
+        flow(below / f"only-{place.replace('/', '-')}.md")
+    folders = [*find_project_folders(root / "a"), ("user", root / "user"), ("built-in", root / "built-in")]
+    found = Library(folders, parse_action)
+    order = [place for place in PLACES if place in having]
+    if order[0] in bad:
+        with pytest.raises(FaultsError):
+            found.workflow("w", beside=main.parent)
+    else:
+        assert found.workflow("w", beside=main.parent).title == order[0]
+    assert found.prompt("p", workflow=found.workflow(str(main))).render({}, {}) == order[0]
+    far = [place for place in order if place != "beside"]
+    listed = {entry.name: entry for entry in found.workflows()}
+    assert len([name for name in listed if name.startswith("only-")]) == len(PLACES) - 1
+    assert all(entry.fault is None for name, entry in listed.items() if name != "w")
+    if far:
+        entry = listed["w"]
+        files = [entry.path, *(path for _, path in entry.shadows)]
+        assert [str(path.parent.parent.relative_to(root)) for path in files] == far
+        assert (entry.fault is not None) == (far[0] in bad)
+        assert found.prompt("p").render({}, {}) == far[0]
+
+
+def test_of_two_endings_the_list_names_the_one_that_is_taken(tmp_path: Path) -> None:
+    flow(tmp_path / "workflows/w.markdown", "later")
+    flow(tmp_path / "workflows/w.md", "taken")
+    found = library(tmp_path)
+    (entry,) = found.workflows()
+    assert entry.title == found.workflow("w").title == "taken"
+    assert [path.name for _, path in entry.shadows] == ["w.markdown"]
+
+
+def test_a_nearer_partial_hides_a_prompt_also_in_the_list(tmp_path: Path) -> None:
+    write(tmp_path / "near/prompts/p.md", "{% partial %}part")
+    write(tmp_path / "far/prompts/p.md", "whole")
+    assert library(tmp_path / "near", tmp_path / "far").prompts() == []
+
+
+def test_links_out_of_a_folder_are_neither_listed_nor_found_whatever_leads_there(tmp_path: Path) -> None:
+    outside = flow(tmp_path / "outside/secret.md")
+    write(tmp_path / "outside/words.md", "secret words")
+    for kind in ("workflows", "prompts"):
+        folder = tmp_path / "lib" / kind
+        folder.mkdir(parents=True)
+        (folder / "file.md").symlink_to(outside)
+        (folder / "again.md").symlink_to("file.md")
+        (folder / "linked").symlink_to(outside.parent, target_is_directory=True)
+        (folder / "relative").symlink_to("../../outside", target_is_directory=True)
+        (folder / "round").symlink_to(".", target_is_directory=True)
+        (folder / "one.md").symlink_to("two.md")
+        (folder / "two.md").symlink_to("one.md")
+        (folder / "gone.md").symlink_to("nowhere.md")
+    main = flow(tmp_path / "main/main.md")
+    (tmp_path / "main/near.md").symlink_to(outside)
+    write(tmp_path / "lib/prompts/p.md", "{% render 'linked/words' %}")
+    found = library(tmp_path / "lib")
+    assert found.workflows() == []
+    assert [entry.name for entry in found.prompts()] == ["p"]
+    names = ["file", "again", "linked/secret", "relative/secret", "round/file", "one", "gone", "near",
+             "linked/../linked/secret", "round/../../outside/secret", "./../../outside/secret"]  # fmt: skip
+    for name in names:
+        with pytest.raises((NotFoundError, UsageError)):
+            found.workflow(name, beside=main.parent)
+        with pytest.raises(NotFoundError):
+            found.prompt(name, workflow=found.workflow(str(main)))
+    with pytest.raises(TemplateError, match="no prompt"):
+        found.prompt("p").render({}, {})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from samovar.errors import Fault, Place, UsageError
-from samovar.parameters import Parameter, bind, read_parameters
+from samovar.parameters import Parameter, bind, read_groups, read_parameters
 
 
 def where(*path: object) -> Place:
@@ -197,9 +197,76 @@ def test_a_misspelt_key_is_named_with_the_nearest_and_an_unknown_one_passes() ->
     assert (fault.code, fault.severity, str(fault.place.path)) == ("unknown-key", "warning", "0/requierd")
 
 
-def test_a_condition_is_said_to_be_unsupported() -> None:
-    fault = fault_of({"name": "p", "condition": "a == 1"})
-    assert (fault.code, fault.severity, str(fault.place.path)) == ("unsupported", "warning", "0/condition")
+def deploy(**entry: Any) -> tuple[Parameter, ...]:
+    entries = [
+        {"name": "target", "type": "choice", "choices": ["test", "live"], "default": "test"},
+        {"name": "key", "required": True, "condition": "target == 'live'", **entry},
+    ]
+    read, faults = read_parameters(entries, where)
+    assert not faults
+    return read
+
+
+def test_a_parameter_is_required_where_its_condition_is_true() -> None:
+    assert bind(deploy(), {}) == {"target": "test"}
+    assert bind(deploy(), {"target": "live", "key": "k"}) == {"target": "live", "key": "k"}
+    with pytest.raises(UsageError, match="--var key=…"):
+        bind(deploy(), {"target": "live"})
+    assert bind(deploy(pattern="[a-z]+"), {"key": "given"})["key"] == "given"
+    with pytest.raises(UsageError, match="matches"):
+        bind(deploy(pattern="[a-z]+"), {"key": "5"})
+
+
+def test_a_condition_sees_what_was_asked_before_it() -> None:
+    read, _ = read_parameters(
+        [
+            {"name": "way", "required": True},
+            {"name": "street", "required": True, "condition": "way == 'post'"},
+            {"name": "mail", "required": True, "condition": "way == 'mail'"},
+            {"name": "never", "required": True, "condition": "way > 5"},
+        ],
+        where,
+    )
+    asked: list[str] = []
+
+    def ask(one: Parameter) -> object:
+        asked.append(one.name)
+        return "mail"
+
+    assert bind(read, {}, ask=ask) == {"way": "mail", "mail": "mail"}
+    assert asked == ["way", "mail"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "part"),
+    [("a ==", "cannot be read"), (["a"], "CEL expression"), ("q == 1", "which is no parameter")],
+)
+def test_a_condition_that_means_nothing_is_a_fault_at_its_place(condition: object, part: str) -> None:
+    fault = fault_of({"name": "p", "condition": condition})
+    assert part in fault.message
+    assert (fault.code, str(fault.place.path)) == ("parameter", "0/condition")
+
+
+def test_groups_only_say_where_a_parameter_is_shown() -> None:
+    read, _ = read_parameters([{"name": "a"}, {"name": "b"}, {"name": "c"}], where)
+    groups = [
+        {"name": "one", "description": "First ones", "parameters": ["b", "a"]},
+        {"name": "two", "parameters": ["c", "a"]},
+    ]
+    grouped, doubts = read_groups(groups, read, where)
+    assert [(one.name, one.group) for one in grouped] == [
+        ("a", "First ones"),
+        ("b", "First ones"),
+        ("c", "two"),
+    ]
+    assert not doubts
+    for value, part in (
+        ("x", "list of maps"),
+        ([5], "Group 1 must be"),
+        ([{"name": "g", "parameters": ["aa"]}], "Did you mean 'a'?"),
+    ):
+        same, (doubt,) = read_groups(value, read, where)
+        assert same == read and part in doubt.message and doubt.severity == "warning"
 
 
 def test_a_name_declared_twice_and_a_list_that_is_none_are_faults() -> None:
@@ -209,6 +276,5 @@ def test_a_name_declared_twice_and_a_list_that_is_none_are_faults() -> None:
     assert [fault.code for fault in read_parameters({"p": {}}, where)[1]] == ["parameter"]
 
 
-def test_a_pattern_is_a_text_and_no_warning_is_shown_for_an_odd_one() -> None:
+def test_a_pattern_is_a_text() -> None:
     assert [one.code for one in read_parameters([{"name": "n", "pattern": ["a"]}], where)[1]] == ["parameter"]
-    assert read_parameters([{"name": "n", "pattern": "[[a]"}], where)[1] == []

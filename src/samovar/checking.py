@@ -122,7 +122,7 @@ def _prompt(action: Prompt, name: Value, workflow: Workflow, library: Library) -
         p.name for p in prompt.parameters if p.default is not None
     }
     for parameter in prompt.parameters:
-        if parameter.required and parameter.name not in given | known:
+        if parameter.required and not parameter.condition and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
     for variable in sorted(prompt.template.names - given - known - {p.name for p in prompt.parameters}):
@@ -154,10 +154,11 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
         return
     what = f"The workflow {child.name!r}"
     if child.parameters:
-        yield from _arguments(action.given, child.parameters, what, _read_names(child))
+        yield from _arguments(action.given, child.parameters, what, read_names(child))
     given = {pair.key for pair in action.given}
     for parameter in child.parameters:
-        if parameter.required and parameter.default is None and parameter.name not in given:
+        is_needed = parameter.required and parameter.default is None and not parameter.condition
+        if is_needed and parameter.name not in given:
             message = f"{what} needs {parameter.name!r}: give it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=action.name.place)
 
@@ -275,7 +276,7 @@ def _known_names(workflow: Workflow) -> frozenset[str]:
     return names.union(*(action.sets for action in _actions(workflow)))
 
 
-def _read_names(workflow: Workflow) -> frozenset[str]:
+def read_names(workflow: Workflow) -> frozenset[str]:
     """Variables that the workflow reads somewhere."""
     names: set[str] = set()
     for action in _actions(workflow):

@@ -1,7 +1,7 @@
 """Conditions and computed values: CEL expressions, read once and evaluated against variables.
 
-Above: transitions and `Set name := …`. Below: `values.py` and the CEL library, which is imported when the
-first expression is read. `default` is no expression: transitions know it.
+Above: transitions and `Set name := …`. Below: `effort.py`, `values.py` and the CEL library, which is imported
+when the first expression is read. `default` is no expression: transitions know it.
 
 A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`. CEL has no
 such value, so an expression that reads a part is compiled with a second name for the map of the parts.
@@ -13,8 +13,9 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from samovar.effort import MAX_NS, Effort, Token, is_macro, measure
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
 from samovar.values import Record
 
@@ -23,7 +24,6 @@ MAX_NESTING = 64
 
 _PARTS = "samovar_parts_of_"
 _LITERALS = frozenset(("true", "false", "null", "in"))
-_MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
 _TOKEN = re.compile(
     r"""
     (?P<string>[rRbB]{0,2}(?:\"\"\"(?:\\.|.)*?\"\"\"|'''(?:\\.|.)*?'''|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'))
@@ -34,12 +34,6 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +50,7 @@ class Expression:
     """The variables it reads whole."""
     _parts: tuple[str, ...]
     """The variables of which it reads parts."""
+    _effort: Effort
     _program: Any
 
     @classmethod
@@ -64,7 +59,7 @@ class Expression:
         if len(text) > MAX_LENGTH:
             raise _fault(f"An expression has at most {MAX_LENGTH} characters, this one {len(text)}.", place)
         matches = _TOKEN.finditer(text)
-        tokens = [_Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
+        tokens = [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
         _check_nesting(tokens, text, place)
         spelled = _as_cel(text, tokens)
         _compile(spelled, place)
@@ -76,14 +71,15 @@ class Expression:
             names=names,
             _texts=tuple(sorted({token.text for token, of_parts in reads if not of_parts})),
             _parts=tuple(sorted({token.text for token, of_parts in reads if of_parts})),
+            _effort=measure(tokens, names),
             _program=_compile(_with_parts(spelled, [token for token, of_parts in reads if of_parts]), place),
         )
 
     def evaluate(self, variables: Mapping[str, object]) -> object:
         """The value it has now.
 
-        Raises `ExpressionError` for a variable that is not there, naming the nearest, and for anything that
-        CEL cannot compute.
+        Raises `ExpressionError` for a variable that is not there, naming the nearest, for anything that
+        CEL cannot compute, and for what might take longer than about two seconds.
         """
         try:
             bound = {name: _bare(variables[name]) for name in self._texts}
@@ -94,6 +90,9 @@ class Expression:
             name = str(error.args[0])
             message = f"There is no variable {name!r}.{nearest(name, variables)}"
             raise ExpressionError(f"{message} In: {self.text}", place=self.place) from None
+        if self._effort.bound_ns(variables) > MAX_NS:
+            advice = "Use shorter lists or texts, or fewer macros in one expression."
+            raise ExpressionError(f"This might take very long. {advice} In: {self.text}", place=self.place)
         try:
             return _plain(self._program.execute(bound))
         except (RuntimeError, TypeError, KeyError, ValueError, ArithmeticError, IndexError) as error:
@@ -108,7 +107,7 @@ def _fault(message: str, place: Place) -> FaultsError:
     return FaultsError([Fault(code="condition-syntax", message=message, place=place)])
 
 
-def _check_nesting(tokens: list[_Token], text: str, place: Place) -> None:
+def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
     depth = 0
     for token in tokens:
         if token.text in ("(", "[", "{"):
@@ -125,7 +124,7 @@ def _check_nesting(tokens: list[_Token], text: str, place: Place) -> None:
             raise _fault(f"An expression has at most {MAX_NESTING} {what}.", place)
 
 
-def _longest_run(tokens: list[_Token]) -> int:
+def _longest_run(tokens: list[Token]) -> int:
     longest = run = 0
     for token in tokens:
         run = run + 1 if token.text in ("!", "-") else 0
@@ -133,11 +132,11 @@ def _longest_run(tokens: list[_Token]) -> int:
     return longest
 
 
-def _count(tokens: list[_Token], mark: str) -> int:
+def _count(tokens: list[Token], mark: str) -> int:
     return sum(token.text == mark for token in tokens)
 
 
-def _as_cel(text: str, tokens: list[_Token]) -> str:
+def _as_cel(text: str, tokens: list[Token]) -> str:
     """With JavaScript's `.includes(` as `.contains(`, which is as long, so that columns stay true."""
     for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if token.text == "includes" and before.text == "." and after.text == "(":
@@ -145,7 +144,7 @@ def _as_cel(text: str, tokens: list[_Token]) -> str:
     return text
 
 
-def _reads(tokens: list[_Token]) -> Iterator[tuple[_Token, bool]]:
+def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
     """Each reading of a variable, and whether it is of a part of it.
 
     A name is no variable after a dot, before a bracket (a function), and where a macro binds it.
@@ -157,7 +156,7 @@ def _reads(tokens: list[_Token]) -> Iterator[tuple[_Token, bool]]:
         after = tokens[index + 1].text if index + 1 < len(tokens) else ""
         if token.text in ("(", "[", "{"):
             depth += 1
-            if token.text == "(" and _is_macro(tokens, index):
+            if token.text == "(" and is_macro(tokens, index):
                 bound.append((tokens[index + 1].text, depth))
         elif token.text in (")", "]", "}"):
             while bound and bound[-1][1] >= depth:
@@ -169,18 +168,7 @@ def _reads(tokens: list[_Token]) -> Iterator[tuple[_Token, bool]]:
             yield token, _reads_part(tokens, index)
 
 
-def _is_macro(tokens: list[_Token], index: int) -> bool:
-    return (
-        index >= 2
-        and tokens[index - 1].text in _MACROS
-        and tokens[index - 2].text == "."
-        and index + 2 < len(tokens)
-        and tokens[index + 1].kind == "name"
-        and tokens[index + 2].text == ","
-    )
-
-
-def _reads_part(tokens: list[_Token], index: int) -> bool:
+def _reads_part(tokens: list[Token], index: int) -> bool:
     """`name.field` and `name[…]`, but not the method call `name.method(…)`."""
     following = [token.text for token in tokens[index + 1 : index + 4]]
     if not following:
@@ -190,7 +178,7 @@ def _reads_part(tokens: list[_Token], index: int) -> bool:
     return following[0] == "." and len(following) > 1 and (len(following) < 3 or following[2] != "(")
 
 
-def _with_parts(text: str, tokens: list[_Token]) -> str:
+def _with_parts(text: str, tokens: list[Token]) -> str:
     for token in reversed(tokens):
         text = text[: token.at] + _PARTS + text[token.at :]
     return text

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from samovar.errors import FaultsError, Place, nearest
 from samovar.markdown import Document
-from samovar.parameters import Parameter, read_parameters
+from samovar.parameters import Parameter, read_groups, read_parameters
 from samovar.template import Template
 from samovar.values import duration_s
 from samovar.workflow import Limits
@@ -24,6 +24,7 @@ KEYS = frozenset(
         "description",
         "parameters",
         "arguments",
+        "parameter_groups",
         "model",
         "system",
         "tools",
@@ -41,7 +42,6 @@ OLD_KEYS = frozenset(
         "author",
         "category",
         "tags",
-        "parameter_groups",
         "initial_state",
         "variables",
         "timeout",
@@ -115,6 +115,10 @@ def read_settings(document: Document, add: AddFault) -> Settings:
     parameters: tuple[Parameter, ...] = ()
     if values.get(key) is not None:
         parameters, faults = read_parameters(values[key], partial(place, key))
+        if values.get("parameter_groups") is not None:
+            groups = partial(place, "parameter_groups")
+            parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)
+            faults += doubts
         for fault in faults:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
     return Settings(

@@ -36,6 +36,8 @@ class Entry:
     description: str | None
     fault: str | None
     """Why it cannot be used; None when it can."""
+    shadows: tuple[tuple[str, Path], ...] = ()
+    """What else has the name and is not reached: source and file, nearest first."""
 
 
 def find_project_folders(start: Path) -> list[tuple[str, Path]]:
@@ -203,15 +205,22 @@ class Library:
         return self._entries("prompts")
 
     def _entries(self, kind: str) -> list[Entry]:
-        found: dict[str, Entry] = {}
+        found: dict[str, list[tuple[str, Path]]] = {}
         for source, folder in self._folders:
+            here: dict[str, list[tuple[str, Path]]] = {}
             for path in _files(folder / kind):
-                name = _name_below(folder / kind, path)
-                if name not in found and (entry := self._entry(kind, name, path, source)):
-                    found[name] = entry
-        return [found[name] for name in sorted(found)]
+                here.setdefault(_name_below(folder / kind, path), []).append((source, path))
+            for name, files in here.items():
+                # Of two endings the one that is taken, as in a look-up.
+                first = self._below(folder / kind, name)
+                files.sort(key=lambda file: file[1] != first)
+                found.setdefault(name, []).extend(files)
+        entries = (self._entry(kind, name, found[name]) for name in sorted(found))
+        return [entry for entry in entries if entry is not None]
 
-    def _entry(self, kind: str, name: str, path: Path, source: str) -> Entry | None:
+    def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> Entry | None:
+        """The nearest file of a name; None where that is a partial."""
+        (source, path), *shadows = files
         item: Workflow | Prompt | None = None
         fault = None
         try:
@@ -230,6 +239,7 @@ class Library:
             title=item.title if item else None,
             description=item.description if item else None,
             fault=fault,
+            shadows=tuple(shadows),
         )
 
 

@@ -1,21 +1,22 @@
 """Typed inputs of workflows and prompts: what may be given, and what becomes of what is given.
 
-Above: `workflow.py`, `prompt.py`, the command line, and the runner for sub-workflows. Below: `values.py`.
+Above: `workflow.py`, `prompt.py`, the command line, and the runner for sub-workflows. Below: `expression.py`,
+`patterns.py`, `values.py`.
 A parameter comes from front matter; a value from the command line is text and is read by its type.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from samovar.errors import Fault, Place, UsageError, nearest
-from samovar.values import to_text
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageError, nearest
+from samovar.expression import Expression
+from samovar.patterns import Pattern, PatternError
+from samovar.values import to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
 
@@ -47,7 +48,6 @@ KEYS = frozenset(
         "type_hint",
     ]
 )
-NOT_YET = ("condition",)
 _WHOLE = ("int", "integer")
 
 
@@ -75,6 +75,19 @@ class Parameter:
     max_length: int | None = None
     secret: bool = False
     """Not shown while it is typed."""
+    condition: Expression | None = None
+    """Of the other parameters: it is required only where this is true."""
+    group: str | None = None
+    """What it is shown under."""
+
+    def is_needed(self, variables: Mapping[str, object]) -> bool:
+        """Whether it must be given, beside these other values. A condition without its values is false."""
+        if not self.required or self.condition is None:
+            return self.required
+        try:
+            return truth(self.condition.evaluate(variables))
+        except ExpressionError:
+            return False
 
     def parse(self, text: str) -> object:
         """The value of a text as it is typed by a person. Raises `UsageError`."""
@@ -152,8 +165,14 @@ class Parameter:
             raise self._wrong(value, f"at least {self.min_length} characters")
         if self.max_length is not None and len(value) > self.max_length:
             raise self._wrong(value, f"at most {self.max_length} characters")
-        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+        if self.pattern is not None and not self._matches(self.pattern, value):
             raise self._wrong(value, f"a text that matches {self.pattern}")
+
+    def _matches(self, pattern: str, value: str) -> bool:
+        try:
+            return Pattern.parse(pattern).matches_whole(value)
+        except PatternError as error:
+            raise UsageError(f"The pattern of {self.name!r} cannot be used: {error}.") from error
 
     def _wrong(self, value: object, expected: str, hint: str = "") -> UsageError:
         shown = "***" if self.secret else repr(value)
@@ -181,10 +200,14 @@ def bind(
             variables[parameter.name] = parameter.parse(str(value)) if is_text else parameter.check(value)
         elif parameter.default is not None:
             variables[parameter.name] = parameter.default
-        elif parameter.required and ask is not None:
-            variables[parameter.name] = ask(parameter)
-        elif parameter.required:
+    # Conditions see all that was given, and what was asked for before.
+    for parameter in parameters:
+        if parameter.name in variables or not parameter.is_needed(variables):
+            continue
+        if ask is None:
             missing.append(parameter)
+        else:
+            variables[parameter.name] = ask(parameter)
     if missing:
         lines = [f"  {one.name}" + (f": {one.description}" if one.description else "") for one in missing]
         example = f"--var {missing[0].name}=…"
@@ -211,6 +234,45 @@ def read_parameters(value: Any, where: Where) -> tuple[tuple[Parameter, ...], li
             found[parameter.name] = parameter
         except _WrongError as error:
             faults.append(Fault(code="parameter", message=str(error), place=at(error.key)))
+    for parameter in found.values():
+        for name in sorted(parameter.condition.names - set(found) if parameter.condition else ()):
+            message = f"The condition of {parameter.name!r} reads {name!r}, which is no parameter."
+            message += nearest(name, found)
+            assert parameter.condition is not None
+            place = parameter.condition.place
+            faults.append(Fault(code="parameter", message=message, place=place, severity="warning"))
+    return tuple(found.values()), faults
+
+
+def read_groups(
+    value: Any, parameters: Sequence[Parameter], where: Where
+) -> tuple[tuple[Parameter, ...], list[Fault]]:
+    """The parameters with the groups that a front matter's `parameter_groups` puts them in.
+
+    A group is `{name: …, description: …, parameters: [names]}`. They only order what a person is shown, so
+    what is wrong with them is a warning.
+    """
+    faults: list[Fault] = []
+    found = {parameter.name: parameter for parameter in parameters}
+
+    def doubt(message: str, place: Place) -> None:
+        faults.append(Fault(code="parameter-group", message=message, place=place, severity="warning"))
+
+    if not isinstance(value, list):
+        doubt("`parameter_groups` must be a list of maps.", where())
+        return tuple(parameters), faults
+    for index, entry in enumerate(value):
+        names = entry.get("parameters") if isinstance(entry, dict) else None
+        if not isinstance(names, list) or not entry.get("name"):
+            doubt(f"Group {index + 1} must be {{name: …, parameters: [names]}}.", where(index))
+            continue
+        title = str(entry.get("description") or entry["name"])
+        for name in map(str, names):
+            if name not in found:
+                message = f"The group {entry['name']!r} names {name!r}, which is no parameter."
+                doubt(message + nearest(name[:100], found), where(index, "parameters"))
+            elif found[name].group is None:
+                found[name] = replace(found[name], group=title)
     return tuple(found.values()), faults
 
 
@@ -250,6 +312,7 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         min_length=_length(entry, "min_length", name),
         max_length=_length(entry, "max_length", name),
         secret=_flag(entry, "secret", name),
+        condition=_condition(entry, name, where),
     )
     return _with_default(parameter, entry.get("default"))
 
@@ -257,13 +320,10 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
 def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) -> None:
     for key in map(str, entry):
         message = ""
-        if key in NOT_YET:
-            message = f"`{key}` of the parameter {name!r} is not supported yet and has no effect."
-        elif key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
+        if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
             message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
         if message:
-            code = "unsupported" if key in NOT_YET else "unknown-key"
-            faults.append(Fault(code=code, message=message, place=where(key), severity="warning"))
+            faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))
 
 
 def _choices(entry: dict[str, Any], name: str) -> tuple[str, ...]:
@@ -282,13 +342,24 @@ def _pattern(entry: dict[str, Any], name: str) -> str | None:
     if isinstance(pattern, list | dict):
         raise _WrongError("pattern", f"The pattern of {name!r} must be a text.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            re.compile(str(pattern))
-    except (re.error, RecursionError, OverflowError) as error:
+        Pattern.parse(str(pattern))
+    except PatternError as error:
         message = f"The pattern of {name!r} is not a regular expression: {error}."
         raise _WrongError("pattern", message) from error
     return str(pattern)
+
+
+def _condition(entry: dict[str, Any], name: str, where: Where) -> Expression | None:
+    text = entry.get("condition")
+    if text is None:
+        return None
+    if isinstance(text, list | dict):
+        raise _WrongError("condition", f"The condition of {name!r} must be a CEL expression.")
+    try:
+        return Expression.parse(to_text(text), where("condition"))
+    except FaultsError as error:
+        message = f"The condition of {name!r}: {error.faults[0].message}"
+        raise _WrongError("condition", message) from error
 
 
 def _flag(entry: dict[str, Any], key: str, name: str) -> bool:

@@ -18,7 +18,18 @@ from samovar.parameters import Parameter, read_parameters
 from samovar.template import Partials, Template
 
 KEYS = frozenset(
-    ("title", "description", "parameters", "arguments", "category", "tags", "name", "version", "author")
+    (
+        "title",
+        "description",
+        "parameters",
+        "arguments",
+        "parameter_groups",
+        "category",
+        "tags",
+        "name",
+        "version",
+        "author",
+    )
 )
 
 _PARTIAL = re.compile(r"^\s*\{%-?\s*partial\s*-?%\}\s*")
@@ -64,7 +75,7 @@ class Prompt:
         values.update(arguments)
         for parameter in self.parameters:
             if parameter.name not in values:
-                if parameter.required and parameter.name not in besides:
+                if parameter.is_needed(values) and parameter.name not in besides:
                     raise TemplateError(
                         f"The prompt {self.name!r} needs {parameter.name!r}: give it with {parameter.name}=…",
                         place=self.place,

@@ -14,6 +14,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from samovar.cli.completion import (
+    RunCommand,
+    complete_path,
+    complete_prompt,
+    complete_variable,
+    complete_workflow,
+)
+
 app = typer.Typer(
     name="samovar",
     help="Workflows of prompts, as Markdown, on a local model that is loaded once.",
@@ -25,11 +33,30 @@ app = typer.Typer(
 )
 
 Workflow = Annotated[
-    str, typer.Argument(metavar="FILE|NAME", help="A workflow's file, or its name in the library.")
+    str,
+    typer.Argument(
+        metavar="FILE|NAME",
+        help="A workflow's file, or its name in the library.",
+        autocompletion=complete_workflow,
+    ),
 ]
 Var = Annotated[
     list[str] | None,
-    typer.Option("--var", metavar="K=V", help="A variable; K=@FILE reads a file, K=- standard input."),
+    typer.Option(
+        "--var",
+        metavar="K=V",
+        help="A variable; K=@FILE reads a file, K=- standard input; K=@@text is @text.",
+        autocompletion=complete_variable,
+    ),
+]
+Vars = Annotated[
+    list[Path] | None,
+    typer.Option("--vars", metavar="FILE", help="A YAML or JSON file of variables; --var wins."),
+]
+Events = Annotated[bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")]
+Print = Annotated[
+    str | None,
+    typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
 ]
 DryRun = Annotated[
     bool,
@@ -109,14 +136,17 @@ def _main(
 
 
 @app.command(
+    cls=RunCommand,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="Each of the workflow's parameters is an option too: --person-name Ann. "
+    epilog="Each of the workflow's parameters is an option too: --person-name Ann; "
+    "samovar run NAME --help shows them. "
     "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled.",
 )
 def run(
     context: typer.Context,
     workflow: Workflow,
     var: Var = None,
+    vars_: Vars = None,
     model: Model = None,
     context_tokens: Context = None,
     budget: Budget = None,
@@ -125,13 +155,8 @@ def run(
     kv_type: KvType = None,
     offline: Offline = None,
     json: Json = False,
-    events: Annotated[
-        bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")
-    ] = False,
-    print_: Annotated[
-        str | None,
-        typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
-    ] = None,
+    events: Events = False,
+    print_: Print = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
     limit_transitions: LimitTransitions = None,
@@ -157,6 +182,7 @@ def run(
             RunArguments(
                 workflow=workflow,
                 variables=tuple(var or ()),
+                variable_files=tuple(vars_ or ()),
                 switches=tuple(context.args),
                 settings={
                     "context_tokens": context_tokens,
@@ -192,6 +218,7 @@ def check(
         typer.Argument(
             metavar="PATH…",
             help="Workflow files or folders; without any, the project's library.",
+            autocompletion=complete_path,
             readable=False,  # `check` says itself what it cannot read, and goes on to the others
         ),
     ] = None,
@@ -296,7 +323,11 @@ def show(
 def prompt(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A prompt of the library, its file, or FILE#NAME in a workflow."),
+        typer.Argument(
+            metavar="NAME",
+            help="A prompt of the library, its file, or FILE#NAME in a workflow.",
+            autocompletion=complete_prompt,
+        ),
     ],
     workflow: Annotated[
         str | None,

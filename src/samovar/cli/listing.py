@@ -98,6 +98,8 @@ def list_library(*, as_json: bool) -> int:
                 if entry.fault
                 else Text(entry.description or entry.title or "")
             )
+            for source, path in entry.shadows:
+                text.append(f"\nhides {path} ({source})", style="dim")
             table.add_row(entry.name, entry.source, text)
         console.print(table)
     return 0
@@ -111,6 +113,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "title": entry.title,
         "description": entry.description,
         "fault": entry.fault,
+        "shadows": [{"source": source, "path": str(path)} for source, path in entry.shadows],
     }
 
 

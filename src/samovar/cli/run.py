@@ -22,18 +22,25 @@ import anyio.to_thread
 from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.background import beside
-from samovar.checking import check_tree
+from samovar.checking import check_tree, read_names
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.preview import dry_run
 from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
-from samovar.cli.variables import asker, read_assignments, read_switches
+from samovar.cli.variables import (
+    as_parameters,
+    asker,
+    misspelt,
+    read_assignments,
+    read_switches,
+    read_variables_file,
+)
 from samovar.config import load_settings
 from samovar.errors import ActionError, Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event, Warned
 from samovar.level import first_variables
 from samovar.library import Library
 from samovar.outlook import check_models
-from samovar.parameters import bind
+from samovar.parameters import Parameter, bind
 from samovar.paths import Tree
 from samovar.pieces import tokenize
 from samovar.recording import Recording, can_be_recorded, check_record, record
@@ -45,6 +52,7 @@ from samovar.workflow import Workflow
 
 OPTIONS = [
     "--var",
+    "--vars",
     "--model",
     "--context",
     "--budget",
@@ -77,6 +85,8 @@ class RunArguments:
     workflow: str
     variables: tuple[str, ...]
     """Each `--var`."""
+    variable_files: tuple[Path, ...] = ()
+    """Each `--vars`."""
     switches: tuple[str, ...]
     """Options that are not the command's own."""
     settings: Mapping[str, Any]
@@ -112,9 +122,10 @@ def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
     settings = load_settings(dict(arguments.settings))
-    library, workflow, warnings = _load(arguments)
-    given: dict[str, object] = dict(read_switches(arguments.switches, workflow.parameters, OPTIONS))
-    given.update(read_assignments(arguments.variables))
+    library = open_library(Path.cwd())
+    workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
+    given = _given(arguments, workflow)
+    warnings = _check(workflow, library, given)
     variables = bind(workflow.parameters, given, ask=asker())
     runner_settings = RunnerSettings(
         model=arguments.model,
@@ -238,16 +249,36 @@ async def _wait_for_user(message: str) -> None:
     await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
 
 
-def _load(arguments: RunArguments) -> tuple[Library, Workflow, tuple[Fault, ...]]:
-    """The library, the workflow, and what is doubtful about it. Raises `FaultsError` where it cannot run."""
-    library = open_library(Path.cwd())
-    workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
-    faults = check_tree(workflow, library)
+def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
+    """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
+    given: dict[str, object] = {}
+    for path in arguments.variable_files:
+        given.update(as_parameters(read_variables_file(path), workflow.parameters))
+    switches = read_switches(arguments.switches, workflow.parameters, OPTIONS)
+    assignments = read_assignments(arguments.variables, workflow.parameters)
+    if both := sorted(set(switches) & set(assignments)):
+        raise UsageError(
+            f"{both[0]} is given twice, as an option and as --var {both[0]}. It takes one value."
+        )
+    return given | switches | assignments
+
+
+def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:
+    """What is doubtful about the workflow with these variables. Raises `FaultsError` where it cannot run."""
+    here = Place(path=workflow.path, line=1, column=1)
+    declared = {parameter.name for parameter in workflow.parameters}
+    undeclared = tuple(Parameter(name=name, place=here) for name in given if name not in declared)
+    # Nothing need set what was given.
+    faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
     errors = [fault for fault in faults if fault.severity == "error"]
     if errors:
         raise FaultsError(errors)
+    doubts = [
+        Fault(code="misspelt-variable", message=message, place=here, severity="warning")
+        for message in misspelt(list(given), workflow.parameters, read_names(workflow))
+    ]
     # The runner tells those of the file itself.
-    return library, workflow, tuple(fault for fault in faults if fault not in workflow.warnings)
+    return (*doubts, *(fault for fault in faults if fault not in workflow.warnings))
 
 
 def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:

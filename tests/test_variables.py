@@ -1,0 +1,173 @@
+"""Variables from the command line: assignments, files, a workflow's own options, and questions."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from samovar.cli.variables import (
+    as_parameters,
+    asker,
+    misspelt,
+    read_assignments,
+    read_switches,
+    read_variables_file,
+)
+from samovar.errors import Place, UsageError
+from samovar.parameters import Parameter, bind
+from tests.test_cli import samovar, write
+
+HERE = Place(path=None, line=1, column=1)
+TEXT = Parameter(name="the_text", place=HERE)
+TAGS = Parameter(name="tags", place=HERE, type="multi_choice", choices=("a", "b", "c"))
+FLAG = Parameter(name="flag", place=HERE, type="boolean")
+ALL = (TEXT, TAGS, FLAG)
+
+
+def test_an_at_sign_reads_a_file_and_two_are_one_in_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f.txt").write_text("\ufeffsaid", encoding="utf-8")
+    given = read_assignments(["a=@f.txt", "b=@@f.txt", "c=x@y", "d=", "e=@@@"])
+    assert given == {"a": "said", "b": "@f.txt", "c": "x@y", "d": "", "e": "@@"}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("a=@none", "--var a=@none: there is no such file. For the text itself, write a=@@none"),
+        ("a=@.", "a folder"),
+        ("a=@x\0y", "no such file|no file can have"),
+        ("a=@" + "x" * 5000, "name too long|no such file"),
+        ("a", "NAME=VALUE"),
+        ("=a", "NAME=VALUE"),
+    ],
+)
+def test_an_assignment_that_means_nothing_says_what_to_write(assignment: str, says: str) -> None:
+    with pytest.raises(UsageError, match=f"(?i){says}"):
+        read_assignments([assignment])
+
+
+def test_a_value_given_twice_is_an_error_but_for_several_choices() -> None:
+    with pytest.raises(UsageError, match="--the-text is given twice"):
+        read_switches(["--the-text", "a", "--the_text=b"], ALL, [])
+    with pytest.raises(UsageError, match="--no-flag is given twice"):
+        read_switches(["--flag", "--no-flag"], ALL, [])
+    with pytest.raises(UsageError, match="--var x is given twice"):
+        read_assignments(["x=1", "x=1"], ALL)
+    switches = read_switches(["--tags", "a", "--tags=b,c"], ALL, [])
+    assert bind(ALL, switches)["tags"] == ["a", "b", "c"]
+    assert read_assignments(["tags=a", "tags=b"], ALL) == {"tags": "a,b"}
+
+
+def test_an_unknown_option_lists_the_workflows_own() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_switches(["--txet", "a"], ALL, ["--json"])
+    assert "There is no option --txet." in str(caught.value)
+    assert "Those of this workflow: --the-text, --tags, --flag." in str(caught.value)
+
+
+def test_a_file_of_variables_keeps_types(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text(
+        "n: 5\nflag: true\nday: 2020-01-02\ntags: [a]\nm: {k: 1}\nnone:\nthe_text: 7\n"
+    )
+    given = as_parameters(read_variables_file(tmp_path / "v.yaml"), ALL)
+    expected = {"n": 5, "flag": True, "day": "2020-01-02", "tags": ["a"], "m": {"k": 1}, "the_text": "7"}
+    assert given == expected
+    assert bind(ALL, given) == expected
+    (tmp_path / "v.json").write_text(json.dumps({"a": "yes", "b": [1]}))
+    assert read_variables_file(tmp_path / "v.json") == {"a": "yes", "b": [1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("v.yaml", "a: [", "is not YAML"),
+        ("v.json", "{", "is not JSON"),
+        ("v.yaml", "- a", "one map"),
+        ("v.yaml", "5: a", "one map"),
+        ("v.yaml", "", "one map"),
+        ("v.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases"),
+        ("v.yaml", "a: !!python/object:os.system x", "is not YAML"),
+        ("v.json", "[" * 100_000, "is not JSON"),
+        ("v.yaml", "a: &a [*a]", "aliases"),
+    ],
+)
+def test_a_file_of_variables_that_is_none_says_why(tmp_path: Path, name: str, text: str, says: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=says):
+        read_variables_file(tmp_path / name)
+    with pytest.raises(UsageError, match="no such file"):
+        read_variables_file(tmp_path / "none.yaml")
+
+
+def test_a_misspelt_name_is_told_with_the_nearest_unless_something_reads_it() -> None:
+    (warning,) = misspelt(["the_txt", "flag", "other"], ALL, frozenset())
+    assert "'the_txt'" in warning and "Did you mean 'the_text'?" in warning
+    assert not misspelt(["the_txt"], ALL, frozenset(["the_txt"]))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[Terminal, Terminal]:
+    """Where this was typed, and what is shown there."""
+    typed, shown = Terminal(text), Terminal()
+    monkeypatch.setattr("sys.stdin", typed)
+    monkeypatch.setattr("sys.stderr", shown)
+    return typed, shown
+
+
+def test_what_is_missing_is_asked_for_one_by_one_and_again_when_it_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, shown = terminal(monkeypatch, "\nx\nb\n12\nabc\n")
+    parameters = (
+        Parameter(
+            name="way", place=HERE, required=True, type="choice", choices=("a", "b"), description="How"
+        ),
+        Parameter(name="n", place=HERE, required=True, type="number", max=20, group="Sizes"),
+        Parameter(name="rest", place=HERE, required=True, group="Sizes"),
+    )
+    assert bind(parameters, {}, ask=asker()) == {"way": "b", "n": 12, "rest": "abc"}
+    said = shown.getvalue()
+    assert said.count("way (a, b): ") == 3 and "is required" in said and "expected one of a, b" in said
+    assert said.count("Sizes") == 1
+
+
+def test_nobody_is_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed, _ = terminal(monkeypatch, "x\n" * 50)
+    wanted = Parameter(name="n", place=HERE, required=True, type="number")
+    with pytest.raises(UsageError, match="'n' was not given"):
+        bind([wanted], {}, ask=asker())
+    assert typed.readline() == "x\n"
+
+
+FRONT = "parameters:\n  - {name: report, default: none}\n  - {name: tone, default: plain}"
+
+
+def test_a_run_warns_of_a_misspelt_variable_and_not_of_one_that_was_given(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    write(tmp_path, "[*] --> A\nA --> [*]", '- A: Log "${report} ${tone} ${extra}"', FRONT)
+    done = samovar(tmp_path, "run", "w.md", "--var", "reprot=x", "--var", "extra=y")
+    assert done.returncode == 0
+    assert "no parameter 'reprot'" in done.stderr and "Did you mean 'report'?" in done.stderr
+    assert "Nothing sets" not in done.stderr
+    done = samovar(tmp_path, "run", "w.md")
+    assert "Nothing sets the variable 'extra'" in done.stderr
+
+
+def test_the_nearer_source_of_a_variable_wins_and_two_near_ones_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    write(tmp_path, "[*] --> A\nA --> [*]", '- A: Set all="${report} ${tone}"', FRONT)
+    (tmp_path / "v.yaml").write_text("report: filed\ntone: 5")
+    given = ["--vars", "v.yaml", "--report", "own"]
+    assert samovar(tmp_path, "run", "w.md", "--print", "all", *given).stdout == "own 5\n"
+    done = samovar(tmp_path, "run", "w.md", *given, "--var", "report=x")
+    assert done.returncode == 2 and "report is given twice" in done.stderr
