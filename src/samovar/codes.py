@@ -1,6 +1,6 @@
 """What every code of a fault means, what to do about it, and a file that has it.
 
-Above: `samovar check --explain`, and the page that is made of it. Below: `codes.yaml`, where it is written down.
+Above: `samovar check --explain`, and the page made of it. Below: `codes.yaml`, where it is written down.
 """
 
 from __future__ import annotations

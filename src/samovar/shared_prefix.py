@@ -82,7 +82,7 @@ def _broken(
 
 
 def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
-    """By the prompt's name, or by its place for a text of a state's own; not those that continue a session."""
+    """By the prompt's name, or by its place for a state's own text; not those that continue a session."""
     loops = _in_loops(workflow)
     found: dict[str, list[_Use]] = {}
     for state in workflow.states.values():
