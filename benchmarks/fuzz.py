@@ -17,8 +17,8 @@ import warnings
 from pathlib import Path
 
 from samovar.actions import parse_action
-from samovar.checking import check_tree
 from samovar.errors import SamovarError
+from samovar.language.checking import check_tree
 from samovar.library import Library
 from samovar.memory import in_words, peak_bytes
 

@@ -23,8 +23,8 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.generation import Message, Options
 from samovar.models.reference import parse_reference, resolve
 from samovar.models.store import Store
-from samovar.pool import Pool
-from samovar.session import Sessions
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 
 
 def messages(text: str, *, system: str = SYSTEM) -> list[Message]:

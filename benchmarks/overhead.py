@@ -24,7 +24,7 @@ from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
 from samovar.app import open_app
 from samovar.config import load_settings
 from samovar.events import Event, PromptEvaluating
-from samovar.runner import Runner
+from samovar.running.runner import Runner
 
 
 def direct_round() -> Measured:

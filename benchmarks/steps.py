@@ -29,7 +29,7 @@ from pathlib import Path
 import anyio
 from samovar.app import open_app
 from samovar.config import load_settings
-from samovar.runner import Runner
+from samovar.running.runner import Runner
 
 TEXT = '''---
 limits: {transitions: 1000000}

@@ -12,8 +12,8 @@ import typer
 from samovar import errors
 from samovar.cli import app
 from samovar.cli.checking import faults_of
-from samovar.codes import codes
 from samovar.config import Settings
+from samovar.language.codes import codes
 from samovar.models import cost
 from samovar.models.architectures import ARCHITECTURES, Memory
 
@@ -102,6 +102,9 @@ def faults_page() -> str:
         os.chdir(folder)
         try:
             for code in codes().values():
+                if code.of_run:
+                    parts.append(f"## {code.name}\n\n{code.means} {code.do}\n")
+                    continue
                 path = Path(code.path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(code.file)

@@ -14,9 +14,9 @@ from samovar.cli.live import Lines
 from samovar.cli.report import Figures, Memory, report_object, show_report
 from samovar.config import load_settings
 from samovar.events import Event, Logged, Warned
-from samovar.parameters import bind
-from samovar.run import Run
-from samovar.runner import Runner
+from samovar.language.parameters import bind
+from samovar.running.run import Run
+from samovar.running.runner import Runner
 
 ROOT = Path(__file__).parent.parent
 

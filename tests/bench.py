@@ -21,10 +21,10 @@ from samovar.executors.base import (
     TextPiece,
 )
 from samovar.generation import FinishReason, TokenCounts
+from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.run import Run
-from samovar.runner import Runner, RunnerSettings
-from samovar.workflow import Workflow
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
 
 Answer = str | PromptReply | Exception
 

@@ -13,7 +13,6 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samovar.branches import BUILT_IN, Claims, merge
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import EngineError
@@ -21,10 +20,11 @@ from samovar.events import Ending, Event, RunEnded, StateEntered, StateLeft, Tra
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.generation import Message
-from samovar.pool import Pool
-from samovar.run import Run
-from samovar.runner import RunnerSettings
-from samovar.session import Sessions
+from samovar.running.branches import BUILT_IN, Claims, merge
+from samovar.running.run import Run
+from samovar.running.runner import RunnerSettings
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 from samovar.values import Record
 from samovar.wire import run_to_wire
 from tests.bench import Bench, Told, paths, reply, statuses

@@ -14,22 +14,22 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.app import open_library
-from samovar.checking import check_workflow
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import Script, ScriptedEngine
 from samovar.events import Ending, Event, Logged
 from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.generation import Message
+from samovar.language.checking import check_workflow
 from samovar.library import Library
-from samovar.pool import Pool
-from samovar.run import Run
-from samovar.runner import Runner, RunnerSettings
-from samovar.session import Sessions
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 from tests.bench import paths
 
 pytestmark = pytest.mark.anyio
 
-FOLDER = Path(__file__).parent.parent / "src" / "samovar" / "library_files"
+FOLDER = Path(__file__).parent.parent / "src" / "samovar" / "builtin"
 WORKFLOWS = sorted(path.stem for path in (FOLDER / "workflows").glob("*"))
 PROMPTS = sorted(path.stem for path in (FOLDER / "prompts").glob("*"))
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samovar.case_text import add_case
-from samovar.cases import Answer, Failure, Printed, parse_cases, read_case_file
 from samovar.errors import FaultsError, UsageError
 from samovar.events import Ending
 from samovar.generation import FinishReason
+from samovar.testing.case_text import add_case
+from samovar.testing.cases import Answer, Failure, Printed, parse_cases, read_case_file
 
 HEAD = "cases:\n  - name: one\n"
 YAML_LOOKING = [

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from samovar.checking import check_workflow
 from samovar.errors import EngineError
 from samovar.events import Ending
-from samovar.run import Run
+from samovar.language.checking import check_workflow
+from samovar.running.run import Run
 from tests.bench import Answer, Bench, Told, paths
 
 pytestmark = pytest.mark.anyio

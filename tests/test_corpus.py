@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from samovar.actions import parse_action
-from samovar.checking import check_tree
 from samovar.events import Event, Logged
+from samovar.language.checking import check_tree
+from samovar.language.parameters import bind
 from samovar.library import Library, find_project_folders
-from samovar.parameters import bind
-from samovar.run import Run
-from samovar.runner import Runner, RunnerSettings
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
 from tests.bench import Told
 
 CORPUS = Path(__file__).parent / "corpus"

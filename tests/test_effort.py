@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place, UsageError
-from samovar.expression import Expression
-from samovar.parameters import read_parameters
-from samovar.patterns import Pattern, PatternError, atoms_of
+from samovar.language.expression import Expression
+from samovar.language.parameters import read_parameters
+from samovar.language.patterns import Pattern, PatternError, atoms_of
 
 HERE = Place(path=None, line=1, column=1)
 SOON_S = 10

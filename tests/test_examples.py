@@ -14,10 +14,10 @@ from samovar.engines.scripted import ScriptedEngine
 from samovar.events import Ending, Event, VisitStatus
 from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.library import Library
-from samovar.pool import Pool
-from samovar.run import Run, Visit
-from samovar.runner import Runner, RunnerSettings
-from samovar.session import Sessions
+from samovar.running.run import Run, Visit
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 
 pytestmark = pytest.mark.anyio
 

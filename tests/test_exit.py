@@ -15,8 +15,8 @@ import anyio
 from samovar.engines.base import ModelSpec, TextPart
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.generation import FinishReason, Message, Options
-from samovar.pool import Pool
-from samovar.session import Sessions
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 
 how, path = sys.argv[1], Path(sys.argv[2])
 spec = ModelSpec(reference="tiny", path=path, context_tokens=4096)

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
-from samovar.exits import doubtful_exits
-from samovar.reading import parse_workflow
-from samovar.routing import Situation, choose
-from samovar.workflow import Workflow
+from samovar.language.exits import doubtful_exits
+from samovar.language.reading import parse_workflow
+from samovar.language.workflow import Workflow
+from samovar.running.routing import Situation, choose
 
 LABELS = (
     "",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.errors import Fault, FaultsError
-from samovar.reading import parse_workflow
-from samovar.workflow import Workflow
+from samovar.language.reading import parse_workflow
+from samovar.language.workflow import Workflow
 
 HEAD = "state F <<fork>>\nstate J <<join>>\n"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from samovar.errors import ShellError
 from samovar.events import Ending
-from samovar.run import Run
+from samovar.running.run import Run
 from samovar.values import to_text
 from tests.bench import Bench, Told
 

@@ -22,8 +22,8 @@ from samovar.executors.base import (
 )
 from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.generation import FinishReason, Message, Options
-from samovar.pool import Pool
-from samovar.session import Sessions
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.errors import Fault, FaultsError
-from samovar.markdown import Document, Fence, parse_document
+from samovar.language.markdown import Document, Fence, parse_document
 
 HERE = Path("w.md")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samovar.diagram import Diagram, Scope
 from samovar.errors import Fault
-from samovar.mermaid import DEEPEST, parse_diagram
+from samovar.language.diagram import Diagram, Scope
+from samovar.language.mermaid import DEEPEST, parse_diagram
 
 HERE = Path("w.md")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from samovar.diagram import Diagram, Scope
 from samovar.errors import Fault
-from samovar.mermaid import parse_diagram
+from samovar.language.diagram import Diagram, Scope
+from samovar.language.mermaid import parse_diagram
 from tests.oracle import Drawn, oracle
 
 NAMES = st.sampled_from(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from samovar.errors import Fault, Place, UsageError
-from samovar.parameters import Parameter, bind, read_groups, read_parameters
+from samovar.language.parameters import Parameter, bind, read_groups, read_parameters
 
 
 def where(*path: object) -> Place:

@@ -17,7 +17,7 @@ from samovar.engines.base import Engine, ModelSpec, OnLoadProgress
 from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.errors import BudgetError, ClosedError, EngineError
 from samovar.models.cost import Cost
-from samovar.pool import Pool
+from samovar.serving.pool import Pool
 
 pytestmark = pytest.mark.anyio
 

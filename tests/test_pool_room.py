@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from samovar.engines.base import ModelSpec, OnLoadProgress
 from samovar.engines.scripted import ScriptedModel
-from samovar.entries import BACK_OFF_MOST_S
 from samovar.errors import BudgetError, ClosedError, EngineError
 from samovar.models.cost import Cost
-from samovar.pool import Pool
-from samovar.room import OVERTAKEN_MOST, OVERTAKEN_MOST_S, SHRINK_AFTER_S
+from samovar.serving.entries import BACK_OFF_MOST_S
+from samovar.serving.pool import Pool
+from samovar.serving.room import OVERTAKEN_MOST, OVERTAKEN_MOST_S, SHRINK_AFTER_S
 from tests.test_pool import Clock, SlowEngine, open_pool, spec
 
 pytestmark = pytest.mark.anyio

@@ -14,13 +14,13 @@ from samovar.config import load_settings
 from samovar.engines.llama.counting import open_template
 from samovar.errors import ModelFileError, ModelNotFoundError, Place, TemplateError
 from samovar.generation import Message
+from samovar.language.parameters import bind
+from samovar.language.reading import parse_workflow
+from samovar.language.template import Template
+from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.outlook import Counts, Outlook, check_models, needed_models, shared_tokens
-from samovar.parameters import bind
-from samovar.preview import StatePreview, fill, preview, shown
-from samovar.reading import parse_workflow
-from samovar.template import Template
-from samovar.workflow import Workflow
+from samovar.running.preview import StatePreview, fill, preview, shown
 from tests.test_cli import samovar, write
 
 PLACE = Place(path=None, line=1)

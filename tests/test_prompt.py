@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samovar.errors import FaultsError, TemplateError
-from samovar.prompt import Prompt, parse_prompt
+from samovar.language.prompt import Prompt, parse_prompt
 
 
 def prompt(text: str, line: int = 1) -> Prompt:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.errors import Fault, FaultsError, Place
-from samovar.graph import classify
-from samovar.reading import parse_workflow
-from samovar.workflow import Limits, When, Workflow
+from samovar.language.graph import classify
+from samovar.language.reading import parse_workflow
+from samovar.language.workflow import Limits, When, Workflow
 
 HERE = Path("w.md")
 

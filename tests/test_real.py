@@ -16,8 +16,8 @@ from samovar.engines.base import ModelSpec, PromptProgress
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.generation import Message, Options
 from samovar.memory import resident_bytes
-from samovar.pool import Pool
-from samovar.session import Sessions
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 

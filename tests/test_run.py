@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from samovar.allowance import Allowance, PastLimitError, own_limits
 from samovar.errors import Place
 from samovar.events import (
     Ending,
@@ -20,13 +19,14 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
-from samovar.expression import Expression
 from samovar.generation import FinishReason, Options, TokenCounts
-from samovar.routing import Situation, choose, explain, states_that_only_choose
-from samovar.run import Run
+from samovar.language.expression import Expression
+from samovar.language.workflow import Limits, State, Transition, When, Workflow
+from samovar.running.allowance import Allowance, PastLimitError, own_limits
+from samovar.running.routing import Situation, choose, explain, states_that_only_choose
+from samovar.running.run import Run
 from samovar.values import Record
 from samovar.wire import event_to_wire, run_to_wire
-from samovar.workflow import Limits, State, Transition, When, Workflow
 
 HERE = Place(path=None, line=3)
 FIGURES = PromptFigures(

@@ -26,8 +26,8 @@ from samovar.events import (
     VisitStatus,
 )
 from samovar.generation import FinishReason, TokenCounts
-from samovar.run import Run
-from samovar.runner import ABORT_FILE, RunnerSettings
+from samovar.running.run import Run
+from samovar.running.runner import ABORT_FILE, RunnerSettings
 from samovar.values import Record
 from tests.bench import Bench, Told, paths, reply, statuses
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samovar.conversation import without_oldest
 from samovar.engines.base import Conversation, GenerationEvent, Model, ModelSpec, OnLoadProgress, TextPart
 from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
 from samovar.generation import FinishReason, Message, Options
 from samovar.models.cost import Cost
-from samovar.pool import Pool
-from samovar.session import Sessions
+from samovar.serving.conversation import without_oldest
+from samovar.serving.pool import Pool
+from samovar.serving.session import Sessions
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from samovar.engines.base import ModelSpec, TextPart
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import ClosedError
 from samovar.generation import Message
-from samovar.pool import Pool
-from samovar.session import Session, Sessions
+from samovar.serving.pool import Pool
+from samovar.serving.session import Session, Sessions
 
 SPEC = ModelSpec(reference="scripted", path=Path("scripted"))
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from samovar.actions.base import ActionContext, Outcome, PromptDefaults
 from samovar.actions.process import OUTPUT_LIMIT_BYTES
 from samovar.actions.quoting import VARIABLE, UnquotableError, quote
 from samovar.errors import ActionError, Fault, FaultsError, Place, ShellError, TemplateError, TimedOutError
-from samovar.template import Template
+from samovar.language.template import Template
 from samovar.values import Record
 
 pytestmark = pytest.mark.anyio

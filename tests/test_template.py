@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.errors import FaultsError, Place, TemplateError
-from samovar.template import Held, Template
+from samovar.language.template import Held, Template
 from samovar.values import Record, to_text
 
 HERE = Place(path=None, line=7, column=3)

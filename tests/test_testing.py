@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.app import open_scripted
-from samovar.cases import parse_cases, read_case_file
 from samovar.cli.testing import CasesArguments, run_tests
-from samovar.coverage import cover
 from samovar.generation import Message
-from samovar.junit import clean
 from samovar.library import Library
-from samovar.paths import Tree
-from samovar.recording import Recording, record
-from samovar.run import Run
-from samovar.runner import Runner, RunnerSettings
-from samovar.testing import CaseResult, check_cases, run_case
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.testing.cases import parse_cases, read_case_file
+from samovar.testing.coverage import cover
+from samovar.testing.junit import clean
+from samovar.testing.paths import Tree
+from samovar.testing.recording import Recording, record
+from samovar.testing.trial import CaseResult, check_cases, run_case
 from tests.bench import text_of
 from tests.test_cases import TEXTS
 

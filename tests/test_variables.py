@@ -17,7 +17,7 @@ from samovar.cli.variables import (
     read_variables_file,
 )
 from samovar.errors import Place, UsageError
-from samovar.parameters import Parameter, bind
+from samovar.language.parameters import Parameter, bind
 from tests.test_cli import samovar, write
 
 HERE = Place(path=None, line=1, column=1)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from samovar.generation import FinishReason, Message, TokenCounts
-    from samovar.run import Run
-    from samovar.session import AnswerStream, Turn
+    from samovar.running.run import Run
+    from samovar.serving.session import AnswerStream, Turn
 
 __version__ = "0.1.0"
 
@@ -42,8 +42,8 @@ _HOMES = {
         "UsageError",
     ),
     "samovar.generation": ("FinishReason", "Message", "TokenCounts"),
-    "samovar.run": ("Run",),
-    "samovar.session": ("AnswerStream", "Turn"),
+    "samovar.running.run": ("Run",),
+    "samovar.serving.session": ("AnswerStream", "Turn"),
 }
 """Where each public name is; imported with its first use."""
 

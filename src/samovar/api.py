@@ -15,23 +15,23 @@ from typing import Any, Literal, Self, TypedDict, Unpack, cast, get_args
 import anyio
 import anyio.to_thread
 
-import samovar.session as below
+import samovar.serving.session as below
 from samovar import memory
 from samovar.actions.options import OPTIONS
 from samovar.app import App, Locator, open_app, open_store
-from samovar.checking import check_tree
 from samovar.config import Settings, load_settings
 from samovar.engines.base import ModelSpec
 from samovar.entering import Entering
 from samovar.errors import ClosedError, FaultsError, UsageError, nearest
 from samovar.events import OnEvent
 from samovar.generation import Message, Options, Overflow, Role, Sampling
+from samovar.language.checking import check_tree
 from samovar.models.cost import KvType
 from samovar.outlook import check_models
-from samovar.pool import PoolStatistics
-from samovar.run import Run
-from samovar.runner import Runner, RunnerSettings
-from samovar.session import AnswerStream, SessionStatistics, Turn
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.serving.pool import PoolStatistics
+from samovar.serving.session import AnswerStream, SessionStatistics, Turn
 
 
 class OpenSettings(TypedDict, total=False):

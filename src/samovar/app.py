@@ -27,10 +27,10 @@ from samovar.library import Library, find_project_folders
 from samovar.models.package import FetchProgress, fetch
 from samovar.models.reference import Reference, parse_reference, resolve
 from samovar.models.store import Store
-from samovar.pool import Pool
-from samovar.reservations import Reservations
-from samovar.session import Sessions
-from samovar.snapshots import Snapshots
+from samovar.serving.pool import Pool
+from samovar.serving.reservations import Reservations
+from samovar.serving.session import Sessions
+from samovar.serving.snapshots import Snapshots
 
 BUDGET_SHARE = 0.8
 """Of the memory available at the start, where no budget is set."""
@@ -52,7 +52,7 @@ def open_library(start: Path) -> Library:
     folders = [
         *find_project_folders(start),
         ("user", user_folder()),
-        ("built-in", Path(__file__).parent / "library_files"),
+        ("built-in", Path(__file__).parent / "builtin"),
     ]
     return Library(folders, parse_action)
 

@@ -22,8 +22,8 @@ from samovar.entering import BlockingEntering
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
 from samovar.generation import Message
-from samovar.run import Run
-from samovar.session import AnswerStream, Turn
+from samovar.running.run import Run
+from samovar.serving.session import AnswerStream, Turn
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.prompt import Prompt, parse_prompt
-from samovar.reading import parse_workflow
-from samovar.workflow import ParseAction, Workflow
+from samovar.language.prompt import Prompt, parse_prompt
+from samovar.language.reading import parse_workflow
+from samovar.language.workflow import ParseAction, Workflow
 
 SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")

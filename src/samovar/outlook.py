@@ -24,12 +24,12 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import Fault, ModelError, Place, SamovarError, UsageError
 from samovar.generation import Message
+from samovar.language.workflow import State, When, Workflow
 from samovar.library import Library
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
 from samovar.models.reference import parse_reference, resolve
-from samovar.preview import PromptPreview
-from samovar.workflow import State, When, Workflow
+from samovar.running.preview import PromptPreview
 
 # Models ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Any
 from samovar.errors import Fault, Place, SamovarError
 from samovar.events import Event, PromptFigures, RunEnded, RunError
 from samovar.generation import TokenCounts
-from samovar.run import Run, Visit
+from samovar.running.run import Run, Visit
 from samovar.values import plain, records_of, to_text
 
 Object = dict[str, Any]

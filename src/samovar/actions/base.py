@@ -23,8 +23,8 @@ from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 
 if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
     from samovar.library import Library
-    from samovar.workflow import Workflow
 
 
 class _Nothing:

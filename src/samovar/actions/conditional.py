@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.errors import Fault, FaultsError, Place
-from samovar.pieces import Held, Piece, Token, tokenize
-from samovar.template import Template, holding
+from samovar.language.pieces import Held, Piece, Token, tokenize
+from samovar.language.template import Template, holding
 
 if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
     from samovar.library import Library
-    from samovar.workflow import Workflow
 
 Parse = Callable[[str, Place], Action]
 

@@ -16,11 +16,11 @@ from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message
-from samovar.template import Template
+from samovar.language.template import Template
 from samovar.values import Record
 
 if TYPE_CHECKING:
-    from samovar.workflow import Workflow
+    from samovar.language.workflow import Workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from samovar.actions.commands import refusal, warning
-from samovar.pieces import Held, Piece
+from samovar.language.pieces import Held, Piece
 
 VARIABLE = "SAMOVAR_VALUE_{}"
 """The environment variable of the value with this number."""

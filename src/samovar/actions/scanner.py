@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from samovar.errors import Fault, FaultsError, Place, nearest
-from samovar.template import Template
+from samovar.language.template import Template
 from samovar.values import literal
 
 _WORD = re.compile(r"[^\W\d][\w-]*")

@@ -10,8 +10,8 @@ from typing import ClassVar
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Place
-from samovar.expression import Expression
-from samovar.template import Template
+from samovar.language.expression import Expression
+from samovar.language.template import Template
 from samovar.values import literal, to_text
 
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")

@@ -19,13 +19,13 @@ from samovar.actions.process import Command, Finished
 from samovar.actions.quoting import VARIABLE, Quoted, UnquotableError, quote
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
-from samovar.pieces import Held, Piece
-from samovar.template import Template
+from samovar.language.pieces import Held, Piece
+from samovar.language.template import Template
 from samovar.values import Record, duration_s, to_text
 
 if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
     from samovar.library import Library
-    from samovar.workflow import Workflow
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one variable of the environment, name and all."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from samovar.language.parameters import Parameter
+    from samovar.language.workflow import Workflow
     from samovar.library import Entry, Library
-    from samovar.parameters import Parameter
-    from samovar.workflow import Workflow
 
 Offers = list[tuple[str, str]]
 """Each with its help."""

@@ -18,7 +18,7 @@ from rich.text import Text
 from samovar.app import open_library
 from samovar.cli.live import make_console
 from samovar.errors import UsageError
-from samovar.workflow import Workflow
+from samovar.language.workflow import Workflow
 
 PNG_SCALE = 2
 """Dots of a PNG for each unit of the drawing, so that it is sharp on today's screens."""

@@ -1,6 +1,6 @@
 """`samovar prompt` and `samovar run --dry-run`: what would be sent, and what it would take; nothing is run.
 
-Above: the commands of `__init__.py`, and `run.py`. Below: `samovar.preview`, `samovar.outlook`.
+Above: the commands of `__init__.py`, and `run.py`. Below: `samovar.running.preview`, `samovar.outlook`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from samovar.cli.live import make_console, masked
 from samovar.cli.variables import read_assignments
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
-from samovar.level import first_variables
+from samovar.language.pieces import tokenize
+from samovar.language.prompt import Prompt, parse_prompt
+from samovar.language.template import Template
+from samovar.language.workflow import Workflow
 from samovar.library import Library, name_of, read_text
 from samovar.memory import in_words
 from samovar.outlook import Counts, ModelOutlook, Outlook, count, shared_tokens
-from samovar.pieces import tokenize
-from samovar.preview import (
+from samovar.running.level import first_variables
+from samovar.running.preview import (
     MessagePreview,
     Open,
     PromptPreview,
@@ -34,11 +37,8 @@ from samovar.preview import (
     preview,
     preview_prompt,
 )
-from samovar.prompt import Prompt, parse_prompt
-from samovar.runner import RunnerSettings, first_defaults
-from samovar.template import Template
+from samovar.running.runner import RunnerSettings, first_defaults
 from samovar.wire import error_to_wire, place_to_wire
-from samovar.workflow import Workflow
 
 # One prompt --------------------------------------------------------------------------------------------
 

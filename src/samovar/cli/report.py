@@ -15,9 +15,9 @@ from rich.text import Text
 
 from samovar.generation import TokenCounts
 from samovar.memory import in_words
-from samovar.pool import ModelUse
-from samovar.run import Run
-from samovar.session import SessionStatistics
+from samovar.running.run import Run
+from samovar.serving.pool import ModelUse
+from samovar.serving.session import SessionStatistics
 from samovar.wire import run_to_wire, tokens_to_wire
 
 NARROW_COLUMNS = 60

@@ -6,12 +6,11 @@ stops the run, which gives everything back and is reported; the second ends the 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ import anyio.to_thread
 from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.background import beside
-from samovar.checking import check_tree, read_names
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
+from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.preview import dry_run
 from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
 from samovar.cli.variables import (
@@ -35,20 +34,19 @@ from samovar.cli.variables import (
     read_variables_file,
 )
 from samovar.config import load_settings
-from samovar.errors import ActionError, Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.events import Event, Warned
-from samovar.level import first_variables
+from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
+from samovar.events import Warned
+from samovar.language.checking import check_tree, read_names
+from samovar.language.parameters import Parameter, bind
+from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.outlook import check_models
-from samovar.parameters import Parameter, bind
-from samovar.paths import Tree
-from samovar.pieces import tokenize
-from samovar.recording import Recording, can_be_recorded, check_record, record
-from samovar.run import Run
-from samovar.runner import Runner, RunnerSettings
-from samovar.values import duration_s, plain, to_text
-from samovar.wire import LEAST_HIDDEN_CHARS, error_to_wire, event_to_wire, fault_to_wire
-from samovar.workflow import Workflow
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.testing.paths import Tree
+from samovar.testing.recording import Recording, can_be_recorded, check_record, record
+from samovar.values import duration_s, to_text
+from samovar.wire import LEAST_HIDDEN_CHARS
 
 OPTIONS = [
     "--var",
@@ -114,7 +112,7 @@ def run_workflow(arguments: RunArguments) -> int:
     except SamovarError as error:
         if not arguments.as_json:
             raise
-        _print_json(_error_object(arguments.workflow, error))
+        write_json(error_object(arguments.workflow, error))
         return error.exit_status
 
 
@@ -140,7 +138,7 @@ def _run(arguments: RunArguments) -> int:
     if arguments.record is not None:
         check_record(arguments.record, workflow)
     hidden = _secrets(workflow, variables)
-    printed = _printed(arguments.print_variable, workflow, variables)
+    printed = asked_output(arguments.print_variable, workflow, variables)
     check_models(workflow, library, settings, arguments.model)
     if arguments.dry_run:
         return dry_run(
@@ -158,7 +156,7 @@ def _run(arguments: RunArguments) -> int:
         anyio.run(main)
     finally:
         show.close()
-    status = _finish(arguments, outcome, printed or _result(workflow, show))
+    status = _finish(arguments, outcome, printed or result_of(workflow, show))
     if arguments.record is not None:
         try:
             _record(arguments, arguments.record, workflow, variables, outcome)
@@ -323,28 +321,11 @@ def _route_log(verbose: int) -> None:
     log.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
 
 
-class _Silent:
-    def __call__(self, event: Event) -> None:
-        """Nothing is shown."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class _JsonLines:
-    def __call__(self, event: Event) -> None:
-        sys.stdout.write(json.dumps(event_to_wire(event), ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 def _make_show(arguments: RunArguments) -> Show:
     if arguments.as_events:
-        return _JsonLines()
+        return JsonLines()
     if arguments.quiet:
-        return _Silent()
+        return Silent()
     console = make_console()
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
@@ -354,7 +335,7 @@ def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures())
     if arguments.as_json:
-        _print_json(report)
+        write_json(report)
     elif not arguments.quiet and not arguments.as_events:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
@@ -393,58 +374,3 @@ def _record(
         sys.stderr.write(f"samovar: {path}: {doubt}\n")
     if not arguments.quiet:
         sys.stderr.write(f"recorded in {path}\n")
-
-
-Printed = Callable[[Mapping[str, object]], str | None]
-"""What goes to standard output at the end, of the variables there; None: nothing."""
-
-
-def _printed(path: str | None, workflow: Workflow, variables: Mapping[str, object]) -> Printed | None:
-    """What `--print` asks for. Raises `NotFoundError` for a variable that nothing can set, before the run."""
-    if path is None:
-        return None
-    try:
-        found = tokenize(f"${{{path}}}", dollar=True, shell=False, place=Place(path=None, line=1))
-    except FaultsError:
-        found = []
-    if len(found) != 1 or found[0].path is None:
-        raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
-    way = found[0].path
-    names = {*first_variables(variables), "branches"}
-    for state in workflow.states.values():
-        names |= state.action.sets if state.action else frozenset()
-    if way.steps[0] not in names:
-        raise NotFoundError("variable", str(way.steps[0]), names)
-
-    def text(variables: Mapping[str, object]) -> str:
-        if way.steps[0] not in variables:
-            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
-        try:
-            return to_text(plain(way.walk(variables)))
-        except KeyError as error:
-            raise ActionError(f"--print {path}: {error.args[0]}") from None
-
-    return text
-
-
-def _result(workflow: Workflow, answers: Answers) -> Printed:
-    """What a run is for, where nothing else is asked: `result` where the workflow names it, else the last
-    answer of a prompt."""
-    actions = (state.action for state in workflow.states.values())
-    if any(action and "result" in action.sets for action in actions):
-        return lambda variables: to_text(plain(variables["result"]))
-    return lambda variables: answers.last
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
-def _error_object(workflow: str, error: SamovarError) -> dict[str, Any]:
-    """What `--json` gives where nothing was run."""
-    wire: dict[str, Any] = {"run": None, "workflow": workflow, "status": "invalid"}
-    wire["error"] = error_to_wire(error)
-    if isinstance(error, FaultsError):
-        wire["error"]["message"] = f"{workflow} has {len(error.faults)} faults."
-        wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
-    return wire

@@ -1,6 +1,6 @@
 """`samovar test`: runs the cases of workflows, and shows what differs and what no case comes to.
 
-Above: the commands of `__init__.py`. Below: `samovar.testing` and what it is made of.
+Above: the commands of `__init__.py`. Below: `samovar.testing.trial` and what it is made of.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from rich.console import Console
 from rich.text import Text
 
 from samovar.app import open_library
-from samovar.cases import SUFFIXES, Case, CaseFile, case_file_of, is_case_file, read_case_file
-from samovar.checking import check_tree
 from samovar.cli.live import make_console
-from samovar.comparing import Difference
-from samovar.coverage import Coverage, Share, cover
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.files import write_whole
-from samovar.junit import JunitCase, JunitSuite, junit_xml
+from samovar.language.checking import check_tree
+from samovar.language.workflow import Workflow
 from samovar.library import Library, name_of
-from samovar.paths import Tree
-from samovar.testing import CaseResult, check_cases, run_case
+from samovar.testing.cases import SUFFIXES, Case, CaseFile, case_file_of, is_case_file, read_case_file
+from samovar.testing.comparing import Difference
+from samovar.testing.coverage import Coverage, Share, cover
+from samovar.testing.junit import JunitCase, JunitSuite, junit_xml
+from samovar.testing.paths import Tree
+from samovar.testing.trial import CaseResult, check_cases, run_case
 from samovar.wire import fault_to_wire, place_to_wire
-from samovar.workflow import Workflow
 
 PASSED_OVER = frozenset(["node_modules", "__pycache__", ".git", ".venv", ".tox"])
 """Folders in which no cases are looked for."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import UsageError, nearest
-from samovar.parameters import Parameter
+from samovar.language.parameters import Parameter
 from samovar.values import to_text
 
 LARGEST_FILE_BYTES = 10_000_000

@@ -23,7 +23,7 @@ from samovar.executors.base import (
     PromptRequest,
     TextPiece,
 )
-from samovar.session import Session, Sessions, Turn
+from samovar.serving.session import Session, Sessions, Turn
 
 OnFetchProgress = Callable[[int, int | None], None]
 Locate = Callable[[str, OnFetchProgress], Awaitable[ModelSpec]]

@@ -1,0 +1,97 @@
+"""What a run writes to standard output: events or an object as JSON, or what it is for.
+
+Above: `run.py`. Below: the wire. Lines and reports for people are in `live.py` and `report.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from samovar.cli.live import Answers
+from samovar.errors import ActionError, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.events import Event
+from samovar.language.pieces import tokenize
+from samovar.language.workflow import Workflow
+from samovar.running.level import first_variables
+from samovar.values import plain, to_text
+from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __call__(self, event: Event) -> None:
+        """Nothing is shown."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class JsonLines:
+    """Shows every event as a line of JSON."""
+
+    def __call__(self, event: Event) -> None:
+        sys.stdout.write(json.dumps(event_to_wire(event), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+Printed = Callable[[Mapping[str, object]], str | None]
+"""What goes to standard output at the end, of the variables there; None: nothing."""
+
+
+def asked_output(path: str | None, workflow: Workflow, variables: Mapping[str, object]) -> Printed | None:
+    """What `--print` asks for. Raises `NotFoundError` for a variable that nothing can set, before the run."""
+    if path is None:
+        return None
+    try:
+        found = tokenize(f"${{{path}}}", dollar=True, shell=False, place=Place(path=None, line=1))
+    except FaultsError:
+        found = []
+    if len(found) != 1 or found[0].path is None:
+        raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
+    way = found[0].path
+    names = {*first_variables(variables), "branches"}
+    for state in workflow.states.values():
+        names |= state.action.sets if state.action else frozenset()
+    if way.steps[0] not in names:
+        raise NotFoundError("variable", str(way.steps[0]), names)
+
+    def text(variables: Mapping[str, object]) -> str:
+        if way.steps[0] not in variables:
+            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
+        try:
+            return to_text(plain(way.walk(variables)))
+        except KeyError as error:
+            raise ActionError(f"--print {path}: {error.args[0]}") from None
+
+    return text
+
+
+def result_of(workflow: Workflow, answers: Answers) -> Printed:
+    """What a run is for, where nothing else is asked: `result` where the workflow names it, else the last
+    answer of a prompt."""
+    actions = (state.action for state in workflow.states.values())
+    if any(action and "result" in action.sets for action in actions):
+        return lambda variables: to_text(plain(variables["result"]))
+    return lambda variables: answers.last
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """One object, readable."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def error_object(workflow: str, error: SamovarError) -> dict[str, Any]:
+    """What `--json` gives where nothing was run."""
+    wire: dict[str, Any] = {"run": None, "workflow": workflow, "status": "invalid"}
+    wire["error"] = error_to_wire(error)
+    if isinstance(error, FaultsError):
+        wire["error"]["message"] = f"{workflow} has {len(error.faults)} faults."
+        wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
+    return wire

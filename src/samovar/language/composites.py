@@ -1,0 +1,171 @@
+"""Gives composite states and their concurrent regions a meaning: as plain states, edges, forks and joins.
+
+Above: `graph.py`. Below: the values of `diagram.py`. Entering a composite leads to the start within it; its
+inner `[*]` is a state of its own, named after it, from which its outgoing edges lead. Regions are the
+branches of a fork. It knows no action and runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from samovar.errors import Fault, Place
+from samovar.language.diagram import END, Diagram, Edge, Node, Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flat:
+    """A diagram without scopes."""
+
+    nodes: dict[str, Node]
+    edges: tuple[Edge, ...]
+    inherited: dict[str, tuple[Edge, ...]]
+    """By state: the failure edges of the composite that it stands in."""
+    groups: frozenset[str]
+    """Composites that no edge leads to: they only frame some states."""
+    faults: tuple[Fault, ...]
+
+
+def exit_of(composite: str) -> str:
+    """The name of the state that a composite's inner `[*]` is."""
+    return f"{composite} {END}"
+
+
+def flatten(diagram: Diagram, takes_failure: Callable[[str], bool]) -> Flat:
+    """The same diagram without scopes. `takes_failure` tells what a label means."""
+    if not any(node.regions for node in diagram.nodes.values()):
+        return Flat(nodes=diagram.nodes, edges=diagram.edges, inherited={}, groups=frozenset(), faults=())
+    return _Flattening(diagram, takes_failure).flat()
+
+
+class _Flattening:
+    """One flattening: finds what each scope has, then rewrites the edges."""
+
+    def __init__(self, diagram: Diagram, takes_failure: Callable[[str], bool]) -> None:
+        self.diagram, self.takes_failure = diagram, takes_failure
+        self.faults: list[Fault] = []
+        self.members: dict[Scope, list[Node]] = {}
+        for node in diagram.nodes.values():
+            if node.scope is not None:
+                self.members.setdefault(node.scope, []).append(node)
+        self.scopes: dict[str, list[Scope]] = {}
+        """By composite: its regions that have something in them."""
+        inside = [*self.members, *(edge.scope for edge in diagram.edges if edge.scope is not None)]
+        for scope in sorted(set(inside), key=lambda scope: scope.region):
+            self.scopes.setdefault(scope.composite, []).append(scope)
+        self.outgoing: dict[str, list[Edge]] = {}
+        for edge in diagram.edges:
+            if edge.source is not None:
+                self.outgoing.setdefault(edge.source, []).append(edge)
+        self.entered = {edge.target for edge in diagram.edges if edge.target in self.scopes}
+
+    def flat(self) -> Flat:
+        edges = [*self._rewritten(), *self._implied_starts(), *self._implied_ends()]
+        exits = dict.fromkeys(edge.source for edge in edges if edge.source not in self.diagram.nodes)
+        exits |= dict.fromkeys(edge.target for edge in edges if edge.target not in self.diagram.nodes)
+        nodes: dict[str, Node] = {}
+        for name, node in self.diagram.nodes.items():
+            is_fork = len(self.scopes.get(name, ())) > 1 and name in self.entered
+            nodes[name] = replace(node, kind="fork") if is_fork else node
+            if (way_out := exit_of(name)) in exits:
+                nodes[way_out] = Node(id=way_out, place=node.place, kind="join" if is_fork else "")
+        return Flat(
+            nodes=nodes,
+            edges=tuple(edges),
+            inherited={name: ways for name in nodes if (ways := self._inherited(name))},
+            groups=frozenset(name for name in self.scopes if name not in self.entered),
+            faults=tuple(self.faults),
+        )
+
+    def _warn(self, code: str, message: str, place: Place) -> None:
+        self.faults.append(Fault(code=code, message=message, place=place, severity="warning"))
+
+    def _rewritten(self) -> Iterator[Edge]:
+        """The diagram's own edges, in their order."""
+        started: set[Scope] = set()
+        for edge in self.diagram.edges:
+            source, target, scope = edge.source, edge.target, edge.scope
+            if source is None and scope is not None:
+                if scope in started:
+                    message = f"Only the first `[*] -->` is the start of {scope.composite!r}."
+                    self._warn("two-starts", message, edge.place)
+                    continue
+                started.add(scope)
+                source = scope.composite
+            elif source in self.scopes:
+                source = exit_of(source)
+            if target is None and scope is not None:
+                target = exit_of(scope.composite)
+            yield replace(edge, source=source, target=target, scope=None)
+
+    def _implied_starts(self) -> Iterator[Edge]:
+        """A region that is entered and has no `[*] -->` begins with its first state."""
+        started = {edge.scope for edge in self.diagram.edges if edge.source is None}
+        for composite, scopes in self.scopes.items():
+            for scope in scopes if composite in self.entered else ():
+                members = self.members.get(scope)
+                if scope in started or not members:
+                    continue
+                first = members[0]
+                self._warn(
+                    "no-start",
+                    f"The inside of {composite!r} has no start, so its first state is taken: "
+                    f"add `[*] --> {first.id}` there.",
+                    first.place,
+                )
+                yield _edge(composite, first.id, first.place)
+
+    def _implied_ends(self) -> Iterator[Edge]:
+        """A state within a composite that nothing leads out of ends the composite."""
+        for composite, scopes in self.scopes.items():
+            leads_on = composite in self.outgoing or self.diagram.nodes[composite].scope is not None
+            if composite not in self.entered or not (leads_on or len(scopes) > 1):
+                continue
+            for node in (node for scope in scopes for node in self.members.get(scope, ())):
+                if node.id in self.outgoing or node.kind == "fork":
+                    continue
+                self._warn(
+                    "no-exit",
+                    f"Nothing leads out of {node.id!r}, so it ends its composite {composite!r}: "
+                    f"add `{node.id} --> [*]` there.",
+                    node.place,
+                )
+                source = exit_of(node.id) if node.id in self.scopes else node.id
+                yield _edge(source, exit_of(composite), node.place)
+
+    def _inherited(self, name: str) -> tuple[Edge, ...]:
+        """The failure edges of the innermost composite around a state that has some.
+
+        Those of a composite with regions are taken behind the join instead.
+        """
+        node = self.diagram.nodes.get(name)
+        if node is None or any(self.takes_failure(edge.label) for edge in self._own(name)):
+            return ()
+        composite = name if name in self.scopes else _composite_of(node)
+        while composite is not None and len(self.scopes[composite]) == 1:
+            ways = [edge for edge in self.outgoing.get(composite, ()) if self.takes_failure(edge.label)]
+            if ways:
+                targets = [(edge, self._target(edge)) for edge in ways]
+                return tuple(
+                    replace(edge, source=name, target=target, scope=None) for edge, target in targets
+                )
+            composite = _composite_of(self.diagram.nodes[composite])
+        return ()
+
+    def _own(self, name: str) -> list[Edge]:
+        """What leads out of a state itself; of a composite, nothing: that leads out of its exit."""
+        return [] if name in self.scopes else self.outgoing.get(name, [])
+
+    def _target(self, edge: Edge) -> str | None:
+        if edge.target is None and edge.scope is not None:
+            return exit_of(edge.scope.composite)
+        return edge.target
+
+
+def _composite_of(node: Node) -> str | None:
+    return node.scope.composite if node.scope is not None else None
+
+
+def _edge(source: str, target: str, place: Place) -> Edge:
+    return Edge(source=source, target=target, label="", place=place, label_place=place)

@@ -1,0 +1,232 @@
+"""Conditions and computed values: CEL expressions, read once and evaluated against variables.
+
+Above: transitions and `Set name := …`. Below: `effort.py`, `values.py` and the CEL library, which is imported
+when the first expression is read. `default` is no expression: transitions know it.
+
+A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`. CEL has no
+such value, so an expression that reads a part is compiled with a second name for the map of the parts.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
+from samovar.language.effort import MAX_NS, Effort, Token, is_macro, measure
+from samovar.values import Record
+
+MAX_LENGTH = 2000
+MAX_NESTING = 64
+
+_PARTS = "samovar_parts_of_"
+_LITERALS = frozenset(("true", "false", "null", "in"))
+_TOKEN = re.compile(
+    r"""
+    (?P<string>[rRbB]{0,2}(?:\"\"\"(?:\\.|.)*?\"\"\"|'''(?:\\.|.)*?'''|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'))
+  | (?P<number>\d[\w.]*(?:(?<=[eE])[+-]\d+)?)
+  | (?P<name>[A-Za-z_]\w*)
+  | (?P<comment>//[^\n]*)
+  | (?P<mark>[^\s])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """A CEL expression. Made by `Expression.parse`."""
+
+    text: str
+    """As it was written."""
+    place: Place
+    """Of its first character."""
+    names: frozenset[str]
+    """The variables it reads."""
+    _texts: tuple[str, ...]
+    """The variables it reads whole."""
+    _parts: tuple[str, ...]
+    """The variables of which it reads parts."""
+    _effort: Effort
+    _program: Any
+
+    @classmethod
+    def parse(cls, text: str, place: Place) -> Expression:
+        """Reads an expression. Raises `FaultsError` with the code `condition-syntax`."""
+        if len(text) > MAX_LENGTH:
+            raise _fault(f"An expression has at most {MAX_LENGTH} characters, this one {len(text)}.", place)
+        matches = _TOKEN.finditer(text)
+        tokens = [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
+        _check_nesting(tokens, text, place)
+        spelled = _as_cel(text, tokens)
+        _compile(spelled, place)
+        reads = list(_reads(tokens))
+        names = frozenset(token.text for token, _ in reads)
+        return cls(
+            text=text,
+            place=place,
+            names=names,
+            _texts=tuple(sorted({token.text for token, of_parts in reads if not of_parts})),
+            _parts=tuple(sorted({token.text for token, of_parts in reads if of_parts})),
+            _effort=measure(tokens, names),
+            _program=_compile(_with_parts(spelled, [token for token, of_parts in reads if of_parts]), place),
+        )
+
+    def evaluate(self, variables: Mapping[str, object]) -> object:
+        """The value it has now.
+
+        Raises `ExpressionError` for a variable that is not there, naming the nearest, for anything that
+        CEL cannot compute, and for what might take longer than about two seconds.
+        """
+        try:
+            bound = {name: _bare(variables[name]) for name in self._texts}
+            for name in self._parts:
+                value = variables[name]
+                bound[_PARTS + name] = dict(value.parts) if isinstance(value, Record) else value
+        except KeyError as error:
+            name = str(error.args[0])
+            message = f"There is no variable {name!r}.{nearest(name, variables)}"
+            raise ExpressionError(f"{message} In: {self.text}", place=self.place) from None
+        if self._effort.bound_ns(variables) > MAX_NS:
+            advice = "Use shorter lists or texts, or fewer macros in one expression."
+            raise ExpressionError(f"This might take very long. {advice} In: {self.text}", place=self.place)
+        try:
+            return _plain(self._program.execute(bound))
+        except (RuntimeError, TypeError, KeyError, ValueError, ArithmeticError, IndexError) as error:
+            raise ExpressionError(f"{_reason(error)} In: {self.text}", place=self.place) from error
+
+
+def _bare(value: object) -> object:
+    return str(value) if isinstance(value, Record) else value
+
+
+def _fault(message: str, place: Place) -> FaultsError:
+    return FaultsError([Fault(code="condition-syntax", message=message, place=place)])
+
+
+def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
+    depth = 0
+    for token in tokens:
+        if token.text in ("(", "[", "{"):
+            depth += 1
+            if depth > MAX_NESTING:
+                raise _fault(
+                    f"An expression is nested at most {MAX_NESTING} deep.", place.within(text, token.at)
+                )
+        elif token.text in (")", "]", "}"):
+            depth -= 1
+    # The unary signs and the ternary nest in the parser without a bracket.
+    for count, what in ((_longest_run(tokens), "signs in a row"), (_count(tokens, "?"), "ternaries")):
+        if count > MAX_NESTING:
+            raise _fault(f"An expression has at most {MAX_NESTING} {what}.", place)
+
+
+def _longest_run(tokens: list[Token]) -> int:
+    longest = run = 0
+    for token in tokens:
+        run = run + 1 if token.text in ("!", "-") else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _count(tokens: list[Token], mark: str) -> int:
+    return sum(token.text == mark for token in tokens)
+
+
+def _as_cel(text: str, tokens: list[Token]) -> str:
+    """With JavaScript's `.includes(` as `.contains(`, which is as long, so that columns stay true."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if token.text == "includes" and before.text == "." and after.text == "(":
+            text = text[: token.at] + "contains" + text[token.at + len("includes") :]
+    return text
+
+
+def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
+    """Each reading of a variable, and whether it is of a part of it.
+
+    A name is no variable after a dot, before a bracket (a function), and where a macro binds it.
+    """
+    bound: list[tuple[str, int]] = []
+    depth = 0
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1].text if index else ""
+        after = tokens[index + 1].text if index + 1 < len(tokens) else ""
+        if token.text in ("(", "[", "{"):
+            depth += 1
+            if token.text == "(" and is_macro(tokens, index):
+                bound.append((tokens[index + 1].text, depth))
+        elif token.text in (")", "]", "}"):
+            while bound and bound[-1][1] >= depth:
+                bound.pop()
+            depth -= 1
+        elif token.kind == "name" and token.text not in _LITERALS and before != "." and after != "(":
+            if any(name == token.text for name, _ in bound):
+                continue
+            yield token, _reads_part(tokens, index)
+
+
+def _reads_part(tokens: list[Token], index: int) -> bool:
+    """`name.field` and `name[…]`, but not the method call `name.method(…)`."""
+    following = [token.text for token in tokens[index + 1 : index + 4]]
+    if not following:
+        return False
+    if following[0] == "[":
+        return True
+    return following[0] == "." and len(following) > 1 and (len(following) < 3 or following[2] != "(")
+
+
+def _with_parts(text: str, tokens: list[Token]) -> str:
+    for token in reversed(tokens):
+        text = text[: token.at] + _PARTS + text[token.at :]
+    return text
+
+
+_COMPLAINT = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
+
+
+def _compile(text: str, place: Place) -> Any:
+    import cel
+
+    try:
+        return cel.compile(text)
+    except ValueError as error:
+        match = _COMPLAINT.search(str(error))
+        if match is None:
+            raise _fault(f"The expression cannot be read: {error}", place) from error
+        line, column, complaint = int(match.group(1)), int(match.group(2)), match.group(3)
+        lines = text.split("\n")
+        offset = sum(len(earlier) + 1 for earlier in lines[: line - 1]) + column - 1
+        complaint = re.sub(r" expecting \{.*", "", complaint).replace("<EOF>", "the end").rstrip(".")
+        message = f"The expression {text!r} cannot be read: {complaint}."
+        raise _fault(message, place.within(text, min(offset, len(text)))) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"There is no part {error.args[0]!r}."
+    said = str(error).replace(_PARTS, "")
+    first, _, rest = said.partition(". ")
+    if isinstance(error, TypeError) and rest:
+        return f"{first}. Values of one type go together: convert with int(), double() or string()."
+    function = re.match(r"Undefined variable or function: '(\w+)'", said)
+    if function:
+        return f"There is no function {function.group(1)!r} for such a value."
+    return said if said.endswith(".") else said + "."
+
+
+def _plain(value: object) -> object:
+    """What CEL gives, in types that a variable can hold."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    raise TypeError(f"A value of type {type(value).__name__} cannot be kept in a variable")

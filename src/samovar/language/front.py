@@ -1,0 +1,200 @@
+"""A workflow's front matter: the settings that a file may give itself.
+
+Above: `reading.py`. Below: `workflow.py` for the limits, `parameters.py`, `markdown.py`. Unknown keys are
+ignored, since old files have many; one that looks like a misspelling gets a hint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from samovar.errors import FaultsError, Place, nearest
+from samovar.language.markdown import Document
+from samovar.language.parameters import Parameter, read_groups, read_parameters
+from samovar.language.template import Template
+from samovar.language.workflow import Limits
+from samovar.values import duration_s
+
+KEYS = frozenset(
+    [
+        "title",
+        "description",
+        "parameters",
+        "arguments",
+        "parameter_groups",
+        "model",
+        "system",
+        "tools",
+        "executor",
+        "limits",
+        "seed",
+        "on_error",
+        "choice_states_act",
+    ]
+)
+OLD_KEYS = frozenset(
+    [
+        "name",
+        "version",
+        "author",
+        "category",
+        "tags",
+        "initial_state",
+        "variables",
+        "timeout",
+        "mode",
+    ]
+)
+NOT_YET = {"tools": "Tools", "executor": "Other executors"}
+LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "tool_rounds")
+
+
+class AddFault(Protocol):
+    """Notes something wrong."""
+
+    def __call__(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the front matter says; fields as in `Workflow`."""
+
+    title: str | None = None
+    description: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+    model: str | None = None
+    system: str | None = None
+    seed: int | None = None
+    on_error: Literal["fail", "continue"] = "fail"
+    limits: Limits = field(default_factory=Limits)
+    choice_states_act: bool = True
+
+
+def read_settings(document: Document, add: AddFault) -> Settings:
+    """The settings of a document; what is wrong with them goes to `add`."""
+    matter = document.front_matter
+    if matter is None:
+        return Settings()
+    values = matter.values
+
+    place = document.spot
+    for steps in matter.twice:
+        message = f"{str(steps[-1])!r} stands here for the second time; the later one counts."
+        add("duplicate-key", message, place(*steps), is_error=False)
+    for key in values:
+        hint = nearest(key[:100], KEYS)
+        if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
+            add(
+                "unknown-key",
+                f"The front matter has {key!r}, which means nothing.{hint}",
+                place(key),
+                is_error=False,
+            )
+        elif key in NOT_YET:
+            add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
+
+    def text(key: str) -> str | None:
+        value = values.get(key)
+        if isinstance(value, list | dict):
+            add("front-matter", f"`{key}` must be a text.", place(key))
+            return None
+        return None if value is None else str(value)
+
+    def one_of(key: str, default: Any, *allowed: Any) -> Any:
+        value = values.get(key, default)
+        if value not in allowed:
+            shown = " or ".join(str(one).lower() for one in allowed)
+            add("front-matter", f"`{key}` must be {shown}, not {value!r}.", place(key))
+            return default
+        return value
+
+    key = "parameters" if values.get("parameters") is not None else "arguments"
+    parameters: tuple[Parameter, ...] = ()
+    if values.get(key) is not None:
+        parameters, faults = read_parameters(values[key], partial(place, key))
+        if values.get("parameter_groups") is not None:
+            groups = partial(place, "parameter_groups")
+            parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)
+            faults += doubts
+        for fault in faults:
+            add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
+    return Settings(
+        title=text("title"),
+        description=text("description"),
+        parameters=parameters,
+        model=text("model"),
+        system=_template(text("system"), place("system"), add),
+        seed=_seed(values.get("seed"), place("seed"), add),
+        on_error=one_of("on_error", "fail", "fail", "continue"),
+        limits=_limits(values.get("limits"), partial(place, "limits"), add),
+        choice_states_act=one_of("choice_states_act", True, True, False),
+    )
+
+
+def _seed(value: Any, place: Place, add: AddFault) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32):
+        return value
+    add("front-matter", f"`seed` must be a whole number from 0 to 4294967295, not {value!r:.80}.", place)
+    return None
+
+
+def _template(text: str | None, place: Place, add: AddFault) -> str | None:
+    """The text, of which a template can be made; what is wrong with it is noted before a run meets it."""
+    if text is not None:
+        try:
+            Template.parse(text, place, dollar=False)
+        except FaultsError as error:
+            for fault in error.faults:
+                add(fault.code, fault.message, place)
+    return text
+
+
+def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
+    if value is None:
+        return Limits()
+    if not isinstance(value, dict):
+        add("front-matter", "`limits` must be a map, as in {transitions: 1000, duration: 1h}.", place())
+        return Limits()
+    for key in value:
+        if key not in LIMITS:
+            add(
+                "unknown-key",
+                f"There is no limit {str(key)!r}.{nearest(str(key)[:100], LIMITS)}",
+                place(str(key)),
+            )
+    if "tool_rounds" in value:
+        add(
+            "unsupported",
+            "Tools (`limits: {tool_rounds: …}`) are not supported yet.",
+            place("tool_rounds"),
+            is_error=False,
+        )
+
+    def count(key: str, default: int | None) -> int | None:
+        number = value.get(key, default)
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            add(
+                "front-matter",
+                f"The limit `{key}` must be a whole number of at least 1, not {number!r}.",
+                place(key),
+            )
+            return default
+        return number
+
+    def seconds(key: str) -> float | None:
+        try:
+            return None if value.get(key) is None else duration_s(value[key])
+        except ValueError as error:
+            add("front-matter", f"The limit `{key}` cannot be {value[key]!r}: {error}.", place(key))
+            return None
+
+    return Limits(
+        transitions=count("transitions", 1000) or 1000,
+        duration_s=seconds("duration"),
+        tokens=count("tokens", None),
+        depth=count("depth", 16) or 16,
+        prompt_timeout_s=seconds("prompt_timeout"),
+    )

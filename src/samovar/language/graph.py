@@ -1,0 +1,149 @@
+"""What a diagram means as a graph: its states, and when each transition between them is taken.
+
+Above: `reading.py`. Below: `composites.py`, and the values of `workflow.py`. It knows no action.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from samovar.errors import Fault, FaultsError, Place, Severity
+from samovar.language.composites import exit_of, flatten
+from samovar.language.diagram import Diagram, Edge
+from samovar.language.expression import Expression
+from samovar.language.workflow import Action, Kind, State, Transition, When
+
+_OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
+_ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
+_FAILURE_WORDS = frozenset(("fail", "failure", "error", "invalid"))
+_SUCCESS_WORDS = frozenset(("success", "valid"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """States, with their transitions in the order they are tried."""
+
+    states: dict[str, State]
+    groups: frozenset[str]
+    """Composites that only frame some states."""
+    faults: tuple[Fault, ...]
+
+
+def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
+    """The states of a diagram with their actions, which are given by state."""
+    flat = flatten(diagram, _takes_failure)
+    faults = list(flat.faults)
+    transitions: dict[str, list[Transition]] = {name: [] for name in flat.nodes}
+    for edge in flat.edges:
+        if edge.source is not None:
+            is_fork = flat.nodes[edge.source].kind == "fork"
+            transitions[edge.source].append(_transition(edge, faults, is_fork=is_fork))
+    for name, edges in flat.inherited.items():
+        if name in actions:
+            transitions[name] += [_transition(edge, faults, is_fork=False) for edge in edges]
+    states = {
+        name: State(
+            name=name,
+            description="\n".join(text for text, _ in node.descriptions),
+            action=actions.get(name),
+            transitions=tuple(transitions[name]),
+            place=node.place,
+            kind=Kind(node.kind or "plain"),
+        )
+        for name, node in flat.nodes.items()
+    }
+    return Graph(states=states, groups=flat.groups, faults=tuple(faults))
+
+
+def _fault(code: str, message: str, place: Place, severity: Severity = "warning") -> Fault:
+    return Fault(code=code, message=message, place=place, severity=severity)
+
+
+def _transition(edge: Edge, faults: list[Fault], *, is_fork: bool) -> Transition:
+    when, condition = When.ALWAYS, None
+    try:
+        if not is_fork:
+            when, condition = classify(edge.label, edge.label_place)
+        elif edge.label.strip():
+            message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
+            faults.append(_fault("fork-label", message, edge.label_place))
+    except FaultsError as error:
+        faults += error.faults
+    assert edge.source is not None
+    return Transition(
+        source=edge.source,
+        target=edge.target,
+        label="" if is_fork else edge.label,
+        when=when,
+        condition=condition,
+        place=edge.label_place,
+    )
+
+
+def _takes_failure(label: str) -> bool:
+    """Whether a transition with this label is meant for a failure."""
+    return _plain_meaning(label) is When.FAILURE
+
+
+def _plain_meaning(label: str) -> When | None:
+    """What a label of plain words means; None where it is to be an expression."""
+    text = label.strip()
+    lowered = text.lower()
+    if lowered in ("", "always"):
+        return When.ALWAYS
+    if lowered in ("default", "else"):
+        return When.DEFAULT
+    if not _OPERATORS.search(text):
+        words = set(re.findall(r"\w+", lowered))
+        on = _ON.fullmatch(text)
+        kind = on["kind"].lower() if on else ""
+        if words & _FAILURE_WORDS or kind in _FAILURE_WORDS:
+            return When.FAILURE
+        if words & _SUCCESS_WORDS or kind == "success":
+            return When.SUCCESS
+    return None
+
+
+def classify(label: str, place: Place) -> tuple[When, Expression | None]:
+    """What a transition's label means. Raises `FaultsError` for one that means nothing."""
+    when = _plain_meaning(label)
+    if when is not None:
+        return when, None
+    try:
+        return When.CONDITION, Expression.parse(label.strip(), place)
+    except FaultsError as error:
+        reading = "The label is neither `success`, `failure`, `default` or `always`, nor a condition: "
+        raise FaultsError(
+            [
+                Fault(code=fault.code, message=reading + fault.message, place=fault.place)
+                for fault in error.faults
+            ]
+        ) from error
+
+
+def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
+    """States that no path leads to, or nothing leads out of; and whether the end can be reached. Warnings."""
+    states = graph.states
+    reached, waiting = {initial}, [initial]
+    while waiting:
+        for transition in states[waiting.pop()].transitions:
+            if transition.target is not None and transition.target not in reached:
+                reached.add(transition.target)
+                waiting.append(transition.target)
+    exits = {exit_of(name): name for name in graph.groups}
+    for name, state in states.items():
+        if name not in reached:
+            if name in exits or (name in graph.groups and state.action is None):
+                continue
+            yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
+        elif not state.transitions and state.kind is not Kind.FORK:
+            plain = name.removesuffix(exit_of(""))
+            message = (
+                f"Nothing leads out of the state {plain!r}, so a run is stuck there: add `{plain} --> [*]`."
+            )
+            yield _fault("no-exit", message, state.place)
+    if not any(transition.target is None for name in reached for transition in states[name].transitions):
+        message = "No path leads to the end: add `LastState --> [*]`."
+        yield _fault("no-end", message, states[initial].place)

@@ -1,0 +1,411 @@
+"""Typed inputs of workflows and prompts: what may be given, and what becomes of what is given.
+
+Above: `workflow.py`, `prompt.py`, the command line, and the runner for sub-workflows. Below: `expression.py`,
+`patterns.py`, `values.py`.
+A parameter comes from front matter; a value from the command line is text and is read by its type.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageError, nearest
+from samovar.language.expression import Expression
+from samovar.language.patterns import Pattern, PatternError
+from samovar.values import to_text, truth
+
+Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
+
+KINDS: dict[str, Kind] = {
+    "string": "string", "str": "string", "text": "string",
+    "boolean": "boolean", "bool": "boolean",
+    "number": "number", "numeric": "number", "int": "number", "integer": "number", "float": "number",
+    "choice": "choice", "select": "choice",
+    "multi_choice": "multi_choice", "multichoice": "multi_choice", "multiselect": "multi_choice",
+}  # fmt: skip
+
+KEYS = frozenset(
+    [
+        "name",
+        "description",
+        "required",
+        "default",
+        "type",
+        "choices",
+        "pattern",
+        "min",
+        "max",
+        "step",
+        "min_length",
+        "max_length",
+        "condition",
+        "secret",
+        "validation",
+        "type_hint",
+    ]
+)
+_WHOLE = ("int", "integer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One input."""
+
+    name: str
+    place: Place
+    description: str = ""
+    required: bool = False
+    default: object = None
+    """None means there is none."""
+    type: Kind = "string"
+    whole: bool = False
+    """A number without a fraction."""
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    """A regular expression that the whole text must match."""
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    min_length: int | None = None
+    """In characters."""
+    max_length: int | None = None
+    secret: bool = False
+    """Not shown while it is typed."""
+    condition: Expression | None = None
+    """Of the other parameters: it is required only where this is true."""
+    group: str | None = None
+    """What it is shown under."""
+
+    def is_needed(self, variables: Mapping[str, object]) -> bool:
+        """Whether it must be given, beside these other values. A condition without its values is false."""
+        if not self.required or self.condition is None:
+            return self.required
+        try:
+            return truth(self.condition.evaluate(variables))
+        except ExpressionError:
+            return False
+
+    def parse(self, text: str) -> object:
+        """The value of a text as it is typed by a person. Raises `UsageError`."""
+        stripped = text.strip()
+        if self.type == "boolean":
+            if stripped.lower() in ("true", "yes", "on", "1"):
+                return self.check(True)
+            if stripped.lower() in ("false", "no", "off", "0"):
+                return self.check(False)
+            raise self._wrong(text, "true or false")
+        if self.type == "number":
+            return self.check(self._number(stripped))
+        if self.type == "multi_choice":
+            return self.check([part.strip() for part in text.split(",") if part.strip()])
+        return self.check(text)
+
+    def _number(self, text: str) -> int | float:
+        try:
+            return int(text)
+        except ValueError:
+            pass
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise self._wrong(text, "a number")
+        return number
+
+    def check(self, value: object) -> object:
+        """The value, which has a type already, if it may be given. Raises `UsageError`."""
+        if self.type == "boolean":
+            if not isinstance(value, bool):
+                raise self._wrong(value, "true or false")
+        elif self.type == "number":
+            self._check_number(value)
+        elif self.type == "multi_choice":
+            if not isinstance(value, list | tuple):
+                raise self._wrong(value, "a list")
+            return [self._check_choice(one) for one in value]
+        elif self.type == "choice" or self.choices:
+            return self._check_choice(value)
+        else:
+            self._check_text(value)
+        return value
+
+    def _check_number(self, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(value, "a number")
+        if not math.isfinite(value):
+            raise self._wrong(value, "a finite number")
+        if self.whole and value != int(value):
+            raise self._wrong(value, "a whole number")
+        if self.min is not None and value < self.min:
+            raise self._wrong(value, f"at least {self.min:g}")
+        if self.max is not None and value > self.max:
+            raise self._wrong(value, f"at most {self.max:g}")
+        if self.step:
+            steps = (value - (self.min or 0)) / self.step
+            if abs(steps - round(steps)) > 1e-9:
+                raise self._wrong(value, f"in steps of {self.step:g}")
+
+    def _check_choice(self, value: object) -> str:
+        text = to_text(value)
+        if text not in self.choices:
+            close = nearest(text[:100], [choice for choice in self.choices[:1000] if len(choice) <= 100])
+            hint = close.removesuffix(".") if close.startswith(" Did") else ""
+            raise self._wrong(value, f"one of {', '.join(self.choices)}", hint)
+        return text
+
+    def _check_text(self, value: object) -> None:
+        if not isinstance(value, str):
+            return
+        if self.min_length is not None and len(value) < self.min_length:
+            raise self._wrong(value, f"at least {self.min_length} characters")
+        if self.max_length is not None and len(value) > self.max_length:
+            raise self._wrong(value, f"at most {self.max_length} characters")
+        if self.pattern is not None and not self._matches(self.pattern, value):
+            raise self._wrong(value, f"a text that matches {self.pattern}")
+
+    def _matches(self, pattern: str, value: str) -> bool:
+        try:
+            return Pattern.parse(pattern).matches_whole(value)
+        except PatternError as error:
+            raise UsageError(f"The pattern of {self.name!r} cannot be used: {error}.") from error
+
+    def _wrong(self, value: object, expected: str, hint: str = "") -> UsageError:
+        shown = "***" if self.secret else repr(value)
+        hint = "" if self.secret else hint
+        return UsageError(f"The parameter {self.name!r} cannot be {shown}: expected {expected}.{hint}")
+
+
+def bind(
+    parameters: Sequence[Parameter],
+    given: Mapping[str, object],
+    *,
+    ask: Callable[[Parameter], object] | None = None,
+) -> dict[str, object]:
+    """The variables to begin with: what is given, typed and checked, and the defaults of the rest.
+
+    Text for a parameter of another type is read by that type. Names that no parameter has pass as they
+    are. Missing required ones are asked for; without `ask`, `UsageError` names all of them.
+    """
+    variables = dict(given)
+    missing = []
+    for parameter in parameters:
+        if parameter.name in given:
+            value = given[parameter.name]
+            is_text = isinstance(value, str) and parameter.type in ("boolean", "number", "multi_choice")
+            variables[parameter.name] = parameter.parse(str(value)) if is_text else parameter.check(value)
+        elif parameter.default is not None:
+            variables[parameter.name] = parameter.default
+    # Conditions see all that was given, and what was asked for before.
+    for parameter in parameters:
+        if parameter.name in variables or not parameter.is_needed(variables):
+            continue
+        if ask is None:
+            missing.append(parameter)
+        else:
+            variables[parameter.name] = ask(parameter)
+    if missing:
+        lines = [f"  {one.name}" + (f": {one.description}" if one.description else "") for one in missing]
+        example = f"--var {missing[0].name}=…"
+        raise UsageError(f"Required parameters are missing ({example}):\n" + "\n".join(lines))
+    return variables
+
+
+Where = Callable[..., Place]
+"""Where an entry of the list stands, by its number from 0, and a key of it, by its name."""
+
+
+def read_parameters(value: Any, where: Where) -> tuple[tuple[Parameter, ...], list[Fault]]:
+    """The parameters of a front matter's list, and what is wrong with it."""
+    faults: list[Fault] = []
+    if not isinstance(value, list):
+        return (), [Fault(code="parameter", message="`parameters` must be a list of maps.", place=where())]
+    found: dict[str, Parameter] = {}
+    for index, entry in enumerate(value):
+        at = partial(where, index)
+        try:
+            parameter = _read_parameter(entry, index + 1, at, faults)
+            if parameter.name in found:
+                raise _WrongError("name", f"The parameter {parameter.name!r} is declared twice.")
+            found[parameter.name] = parameter
+        except _WrongError as error:
+            faults.append(Fault(code="parameter", message=str(error), place=at(error.key)))
+    for parameter in found.values():
+        for name in sorted(parameter.condition.names - set(found) if parameter.condition else ()):
+            message = f"The condition of {parameter.name!r} reads {name!r}, which is no parameter."
+            message += nearest(name, found)
+            assert parameter.condition is not None
+            place = parameter.condition.place
+            faults.append(Fault(code="parameter", message=message, place=place, severity="warning"))
+    return tuple(found.values()), faults
+
+
+def read_groups(
+    value: Any, parameters: Sequence[Parameter], where: Where
+) -> tuple[tuple[Parameter, ...], list[Fault]]:
+    """The parameters with the groups that a front matter's `parameter_groups` puts them in.
+
+    A group is `{name: …, description: …, parameters: [names]}`. They only order what a person is shown, so
+    what is wrong with them is a warning.
+    """
+    faults: list[Fault] = []
+    found = {parameter.name: parameter for parameter in parameters}
+
+    def doubt(message: str, place: Place) -> None:
+        faults.append(Fault(code="parameter-group", message=message, place=place, severity="warning"))
+
+    if not isinstance(value, list):
+        doubt("`parameter_groups` must be a list of maps.", where())
+        return tuple(parameters), faults
+    for index, entry in enumerate(value):
+        names = entry.get("parameters") if isinstance(entry, dict) else None
+        if not isinstance(names, list) or not entry.get("name"):
+            doubt(f"Group {index + 1} must be {{name: …, parameters: [names]}}.", where(index))
+            continue
+        title = str(entry.get("description") or entry["name"])
+        for name in map(str, names):
+            if name not in found:
+                message = f"The group {entry['name']!r} names {name!r}, which is no parameter."
+                doubt(message + nearest(name[:100], found), where(index, "parameters"))
+            elif found[name].group is None:
+                found[name] = replace(found[name], group=title)
+    return tuple(found.values()), faults
+
+
+class _WrongError(Exception):
+    """`key` of a parameter's map is wrong."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) -> Parameter:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
+        raise _WrongError("name", f"Parameter {number} has no name: write `- name: …`.")
+    name = entry["name"].strip()
+    _hints(entry, name, where, faults)
+    written = str(entry.get("type") or "string").lower().strip()
+    if written not in KINDS:
+        message = f"The parameter {name!r} has the type {written!r}.{nearest(written[:100], KINDS)}"
+        raise _WrongError("type", message)
+    kind = KINDS[written]
+    choices = _choices(entry, name)
+    if kind in ("choice", "multi_choice") and not choices:
+        raise _WrongError("type", f"The parameter {name!r} is a choice without `choices`.")
+    parameter = Parameter(
+        name=name,
+        place=where(),
+        description=str(entry.get("description") or ""),
+        required=_flag(entry, "required", name),
+        type=kind,
+        whole=written in _WHOLE,
+        choices=choices,
+        pattern=_pattern(entry, name),
+        min=_number(entry, "min", name),
+        max=_number(entry, "max", name),
+        step=_step(entry, name),
+        min_length=_length(entry, "min_length", name),
+        max_length=_length(entry, "max_length", name),
+        secret=_flag(entry, "secret", name),
+        condition=_condition(entry, name, where),
+    )
+    return _with_default(parameter, entry.get("default"))
+
+
+def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) -> None:
+    for key in map(str, entry):
+        message = ""
+        if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
+            message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
+        if message:
+            faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))
+
+
+def _choices(entry: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = entry.get("choices")
+    if value is None:
+        return ()
+    if not isinstance(value, list) or any(isinstance(one, list | dict) for one in value):
+        raise _WrongError("choices", f"`choices` of the parameter {name!r} must be a list of texts.")
+    return tuple(map(to_text, value))
+
+
+def _pattern(entry: dict[str, Any], name: str) -> str | None:
+    pattern = entry.get("pattern")
+    if pattern is None:
+        return None
+    if isinstance(pattern, list | dict):
+        raise _WrongError("pattern", f"The pattern of {name!r} must be a text.")
+    try:
+        Pattern.parse(str(pattern))
+    except PatternError as error:
+        message = f"The pattern of {name!r} is not a regular expression: {error}."
+        raise _WrongError("pattern", message) from error
+    return str(pattern)
+
+
+def _condition(entry: dict[str, Any], name: str, where: Where) -> Expression | None:
+    text = entry.get("condition")
+    if text is None:
+        return None
+    if isinstance(text, list | dict):
+        raise _WrongError("condition", f"The condition of {name!r} must be a CEL expression.")
+    try:
+        return Expression.parse(to_text(text), where("condition"))
+    except FaultsError as error:
+        message = f"The condition of {name!r}: {error.faults[0].message}"
+        raise _WrongError("condition", message) from error
+
+
+def _flag(entry: dict[str, Any], key: str, name: str) -> bool:
+    """A boolean; also the words that YAML 1.1 took for one."""
+    value = entry.get(key)
+    word = str(value).lower() if isinstance(value, bool | str) else ""
+    if value is None or word in ("false", "no", "off"):
+        return False
+    if word in ("true", "yes", "on"):
+        return True
+    raise _WrongError(key, f"{key!r} of the parameter {name!r} must be true or false, not {value!r}.")
+
+
+def _with_default(parameter: Parameter, default: Any) -> Parameter:
+    if default is None:
+        return parameter
+    try:
+        if parameter.type in ("string", "choice"):
+            value = parameter.check(to_text(default))
+        elif isinstance(default, str):
+            value = parameter.parse(default)
+        else:
+            value = parameter.check(default)
+    except UsageError as error:
+        raise _WrongError("default", f"Its default: {error}") from error
+    return replace(parameter, default=value)
+
+
+def _number(entry: dict[str, Any], key: str, name: str) -> float | None:
+    value = entry.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _WrongError(key, f"{key!r} of the parameter {name!r} must be a number, not {value!r}.")
+    return value
+
+
+def _step(entry: dict[str, Any], name: str) -> float | None:
+    value = _number(entry, "step", name)
+    if value is not None and value <= 0:
+        raise _WrongError("step", f"'step' of the parameter {name!r} must be above 0, not {value!r}.")
+    return value
+
+
+def _length(entry: dict[str, Any], key: str, name: str) -> int | None:
+    value = _number(entry, key, name)
+    if value is not None and (value < 0 or value != int(value)):
+        raise _WrongError(key, f"{key!r} of the parameter {name!r} must be a whole number, not {value!r}.")
+    return None if value is None else int(value)

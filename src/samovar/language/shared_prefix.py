@@ -1,0 +1,163 @@
+"""Prompts that could share the beginning of their text, and do not: a changing value stands before it.
+
+Above: `checking.py`. Below: the values of a workflow, and the library. What prompts have in common from their
+first token on is evaluated once; one changed word, and all behind it is evaluated again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from samovar.actions.base import Action
+from samovar.actions.conditional import Conditional
+from samovar.actions.prompt import Prompt
+from samovar.errors import Fault, Place, SamovarError
+from samovar.language.template import Template
+from samovar.language.workflow import Workflow
+from samovar.library import Library
+
+FIXED_CHARS = 300
+"""So much fixed text behind a changing value is worth a warning: some 75 tokens for each prompt."""
+
+_MARK = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{[^}]*\}", re.DOTALL)
+_NAME = re.compile(r"\"[^\"]*\"|'[^']*'|(?<![\w.])([A-Za-z_]\w*)")
+_CLOCK = re.compile(r"[\"'](now|today)[\"']\s*\|\s*date\b")
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One state's use of a prompt's text."""
+
+    action: Prompt
+    is_repeated: bool
+    """The state stands in a loop."""
+
+
+def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
+    """Warnings, one for each prompt."""
+    uses = _uses(workflow)
+    changing = frozenset().union(*(action.sets for action in _actions(workflow)), {"result"})
+    everything = [use for group in uses.values() for use in group]
+    for name, group in uses.items():
+        template = _template(name, group[0].action, workflow, library)
+        if template is not None:
+            names = changing | {key for use in group for key in _changing_arguments(use, group, changing)}
+            names -= frozenset(_fixed_arguments(group))
+            often = len(group) > 1 or any(use.is_repeated for use in group)
+            what = "This prompt" if name.startswith("\0") else f"The prompt {name!r}"
+            yield from _broken(template, names if often else frozenset(), what)
+    if workflow.system and everything:
+        often = len(everything) > 1 or any(use.is_repeated for use in everything)
+        place = next((use.action.place for use in everything), Place(path=workflow.path, line=1))
+        try:
+            system = Template.parse(workflow.system, place)
+        except SamovarError:
+            return
+        yield from _broken(system, changing if often else frozenset(), "The system prompt", at=place)
+
+
+def _broken(
+    template: Template, changing: frozenset[str], what: str, at: Place | None = None
+) -> Iterator[Fault]:
+    """A warning where the first changing value stands before much fixed text."""
+    text = template.text
+    for mark in _MARK.finditer(text):
+        names = {match[1] for match in _NAME.finditer(mark[0]) if match[1]}
+        value = next(iter(sorted(names & changing)), None)
+        if _CLOCK.search(mark[0]):
+            value = "the date"
+        if value is None:
+            continue
+        fixed = len(_MARK.sub("", text[mark.end() :]).strip())
+        if fixed >= FIXED_CHARS:
+            message = (
+                f"{what} has {value!r}, which changes, before {fixed} characters of fixed text: they are "
+                "evaluated again each time. Move what is fixed above it."
+            )
+            place = at or template.place.within(text, mark.start())
+            yield Fault(code="prefix-broken", message=message, place=place, severity="warning")
+        return
+
+
+def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
+    """By the prompt's name, or by its place for a state's own text; not those that continue a session."""
+    loops = _in_loops(workflow)
+    found: dict[str, list[_Use]] = {}
+    for state in workflow.states.values():
+        for action in _of(state.action):
+            if not isinstance(action, Prompt) or action.using.of("session") or action.using.of("fork"):
+                continue
+            if action.name is None:
+                found.setdefault(f"\0{action.place}", []).append(_Use(action, state.name in loops))
+            elif action.name.is_literal:
+                found.setdefault(action.name.text({}), []).append(_Use(action, state.name in loops))
+    return found
+
+
+def _template(name: str, action: Prompt, workflow: Workflow, library: Library) -> Template | None:
+    if action.inline is not None:
+        return action.inline.template
+    try:
+        return library.prompt(name, workflow=workflow).template
+    except SamovarError:
+        return None
+
+
+def _changing_arguments(use: _Use, group: Sequence[_Use], changing: frozenset[str]) -> Iterator[str]:
+    """The arguments whose value changes from use to use."""
+    for pair in use.action.arguments:
+        others = {
+            other.value.template.text
+            for one in group
+            for other in one.action.arguments
+            if other.key == pair.key
+        }
+        if len(others) > 1 or pair.value.names & changing:
+            yield pair.key
+
+
+def _fixed_arguments(group: Sequence[_Use]) -> Iterator[str]:
+    """The arguments that all uses give as one literal, whatever a variable of that name is."""
+    for pair in group[0].action.arguments:
+        given = [other for one in group for other in one.action.arguments if other.key == pair.key]
+        texts = {other.value.template.text for other in given}
+        if len(given) == len(group) and len(texts) == 1 and not pair.value.names:
+            yield pair.key
+
+
+def _in_loops(workflow: Workflow) -> frozenset[str]:
+    """States that a run may come through again: what is left without those before and behind all loops."""
+    left = set(workflow.states)
+    ahead = {
+        name: {one.target for one in state.transitions if one.target}
+        for name, state in workflow.states.items()
+    }
+    behind: dict[str, set[str]] = {name: set() for name in left}
+    for name, targets in ahead.items():
+        for target in targets:
+            behind[target].add(name)
+    for ways, back in ((ahead, behind), (behind, ahead)):
+        counts = {name: len(ways[name] & left) for name in left}
+        ends = [name for name, count in counts.items() if not count]
+        while ends:
+            name = ends.pop()
+            left.discard(name)
+            for other in back[name] & left:
+                counts[other] -= 1
+                if not counts[other]:
+                    ends.append(other)
+    return frozenset(left)
+
+
+def _actions(workflow: Workflow) -> Iterator[Action]:
+    for state in workflow.states.values():
+        yield from _of(state.action)
+
+
+def _of(action: object) -> Iterator[Action]:
+    if isinstance(action, Conditional):
+        yield from action.variants
+    elif isinstance(action, Action):
+        yield action

@@ -1,0 +1,132 @@
+"""One workflow while it is driven: its variables, and what an action leaves behind in them.
+
+Above: the runner, whose loop is the only one that changes a level. Below: the records of actions and
+workflows. The run's own workflow is a level; each sub-workflow is one more, below it; and so is each
+branch of a fork, beside it, until the join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from samovar.actions.base import NOTHING, Outcome, PromptDefaults
+from samovar.events import RunError
+from samovar.language.workflow import State, Workflow
+from samovar.running.allowance import Allowance
+from samovar.running.branches import Claims, merge
+from samovar.running.routing import states_that_only_choose
+
+
+def first_variables(bound: Mapping[str, object]) -> dict[str, object]:
+    """Those of a workflow before its first state: the built-in ones, and what was bound."""
+    return {
+        "result": "",
+        "success": True,
+        "failure": False,
+        "is_error": False,
+        "error": None,
+        **bound,
+    }
+
+
+@dataclass(slots=True, kw_only=True)
+class Level:
+    """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
+
+    workflow: Workflow
+    variables: dict[str, object]
+    allowance: Allowance
+    defaults: PromptDefaults
+    prefix: str
+    """Of the paths of its states."""
+    chain: tuple[Workflow, ...]
+    """The workflows above it, and its own."""
+    passive: frozenset[str]
+    """States whose actions are not performed."""
+    failed: bool = False
+    """The last action failed."""
+    is_result_named: bool = False
+    """`result` was set by name."""
+    is_branches_ours: bool = False
+    """`branches` was set by a join, not by the workflow."""
+    branch: str | None = None
+    """The first state of the branch that this is; None outside of forks."""
+    claims: Claims | None = None
+    """What the branches of the same fork use; None outside of forks."""
+
+    @classmethod
+    def begin(
+        cls,
+        workflow: Workflow,
+        bound: Mapping[str, object],
+        allowance: Allowance,
+        *,
+        defaults: PromptDefaults,
+        chain: tuple[Workflow, ...] = (),
+    ) -> Level:
+        """A workflow with nothing done yet."""
+        return cls(
+            workflow=workflow,
+            variables=first_variables(bound),
+            allowance=allowance,
+            defaults=defaults,
+            prefix="",
+            chain=(*chain, workflow),
+            passive=frozenset() if workflow.choice_states_act else states_that_only_choose(workflow.states),
+            is_result_named="result" in bound,
+        )
+
+    def leave_behind(self, state: State, outcome: Outcome, error: RunError | None) -> None:
+        """What an action leaves behind in the variables."""
+        variables = self.variables
+        variables.update(outcome.sets)
+        if "result" in outcome.sets:
+            self.is_result_named = True
+        elif outcome.value is not NOTHING:
+            if outcome.is_new or not self.is_result_named:
+                variables["result"] = outcome.value
+                self.is_result_named = False
+        elif error is not None:
+            variables["result"] = error.message
+            self.is_result_named = False
+        self.failed = error is not None
+        variables["success"], variables["failure"] = not self.failed, self.failed
+        if error is not None:
+            variables["is_error"] = True
+            variables["error"] = {"message": error.message, "state": state.name, "kind": error.code}
+
+    def branch_off(self, first: str, claims: Claims) -> Level:
+        """The level of a branch that begins with the state `first`: its variables are a copy."""
+        return replace(self, variables=dict(self.variables), branch=first, claims=claims)
+
+    def take_over(self, branch: Level) -> None:
+        """How the last action of a branch that failed ended; what the branch changed is given up."""
+        self.failed = branch.failed
+        for name in ("result", "success", "failure", "is_error", "error"):
+            self.variables[name] = branch.variables[name]
+        self.is_result_named = branch.is_result_named
+
+    def join(self, branches: Mapping[str, Level]) -> tuple[str, ...]:
+        """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
+
+        Built-in names are not merged: `result` has the branches' results by first state; `success` and its
+        like say whether a branch came to the join after a failure.
+        """
+        merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
+        variables = self.variables
+        variables.update(merged.changes)
+        variables["result"] = {first: one.variables["result"] for first, one in branches.items()}
+        self.is_result_named = False
+        self.failed = any(one.failed for one in branches.values())
+        variables["success"], variables["failure"] = not self.failed, self.failed
+        for one in branches.values():
+            if one.variables["is_error"] and one.variables["error"] is not variables["error"]:
+                variables["is_error"], variables["error"] = True, one.variables["error"]
+                break
+        if self.is_branches_ours:
+            del variables["branches"]
+        if merged.kept:
+            variables["branches"] = {first: dict(merged.kept.get(first, {})) for first in branches}
+        self.is_branches_ours = bool(merged.kept)
+        return merged.doubts

@@ -1,0 +1,151 @@
+"""What has happened in a run: the newest record of it, and whoever listens, in one place.
+
+Above: the runner and its loop, which say what happens. Below: the record and the events. Mutable: `tell`
+makes every change. It drives nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from samovar.actions.base import Action, Outcome
+from samovar.errors import Place
+from samovar.events import (
+    Event,
+    OnEvent,
+    RunError,
+    RunStarted,
+    StateEntered,
+    StateLeft,
+    TransitionTaken,
+    VisitStatus,
+    Warned,
+)
+from samovar.language.workflow import State, Transition, Workflow
+from samovar.running.level import Level
+from samovar.running.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A visit that has begun."""
+
+    number: int
+    path: str
+    visit_of_state: int
+    """How often the run has been in the state, this time included."""
+    entered_s: float
+    """Since the run's start."""
+
+
+class Recorder:
+    """The record of one run while it goes on."""
+
+    def __init__(self, started: RunStarted, on_event: OnEvent) -> None:
+        self.record = Run.begin(started)
+        """The newest."""
+        self.broken: BaseException | None = None
+        """What `on_event` raised."""
+        self._on_event = on_event
+        self._began = time.perf_counter()
+        self._warned: set[Path | None] = set()
+        self._entered: Counter[str] = Counter()
+        """Visits by path."""
+
+    def time_s(self) -> float:
+        """Since the run's start."""
+        return time.perf_counter() - self._began
+
+    def tell(self, event: Event) -> None:
+        """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
+        self.record = self.record.after(event)
+        if self.broken is not None:
+            return
+        try:
+            self._on_event(event)
+        except BaseException as error:
+            self.broken = error
+            raise
+
+    def tell_quietly(self, event: Event) -> None:
+        """Where something else is already on its way out."""
+        with suppress(Exception):
+            self.tell(event)
+
+    def warn(self, message: str, place: Place, visit: int | None = None) -> None:
+        """Something doubtful; without `visit` it is about the file."""
+        self.tell(Warned(visit=visit, message=message, place=place))
+
+    def warn_of(self, workflow: Workflow) -> None:
+        """What is doubtful about a workflow's file, once for each file. Hints are for `samovar check`."""
+        if workflow.path not in self._warned:
+            self._warned.add(workflow.path)
+            for fault in workflow.warnings:
+                if fault.severity == "warning":
+                    self.warn(fault.message, fault.place)
+
+    def enter(self, level: Level, state: State, action: Action | None) -> Entry:
+        """A visit begins; without an action it passes through."""
+        path = level.prefix + state.name
+        self._entered[path] += 1
+        entry = Entry(
+            number=self.record.visits_begun + 1,
+            path=path,
+            visit_of_state=self._entered[path],
+            entered_s=self.time_s(),
+        )
+        self.tell(
+            StateEntered(
+                visit=entry.number,
+                state=state.name,
+                path=entry.path,
+                verb=action.verb if action else None,
+                what=action.what if action else "",
+                branch=level.branch,
+                time_s=entry.entered_s,
+            )
+        )
+        return entry
+
+    def leave(
+        self,
+        entry: Entry,
+        status: VisitStatus,
+        *,
+        error: RunError | None = None,
+        outcome: Outcome | None = None,
+        quietly: bool = False,
+    ) -> None:
+        """A visit ends."""
+        now_s = self.time_s()
+        event = StateLeft(
+            visit=entry.number,
+            path=entry.path,
+            status=status,
+            duration_s=now_s - entry.entered_s,
+            error=error,
+            figures=outcome.figures if outcome else None,
+            what=outcome.what if outcome else "",
+            time_s=now_s,
+        )
+        if quietly:
+            self.tell_quietly(event)
+        else:
+            self.tell(event)
+
+    def take(self, level: Level, transition: Transition, visit: int) -> None:
+        """A transition is taken, out of a visit."""
+        target = transition.target
+        self.tell(
+            TransitionTaken(
+                visit=visit,
+                source=level.prefix + transition.source,
+                target=None if target is None else level.prefix + target,
+                label=transition.label,
+                time_s=self.time_s(),
+            )
+        )

@@ -1,0 +1,130 @@
+"""Which transition leaves a state: tried in document order, the first true one is taken.
+
+Above: the runner. Below: workflows and expressions. It changes nothing and knows no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from samovar.errors import ExpressionError, Place
+from samovar.language.workflow import State, Transition, When
+from samovar.values import to_text, truth
+
+FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error"))
+"""A condition that reads one of them counts after a failure too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What decides, besides the variables."""
+
+    failed_here: bool
+    """The action of this very state failed."""
+    failed_last: bool
+    """The last action failed, in whichever state."""
+    goes_on: bool
+    """After a failure any transition may be taken (`on_error: continue`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A transition that was not taken, and why."""
+
+    transition: Transition
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    transition: Transition | None
+    """None: none is true."""
+    tried: tuple[Tried, ...] = ()
+    """Those before it that were not true; all of them where none is."""
+    warnings: tuple[tuple[str, Place], ...] = ()
+    """Conditions that could not be evaluated and count as false."""
+
+
+def choose(state: State, variables: Mapping[str, object], situation: Situation) -> Choice:
+    """The transition to take now."""
+    tried: list[Tried] = []
+    warnings: list[tuple[str, Place]] = []
+    default: Transition | None = None
+    for transition in state.transitions:
+        if transition.when is When.DEFAULT:
+            default = default or transition
+            continue
+        try:
+            why = _why_not(transition, variables, situation)
+        except ExpressionError as error:
+            why = f"cannot be evaluated: {error.message}"
+            warnings.append(
+                (f"A condition counts as false: {error.message}", error.place or transition.place)
+            )
+        if why is None:
+            return Choice(transition=transition, tried=tuple(tried), warnings=tuple(warnings))
+        tried.append(Tried(transition=transition, why=why))
+    if default is not None:
+        if not situation.failed_here or situation.goes_on:
+            return Choice(transition=default, tried=tuple(tried), warnings=tuple(warnings))
+        tried.append(Tried(transition=default, why=_NOT_AFTER_FAILURE))
+    return Choice(transition=None, tried=tuple(tried), warnings=tuple(warnings))
+
+
+_NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter lets it)"
+
+
+def _why_not(transition: Transition, variables: Mapping[str, object], situation: Situation) -> str | None:
+    """Why this transition is not taken, as the end of a sentence; None where it is."""
+    when = transition.when
+    stops = situation.failed_here and not situation.goes_on
+    if when is When.ALWAYS:
+        # A written `always` is meant to be taken whatever happened.
+        return _NOT_AFTER_FAILURE if stops and not transition.label.strip() else None
+    if when is When.SUCCESS:
+        return "the last action failed" if situation.failed_last else None
+    if when is When.FAILURE:
+        return None if situation.failed_last else "the last action did not fail"
+    condition = transition.condition
+    assert condition is not None
+    if stops and not condition.names & FAILURE_NAMES:
+        return "after a failure, a condition counts only where it names success, failure, is_error or error"
+    value = condition.evaluate(variables)
+    if truth(value):
+        return None
+    return f"is {to_text(value) or 'empty'}{_where(condition.names, variables)}"
+
+
+def _where(names: frozenset[str], variables: Mapping[str, object]) -> str:
+    shown = ", ".join(_shown(names, variables))
+    return f" where {shown}" if shown else ""
+
+
+def _shown(names: frozenset[str], variables: Mapping[str, object]) -> Iterator[str]:
+    for name in sorted(names):
+        value = variables.get(name)
+        text = " ".join(to_text(value).split())
+        text = text if len(text) <= 40 else text[:39] + "…"
+        yield f"{name} = {text!r}" if isinstance(value, str) else f"{name} = {text or 'null'}"
+
+
+def explain(state: State, choice: Choice) -> str:
+    """Why no transition leaves this state."""
+    if not choice.tried:
+        return f"No transition leaves state {state.name!r}."
+    reasons = "; ".join(f"`{tried.transition.label or 'unlabelled'}` {tried.why}" for tried in choice.tried)
+    return f"No transition of state {state.name!r} is true: {reasons}."
+
+
+def states_that_only_choose(states: Mapping[str, State]) -> frozenset[str]:
+    """The states that have no action of their own in the older system (`choice_states_act: false`).
+
+    They have at least two transitions, those to the end not counted, of which one is conditional.
+    """
+    return frozenset(name for name, state in states.items() if _only_chooses(state))
+
+
+def _only_chooses(state: State) -> bool:
+    onward = [transition for transition in state.transitions if transition.target is not None]
+    return len(onward) > 1 and any(transition.when is not When.ALWAYS for transition in onward)

@@ -1,0 +1,217 @@
+"""Drives one run to one of its endings: opens what it needs, lets it go, and records how it ended, once.
+
+Above: the app and the doors. Below: `loop.py`, which goes from state to state; the recorder; the waist.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+
+from samovar.actions.base import Machine, Outside, PromptDefaults
+from samovar.errors import SamovarError
+from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
+from samovar.executors.base import Connection, Executor
+from samovar.language.parameters import bind
+from samovar.language.workflow import Limits, Workflow
+from samovar.library import Library
+from samovar.running.allowance import Allowance, PastLimitError
+from samovar.running.level import Level
+from samovar.running.loop import ABORT_FILE, AbortedError, End, Loop
+from samovar.running.recorder import Recorder
+from samovar.running.run import Run
+from samovar.running.site import Services
+
+__all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings:
+    """What a door can decide about a run. None leaves it to the workflow."""
+
+    model: str | None = None
+    """Used by every prompt, whatever it says."""
+    seed: int | None = None
+    """Of the run (0 ≤ seed < 2³²): every prompt that names none has one made from it, from its state and
+    from how often the run was there. Those of workflows do not count then."""
+    deterministic: bool = False
+    """Every prompt is answered alone, so that its answer is the same each time."""
+    folder: Path = field(default_factory=Path.cwd)
+    """Where commands run, and where the abort file is looked for."""
+    wait_for_user: Callable[[str], Awaitable[None]] | None = None
+    """Shows a message and returns when the user is ready; None: there is no user."""
+    yes: bool = False
+    """Goes on where a workflow waits for a user."""
+    outside: Outside = field(default_factory=Machine)
+    """Runs the commands, and lets time pass."""
+    lenient: bool = False
+    """Of sub-workflows: text that is no action is a warning."""
+    transitions: int | None = None
+    duration_s: float | None = None
+    tokens: int | None = None
+    depth: int | None = None
+    prompt_timeout_s: float | None = None
+
+
+def _ignore(_: Event) -> None:
+    return
+
+
+class Runner:
+    """Runs workflows. It may be used for many runs, also at the same time; mutable only in what runs now."""
+
+    def __init__(
+        self,
+        library: Library,
+        executor: Executor,
+        *,
+        on_event: OnEvent = _ignore,
+        settings: RunnerSettings | None = None,
+    ) -> None:
+        self.library, self.executor = library, executor
+        self.on_event = on_event
+        self.settings = settings or RunnerSettings()
+        self._scopes: set[anyio.CancelScope] = set()
+
+    def stop(self) -> None:
+        """Cancels what runs now. Each `run` gives back all it holds and then returns, as cancelled."""
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def run(self, workflow: Workflow, variables: Mapping[str, object]) -> Run:
+        """Runs a workflow to its end and gives the record, whatever the ending.
+
+        Cancelled from outside, the run is recorded as cancelled and the cancellation goes on. An exception
+        that is no `SamovarError` (a defect, or one from `on_event`) ends the run as failed and comes out.
+
+        Raises `UsageError` before anything is run when the variables are not what the workflow takes.
+        """
+        bound = bind(workflow.parameters, variables, ask=None)
+        driven = _Driven(self, workflow)
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                await driven.drive(bound)
+            finally:
+                self._scopes.discard(scope)
+        return driven.recorder.record
+
+
+class _Driven:
+    """One run, from its start to its end."""
+
+    def __init__(self, runner: Runner, workflow: Workflow) -> None:
+        self.runner, self.workflow, self.settings = runner, workflow, runner.settings
+        self.limits = _limits(workflow.limits, runner.settings)
+        self.started = RunStarted(
+            run=f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}",
+            workflow=workflow.name,
+            path=workflow.path,
+            secrets=tuple(parameter.name for parameter in workflow.parameters if parameter.secret),
+            started_at=time.time(),
+        )
+        self.recorder = Recorder(self.started, runner.on_event)
+
+    async def drive(self, variables: Mapping[str, object]) -> None:
+        """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
+        recorder = self.recorder
+        level = self._first_level(variables)
+        try:
+            recorder.tell(self.started)
+            recorder.warn_of(self.workflow)
+            with suppress(OSError):
+                (self.settings.folder / ABORT_FILE).unlink(missing_ok=True)
+            async with self.runner.executor.open(recorder.record.id) as connection:
+                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), level)
+        except anyio.get_cancelled_exc_class():
+            self._record_end(End(ending=Ending.CANCELLED), level, quietly=True)
+            raise
+        except SamovarError as error:
+            self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), level)
+            if recorder.broken is not None:
+                raise recorder.broken from None
+        except BaseException as error:
+            failure = RunError(code="internal", message=f"{type(error).__name__}: {error}")
+            self._record_end(End(ending=Ending.FAILED, error=failure), level, quietly=True)
+            raise recorder.broken or error from None
+        else:
+            self._record_end(end, level)
+
+    def _services(self, connection: Connection) -> Services:
+        settings = self.settings
+        wait_for_user = _go_on if settings.yes else settings.wait_for_user
+        return Services(
+            run=self.recorder.record.id,
+            library=self.runner.library,
+            folder=settings.folder,
+            connection=connection,
+            outside=settings.outside,
+            wait_for_user=wait_for_user and _in_turn(wait_for_user),
+            lenient=settings.lenient,
+            tell=self.recorder.tell,
+        )
+
+    def _first_level(self, variables: Mapping[str, object]) -> Level:
+        defaults = first_defaults(self.workflow, self.settings)
+        return Level.begin(self.workflow, variables, Allowance(self.limits), defaults=defaults)
+
+    async def _to_end(self, loop: Loop, level: Level) -> End:
+        try:
+            with anyio.move_on_after(self.limits.duration_s):
+                return await loop.drive(level)
+        except AbortedError as aborted:
+            return End(ending=Ending.ABORTED, error=aborted.error)
+        except PastLimitError as error:
+            return End(ending=Ending.LIMITED, error=RunError.of(error))
+        message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
+        return End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
+
+    def _record_end(self, end: End, level: Level, *, quietly: bool = False) -> None:
+        event = RunEnded(
+            ending=end.ending,
+            error=end.error,
+            variables=dict(level.variables),
+            time_s=self.recorder.time_s(),
+        )
+        if quietly:
+            self.recorder.tell_quietly(event)
+        else:
+            self.recorder.tell(event)
+
+
+def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
+    """What the prompts of a run's own workflow use where they say nothing themselves."""
+    return PromptDefaults(
+        forced_model=settings.model,
+        forced_seed=settings.seed,
+        deterministic=settings.deterministic,
+        timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
+    ).below(model=workflow.model, seed=workflow.seed)
+
+
+async def _go_on(_: str) -> None:
+    return
+
+
+def _in_turn(wait_for_user: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+    """The user is asked one thing at a time, also where several branches wait."""
+    lock = anyio.Lock()
+
+    async def wait(message: str) -> None:
+        async with lock:
+            await wait_for_user(message)
+
+    return wait
+
+
+def _limits(limits: Limits, settings: RunnerSettings) -> Limits:
+    """The workflow's limits, with those of the settings in front."""
+    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s")
+    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    return replace(limits, **given)

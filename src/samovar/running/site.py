@@ -1,0 +1,156 @@
+"""One visit of a run, as its action sees it: what it may ask for, and where what it says goes.
+
+Above: the runner, which makes one for each visit that acts. Below: the contract of actions and the waist.
+What happens while a prompt is answered is told as events of the run from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from samovar.actions.base import ActionContext, Outside, PromptDefaults
+from samovar.actions.process import Command, Finished
+from samovar.errors import ActionError, Place
+from samovar.events import (
+    Event,
+    Logged,
+    ModelFetching,
+    ModelLoading,
+    PromptEvaluating,
+    TextGenerated,
+    Warned,
+)
+from samovar.executors.base import (
+    Connection,
+    EvaluatingPrompt,
+    FetchingModel,
+    LoadingModel,
+    PromptEvent,
+    PromptReply,
+    PromptRequest,
+)
+from samovar.language.workflow import State
+from samovar.library import Library
+from samovar.running.level import Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every visit of a run uses."""
+
+    run: str
+    """The run's id."""
+    library: Library
+    folder: Path
+    connection: Connection
+    outside: Outside
+    wait_for_user: Callable[[str], Awaitable[None]] | None
+    lenient: bool
+    """Of sub-workflows: text that is no action is a warning."""
+    tell: Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A sub-workflow that an action asks for."""
+
+    name: str
+    given: Mapping[str, object]
+    """For its parameters."""
+    timeout_s: float | None
+    place: Place
+    """Where it is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One visit."""
+
+    services: Services
+    level: Level
+    state: State
+    number: int
+    """Of the visit."""
+    defaults: PromptDefaults
+    run_child: RunChild
+
+    def context(self) -> ActionContext:
+        services, level = self.services, self.level
+        return ActionContext(
+            variables=level.variables,
+            workflow=level.workflow,
+            library=services.library,
+            defaults=self.defaults,
+            folder=services.folder,
+            ask=self.ask,
+            run_workflow=self.run_workflow,
+            wait_for_user=services.wait_for_user,
+            log=self.log,
+            warn=self.warn,
+            run_command=self.run_command,
+            sleep=self.sleep,
+        )
+
+    def log(self, level: str, text: str) -> None:
+        self.services.tell(Logged(visit=self.number, level=level, text=text))
+
+    def warn(self, message: str) -> None:
+        place = self.state.action.place if self.state.action else self.state.place
+        self.services.tell(Warned(visit=self.number, message=message, place=place))
+
+    async def run_command(self, command: Command) -> Finished:
+        return await self.services.outside.run_command(command, self.number)
+
+    async def sleep(self, duration_s: float) -> None:
+        await self.services.outside.sleep(duration_s, self.number)
+
+    async def ask(self, request: PromptRequest) -> PromptReply:
+        self._claim(request.session, continues=True)
+        self._claim(request.fork, continues=False)
+        request = replace(request, run=self.services.run, visit=self.number)
+        return await self.services.connection.ask(request, self._pass_on)
+
+    def _claim(self, session: str | None, *, continues: bool) -> None:
+        """Raises `ActionError` where another branch has to do with the conversation."""
+        level = self.level
+        if session is None or level.claims is None or level.branch is None:
+            return
+        other = level.claims.claim(session, level.branch, continues=continues)
+        if other is not None:
+            name = session.removeprefix(level.defaults.session_scope)
+            raise ActionError(
+                f"The branch {other!r} uses the session {name!r} too: give each branch a session of its own, "
+                "as a copy with fork=…"
+            )
+
+    async def run_workflow(
+        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
+    ) -> dict[str, object]:
+        child = Child(name=name, given=given, timeout_s=timeout_s, place=place)
+        return await self.run_child(self, child)
+
+    def _pass_on(self, event: PromptEvent) -> None:
+        self.services.tell(_as_event(event, self.number))
+
+
+RunChild = Callable[[Site, Child], Awaitable[dict[str, object]]]
+"""Drives a sub-workflow and gives its variables. Raises `ActionError` where it does not complete."""
+
+
+def _as_event(event: PromptEvent, visit: int) -> Event:
+    if isinstance(event, FetchingModel):
+        return ModelFetching(
+            visit=visit, model=event.model, done_bytes=event.done_bytes, total_bytes=event.total_bytes
+        )
+    if isinstance(event, LoadingModel):
+        return ModelLoading(visit=visit, model=event.model, fraction=event.fraction)
+    if isinstance(event, EvaluatingPrompt):
+        return PromptEvaluating(
+            visit=visit,
+            total_tokens=event.total_tokens,
+            reused_tokens=event.reused_tokens,
+            evaluated_tokens=event.evaluated_tokens,
+        )
+    return TextGenerated(visit=visit, piece=event.text)

@@ -1,0 +1,381 @@
+"""One conversation: the messages so far, and how the next answer is got.
+
+Above: `executors/local.py`, `api.py`. Below: `pool.py`, `conversation.py`. A session holds messages, not
+memory: it borrows the model for a turn and gives the sequence back after it, on every path; what the model
+has evaluated may stay parked there and be found again by the next turn, or by a fork's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+from weakref import WeakSet, ref
+
+import anyio
+
+from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec, TextPart
+from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
+from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.serving.conversation import say, without_oldest
+from samovar.serving.pool import Pool
+
+OnGenerationEvent = Callable[[GenerationEvent], None]
+OnLoad = Callable[[float], None]
+"""Called with the fraction loaded, 0 to 1, when the turn has to load the model first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One answer and what it cost."""
+
+    text: str
+    reason: FinishReason
+    tokens: TokenCounts
+    first_token_s: float | None
+    """From the call, waiting and loading included; None when no token came."""
+    duration_s: float
+    dropped_messages: int = 0
+    """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
+
+
+def _ignore(_event: object) -> None:
+    """Nobody listens."""
+
+
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None, "a session is used in a task"
+    return task
+
+
+class AnswerStream:
+    """One answer as it comes: iterate over its pieces of text; `turn` has the whole of it afterwards.
+
+    It begins with the first piece that is asked for. Leaving `async with`, or `aclose`, stops it; so does
+    the cancellation of the task that waits for a piece. A stream that is dropped in a loop is stopped
+    when the interpreter finds it. Mutable: whether somebody waits for an event, and what came of it.
+    """
+
+    def __init__(self, events: AsyncGenerator[GenerationEvent | Turn, None]) -> None:
+        self._events = events
+        self._use = anyio.Lock(fast_acquire=True)
+        self._waiting: anyio.CancelScope | None = None
+        self._closed = False
+        self._turn: Turn | None = None
+        self.paused_in: ref[asyncio.Task[object]] | None = None
+        """The task that had the last event, while the stream waits to be asked for the next one."""
+
+    @property
+    def turn(self) -> Turn:
+        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
+        if self._turn is None:
+            raise UsageError("The answer has not come to its end: iterate over the stream first.")
+        return self._turn
+
+    async def next_event(self) -> GenerationEvent | None:
+        """What happens next; None after the last.
+
+        Raises what the model raised, and `ClosedError` when it was closed before its end.
+        """
+        async with self._use:
+            self.paused_in = None
+            item: GenerationEvent | Turn | None = None
+            if not self._closed:
+                with anyio.CancelScope() as self._waiting:
+                    item = await anext(self._events, None)
+                self._waiting = None
+            if isinstance(item, Turn):
+                self._turn = item
+            elif self._closed and self._turn is None:
+                raise ClosedError("The answer was closed before its end.")
+            elif item is not None:
+                self.paused_in = ref(_current_task())
+                return item
+            return None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while (event := await self.next_event()) is not None:
+            if isinstance(event, TextPart):
+                return event.text
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stops the answer. When it returns everything has been given back. From any task; safe twice."""
+        self._closed = True
+        self.paused_in = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+        with anyio.CancelScope(shield=True):
+            async with self._use:
+                await self._events.aclose()
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What one turn sends. Changed by `Session._make_room` until it fits."""
+
+    messages: tuple[Message, ...]
+    options: Options
+    dropped: int = 0
+    may_grow: bool = True
+
+    @property
+    def answer_tokens(self) -> int:
+        """Those the answer may take. A token of a choice spells at least one byte; one more ends it."""
+        choices = [len(choice.encode("utf-8", "replace")) for choice in self.options.choices]
+        return max(choices) + 1 if choices else self.options.max_tokens
+
+
+class Session:
+    """One conversation with one model. Answers one turn at a time; further calls wait.
+
+    `Sessions.open` and `fork` make one; `async with` closes it. Mutable: the messages, by whole turns.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        spec: ModelSpec,
+        messages: tuple[Message, ...],
+        *,
+        origins: tuple[Conversation, ...] = (),
+        goes_on: bool = True,
+    ) -> None:
+        """`origins`: joined for it, so that what it may go on from is kept until its first turn is done."""
+        self._sessions, self._spec = sessions, spec
+        self._messages = messages
+        self._origins = origins
+        self._conversation = Conversation() if goes_on else None
+        self._slot = anyio.Semaphore(1)
+        """Held by the turn that is answered; not a lock, since any task may close an answer."""
+        self._streams: WeakSet[AnswerStream] = WeakSet()
+        self._closed = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation so far. A turn that did not come to its end is not in it."""
+        return self._messages
+
+    def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> Session:
+        """A conversation that goes on from here, independent of this one; close it like any other.
+
+        Takes the same short time however much was said: the messages are shared, and what the model has
+        evaluated of them is found again. A turn that is being answered is not in it. `spec`: the model
+        it goes on with; None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
+        """
+        self._check_open()
+        origins = self._origins if self._conversation is None else (*self._origins, self._conversation)
+        for origin in origins:
+            origin.join()
+        return self._sessions.forked(self._messages, spec or self._spec, origins, goes_on=goes_on)
+
+    def _leave_origins(self) -> None:
+        for origin in self._origins:
+            origin.leave()
+        self._origins = ()
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        options: Options | None = None,
+        *,
+        on_event: OnGenerationEvent = _ignore,
+        on_load: OnLoad = _ignore,
+    ) -> Turn:
+        """Says `messages` and returns the answer.
+
+        A `system` message replaces the one the conversation has. Both callbacks run on the event loop; an
+        exception in one stops the turn and comes out. Raises `ModelError`: `ContextError` for what does not
+        fit, `BudgetError` for what would only fit a context that may not be had; and `ClosedError` after
+        `close`, also when it closes during the turn.
+        """
+        async with self.stream(messages, options, on_load=on_load) as answer:
+            while (event := await answer.next_event()) is not None:
+                on_event(event)
+        return answer.turn
+
+    def stream(
+        self, messages: Sequence[Message], options: Options | None = None, *, on_load: OnLoad = _ignore
+    ) -> AnswerStream:
+        """As `ask`, with the answer as it comes; what can go wrong is raised by the iteration."""
+        stream = AnswerStream(self._answer(messages, options or Options(), on_load))
+        self._streams.add(stream)
+        return stream
+
+    async def _answer(
+        self, messages: Sequence[Message], options: Options, on_load: OnLoad
+    ) -> AsyncGenerator[GenerationEvent | Turn, None]:
+        """The events of a turn, then the turn. No cancel scope or lock of a task is held at a `yield`."""
+        started = time.monotonic()
+        self._check_no_stream_is_paused()
+        text: list[str] = []
+        first_token_s: float | None = None
+        end: Finished | None = None
+        async with self._slot:
+            self._check_open()
+            attempt = _Attempt(say(self._messages, messages), options)
+            async with (
+                self._sessions.pool.lease(self._spec, on_load) as model,
+                self._generate(model, attempt) as events,
+            ):
+                async for event in events:
+                    if isinstance(event, TextPart):
+                        if first_token_s is None:
+                            first_token_s = time.monotonic() - started
+                            self._sessions.pool.has_generated(model)
+                        text.append(event.text)
+                    elif isinstance(event, Finished):
+                        end = event
+                    yield event
+            assert end is not None, "an engine's events end with Finished"
+            answer = "".join(text)
+            if end.reason is not FinishReason.CANCELLED and not self._closed:
+                self._messages = (*attempt.messages, Message(role="assistant", content=answer))
+                self._leave_origins()
+        yield Turn(
+            text=answer,
+            reason=end.reason,
+            tokens=end.tokens,
+            first_token_s=first_token_s,
+            duration_s=time.monotonic() - started,
+            dropped_messages=attempt.dropped,
+        )
+
+    @asynccontextmanager
+    async def _generate(
+        self, model: Model, attempt: _Attempt
+    ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+        """The answer to what was attempted, as soon as it fits."""
+        async with AsyncExitStack() as stack:
+            events: AsyncIterator[GenerationEvent] | None = None
+            while events is None:
+                try:
+                    events = await stack.enter_async_context(
+                        model.generate(attempt.messages, attempt.options, self._conversation)
+                    )
+                except ContextError as error:
+                    await self._make_room(model, attempt, error)
+            yield events
+
+    async def _make_room(self, model: Model, attempt: _Attempt, error: ContextError) -> None:
+        """A larger arena, once a turn; else the oldest messages go, where they may; else it raises."""
+        drops = attempt.options.overflow == "drop_oldest"
+        most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
+        if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:
+            attempt.may_grow = False
+            wanted_tokens = min(error.prompt_tokens + attempt.answer_tokens, most_tokens)
+            try:
+                await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
+            except BudgetError:
+                if not drops:
+                    raise
+                most_tokens = error.context_tokens
+            else:
+                return
+        shorter = without_oldest(attempt.messages, error.prompt_tokens + 1 - most_tokens) if drops else None
+        if shorter is None:
+            raise error
+        attempt.dropped += len(attempt.messages) - len(shorter)
+        attempt.messages = shorter
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("The session was closed.")
+
+    def _check_no_stream_is_paused(self) -> None:
+        task = _current_task()
+        if any(stream.paused_in and stream.paused_in() is task for stream in self._streams):
+            raise UsageError(
+                "The session's last answer is still open in this task: this one would wait for ever. "
+                "Read the stream to its end, or close it: `async with session.stream(…) as pieces`."
+            )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """The conversation is over: what is being answered stops, and is given back when this returns.
+
+        Forks go on. Safe to call twice, from any task.
+        """
+        if not self._closed:
+            self._closed = True
+            self._messages = ()
+            self._leave_origins()
+            if self._conversation is not None:
+                self._conversation.leave()
+            self._sessions.has_closed()
+        with anyio.CancelScope(shield=True):
+            for stream in list(self._streams):
+                await stream.aclose()
+            async with self._slot:  # that of a stream which was dropped is given back by the event loop
+                pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatistics:
+    """How many sessions there were."""
+
+    opened: int
+    """Forks counted along."""
+    closed: int
+    forked: int = 0
+    """Of those opened: the ones that began as a copy of another."""
+
+
+class Sessions:
+    """Opens sessions on one pool, and counts them. Mutable: the counts."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self._opened = self._closed = self._forked = 0
+
+    def open(self, spec: ModelSpec, messages: tuple[Message, ...] = (), *, goes_on: bool = True) -> Session:
+        """A conversation with the model, begun by `messages`. `async with` closes it.
+
+        `goes_on` False: it is for one question, so nothing needs to be kept of the answer.
+        """
+        self._opened += 1
+        return Session(self, spec, messages, goes_on=goes_on)
+
+    def forked(
+        self,
+        messages: tuple[Message, ...],
+        spec: ModelSpec,
+        origins: tuple[Conversation, ...],
+        *,
+        goes_on: bool,
+    ) -> Session:
+        """As `open`, for `Session.fork`, which has joined the `origins`."""
+        self._opened += 1
+        self._forked += 1
+        return Session(self, spec, messages, origins=origins, goes_on=goes_on)
+
+    def has_closed(self) -> None:
+        """A session has closed, for the first time."""
+        self._closed += 1
+
+    def statistics(self) -> SessionStatistics:
+        return SessionStatistics(opened=self._opened, closed=self._closed, forked=self._forked)
+
+    def check(self) -> None:
+        """Raises AssertionError when the books do not balance."""
+        assert 0 <= self._closed <= self._opened
+        assert 0 <= self._forked <= self._opened
+        self.pool.check()

@@ -1,0 +1,163 @@
+"""Writes a case into a file of cases, below those that are there, which stay as they are.
+
+Above: `recording.py`. Below: cases, which read it back: what is not read as it was meant is not written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from samovar.errors import FaultsError, UsageError
+from samovar.files import write_whole
+from samovar.language.markdown import CORE_SCALARS
+from samovar.library import read_text
+from samovar.testing.cases import SUFFIXES, Case, CaseFile, parse_cases
+
+_WIDEST = 1 << 30
+"""Columns: nothing is folded."""
+
+
+def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple[str, Case]:
+    """The text that the file `path` has when a case is added to it, and the case as it is read from there.
+
+    `values` are those of the case, without a name that another has. Raises `UsageError` for a file that no
+    case can be added to, or that has another workflow's, `FaultsError` for one with faults.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise UsageError(f"A file of cases ends in {SUFFIXES[0]}, not {path.name!r}.")
+    if not path.exists():
+        text = _heading(path, workflow)
+        return _added(path, text, (), {"name": "run 1", **values}, (f"{text}cases:\n{{}}",))
+    text = read_text(path)
+    file = parse_cases(text, path)
+    if file.workflow.resolve() != workflow.resolve():
+        raise UsageError(f"{path} has the cases of {file.workflow}, not of {workflow}.")
+    named = {"name": _free_name(file), **values}
+    whole = text if text.endswith("\n") or not text else text + "\n"
+    return _added(path, text, file.cases, named, (f"{whole}{{}}", f"{whole}cases:\n{{}}"), indent=file.indent)
+
+
+def _heading(path: Path, workflow: Path) -> str:
+    """What a new file begins with: its workflow, where that is not the one beside it."""
+    with suppress(FaultsError):
+        if parse_cases("cases: []\n", path).workflow.resolve() == workflow.resolve():
+            return ""
+    relative = os.path.relpath(workflow.resolve(), path.parent.resolve())
+    return _dump({"workflow": Path(relative).as_posix()})
+
+
+def _free_name(file: CaseFile) -> str:
+    names = {case.name for case in file.cases}
+    return next(name for number in range(1, len(names) + 2) if (name := f"run {number}") not in names)
+
+
+def _added(
+    path: Path,
+    text: str,
+    cases: tuple[Case, ...],
+    values: Mapping[str, object],
+    forms: tuple[str, ...],
+    *,
+    indent: int = 2,
+) -> tuple[str, Case]:
+    """The first of the forms, with the case in it, that has all the cases as they were, and one more."""
+    blanks = " " * indent
+    item = "".join(
+        f"{blanks}{line}" if line.strip("\n") else line for line in _dump([values]).splitlines(keepends=True)
+    )
+    # An empty line before it would be part of a text that keeps those at its end.
+    for form, gap in product(forms, ("\n", "") if cases else ("",)):
+        whole = form.removesuffix("{}") + gap + item
+        with suppress(FaultsError):
+            *before, last = parse_cases(whole, path).cases or (None,)
+            if tuple(before) == cases and last is not None and last.name == values["name"]:
+                return whole, last
+    raise UsageError(
+        f"No case can be added to {path}: its cases must be lines of `- name: …` below `cases:`, at the end."
+    )
+
+
+def add_case(path: Path, workflow: Path, values: Mapping[str, object]) -> Case:
+    """Adds a case to a file, or makes the file. Two processes that do so wait for each other.
+
+    Raises as `with_case`, and `UsageError` where it cannot be written; then the file is as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    with _alone(path.resolve().parent):
+        text, case = with_case(path, workflow, values)
+        write_whole(path, text)
+    return case
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the folder, where the system can, so that no other process adds a case meanwhile."""
+    try:
+        import fcntl
+    except ImportError:  # as on Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+# YAML.
+
+
+def _dump(value: object) -> str:
+    import yaml
+
+    text: str = yaml.dump(
+        value,
+        Dumper=_dumper(),
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=_WIDEST,
+    )
+    return text
+
+
+@cache
+def _dumper() -> Any:
+    """Writes texts so that a reader of YAML 1.1 and one of 1.2 both take them for texts."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    for name, pattern, firsts in CORE_SCALARS:
+        Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(firsts))
+    Dumper.add_representer(str, _represent)
+    return Dumper
+
+
+def _represent(dumper: Any, text: str) -> Any:
+    lines = text.split("\n")
+    if not all(line.isprintable() for line in lines):
+        style = '"'
+    elif len(lines) == 1:
+        style = None
+    else:
+        is_block = lines[0].strip() and all(line == line.rstrip() for line in lines)
+        style = "|" if is_block and text[0] != " " and not text.endswith("\n\n") else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -1,0 +1,95 @@
+"""Which states and transitions of a workflow were seen in its cases, and where the others stand.
+
+Above: the command line. Below: workflows. Those of sub-workflows are theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from samovar.errors import Place
+from samovar.language.workflow import Transition, Workflow
+
+K = TypeVar("K")
+TransitionKey = tuple[str, str | None, str]
+"""Its source, its target (None: the end) and its label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of a workflow's own states and transitions in one run."""
+
+    states: frozenset[str] = frozenset()
+    transitions: frozenset[TransitionKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """A state or a transition that no case comes to."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How many of them were seen."""
+
+    total: int
+    missed: tuple[Missed, ...]
+
+    @property
+    def covered(self) -> int:
+        return self.total - len(self.missed)
+
+    @property
+    def percent(self) -> float:
+        """0 to 100; of nothing, all."""
+        return 100 * self.covered / self.total if self.total else 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Of one workflow."""
+
+    states: Share
+    transitions: Share
+
+    @property
+    def percent(self) -> float:
+        """The lesser of the two."""
+        return min(self.states.percent, self.transitions.percent)
+
+
+def key_of(transition: Transition) -> TransitionKey:
+    return transition.source, transition.target, transition.label
+
+
+def cover(workflow: Workflow, seen: Iterable[Seen]) -> Coverage:
+    """What all those runs together have seen of the workflow."""
+    runs = list(seen)
+    states: frozenset[str] = frozenset().union(*(one.states for one in runs))
+    taken: frozenset[TransitionKey] = frozenset().union(*(one.transitions for one in runs))
+    transitions: dict[TransitionKey, Missed] = {}
+    for state in workflow.states.values():
+        for one in state.transitions:
+            # Of two that are alike only the first is ever taken.
+            transitions.setdefault(key_of(one), Missed(name=_name(one), place=one.place))
+    return Coverage(
+        states=_share(
+            {name: Missed(name=name, place=one.place) for name, one in workflow.states.items()}, states
+        ),
+        transitions=_share(transitions, taken),
+    )
+
+
+def _share(known: Mapping[K, Missed], seen: frozenset[K]) -> Share:
+    missed = [one for key, one in known.items() if key not in seen]
+    return Share(total=len(known), missed=tuple(sorted(missed, key=lambda one: one.place.line)))
+
+
+def _name(transition: Transition) -> str:
+    label = f": {transition.label}" if transition.label else ""
+    return f"{transition.source} --> {transition.target or '[*]'}{label}"
