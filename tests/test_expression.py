@@ -109,3 +109,22 @@ def test_any_text_is_an_expression_or_a_fault(text: str) -> None:
 def test_a_value_is_never_read_as_an_expression(text: str) -> None:
     assert value("x == y", x=text, y=text) is True
     assert value("x + '!'", x=text) == text + "!"
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("x = 1", "To compare, write `==`."),
+        ("x == 1 and y", "Write `&&` for and."),
+        ("x | y", "Write `||` for or."),
+        ("not x", "Write `!` for not."),
+        ("x <= 1 >", ""),
+        ("a || b &&", ""),
+        ("x == '=' +", ""),
+    ],
+)
+def test_what_other_languages_write_is_told_in_cel(text: str, advice: str) -> None:
+    with pytest.raises(FaultsError) as caught:
+        Expression.parse(text, Place(path=None, line=1))
+    message = caught.value.faults[0].message
+    assert message.endswith(advice) if advice else "Write `" not in message and "`==`" not in message

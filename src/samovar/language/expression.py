@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,9 +62,11 @@ class Expression:
         tokens = [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
         _check_nesting(tokens, text, place)
         spelled = _as_cel(text, tokens)
-        _compile(spelled, place)
+        program = _compile(spelled, place, _advice(tokens))
         reads = list(_reads(tokens))
         names = frozenset(token.text for token, _ in reads)
+        if parts := [token for token, of_parts in reads if of_parts]:
+            program = _compile(_with_parts(spelled, parts), place)
         return cls(
             text=text,
             place=place,
@@ -72,7 +74,7 @@ class Expression:
             _texts=tuple(sorted({token.text for token, of_parts in reads if not of_parts})),
             _parts=tuple(sorted({token.text for token, of_parts in reads if of_parts})),
             _effort=measure(tokens, names),
-            _program=_compile(_with_parts(spelled, [token for token, of_parts in reads if of_parts]), place),
+            _program=program,
         )
 
     def evaluate(self, variables: Mapping[str, object]) -> object:
@@ -187,7 +189,29 @@ def _with_parts(text: str, tokens: list[Token]) -> str:
 _COMPLAINT = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
 
 
-def _compile(text: str, place: Place) -> Any:
+_ADVICE = {
+    "=": "To compare, write `==`.",
+    "&": "Write `&&` for and.",
+    "|": "Write `||` for or.",
+    "and": "Write `&&` for and.",
+    "or": "Write `||` for or.",
+    "not": "Write `!` for not.",
+}
+
+
+def _advice(tokens: Sequence[Token]) -> str:
+    """What CEL writes otherwise, by the first token of other languages; empty where there is none."""
+    marks = "".join(token.text if len(token.text) == 1 else " " for token in tokens)
+    for index, token in enumerate(tokens):
+        is_word = token.kind == "name" and token.text in ("and", "or", "not")
+        is_mark = token.kind == "mark" and token.text in "=&|"
+        around = marks[max(index - 1, 0) : index] + marks[index + 1 : index + 2]
+        if is_word or (is_mark and not set(around) & set("=!<>&|")):
+            return " " + _ADVICE[token.text]
+    return ""
+
+
+def _compile(text: str, place: Place, advice: str = "") -> Any:
     import cel
 
     try:
@@ -200,7 +224,7 @@ def _compile(text: str, place: Place) -> Any:
         lines = text.split("\n")
         offset = sum(len(earlier) + 1 for earlier in lines[: line - 1]) + column - 1
         complaint = re.sub(r" expecting \{.*", "", complaint).replace("<EOF>", "the end").rstrip(".")
-        message = f"The expression {text!r} cannot be read: {complaint}."
+        message = f"The expression {text!r} cannot be read{f'.{advice}' if advice else f': {complaint}.'}"
         raise _fault(message, place.within(text, min(offset, len(text)))) from error
 
 

@@ -70,6 +70,7 @@ def _transition(edge: Edge, faults: list[Fault], *, is_fork: bool) -> Transition
             message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
             faults.append(_fault("fork-label", message, edge.label_place))
     except FaultsError as error:
+        when = When.CONDITION
         faults += error.faults
     assert edge.source is not None
     return Transition(

@@ -123,7 +123,7 @@ def tokenize(text: str, *, dollar: bool, shell: bool, place: Place) -> list[Toke
             whole = _DOLLAR_PATH.match(text, start)
             if whole:
                 token, at = _path_token(whole, dollar=True), whole.end()
-            elif not shell:
+            elif not shell or text.find("}", start) < 0:
                 _refuse_dollar(text, start, place)
         elif kind == "output":
             whole = _OUTPUT_PATH.fullmatch(match.group())
