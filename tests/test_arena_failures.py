@@ -70,6 +70,9 @@ async def test_whatever_fails_in_the_decode_loop_every_reader_is_told(
         assert model.statistics().sequences_running == model.statistics().requests_waiting == 0
         with pytest.raises(EngineError, match="decode loop failed"):
             ask(model, "late")
+        monkeypatch.undo()
+        text, _ = await answer(model, user("again"))  # another arena answers
+        assert text
 
 
 async def test_weights_are_not_freed_while_a_prompt_is_tokenized(

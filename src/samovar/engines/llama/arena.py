@@ -134,6 +134,11 @@ class Arena:
                 cells_used=self._prefixes.used_cells + own,
             )
 
+    @property
+    def is_broken(self) -> bool:
+        """The decode loop has failed: everything asked of it from now on is refused."""
+        return self._is_broken
+
     def check(self) -> None:
         """Raises AssertionError when the books do not balance; those of a broken arena say nothing."""
         with self._lock:

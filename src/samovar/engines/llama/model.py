@@ -148,6 +148,8 @@ class LlamaModel:
         tokens = await self._tokenize(messages)
         async with self._turns:
             async with self._resizing:
+                if self._arena.is_broken:
+                    await self._replace(self._cost)
                 request = self._request(tokens, options, conversation)
                 self._arena.submit(request)
                 self._asked.add(request)
@@ -177,12 +179,16 @@ class LlamaModel:
 
     async def resize(self, cost: Cost) -> None:
         async with self._resizing:
-            for request in list(self._asked):
-                await request.events.finished.wait()  # not for its reader, who may wait for us
-            if self._closed:
-                raise ClosedError("The model was closed.")
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._replace_arena, cost)
+            await self._replace(cost)
+
+    async def _replace(self, cost: Cost) -> None:
+        """Has another arena answer from now on; the answers of this one are waited for."""
+        for request in list(self._asked):
+            await request.events.finished.wait()  # not for its reader, who may wait for us
+        if self._closed:
+            raise ClosedError("The model was closed.")
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
         carried = self._arena.close(carry=True)
