@@ -239,7 +239,7 @@ def test_what_is_no_text_file_says_what_it_is(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
     with pytest.raises(UsageError, match="is a folder"):
         read_text(tmp_path / "folder")
-    with pytest.raises(UsageError, match="larger than 10 MB"):
+    with pytest.raises(UsageError, match="larger than 4 MB"):
         read_text(tmp_path / "large.md")
     with pytest.raises(UsageError, match="not a regular file"):
         read_text(tmp_path / "pipe.md")

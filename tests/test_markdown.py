@@ -132,7 +132,8 @@ BOMB = "a: &a [x, x]\n" + "".join(
         ("---\n? [a]\n: b\n---\n", "front-matter", 2, 3, "not valid YAML"),
         ("---\na: " + "x" * 262_144 + "\n---\n", "front-matter", 1, 1, "256 kB"),
         ("one\ntwo \0\nthree\n", "not-text", 2, 5, "NUL"),
-        ("x" * 10_000_001, "too-large", 1, 1, "10 MB"),
+        ("x" * 4_000_001, "too-large", 1, 1, "4 MB"),
+        ("x\n" * 200_001, "too-large", 1, 1, "200,000 lines"),
     ],
 )
 def test_what_cannot_be_read_is_one_fault_in_its_place(

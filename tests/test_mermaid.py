@@ -430,3 +430,8 @@ def test_a_declared_state_may_have_a_title_and_a_description() -> None:
         name: [(text, place.column) for text, place in one.descriptions] for name, one in read.nodes.items()
     }
     assert found == {"A": [("the title", 10), ("text", 28)], "B": [("other", 19)]}
+
+
+def test_a_diagram_of_a_hundred_thousand_statements_is_refused_at_once() -> None:
+    fault = only_fault(parse("A --> B\n" * 100_001))
+    assert (fault.code, fault.place.line) == ("too-large", 10)

@@ -20,7 +20,7 @@ SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
 """What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
-LARGEST_FILE_BYTES = 10_000_000
+LARGEST_FILE_BYTES = 4_000_000
 SYSTEM_PROMPT = ".system"
 
 

@@ -39,15 +39,13 @@ class _Faults:
     """What is wrong, once each."""
 
     found: dict[Fault, None] = field(default_factory=dict)
+    errors: int = 0
+    """How many of them are no mere warnings."""
 
     def add(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None:
         fault = Fault(code=code, message=message, place=place, severity="error" if is_error else "warning")
+        self.errors += is_error and fault not in self.found
         self.found[fault] = None
-
-    @property
-    def errors(self) -> int:
-        """How many of them are no mere warnings."""
-        return sum(fault.severity == "error" for fault in self.found)
 
 
 def read_forks(states: States, initial: str | None) -> tuple[dict[str, Fork], tuple[Fault, ...]]:

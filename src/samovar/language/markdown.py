@@ -16,7 +16,9 @@ from typing import Any, ClassVar, NoReturn
 
 from samovar.errors import Fault, FaultsError, Place
 
-LARGEST_TEXT_CHARS = 10_000_000
+LARGEST_TEXT_CHARS = 4_000_000
+MOST_LINES = 200_000
+"""Of one file."""
 LARGEST_FRONT_MATTER_CHARS = 262_144
 MOST_ALIASES = 50
 """References in one front matter; more are a bomb, not a document."""
@@ -163,6 +165,8 @@ def parse_document(text: str, *, path: Path | None, line: int = 1) -> Document:
     """
     if len(text) > LARGEST_TEXT_CHARS:
         _fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
+    if text.count("\n") > MOST_LINES:
+        _fail("too-large", f"The file has more than {MOST_LINES:,} lines.", path, 1)
     source = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in source:
         at = Place(path=path, line=line).within(source, source.index("\0"))

@@ -26,6 +26,8 @@ DEEPEST = 50
 """Composites within each other."""
 MOST_FAULTS = 100
 """Of one diagram."""
+MOST_LINES = 100_000
+"""Of one diagram; statements parted by `;` and arrows count as lines too."""
 OTHER_KINDS = frozenset(
     (
         *("flowchart", "graph", "sequenceDiagram", "classDiagram", "erDiagram", "gantt", "pie", "journey"),
@@ -41,7 +43,7 @@ _BEFORE = re.compile(r"\s*(?:%%\{[\s\S]*?\}%%|(?:%%(?!\{)|//|#)[^\n]*)")
 """What may stand before the header."""
 _FRONT = re.compile(r"\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|$)")
 _COMMENT_LINE = re.compile(r"^[^\S\n]*%%(?!\{)[^\n]*", re.MULTILINE)
-_COMMENT = re.compile(r"\"(?:[^\"\\]|\\.?)*(?:\"|$)|'(?:[^'\\]|\\.?)*(?:'|$)|(?<!\S)(?://|%%(?!\{)).*")
+_COMMENT = re.compile(r"\"(?:[^\"\\]++|\\.?)*+(?:\"|$)|'(?:[^'\\]++|\\.?)*+(?:'|$)|(?<!\S)(?://|%%(?!\{)).*")
 """Quoted text, and comments, within a label."""
 _ENTITY = re.compile(r"#(\w{2,});")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
@@ -56,11 +58,14 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     text = "\n".join(source for _, source in lines)
     begin = Place(path=path, line=line)
     start = _start(text)
+    lines_in_all = max(text.count("\n") + text.count(";"), text.count("-->"))
     word = text[start:].split(maxsplit=1)[0].split(";")[0] if text[start:].strip() else ""
     if not word:
         reader.tell("diagram-empty", "The diagram is empty: it begins with `stateDiagram-v2`.", begin)
     elif word not in ("stateDiagram", "stateDiagram-v2"):
         reader.tell("diagram-kind", _not_ours(word, text[start:]), reader.place_at(text, start))
+    elif lines_in_all > MOST_LINES:
+        reader.tell("too-large", f"The diagram has more than {MOST_LINES:,} statements.", begin)
     else:
         reader.read(re.sub(r"[^\n]", " ", text[:start]) + _COMMENT_LINE.sub("", text[start:]))
     return Diagram(
