@@ -24,7 +24,7 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.errors import ClosedError, ContextError
 from samovar.generation import Message, Options, Sampling
-from samovar.serving.snapshots import Snapshots
+from samovar.models.snapshots import Snapshots
 
 PREFIX = "".join(f"{number} bottles on the wall. " for number in range(12))
 CONVERSATIONS = 80

@@ -10,10 +10,10 @@ from typing import Any
 import typer
 
 from samovar import errors
+from samovar.checks.codes import codes
 from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings
-from samovar.language.codes import codes
 from samovar.models import cost
 from samovar.models.architectures import ARCHITECTURES, Memory
 

@@ -26,9 +26,9 @@ from samovar.engines.llama.tree import PrefixTree
 from samovar.errors import BudgetError, ContextError
 from samovar.generation import Message, Options, Sampling
 from samovar.models.cost import MAX_RUNNING
+from samovar.models.snapshots import Snapshots
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
-from samovar.serving.snapshots import Snapshots
 from tests.tiny import TENSORS, make_tiny
 
 pytestmark = pytest.mark.anyio

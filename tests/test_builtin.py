@@ -14,12 +14,12 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.app import open_library
+from samovar.checks.checking import check_workflow
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import Script, ScriptedEngine
 from samovar.events import Ending, Event, Logged
 from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.generation import Message
-from samovar.language.checking import check_workflow
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings

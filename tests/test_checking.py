@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from samovar.actions import parse_action
+from samovar.checks.checking import check_tree, check_workflow
 from samovar.errors import Fault
-from samovar.language.checking import check_tree, check_workflow
 from samovar.library import Library
 
 DIAGRAM = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> B{}\nB --> [*]\n```\n\n## Actions\n"

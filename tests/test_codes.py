@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from samovar.checks.codes import Code, codes
 from samovar.cli.checking import faults_of
-from samovar.language.codes import Code, codes
 from tests.test_layers import SOURCE
 
 MAKERS = frozenset(("Fault", "add", "tell", "hint", "note", "_fault", "_warn", "_warning", "_fail"))

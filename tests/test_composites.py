@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from samovar.checks.checking import check_workflow
 from samovar.errors import EngineError
 from samovar.events import Ending
-from samovar.language.checking import check_workflow
 from samovar.running.run import Run
 from tests.bench import Answer, Bench, Told, paths
 

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from samovar.actions import parse_action
+from samovar.checks.checking import check_tree
 from samovar.events import Event, Logged
-from samovar.language.checking import check_tree
 from samovar.language.parameters import bind
 from samovar.library import Library, find_project_folders
 from samovar.running.run import Run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from samovar.actions import parse_action
-from samovar.language.checking import check_workflow
+from samovar.checks.checking import check_workflow
 from samovar.library import Library
 
 ROOT = Path(__file__).parent.parent

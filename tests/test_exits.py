@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
-from samovar.language.exits import doubtful_exits
+from samovar.checks.exits import doubtful_exits
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Workflow
 from samovar.running.routing import Situation, choose

@@ -33,9 +33,9 @@ LAYERS = (
     "running.preview",
     "running.level",
     "running.allowance",
-    "language.checking",
-    "language.exits",
-    "language.shared_prefix",
+    "checks.checking",
+    "checks.exits",
+    "checks.shared_prefix",
     "running.routing",
     "actions",
     "library",
@@ -54,7 +54,7 @@ LAYERS = (
     "serving.refusals",
     "serving.reservations",
     "engines",
-    "serving.snapshots",
+    "models.snapshots",
     "models",
     "memory",
     "background",
@@ -76,15 +76,15 @@ LAYERS = (
     "running.run",
     "events",
     "generation",
-    "language.codes",
+    "checks.codes",
     "errors",
 )
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
     "running.runner", "running.loop", "running.recorder", "running.site", "running.level",
-    "running.allowance", "running.routing", "language.checking", "language.exits",
-    "language.shared_prefix", "actions", "running.preview", "library", "language.reading",
+    "running.allowance", "running.routing", "checks.checking", "checks.exits",
+    "checks.shared_prefix", "actions", "running.preview", "library", "language.reading",
     "language.graph", "language.composites", "language.forks", "running.branches", "language.front",
     "language.workflow", "language.prompt", "language.parameters", "language.mermaid", "language.diagram",
     "language.markdown", "language.expression", "language.effort", "language.patterns",
@@ -93,7 +93,7 @@ WORKFLOW_HALF = {
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.room",
-    "serving.entries", "serving.refusals", "serving.reservations", "engines", "serving.snapshots",
+    "serving.entries", "serving.refusals", "serving.reservations", "engines", "models.snapshots",
     "memory", "models",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from samovar.engines.llama.context import Context
 from samovar.engines.llama.kept import Kept
 from samovar.engines.llama.prefixes import Prefixes, Row, TreePrefixes
 from samovar.engines.llama.states import StatePrefixes
-from samovar.serving.snapshots import Snapshot
+from samovar.models.snapshots import Snapshot
 
 CELLS = 110
 RUNNING = 3

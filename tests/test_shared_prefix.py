@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from samovar.language.checking import check_workflow
+from samovar.checks.checking import check_workflow
 from tests.bench import Bench
 
 RULES = "Follow these rules. " * 20

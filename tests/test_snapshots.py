@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from samovar.serving import snapshots as module
-from samovar.serving.snapshots import HEADER, Snapshots, fingerprint
+from samovar.models import snapshots as module
+from samovar.models.snapshots import HEADER, Snapshots, fingerprint
 
 TOKENS = array("i", [1, 2, 3, 70_000, 5])
 BLOB = bytearray(range(200))

@@ -19,13 +19,13 @@ import samovar.serving.session as below
 from samovar import memory
 from samovar.actions.options import OPTIONS
 from samovar.app import App, Locator, open_app, open_store
+from samovar.checks.checking import check_tree
 from samovar.config import Settings, load_settings
 from samovar.engines.base import ModelSpec
 from samovar.entering import Entering
 from samovar.errors import ClosedError, FaultsError, UsageError, nearest
 from samovar.events import OnEvent
 from samovar.generation import Message, Options, Overflow, Role, Sampling
-from samovar.language.checking import check_tree
 from samovar.models.cost import KvType
 from samovar.outlook import check_models
 from samovar.running.run import Run

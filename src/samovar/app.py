@@ -26,11 +26,11 @@ from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.library import Library, find_project_folders
 from samovar.models.package import FetchProgress, fetch
 from samovar.models.reference import Reference, parse_reference, resolve
+from samovar.models.snapshots import Snapshots
 from samovar.models.store import Store
 from samovar.serving.pool import Pool
 from samovar.serving.reservations import Reservations
 from samovar.serving.session import Sessions
-from samovar.serving.snapshots import Snapshots
 
 BUDGET_SHARE = 0.8
 """Of the memory available at the start, where no budget is set."""

@@ -1,6 +1,6 @@
 """`samovar check`: everything that is wrong, of every file, with the line it stands in.
 
-Above: the commands of `__init__.py`. Below: the library and `samovar.language.checking`.
+Above: the commands of `__init__.py`. Below: the library and `samovar.checks.checking`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.text import Text
 
 from samovar.app import open_library
+from samovar.checks.checking import check_workflow
+from samovar.checks.codes import codes
 from samovar.cli.live import make_console
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.language.checking import check_workflow
-from samovar.language.codes import codes
 from samovar.library import SUFFIXES, Library, read_text
 from samovar.outlook import doubtful_models
 from samovar.wire import fault_to_wire

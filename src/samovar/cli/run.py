@@ -21,6 +21,7 @@ import anyio.to_thread
 from samovar import memory
 from samovar.app import App, open_app, open_library
 from samovar.background import beside
+from samovar.checks.checking import check_tree, read_names
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.preview import dry_run
@@ -36,7 +37,6 @@ from samovar.cli.variables import (
 from samovar.config import load_settings
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.events import Warned
-from samovar.language.checking import check_tree, read_names
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.text import Text
 
 from samovar.app import open_library
+from samovar.checks.checking import check_tree
 from samovar.cli.live import make_console
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.files import write_whole
-from samovar.language.checking import check_tree
 from samovar.language.workflow import Workflow
 from samovar.library import Library, name_of
 from samovar.testing.cases import SUFFIXES, Case, CaseFile, case_file_of, is_case_file, read_case_file

@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import TypeVar
 
 from samovar.actions.workflow import RunWorkflow
+from samovar.checks.checking import actions_of
 from samovar.errors import NotFoundError, SamovarError
-from samovar.language.checking import actions_of
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from samovar.app import open_scripted
+from samovar.checks.checking import actions_of
 from samovar.errors import Fault, NotFoundError, Place, UsageError, nearest
-from samovar.language.checking import actions_of
 from samovar.library import Library
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, Case, CaseFile, Told

@@ -19,7 +19,7 @@ from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
 from samovar.engines.llama.prefixes import Blob, Carried, Row
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
-from samovar.serving.snapshots import Snapshot
+from samovar.models.snapshots import Snapshot
 
 REMEMBERED_PROMPTS = 32
 """So many prompts are compared with a new one, to find where they part."""

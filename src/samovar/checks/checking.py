@@ -16,12 +16,12 @@ from samovar.actions.conditional import Conditional
 from samovar.actions.prompt import Prompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
+from samovar.checks.exits import doubtful_exits
+from samovar.checks.shared_prefix import broken_prefixes
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
-from samovar.language.exits import doubtful_exits
 from samovar.language.expression import Expression
 from samovar.language.parameters import Parameter
 from samovar.language.reading import OLD_FOLDERS
-from samovar.language.shared_prefix import broken_prefixes
 from samovar.language.template import Template
 from samovar.language.workflow import Branch, State, When, Workflow
 from samovar.library import Library

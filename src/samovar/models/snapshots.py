@@ -27,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-log = logging.getLogger("samovar.serving.snapshots")
+log = logging.getLogger("samovar.models.snapshots")
 
 MAGIC = b"samovar1"
 HEADER = struct.Struct("<I8s16sIIQ")
