@@ -59,6 +59,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """The one safe mending of a fault: at `place`, which is of the fault's file, `old` becomes `new`."""
+
+    place: Place
+    old: str
+    """On one line. Where something else stands there, this is no mending."""
+    new: str
+    """A newline in it becomes what ends the file's lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One thing wrong (or doubtful) in a file."""
 
@@ -68,6 +79,8 @@ class Fault:
     """What is wrong and what to do, one sentence each, without the place."""
     place: Place
     severity: Severity = "error"
+    fix: Fix | None = None
+    """None: it is for a person to mend."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"

@@ -77,10 +77,15 @@ class Library:
         `beside`: the folder of the file that names it, which is looked into first. Raises `NotFoundError`
         with the nearest name, `UsageError` for a file that cannot be read, `FaultsError` for its content.
         """
-        path = self._workflow_path(reference, beside)
+        path = self.path_of(reference, beside=beside)
         return self._read_workflow(path, self._workflow_name(path), lenient)
 
-    def _workflow_path(self, reference: str, beside: Path | None) -> Path:
+    def read(self, text: str, path: Path, *, lenient: bool = False) -> Workflow:
+        """The workflow that a text would be, if it were that of the file. Raises `FaultsError`."""
+        return self._parse(text, path, self._workflow_name(path), lenient)
+
+    def path_of(self, reference: str, *, beside: Path | None = None) -> Path:
+        """The file that `workflow` would read. Raises `NotFoundError`, `UsageError`."""
         is_path = bool(Path(reference).suffix) or "/" in reference
         if beside is not None:
             for folder in (beside, beside / "workflows"):
@@ -128,16 +133,19 @@ class Library:
         changed_ns, workflow = self._workflows.get((path, lenient), (None, None))
         if workflow is None or changed_ns != _modified_ns(path):
             changed_ns = _modified_ns(path)
-            workflow = parse_workflow(
-                read_text(path),
-                name=name,
-                path=path,
-                parse_action=self._parse_action,
-                lenient=lenient,
-                partials=self._partial,
-            )
+            workflow = self._parse(read_text(path), path, name, lenient)
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
+
+    def _parse(self, text: str, path: Path, name: str, lenient: bool) -> Workflow:
+        return parse_workflow(
+            text,
+            name=name,
+            path=path,
+            parse_action=self._parse_action,
+            lenient=lenient,
+            partials=self._partial,
+        )
 
     # Prompts -----------------------------------------------------------------------------------------
 

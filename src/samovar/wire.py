@@ -102,12 +102,17 @@ def error_to_wire(error: RunError | SamovarError) -> Object:
 
 
 def fault_to_wire(fault: Fault) -> Object:
-    return {
+    """`{"code", "severity", "message", "place"}`, and `fix` where it has one: `{"place", "old", "new"}`."""
+    wire = {
         "code": fault.code,
         "severity": fault.severity,
         "message": fault.message,
         "place": place_to_wire(fault.place),
     }
+    if fault.fix is not None:
+        place = place_to_wire(fault.fix.place)
+        wire["fix"] = {"place": place, "old": fault.fix.old, "new": fault.fix.new}
+    return wire
 
 
 def place_to_wire(place: Place) -> Object:

@@ -76,7 +76,12 @@ class Conditional(Action):
         return brief(self.line.text)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        found = [fault for variant in self.variants for fault in variant.faults(library, workflow)]
+        # What tags stand around may be written otherwise in one of their ways: that is for a person to mend.
+        found = [
+            replace(fault, fix=None)
+            for variant in self.variants
+            for fault in variant.faults(library, workflow)
+        ]
         return tuple(dict.fromkeys(found))
 
     def become(self, variables: Mapping[str, object]) -> tuple[Action, dict[str, object]] | None:

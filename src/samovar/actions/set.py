@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
-from samovar.errors import Place
+from samovar.errors import Fault, Place
 from samovar.language.expression import Expression
+from samovar.language.spelling import old_spelling
 from samovar.language.template import Template
 from samovar.values import literal, to_text
+
+if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
+    from samovar.library import Library
 
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")
 _BRIEF_CHARS = 60
@@ -39,12 +44,18 @@ class Set(Action):
     place: Place
     assignments: tuple[Assignment, ...]
     """At least one; a later one sees the earlier ones."""
+    old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def parse(cls, line: Scanner) -> Set:
-        place, word = line.where(), line.word(*cls.words)
+        place, begin, word = line.where(), line.at, line.word(*cls.words)
+        old = None
         if word == "cel_set":
-            return cls(place=place, assignments=(_cel_set(line),))
+            only = _cel_set(line)
+            old = old_spelling(place, line.text[begin : line.at], f"Set {only.name} := ")
+            return cls(place=place, assignments=(only,), old_spelling=old)
+        if word == "set_variable":
+            old = old_spelling(place, line.text[begin : line.at], "Set")
         assignments = [_assignment(line)]
         while not line.is_done:
             if line.text[line.at] != ",":
@@ -52,7 +63,7 @@ class Set(Action):
             line.at += 1
             assignments.append(_assignment(line))
         line.end()
-        return cls(place=place, assignments=tuple(assignments))
+        return cls(place=place, assignments=tuple(assignments), old_spelling=old)
 
     @property
     def names(self) -> frozenset[str]:
@@ -70,6 +81,13 @@ class Set(Action):
     @property
     def what(self) -> str:
         return brief(", ".join(_shown(assignment) for assignment in self.assignments))
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        found = [self.old_spelling] if self.old_spelling else []
+        for assignment in self.assignments:
+            if isinstance(assignment.value, Expression):
+                found += assignment.value.old_spellings
+        return tuple(found)
 
     async def perform(self, context: ActionContext) -> Outcome:
         if len(self.assignments) == 1:
@@ -104,8 +122,8 @@ def _cel_set(line: Scanner) -> Assignment:
     if match is None:
         line.fail(f"The name of a variable is expected, {line.found()}.")
     line.at = match.end()
-    text, begin = line.rest()
-    return Assignment(name=match.group(1), value=Expression.parse(text, line.where(begin)))
+    text = line.text[line.at :].rstrip()
+    return Assignment(name=match.group(1), value=Expression.parse(text, line.where()))
 
 
 def _assignment(line: Scanner) -> Assignment:

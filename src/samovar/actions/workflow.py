@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.scanner import Pair, Scanner, Value
-from samovar.errors import ActionError, Place
+from samovar.errors import ActionError, Fault, Place
+from samovar.language.spelling import old_spelling
 from samovar.values import duration_s, to_text
+
+if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
+    from samovar.library import Library
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +28,14 @@ class RunWorkflow(Action):
     """For the parameters of the workflow."""
     result: str | None
     timeout: Value | None
+    old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def parse(cls, line: Scanner) -> RunWorkflow:
-        place = line.where()
+        place, begin, old = line.where(), line.at, None
         if line.word("delegate"):
             line.word("to")
+            old = old_spelling(place, line.text[begin : line.at].rstrip(), "Run workflow")
         elif not (line.word("run") and line.word("workflow")):
             line.fail(f"`workflow` is expected after `Run`, {line.found()}.")
         name = line.expect_quoted("The name of the workflow")
@@ -44,7 +51,9 @@ class RunWorkflow(Action):
             else:
                 given.append(pair)
         line.end()
-        return cls(place=place, name=name, given=tuple(given), result=result, timeout=timeout)
+        return cls(
+            place=place, name=name, given=tuple(given), result=result, timeout=timeout, old_spelling=old
+        )
 
     @property
     def names(self) -> frozenset[str]:
@@ -60,6 +69,9 @@ class RunWorkflow(Action):
     @property
     def what(self) -> str:
         return self.name.template.text
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        return (self.old_spelling,) if self.old_spelling else ()
 
     async def perform(self, context: ActionContext) -> Outcome:
         variables = context.variables

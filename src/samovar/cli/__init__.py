@@ -154,6 +154,13 @@ def check(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Mend what has one safe mending, such as old spellings; shows a diff."),
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")
+    ] = False,
     lenient: Lenient = False,
     code: Annotated[
         str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and what to do.")
@@ -162,13 +169,16 @@ def check(
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
 
-    Exit status: 0 no errors, 1 warnings under --strict, 2 errors.
+    --fix changes a file only where it means the same afterwards, and nothing in it but what it mends.
+
+    Exit status, after mending: 0 no errors, 1 warnings under --strict, 2 errors.
     """
     from samovar.cli.checking import check_paths, explain
 
     if code is not None:
         _exit(explain(code))
-    _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json))
+    mending: Any = "shown" if diff else "written" if fix else "none"
+    _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json, mending=mending))
 
 
 @app.command()

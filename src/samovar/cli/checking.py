@@ -1,6 +1,6 @@
 """`samovar check`: everything that is wrong, of every file, with the line it stands in.
 
-Above: the commands of `__init__.py`. Below: the library and `samovar.checks.checking`.
+Above: the commands of `__init__.py`. Below: the library, and `checks/`: `mending.py` for --fix.
 """
 
 from __future__ import annotations
@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from rich.console import Console
 from rich.text import Text
 
 from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
+from samovar.checks.mending import Mended, mend
 from samovar.cli.live import make_console
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
@@ -22,26 +26,63 @@ from samovar.library import SUFFIXES, Library, read_text
 from samovar.outlook import doubtful_models
 from samovar.wire import fault_to_wire
 
+Mending = Literal["none", "shown", "written"]
 
-def check_paths(paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: bool) -> int:
-    """Checks files, or the workflows below folders, or those of the library. Returns the exit status."""
-    library = open_library(Path.cwd())
-    files = _files(paths, library)
-    settings = load_settings({})
-    faults = {path: faults_of(path, library, settings, lenient=lenient) for path in files}
-    errors = sum(fault.severity == "error" for found in faults.values() for fault in found)
-    warnings = sum(fault.severity == "warning" for found in faults.values() for fault in found)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """What is said of one file."""
+
+    path: Path
+    faults: tuple[Fault, ...]
+    """With `mended`, those that are there afterwards."""
+    mended: Mended | None = None
+
+    @property
+    def done(self) -> tuple[Fault, ...]:
+        return self.mended.done if self.mended else ()
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """Those that the places of `faults` count."""
+        if self.mended is None:
+            return _lines(self.path)
+        return self.mended.after.removeprefix("\ufeff").splitlines()
+
+
+def check_paths(
+    paths: Sequence[Path], *, strict: bool, lenient: bool, as_json: bool, mending: Mending = "none"
+) -> int:
+    """Checks files, or the workflows below folders, or those of the library. Returns the exit status.
+
+    `mending`: what can be mended is left, shown, or shown and written.
+    """
+    library, settings = open_library(Path.cwd()), load_settings({})
+    files = dict.fromkeys(_files(paths, library))
+    checked = [_check(path, library, settings, lenient, mending) for path in files]
+    faults = [fault for one in checked for fault in one.faults]
+    errors = sum(fault.severity == "error" for fault in faults)
+    warnings = sum(fault.severity == "warning" for fault in faults)
     if as_json:
-        listed = [
-            {"path": str(path), "faults": [fault_to_wire(one) for one in found]}
-            for path, found in faults.items()
-        ]
-        sys.stdout.write(
-            json.dumps({"files": listed, "errors": errors, "warnings": warnings}, indent=2) + "\n"
-        )
+        wire = {"files": list(map(_to_wire, checked)), "errors": errors, "warnings": warnings}
+        if mending != "none":
+            wire["fixed"] = sum(len(one.done) for one in checked)
+        sys.stdout.write(json.dumps(wire, indent=2) + "\n")
     else:
-        _show(faults, errors, warnings)
+        _show(checked, errors, warnings, mending)
     return 2 if errors else 1 if warnings and strict else 0
+
+
+def _to_wire(checked: _Checked) -> dict[str, object]:
+    wire: dict[str, object] = {
+        "path": str(checked.path),
+        "faults": [fault_to_wire(one) for one in checked.faults],
+    }
+    if checked.mended is not None:
+        wire["fixed"] = [fault_to_wire(one) for one in checked.done]
+        wire["not_fixed"] = [fault_to_wire(one) for one in checked.mended.left]
+        wire["diff"] = checked.mended.diff
+    return wire
 
 
 def explain(code: str) -> int:
@@ -74,7 +115,7 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
         elif path.exists() or path.suffix or "/" in str(path):
             files.append(path)
         else:
-            files.append(library.workflow(str(path)).path or path)
+            files.append(library.path_of(str(path)))
     return files
 
 
@@ -100,26 +141,75 @@ def faults_of(
             return error.faults
         workflow = error.readable
     except SamovarError as error:
-        place = error.place or Place(path=path, line=1)
-        return (Fault(code=error.code, message=error.message, place=place),)
+        return _as_faults(error, path)
     found += [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
-def _show(faults: dict[Path, tuple[Fault, ...]], errors: int, warnings: int) -> None:
+def _check(path: Path, library: Library, settings: Settings, lenient: bool, mending: Mending) -> _Checked:
+    if mending == "none":
+        return _Checked(path=path, faults=faults_of(path, library, settings, lenient=lenient))
+    try:
+        mended = mend(library.path_of(str(path)), library, lenient=lenient)
+        if mending == "written":
+            mended.write()
+        return _Checked(path=path, faults=mended.faults, mended=mended)
+    except SamovarError as error:
+        return _Checked(path=path, faults=_as_faults(error, path))
+
+
+def _as_faults(error: SamovarError, path: Path) -> tuple[Fault, ...]:
+    if isinstance(error, FaultsError):
+        return error.faults
+    place = error.place or Place(path=path, line=1)
+    return (Fault(code=error.code, message=error.message, place=place),)
+
+
+def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mending) -> None:
     console = make_console(sys.stdout)
-    for path, found in faults.items():
-        lines = _lines(path)
-        for fault in found:
+    for one in checked:
+        if one.mended is not None:
+            _show_diff(console, one.mended.diff)
+        lines = one.lines
+        for fault in one.faults:
             line = Text(f"{fault.place}: ")
-            line.append(fault.severity, style="bold red" if fault.severity == "error" else "bold yellow")
+            line.append(fault.severity, style=_STYLES[fault.severity])
             line.append(f": {fault.message} ")
             line.append(f"[{fault.code}]", style="dim")
             console.print(line)
-            if fault.place.path == path and 0 < fault.place.line <= len(lines):
+            if fault.place.path == one.path and 0 < fault.place.line <= len(lines):
                 _show_line(console.print, lines[fault.place.line - 1], fault.place.column)
-    counts = ((len(faults), "file"), (errors, "error"), (warnings, "warning"))
-    console.print(", ".join(f"{count} {what}" + "s" * (count != 1) for count, what in counts))
+        if one.mended is not None and one.mended.left:
+            _show_left(console, one.mended)
+    counts = [(len(checked), "file"), (errors, "error"), (warnings, "warning")]
+    said = [f"{count} {what}" + "s" * (count != 1) for count, what in counts]
+    if mending != "none":
+        said.append(f"{sum(len(one.done) for one in checked)} {_WORDS[mending]}")
+    console.print(", ".join(said))
+    if mending == "none" and any(fault.fix for one in checked for fault in one.faults):
+        console.print(Text("What has one safe mending is mended by `samovar check --fix`.", style="dim"))
+
+
+_STYLES = {"error": "bold red", "warning": "bold yellow", "hint": "bold cyan"}
+_WORDS = {"shown": "to be mended", "written": "mended"}
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def _show_diff(console: Console, diff: str) -> None:
+    if not console.is_terminal:
+        sys.stdout.write(diff)
+        return
+    for line in diff.removesuffix("\n").split("\n") if diff else ():
+        style = "bold" if line.startswith(("+++", "---")) else _DIFF_STYLES.get(line[:1], "")
+        console.print(Text(line.rstrip("\r"), style=style))
+
+
+def _show_left(console: Console, mended: Mended) -> None:
+    count = len(mended.left)
+    why = "the file would mean something else" if mended.is_read else "mend the errors first"
+    console.print(
+        Text(f"{mended.path}: {count} fix" + "es" * (count != 1) + f" not made: {why}.", style="yellow")
+    )
 
 
 def _show_line(show: object, line: str, column: int) -> None:

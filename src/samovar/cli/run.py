@@ -276,7 +276,8 @@ def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) ->
         for message in misspelt(list(given), workflow.parameters, read_names(workflow))
     ]
     # The runner tells those of the file itself.
-    return (*doubts, *(fault for fault in faults if fault not in workflow.warnings))
+    told = [fault for fault in faults if fault.severity == "warning" and fault not in workflow.warnings]
+    return (*doubts, *told)
 
 
 def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:

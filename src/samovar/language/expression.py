@@ -17,6 +17,7 @@ from typing import Any
 
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
 from samovar.language.effort import MAX_NS, Effort, Token, is_macro, measure
+from samovar.language.spelling import old_spelling
 from samovar.values import Record
 
 MAX_LENGTH = 2000
@@ -58,8 +59,7 @@ class Expression:
         """Reads an expression. Raises `FaultsError` with the code `condition-syntax`."""
         if len(text) > MAX_LENGTH:
             raise _fault(f"An expression has at most {MAX_LENGTH} characters, this one {len(text)}.", place)
-        matches = _TOKEN.finditer(text)
-        tokens = [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
+        tokens = _tokens(text)
         _check_nesting(tokens, text, place)
         spelled = _as_cel(text, tokens)
         program = _compile(spelled, place, _advice(tokens))
@@ -76,6 +76,19 @@ class Expression:
             _effort=measure(tokens, names),
             _program=program,
         )
+
+    @property
+    def cel(self) -> str:
+        """The expression as CEL has it."""
+        return _as_cel(self.text, _tokens(self.text))
+
+    @property
+    def old_spellings(self) -> tuple[Fault, ...]:
+        """A hint for each `.includes(`."""
+        if "includes" not in self.text:
+            return ()
+        places = (self.place.within(self.text, token.at) for token in _includes(_tokens(self.text)))
+        return tuple(old_spelling(place, "includes", "contains") for place in places)
 
     def evaluate(self, variables: Mapping[str, object]) -> object:
         """The value it has now.
@@ -138,11 +151,22 @@ def _count(tokens: list[Token], mark: str) -> int:
     return sum(token.text == mark for token in tokens)
 
 
-def _as_cel(text: str, tokens: list[Token]) -> str:
-    """With JavaScript's `.includes(` as `.contains(`, which is as long, so that columns stay true."""
+def _tokens(text: str) -> list[Token]:
+    matches = _TOKEN.finditer(text)
+    return [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
+
+
+def _includes(tokens: list[Token]) -> Iterator[Token]:
+    """The names of JavaScript's method, where it is called."""
     for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if token.text == "includes" and before.text == "." and after.text == "(":
-            text = text[: token.at] + "contains" + text[token.at + len("includes") :]
+            yield token
+
+
+def _as_cel(text: str, tokens: list[Token]) -> str:
+    """With JavaScript's `.includes(` as `.contains(`, which is as long, so that columns stay true."""
+    for token in _includes(tokens):
+        text = text[: token.at] + "contains" + text[token.at + len("includes") :]
     return text
 
 

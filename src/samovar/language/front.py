@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from samovar.errors import FaultsError, Place, nearest
+from samovar.errors import FaultsError, Fix, Place, nearest
 from samovar.language.markdown import Document
 from samovar.language.parameters import Parameter, read_groups, read_parameters
+from samovar.language.spelling import mended_key
 from samovar.language.template import Template
 from samovar.language.workflow import Limits
 from samovar.values import duration_s
@@ -55,7 +56,9 @@ LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "tool_
 class AddFault(Protocol):
     """Notes something wrong."""
 
-    def __call__(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None: ...
+    def __call__(
+        self, code: str, message: str, place: Place, *, is_error: bool = True, fix: Fix | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,7 @@ def read_settings(document: Document, add: AddFault) -> Settings:
                 f"The front matter has {key!r}, which means nothing.{hint}",
                 place(key),
                 is_error=False,
+                fix=_mended(key, place(key), document),
             )
         elif key in NOT_YET:
             add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
@@ -120,7 +124,7 @@ def read_settings(document: Document, add: AddFault) -> Settings:
             parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)
             faults += doubts
         for fault in faults:
-            add(fault.code, fault.message, fault.place, is_error=fault.severity == "error")
+            add(fault.code, fault.message, fault.place, is_error=fault.severity == "error", fix=fault.fix)
     return Settings(
         title=text("title"),
         description=text("description"),
@@ -132,6 +136,15 @@ def read_settings(document: Document, add: AddFault) -> Settings:
         limits=_limits(values.get("limits"), partial(place, "limits"), add),
         choice_states_act=one_of("choice_states_act", True, True, False),
     )
+
+
+def _mended(key: str, place: Place, document: Document) -> Fix | None:
+    assert document.front_matter is not None
+    values, twice = document.front_matter.values, document.front_matter.twice
+    fix = mended_key(place, key, KEYS | OLD_KEYS, values)
+    if fix is None or fix.new not in KEYS or fix.new in NOT_YET or (key,) in twice:
+        return None
+    return None if fix.new == "arguments" and "parameters" in values else fix
 
 
 def _seed(value: Any, place: Place, add: AddFault) -> int | None:

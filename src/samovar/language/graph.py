@@ -13,6 +13,7 @@ from samovar.errors import Fault, FaultsError, Place, Severity
 from samovar.language.composites import exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.expression import Expression
+from samovar.language.spelling import old_label
 from samovar.language.workflow import Action, Kind, State, Transition, When
 
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
@@ -54,7 +55,23 @@ def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
         )
         for name, node in flat.nodes.items()
     }
+    faults += _old_spellings(diagram, states)
     return Graph(states=states, groups=flat.groups, faults=tuple(faults))
+
+
+def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fault]:
+    """Hints, of labels and within conditions. Conditions of composites are those of states within them."""
+    for edge in diagram.edges:
+        is_fork = edge.source is not None and diagram.nodes[edge.source].kind == "fork"
+        hint = None if is_fork else old_label(edge.label, edge.label_place)
+        if hint is not None:
+            yield hint
+    found: dict[Fault, None] = {}
+    for state in states.values():
+        for transition in state.transitions:
+            if transition.condition is not None:
+                found.update(dict.fromkeys(transition.condition.old_spellings))
+    yield from found
 
 
 def _fault(code: str, message: str, place: Place, severity: Severity = "warning") -> Fault:

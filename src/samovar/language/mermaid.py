@@ -1,6 +1,6 @@
 """Reads Mermaid state diagrams into states and edges.
 
-Above: `reading.py`. Below: the grammar in `mermaid.lark`, and the values of `diagram.py`. It does not know
+Above: `reading.py`. Below: the grammar in `grammar.py`, and the values of `diagram.py`. It does not know
 what a label means. What Mermaid would refuse or read otherwise is a hint; what only changes how the diagram
 looks is passed over.
 """
@@ -11,15 +11,16 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from samovar.errors import Fault, Place, Severity
+from samovar.language import spelling
 from samovar.language.diagram import Diagram, Edge, Node, Scope
+from samovar.language.grammar import CompositeStatement, EdgeStatement, StateStatement, grammar
 
 if TYPE_CHECKING:
-    from lark import Lark, Token
+    from lark import Token
     from lark.exceptions import UnexpectedInput
 
 DEEPEST = 50
@@ -67,6 +68,8 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     elif lines_in_all > MOST_LINES:
         reader.tell("too-large", f"The diagram has more than {MOST_LINES:,} statements.", begin)
     else:
+        for at, comment in spelling.comments(text[:start]):
+            reader.add(spelling.comment(reader.place_at(text, at), comment))
         reader.read(re.sub(r"[^\n]", " ", text[:start]) + _COMMENT_LINE.sub("", text[start:]))
     return Diagram(
         nodes=reader.nodes,
@@ -92,87 +95,27 @@ def _not_ours(word: str, text: str) -> str:
     return f"A state diagram begins with `stateDiagram-v2`, not {text.splitlines()[0][:40]!r}."
 
 
-# Statements --------------------------------------------------------------------------------------------
-
-
-class _Edge(NamedTuple):
-    parts: Sequence[Token]
-    """Ends and arrows in turn, then perhaps a label."""
-
-
-class _State(NamedTuple):
-    title: Token | None
-    name: Token
-    kind: Token | None
-    text: Token | None
-
-
-class _Composite(NamedTuple):
-    title: Token | None
-    name: Token
-    inside: Sequence[Any]
-    is_bare: bool = False
-    """Without the keyword."""
-
-
-@cache
-def _grammar() -> Lark:
-    from lark import Lark, Transformer, v_args
-
-    @v_args(inline=True)
-    class Statements(Transformer[Any, Any]):
-        """What becomes of each rule, as soon as it has been read."""
-
-        def start(self, body: Any) -> Any:
-            return body
-
-        def body(self, *statements: Any) -> Any:
-            return statements
-
-        inside = body
-
-        def edge(self, *parts: Token) -> _Edge:
-            return _Edge(parts)
-
-        def mention(self, name: Token) -> _State:
-            return _State(None, name, None, None)
-
-        def description(self, name: Token, text: Token) -> _State:
-            return _State(None, name, None, text)
-
-        def state(self, title: Token | None, name: Token, kind: Token | None, text: Token | None) -> _State:
-            return _State(title, name, kind, text)
-
-        def composite(self, title: Token | None, name: Token, inside: Any) -> _Composite:
-            return _Composite(title, name, inside)
-
-        def bare(self, name: Token, inside: Any) -> _Composite:
-            return _Composite(None, name, inside, is_bare=True)
-
-    return Lark.open(
-        "mermaid.lark",
-        rel_to=__file__,
-        parser="lalr",
-        maybe_placeholders=True,
-        transformer=Statements(visit_tokens=False),
-    )
-
-
 class _Reader:
     """One reading: changed by the statements, in their order."""
 
     def __init__(self, path: Path | None, first_line: int) -> None:
         self.path, self.first_line = path, first_line
+        self.lines: list[str] = []
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
         self.faults: list[Fault] = []
         self.hints: list[Fault] = []
 
     def tell(self, code: str, message: str, place: Place, severity: Severity = "error") -> None:
+        self.add(Fault(code=code, message=message, place=place, severity=severity))
+
+    def add(self, fault: Fault) -> None:
         """Notes something wrong, once in each place."""
-        kind = self.faults if severity == "error" else self.hints
-        if len(kind) < MOST_FAULTS and not (kind and kind[-1].place == place and kind[-1].code == code):
-            kind.append(Fault(code=code, message=message, place=place, severity=severity))
+        kind = self.faults if fault.severity == "error" else self.hints
+        if len(kind) < MOST_FAULTS and not (
+            kind and (kind[-1].place, kind[-1].code) == (fault.place, fault.code)
+        ):
+            kind.append(fault)
 
     def hint(self, code: str, message: str, place: Place) -> None:
         self.tell(code, message, place, "hint")
@@ -191,8 +134,10 @@ class _Reader:
         """Reads the whole diagram; after an error it goes on with the next line."""
         from lark.exceptions import UnexpectedInput
 
+        self.lines = text.split("\n")
+
         try:
-            statements: Any = _grammar().parse(text, on_error=lambda error: self._recover(error, text))
+            statements: Any = grammar().parse(text, on_error=lambda error: self._recover(error, text))
         except UnexpectedInput:
             return
         self._statements(statements, None, 0)
@@ -240,11 +185,11 @@ class _Reader:
     def _statements(self, statements: Sequence[Any], scope: Scope | None, depth: int) -> None:
         for statement in statements:
             match statement:
-                case _Edge():
+                case EdgeStatement():
                     self._edges(statement.parts, scope, depth)
-                case _State():
+                case StateStatement():
                     self._state(statement, scope, depth)
-                case _Composite():
+                case CompositeStatement():
                     self._composite(statement, scope, depth)
                 case _:
                     scope = self._lone(statement, scope, depth)
@@ -264,10 +209,9 @@ class _Reader:
             message = f"This has no meaning in a state diagram, so it is ignored: {str(token)[:40]!r}."
             self.tell("diagram-ignored", message, place, "warning")
         elif token.type == "SLASHES":
-            self.hint("mermaid-comment", "Mermaid has no `//` comments: write `%%`.", place)
+            self.add(spelling.comment(place, token))
         elif token.type == "SEMICOLON":
-            message = "Mermaid takes `;` for a part of a name: put each statement on a line of its own."
-            self.hint("mermaid-semicolon", message, place)
+            self.add(spelling.semicolon(place, self.lines[place.line - self.first_line]))
         elif note := _NOTE.match(token):
             self._node(note[1], place, scope, depth)
         return scope
@@ -351,7 +295,7 @@ class _Reader:
             )
         return None
 
-    def _state(self, statement: _State, scope: Scope | None, depth: int) -> None:
+    def _state(self, statement: StateStatement, scope: Scope | None, depth: int) -> None:
         name = self._name(statement.name, scope, depth)
         if name is None:
             if statement.text is not None:
@@ -382,13 +326,12 @@ class _Reader:
             self.tell("two-kinds", message, place)
         self.nodes[name] = replace(node, kind="fork" if kind == "fork" else "join")
 
-    def _composite(self, statement: _Composite, scope: Scope | None, depth: int) -> None:
+    def _composite(self, statement: CompositeStatement, scope: Scope | None, depth: int) -> None:
         name = self._name(statement.name, scope, depth)
         assert name is not None
         self._title(name, statement.title)
         if statement.is_bare:
-            message = f"Mermaid has no composite without its keyword: write `state {name} {{`."
-            self.hint("mermaid-composite", message, self.place(statement.name))
+            self.add(spelling.composite(self.place(statement.name), name))
         if depth == DEEPEST:
             message = f"Composite states stand more than {DEEPEST} deep in each other."
             self.tell("too-deep", message, self.place(statement.name))

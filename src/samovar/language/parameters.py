@@ -16,6 +16,7 @@ from typing import Any, Literal
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageError, nearest
 from samovar.language.expression import Expression
 from samovar.language.patterns import Pattern, PatternError
+from samovar.language.spelling import mended_key
 from samovar.values import to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
@@ -323,7 +324,11 @@ def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) 
         if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
             message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
         if message:
-            faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))
+            place = where(key)
+            fix = mended_key(place, key, KEYS, entry)
+            faults.append(
+                Fault(code="unknown-key", message=message, place=place, severity="warning", fix=fix)
+            )
 
 
 def _choices(entry: dict[str, Any], name: str) -> tuple[str, ...]:

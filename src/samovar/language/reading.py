@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.errors import Fault, FaultsError, Fix, Place, nearest
 from samovar.language.diagram import Diagram
 from samovar.language.forks import read_forks
 from samovar.language.front import read_settings
@@ -52,9 +52,11 @@ class _Found:
     offers: int = 0
     """Nearest names given so far."""
 
-    def add(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None:
+    def add(
+        self, code: str, message: str, place: Place, *, is_error: bool = True, fix: Fix | None = None
+    ) -> None:
         severity: Any = "error" if is_error else "warning"
-        self.faults.append(Fault(code=code, message=message, place=place, severity=severity))
+        self.faults.append(Fault(code=code, message=message, place=place, severity=severity, fix=fix))
 
     def nearest(self, name: str, known: Collection[str]) -> str:
         """As `errors.nearest`, as long as that is quick."""

@@ -1,0 +1,98 @@
+"""Old spellings and slips that have exactly one mending: what is said of each, and the mending itself.
+
+Above: whatever reads a file and meets one. Below: only errors. It mends nothing; `mending.py` does, and holds
+that the file means the same afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from samovar.errors import Fault, Fix, Place
+
+OLD_SPELLING = "old-spelling"
+
+_ON = re.compile(r"on[-_ ]*(?P<kind>success|valid|failure|fail|error|invalid)", re.I)
+_ABOVE = re.compile(
+    r"\A\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|\Z)"
+    r"|%%\{[\s\S]*?\}%%|(?:%%|#)[^\n]*|(?P<comment>//[^\n]*)"
+)
+"""What can stand above a diagram's header."""
+_COMMENT = re.compile(r"%%(?!\{)|//|#")
+
+
+def old_spelling(place: Place, old: str, new: str) -> Fault:
+    """The hint that `old`, which stands at `place`, is written `new` now. What ends a line has no mending."""
+    fix = None if "\n" in old else Fix(place=place, old=old, new=new)
+    message = f"`{' '.join(old.split())}` is an old spelling: write `{new.strip()}`."
+    return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
+
+
+def old_label(label: str, place: Place) -> Fault | None:
+    """The hint for a transition's label such as `OnFailure` or `On Success`."""
+    match = _ON.fullmatch(label)
+    if match is None:
+        return None
+    is_success = match["kind"].lower() in ("success", "valid")
+    return old_spelling(place, label, "success" if is_success else "failure")
+
+
+def _hint(code: str, message: str, place: Place, fix: Fix) -> Fault:
+    return Fault(code=code, message=message, place=place, severity="hint", fix=fix)
+
+
+def comment(place: Place, text: str) -> Fault:
+    """The hint for the comment `text` of a diagram, which begins with `//`."""
+    # `%%{` would begin a directive.
+    fix = Fix(place=place, old="//", new="%% " if text.startswith("//{") else "%%")
+    return _hint("mermaid-comment", "Mermaid has no `//` comments: write `%%`.", place, fix)
+
+
+def comments(above: str) -> Iterator[tuple[int, str]]:
+    """Where each `//` comment begins in what stands above a diagram's header, and the comment."""
+    return ((match.start(), match["comment"]) for match in _ABOVE.finditer(above) if match["comment"])
+
+
+def semicolon(place: Place, line: str) -> Fault:
+    """The hint for the `;` at `place`, which parts statements of a diagram's `line` or ends the last."""
+    message = "Mermaid takes `;` for a part of a name: put each statement on a line of its own."
+    return _hint("mermaid-semicolon", message, place, _parted(place, line))
+
+
+def _parted(place: Place, line: str) -> Fix:
+    before, after = line[: place.column - 1], line[place.column :]
+    following = after.lstrip(" \t")
+    if following[:1] in ("", ";") or _COMMENT.match(following):
+        blanks = len(before) - len(before.rstrip(" \t"))
+        start = Place(path=place.path, line=place.line, column=place.column - blanks)
+        return Fix(place=start, old=before[len(before) - blanks :] + ";", new="")
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    return Fix(place=place, old=";" + after[: len(after) - len(after.lstrip(" \t"))], new="\n" + indent)
+
+
+def composite(place: Place, name: str) -> Fault:
+    """The hint for the composite `name`, which has no keyword before it."""
+    first = name.split()[0]
+    message = f"Mermaid has no composite without its keyword: write `state {name} {{`."
+    return _hint("mermaid-composite", message, place, Fix(place=place, old=first, new=f"state {first}"))
+
+
+def mended_key(place: Place, written: str, known: Collection[str], given: Collection[str]) -> Fix | None:
+    """The mending of a misspelt key: the only known one that is one edit away, if it is not `given` too."""
+    near = [one for one in known if _is_one_edit(written, one)]
+    if len(near) != 1 or near[0] in given:
+        return None
+    return Fix(place=place, old=written, new=near[0])
+
+
+def _is_one_edit(one: str, other: str) -> bool:
+    """Whether a character more, less, or another, or two that changed places, are the difference."""
+    short, long = sorted((one, other), key=len)
+    if one == other or len(long) - len(short) > 1:
+        return False
+    at = next((index for index, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    short, long = short[at:], long[at:]
+    if len(short) < len(long):
+        return short == long[1:]
+    return short[1:] == long[1:] or (short[1::-1] == long[:2] and short[2:] == long[2:])
