@@ -59,6 +59,24 @@ def told_changes(one: Mended) -> str:
     return text
 
 
+def patched(text: str, diff: str) -> str:
+    """The text with a unified diff applied, each of whose lines has to be in its place."""
+    lines, result, at = re.findall(r"[^\n]*\n|[^\n]+", text), list[str](), 0
+    said = re.findall(r"[^\n]*\n", diff.replace("\n\\ No newline at end of file\n", "\0\n"))
+    for line in (one.replace("\0\n", "") for one in said[2:]):
+        if hunk := re.match(r"@@ -(\d+),\d+ \+(\d+),\d+ @@\n", line):
+            result += lines[at : int(hunk[1]) - 1]
+            at = int(hunk[1]) - 1
+            assert len(result) == int(hunk[2]) - 1
+        elif line[0] == "+":
+            result.append(line[1:])
+        else:
+            assert line[1:] == lines[at]
+            result += [lines[at]] if line[0] == " " else []
+            at += 1
+    return "".join([*result, *lines[at:]])
+
+
 def gist(workflow: Workflow) -> object:
     """States, transitions and actions, in a few words each."""
     states = []
@@ -407,6 +425,7 @@ def test_any_file_means_the_same_and_keeps_its_other_bytes(
     text = f"{front}{TOP}[*] --> A\n{diagram}\nA --> B\nB --> [*]\n```\n\n## Actions\n\n{bullets}"
     text = "\ufeff" * has_bom + (text if is_open else text + "\n").replace("\n", line_end)
     one = mended(folder, text)
+    assert patched(one.before, one.diff) == one.after
     holds(one, folder)
 
 
@@ -482,3 +501,9 @@ def test_a_file_with_errors_is_left_and_the_reason_is_said(project: Path) -> Non
     assert done.returncode == 2
     assert "1 fix not made: mend the errors first" in done.stdout
     assert (project / "w.md").read_text() == text
+
+
+def test_a_run_does_not_tell_of_old_spellings(project: Path) -> None:
+    done = samovar(project, "run", "w.md")
+    assert done.returncode == 0
+    assert "old spelling" not in done.stderr + done.stdout

@@ -6,11 +6,11 @@ Nothing is written by `mend`; a `Mended` writes itself. Every character outside 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,12 +26,14 @@ from samovar.library import Library, read_text
 
 MOST_PASSES = 100
 """Readings after which a file is left as it has become; each mends all that can be mended at once."""
-MOST_TRIALS = 200
+MOST_TRIALS = 60
 """Readings of one file to find which of its fixes would change its meaning."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 """Of a diff."""
+_AROUND = 3
+"""Lines of a diff that are shown around a change."""
 _NO_END = "\\ No newline at end of file"
 _BOM = "\ufeff"
 _SETTINGS = frozenset(field.name for field in fields(Settings))
@@ -59,8 +61,11 @@ class Mended:
     @property
     def diff(self) -> str:
         """The change as a unified diff, which `patch` takes; empty where there is none."""
+        if self.before == self.after:
+            return ""
+        parts = [f"--- {self.path}\n", f"+++ {self.path}\n"]
         before, after = (_LINE.findall(text) for text in (self.before, self.after))
-        parts = difflib.unified_diff(before, after, str(self.path), str(self.path))
+        parts += _hunks(before, after, _grown(self))
         return "".join(part if part.endswith("\n") else f"{part}\n{_NO_END}\n" for part in parts)
 
     def write(self) -> None:
@@ -167,8 +172,9 @@ class _Mender:
         return then
 
 
-def _errors(read: _Read) -> set[tuple[str, str]]:
-    return {(fault.code, fault.message) for fault in read.faults if fault.severity == "error"}
+def _errors(read: _Read) -> Counter[str]:
+    """How many there are, by code: what they say may name a line."""
+    return Counter(fault.code for fault in read.faults if fault.severity == "error")
 
 
 # Text --------------------------------------------------------------------------------------------------
@@ -241,6 +247,51 @@ def _moved_back(offset: int, edits: Sequence[_Edit]) -> int:
             return edit.start
         grown += len(edit.new) - (edit.end - edit.start)
     return offset - grown
+
+
+# The difference ----------------------------------------------------------------------------------------
+
+
+def _grown(mended: Mended) -> dict[int, int]:
+    """By line before the mending, counted from 0: how many lines more it became. Only a newline ends one."""
+    starts = _starts(mended.before)
+    ends = [match.start() for match in re.finditer("\n", mended.before)]
+    grown: dict[int, int] = {}
+    for fix in (fault.fix for fault in mended.done if fault.fix):
+        offset = starts[fix.place.line - 1] + fix.place.column - 1
+        more = fix.new.count("\n") if "\n" in _line_end(mended.before, offset) else 0
+        line = bisect_left(ends, offset)
+        grown[line] = grown.get(line, 0) + more
+    return grown
+
+
+def _hunks(before: Sequence[str], after: Sequence[str], grown: Mapping[int, int]) -> Iterator[str]:
+    """The changed lines, with some around them, in the form of a unified diff.
+
+    What `difflib` finds by search, in a time that grows with the square of the changes, is known here.
+    """
+    lines = sorted(grown)
+    shift = at = 0
+    while at < len(lines):
+        last = at
+        while last + 1 < len(lines) and lines[last + 1] - lines[last] <= 2 * _AROUND + 1:
+            last += 1
+        begin, end = max(lines[at] - _AROUND, 0), min(lines[last] + _AROUND + 1, len(before))
+        changed, more = lines[at : last + 1], sum(grown[line] for line in lines[at : last + 1])
+        yield f"@@ -{begin + 1},{end - begin} +{begin + shift + 1},{end - begin + more} @@\n"
+        while begin < end:
+            run = begin
+            while run < end and run in grown:
+                run += 1
+            length = run - begin + sum(grown[line] for line in range(begin, run))
+            yield from (f"-{line}" for line in before[begin:run])
+            yield from (f"+{line}" for line in after[begin + shift : begin + shift + length])
+            shift += length - (run - begin)
+            begin = run
+            while begin < end and begin not in grown:
+                yield f" {before[begin]}"
+                begin += 1
+        at += len(changed)
 
 
 # Meaning -----------------------------------------------------------------------------------------------

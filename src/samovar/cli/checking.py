@@ -206,7 +206,7 @@ def _show_diff(console: Console, diff: str) -> None:
 
 def _show_left(console: Console, mended: Mended) -> None:
     count = len(mended.left)
-    why = "the file would mean something else" if mended.is_read else "mend the errors first"
+    why = "the file could mean something else" if mended.is_read else "mend the errors first"
     console.print(
         Text(f"{mended.path}: {count} fix" + "es" * (count != 1) + f" not made: {why}.", style="yellow")
     )

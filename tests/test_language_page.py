@@ -1,0 +1,171 @@
+"""The language page is true: every example of its tables is performed, and every workflow in it is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from samovar.actions.base import Machine
+from samovar.checks.checking import check_workflow
+from samovar.cli.testing import CasesArguments, run_tests
+from samovar.errors import Fault, Place, UsageError
+from samovar.language.expression import Expression
+from samovar.language.graph import classify
+from samovar.language.mermaid import parse_diagram
+from samovar.language.parameters import bind, read_parameters
+from samovar.language.template import Template
+from samovar.running.runner import RunnerSettings
+from tests.bench import Bench, Told
+
+pytestmark = pytest.mark.anyio
+
+PAGE = (Path(__file__).parent.parent / "docs" / "language.md").read_text(encoding="utf-8")
+HERE = Place(path=None, line=1)
+VARIABLES = yaml.safe_load(re.search(r"^```yaml\n(n: .*?)^```$", PAGE, re.S | re.M)[1])  # type: ignore[index]
+CHILD = "[*] --> Double\nDouble --> [*]"
+CHILD_FRONT = "parameters: [{name: x, type: number}]"
+
+
+def rows(head: str) -> list[list[str]]:
+    """The cells of the table whose head this is."""
+    tables = re.findall(rf"^\| {re.escape(head)} \|\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.M)
+    assert len(tables) >= 1, head
+    lines = "".join(tables).splitlines()
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def codes(cell: str) -> list[str]:
+    """The code spans of a cell, without the escape of its table."""
+    return [span.replace("\\|", "|") for span in re.findall(r"`([^`]*)`", cell)]
+
+
+class Idle(Machine):
+    """This machine, on which no time passes."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+
+    async def sleep(self, duration_s: float, visit: int) -> None:
+        self.waited += duration_s
+
+
+async def performed(folder: Path, action: str, before: str = "Wait 0 s") -> dict[str, object]:
+    """The variables after a workflow that does nothing else; `log` and others stand for what was seen."""
+    bench, idle, asked = Bench(folder), Idle(), list[str]()
+
+    async def wait_for_user(message: str) -> None:
+        asked.append(message)
+
+    bench.settings = RunnerSettings(folder=folder, outside=idle, wait_for_user=wait_for_user)
+    bench.write("child", CHILD, "Double: Set doubled := x * 2", CHILD_FRONT)
+    diagram, actions = "[*] --> Talk\nTalk --> A\nA --> [*]", f"Talk: {before}\nA: {action}"
+    workflow = bench.write("w", diagram, actions, rest="## Prompts\n\n### ask\n\n{{ topic }}?\n")
+    faults = [one for one in check_workflow(workflow, bench.library) if one.code != "unset-variable"]
+    assert not [fault for fault in faults if fault.severity == "error"]
+    run = await bench.run(workflow, Told(["Yes, of course."] * 2), **VARIABLES)
+    assert run.ending is not None
+    seen = {"log": bench.log, "waited": idle.waited, "asked": "".join(asked), "ending": run.ending.value}
+    return {**run.variables, **seen}
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    for _, example, then in rows("form | example | then"):
+        yield codes(example)[0], then
+    for example, then in rows("example | then"):
+        yield codes(example)[0], then
+
+
+@pytest.mark.parametrize(("example", "then"), list(examples()))
+async def test_what_an_action_does_is_true(example: str, then: str, tmp_path: Path) -> None:
+    variables = await performed(tmp_path, example)
+    for condition in codes(then):
+        assert Expression.parse(condition, HERE).evaluate(variables) is True, condition
+
+
+@pytest.mark.parametrize("options", [codes(row[2])[0] for row in rows("`using` | | example")])
+async def test_every_option_of_a_prompt_is_taken(options: str, tmp_path: Path) -> None:
+    begun = 'Prompt "Hello." using session="talk"'
+    variables = await performed(tmp_path, f'Prompt "x" result="v" using {options}', begun)
+    assert variables["ending"] == "completed"
+    assert str(variables["v"]) == "Yes, of course."
+
+
+@pytest.mark.parametrize(("kind", "labels"), rows("taken | labels"), ids=lambda cell: cell[:20])
+def test_a_label_is_what_the_page_says(kind: str, labels: str) -> None:
+    for label in codes(labels):
+        when, condition = classify(label, HERE)
+        assert when.value == kind.partition(":")[0], label
+        if condition is not None:
+            variables = {**VARIABLES, "result": "YES", "failure": False}
+            assert condition.evaluate(variables) is True, label
+
+
+@pytest.mark.parametrize(("texts", "gives"), rows("text | gives"))
+def test_a_template_gives_what_the_page_says(texts: str, gives: str) -> None:
+    for text in codes(texts):
+        assert Template.parse(text, HERE).fill(VARIABLES) == codes(gives)[0]
+
+
+@pytest.mark.parametrize(("parameter", "takes", "refuses"), rows("parameter | takes | refuses"))
+def test_a_parameter_takes_and_refuses_what_the_page_says(parameter: str, takes: str, refuses: str) -> None:
+    entries = [yaml.safe_load(codes(parameter)[0]), {"name": "n", "type": "number", "default": 3}]
+    parameters, faults = read_parameters(entries, lambda *steps: HERE)
+    assert not faults
+    for value in codes(takes):
+        assert "x" in bind(parameters, {"x": value}, ask=None)
+    for value in codes(refuses):
+        with pytest.raises(UsageError):
+            bind(parameters, {"x": value}, ask=None)
+
+
+def diagrams(section: str) -> Iterator[str]:
+    begin = PAGE.index(section)
+    for row in PAGE[begin : PAGE.index("\n\n", begin + len(section) + 2)].splitlines():
+        if row.startswith("| `"):
+            yield from codes(row.split(" | ")[0])
+
+
+def read(statement: str) -> tuple[Fault, ...]:
+    lines = ["stateDiagram-v2", *statement.replace("{ ", "{\n").replace(" }", "\n}").split("\n")]
+    diagram = parse_diagram(list(enumerate(lines, start=1)), path=None, line=1)
+    assert not diagram.faults, statement
+    return diagram.hints
+
+
+def test_every_statement_of_a_diagram_is_read() -> None:
+    statements = [one for one in diagrams("| statement | |") if one not in ("--", "[*]")]
+    assert len(statements) >= 8
+    assert [statement for statement in statements if read(statement)] == []
+
+
+def test_what_mermaid_does_not_read_is_read_with_a_hint() -> None:
+    statements = list(diagrams("| also read | |"))
+    assert len(statements) >= 10
+    assert [statement for statement in statements if not read(statement)] == []
+
+
+def workflows() -> list[tuple[str, str]]:
+    """The whole workflows, each with the case below it."""
+    pattern = r"^````markdown\n(.*?)^````\n\n<details><summary>.*?</summary>\n\n```yaml\n(.*?)^```$"
+    return re.findall(pattern, PAGE, re.S | re.M)
+
+
+def test_every_workflow_has_a_case() -> None:
+    assert len(workflows()) == PAGE.count("````markdown\n")
+
+
+@pytest.mark.parametrize(("workflow", "case"), workflows(), ids=lambda text: text[:20])
+def test_every_workflow_does_what_its_case_says(
+    workflow: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.md").write_text(workflow, encoding="utf-8")
+    (tmp_path / "w.test.yaml").write_text(case, encoding="utf-8")
+    arguments = CasesArguments(
+        paths=(tmp_path / "w.md",), only=None, coverage_min=None, junit=None, lenient=False, as_json=False
+    )
+    status = run_tests(arguments)
+    assert status == 0, capsys.readouterr().out
