@@ -435,3 +435,20 @@ def test_a_declared_state_may_have_a_title_and_a_description() -> None:
 def test_a_diagram_of_a_hundred_thousand_statements_is_refused_at_once() -> None:
     fault = only_fault(parse("A --> B\n" * 100_001))
     assert (fault.code, fault.place.line) == ("too-large", 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("A -->|yes| B", "label of a flowchart"),
+        ("A ==> B", "there are no others"),
+        ("A => B", "there are no others"),
+        ("A ..> B", "there are no others"),
+        ("A <--> B", "points one way"),
+        ("A --> state B", "write 'B' alone"),
+        ("state A --> B", "write the arrow without it"),
+        ("A -- yes --> B", "`A --> B: label`"),
+    ],
+)
+def test_what_other_diagrams_write_is_told_as_it_is_written_here(text: str, part: str) -> None:
+    assert part in only_fault(parse(text)).message

@@ -47,6 +47,7 @@ _COMMENT_LINE = re.compile(r"^[^\S\n]*%%(?!\{)[^\n]*", re.MULTILINE)
 _COMMENT = re.compile(r"\"(?:[^\"\\]++|\\.?)*+(?:\"|$)|'(?:[^'\\]++|\\.?)*+(?:'|$)|(?<!\S)(?://|%%(?!\{)).*")
 """Quoted text, and comments, within a label."""
 _ENTITY = re.compile(r"#(\w{2,});")
+_OTHER_ARROW = re.compile(r"[<ox]?[=.~-]+>|<[=.~-]+[>ox]?")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
 
 
@@ -75,7 +76,7 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
         nodes=reader.nodes,
         edges=tuple(reader.edges),
         faults=tuple(reader.faults),
-        hints=tuple(reader.hints),
+        hints=() if reader.faults else tuple(reader.hints),
         place=begin,
     )
 
@@ -242,9 +243,11 @@ class _Reader:
         if not name.isalnum():
             name = " ".join(name.split())
             if name not in self.nodes and (" " in name or "-" in name):
+                if wrong := _no_name(name):
+                    self.tell("diagram-syntax", wrong, place)
                 message = (
                     f'Mermaid cannot read the name {name[:60]!r}: write `state "{name[:60]}" as '
-                    f"{re.sub(r'[ -]+', '_', name)[:60]}` to have it drawn."
+                    f"{re.sub(r'[^0-9A-Za-z]+', '_', name)[:60].strip('_') or 'X'}` to have it drawn."
                 )
                 self.hint("mermaid-name", message, place)
         if name.lower() in KEYWORDS:
@@ -368,6 +371,19 @@ def _entity(match: re.Match[str]) -> str:
     return html5.get(f"{name};", match[0])
 
 
+def _no_name(name: str) -> str | None:
+    """What is wrong with a name of several words, where it is surely something else that was meant."""
+    words = name.split()
+    first, last = words[0], words[-1]
+    if first.startswith("|"):
+        return "That is the label of a flowchart: write `A --> B: label`."
+    if first.lower() == "state" and len(words) > 1:
+        return f"`state` declares: in an arrow, write {' '.join(words[1:])[:60]!r} alone."
+    if last.endswith("<") or any(_OTHER_ARROW.fullmatch(word) for word in words):
+        return "An arrow is `A --> B`: there are no others, and it points one way."
+    return None
+
+
 def _explain(line: str) -> str:
     """What is wrong with a line that is no statement."""
     text = line.strip()
@@ -383,6 +399,8 @@ def _explain(line: str) -> str:
         return "Regions are parted by `--` within a composite only: `state X { … -- … }`."
     if re.match(r"state\s", text, re.I) and "-->" not in text:
         return f"{text[:60]!r} declares no state: `state X`."
-    if "-->" in text:
+    if re.match(r"state\s", text, re.I):
+        return "`state` declares: write the arrow without it, `A --> B`."
+    if "-->" in text or re.search(r"\s--\s", text):
         return "An arrow is `A --> B` or `A --> B: label`, one on a line."
     return f"{text[:60]!r} is no statement. An arrow is `A --> B: label`."
