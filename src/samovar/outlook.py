@@ -133,7 +133,8 @@ def _needs(
         if own.is_literal:
             yield Need(reference=beside(workflow, own.text({})) or "", place=own.place)
     elif inherited is not None:
-        yield Need(reference=beside(workflow, inherited) or "", place=action.place)
+        place = workflow.model_place if workflow.model == inherited else None
+        yield Need(reference=beside(workflow, inherited) or "", place=place or action.place)
     else:
         yield Need(reference=default, place=None)
 

@@ -162,7 +162,7 @@ def _as_faults(error: SamovarError, path: Path) -> tuple[Fault, ...]:
     if isinstance(error, FaultsError):
         return error.faults
     place = error.place or Place(path=path, line=1)
-    return (Fault(code=error.code, message=error.message, place=place),)
+    return (Fault(code="unreadable", message=error.message, place=place),)
 
 
 def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mending) -> None:

@@ -69,6 +69,7 @@ class Settings:
     description: str | None = None
     parameters: tuple[Parameter, ...] = ()
     model: str | None = None
+    model_place: Place | None = None
     system: str | None = None
     seed: int | None = None
     on_error: Literal["fail", "continue"] = "fail"
@@ -130,6 +131,7 @@ def read_settings(document: Document, add: AddFault) -> Settings:
         description=text("description"),
         parameters=parameters,
         model=text("model"),
+        model_place=place("model") if "model" in values else None,
         system=_template(text("system"), place("system"), add),
         seed=_seed(values.get("seed"), place("seed"), add),
         on_error=one_of("on_error", "fail", "fail", "continue"),

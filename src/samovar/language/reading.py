@@ -109,6 +109,7 @@ def parse_workflow(
         description=settings.description or settings.title,
         parameters=settings.parameters,
         model=settings.model,
+        model_place=settings.model_place,
         system=settings.system,
         seed=settings.seed,
         on_error=settings.on_error,

@@ -135,6 +135,7 @@ class Workflow:
     parameters: tuple[Parameter, ...] = ()
     model: str | None = None
     """The default of its prompts; None leaves it to the executor."""
+    model_place: Place | None = None
     system: str | None = None
     """A template: the default system prompt."""
     seed: int | None = None
