@@ -215,3 +215,70 @@ async def test_a_session_of_a_branch_is_not_used_by_a_fork_within_another(bench:
     assert [fault.code for fault in check_workflow(workflow, bench.library)] == ["shared-session"]
     run = await run_of(bench, FORKS + "C --> K\nD --> K\nK --> J", actions, told=["1", "2"])
     assert run.ending is Ending.FAILED
+
+
+async def test_an_inner_fork_does_not_leave_by_a_join_that_is_the_outer_ones_too(bench: Bench) -> None:
+    rest = "C --> J\nD --> J\nJ --> Fix: failure\nFix --> [*]\nK --> [*]"
+    diagram = FORKS.replace("J --> [*]\n", "J --> Done: default\nDone --> [*]\n") + rest
+    run = await run_of(
+        bench, diagram, 'A: Wait 0 s\nC: Prompt "x"\nFix: Log "fixed"', told=[EngineError("no")]
+    )
+    assert run.ending is Ending.COMPLETED
+    assert paths(run)[-1] == "Fix"
+    assert "Done" not in paths(run)
+
+
+async def test_a_fork_within_a_composite_with_a_failure_edge_fails_by_it(bench: Bench) -> None:
+    diagram = """[*] --> Work
+    state Work {
+        state F <<fork>>
+        state J <<join>>
+        [*] --> F
+        F --> A
+        F --> B
+        A --> J
+        B --> J
+        J --> [*]
+    }
+    Work --> Mend: failure
+    Work --> Done: default
+    Mend --> [*]
+    Done --> [*]"""
+    assert warnings(bench, diagram, "A: Set a=1\nB: Set b=1") == []
+    assert paths(await run_of(bench, diagram, "A: Set a=1"))[-1] == "Done"
+    failed = await run_of(bench, diagram, 'A: Prompt "x"', told=[EngineError("no")])
+    assert (failed.ending, paths(failed)[-1]) == (Ending.COMPLETED, "Mend")
+
+
+async def test_forks_within_branches_meet_where_all_paths_do(bench: Bench) -> None:
+    diagram = """state F <<fork>>
+    state G <<fork>>
+    state H <<fork>>
+    state J <<join>>
+    state J2 <<join>>
+    [*] --> F
+    F --> A
+    F --> B
+    A --> G
+    G --> C
+    G --> D
+    C --> J
+    D --> J
+    B --> H
+    H --> E
+    H --> K
+    E --> J2
+    K --> J2
+    J2 --> J
+    J --> [*]"""
+    run = await run_of(bench, diagram)
+    assert run.ending is Ending.COMPLETED
+    assert paths(run).count("J") == 1
+
+
+async def test_the_first_branch_that_fails_is_the_one_that_is_told(bench: Bench) -> None:
+    diagram = FORKS.replace("A --> J\nJ --> [*]\n", "A --> J\nJ --> Fix: failure\nFix --> [*]\n")
+    actions = 'A: Set x := nope1\nC: Set x := nope2\nFix: Log "${error.state}"'
+    run = await run_of(bench, diagram + "C --> K\nD --> K\nK --> J", actions)
+    assert bench.log == ["A"]
+    assert run.ending is Ending.COMPLETED

@@ -20,8 +20,8 @@ class Flat:
 
     nodes: dict[str, Node]
     edges: tuple[Edge, ...]
-    inherited: dict[str, tuple[Edge, ...]]
-    """By state: the failure edges of the composite that it stands in."""
+    inherited: dict[str, tuple[str, tuple[Edge, ...]]]
+    """By state: a composite that it stands in, and the failure edges of that."""
     groups: frozenset[str]
     """Composites that no edge leads to: they only frame some states."""
     faults: tuple[Fault, ...]
@@ -73,7 +73,7 @@ class _Flattening:
         return Flat(
             nodes=nodes,
             edges=tuple(edges),
-            inherited={name: ways for name in nodes if (ways := self._inherited(name))},
+            inherited={name: ways for name in nodes if (ways := self._inherited(name)) is not None},
             groups=frozenset(name for name in self.scopes if name not in self.entered),
             faults=tuple(self.faults),
         )
@@ -134,28 +134,29 @@ class _Flattening:
                 source = exit_of(node.id) if node.id in self.scopes else node.id
                 yield _edge(source, exit_of(composite), node.place)
 
-    def _inherited(self, name: str) -> tuple[Edge, ...]:
-        """The failure edges of the innermost composite around a state that has some.
+    def _inherited(self, name: str) -> tuple[str, tuple[Edge, ...]] | None:
+        """The innermost composite around a state that has failure edges, and these.
 
-        Those of a composite with regions are taken behind the join instead.
+        Those of a composite with regions are taken behind its join, and so by no state within it.
         """
         node = self.diagram.nodes.get(name)
-        if node is None or any(self.takes_failure(edge.label) for edge in self._own(name)):
-            return ()
-        composite = name if name in self.scopes else _composite_of(node)
+        if node is None:  # the exit of a composite: its join, where it has regions
+            name = name.removesuffix(exit_of(""))
+            composite = _composite_of(self.diagram.nodes[name])
+            own = self.outgoing.get(name, [])
+        else:
+            composite = name if name in self.scopes else _composite_of(node)
+            own = [] if name in self.scopes else self.outgoing.get(name, [])
+        if any(self.takes_failure(edge.label) for edge in own):
+            return None
         while composite is not None and len(self.scopes[composite]) == 1:
             ways = [edge for edge in self.outgoing.get(composite, ()) if self.takes_failure(edge.label)]
             if ways:
-                targets = [(edge, self._target(edge)) for edge in ways]
-                return tuple(
-                    replace(edge, source=name, target=target, scope=None) for edge, target in targets
-                )
+                source = name if node is not None else exit_of(name)
+                edges = (replace(edge, source=source, target=self._target(edge), scope=None) for edge in ways)
+                return composite, tuple(edges)
             composite = _composite_of(self.diagram.nodes[composite])
-        return ()
-
-    def _own(self, name: str) -> list[Edge]:
-        """What leads out of a state itself; of a composite, nothing: that leads out of its exit."""
-        return [] if name in self.scopes else self.outgoing.get(name, [])
+        return None
 
     def _target(self, edge: Edge) -> str | None:
         if edge.target is None and edge.scope is not None:

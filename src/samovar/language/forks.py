@@ -154,13 +154,33 @@ class _Reader:
         region.states.update(*(branch.states for branch in inner.branches))
         region.inner.append((inner.join, transition))
 
+    def _joins_of(self, branch: _Region) -> set[str]:
+        """All joins that a branch can come to, those behind the joins of the forks within it too."""
+        found = {way.target for way in branch.ways_out if way.target is not None}
+        waiting = [join for join, _ in branch.inner]
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            state = self.states[name]
+            if state.kind is Kind.FORK:
+                inner = self.read(state) if name not in self._open else None
+                waiting += [inner.join] if inner is not None else []
+                continue
+            if state.kind is Kind.JOIN:
+                found.add(name)
+            waiting += [way.target for way in state.transitions if way.target is not None]
+        return found
+
     def _go_on_behind_inner(self, fork: State, branches: list[_Region]) -> None:
         """Follows the branches behind the joins of the forks within them.
 
         A join that another branch leads to as well is the fork's own.
         """
         own = {way.target for branch in branches for way in branch.ways_out}
-        counts = Counter(join for branch in branches for join in {join for join, _ in branch.inner})
+        counts = Counter(join for branch in branches for join in self._joins_of(branch))
         own |= {join for join, count in counts.items() if count > 1}
         for branch in branches:
             while branch.inner:

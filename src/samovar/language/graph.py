@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samovar.errors import Fault, FaultsError, Place, Severity
 from samovar.language.composites import exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.expression import Expression
 from samovar.language.spelling import old_label
-from samovar.language.workflow import Action, Kind, State, Transition, When
+from samovar.language.workflow import Action, Fork, Kind, State, Transition, When
 
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
 _ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
@@ -27,6 +27,8 @@ class Graph:
     """States, with their transitions in the order they are tried."""
 
     states: dict[str, State]
+    inherited: Mapping[str, tuple[str, tuple[Transition, ...]]]
+    """By state: a composite that it stands in, and the transitions for failures that it has from that."""
     groups: frozenset[str]
     """Composites that only frame some states."""
     faults: tuple[Fault, ...]
@@ -41,9 +43,10 @@ def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
         if edge.source is not None:
             is_fork = flat.nodes[edge.source].kind == "fork"
             transitions[edge.source].append(_transition(edge, faults, is_fork=is_fork))
-    for name, edges in flat.inherited.items():
-        if name in actions:
-            transitions[name] += [_transition(edge, faults, is_fork=False) for edge in edges]
+    inherited = {
+        name: (composite, tuple(_transition(edge, faults, is_fork=False) for edge in edges))
+        for name, (composite, edges) in flat.inherited.items()
+    }
     states = {
         name: State(
             name=name,
@@ -56,7 +59,7 @@ def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
         for name, node in flat.nodes.items()
     }
     faults += _old_spellings(diagram, states)
-    return Graph(states=states, groups=flat.groups, faults=tuple(faults))
+    return Graph(states=states, inherited=inherited, groups=flat.groups, faults=tuple(faults))
 
 
 def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fault]:
@@ -72,6 +75,24 @@ def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fa
             if transition.condition is not None:
                 found.update(dict.fromkeys(transition.condition.old_spellings))
     yield from found
+
+
+def with_inherited(graph: Graph, forks: Mapping[str, Fork]) -> Graph:
+    """With what states have from their composites. It is for states that act, and for joins.
+
+    A branch of a fork is not left past its join: a state takes what belongs to a composite in its branch.
+    """
+    owners: dict[str, str] = {}
+    branches = [(fork.name, branch) for fork in forks.values() for branch in fork.branches]
+    for fork, branch in sorted(branches, key=lambda one: -len(one[1].states)):
+        owners.update(dict.fromkeys(branch.states, f"{fork} {branch.first}"))
+    states = dict(graph.states)
+    for name, (composite, transitions) in graph.inherited.items():
+        state = states[name]
+        fits = state.action is not None or state.kind is Kind.JOIN
+        if fits and owners.get(name) == owners.get(composite):
+            states[name] = replace(state, transitions=(*state.transitions, *transitions))
+    return replace(graph, states=states)
 
 
 def _fault(code: str, message: str, place: Place, severity: Severity = "warning") -> Fault:

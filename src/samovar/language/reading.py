@@ -16,7 +16,7 @@ from samovar.errors import Fault, FaultsError, Fix, Place, nearest
 from samovar.language.diagram import Diagram
 from samovar.language.forks import read_forks
 from samovar.language.front import read_settings
-from samovar.language.graph import doubtful_shape, read_graph
+from samovar.language.graph import doubtful_shape, read_graph, with_inherited
 from samovar.language.markdown import Bullet, Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.prompt import Prompt, parse_prompt
@@ -95,6 +95,7 @@ def parse_workflow(
     found.faults += graph.faults
     if not diagram.faults and initial:
         forks, wrong = read_forks(graph.states, initial)
+        graph = with_inherited(graph, forks)
         found.faults += wrong
         found.faults += doubtful_shape(graph, initial)
     else:

@@ -83,7 +83,9 @@ class Loop:
                 state = states[fork.join]
                 if end is None:
                     continue
-                caught = _failure_edge(state) if end.ending is Ending.FAILED else None
+                # A join that is the outer fork's too is not for this branch to leave.
+                is_ours = end.ending is Ending.FAILED and fork.join != until
+                caught = _failure_edge(state) if is_ours else None
                 if caught is None:
                     return end
                 transition = caught
@@ -188,7 +190,8 @@ class Loop:
             else:
                 if end.ending is Ending.COMPLETED:
                     return
-                level.take_over(levels[branch.first])
+                if not stops:
+                    level.take_over(levels[branch.first])
                 stops.append(end)
             tasks.cancel_scope.cancel()
 
