@@ -144,9 +144,8 @@ def large(states: int) -> str:
     actions = [f"- S{i}: Set x := x + {i}" for i in range(states)]
     diagram = "\n".join(("[*] --> S0", *edges, f"S{states - 1} --> [*]"))
     bullets = "\n".join(actions)
-    return (
-        f"---\nparameters: [x]\n---\n```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n\n{bullets}\n"
-    )
+    head = "---\nparameters: [{name: x}]\n---"
+    return f"{head}\n```mermaid\nstateDiagram-v2\n{diagram}\n```\n\n## Actions\n\n{bullets}\n"
 
 
 def check_s(states: int) -> float:

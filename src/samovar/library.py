@@ -7,7 +7,9 @@ folders win; one bad file never hides another.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,14 +140,15 @@ class Library:
         return workflow
 
     def _parse(self, text: str, path: Path, name: str, lenient: bool) -> Workflow:
-        return parse_workflow(
-            text,
-            name=name,
-            path=path,
-            parse_action=self._parse_action,
-            lenient=lenient,
-            partials=self._partial,
-        )
+        with _much_to_keep():
+            return parse_workflow(
+                text,
+                name=name,
+                path=path,
+                parse_action=self._parse_action,
+                lenient=lenient,
+                partials=self._partial,
+            )
 
     # Prompts -----------------------------------------------------------------------------------------
 
@@ -291,6 +294,18 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def _much_to_keep() -> Iterator[None]:
+    """Keeps the collector of cycles from looking through a large file's values again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _modified_ns(path: Path) -> int:

@@ -8,7 +8,7 @@ when it was read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
 from samovar.actions.base import Action
@@ -216,10 +216,11 @@ def _sessions(workflow: Workflow) -> Iterator[Fault]:
         if (name := copied.text({})) not in known:
             message = f"No state has the session {name!r}, so it cannot be copied.{nearest(name, known)}"
             yield Fault(code="unknown-session", message=message, place=copied.place)
+    order = _order(workflow)
     for fork in workflow.forks.values():
         claims = Claims()
         for branch in fork.branches:
-            for state in _states_of(branch, workflow):
+            for state in _states_of(branch, workflow, order):
                 yield from _claims(state, branch.first, claims)
 
 
@@ -244,10 +245,11 @@ def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
 
 def _set_twice(workflow: Workflow) -> Iterator[Fault]:
     """Variables that several branches of a fork set, each where the last of them does so first."""
+    order = _order(workflow)
     for fork in workflow.forks.values():
         setters: dict[str, dict[str, Place]] = {}
         for branch in fork.branches:
-            for state in _states_of(branch, workflow):
+            for state in _states_of(branch, workflow, order):
                 for action in actions_of(state):
                     for name in action.sets - BUILT_IN:
                         setters.setdefault(name, {}).setdefault(branch.first, action.place)
@@ -262,9 +264,14 @@ def _set_twice(workflow: Workflow) -> Iterator[Fault]:
                 yield Fault(code="shared-variable", message=message, place=places[last], severity="warning")
 
 
-def _states_of(branch: Branch, workflow: Workflow) -> Iterator[State]:
+def _order(workflow: Workflow) -> Mapping[str, int]:
+    """Where each state stands among those of the file."""
+    return {name: index for index, name in enumerate(workflow.states)}
+
+
+def _states_of(branch: Branch, workflow: Workflow, order: Mapping[str, int]) -> Iterator[State]:
     """In the order of the file."""
-    return (state for state in workflow.states.values() if state.name in branch.states)
+    return (workflow.states[name] for name in sorted(branch.states, key=order.__getitem__))
 
 
 # Variables ---------------------------------------------------------------------------------------------

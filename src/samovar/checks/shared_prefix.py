@@ -38,6 +38,8 @@ class _Use:
 def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
     """Warnings, one for each prompt."""
     uses = _uses(workflow)
+    if not uses:
+        return
     changing = frozenset().union(*(action.sets for action in _actions(workflow)), {"result"})
     everything = [use for group in uses.values() for use in group]
     for name, group in uses.items():
@@ -83,12 +85,13 @@ def _broken(
 
 def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
     """By the prompt's name, or by its place for a state's own text; not those that continue a session."""
-    loops = _in_loops(workflow)
+    loops: frozenset[str] | None = None
     found: dict[str, list[_Use]] = {}
     for state in workflow.states.values():
         for action in _of(state.action):
             if not isinstance(action, Prompt) or action.using.of("session") or action.using.of("fork"):
                 continue
+            loops = _in_loops(workflow) if loops is None else loops
             if action.name is None:
                 found.setdefault(f"\0{action.place}", []).append(_Use(action, state.name in loops))
             elif action.name.is_literal:

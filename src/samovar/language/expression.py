@@ -13,6 +13,7 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
@@ -51,7 +52,6 @@ class Expression:
     """The variables it reads whole."""
     _parts: tuple[str, ...]
     """The variables of which it reads parts."""
-    _effort: Effort
     _program: Any
 
     @classmethod
@@ -62,7 +62,7 @@ class Expression:
         tokens = _tokens(text)
         _check_nesting(tokens, text, place)
         spelled = _as_cel(text, tokens)
-        program = _compile(spelled, place, _advice(tokens))
+        program = _compile(spelled, place)
         reads = list(_reads(tokens))
         names = frozenset(token.text for token, _ in reads)
         if parts := [token for token, of_parts in reads if of_parts]:
@@ -73,7 +73,6 @@ class Expression:
             names=names,
             _texts=tuple(sorted({token.text for token, of_parts in reads if not of_parts})),
             _parts=tuple(sorted({token.text for token, of_parts in reads if of_parts})),
-            _effort=measure(tokens, names),
             _program=program,
         )
 
@@ -105,7 +104,7 @@ class Expression:
             name = str(error.args[0])
             message = f"There is no variable {name!r}.{nearest(name, variables)}"
             raise ExpressionError(f"{message} In: {self.text}", place=self.place) from None
-        if self._effort.bound_ns(variables) > MAX_NS:
+        if _effort_of(self.text).bound_ns(variables) > MAX_NS:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
             raise ExpressionError(f"This might take very long. {advice} In: {self.text}", place=self.place)
         try:
@@ -235,7 +234,14 @@ def _advice(tokens: Sequence[Token]) -> str:
     return ""
 
 
-def _compile(text: str, place: Place, advice: str = "") -> Any:
+@lru_cache(maxsize=4096)
+def _effort_of(text: str) -> Effort:
+    """Found when an expression is evaluated first: most of a large file's are not, and it takes time."""
+    tokens = _tokens(text)
+    return measure(tokens, frozenset(token.text for token, _ in _reads(tokens)))
+
+
+def _compile(text: str, place: Place) -> Any:
     import cel
 
     try:
@@ -248,6 +254,7 @@ def _compile(text: str, place: Place, advice: str = "") -> Any:
         lines = text.split("\n")
         offset = sum(len(earlier) + 1 for earlier in lines[: line - 1]) + column - 1
         complaint = re.sub(r" expecting \{.*", "", complaint).replace("<EOF>", "the end").rstrip(".")
+        advice = _advice(_tokens(text))
         message = f"The expression {text!r} cannot be read{f'.{advice}' if advice else f': {complaint}.'}"
         raise _fault(message, place.within(text, min(offset, len(text)))) from error
 

@@ -39,47 +39,44 @@ class CompositeStatement(NamedTuple):
     """Without the keyword."""
 
 
+class _Statements:
+    """What becomes of each rule, from its parts, as soon as it has been read."""
+
+    def start(self, parts: list[Any]) -> Any:
+        return parts[0]
+
+    def body(self, parts: list[Any]) -> Any:
+        return parts
+
+    inside = body
+
+    def edge(self, parts: list[Token]) -> EdgeStatement:
+        return EdgeStatement(parts)
+
+    def mention(self, parts: list[Token]) -> StateStatement:
+        return StateStatement(None, parts[0], None, None)
+
+    def description(self, parts: list[Token]) -> StateStatement:
+        name, text = parts
+        return StateStatement(None, name, None, text)
+
+    def state(self, parts: list[Any]) -> StateStatement:
+        return StateStatement(*parts)
+
+    def composite(self, parts: list[Any]) -> CompositeStatement:
+        return CompositeStatement(*parts)
+
+    def bare(self, parts: list[Any]) -> CompositeStatement:
+        name, inside = parts
+        return CompositeStatement(None, name, inside, is_bare=True)
+
+
 @cache
 def grammar() -> Lark:
     """The parser, made once. It gives the statements; one that is a single token is that token."""
-    from lark import Lark, Transformer, v_args
+    from lark import Lark
 
-    @v_args(inline=True)
-    class Statements(Transformer[Any, Any]):
-        """What becomes of each rule, as soon as it has been read."""
-
-        def start(self, body: Any) -> Any:
-            return body
-
-        def body(self, *statements: Any) -> Any:
-            return statements
-
-        inside = body
-
-        def edge(self, *parts: Token) -> EdgeStatement:
-            return EdgeStatement(parts)
-
-        def mention(self, name: Token) -> StateStatement:
-            return StateStatement(None, name, None, None)
-
-        def description(self, name: Token, text: Token) -> StateStatement:
-            return StateStatement(None, name, None, text)
-
-        def state(
-            self, title: Token | None, name: Token, kind: Token | None, text: Token | None
-        ) -> StateStatement:
-            return StateStatement(title, name, kind, text)
-
-        def composite(self, title: Token | None, name: Token, inside: Any) -> CompositeStatement:
-            return CompositeStatement(title, name, inside)
-
-        def bare(self, name: Token, inside: Any) -> CompositeStatement:
-            return CompositeStatement(None, name, inside, is_bare=True)
-
+    statements: Any = _Statements()  # with no more of a `Transformer` than is called, for speed
     return Lark.open(
-        "mermaid.lark",
-        rel_to=__file__,
-        parser="lalr",
-        maybe_placeholders=True,
-        transformer=Statements(visit_tokens=False),
+        "mermaid.lark", rel_to=__file__, parser="lalr", maybe_placeholders=True, transformer=statements
     )
