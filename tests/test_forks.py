@@ -130,3 +130,18 @@ def test_any_diagram_is_a_workflow_or_faults_and_branches_never_overlap(edges: l
         for branch in fork.branches:
             targets = {way.target for name in branch.states for way in workflow.states[name].transitions}
             assert targets <= branch.states | {fork.join}
+
+
+def test_forks_before_and_behind_each_other_are_none_within_each_other() -> None:
+    lines = ["[*] --> F", "F --> X", "F --> Y", "X --> J", "Y --> J"]
+    before = "J"
+    for number in range(1, 60):
+        f, g, k, end = (f"{kind}{number}" for kind in ("P", "Q", "K", "L"))
+        lines += [f"state {name} <<fork>>" for name in (f, g)]
+        lines += [f"state {name} <<join>>" for name in (k, end)]
+        lines += [f"{before} --> {f}: next", f"{f} --> A{number}", f"{f} --> B{number}"]
+        lines += [f"A{number} --> {g}", f"{g} --> C{number}", f"{g} --> D{number}"]
+        lines += [f"C{number} --> {k}", f"D{number} --> {k}", f"{k} --> {end}", f"B{number} --> {end}"]
+        before = end
+    workflow = load("\n".join([*lines, f"{before} --> F: again", f"{before} --> [*]: default"]))
+    assert len(workflow.forks) == 1 + 2 * 59

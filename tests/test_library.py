@@ -347,3 +347,16 @@ def test_links_out_of_a_folder_are_neither_listed_nor_found_whatever_leads_there
             found.prompt(name, workflow=found.workflow(str(main)))
     with pytest.raises(TemplateError, match="no prompt"):
         found.prompt("p").render({}, {})
+
+
+def test_no_prompts_name_leads_to_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET=hunter2")
+    (tmp_path / "notes.txt").write_text("private")
+    (tmp_path / "w.md").write_text(
+        '```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n\n## Actions\n\n- A: Log "x"\n'
+    )
+    library = Library([], parse_action)
+    workflow = library.workflow(str(tmp_path / "w.md"))
+    for name in (".env", "notes.txt", "../" + tmp_path.name + "/.env"):
+        with pytest.raises(NotFoundError):
+            library.prompt(name, workflow=workflow)

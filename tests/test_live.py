@@ -7,8 +7,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from samovar.cli.live import LiveLines
-from samovar.events import RunError, StateEntered, StateLeft, TextGenerated, VisitStatus
+from samovar.cli.live import LiveLines, answer_lines, note_of
+from samovar.events import Logged, RunError, StateEntered, StateLeft, TextGenerated, VisitStatus
 
 WIDTH = 40
 
@@ -79,3 +79,10 @@ def test_an_answer_stands_below_its_state_with_its_words_whole() -> None:
     below = [line for line in screen.text().splitlines() if line.startswith("    ")]
     assert " ".join(" ".join(below).split()) == answer and max(map(len, below)) <= WIDTH
     screen.lines.close()
+
+
+def test_what_a_terminal_would_do_is_shown_instead() -> None:
+    line = note_of(Logged(visit=1, level="info", text="\x1b[31mred\x07\n\ttab ümlaut"), 0)
+    assert line is not None
+    assert line.plain == "  \\x1b[31mred\\x07\n\ttab ümlaut"
+    assert answer_lines("a\x1b]0;title\x07", 1)[0].plain == "a\\x1b]0;title\\x07"

@@ -278,3 +278,15 @@ def test_a_name_declared_twice_and_a_list_that_is_none_are_faults() -> None:
 
 def test_a_pattern_is_a_text() -> None:
     assert [one.code for one in read_parameters([{"name": "n", "pattern": ["a"]}], where)[1]] == ["parameter"]
+
+
+def test_a_number_beyond_all_floats_is_refused() -> None:
+    (parameter,), faults = read_parameters(
+        [{"name": "n", "type": "number"}], lambda *steps: Place(path=None, line=1)
+    )
+    assert not faults
+    with pytest.raises(UsageError):
+        bind([parameter], {"n": "9" * 400}, ask=None)
+    assert read_parameters(
+        [{"name": "n", "type": "number", "default": 10**400}], lambda *steps: Place(path=None, line=1)
+    )[1]

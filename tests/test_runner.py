@@ -627,3 +627,13 @@ async def test_runs_of_one_runner_do_not_mix(bench: Bench) -> None:
                 tasks.start_soon(run, start)
     assert sorted(len(record.visits) for record in records) == [200 - start for start in range(90, -1, -10)]
     assert len({record.id for record in records}) == 10
+
+
+async def test_what_the_older_system_left_behind_is_there_where_a_file_reads_it(bench: Bench) -> None:
+    diagram = "[*] --> Ask\nAsk --> Tell\nTell --> [*]"
+    actions = 'Ask: Prompt "x"\nTell: Log "${claude_response} ${last_action_result}"'
+    run = await bench.run(bench.write("w", diagram, actions), Told(["hello"]))
+    assert bench.log == ["hello true"]
+    plain = await bench.run(bench.write("v", diagram, 'Ask: Prompt "x"'), Told(["hello"]))
+    assert "claude_response" in run.variables
+    assert "claude_response" not in plain.variables

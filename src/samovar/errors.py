@@ -86,9 +86,22 @@ class Fault:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"
 
 
+MOST_COMPARED = 200
+"""Names that one is compared with in full; each takes some microseconds."""
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    """All names, or of very many those that are about as long and have the most letters in common."""
+    if len(names) <= MOST_COMPARED:
+        return names
+    letters = set(name.lower())
+    alike = [one for one in names if abs(len(one) - len(name)) <= max(2, len(name) // 3)]
+    return sorted(alike, key=lambda one: -len(letters & set(one.lower())))[:MOST_COMPARED]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the closest known name, or lists the few there are, or is empty."""
-    names = sorted(set(known))
+    names = _near(name, sorted(set(known)))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not close:
         folded = {known_name.lower(): known_name for known_name in names}

@@ -118,6 +118,8 @@ class Library:
         root = folder.resolve()
         for ending in ENDINGS:
             path = folder / (name + ending)
+            if path.suffix not in SUFFIXES:
+                continue  # no name, whoever says it, leads to a file that is none of the library's kinds
             try:
                 if path.is_file() and path.resolve().is_relative_to(root):
                     return path

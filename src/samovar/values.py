@@ -131,22 +131,29 @@ UNITS_S = {
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
+def is_finite(value: int | float) -> bool:
+    """Whether a number is finite, and no whole number beyond what a float can be."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def duration_s(value: object) -> float:
     """Seconds of a duration: a number of seconds, or a text such as `30`, `1.5 s`, `200ms`, `2 min`, `1h`.
 
     Raises `ValueError` with a sentence on what was expected.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if value >= 0 and math.isfinite(value):
+        if value >= 0 and is_finite(value):
             return float(value)
     elif isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
         if match:
             number, unit = match.groups()
-            if not unit:
-                return float(number)
-            if unit.lower() in UNITS_S:
-                return float(number) * UNITS_S[unit.lower()]
+            seconds = float(number) * UNITS_S.get((unit or "s").lower(), math.nan)
+            if math.isfinite(seconds):
+                return seconds
     raise ValueError("expected a duration: a number of seconds, or with a unit as in 200ms, 30s, 2min, 1h")
 
 

@@ -7,7 +7,6 @@ read; what comes from a variable, when the prompt is performed.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError
 from samovar.generation import Options, Sampling
-from samovar.values import duration_s, to_text
+from samovar.values import duration_s, is_finite, to_text
 
 if TYPE_CHECKING:
     from samovar.actions.base import PromptDefaults
@@ -64,7 +63,7 @@ def _number(value: object) -> int | float | None:
                 value = float(value)
             except ValueError:
                 return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         return None
     return value
 

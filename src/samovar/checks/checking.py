@@ -23,30 +23,15 @@ from samovar.language.expression import Expression
 from samovar.language.parameters import Parameter
 from samovar.language.reading import OLD_FOLDERS
 from samovar.language.template import Template
-from samovar.language.workflow import Branch, State, When, Workflow
+from samovar.language.workflow import OLD_NAMES, Branch, State, When, Workflow
 from samovar.library import Library
 from samovar.running.branches import BUILT_IN, Claims
 
-ALWAYS_THERE = frozenset(
-    [
-        "result",
-        "success",
-        "failure",
-        "is_error",
-        "error",
-        "env",
-        "branches",
-        "exit_code",
-        "stdout",
-        "stderr",
-        "duration_s",
-        "duration_ms",
-        "last_action_result",
-        "claude_response",
-        "default",
-    ]
-)
+ALWAYS_THERE = frozenset(("result", "success", "failure", "is_error", "error", "env")) | OLD_NAMES
 """Variables that a run has without anyone setting them by name."""
+OF_SHELL = frozenset(("stdout", "stderr", "exit_code", "duration_s"))
+MOST_OFFERS = 20
+"""Variables for which the nearest name is looked for; it takes time."""
 
 _STRING = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 
@@ -93,15 +78,18 @@ def actions_of(state: State) -> Iterator[Action]:
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
+    known = _known_names(workflow)
     for action in _actions(workflow):
         yield from action.faults(library, workflow)
         if isinstance(action, Prompt) and action.name is not None and action.name.is_literal:
-            yield from _prompt(action, action.name, workflow, library)
+            yield from _prompt(action, action.name, workflow, library, known)
         elif isinstance(action, RunWorkflow) and action.name.is_literal:
             yield from _child(action, workflow, library)
 
 
-def _prompt(action: Prompt, name: Value, workflow: Workflow, library: Library) -> Iterator[Fault]:
+def _prompt(
+    action: Prompt, name: Value, workflow: Workflow, library: Library, known: frozenset[str]
+) -> Iterator[Fault]:
     text = name.text({})
     try:
         prompt = library.prompt(text, workflow=workflow)
@@ -114,7 +102,6 @@ def _prompt(action: Prompt, name: Value, workflow: Workflow, library: Library) -
     except SamovarError as error:
         yield Fault(code="unknown-prompt", message=error.message, place=name.place)
         return
-    known = _known_names(workflow)
     if text not in workflow.prompts:
         yield from prompt.warnings
     yield from _arguments(action.arguments, prompt.parameters, f"The prompt {text!r}", prompt.template.names)
@@ -279,8 +266,11 @@ def _states_of(branch: Branch, workflow: Workflow, order: Mapping[str, int]) -> 
 
 def _known_names(workflow: Workflow) -> frozenset[str]:
     """Variables that something in the workflow may set."""
+    actions = list(_actions(workflow))
     names = ALWAYS_THERE | {parameter.name for parameter in workflow.parameters} | workflow.unread
-    return names.union(*(action.sets for action in _actions(workflow)))
+    names |= OF_SHELL if any(action.verb == "shell" for action in actions) else frozenset()
+    names |= {"branches"} if workflow.forks else frozenset()
+    return names.union(*(action.sets for action in actions))
 
 
 def read_names(workflow: Workflow) -> frozenset[str]:
@@ -305,9 +295,12 @@ def _conditions(workflow: Workflow) -> Iterator[Expression]:
 def _variables(workflow: Workflow) -> Iterator[Fault]:
     known = _known_names(workflow)
     readers: list[Action | Expression] = [*_actions(workflow), *_conditions(workflow)]
+    offers: dict[str, str] = {}
     for reader in readers:
         for name in sorted(reader.names - known):
-            message = f"Nothing sets the variable {name!r} (unless --var does).{nearest(name, known)}"
+            if name not in offers:
+                offers[name] = nearest(name, known) if len(offers) < MOST_OFFERS else ""
+            message = f"Nothing sets the variable {name!r} (unless --var does).{offers[name]}"
             place = _place_of(name, reader)
             yield Fault(code="unset-variable", message=message, place=place, severity="warning")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from samovar.errors import Fault, Place
 from samovar.language.diagram import END
@@ -36,44 +37,68 @@ def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
 
 def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
     """Transitions that another one is always taken before."""
-    for index, transition in enumerate(state.transitions):
-        before = state.transitions[:index]
-        # The default is tried last, wherever it stands.
-        after = state.transitions[index + 1 :] if transition.when is When.DEFAULT else ()
-        rival = _rival(transition, before, (*before, *after), state.action is not None and not goes_on)
-        if rival is not None and not _is_from_within(state, transition):
-            target = "the end" if transition.target is None else repr(transition.target)
-            yield _warning(
-                "never-taken",
-                f"The transition from {state.name!r} to {target} is never taken: that of line "
-                f"{rival.place.line} is, whenever this one could be.",
-                transition.place,
-            )
+    rivals = _Rivals(can_fail=state.action is not None and not goes_on)
+    found: list[tuple[Transition, Transition]] = []
+    defaults: list[Transition] = []
+    for transition in state.transitions:
+        if transition.when is When.DEFAULT and rivals.of(transition) is None:
+            defaults.append(transition)  # it is tried last, wherever it stands
+        elif (rival := rivals.of(transition)) is not None:
+            found.append((transition, rival))
+        rivals.add(transition)
+    found += [(one, rival) for one in defaults if (rival := rivals.of(one)) is not None and rival is not one]
+    for transition, rival in found:
+        if _is_from_within(state, transition):
+            continue
+        target = "the end" if transition.target is None else repr(transition.target)
+        yield _warning(
+            "never-taken",
+            f"The transition from {state.name!r} to {target} is never taken: that of line "
+            f"{rival.place.line} is, whenever this one could be.",
+            transition.place,
+        )
+
+
+@dataclass(slots=True)
+class _Rivals:
+    """The transitions of a state that others come too late for; changed by `add`."""
+
+    can_fail: bool
+    """Some are left for what happens after a failure only."""
+    always: Transition | None = None
+    written: Transition | None = None
+    """The first with the label `always`."""
+    same: dict[object, Transition] = field(default_factory=dict)
+
+    def add(self, transition: Transition) -> None:
+        if transition.when is When.ALWAYS:
+            self.always = self.always or transition
+            if transition.label.strip():
+                self.written = self.written or transition
+        else:
+            self.same.setdefault(_meaning(transition), transition)
+
+    def of(self, transition: Transition) -> Transition | None:
+        """The one that is taken instead."""
+        after_failure = self.can_fail and _may_follow_failure(transition)
+        if (always := self.written if after_failure else self.always) is not None:
+            return always
+        if (same := self.same.get(_meaning(transition))) is not None:
+            return same
+        success, failure = self.same.get(When.SUCCESS), self.same.get(When.FAILURE)
+        return failure if success is not None else None
+
+
+def _meaning(transition: Transition) -> object:
+    if transition.when is not When.CONDITION:
+        return transition.when
+    return " ".join(transition.condition.text.split()) if transition.condition else transition
 
 
 def _is_from_within(state: State, transition: Transition) -> bool:
     """Whether a failure within takes it: of a branch of the join, or of a state of the composite."""
     is_exit = state.kind is Kind.JOIN or state.name.endswith(END)
     return is_exit and transition.when is When.FAILURE
-
-
-def _rival(
-    transition: Transition,
-    before: tuple[Transition, ...],
-    rivals: tuple[Transition, ...],
-    can_fail: bool,
-) -> Transition | None:
-    """The one that is taken instead. `can_fail`: some are left for what happens after a failure only."""
-    for other in rivals:
-        if other.when is When.ALWAYS:
-            is_written = bool(other.label.strip())
-            if is_written or not can_fail or not _may_follow_failure(transition):
-                return other
-    for other in before:
-        if _is_same(other, transition):
-            return other
-    outcomes = {other.when: other for other in rivals if other.when in (When.SUCCESS, When.FAILURE)}
-    return outcomes[When.FAILURE] if len(outcomes) == 2 else None
 
 
 def _may_follow_failure(transition: Transition) -> bool:
@@ -83,14 +108,6 @@ def _may_follow_failure(transition: Transition) -> bool:
     return transition.when is When.FAILURE or (
         transition.when is When.ALWAYS and bool(transition.label.strip())
     )
-
-
-def _is_same(one: Transition, other: Transition) -> bool:
-    if one.when is not other.when or one.when is When.ALWAYS:
-        return False
-    if one.condition is None or other.condition is None:
-        return True
-    return one.condition.text.split() == other.condition.text.split()
 
 
 def _lists(state: State) -> Iterator[Fault]:

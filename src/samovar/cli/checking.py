@@ -19,7 +19,7 @@ from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
 from samovar.checks.mending import Mended, mend
-from samovar.cli.live import make_console
+from samovar.cli.live import make_console, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.library import SUFFIXES, Library, read_text
@@ -174,7 +174,7 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
         for fault in one.faults:
             line = Text(f"{fault.place}: ")
             line.append(fault.severity, style=_STYLES[fault.severity])
-            line.append(f": {fault.message} ")
+            line.append(f": {visible(fault.message)} ")
             line.append(f"[{fault.code}]", style="dim")
             console.print(line)
             if fault.place.path == one.path and 0 < fault.place.line <= len(lines):
@@ -215,7 +215,7 @@ def _show_left(console: Console, mended: Mended) -> None:
 def _show_line(show: object, line: str, column: int) -> None:
     """The line, and a caret below the column; a long line is cut around it."""
     start = max(0, column - 60)
-    shown = line[start : start + 100].replace("\t", " ")
+    shown = visible(line[start : start + 100].replace("\t", " "))
     assert callable(show)
     show(Text(f"    {shown}", style="dim"))
     show(Text(" " * (4 + column - 1 - start) + "^", style="bold"))

@@ -192,7 +192,7 @@ class LiveLines:
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
             line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
-            line.append(self._doing.get(visit) or entered.what)
+            line.append(visible(self._doing.get(visit) or entered.what))
             # Room for the `^C` of the terminal: a line that it makes two would not be wiped away.
             line.truncate(max(10, self._console.width - 3), overflow="ellipsis")
             lines.append(line)
@@ -210,10 +210,15 @@ def masked(text: str, hidden: Sequence[str]) -> str:
     return text
 
 
+def visible(text: str) -> str:
+    """The text with an escape for what a terminal would not show but do; line ends and tabs stay."""
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
 def answer_lines(said: str, verbose: int) -> list[Text]:
     """An answer below its state: on one line, cut where it is long, or with `-v` as it is."""
     lines = said.strip().splitlines() if verbose else [brief(said, ANSWER_CHARS)]
-    return [Text(line) for line in lines if said.strip()]
+    return [Text(visible(line)) for line in lines if said.strip()]
 
 
 def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Text:
@@ -232,9 +237,9 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
             style="dim",
         )
     if left.error:
-        line.append(f"  {left.error.message}", style="red")
+        line.append(f"  {visible(left.error.message)}", style="red")
     elif not is_told and not left.figures and (what := left.what or entered.what):
-        line.append(f"  {what}", style="dim")
+        line.append(f"  {visible(what)}", style="dim")
     return line
 
 
@@ -266,8 +271,8 @@ def note_of(event: Event, verbose: int) -> Text | None:
     if isinstance(event, Logged):
         if event.level == "debug" and not verbose:
             return None
-        return Text(f"  {event.text}", style=LEVELS.get(event.level, ""))
+        return Text(f"  {visible(event.text)}", style=LEVELS.get(event.level, ""))
     if isinstance(event, Warned):
         where = f"{event.place}: " if event.place else ""
-        return Text(f"  warning: {where}{event.message}", style="yellow")
+        return Text(f"  warning: {where}{visible(event.message)}", style="yellow")
     return None

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from samovar.cli.live import visible
 from samovar.generation import TokenCounts
 from samovar.memory import in_words
 from samovar.running.run import Run
@@ -94,7 +95,7 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
     console.print(title)
     if "error" in report:
-        console.print(Text(f"  {error_line(report['error'])}", style="red"))
+        console.print(Text(f"  {visible(error_line(report['error']))}", style="red"))
     if console.width < NARROW_COLUMNS:
         _show_narrow(console, report["states"])
     else:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from samovar.app import open_library
 from samovar.checks.checking import check_tree
-from samovar.cli.live import make_console
+from samovar.cli.live import make_console, visible
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.files import write_whole
 from samovar.language.workflow import Workflow
@@ -199,18 +199,13 @@ def _show(console: Console, result: CaseResult) -> None:
     for difference in result.differences:
         for text in _lines(difference):
             style = {"-": "red", "+": "green"}.get(text[:1], "")
-            console.print(Text(f"    {_visible(text)}", style=style))
+            console.print(Text(f"    {visible(text)}", style=style))
     for warning in result.warnings:
         console.print(Text(f"    {warning}", style="yellow"))
 
 
 def _one_line(text: str) -> str:
-    return _visible(" ".join(text.split()))
-
-
-def _visible(line: str) -> str:
-    """The line with an escape for what a terminal would not show but do."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+    return visible(" ".join(text.split()))
 
 
 def _lines(difference: Difference) -> Iterator[str]:

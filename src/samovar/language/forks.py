@@ -155,23 +155,20 @@ class _Reader:
         region.inner.append((inner.join, transition))
 
     def _joins_of(self, branch: _Region) -> set[str]:
-        """All joins that a branch can come to, those behind the joins of the forks within it too."""
+        """The joins that a branch comes to, its own and inner ones, and the next behind each inner one."""
         found = {way.target for way in branch.ways_out if way.target is not None}
-        waiting = [join for join, _ in branch.inner]
+        found |= {join for join, _ in branch.inner}
+        waiting = [way for join, _ in branch.inner for way in self.states[join].transitions]
         seen: set[str] = set()
         while waiting:
-            name = waiting.pop()
-            if name in seen:
+            name = waiting.pop().target
+            if name is None or name in seen:
                 continue
             seen.add(name)
-            state = self.states[name]
-            if state.kind is Kind.FORK:
-                inner = self.read(state) if name not in self._open else None
-                waiting += [inner.join] if inner is not None else []
-                continue
-            if state.kind is Kind.JOIN:
+            if self.states[name].kind is Kind.JOIN:
                 found.add(name)
-            waiting += [way.target for way in state.transitions if way.target is not None]
+            elif self.states[name].kind is Kind.PLAIN:
+                waiting += self.states[name].transitions
         return found
 
     def _go_on_behind_inner(self, fork: State, branches: list[_Region]) -> None:

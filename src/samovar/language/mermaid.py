@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     elif lines_in_all > MOST_LINES:
         reader.tell("too-large", f"The diagram has more than {MOST_LINES:,} statements.", begin)
     else:
-        for at, comment in spelling.comments(text[:start]):
+        for at, comment in islice(spelling.comments(text[:start]), MOST_FAULTS):
             reader.add(spelling.comment(reader.place_at(text, at), comment))
         reader.read(re.sub(r"[^\n]", " ", text[:start]) + _COMMENT_LINE.sub("", text[start:]))
     return Diagram(

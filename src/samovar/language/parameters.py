@@ -17,8 +17,10 @@ from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageErro
 from samovar.language.expression import Expression
 from samovar.language.patterns import Pattern, PatternError
 from samovar.language.spelling import mended_key
-from samovar.values import to_text, truth
+from samovar.values import is_finite, to_text, truth
 
+MOST_OFFERS = 20
+"""Faults of one file that name the nearest name; finding it takes time."""
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
 
 KINDS: dict[str, Kind] = {
@@ -138,7 +140,7 @@ class Parameter:
     def _check_number(self, value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(value, "a number")
-        if not math.isfinite(value):
+        if not is_finite(value):
             raise self._wrong(value, "a finite number")
         if self.whole and value != int(value):
             raise self._wrong(value, "a whole number")
@@ -235,10 +237,12 @@ def read_parameters(value: Any, where: Where) -> tuple[tuple[Parameter, ...], li
             found[parameter.name] = parameter
         except _WrongError as error:
             faults.append(Fault(code="parameter", message=str(error), place=at(error.key)))
+    offers = 0
     for parameter in found.values():
         for name in sorted(parameter.condition.names - set(found) if parameter.condition else ()):
             message = f"The condition of {parameter.name!r} reads {name!r}, which is no parameter."
-            message += nearest(name, found)
+            offers += 1
+            message += nearest(name, found) if offers <= MOST_OFFERS else ""
             assert parameter.condition is not None
             place = parameter.condition.place
             faults.append(Fault(code="parameter", message=message, place=place, severity="warning"))
@@ -397,7 +401,7 @@ def _number(entry: dict[str, Any], key: str, name: str) -> float | None:
     value = entry.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         raise _WrongError(key, f"{key!r} of the parameter {name!r} must be a number, not {value!r}.")
     return value
 

@@ -21,7 +21,7 @@ from samovar.language.markdown import Bullet, Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.template import Partials
-from samovar.language.workflow import Action, ParseAction, Workflow
+from samovar.language.workflow import OLD_NAMES, Action, ParseAction, Workflow
 
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
 OWN_SECTIONS = ("prompts", "schemas")
@@ -122,6 +122,7 @@ def parse_workflow(
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),
+        old_names=frozenset(name for name in OLD_NAMES if name in text),
         unread=frozenset(found.unread),
     )
     if any(fault.severity == "error" for fault in faults):

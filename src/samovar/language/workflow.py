@@ -39,6 +39,10 @@ ParseAction = Callable[[str, Place], Action]
 """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
 
 
+OLD_NAMES = frozenset(("last_action_result", "claude_response", "duration_ms"))
+"""Variables that actions of the older system left behind. They are there where a file reads them."""
+
+
 class When(StrEnum):
     """When a transition is taken."""
 
@@ -151,5 +155,7 @@ class Workflow:
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()
+    old_names: frozenset[str] = frozenset()
+    """Those of `OLD_NAMES` that stand in its file."""
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from samovar.language.workflow import OLD_NAMES
+
 BUILT_IN = frozenset(
     (
         *("result", "success", "failure", "is_error", "error", "branches"),
         *("stdout", "stderr", "exit_code", "duration_s"),
+        *OLD_NAMES,
     )
 )
 """Names that actions set on their own. They are not merged."""

@@ -92,9 +92,20 @@ class Level:
             self.is_result_named = False
         self.failed = error is not None
         variables["success"], variables["failure"] = not self.failed, self.failed
+        self._leave_old_names(outcome)
         if error is not None:
             variables["is_error"] = True
             variables["error"] = {"message": error.message, "state": state.name, "kind": error.code}
+
+    def _leave_old_names(self, outcome: Outcome) -> None:
+        """What actions of the older system left behind, for the files that read it."""
+        old = self.workflow.old_names
+        if "last_action_result" in old:
+            self.variables["last_action_result"] = not self.failed
+        if "claude_response" in old and outcome.figures is not None:
+            self.variables["claude_response"] = str(outcome.value)
+        if "duration_ms" in old and "duration_s" in outcome.sets:
+            self.variables["duration_ms"] = round(float(str(outcome.sets["duration_s"])) * 1000)
 
     def branch_off(self, first: str, claims: Claims) -> Level:
         """The level of a branch that begins with the state `first`: its variables are a copy."""
