@@ -282,3 +282,28 @@ async def test_the_first_branch_that_fails_is_the_one_that_is_told(bench: Bench)
     run = await run_of(bench, diagram + "C --> K\nD --> K\nK --> J", actions)
     assert bench.log == ["A"]
     assert run.ending is Ending.COMPLETED
+
+
+async def test_an_edge_that_is_always_taken_takes_a_failure_from_within_and_nothing_else(
+    bench: Bench,
+) -> None:
+    diagram = """[*] --> Work
+    state Work {
+        [*] --> A
+        A --> B
+        B --> [*]
+    }
+    Work --> Next: always
+    Next --> [*]"""
+    actions = 'A: Prompt "x"\nB: Set b=1'
+    assert paths(await run_of(bench, diagram, actions, told=["ok"])) == ["Work", "A", "B", "Work [*]", "Next"]
+    failed = await run_of(bench, diagram, actions, told=[EngineError("no")])
+    assert (failed.ending, paths(failed)) == (Ending.COMPLETED, ["Work", "A", "Next"])
+
+
+async def test_a_variable_called_branches_is_the_workflows_own(bench: Bench) -> None:
+    again = FORKS.replace("J --> [*]\n", "J --> Own\nOwn --> F: n < 2\nOwn --> [*]: default\n")
+    actions = 'A: Set v=1\nC: Set v=2\nOwn: Set branches="mine", n := n + 1'
+    workflow = bench.write("w", again + "C --> K\nD --> K\nK --> J", actions)
+    run = await bench.run(workflow, n=0)
+    assert (run.ending, run.variables["branches"]) == (Ending.COMPLETED, "mine")

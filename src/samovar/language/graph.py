@@ -44,7 +44,7 @@ def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
             is_fork = flat.nodes[edge.source].kind == "fork"
             transitions[edge.source].append(_transition(edge, faults, is_fork=is_fork))
     inherited = {
-        name: (composite, tuple(_transition(edge, faults, is_fork=False) for edge in edges))
+        name: (composite, tuple(_of_failure(_transition(edge, faults, is_fork=False)) for edge in edges))
         for name, (composite, edges) in flat.inherited.items()
     }
     states = {
@@ -121,9 +121,15 @@ def _transition(edge: Edge, faults: list[Fault], *, is_fork: bool) -> Transition
     )
 
 
+def _of_failure(transition: Transition) -> Transition:
+    """For a state within the composite: `always` leaves that where a failure does, not before its end."""
+    return replace(transition, when=When.FAILURE) if transition.when is When.ALWAYS else transition
+
+
 def _takes_failure(label: str) -> bool:
-    """Whether a transition with this label is meant for a failure."""
-    return _plain_meaning(label) is When.FAILURE
+    """Whether a transition with this label is taken after a failure, whatever else is."""
+    when = _plain_meaning(label)
+    return when is When.FAILURE or (when is When.ALWAYS and bool(label.strip()))
 
 
 def _plain_meaning(label: str) -> When | None:

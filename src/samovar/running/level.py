@@ -81,6 +81,8 @@ class Level:
         """What an action leaves behind in the variables."""
         variables = self.variables
         variables.update(outcome.sets)
+        if "branches" in outcome.sets:
+            self.is_branches_ours = False
         if "result" in outcome.sets:
             self.is_result_named = True
         elif outcome.value is not NOTHING:

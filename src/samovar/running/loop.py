@@ -261,7 +261,10 @@ def _identity(workflow: Workflow) -> object:
 
 def _failure_edge(join: State) -> Transition | None:
     """What a join leads to after a branch has failed that did not handle its failure."""
-    return next((one for one in join.transitions if one.when is When.FAILURE), None)
+    for one in join.transitions:
+        if one.when is When.FAILURE or (one.when is When.ALWAYS and one.label.strip()):
+            return one
+    return None
 
 
 def _no_way_on(level: Level, state: State, choice: Choice, error: RunError | None) -> End:
