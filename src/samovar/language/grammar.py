@@ -27,6 +27,8 @@ class StateStatement(NamedTuple):
     name: Token
     kind: Token | None
     text: Token | None
+    is_declared: bool = False
+    """By the keyword."""
 
 
 class CompositeStatement(NamedTuple):
@@ -35,6 +37,7 @@ class CompositeStatement(NamedTuple):
     title: Token | None
     name: Token
     inside: Sequence[Any]
+    end: Token
     is_bare: bool = False
     """Without the keyword."""
 
@@ -61,14 +64,13 @@ class _Statements:
         return StateStatement(None, name, None, text)
 
     def state(self, parts: list[Any]) -> StateStatement:
-        return StateStatement(*parts)
+        return StateStatement(*parts, is_declared=True)
 
     def composite(self, parts: list[Any]) -> CompositeStatement:
         return CompositeStatement(*parts)
 
     def bare(self, parts: list[Any]) -> CompositeStatement:
-        name, inside = parts
-        return CompositeStatement(None, name, inside, is_bare=True)
+        return CompositeStatement(None, *parts, is_bare=True)
 
 
 @cache

@@ -38,7 +38,12 @@ OTHER_KINDS = frozenset(
     )
 )
 
-KEYWORDS = frozenset(("default", "state", "class", "style", "note", "click", "as"))
+KEYWORDS = frozenset(
+    (
+        *("as", "default", "state", "class", "classdef", "style", "note", "click", "href", "scale"),
+        *("acctitle", "accdescr", "statediagram", "statediagram-v2"),
+    )
+)
 """Names that Mermaid refuses, in some places."""
 
 _BEFORE = re.compile(r"\s*(?:%%\{[\s\S]*?\}%%|(?:%%(?!\{)|//|#)[^\n]*)")
@@ -50,6 +55,11 @@ _COMMENT = re.compile(r"\"(?:[^\"\\]++|\\.?)*+(?:\"|$)|'(?:[^'\\]++|\\.?)*+(?:'|
 _ENTITY = re.compile(r"#(\w{2,});")
 _OTHER_ARROW = re.compile(r"[<ox]?[=.~-]+>|<[=.~-]+[>ox]?")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
+_DIRECTION = re.compile(r"direction\s+(?:TB|BT|RL|LR)", re.I)
+_OUTSIDE = re.compile(r"(?:scale|hide|click|acc)", re.I)
+"""How statements begin that Mermaid knows outside of composites only."""
+_NOTE_TEXT = re.compile(r"\s*:([^\n]*[:;][^\n]*)?")
+"""A note's text on its line, where Mermaid reads another."""
 
 
 def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: int) -> Diagram:
@@ -214,8 +224,12 @@ class _Reader:
             self.add(spelling.comment(place, token))
         elif token.type == "SEMICOLON":
             self.add(spelling.semicolon(place, self.lines[place.line - self.first_line]))
+        elif token.type == "LOOKS" and scope is not None and _OUTSIDE.match(token):
+            self.hint("mermaid-name", "Mermaid knows this outside of composites only.", place)
         elif note := _NOTE.match(token):
             self._node(note[1], place, scope, depth)
+            if _NOTE_TEXT.fullmatch(token, note.end()):
+                self.hint("mermaid-text", "Mermaid wants a text in a note, without `:` and `;`.", place)
         return scope
 
     def _node(self, name: str, place: Place, scope: Scope | None, depth: int) -> str:
@@ -238,6 +252,9 @@ class _Reader:
         if token.type == "ENDPOINT":
             return None
         name: str = token.value
+        if name.lower() in KEYWORDS:
+            message = f"Mermaid takes the name {name!r} for a keyword."
+            self.hint("mermaid-name", message, self.place(token))
         if name in self.nodes and scope is self.nodes[name].scope:
             return name
         place = self.place(token)
@@ -251,8 +268,6 @@ class _Reader:
                     f"{re.sub(r'[^0-9A-Za-z]+', '_', name)[:60].strip('_') or 'X'}` to have it drawn."
                 )
                 self.hint("mermaid-name", message, place)
-        if name.lower() in KEYWORDS:
-            self.hint("mermaid-name", f"Mermaid takes the name {name!r} for a keyword.", place)
         return self._node(name, place, scope, depth)
 
     def _text(self, token: Token) -> tuple[str, Place]:
@@ -262,12 +277,17 @@ class _Reader:
             marks = _COMMENT.finditer(inner)
             comment = next((mark.start() for mark in marks if mark[0][0] in "/%"), len(inner))
             inner = inner[:comment]
+        is_cut = len(inner) < len(token) - 1
         text = _ENTITY.sub(_entity, inner.strip())
         place = self.place(token, 1 + len(inner) - len(inner.lstrip()) if text else 0)
         if not text:
             self.hint("mermaid-text", "Mermaid wants a text behind `:`.", place)
-        elif "::" in inner or ";" in _ENTITY.sub("", inner).rstrip("; \t"):
+        elif "::" in token or ";" in _ENTITY.sub("", inner).rstrip("; \t"):
             self.hint("mermaid-text", "Mermaid ends a text at `;` or `::`; here it goes on.", place)
+        elif is_cut:
+            self.hint("mermaid-text", "Mermaid takes a comment behind a text for a part of it.", place)
+        elif "direction" in inner and _DIRECTION.search(inner):
+            self.hint("mermaid-text", "Mermaid takes any line with `direction TB` in it for nothing else.", place)
         return text.rstrip("; \t"), place
 
     def _edges(self, parts: Sequence[Token], scope: Scope | None, depth: int) -> None:
@@ -305,11 +325,41 @@ class _Reader:
             if statement.text is not None:
                 self.tell("diagram-syntax", "`[*]` has no description.", self.place(statement.name))
             return
+        if statement.is_declared:
+            self._declared(name, statement)
         self._kind(name, statement.kind)
         self._title(name, statement.title)
         if statement.text is not None:
             text, text_place = self._text(statement.text)
             self.nodes[name].descriptions.append((text, text_place))
+
+    def _declared(self, name: str, statement: StateStatement | CompositeStatement) -> None:
+        """Says what Mermaid makes of what stands behind `state NAME` on its line: names, up to the line's end."""
+        behind = self._behind(statement.name)
+        kind = statement.kind if isinstance(statement, StateStatement) else None
+        place = self.place(statement.name, len(statement.name))
+        if kind is not None and statement.title is not None:
+            message = f"Mermaid reads no kind behind a title: write `state {name} {kind}`."
+            self.hint("mermaid-name", message, self.place(kind))
+        elif behind.startswith(":"):
+            look = re.match(r":::\s*([^\s;{}]*)", behind)
+            end, wanted = ("class", f"class {name} {look[1]}") if look else ("text", f"{name}: text")
+            message = f"Mermaid takes the {end} behind `state {name}` for a name: write `{wanted}`."
+            self.hint("mermaid-name", message, place)
+        elif kind is None and behind and behind[0] not in ";#{" and not behind.startswith("%%"):
+            message = f"Mermaid takes what stands behind `state {name}` for names: begin a line with it."
+            self.hint("mermaid-name", message, place)
+
+    def _behind(self, token: Token) -> str:
+        """The rest of the token's line, from the first character that is no blank."""
+        assert token.line is not None and token.column is not None
+        return self.lines[token.line - 1][token.column - 1 + len(token) :].lstrip()
+
+    def _end(self, brace: Token) -> None:
+        assert brace.line is not None and brace.column is not None
+        before = self.lines[brace.line - 1][: brace.column - 1]
+        if before and not before[-1].isspace() and before[-1] not in ">*]{}":
+            self.add(spelling.brace(self.place(brace)))
 
     def _title(self, name: str, title: Token | None) -> None:
         if title is not None:
@@ -334,6 +384,8 @@ class _Reader:
         name = self._name(statement.name, scope, depth)
         assert name is not None
         self._title(name, statement.title)
+        if self._behind(statement.name).startswith(":"):
+            self._declared(name, statement)
         if statement.is_bare:
             self.add(spelling.composite(self.place(statement.name), name))
         if depth == DEEPEST:
@@ -344,6 +396,7 @@ class _Reader:
         if statement.inside:
             self.nodes[name] = replace(node, regions=max(node.regions, 1))
             self._statements(statement.inside, Scope(name, 0), depth + 1)
+        self._end(statement.end)
 
 
 def _pairs(ends: Sequence[Token]) -> Iterator[tuple[Token, Token]]:

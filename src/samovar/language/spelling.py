@@ -78,6 +78,12 @@ def composite(place: Place, name: str) -> Fault:
     return _hint("mermaid-composite", message, place, Fix(place=place, old=first, new=f"state {first}"))
 
 
+def brace(place: Place) -> Fault:
+    """The hint for the `}` at `place`, which follows a name without a blank between them."""
+    message = "Mermaid takes `}` for a part of the name before it: put it on a line of its own."
+    return _hint("mermaid-name", message, place, Fix(place=place, old="}", new="\n}"))
+
+
 def mended_key(place: Place, written: str, known: Collection[str], given: Collection[str]) -> Fix | None:
     """The mending of a misspelt key: the only known one that is one edit away, if it is not `given` too."""
     near = [one for one in known if _is_one_edit(written, one)]
