@@ -154,9 +154,12 @@ PIECES = st.sampled_from(
 )
 
 
-ODD = re.compile(r'click .*[ \t]\n|state\s.*".*(<<|\[\[)|:::\s*(state|note|class|style|direction|acc|click|\[)|stateDiagram(-v2)?[ \t]+\S|\#.*direction')
-"""Read by Mermaid as nobody means it: blanks behind `click`, `<<fork>>` in a title, classes like keywords, the header's line,
-`direction` anywhere on a line."""
+ODD = re.compile(
+    r'click .*[ \t]\n|state\s.*".*(<<|\[\[)|:::\s*(state|note|class|style|direction|acc|click|\[)'
+    r"|stateDiagram(-v2)?[ \t]+\S|\S.*direction"
+)
+"""Read by Mermaid as nobody means it: blanks behind `click`, `<<fork>>` in a title, classes like keywords,
+what stands on the header's line, `direction` anywhere on a line."""
 
 
 @st.composite

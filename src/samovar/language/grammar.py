@@ -64,13 +64,15 @@ class _Statements:
         return StateStatement(None, name, None, text)
 
     def state(self, parts: list[Any]) -> StateStatement:
-        return StateStatement(*parts, is_declared=True)
+        title, name, kind, text = parts
+        return StateStatement(title, name, kind, text, is_declared=True)
 
     def composite(self, parts: list[Any]) -> CompositeStatement:
         return CompositeStatement(*parts)
 
     def bare(self, parts: list[Any]) -> CompositeStatement:
-        return CompositeStatement(None, *parts, is_bare=True)
+        name, inside, end = parts
+        return CompositeStatement(None, name, inside, end, is_bare=True)
 
 
 @cache

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samovar.errors import Fault, Place, Severity
-from samovar.language import spelling
+from samovar.language import explaining, spelling
 from samovar.language.diagram import Diagram, Edge, Node, Scope
 from samovar.language.grammar import CompositeStatement, EdgeStatement, StateStatement, grammar
 
@@ -30,14 +30,6 @@ MOST_FAULTS = 100
 """Of one diagram."""
 MOST_LINES = 100_000
 """Of one diagram; statements parted by `;` and arrows count as lines too."""
-OTHER_KINDS = frozenset(
-    (
-        *("flowchart", "graph", "sequenceDiagram", "classDiagram", "erDiagram", "gantt", "pie", "journey"),
-        *("gitGraph", "mindmap", "timeline", "requirementDiagram", "quadrantChart", "sankey-beta"),
-        *("xychart-beta", "block-beta", "C4Context", "architecture-beta", "packet-beta", "kanban"),
-    )
-)
-
 KEYWORDS = frozenset(
     (
         *("as", "default", "state", "class", "classdef", "style", "note", "click", "href", "scale"),
@@ -53,7 +45,6 @@ _COMMENT_LINE = re.compile(r"^[^\S\n]*%%(?!\{)[^\n]*", re.MULTILINE)
 _COMMENT = re.compile(r"\"(?:[^\"\\]++|\\.?)*+(?:\"|$)|'(?:[^'\\]++|\\.?)*+(?:'|$)|(?<!\S)(?://|%%(?!\{)).*")
 """Quoted text, and comments, within a label."""
 _ENTITY = re.compile(r"#(\w{2,});")
-_OTHER_ARROW = re.compile(r"[<ox]?[=.~-]+>|<[=.~-]+[>ox]?")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
 _DIRECTION = re.compile(r"direction\s+(?:TB|BT|RL|LR)", re.I)
 _OUTSIDE = re.compile(r"(?:scale|hide|click|acc)", re.I)
@@ -76,7 +67,7 @@ def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: 
     if not word:
         reader.tell("diagram-empty", "The diagram is empty: it begins with `stateDiagram-v2`.", begin)
     elif word not in ("stateDiagram", "stateDiagram-v2"):
-        reader.tell("diagram-kind", _not_ours(word, text[start:]), reader.place_at(text, start))
+        reader.tell("diagram-kind", explaining.not_ours(word, text[start:]), reader.place_at(text, start))
     elif lines_in_all > MOST_LINES:
         reader.tell("too-large", f"The diagram has more than {MOST_LINES:,} statements.", begin)
     else:
@@ -99,12 +90,6 @@ def _start(text: str) -> int:
     while match := _BEFORE.match(text, at):
         at = match.end()
     return at + len(text[at:]) - len(text[at:].lstrip())
-
-
-def _not_ours(word: str, text: str) -> str:
-    if word in OTHER_KINDS:
-        return f"A workflow is a state diagram, and this is a {word}: begin with `stateDiagram-v2`."
-    return f"A state diagram begins with `stateDiagram-v2`, not {text.splitlines()[0][:40]!r}."
 
 
 class _Reader:
@@ -174,7 +159,7 @@ class _Reader:
         begin, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
         line = text[begin : end if end >= 0 else len(text)]
         indent = len(line) - len(line.lstrip())
-        self.tell("diagram-syntax", _explain(line), self.place_at(text, begin + indent))
+        self.tell("diagram-syntax", explaining.explain(line), self.place_at(text, begin + indent))
         counter = parser.lexer_thread.state.line_ctr
         counter.feed(text[counter.char_pos : begin + len(line)])
         while "_NEWLINE" not in table[stack[-1]]:
@@ -261,7 +246,7 @@ class _Reader:
         if not name.isalnum():
             name = " ".join(name.split())
             if name not in self.nodes and (" " in name or "-" in name):
-                if wrong := _no_name(name):
+                if wrong := explaining.no_name(name):
                     self.tell("diagram-syntax", wrong, place)
                 message = (
                     f'Mermaid cannot read the name {name[:60]!r}: write `state "{name[:60]}" as '
@@ -287,7 +272,9 @@ class _Reader:
         elif is_cut:
             self.hint("mermaid-text", "Mermaid takes a comment behind a text for a part of it.", place)
         elif "direction" in inner and _DIRECTION.search(inner):
-            self.hint("mermaid-text", "Mermaid takes any line with `direction TB` in it for nothing else.", place)
+            self.hint(
+                "mermaid-text", "Mermaid takes all of a line with `direction TB` in it for that.", place
+            )
         return text.rstrip("; \t"), place
 
     def _edges(self, parts: Sequence[Token], scope: Scope | None, depth: int) -> None:
@@ -334,7 +321,7 @@ class _Reader:
             self.nodes[name].descriptions.append((text, text_place))
 
     def _declared(self, name: str, statement: StateStatement | CompositeStatement) -> None:
-        """Says what Mermaid makes of what stands behind `state NAME` on its line: names, up to the line's end."""
+        """Hints at what Mermaid takes for names: whatever stands behind `state NAME` on its line."""
         behind = self._behind(statement.name)
         kind = statement.kind if isinstance(statement, StateStatement) else None
         place = self.place(statement.name, len(statement.name))
@@ -423,38 +410,3 @@ def _entity(match: re.Match[str]) -> str:
     if name.isdigit() and len(name) < 7 and int(name) <= sys.maxunicode:
         return chr(int(name))
     return html5.get(f"{name};", match[0])
-
-
-def _no_name(name: str) -> str | None:
-    """What is wrong with a name of several words, where it is surely something else that was meant."""
-    words = name.split()
-    first, last = words[0], words[-1]
-    if first.startswith("|"):
-        return "That is the label of a flowchart: write `A --> B: label`."
-    if first.lower() == "state" and len(words) > 1:
-        return f"`state` declares: in an arrow, write {' '.join(words[1:])[:60]!r} alone."
-    if last.endswith("<") or any(_OTHER_ARROW.fullmatch(word) for word in words):
-        return "An arrow is `A --> B`: there are no others, and it points one way."
-    return None
-
-
-def _explain(line: str) -> str:
-    """What is wrong with a line that is no statement."""
-    text = line.strip()
-    if "--->" in text or re.search(r"-->\s*-|-\s+-->", text):
-        return "An arrow is `-->`: there is a `-` too many."
-    if text.startswith('"') or re.search(r'-->\s*"', text):
-        return 'A name has no quotes: declare `state "The text" as X`, and write `X`.'
-    if re.fullmatch(r'state\s+"[^"]*"', text, re.I):
-        return 'A titled state needs a name: `state "text" as X`.'
-    if text.startswith("}"):
-        return "This `}` closes nothing."
-    if text == "--":
-        return "Regions are parted by `--` within a composite only: `state X { … -- … }`."
-    if re.match(r"state\s", text, re.I) and "-->" not in text:
-        return f"{text[:60]!r} declares no state: `state X`."
-    if re.match(r"state\s", text, re.I):
-        return "`state` declares: write the arrow without it, `A --> B`."
-    if "-->" in text or re.search(r"\s--\s", text):
-        return "An arrow is `A --> B` or `A --> B: label`, one on a line."
-    return f"{text[:60]!r} is no statement. An arrow is `A --> B: label`."

@@ -1,0 +1,60 @@
+"""Says what is wrong with a diagram, a line or a name that Mermaid would not read either.
+
+Above: `mermaid.py`. Below: nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+OTHER_KINDS = frozenset(
+    (
+        *("flowchart", "graph", "sequenceDiagram", "classDiagram", "erDiagram", "gantt", "pie", "journey"),
+        *("gitGraph", "mindmap", "timeline", "requirementDiagram", "quadrantChart", "sankey-beta"),
+        *("xychart-beta", "block-beta", "C4Context", "architecture-beta", "packet-beta", "kanban"),
+    )
+)
+
+_OTHER_ARROW = re.compile(r"[<ox]?[=.~-]+>|<[=.~-]+[>ox]?")
+
+
+def not_ours(word: str, text: str) -> str:
+    """What to say of a diagram `text` that begins with `word`."""
+    if word in OTHER_KINDS:
+        return f"A workflow is a state diagram, and this is a {word}: begin with `stateDiagram-v2`."
+    return f"A state diagram begins with `stateDiagram-v2`, not {text.splitlines()[0][:40]!r}."
+
+
+def explain(line: str) -> str:
+    """What is wrong with a line that is no statement."""
+    text = line.strip()
+    if "--->" in text or re.search(r"-->\s*-|-\s+-->", text):
+        return "An arrow is `-->`: there is a `-` too many."
+    if text.startswith('"') or re.search(r'-->\s*"', text):
+        return 'A name has no quotes: declare `state "The text" as X`, and write `X`.'
+    if re.fullmatch(r'state\s+"[^"]*"', text, re.I):
+        return 'A titled state needs a name: `state "text" as X`.'
+    if text.startswith("}"):
+        return "This `}` closes nothing."
+    if text == "--":
+        return "Regions are parted by `--` within a composite only: `state X { … -- … }`."
+    if re.match(r"state\s", text, re.I) and "-->" not in text:
+        return f"{text[:60]!r} declares no state: `state X`."
+    if re.match(r"state\s", text, re.I):
+        return "`state` declares: write the arrow without it, `A --> B`."
+    if "-->" in text or re.search(r"\s--\s", text):
+        return "An arrow is `A --> B` or `A --> B: label`, one on a line."
+    return f"{text[:60]!r} is no statement. An arrow is `A --> B: label`."
+
+
+def no_name(name: str) -> str | None:
+    """What is wrong with a name of several words, where it is surely something else that was meant."""
+    words = name.split()
+    first, last = words[0], words[-1]
+    if first.startswith("|"):
+        return "That is the label of a flowchart: write `A --> B: label`."
+    if first.lower() == "state" and len(words) > 1:
+        return f"`state` declares: in an arrow, write {' '.join(words[1:])[:60]!r} alone."
+    if last.endswith("<") or any(_OTHER_ARROW.fullmatch(word) for word in words):
+        return "An arrow is `A --> B`: there are no others, and it points one way."
+    return None
