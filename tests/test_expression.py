@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place
 from samovar.language.expression import Expression
+from samovar.language.functions import EXTENSIONS, extensions
 from samovar.values import Record
 
 HERE = Place(path=None, line=3, column=10)
@@ -49,7 +50,9 @@ def test_what_expressions_give(text: str, expected: object) -> None:
 
 
 def test_the_names_an_expression_reads_are_its_variables_only() -> None:
-    text = "a.b.c(d) && xs.exists(e, e.f == g) || size(h) > 1 && 'i' != \"j\" && {k: l}.k == m[n] && true"
+    text = (
+        "a.b.contains(d) && xs.exists(e, e.f == g) || size(h) > 1 && 'i' != \"j\" && {k: l}.k == m[n] && true"
+    )
     assert Expression.parse(text, HERE).names == {"a", "d", "xs", "g", "h", "k", "l", "m", "n"}
 
 
@@ -85,7 +88,7 @@ def test_an_unknown_variable_is_named_with_the_nearest_also_where_it_would_not_m
     "text",
     [
         "n + 1.5", "1 / 0", "1 % 0", "n.x.y", "m.nothing", "xs[9]", "9223372036854775807 + 1", "b'bytes'",
-        "nofunction(n)", "n.contains('x')", "'a'.matches('(')", "int('x')", "optional.of(n)",
+        "n.contains('x')", "'a'.matches('(')", "int('x')", "optional.of(n)",
     ],
 )  # fmt: skip
 def test_what_cannot_be_computed_is_an_expression_error(text: str) -> None:
@@ -128,3 +131,52 @@ def test_what_other_languages_write_is_told_in_cel(text: str, advice: str) -> No
         Expression.parse(text, Place(path=None, line=1))
     message = caught.value.faults[0].message
     assert message.endswith(advice) if advice else "Write `" not in message and "`==`" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('answer.trim().lowerAscii() == "yes"', True),
+        ('items.contains("x") && !items.contains("y")', True),
+        ('table.includes("k")', True),
+        ("math.abs(n) + max(1, 2)", 5),
+        ("answer.substring(1, 4)", "YES"),
+        ('math_or.contains("x") || math.round(1.5) == 2.0', True),
+    ],
+)
+def test_functions_of_the_extensions(text: str, expected: object) -> None:
+    variables = {"answer": " YES\n", "items": ["x"], "table": {"k": 1}, "n": -3, "math_or": "y"}
+    assert value(text, **variables) == expected
+
+
+def test_every_function_that_is_offered_is_there() -> None:
+    assert extensions().keys() == {*EXTENSIONS, "contains"}
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "near"),
+    [
+        ('a.contians("x")', 3, "'contains'"),
+        ("size(a) > 1 && len(a) > 2", 16, "'size'"),
+        ("a.toLowerCase() == b", 3, "'lowerAscii'"),
+        ("maths.abs(a)", 7, "'math.abs'"),
+    ],
+)
+def test_a_function_that_is_not_there_is_named_before_the_run(text: str, column: int, near: str) -> None:
+    with pytest.raises(FaultsError) as caught:
+        Expression.parse(text, HERE)
+    [fault] = caught.value.faults
+    assert (fault.code, fault.place.column) == ("unknown-function", HERE.column + column - 1)
+    assert near in fault.message
+
+
+@pytest.mark.parametrize("text", ["n.trim()", 'n.contains("x")', "word.charAt(9)", "min()", 'max(n, "a")'])
+def test_a_function_that_cannot_take_a_value_says_so(text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExpressionError, match=r"takes no such value|out of range|at least one"):
+        value(text, n=3, word="x")
+    assert capfd.readouterr().err == ""
+
+
+def test_functions_in_python_count_for_the_bound() -> None:
+    with pytest.raises(ExpressionError, match="might take very long"):
+        value("l.all(a, l.all(b, l.contains(a)))", l=[str(n) for n in range(500)])

@@ -69,6 +69,7 @@ LAYERS = (
     "language.diagram",
     "language.markdown",
     "language.expression",
+    "language.functions",
     "language.effort",
     "language.patterns",
     "language.template",
@@ -92,7 +93,7 @@ WORKFLOW_HALF = {
     "language.graph", "language.composites", "language.forks", "running.branches", "language.front",
     "language.workflow", "language.prompt", "language.parameters", "language.explaining", "language.mermaid",
     "language.diagram", "language.grammar",
-    "language.markdown", "language.expression", "language.effort", "language.patterns",
+    "language.markdown", "language.expression", "language.functions", "language.effort", "language.patterns",
     "language.rendering", "language.template", "language.spelling", "language.pieces", "values", "wire",
     "running.run", "events",
 }  # fmt: skip

@@ -18,7 +18,8 @@ MAX_NS = 2_000_000_000
 """Nanoseconds an expression may take by the bound."""
 MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
 _COLLECT = ("map", "filter")
-_TOKEN_NS, _BYTE_NS, _ATOM_NS = 50, 0.3, 20
+_TOKEN_NS, _BYTE_NS, _ATOM_NS, _CALLED_NS = 50, 0.3, 20, 100
+"""Of a token in a loop, a byte that is copied, an atom of a pattern, a byte for a function in Python."""
 _ANY_PATTERN_ATOMS = 150_000
 """Of a pattern that is computed: about what the engine takes at most."""
 _ITEM_BYTES = 16
@@ -68,6 +69,10 @@ class Effort:
     """Variables that are read while a list is made."""
     patterns: tuple[str | None, ...]
     """Of each `matches`: a pattern's literal, `$` and a variable's name, or None for a computed one."""
+    calls: int
+    """Of functions in Python."""
+    contains: int
+    """Calls of `contains`, which is one of them where there is a list or a map."""
     lists: int
     """How many macros make a list; each copies it as often as it has items."""
 
@@ -83,7 +88,9 @@ class Effort:
         # One behind another may carry along all that those before it made.
         copied += self.lists**2 * loops * most_items * made
         matched = sum(self._atoms(pattern, variables) for pattern in self.patterns) * loops * size
-        return loops * self.tokens * _TOKEN_NS + copied * _BYTE_NS + matched * _ATOM_NS
+        called = self.calls + (self.contains if any(items for _, items in sizes.values()) else 0)
+        given = called * (self.sums + 1) * loops * size * min(float(self.growth), 1e30)
+        return loops * self.tokens * _TOKEN_NS + copied * _BYTE_NS + matched * _ATOM_NS + given * _CALLED_NS
 
     @staticmethod
     def _atoms(pattern: str | None, variables: Mapping[str, object]) -> int:
@@ -149,8 +156,14 @@ class _Reader:
             self.depths.append(macro.inner + 1)
 
 
-def measure(tokens: Sequence[Token], names: frozenset[str]) -> Effort:
-    """What there is to do in an expression of these tokens, which reads these variables."""
+def measure(tokens: Sequence[Token], names: frozenset[str], calls: Sequence[str]) -> Effort:
+    """What there is to do in an expression of these tokens.
+
+    Args:
+        tokens: Of the expression.
+        names: The variables it reads.
+        calls: The functions it calls that are not the engine's own, and `contains`; each as often as called.
+    """
     reader = _Reader(tokens, names)
     reader.read()
     deep = [depth for depth in reader.depths if depth > 1]
@@ -165,6 +178,8 @@ def measure(tokens: Sequence[Token], names: frozenset[str]) -> Effort:
         patterns=tuple(
             _pattern(tokens, index, names) for index, token in enumerate(tokens) if token.text == "matches"
         ),
+        calls=sum(name != "contains" for name in calls),
+        contains=sum(name == "contains" for name in calls),
         lists=reader.lists,
     )
 

@@ -1,7 +1,7 @@
 """Conditions and computed values: CEL expressions, read once and evaluated against variables.
 
-Above: transitions and `Set name := …`. Below: `effort.py`, `values.py` and the CEL library, which is imported
-when the first expression is read. `default` is no expression: transitions know it.
+Above: transitions and `Set name := …`. Below: `functions.py`, `effort.py`, `values.py`, the CEL library,
+which is imported when the first expression is read. `default` is no expression: transitions know it.
 
 A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`. CEL has no
 such value, so an expression that reads a part is compiled with a second name for the map of the parts.
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
 from samovar.language.effort import MAX_NS, Effort, Token, is_macro, measure
+from samovar.language.functions import ELSEWHERE, EXTENSIONS, KNOWN, calls, extensions, is_namespace
 from samovar.language.spelling import old_spelling
 from samovar.values import Record
 
@@ -52,17 +53,24 @@ class Expression:
     """The variables it reads whole."""
     _parts: tuple[str, ...]
     """The variables of which it reads parts."""
+    _extensions: frozenset[str]
+    """The functions it calls that the engine does not have itself."""
     _program: Any
 
     @classmethod
     def parse(cls, text: str, place: Place) -> Expression:
-        """Reads an expression. Raises `FaultsError` with the code `condition-syntax`."""
+        """Reads an expression. Raises `FaultsError`: `condition-syntax` or `unknown-function`."""
         if len(text) > MAX_LENGTH:
             raise _fault(f"An expression has at most {MAX_LENGTH} characters, this one {len(text)}.", place)
         tokens = _tokens(text)
         _check_nesting(tokens, text, place)
         spelled = _as_cel(text, tokens)
         program = _compile(spelled, place)
+        called = list(calls(_tokens(spelled))) if "(" in text else []
+        if unknown := [
+            _unknown(name, place.within(text, token.at)) for token, name in called if name not in KNOWN
+        ]:
+            raise FaultsError(unknown)
         reads = list(_reads(tokens))
         names = frozenset(token.text for token, _ in reads)
         if parts := [token for token, of_parts in reads if of_parts]:
@@ -73,6 +81,7 @@ class Expression:
             names=names,
             _texts=tuple(sorted({token.text for token, of_parts in reads if not of_parts})),
             _parts=tuple(sorted({token.text for token, of_parts in reads if of_parts})),
+            _extensions=EXTENSIONS.intersection(name for _, name in called),
             _program=program,
         )
 
@@ -108,9 +117,28 @@ class Expression:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
             raise ExpressionError(f"This might take very long. {advice} In: {self.text}", place=self.place)
         try:
-            return _plain(self._program.execute(bound))
+            return _plain(self._execute(bound))
         except (RuntimeError, TypeError, KeyError, ValueError, ArithmeticError, IndexError) as error:
             raise ExpressionError(f"{_reason(error)} In: {self.text}", place=self.place) from error
+
+    def _execute(self, bound: dict[str, object]) -> object:
+        if not self._extensions:
+            try:
+                return self._program.execute(bound)
+            except RuntimeError:
+                # Once more where a list or a map may have been asked whether it contains something.
+                if "contains" not in self.text and "includes" not in self.text:
+                    raise
+        return self._program.execute(_extended(bound, self._extensions | {"contains"}))
+
+
+def _extended(bound: dict[str, object], names: Iterable[str]) -> Any:
+    import cel
+
+    context = cel.Context(bound)
+    for name in names:
+        context.add_function(name, extensions()[name])
+    return context
 
 
 def _bare(value: object) -> object:
@@ -119,6 +147,12 @@ def _bare(value: object) -> object:
 
 def _fault(message: str, place: Place) -> FaultsError:
     return FaultsError([Fault(code="condition-syntax", message=message, place=place)])
+
+
+def _unknown(name: str, place: Place) -> Fault:
+    near = f" Did you mean {ELSEWHERE[name]!r}?" if name in ELSEWHERE else nearest(name, KNOWN)
+    message = f"There is no function {name!r}.{near}"
+    return Fault(code="unknown-function", message=message, place=place)
 
 
 def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
@@ -188,7 +222,7 @@ def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
                 bound.pop()
             depth -= 1
         elif token.kind == "name" and token.text not in _LITERALS and before != "." and after != "(":
-            if any(name == token.text for name, _ in bound):
+            if any(name == token.text for name, _ in bound) or is_namespace(tokens, index):
                 continue
             yield token, _reads_part(tokens, index)
 
@@ -238,7 +272,10 @@ def _advice(tokens: Sequence[Token]) -> str:
 def _effort_of(text: str) -> Effort:
     """Found when an expression is evaluated first: most of a large file's are not, and it takes time."""
     tokens = _tokens(text)
-    return measure(tokens, frozenset(token.text for token, _ in _reads(tokens)))
+    called = [
+        name for _, name in calls(_tokens(_as_cel(text, tokens))) if name in EXTENSIONS or name == "contains"
+    ]
+    return measure(tokens, frozenset(token.text for token, _ in _reads(tokens)), called)
 
 
 def _compile(text: str, place: Place) -> Any:
@@ -266,6 +303,14 @@ def _reason(error: Exception) -> str:
     first, _, rest = said.partition(". ")
     if isinstance(error, TypeError) and rest:
         return f"{first}. Values of one type go together: convert with int(), double() or string()."
+    if failed := re.match(
+        r"Function '([\w.]+)' error: Python function call failed: (\w+): (.*?)\. Check", said, re.S
+    ):
+        name, kind, why = failed.groups()
+        kinds = ("AttributeError", "TypeError")
+        return (
+            f"The function {name!r} takes no such value." if kind in kinds else f"{why[:1].upper()}{why[1:]}."
+        )
     function = re.match(r"Undefined variable or function: '(\w+)'", said)
     if function:
         return f"There is no function {function.group(1)!r} for such a value."

@@ -49,8 +49,8 @@ _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)
 _DIRECTION = re.compile(r"direction\s+(?:TB|BT|RL|LR)", re.I)
 _OUTSIDE = re.compile(r"(?:scale|hide|click|acc)", re.I)
 """How statements begin that Mermaid knows outside of composites only."""
-_NOTE_TEXT = re.compile(r"\s*:([^\n]*[:;][^\n]*)?")
-"""A note's text on its line, where Mermaid reads another."""
+_NOTE_TEXT = re.compile(r"[^\S\n]*:([^\n]*[:;][^\n]*)?\Z|\s*\n\s*:")
+"""A note's text where Mermaid reads another."""
 
 
 def parse_diagram(lines: Sequence[tuple[int, str]], *, path: Path | None, line: int) -> Diagram:
@@ -213,7 +213,7 @@ class _Reader:
             self.hint("mermaid-name", "Mermaid knows this outside of composites only.", place)
         elif note := _NOTE.match(token):
             self._node(note[1], place, scope, depth)
-            if _NOTE_TEXT.fullmatch(token, note.end()):
+            if _NOTE_TEXT.match(token, note.end()):
                 self.hint("mermaid-text", "Mermaid wants a text in a note, without `:` and `;`.", place)
         return scope
 
@@ -267,8 +267,10 @@ class _Reader:
         place = self.place(token, 1 + len(inner) - len(inner.lstrip()) if text else 0)
         if not text:
             self.hint("mermaid-text", "Mermaid wants a text behind `:`.", place)
-        elif "::" in token or ";" in _ENTITY.sub("", inner).rstrip("; \t"):
-            self.hint("mermaid-text", "Mermaid ends a text at `;` or `::`; here it goes on.", place)
+        elif "::" in token or inner.endswith(":") or ";" in _ENTITY.sub("", inner):
+            self.hint(
+                "mermaid-text", "Mermaid ends a text at `;` or `::`, and wants none with `:` last.", place
+            )
         elif is_cut:
             self.hint("mermaid-text", "Mermaid takes a comment behind a text for a part of it.", place)
         elif "direction" in inner and _DIRECTION.search(inner):
@@ -333,7 +335,7 @@ class _Reader:
             end, wanted = ("class", f"class {name} {look[1]}") if look else ("text", f"{name}: text")
             message = f"Mermaid takes the {end} behind `state {name}` for a name: write `{wanted}`."
             self.hint("mermaid-name", message, place)
-        elif kind is None and behind and behind[0] not in ";#{" and not behind.startswith("%%"):
+        elif kind is None and behind and (behind[0] not in ";#{%" or self._is_glued(statement.name)):
             message = f"Mermaid takes what stands behind `state {name}` for names: begin a line with it."
             self.hint("mermaid-name", message, place)
 
@@ -341,6 +343,11 @@ class _Reader:
         """The rest of the token's line, from the first character that is no blank."""
         assert token.line is not None and token.column is not None
         return self.lines[token.line - 1][token.column - 1 + len(token) :].lstrip()
+
+    def _is_glued(self, token: Token) -> bool:
+        """Whether a comment follows the token without a blank."""
+        assert token.line is not None and token.column is not None
+        return self.lines[token.line - 1].startswith(("%%", "#"), token.column - 1 + len(token))
 
     def _end(self, brace: Token) -> None:
         assert brace.line is not None and brace.column is not None
