@@ -309,7 +309,9 @@ def _reason(error: Exception) -> str:
         name, kind, why = failed.groups()
         kinds = ("AttributeError", "TypeError")
         return (
-            f"The function {name!r} takes no such value." if kind in kinds else f"{why[:1].upper()}{why[1:]}."
+            f"The function {name!r} takes no such value."
+            if kind in kinds
+            else f"The function {name!r}: {why.removeprefix(f'{name}: ')}."
         )
     function = re.match(r"Undefined variable or function: '(\w+)'", said)
     if function:

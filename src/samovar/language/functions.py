@@ -1,8 +1,8 @@
 """The functions of expressions: CEL's own, and those of its extensions that Samovar offers.
 
 Above: `expression.py`. Below: `effort.py`, and `cel.stdlib`, which has the extensions of cel-go and is
-imported when an expression calls one. Only those are offered that give no more than they got, so that the bound
-of `effort.py` holds.
+imported when an expression calls one. Only those that give no more than they got are offered, so that the
+bound of `effort.py` holds.
 """
 
 from __future__ import annotations
