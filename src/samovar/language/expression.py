@@ -243,6 +243,7 @@ def _with_parts(text: str, tokens: list[Token]) -> str:
     return text
 
 
+_FAILED = re.compile(r"Function '([\w.]+)' error: Python function call failed: (\w+): (.*?)\. Check", re.S)
 _COMPLAINT = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?(.*)")
 
 
@@ -303,16 +304,11 @@ def _reason(error: Exception) -> str:
     first, _, rest = said.partition(". ")
     if isinstance(error, TypeError) and rest:
         return f"{first}. Values of one type go together: convert with int(), double() or string()."
-    if failed := re.match(
-        r"Function '([\w.]+)' error: Python function call failed: (\w+): (.*?)\. Check", said, re.S
-    ):
+    if failed := _FAILED.match(said):
         name, kind, why = failed.groups()
-        kinds = ("AttributeError", "TypeError")
-        return (
-            f"The function {name!r} takes no such value."
-            if kind in kinds
-            else f"The function {name!r}: {why.removeprefix(f'{name}: ')}."
-        )
+        if kind in ("AttributeError", "TypeError"):
+            return f"The function {name!r} takes no such value."
+        return f"The function {name!r}: {why.removeprefix(name + ': ')}."
     function = re.match(r"Undefined variable or function: '(\w+)'", said)
     if function:
         return f"There is no function {function.group(1)!r} for such a value."
