@@ -277,3 +277,23 @@ def test_a_workflows_own_prompt_is_shown_in_it(tmp_path: Path, tiny_model: Path)
         done = samovar(tmp_path, "prompt", *names, "--var", "x=hi", "--model", str(tiny_model))
         assert done.stdout == "system:\nYou are kind.\nuser:\nSay hi\n", done.stderr
     assert "w.md#own" in samovar(tmp_path, "prompt", "w.md").stderr
+
+
+def test_a_prompt_takes_files_of_variables_and_needs_what_its_conditions_say(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    front = (
+        "parameters:\n  - {name: kind, required: true, type: choice, choices: [short, long]}\n"
+        "  - {name: words, required: true, type: number, condition: kind == 'long'}\n"
+    )
+    (tmp_path / "ask.md").write_text(
+        f"---\n{front}---\n{{{{ kind }}}} {{% if words %}}{{{{ words }}}}{{% endif %}}"
+    )
+    (tmp_path / "v.yaml").write_text("kind: long\nwords: 5\n", encoding="utf-8")
+    arguments = ("prompt", "ask.md", "--model", str(tiny_model))
+    shown_at_once = samovar(tmp_path, *arguments, "--vars", "v.yaml")
+    assert (shown_at_once.returncode, "long 5" in shown_at_once.stdout) == (0, True)
+    lacking = samovar(tmp_path, *arguments, "--var", "kind=long")
+    assert lacking.returncode == 2
+    assert "needs 'words'" in lacking.stderr
+    assert samovar(tmp_path, *arguments, "--var", "kind=short").returncode == 0

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from samovar.app import open_library
 from samovar.cli.live import make_console, masked
-from samovar.cli.variables import read_assignments
+from samovar.cli.variables import as_parameters, read_assignments, read_variables_file
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
+from samovar.language.parameters import bind
 from samovar.language.pieces import tokenize
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.template import Template
@@ -52,6 +53,8 @@ class PromptArguments:
     workflow: str | None
     variables: tuple[str, ...]
     """Each `--var`."""
+    variable_files: tuple[Path, ...]
+    """Each `--vars`."""
     model: str | None
     settings: Mapping[str, Any]
     as_json: bool
@@ -62,7 +65,11 @@ def show_prompt(arguments: PromptArguments) -> int:
     settings = load_settings(dict(arguments.settings))
     library = open_library(Path.cwd())
     prompt, workflow = _find(arguments, library)
-    given = _typed(read_assignments(arguments.variables), prompt, workflow)
+    given: dict[str, object] = {}
+    for path in arguments.variable_files:
+        given.update(as_parameters(read_variables_file(path), prompt.parameters))
+    given |= read_assignments(arguments.variables)
+    given = _typed(given, prompt, workflow)
     _check_given(prompt, workflow, given)
     try:
         messages = preview_prompt(prompt, workflow, given, library)
@@ -104,11 +111,11 @@ def _find(arguments: PromptArguments, library: Library) -> tuple[Prompt, Workflo
     return parse_prompt(text, name=name_of(path), path=path, partials=partials_of(library)), None
 
 
-def _typed(given: Mapping[str, str], prompt: Prompt, workflow: Workflow | None) -> dict[str, object]:
+def _typed(given: Mapping[str, object], prompt: Prompt, workflow: Workflow | None) -> dict[str, object]:
     """The values; those for parameters of the workflow with their types, as a run binds them."""
     own = {parameter.name for parameter in prompt.parameters}
     types = {one.name: one for one in (workflow.parameters if workflow else ()) if one.name not in own}
-    return {name: types[name].parse(text) if name in types else text for name, text in given.items()}
+    return bind([types[name] for name in given if name in types], given)
 
 
 def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, object]) -> None:
@@ -120,7 +127,9 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
         if name not in own | around | prompt.template.names and not takes_others:
             known = own | prompt.template.names
             raise UsageError(f"The prompt {prompt.name!r} has no parameter {name!r}.{nearest(name, known)}")
-    defaults = {one.name for one in workflow.parameters if one.default is not None} if workflow else set()
+    around_defaults = {one.name: one.default for one in (workflow.parameters if workflow else ())}
+    defaults = {name: value for name, value in around_defaults.items() if value is not None}
+    known_values = {**defaults, **{one.name: one.default for one in prompt.parameters}, **given}
     missing = [
         Fault(
             code="missing-parameter",
@@ -128,7 +137,10 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
             place=one.place,
         )
         for one in prompt.parameters
-        if one.required and one.default is None and one.name not in given and one.name not in defaults
+        if one.default is None
+        and one.name not in given
+        and one.name not in defaults
+        and one.is_needed(known_values)
     ]
     if prompt.template.rendering is None:
         there = {*given, *defaults, *own, *(first_variables({}) if workflow else ())}

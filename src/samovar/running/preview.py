@@ -7,6 +7,7 @@ that only a run can know is an `Open`, shown as it is written (`${summary}`); al
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -99,7 +100,7 @@ def preview(
     found = []
     for state in workflow.states.values():
         if isinstance(state.action, Action):
-            later = {name: f"${{{name}}}" for name in before.sets(state)}
+            later = before.later(state)
             found.append(_state(state, state.action, workflow, values, later, library, defaults))
     return tuple(found)
 
@@ -108,30 +109,40 @@ class _Before:
     """Which variables something may have set before a state is entered."""
 
     def __init__(self, workflow: Workflow) -> None:
-        self._states = workflow.states
-        self._sources: dict[str, list[str]] = {}
+        self._names: list[str] = []
+        self._later: dict[int, Later] = {}
+        always = (
+            "result",
+            "success",
+            "failure",
+            "is_error",
+            "error",
+            *(["branches"] if workflow.forks else []),
+        )
+        numbers: dict[str, int] = {}
+        own: dict[str, int] = {}
         for state in workflow.states.values():
-            for transition in state.transitions:
-                if transition.target is not None:
-                    self._sources.setdefault(transition.target, []).append(state.name)
-        self._forks = bool(workflow.forks)
-
-    def sets(self, state: State) -> frozenset[str]:
-        found: set[str] = set()
-        seen: set[str] = set()
-        waiting = list(self._sources.get(state.name, ()))
+            names = (*always, *state.action.sets) if isinstance(state.action, Action) else ()
+            own[state.name] = sum(1 << numbers.setdefault(name, len(numbers)) for name in {*names})
+        self._names = list(numbers)
+        self._before = dict.fromkeys(workflow.states, 0)
+        waiting = deque(workflow.states)
         while waiting:
-            name = waiting.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            waiting += self._sources.get(name, ())
-            action = self._states[name].action
-            if isinstance(action, Action):
-                found |= action.sets | {"result", "success", "failure", "is_error", "error"}
-        if found and self._forks:
-            found.add("branches")
-        return frozenset(found)
+            name = waiting.popleft()
+            after = self._before[name] | own[name]
+            for transition in workflow.states[name].transitions:
+                target = transition.target
+                if target is not None and self._before[target] | after != self._before[target]:
+                    self._before[target] |= after
+                    waiting.append(target)
+
+    def later(self, state: State) -> Later:
+        """What only the run knows where the state is entered."""
+        bits = self._before[state.name]
+        if bits not in self._later:
+            names = (name for number, name in enumerate(self._names) if bits >> number & 1)
+            self._later[bits] = {name: f"${{{name}}}" for name in names}
+        return self._later[bits]
 
 
 def _state(
