@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samovar.checks.checking import check_workflow
-from samovar.errors import EngineError
+from samovar.errors import EngineError, FaultsError
 from samovar.events import Ending
 from samovar.running.run import Run
 from tests.bench import Answer, Bench, Told, paths
@@ -307,3 +307,52 @@ async def test_a_variable_called_branches_is_the_workflows_own(bench: Bench) -> 
     workflow = bench.write("w", again + "C --> K\nD --> K\nK --> J", actions)
     run = await bench.run(workflow, n=0)
     assert (run.ending, run.variables["branches"]) == (Ending.COMPLETED, "mine")
+
+
+CONDITIONAL = """[*] --> Work
+state Work {
+    [*] --> In
+    state In {
+        [*] --> A
+        A --> B: n == 7
+        A --> [*]
+        B --> [*]
+    }
+    In --> Mend: is_error && n > 2
+    In --> Log: n > 0
+    In --> [*]
+}
+Work --> Last: failure
+Work --> [*]
+Mend --> [*]
+Log --> [*]
+Last --> [*]"""
+
+
+@pytest.mark.parametrize(
+    ("n", "told", "path"),
+    [
+        (3, EngineError("no"), ["Work", "In", "A", "Mend"]),
+        (2, EngineError("no"), ["Work", "In", "A", "Last"]),
+        (3, "yes", ["Work", "In", "A", "In [*]", "Log"]),
+        (7, "yes", ["Work", "In", "A", "B", "In [*]", "Log"]),
+        (0, "yes", ["Work", "In", "A", "In [*]", "Work [*]"]),
+    ],
+)
+async def test_a_condition_that_reads_the_failure_takes_it_from_within(
+    bench: Bench, n: int, told: str | EngineError, path: list[str]
+) -> None:
+    actions = 'A: Prompt "x"'
+    workflow = bench.write("w", CONDITIONAL, actions)
+    run = await bench.run(workflow, Told([told]), n=n)
+    assert (run.ending, paths(run)) == (Ending.COMPLETED, path)
+
+
+async def test_what_is_wrong_with_a_composites_condition_is_told_once(bench: Bench) -> None:
+    diagram = CONDITIONAL.replace("n > 2", "(nn.includes('x') || failed())")
+    with pytest.raises(FaultsError) as caught:
+        bench.write("w", diagram, 'A: Prompt "x"\nB: Set n=1')
+    assert [fault.code for fault in caught.value.faults if fault.severity == "error"] == ["unknown-function"]
+    spoilt = diagram.replace(" || failed()", "")
+    faults = check_workflow(bench.write("w", spoilt, 'A: Prompt "x"\nB: Set n=1'), bench.library)
+    assert sorted(fault.code for fault in faults) == ["old-spelling", "unset-variable"]

@@ -463,3 +463,13 @@ def test_a_diagram_of_a_hundred_thousand_statements_is_refused_at_once() -> None
 )
 def test_what_other_diagrams_write_is_told_as_it_is_written_here(text: str, part: str) -> None:
     assert part in only_fault(parse(text)).message
+
+
+def test_a_brace_that_is_missing_hides_nothing_else() -> None:
+    read = diagram("[*] --> A\nstate A {\n[*] --> B\nstate C {\nD --> [*]\nE --> F: x\nA -> G\nF --> [*]")
+    assert [(fault.code, fault.place.line) for fault in read.faults] == [
+        ("diagram-syntax", 18),
+        ("diagram-syntax", 15),
+    ]
+    assert {"A", "B", "C", "D", "E", "F"} <= read.nodes.keys()
+    assert [edge.label for edge in read.edges if edge.source == "E"] == ["x"]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from samovar.errors import Fault, Place
 from samovar.language.diagram import END
-from samovar.language.workflow import Kind, State, Transition, When, Workflow
-from samovar.running.routing import FAILURE_NAMES, states_that_only_choose
+from samovar.language.workflow import FAILURE_NAMES, Kind, State, Transition, When, Workflow
+from samovar.running.routing import states_that_only_choose
 
 _LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 

@@ -9,9 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
 
 from samovar.errors import Fault, Place
 from samovar.language.diagram import END, Diagram, Edge, Node, Scope
+
+
+class Taken(Enum):
+    """Whether an edge is taken after a failure, by its label."""
+
+    NEVER = "never"
+    PERHAPS = "perhaps"
+    """Its condition decides."""
+    SURELY = "surely"
+
+
+class Way(NamedTuple):
+    """A way out of a composite for the failures of the states within it."""
+
+    composite: str
+    edge: Edge
+    """As it leads from the composite's exit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +39,8 @@ class Flat:
 
     nodes: dict[str, Node]
     edges: tuple[Edge, ...]
-    inherited: dict[str, tuple[str, tuple[Edge, ...]]]
-    """By state: a composite that it stands in, and the failure edges of that."""
+    inherited: dict[str, tuple[Way, ...]]
+    """By state: the failure edges of the composites that it stands in."""
     groups: frozenset[str]
     """Composites that no edge leads to: they only frame some states."""
     faults: tuple[Fault, ...]
@@ -32,18 +51,18 @@ def exit_of(composite: str) -> str:
     return f"{composite} {END}"
 
 
-def flatten(diagram: Diagram, takes_failure: Callable[[str], bool]) -> Flat:
-    """The same diagram without scopes. `takes_failure` tells what a label means."""
+def flatten(diagram: Diagram, failures_taken: Callable[[str], Taken]) -> Flat:
+    """The same diagram without scopes. `failures_taken` tells what a label means."""
     if not any(node.regions for node in diagram.nodes.values()):
         return Flat(nodes=diagram.nodes, edges=diagram.edges, inherited={}, groups=frozenset(), faults=())
-    return _Flattening(diagram, takes_failure).flat()
+    return _Flattening(diagram, failures_taken).flat()
 
 
 class _Flattening:
     """One flattening: finds what each scope has, then rewrites the edges."""
 
-    def __init__(self, diagram: Diagram, takes_failure: Callable[[str], bool]) -> None:
-        self.diagram, self.takes_failure = diagram, takes_failure
+    def __init__(self, diagram: Diagram, failures_taken: Callable[[str], Taken]) -> None:
+        self.diagram, self.failures_taken = diagram, failures_taken
         self.faults: list[Fault] = []
         self.members: dict[Scope, list[Node]] = {}
         for node in diagram.nodes.values():
@@ -73,7 +92,7 @@ class _Flattening:
         return Flat(
             nodes=nodes,
             edges=tuple(edges),
-            inherited={name: ways for name in nodes if (ways := self._inherited(name)) is not None},
+            inherited={name: ways for name in nodes if (ways := self._inherited(name))},
             groups=frozenset(name for name in self.scopes if name not in self.entered),
             faults=tuple(self.faults),
         )
@@ -134,8 +153,8 @@ class _Flattening:
                 source = exit_of(node.id) if node.id in self.scopes else node.id
                 yield _edge(source, exit_of(composite), node.place)
 
-    def _inherited(self, name: str) -> tuple[str, tuple[Edge, ...]] | None:
-        """The innermost composite around a state that has failure edges, and these.
+    def _inherited(self, name: str) -> tuple[Way, ...]:
+        """The failure edges of the composites around a state, from the innermost on to one that is sure.
 
         Those of a composite with regions are taken behind its join, and so by no state within it.
         """
@@ -147,21 +166,15 @@ class _Flattening:
         else:
             composite = name if name in self.scopes else _composite_of(node)
             own = [] if name in self.scopes else self.outgoing.get(name, [])
-        if any(self.takes_failure(edge.label) for edge in own):
-            return None
-        while composite is not None and len(self.scopes[composite]) == 1:
-            ways = [edge for edge in self.outgoing.get(composite, ()) if self.takes_failure(edge.label)]
-            if ways:
-                source = name if node is not None else exit_of(name)
-                edges = (replace(edge, source=source, target=self._target(edge), scope=None) for edge in ways)
-                return composite, tuple(edges)
+        ways: list[Way] = []
+        taken = {self.failures_taken(edge.label) for edge in own}
+        while Taken.SURELY not in taken and composite is not None and len(self.scopes[composite]) == 1:
+            for edge in self.outgoing.get(composite, ()):
+                if (one := self.failures_taken(edge.label)) is not Taken.NEVER:
+                    taken.add(one)
+                    ways.append(Way(composite, replace(edge, source=exit_of(composite), scope=None)))
             composite = _composite_of(self.diagram.nodes[composite])
-        return None
-
-    def _target(self, edge: Edge) -> str | None:
-        if edge.target is None and edge.scope is not None:
-            return exit_of(edge.scope.composite)
-        return edge.target
+        return tuple(ways)
 
 
 def _composite_of(node: Node) -> str | None:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from samovar.errors import Fault, FaultsError, Place, Severity
-from samovar.language.composites import exit_of, flatten
+from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.expression import Expression
 from samovar.language.spelling import old_label
-from samovar.language.workflow import Action, Fork, Kind, State, Transition, When
+from samovar.language.workflow import FAILURE_NAMES, Action, Fork, Kind, State, Transition, When
 
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
 _ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
@@ -27,8 +27,8 @@ class Graph:
     """States, with their transitions in the order they are tried."""
 
     states: dict[str, State]
-    inherited: Mapping[str, tuple[str, tuple[Transition, ...]]]
-    """By state: a composite that it stands in, and the transitions for failures that it has from that."""
+    inherited: Mapping[str, tuple[tuple[str, Transition], ...]]
+    """By state: the transitions for failures of the composites that it stands in, each with its composite."""
     groups: frozenset[str]
     """Composites that only frame some states."""
     faults: tuple[Fault, ...]
@@ -36,17 +36,22 @@ class Graph:
 
 def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
     """The states of a diagram with their actions, which are given by state."""
-    flat = flatten(diagram, _takes_failure)
+    flat = flatten(diagram, _failures_taken)
     faults = list(flat.faults)
     transitions: dict[str, list[Transition]] = {name: [] for name in flat.nodes}
     for edge in flat.edges:
         if edge.source is not None:
             is_fork = flat.nodes[edge.source].kind == "fork"
             transitions[edge.source].append(_transition(edge, faults, is_fork=is_fork))
-    inherited = {
-        name: (composite, tuple(_of_failure(_transition(edge, faults, is_fork=False)) for edge in edges))
-        for name, (composite, edges) in flat.inherited.items()
+    read: dict[object, Transition] = {
+        (one.source, one.place): one for those in transitions.values() for one in those
     }
+    inherited = {}
+    for name, ways in flat.inherited.items():
+        own = ((way.composite, read[way.edge.source, way.edge.label_place]) for way in ways)
+        inherited[name] = tuple(
+            (composite, _inherited(one, name)) for composite, one in own if _may_fail(one)
+        )
     states = {
         name: State(
             name=name,
@@ -87,11 +92,11 @@ def with_inherited(graph: Graph, forks: Mapping[str, Fork]) -> Graph:
     for fork, branch in sorted(branches, key=lambda one: -len(one[1].states)):
         owners.update(dict.fromkeys(branch.states, f"{fork} {branch.first}"))
     states = dict(graph.states)
-    for name, (composite, transitions) in graph.inherited.items():
+    for name, ways in graph.inherited.items():
         state = states[name]
-        fits = state.action is not None or state.kind is Kind.JOIN
-        if fits and owners.get(name) == owners.get(composite):
-            states[name] = replace(state, transitions=(*state.transitions, *transitions))
+        if state.action is not None or state.kind is Kind.JOIN:
+            more = (one for composite, one in ways if owners.get(name) == owners.get(composite))
+            states[name] = replace(state, transitions=(*state.transitions, *more))
     return replace(graph, states=states)
 
 
@@ -121,15 +126,28 @@ def _transition(edge: Edge, faults: list[Fault], *, is_fork: bool) -> Transition
     )
 
 
-def _of_failure(transition: Transition) -> Transition:
+def _inherited(transition: Transition, state: str) -> Transition:
     """For a state within the composite: `always` leaves that where a failure does, not before its end."""
-    return replace(transition, when=When.FAILURE) if transition.when is When.ALWAYS else transition
+    when = When.FAILURE if transition.when is When.ALWAYS else transition.when
+    return replace(transition, source=state, when=when, is_inherited=True)
 
 
-def _takes_failure(label: str) -> bool:
-    """Whether a transition with this label is taken after a failure, whatever else is."""
+def _may_fail(transition: Transition) -> bool:
+    """Whether it is for failures, as far as its condition is read."""
+    condition = transition.condition
+    return transition.when is not When.CONDITION or (
+        condition is not None and bool(condition.names & FAILURE_NAMES)
+    )
+
+
+def _failures_taken(label: str) -> Taken:
+    """Whether a transition with this label is taken after a failure."""
     when = _plain_meaning(label)
-    return when is When.FAILURE or (when is When.ALWAYS and bool(label.strip()))
+    if when is When.FAILURE or (when is When.ALWAYS and label.strip()):
+        return Taken.SURELY
+    if when is None and any(name in label for name in FAILURE_NAMES):
+        return Taken.PERHAPS
+    return Taken.NEVER
 
 
 def _plain_meaning(label: str) -> When | None:

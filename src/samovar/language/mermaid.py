@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -143,6 +144,7 @@ class _Reader:
 
     def _recover(self, error: UnexpectedInput, text: str) -> bool:
         """Tells what is wrong, and has the parser go on behind the line, as if the line had ended before."""
+        from lark import Token
         from lark.exceptions import UnexpectedToken
 
         parser: Any = error.interactive_parser
@@ -152,7 +154,11 @@ class _Reader:
         is_end = token is not None and token.type == "$END"
         if is_end and "_NEWLINE" in table[stack[-1]]:
             self.tell("diagram-syntax", "A composite does not end: `}` is missing.", self._open_brace(text))
-            return False
+            brace = Token("CLOSE", "}", line=len(self.lines), column=1)
+            with suppress(UnexpectedToken):  # once there is nothing left to close
+                while True:
+                    parser.feed_token(brace)
+            return True
         at = error.pos_in_stream or 0
         if token is not None and not is_end:
             at += len(token) - len(token.lstrip()) - token.startswith("\n")

@@ -54,6 +54,10 @@ class When(StrEnum):
     CONDITION = "condition"
 
 
+FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error"))
+"""A condition that reads one of them counts after a failure too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """An edge of the diagram."""
@@ -66,6 +70,8 @@ class Transition:
     condition: Expression | None
     """Of `When.CONDITION` only."""
     place: Place
+    is_inherited: bool = False
+    """Of a composite around its state: it is for failures only."""
 
 
 class Kind(StrEnum):

@@ -9,11 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from samovar.errors import ExpressionError, Place
-from samovar.language.workflow import State, Transition, When
+from samovar.language.workflow import FAILURE_NAMES, State, Transition, When
 from samovar.values import to_text, truth
-
-FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error"))
-"""A condition that reads one of them counts after a failure too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +75,8 @@ _NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the fr
 def _why_not(transition: Transition, variables: Mapping[str, object], situation: Situation) -> str | None:
     """Why this transition is not taken, as the end of a sentence; None where it is."""
     when = transition.when
+    if transition.is_inherited and not situation.failed_last:
+        return "the last action did not fail"
     stops = situation.failed_here and not situation.goes_on
     if when is When.ALWAYS:
         # A written `always` is meant to be taken whatever happened.
