@@ -356,3 +356,15 @@ async def test_what_is_wrong_with_a_composites_condition_is_told_once(bench: Ben
     spoilt = diagram.replace(" || failed()", "")
     faults = check_workflow(bench.write("w", spoilt, 'A: Prompt "x"\nB: Set n=1'), bench.library)
     assert sorted(fault.code for fault in faults) == ["old-spelling", "unset-variable"]
+
+
+@pytest.mark.parametrize("rest", ["C --> K\nD --> K\nK --> J", "C --> J\nD --> J"])
+async def test_what_inner_branches_disagree_about_is_kept_behind_the_outer_join(
+    bench: Bench, rest: str
+) -> None:
+    diagram = FORKS.replace("J --> [*]", "J --> Tell\nTell --> [*]") + rest
+    actions = (
+        'A: Set v=1\nC: Set v=2\nD: Set v=3\nTell: Log "${branches.C.v} ${branches.D.v} ${branches.A.v} ${v}"'
+    )
+    run = await run_of(bench, diagram, actions)
+    assert (run.ending, bench.log) == (Ending.COMPLETED, ["2 3 1 3"])

@@ -137,9 +137,16 @@ class Level:
             if one.variables["is_error"] and one.variables["error"] is not variables["error"]:
                 variables["is_error"], variables["error"] = True, one.variables["error"]
                 break
-        if self.is_branches_ours:
-            del variables["branches"]
+        before = variables.pop("branches") if self.is_branches_ours else None
+        # What forks within the branches kept, under the names of their own branches.
+        kept: dict[str, object] = {}
+        for one in branches.values():
+            within = one.variables.get("branches")
+            if one.is_branches_ours and within is not before and isinstance(within, dict):
+                kept |= within
         if merged.kept:
-            variables["branches"] = {first: dict(merged.kept.get(first, {})) for first in branches}
-        self.is_branches_ours = bool(merged.kept)
+            kept |= {first: dict(merged.kept.get(first, {})) for first in branches}
+        if kept:
+            variables["branches"] = kept
+        self.is_branches_ours = bool(kept)
         return merged.doubts
