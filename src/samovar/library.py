@@ -8,6 +8,8 @@ folders win; one bad file never hides another.
 from __future__ import annotations
 
 import gc
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +72,8 @@ class Library:
         # By file, as it was when it was last read: its time of change, and what it says.
         self._workflows: dict[tuple[Path, bool], tuple[int, Workflow]] = {}
         self._prompts: dict[Path, tuple[int, Prompt]] = {}
+        # By kind: when its names were listed, in seconds of the monotonic clock, and they.
+        self._listed: dict[str, tuple[float, frozenset[str]]] = {}
 
     # Workflows ---------------------------------------------------------------------------------------
 
@@ -98,7 +102,7 @@ class Library:
         for _, folder in self._folders:
             if found := self._below(folder / "workflows", reference):
                 return found
-        known = {entry.name for entry in self.workflows()}
+        known = set(self._names("workflows"))
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
             if is_path and _exists(Path(reference).parent)
@@ -149,7 +153,7 @@ class Library:
                 path=path,
                 parse_action=self._parse_action,
                 lenient=lenient,
-                partials=self._partial,
+                partials=self.partial,
             )
 
     # Prompts -----------------------------------------------------------------------------------------
@@ -179,7 +183,7 @@ class Library:
         return None
 
     def _prompt_names(self, workflow: Workflow | None) -> set[str]:
-        names = {entry.name for entry in self.prompts()}
+        names = set(self._names("prompts"))
         if workflow is not None:
             names |= set(workflow.prompts)
             if workflow.path is not None:
@@ -191,21 +195,21 @@ class Library:
         changed_ns, prompt = self._prompts.get(path, (None, None))
         if prompt is None or changed_ns != _modified_ns(path):
             changed_ns = _modified_ns(path)
-            prompt = parse_prompt(read_text(path), name=name, path=path, partials=self._partial)
+            prompt = parse_prompt(read_text(path), name=name, path=path, partials=self.partial)
             self._prompts[path] = changed_ns, prompt
         return prompt
 
-    def _partial(self, name: str) -> str | None:
+    def partial(self, name: str) -> str | None:
         """The text of a prompt that another takes in."""
         path = self._prompt_path(name, None)
         return None if path is None else self._read_prompt(path, name).template.text
 
     def system_prompt(self, workflow: Workflow | None) -> Prompt | None:
         """The default system prompt: the prompt named `.system`; None when there is none."""
-        try:
-            return self.prompt(SYSTEM_PROMPT, workflow=workflow)
-        except NotFoundError:
-            return None
+        if workflow is not None and SYSTEM_PROMPT in workflow.prompts:
+            return workflow.prompts[SYSTEM_PROMPT]
+        path = self._prompt_path(SYSTEM_PROMPT, workflow)
+        return None if path is None else self._read_prompt(path, SYSTEM_PROMPT)
 
     # Lists -------------------------------------------------------------------------------------------
 
@@ -216,6 +220,14 @@ class Library:
     def prompts(self) -> list[Entry]:
         """Every prompt that can be named, by name; of equal names the nearest. Partials are left out."""
         return self._entries("prompts")
+
+    def _names(self, kind: str) -> frozenset[str]:
+        """Every name there is to offer. As many may be asked for in a row, they are listed once a second."""
+        listed_s, names = self._listed.get(kind, (-math.inf, frozenset()))
+        if time.monotonic() - listed_s > 1:
+            names = frozenset(entry.name for entry in self._entries(kind))
+            self._listed[kind] = time.monotonic(), names
+        return names
 
     def _entries(self, kind: str) -> list[Entry]:
         found: dict[str, list[tuple[str, Path]]] = {}

@@ -34,7 +34,6 @@ from samovar.running.preview import (
     Open,
     PromptPreview,
     StatePreview,
-    partials_of,
     preview,
     preview_prompt,
 )
@@ -108,7 +107,7 @@ def _find(arguments: PromptArguments, library: Library) -> tuple[Prompt, Workflo
         own = library.workflow(arguments.name).prompts
         hint = f"name one of its own: {path}#{next(iter(own))}" if own else "it has no prompts of its own"
         raise UsageError(f"{path} is a workflow; {hint}.")
-    return parse_prompt(text, name=name_of(path), path=path, partials=partials_of(library)), None
+    return parse_prompt(text, name=name_of(path), path=path, partials=library.partial), None
 
 
 def _typed(given: Mapping[str, object], prompt: Prompt, workflow: Workflow | None) -> dict[str, object]:

@@ -19,7 +19,7 @@ from samovar.actions.options import Using
 from samovar.actions.prompt import Prompt as PromptAction
 from samovar.actions.prompt import beside, system_template
 from samovar.actions.workflow import RunWorkflow
-from samovar.errors import NotFoundError, Place, SamovarError, TemplateError
+from samovar.errors import Place, SamovarError, TemplateError
 from samovar.generation import Options, Role
 from samovar.language.pieces import Partials, Token, tokenize
 from samovar.language.prompt import Prompt
@@ -298,20 +298,8 @@ def fill_prompt(
         prompt.values(arguments, known, besides=later),
         later,
         dollar=False,
-        partials=partials_of(library),
+        partials=library.partial,
     )
-
-
-def partials_of(library: Library) -> Partials:
-    """What a template may take in."""
-
-    def find(name: str) -> str | None:
-        try:
-            return library.prompt(name).template.text
-        except NotFoundError:
-            return None
-
-    return find
 
 
 def fill(
