@@ -23,6 +23,7 @@ LAYERS = (
     "api",
     "entering",
     "outlook",
+    "needs",
     "app",
     "config",
     "running.runner",

@@ -19,7 +19,8 @@ from samovar.language.reading import parse_workflow
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.outlook import Counts, Outlook, check_models, needed_models, shared_tokens
+from samovar.needs import check_models, needed_models
+from samovar.outlook import Counts, Outlook, shared_tokens
 from samovar.running.preview import StatePreview, fill, preview, shown
 from tests.test_cli import samovar, write
 

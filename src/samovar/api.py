@@ -27,7 +27,7 @@ from samovar.errors import ClosedError, FaultsError, UsageError, nearest
 from samovar.events import OnEvent
 from samovar.generation import Message, Options, Overflow, Role, Sampling
 from samovar.models.cost import KvType
-from samovar.outlook import check_models
+from samovar.needs import check_models
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import PoolStatistics

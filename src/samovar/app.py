@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -18,19 +19,20 @@ from samovar import memory
 from samovar.actions import parse_action
 from samovar.config import Settings, user_folder
 from samovar.engines.base import ModelSpec
-from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.scripted import Script, ScriptedEngine
 from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.executors.base import Executor
-from samovar.executors.local import LocalExecutor, OnFetchProgress
 from samovar.library import Library, find_project_folders
-from samovar.models.package import FetchProgress, fetch
 from samovar.models.reference import Reference, parse_reference, resolve
-from samovar.models.snapshots import Snapshots
 from samovar.models.store import Store
-from samovar.serving.pool import Pool
-from samovar.serving.reservations import Reservations
-from samovar.serving.session import Sessions
+
+# What a command that only reads files does not need is imported where it is used.
+if TYPE_CHECKING:
+    from samovar.engines.scripted import Script
+    from samovar.executors.local import OnFetchProgress
+    from samovar.models.package import FetchProgress
+    from samovar.models.snapshots import Snapshots
+    from samovar.serving.pool import Pool
+    from samovar.serving.session import Sessions
 
 BUDGET_SHARE = 0.8
 """Of the memory available at the start, where no budget is set."""
@@ -64,6 +66,8 @@ def open_store(settings: Settings) -> Store:
 
 def open_snapshots(settings: Settings) -> Snapshots:
     """The folder of evaluated prefixes."""
+    from samovar.models.snapshots import Snapshots
+
     return Snapshots(open_store(settings).folder.parent / "snapshots", int(settings.snapshots_bytes))
 
 
@@ -93,6 +97,8 @@ class Locator:
         self._settings, self._store = settings, store
 
     async def __call__(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
+        from samovar.models.package import fetch
+
         reference = parse_reference(model)
         if reference.is_fetched and not is_here(reference, self._store):
             if self._settings.offline:
@@ -130,6 +136,12 @@ async def _in_thread(work: Callable[[], None]) -> None:
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Everything, ready to be used; on leaving, everything is given back in the opposite order."""
+    from samovar.engines.llama.engine import LlamaEngine
+    from samovar.executors.local import LocalExecutor
+    from samovar.serving.pool import Pool
+    from samovar.serving.reservations import Reservations
+    from samovar.serving.session import Sessions
+
     async with AsyncExitStack() as stack:
         snapshots = open_snapshots(settings)
         stack.push_async_callback(_in_thread, snapshots.close)
@@ -163,6 +175,10 @@ SCRIPTED_CONTEXT_TOKENS = 1_000_000_000
 @asynccontextmanager
 async def open_scripted(script: Script) -> AsyncIterator[Executor]:
     """An executor without a model: every prompt is answered by `script`."""
+    from samovar.engines.scripted import ScriptedEngine
+    from samovar.executors.local import LocalExecutor
+    from samovar.serving.pool import Pool
+    from samovar.serving.session import Sessions
 
     async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
         return ModelSpec(reference=reference, path=Path(reference), context_tokens=SCRIPTED_CONTEXT_TOKENS)

@@ -146,7 +146,7 @@ class Library:
         return workflow
 
     def _parse(self, text: str, path: Path, name: str, lenient: bool) -> Workflow:
-        with _much_to_keep():
+        with much_to_keep():
             return parse_workflow(
                 text,
                 name=name,
@@ -311,7 +311,7 @@ def _exists(path: Path) -> bool:
 
 
 @contextmanager
-def _much_to_keep() -> Iterator[None]:
+def much_to_keep() -> Iterator[None]:
     """Keeps the collector of cycles from looking through a large file's values again and again."""
     was_on = gc.isenabled()
     gc.disable()

@@ -24,7 +24,7 @@ from samovar.language.parameters import Parameter
 from samovar.language.reading import OLD_FOLDERS
 from samovar.language.template import Template
 from samovar.language.workflow import OLD_NAMES, Branch, State, When, Workflow
-from samovar.library import Library
+from samovar.library import Library, much_to_keep
 from samovar.running.branches import BUILT_IN, Claims
 
 ALWAYS_THERE = frozenset(("result", "success", "failure", "is_error", "error", "env")) | OLD_NAMES
@@ -41,10 +41,11 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
     Sub-workflows are followed for cycles, but their own faults are theirs.
     """
-    found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
-    found += [*_sessions(workflow), *_set_twice(workflow), *_cycles(workflow, library)]
     is_old = workflow.path is not None and bool(OLD_FOLDERS & set(workflow.path.parts))
-    found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
+    with much_to_keep():
+        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
+        found += [*_sessions(workflow), *_set_twice(workflow), *_cycles(workflow, library)]
+        found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

@@ -23,7 +23,7 @@ from samovar.cli.live import make_console, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.library import SUFFIXES, Library, read_text
-from samovar.outlook import doubtful_models
+from samovar.needs import doubtful_models
 from samovar.wire import fault_to_wire
 
 Mending = Literal["none", "shown", "written"]

@@ -40,7 +40,7 @@ from samovar.events import Warned
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.outlook import check_models
+from samovar.needs import check_models
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.testing.paths import Tree

@@ -72,15 +72,16 @@ class Expression:
         ]:
             raise FaultsError(unknown)
         reads = list(_reads(tokens))
-        names = frozenset(token.text for token, _ in reads)
-        if parts := [token for token, of_parts in reads if of_parts]:
-            program = _compile(_with_parts(spelled, parts), place)
+        texts = {token.text for token, of_parts in reads if not of_parts}
+        parts = {token.text for token, of_parts in reads if of_parts}
+        if parts:
+            program = _compile(_with_parts(spelled, [token for token, of_parts in reads if of_parts]), place)
         return cls(
             text=text,
             place=place,
-            names=names,
-            _texts=tuple(sorted({token.text for token, of_parts in reads if not of_parts})),
-            _parts=tuple(sorted({token.text for token, of_parts in reads if of_parts})),
+            names=frozenset(texts | parts),
+            _texts=tuple(sorted(texts)),
+            _parts=tuple(sorted(parts)),
             _extensions=EXTENSIONS.intersection(name for _, name in called),
             _program=program,
         )
@@ -156,6 +157,8 @@ def _unknown(name: str, place: Place) -> Fault:
 
 
 def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
+    if len(tokens) <= MAX_NESTING:
+        return
     depth = 0
     for token in tokens:
         if token.text in ("(", "[", "{"):
@@ -198,6 +201,8 @@ def _includes(tokens: list[Token]) -> Iterator[Token]:
 
 def _as_cel(text: str, tokens: list[Token]) -> str:
     """With JavaScript's `.includes(` as `.contains(`, which is as long, so that columns stay true."""
+    if "includes" not in text:
+        return text
     for token in _includes(tokens):
         text = text[: token.at] + "contains" + text[token.at + len("includes") :]
     return text
