@@ -81,6 +81,7 @@ def message(text: str) -> str:
         ('Set a="1", b="${a} ${c}"', "set", {"c"}, {"a", "b"}),
         ("set_variable x=5", "set", set(), {"x"}),
         ("cel_set n n + 1", "set", {"n"}, {"n"}),
+        ('Set n="${n + k}"', "set", {"n", "k"}, {"n"}),
         ("Wait 5 seconds", "wait", set(), set()),
         ("Wait ${d} min", "wait", {"d"}, set()),
         ('Wait for user input "ready, ${who}?"', "wait", {"who"}, set()),
@@ -255,6 +256,7 @@ def test_any_text_is_an_action_or_faults(text: str, verb: Any) -> None:
         ('Set a="${t}"', {"a": "5"}),
         ("Set a={{ n | plus: 1 }}", {"a": 6}),
         ("cel_set n n * 2", {"n": 10}),
+        ('Set n="${n + 1}", m=${ size(l) }, t="${n}"', {"n": 6, "m": 1, "t": 6}),
     ],
 )
 async def test_set_gives_variables_their_values(text: str, sets: Mapping[str, object]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
-from samovar.errors import Fault, Place
+from samovar.errors import Fault, FaultsError, Place
 from samovar.language.expression import Expression
 from samovar.language.spelling import old_spelling
 from samovar.language.template import Template
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from samovar.library import Library
 
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")
+_COMPUTED = re.compile(r"(?P<quote>[\"']?)\$\{(?P<text>[^{}\"']*)\}(?P=quote)(?=\s*(?:,|$))")
+"""Arithmetic where the older system has a path: `"${n + 1}"`."""
 _BRIEF_CHARS = 60
 _NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*(?::=|=(?!=)))")
 
@@ -28,6 +30,7 @@ _NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*(?::=|=(?!=)))")
 class Assignment:
     name: str
     value: Value | Expression
+    old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     def of(self, variables: Mapping[str, object]) -> object:
         if isinstance(self.value, Value):
@@ -45,6 +48,7 @@ class Set(Action):
     assignments: tuple[Assignment, ...]
     """At least one; a later one sees the earlier ones."""
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
+    """Of the keyword."""
 
     @classmethod
     def parse(cls, line: Scanner) -> Set:
@@ -85,6 +89,7 @@ class Set(Action):
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         found = [self.old_spelling] if self.old_spelling else []
         for assignment in self.assignments:
+            found += [assignment.old_spelling] if assignment.old_spelling else []
             if isinstance(assignment.value, Expression):
                 found += assignment.value.old_spellings
         return tuple(found)
@@ -138,7 +143,21 @@ def _assignment(line: Scanner) -> Assignment:
             name=match.group(1),
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
         )
-    return Assignment(name=match.group(1), value=_value(line))
+    begin = line.at
+    try:
+        return Assignment(name=match.group(1), value=_value(line))
+    except FaultsError:
+        computed = _COMPUTED.match(line.text, begin)
+        if computed is None or not computed["text"].strip():
+            raise
+        line.at = computed.end()
+        text = computed["text"].strip()
+        old = line.text[match.start(1) : line.at]
+        return Assignment(
+            name=match.group(1),
+            value=Expression.parse(text, line.where(computed.start("text"))),
+            old_spelling=old_spelling(line.where(match.start(1)), old, f"{match.group(1)} := {text}"),
+        )
 
 
 def _value(line: Scanner) -> Value:
