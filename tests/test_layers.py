@@ -31,6 +31,7 @@ LAYERS = (
     "running.recorder",
     "running.site",
     "running.preview",
+    "running.filling",
     "running.level",
     "running.allowance",
     "checks.mending",
@@ -90,7 +91,7 @@ LAYERS = (
 WORKFLOW_HALF = {
     "running.runner", "running.loop", "running.recorder", "running.site", "running.level",
     "running.allowance", "running.routing", "checks.checking", "checks.exits",
-    "checks.shared_prefix", "actions", "running.preview", "library", "language.reading",
+    "checks.shared_prefix", "actions", "running.preview", "running.filling", "library", "language.reading",
     "language.graph", "language.composites", "language.forks", "running.branches", "language.front",
     "language.workflow", "language.prompt", "language.parameters", "language.explaining", "language.mermaid",
     "language.diagram", "language.grammar",

@@ -21,7 +21,8 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.needs import check_models, needed_models
 from samovar.outlook import Counts, Outlook, shared_tokens
-from samovar.running.preview import StatePreview, fill, preview, shown
+from samovar.running.filling import fill, shown
+from samovar.running.preview import StatePreview, preview
 from tests.test_cli import samovar, write
 
 PLACE = Place(path=None, line=1)
@@ -298,3 +299,25 @@ def test_a_prompt_takes_files_of_variables_and_needs_what_its_conditions_say(
     assert lacking.returncode == 2
     assert "needs 'words'" in lacking.stderr
     assert samovar(tmp_path, *arguments, "--var", "kind=short").returncode == 0
+
+
+def test_the_states_of_a_sub_workflow_stand_behind_the_state_that_runs_it(tmp_path: Path) -> None:
+    parameters = "[{name: n, type: number, required: true}, {name: t, default: x}]"
+    front = f"---\nmodel: own.gguf\nseed: 7\nparameters: {parameters}\n---\n"
+    chart = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> B\nB --> [*]\n```\n## Actions\n"
+    child = front + chart + '- A: Prompt "${n} ${t} ${q}"\n- B: Run workflow "again"\n'
+    (tmp_path / "child.md").write_text(child)
+    (tmp_path / "again.md").write_text(
+        chart + '- A: Run workflow "child" with n=1\n- B: Run workflow "nowhere"\n'
+    )
+    actions = '- A: Prompt "q"\n- B: Run workflow "child" with n=3 q="${result}"\n- C: Run workflow "child"'
+    workflow = parse("[*] --> A\nA --> B\nB --> C\nC --> [*]", actions, path=tmp_path / "w.md")
+    states = states_of(workflow)
+    assert list(states) == ["A", "B", "B/A", "B/B", "B/B/A", "B/B/B", "C"]
+    assert text_of(states["B/A"]) == "3 x ${result}"
+    prompt = states["B/A"].prompt
+    assert prompt is not None
+    assert (prompt.model, prompt.options.sampling.seed) == ("own.gguf", 7)
+    errors = {name: str(state.error) for name, state in states.items() if state.error}
+    assert errors.keys() == {"B/B/B", "C"}
+    assert "nowhere" in errors["B/B/B"] and "Required parameters are missing" in errors["C"]

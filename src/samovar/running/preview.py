@@ -1,12 +1,12 @@
 """What a workflow will do, as far as it is known before the run: nothing is asked, run or waited for.
 
-Above: `outlook.py`, which counts tokens, and the command line. Below: the library and the actions. A value
-that only a run can know is an `Open`, shown as it is written (`${summary}`); all else is filled as in a run.
+Above: `outlook.py`, which counts tokens, and the command line. Below: `filling.py`, the library and the
+actions. A value that only a run can know is shown as it is written (`${summary}`); all else is filled as in a
+run.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,28 +18,16 @@ from samovar.actions.log import Log
 from samovar.actions.options import Using
 from samovar.actions.prompt import Prompt as PromptAction
 from samovar.actions.prompt import beside, system_template
+from samovar.actions.scanner import Pair
 from samovar.actions.workflow import RunWorkflow
-from samovar.errors import Place, SamovarError, TemplateError
+from samovar.errors import Place, SamovarError
 from samovar.generation import Options, Role
-from samovar.language.pieces import Partials, Token, tokenize
+from samovar.language.parameters import bind
 from samovar.language.prompt import Prompt
-from samovar.language.template import Template
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
+from samovar.running.filling import Later, Open, Part, fill, fill_prompt, shown
 from samovar.running.level import first_variables
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
-    """A piece of a text that only the run knows."""
-
-    source: str
-    """What is shown for it: `${summary}`."""
-
-
-Part = str | Open
-Later = Mapping[str, str]
-"""Variables that only the run knows, with what is shown for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +79,83 @@ class StatePreview:
 # Workflows ---------------------------------------------------------------------------------------------
 
 
+MOST_STATES = 10_000
+"""Of all workflows that are entered together; a state that runs another is entered no more after so many."""
+
+
 def preview(
     workflow: Workflow, variables: Mapping[str, object], library: Library, defaults: PromptDefaults
 ) -> tuple[StatePreview, ...]:
-    """Every state that acts, in the order of the diagram. `variables`: those bound before the run."""
-    values = first_variables(variables)
-    before = _Before(workflow)
-    found = []
-    for state in workflow.states.values():
-        if isinstance(state.action, Action):
-            later = before.later(state)
-            found.append(_state(state, state.action, workflow, values, later, library, defaults))
-    return tuple(found)
+    """Every state that acts, in the order of the diagram; behind one that runs a workflow, those of that.
+
+    `variables`: those bound before the run.
+    """
+    return tuple(_Walk(library).states(_Call(workflow, variables, {}, defaults)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A workflow as it is run."""
+
+    workflow: Workflow
+    variables: Mapping[str, object]
+    held: Later
+    """What it is given that only the run knows."""
+    defaults: PromptDefaults
+    prefix: str = ""
+    """Of the paths of its states."""
+    chain: tuple[object, ...] = ()
+    """The workflows above it."""
+
+
+class _Walk:
+    """One way through a workflow and those it runs. Mutable: how many states were seen."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._states = 0
+
+    def states(self, call: _Call) -> Iterator[StatePreview]:
+        before = _Before(call.workflow)
+        values = first_variables(call.variables)
+        for state in call.workflow.states.values():
+            if not isinstance(state.action, Action):
+                continue
+            self._states += 1
+            later = {**call.held, **before.later(state)} if call.held else before.later(state)
+            inner = None
+            try:
+                action, there = _decided(state.action, values, later)
+                one = _state(state, action, call, there, later, self._library)
+                if isinstance(action, RunWorkflow):
+                    inner = self._enter(state, action, call, there, later)
+            except SamovarError as error:
+                one = _preview_of(state, state.action, call, state.action.what, error=error)
+            yield one
+            if inner is not None and self._states < MOST_STATES:
+                yield from self.states(inner)
+
+    def _enter(
+        self, state: State, action: RunWorkflow, call: _Call, values: Mapping[str, object], later: Later
+    ) -> _Call | None:
+        """The workflow that a state runs; None where only the run knows it, or where it would be a circle."""
+        if action.name.names & later.keys():
+            return None
+        above = call.workflow.path
+        child = self._library.workflow(action.name.text(values), beside=above.parent if above else None)
+        chain = (*call.chain, call.workflow.path or call.workflow.name)
+        if (child.path or child.name) in chain:
+            return None
+        given, held = _split(action.given, values, later)
+        known = [parameter for parameter in child.parameters if parameter.name not in held]
+        return _Call(
+            workflow=child,
+            variables=bind(known, given),
+            held=held,
+            defaults=call.defaults.below(model=child.model, seed=child.seed),
+            prefix=f"{call.prefix}{state.name}/",
+            chain=chain,
+        )
 
 
 class _Before:
@@ -145,31 +198,41 @@ class _Before:
         return self._later[bits]
 
 
+def _decided(
+    action: Action, values: Mapping[str, object], later: Later
+) -> tuple[Action, Mapping[str, object]]:
+    """What an action with tags around its parts is, where that is known, and the values it is filled with."""
+    if isinstance(action, Conditional) and not action.names & later.keys():
+        return action.become(values) or (action, values)
+    return action, values
+
+
 def _state(
+    state: State, action: Action, call: _Call, values: Mapping[str, object], later: Later, library: Library
+) -> StatePreview:
+    if isinstance(action, PromptAction):
+        defaults = call.defaults.at(call.prefix + state.name, 1)
+        prompt = _prompt(action, call.workflow, values, later, library, defaults)
+        return _preview_of(state, action, call, action.what, prompt=prompt)
+    return _preview_of(state, action, call, _what(action, values, later))
+
+
+def _preview_of(
     state: State,
     action: Action,
-    workflow: Workflow,
-    values: Mapping[str, object],
-    later: Later,
-    library: Library,
-    defaults: PromptDefaults,
+    call: _Call,
+    what: str,
+    *,
+    prompt: PromptPreview | None = None,
+    error: SamovarError | None = None,
 ) -> StatePreview:
-    prompt, error, what = None, None, action.what
-    defaults = defaults.at(state.name, 1)
-    try:
-        if isinstance(action, Conditional) and not action.names & later.keys():
-            became = action.become(values)
-            if became is not None:
-                action, values = became
-                what = action.what
-        if isinstance(action, PromptAction):
-            prompt = _prompt(action, workflow, values, later, library, defaults)
-        else:
-            what = _what(action, values, later)
-    except SamovarError as raised:
-        error = raised
     return StatePreview(
-        name=state.name, verb=action.verb, place=action.place, what=what, prompt=prompt, error=error
+        name=call.prefix + state.name,
+        verb=action.verb,
+        place=action.place,
+        what=what,
+        prompt=prompt,
+        error=error,
     )
 
 
@@ -224,13 +287,7 @@ def _user(
     later: Later,
     library: Library,
 ) -> tuple[Part, ...]:
-    given: dict[str, object] = {}
-    held: dict[str, str] = {}
-    for pair in action.arguments:
-        if pair.value.names & later.keys():
-            held[pair.key] = shown(fill(pair.value.template, values, later, dollar=True))
-        else:
-            given[pair.key] = pair.value.of(values)
+    given, held = _split(action.arguments, values, later)
     open_here = {name: source for name, source in later.items() if name not in given} | held
     if action.inline is not None:
         return fill(action.inline.template, {**values, **given}, open_here, dollar=True)
@@ -239,6 +296,20 @@ def _user(
         return (Open(source=f"prompt {shown(fill(action.name.template, values, later, dollar=True))}"),)
     prompt = library.prompt(action.name.text(values), workflow=workflow)
     return fill_prompt(prompt, given, values, open_here, library)
+
+
+def _split(
+    pairs: Sequence[Pair], values: Mapping[str, object], later: Later
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Arguments that are known, and those that only the run knows, with what is shown for them."""
+    given: dict[str, object] = {}
+    held: dict[str, str] = {}
+    for pair in pairs:
+        if pair.value.names & later.keys():
+            held[pair.key] = shown(fill(pair.value.template, values, later, dollar=True))
+        else:
+            given[pair.key] = pair.value.of(values)
+    return given, held
 
 
 def _default_system(
@@ -272,129 +343,3 @@ def preview_prompt(
         system = (own.render({}, {**values, **arguments}),) if own else ()
     messages = [_message("system", system)] if shown(system).strip() else []
     return (*messages, _message("user", (prompt.render(arguments, values),)))
-
-
-# Filling -----------------------------------------------------------------------------------------------
-
-
-def shown(parts: Sequence[Part]) -> str:
-    """The text, open pieces as their sources."""
-    return "".join(part if isinstance(part, str) else part.source for part in parts)
-
-
-def fill_prompt(
-    prompt: Prompt,
-    arguments: Mapping[str, object],
-    values: Mapping[str, object],
-    later: Later,
-    library: Library,
-) -> tuple[Part, ...]:
-    """As `Prompt.render`, with what is `later` left open."""
-    if not later:
-        return (prompt.render(arguments, values),)
-    known = {name: value for name, value in values.items() if name not in later}
-    return fill(
-        prompt.template,
-        prompt.values(arguments, known, besides=later),
-        later,
-        dollar=False,
-        partials=library.partial,
-    )
-
-
-def fill(
-    template: Template,
-    values: Mapping[str, object],
-    later: Later,
-    *,
-    dollar: bool,
-    partials: Partials | None = None,
-) -> tuple[Part, ...]:
-    """The text of a template, with what is `later` left open.
-
-    `dollar`: it reads `${path}` too. Where tags need what is open, all from the first tag on is left open.
-    Raises `TemplateError` for what is neither there nor open.
-    """
-    if not template.names & later.keys():
-        return _filled_with(template, values, later)
-    tokens = tokenize(template.text, dollar=dollar, shell=False, place=template.place)
-    parts = _marked(template, tokens, values, later, dollar=dollar, partials=partials)
-    if parts is None:
-        first = next(token.offset for token in tokens if token.kind == "tag")
-        text = template.text[:first]
-        head = tokenize(text, dollar=dollar, shell=False, place=template.place)
-        parts = _marked(template, head, values, later, dollar=dollar, partials=partials, end=first) or ()
-        parts = (*parts, Open(source=template.text[first:]))
-    return tuple(parts)
-
-
-def _filled_with(template: Template, values: Mapping[str, object], later: Later) -> tuple[Part, ...]:
-    try:
-        return (template.fill(values),)
-    except TemplateError:
-        if not later or template.rendering is None:
-            raise
-        # What a partial reads is not among the names of the template.
-        return (Open(source=template.text),)
-
-
-def _marked(
-    template: Template,
-    tokens: Sequence[Token],
-    values: Mapping[str, object],
-    later: Later,
-    *,
-    dollar: bool,
-    partials: Partials | None,
-    end: int | None = None,
-) -> Sequence[Part] | None:
-    """Fills it with marks in the places of what is open; None where a tag needs what is open."""
-    mark = f"\ue000{secrets.token_hex(8)}"
-    text, opened = "", list[Open]()
-    ends = [*(token.offset for token in tokens[1:]), len(template.text) if end is None else end]
-    for token, stop in zip(tokens, ends, strict=True):
-        source = template.text[token.offset : stop]
-        if token.kind in ("path", "output"):
-            names = _names_of(source, template.place, dollar=dollar)
-            if names & later.keys() & template.names:  # not the variable of a loop
-                source = f"{mark}{len(opened)}\ue001"
-                opened.append(Open(source=_source(token, later)))
-        text += source
-    marked = Template.parse(text, template.place, dollar=dollar, partials=partials)
-    if marked.names & later.keys():
-        return None
-    try:
-        filled = marked.fill(values)
-    except TemplateError:
-        _refuse_missing(template, values, later)
-        return None
-    return list(_split(filled, mark, opened))
-
-
-def _refuse_missing(template: Template, values: Mapping[str, object], later: Later) -> None:
-    """Raises what the template itself says, with its own places, where more than what is open is missing."""
-    template.fill({**values, **later})
-
-
-def _names_of(source: str, place: Place, *, dollar: bool) -> frozenset[str]:
-    return Template.parse(source, place, dollar=dollar).names
-
-
-def _source(token: Token, later: Later) -> str:
-    path = token.path
-    if path is None:
-        return token.text
-    if len(path.steps) == 1:
-        return later[str(path.steps[0])]
-    return "${" + token.text.strip("${} ") + "}"
-
-
-def _split(filled: str, mark: str, opened: Sequence[Open]) -> Iterator[Part]:
-    first, *rest = filled.split(mark)
-    if first:
-        yield first
-    for part in rest:
-        number, _, text = part.partition("\ue001")
-        yield opened[int(number)]
-        if text:
-            yield text
