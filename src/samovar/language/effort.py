@@ -76,6 +76,11 @@ class Effort:
     lists: int
     """How many macros make a list; each copies it as often as it has items."""
 
+    @property
+    def is_small(self) -> bool:
+        """No variable of any size makes it take long: each byte is looked at a few times at most."""
+        return not (self.power or self.lists or self.patterns or self.calls)
+
     def bound_ns(self, variables: Mapping[str, object]) -> float:
         """Nanoseconds this takes at most with these variables."""
         sizes = {name: _size(variables.get(name)) for name in set(self.reads)}

@@ -114,7 +114,8 @@ class Expression:
             name = str(error.args[0])
             message = f"There is no variable {name!r}.{nearest(name, variables)}"
             raise ExpressionError(f"{message} In: {self.text}", place=self.place) from None
-        if _effort_of(self.text).bound_ns(variables) > MAX_NS:
+        effort = _effort_of(self.text)
+        if not effort.is_small and effort.bound_ns(variables) > MAX_NS:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
             raise ExpressionError(f"This might take very long. {advice} In: {self.text}", place=self.place)
         try:
