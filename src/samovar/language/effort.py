@@ -16,6 +16,8 @@ from samovar.values import Record
 
 MAX_NS = 2_000_000_000
 """Nanoseconds an expression may take by the bound."""
+FEW_SUMS = 8
+"""Each may copy all that those before it joined."""
 MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
 _COLLECT = ("map", "filter")
 _TOKEN_NS, _BYTE_NS, _ATOM_NS, _CALLED_NS = 50, 0.3, 20, 100
@@ -79,7 +81,7 @@ class Effort:
     @property
     def is_small(self) -> bool:
         """No variable of any size makes it take long: each byte is looked at a few times at most."""
-        return not (self.power or self.lists or self.patterns or self.calls)
+        return not (self.power or self.lists or self.patterns or self.calls or self.sums > FEW_SUMS)
 
     def bound_ns(self, variables: Mapping[str, object]) -> float:
         """Nanoseconds this takes at most with these variables."""
