@@ -151,7 +151,7 @@ def test_an_old_spelling_of_an_action_is_mended(tmp_path: Path, old: str, new: s
         ("A --> B :  On Success", "A --> B :  success"),
         ("A --> B: on-error", "A --> B: failure"),
         ("A --> B: onfail", "A --> B: failure"),
-        ("A --> B: On Failure;", "A --> B: failure;"),
+        ("A --> B: On Failure;", "A --> B: failure"),
         ('A --> B: x.includes("a")', 'A --> B: x.contains("a")'),
         ("A --> B: x .includes (y.includes('includes('))", "A --> B: x .contains (y.contains('includes('))"),
         ("A --> B // why", "A --> B %% why"),

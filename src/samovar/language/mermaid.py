@@ -271,18 +271,11 @@ class _Reader:
         is_cut = len(inner) < len(token) - 1
         text = _ENTITY.sub(_entity, inner.strip())
         place = self.place(token, 1 + len(inner) - len(inner.lstrip()) if text else 0)
-        if not text:
-            self.hint("mermaid-text", "Mermaid wants a text behind `:`.", place)
-        elif "::" in token or inner.endswith(":") or ";" in _ENTITY.sub("", inner):
-            self.hint(
-                "mermaid-text", "Mermaid ends a text at `;` or `::`, and wants none with `:` last.", place
-            )
-        elif is_cut:
-            self.hint("mermaid-text", "Mermaid takes a comment behind a text for a part of it.", place)
-        elif "direction" in inner and _DIRECTION.search(inner):
-            self.hint(
-                "mermaid-text", "Mermaid takes all of a line with `direction TB` in it for that.", place
-            )
+        if hint := _text_hint(token, inner, is_cut=is_cut):
+            self.hint("mermaid-text", hint, place)
+        elif _ENTITY.sub("", inner).rstrip().endswith(";"):
+            end = self.place(token, len(inner.rstrip()))
+            self.add(spelling.semicolon(end, self.lines[end.line - self.first_line]))
         return text.rstrip("; \t"), place
 
     def _edges(self, parts: Sequence[Token], scope: Scope | None, depth: int) -> None:
@@ -397,6 +390,19 @@ class _Reader:
             self.nodes[name] = replace(node, regions=max(node.regions, 1))
             self._statements(statement.inside, Scope(name, 0), depth + 1)
         self._end(statement.end)
+
+
+def _text_hint(token: Token, text: str, *, is_cut: bool) -> str | None:
+    """What Mermaid makes of a text behind a colon, but for a `;` at its end. `is_cut`: a comment followed."""
+    if not text.strip():
+        return "Mermaid wants a text behind `:`."
+    if "::" in token or text.endswith(":") or ";" in _ENTITY.sub("", text).rstrip()[:-1]:
+        return "Mermaid ends a text at `;` or `::`, and wants none with `:` last."
+    if is_cut:
+        return "Mermaid takes a comment behind a text for a part of it."
+    if "direction" in text and _DIRECTION.search(text):
+        return "Mermaid takes all of a line with `direction TB` in it for that."
+    return None
 
 
 def _pairs(ends: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
