@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,14 +120,13 @@ class Library:
         """The file of that name in `folder`, if it is there and does not leave it."""
         if not folder.is_dir() or "\0" in name:
             return None
-        root = folder.resolve()
         for ending in ENDINGS:
-            path = folder / (name + ending)
-            if path.suffix not in SUFFIXES:
+            path = os.path.join(folder, name + ending)
+            if os.path.splitext(path)[1] not in SUFFIXES:
                 continue  # no name, whoever says it, leads to a file that is none of the library's kinds
             try:
-                if path.is_file() and path.resolve().is_relative_to(root):
-                    return path
+                if os.path.isfile(path) and Path(path).resolve().is_relative_to(folder.resolve()):
+                    return Path(path)
             except OSError:
                 return None
         return None

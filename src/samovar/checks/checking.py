@@ -46,7 +46,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
         found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
         found += [*_sessions(workflow), *_set_twice(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
-    return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
+        return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
 def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:

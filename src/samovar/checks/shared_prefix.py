@@ -45,11 +45,12 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
     for name, group in uses.items():
         template = _template(name, group[0].action, workflow, library)
         if template is not None:
-            names = changing | {key for use in group for key in _changing_arguments(use, group, changing)}
-            names -= frozenset(_fixed_arguments(group))
-            often = len(group) > 1 or any(use.is_repeated for use in group)
+            names: frozenset[str] = frozenset()
+            if len(group) > 1 or group[0].is_repeated:
+                read = template.names - {*_fixed_arguments(group)}
+                names = read & changing | read & _changing_arguments(group, changing)
             what = "This prompt" if name.startswith("\0") else f"The prompt {name!r}"
-            yield from _broken(template, names if often else frozenset(), what)
+            yield from _broken(template, names, what)
     if workflow.system and everything:
         often = len(everything) > 1 or any(use.is_repeated for use in everything)
         place = next((use.action.place for use in everything), Place(path=workflow.path, line=1))
@@ -57,7 +58,8 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
             system = Template.parse(workflow.system, place)
         except SamovarError:
             return
-        yield from _broken(system, changing if often else frozenset(), "The system prompt", at=place)
+        names = system.names & changing if often else frozenset()
+        yield from _broken(system, names, "The system prompt", at=place)
 
 
 def _broken(
@@ -108,17 +110,15 @@ def _template(name: str, action: Prompt, workflow: Workflow, library: Library) -
         return None
 
 
-def _changing_arguments(use: _Use, group: Sequence[_Use], changing: frozenset[str]) -> Iterator[str]:
+def _changing_arguments(group: Sequence[_Use], changing: frozenset[str]) -> frozenset[str]:
     """The arguments whose value changes from use to use."""
-    for pair in use.action.arguments:
-        others = {
-            other.value.template.text
-            for one in group
-            for other in one.action.arguments
-            if other.key == pair.key
-        }
-        if len(others) > 1 or pair.value.names & changing:
-            yield pair.key
+    texts: dict[str, set[str]] = {}
+    found: set[str] = set()
+    for pair in (pair for use in group for pair in use.action.arguments):
+        texts.setdefault(pair.key, set()).add(pair.value.template.text)
+        if pair.value.names & changing:
+            found.add(pair.key)
+    return frozenset(found | {key for key, different in texts.items() if len(different) > 1})
 
 
 def _fixed_arguments(group: Sequence[_Use]) -> Iterator[str]:

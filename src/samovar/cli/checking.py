@@ -22,7 +22,7 @@ from samovar.checks.mending import Mended, mend
 from samovar.cli.live import make_console, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.library import SUFFIXES, Library, read_text
+from samovar.library import SUFFIXES, Library, much_to_keep, read_text
 from samovar.needs import doubtful_models
 from samovar.wire import fault_to_wire
 
@@ -127,6 +127,7 @@ def _looks_like_workflow(path: Path) -> bool:
         return True
 
 
+@much_to_keep()
 def faults_of(
     path: Path, library: Library | None = None, settings: Settings | None = None, *, lenient: bool = False
 ) -> tuple[Fault, ...]:
