@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEEPEST = 50
 """Composites within each other."""
 MOST_FAULTS = 100
-"""Of one diagram."""
+"""Errors of one diagram."""
 MOST_LINES = 100_000
 """Of one diagram; statements parted by `;` and arrows count as lines too."""
 KEYWORDS = frozenset(
@@ -110,9 +110,9 @@ class _Reader:
     def add(self, fault: Fault) -> None:
         """Notes something wrong, once in each place."""
         kind = self.faults if fault.severity == "error" else self.hints
-        if len(kind) < MOST_FAULTS and not (
-            kind and (kind[-1].place, kind[-1].code) == (fault.place, fault.code)
-        ):
+        if kind is self.faults and len(kind) >= MOST_FAULTS:
+            return
+        if not kind or (kind[-1].place, kind[-1].code) != (fault.place, fault.code):
             kind.append(fault)
 
     def hint(self, code: str, message: str, place: Place) -> None:
