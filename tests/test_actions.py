@@ -366,3 +366,36 @@ def test_the_parts_of_the_longer_forms_are_read() -> None:
     assert child.result == "r"
     several = cast(Set, parse_action("Set a=1,b=2", HERE))
     assert [assignment.name for assignment in several.assignments] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Set a="{% if n > 4 %}true{% else %}false{% endif %}"', True),
+        ("Set a={% if n > 4 %}7{% endif %}", 7),
+        ('Set a="{% if n > 4 %}{{ t }}{% endif %}"', "5"),
+        ('Set a="{% if n > 4 %}[{{ t }}]{% endif %}"', "[5]"),
+        ('Set a="{% for i in l %}1{% endfor %}"', 1),
+    ],
+)
+async def test_what_tags_leave_of_the_authors_own_text_is_a_literal(text: str, value: object) -> None:
+    assert (await perform(text, n=5, l=[1], t="5")).sets == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wait for user confirmation",
+        "wait for user",
+        "Please wait for user ${n}",
+        "Wait for user input then go",
+    ],
+)
+async def test_older_ways_to_wait_for_the_user_show_their_text(text: str) -> None:
+    shown: list[str] = []
+
+    async def wait(message: str) -> None:
+        shown.append(message)
+
+    await parse_action(text, HERE).perform(Said(n=5).context(wait_for_user=wait))
+    assert shown == [text.replace("${n}", "5")]

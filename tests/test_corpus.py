@@ -59,6 +59,10 @@ FILES = {
     "plan_it": Meant("start plan done", ("x",), log="Planned"),
     "raw": Meant("Only", log="raw"),
     "crlf": Meant("A", log="ok"),
+    "typed_tags": Meant("Decide Theirs", log="theirs, in 1 folder"),
+    "js_loop": Meant("look again look again look done", given={"name": "Oh YES"}, log="green after 2"),
+    "codes": Meant("Build Broken Tell", log="Broken failed"),
+    "blocks": Meant("Whole Marked Pause Prose", log="marked"),
     "sub/one_task": Meant("pick green green/checking green/loop green/done", ("x", "YES"), log="All green"),
 }
 
@@ -90,7 +94,8 @@ async def test_an_old_file_ends_as_its_author_meant(
         if isinstance(event, Logged):
             log.append(event.text)
 
-    runner = Runner(library, Told(meant.answers), on_event=listen, settings=RunnerSettings(folder=folder))
+    settings = RunnerSettings(folder=folder, yes=True)
+    runner = Runner(library, Told(meant.answers), on_event=listen, settings=settings)
     with anyio.fail_after(20):
         run: Run = await runner.run(workflow, bind(workflow.parameters, dict(meant.given)))
     assert (str(run.ending), [visit.path for visit in run.visits]) == (meant.ending, meant.path.split()), (

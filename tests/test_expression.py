@@ -28,6 +28,7 @@ def value(text: str, **variables: object) -> object:
         ("n == 5.0", True),
         ("v.content.contains('YES') && v.contains('it')", True),
         ("v.includes('YES')", True),
+        ("v.toLowerCase().includes('yes') && n === 5 && n !== 6", True),
         ("v == 'YES it is'", True),
         ("v['tokens'] + v.tokens", 10),
         ("v.tokens == 5 ? 'a' : 'b'", "a"),
@@ -158,7 +159,7 @@ def test_every_function_that_is_offered_is_there() -> None:
     [
         ('a.contians("x")', 3, "'contains'"),
         ("size(a) > 1 && len(a) > 2", 16, "'size'"),
-        ("a.toLowerCase() == b", 3, "'lowerAscii'"),
+        ("a.toLower() == b", 3, "'lowerAscii'"),
         ("maths.abs(a)", 7, "'math.abs'"),
     ],
 )

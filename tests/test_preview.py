@@ -321,3 +321,20 @@ def test_the_states_of_a_sub_workflow_stand_behind_the_state_that_runs_it(tmp_pa
     errors = {name: str(state.error) for name, state in states.items() if state.error}
     assert errors.keys() == {"B/B/B", "C"}
     assert "nowhere" in errors["B/B/B"] and "Required parameters are missing" in errors["C"]
+
+
+def test_prompts_read_the_folder_and_what_is_allowed_of_the_environment(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.md").write_text(
+        "{{ cwd }} {{ env.SAMOVAR_TEST_A }} {{ env.SAMOVAR_TEST_B | default: '-' }}"
+    )
+    monkeypatch.setenv("SAMOVAR_TEST_A", "a")
+    monkeypatch.setenv("SAMOVAR_TEST_B", "b")
+    done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
+    assert done.returncode == 2 and "The setting `environment`" in done.stderr
+    (tmp_path / ".samovar").mkdir()
+    (tmp_path / ".samovar/config.toml").write_text('environment = ["SAMOVAR_TEST_A"]')
+    done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
+    assert done.stdout.splitlines()[-1] == f"{tmp_path} a -"
+    assert load_settings({"environment": "A, B"}).environment == ("A", "B")

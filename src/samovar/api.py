@@ -20,7 +20,7 @@ from samovar import memory
 from samovar.actions.options import OPTIONS
 from samovar.app import App, Locator, open_app, open_store
 from samovar.checks.checking import check_tree
-from samovar.config import Settings, load_settings
+from samovar.config import Settings, load_settings, surroundings
 from samovar.engines.base import ModelSpec
 from samovar.entering import Entering
 from samovar.errors import ClosedError, FaultsError, UsageError, nearest
@@ -195,7 +195,12 @@ class Samovar:
         if faults:
             raise FaultsError(faults)
         await anyio.to_thread.run_sync(check_models, parsed, library, self._app.settings, model)
-        settings = RunnerSettings(model=model, seed=seed, deterministic=deterministic)
+        settings = RunnerSettings(
+            model=model,
+            seed=seed,
+            deterministic=deterministic,
+            surroundings=surroundings(self._app.settings, Path.cwd()),
+        )
         runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=settings)
         return await runner.run(parsed, variables or {})
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -21,6 +22,11 @@ from pydantic_settings import (
 
 from samovar.errors import UsageError, nearest
 from samovar.models.cost import KvType
+
+
+def _parted(value: object) -> object:
+    """A list, which the environment has as one text with commas."""
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -62,6 +68,9 @@ class Settings(BaseSettings):
         description="What evaluated prompts may take on disk, so that the next process need not evaluate "
         "them; 0 keeps nothing there.",
     )
+    environment: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parted)] = Field(
+        (), description="Environment variables that prompts may read, as `env.NAME`; others are not there."
+    )
     offline: bool = Field(False, description="Never fetch a model; it must be there already.")
 
     @classmethod
@@ -81,6 +90,12 @@ def user_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_config_path("samovar")
+
+
+def surroundings(settings: Settings, folder: Path) -> dict[str, object]:
+    """What prompts may read besides variables: `cwd`, `working_directory`, and `env` with what is allowed."""
+    allowed = {name: os.environ[name] for name in settings.environment if name in os.environ}
+    return {"cwd": str(folder), "working_directory": str(folder), "env": allowed}
 
 
 def config_files() -> list[Path]:
@@ -122,6 +137,7 @@ _EXPECTED = {
     "budget_bytes": _BYTES,
     "keep_alive_s": "a number of seconds from 0 on",
     "snapshots_bytes": _BYTES,
+    "environment": "a list of names (with commas between them in SAMOVAR_ENVIRONMENT)",
     "offline": "true or false",
     "model": "a text: a path, package:… or a known name",
     "cache_folder": "a path",

@@ -49,6 +49,8 @@ def _parse_plain(text: str, place: Place) -> Action:
         if word in verb.words:
             line.form = verb.form
             return verb.parse(line)
+    if "wait for user" in text.lower():
+        return Wait.in_words(line)
     known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]
     first = text.split()[0] if text.split() else ""
     offer = nearest(first.capitalize(), known) or f" An action begins with {', '.join(known)}."

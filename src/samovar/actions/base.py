@@ -143,6 +143,8 @@ class ActionContext:
     """Reports something doubtful that was not asked for."""
     run_command: Callable[[Command], Awaitable[Finished]] = run
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
+    surroundings: Mapping[str, object] = field(default_factory=dict)
+    """What prompts may read besides variables, which come first."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     """Returns when so many seconds have passed."""
 

@@ -111,11 +111,11 @@ class Prompt(Action):
 
     def _text(self, context: ActionContext, arguments: Mapping[str, object]) -> str:
         if self.inline is not None:
-            return self.inline.text({**context.variables, **arguments})
+            return self.inline.text({**context.surroundings, **context.variables, **arguments})
         assert self.name is not None
         name = self.name.text(context.variables)
         prompt = context.library.prompt(name, workflow=context.workflow)
-        return prompt.render(arguments, context.variables)
+        return prompt.render(arguments, {**context.surroundings, **context.variables})
 
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
         answer = Record(
@@ -168,9 +168,9 @@ def _default_system(context: ActionContext) -> str:
     """The workflow's own, else the prompt that the library has for it."""
     template = system_template(context.workflow)
     if template is not None:
-        return template.fill(context.variables)
+        return template.fill({**context.surroundings, **context.variables})
     prompt = context.library.system_prompt(context.workflow)
-    return prompt.render({}, context.variables) if prompt else ""
+    return prompt.render({}, {**context.surroundings, **context.variables}) if prompt else ""
 
 
 def system_template(workflow: Workflow) -> Template | None:

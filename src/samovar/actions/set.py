@@ -33,15 +33,17 @@ class Assignment:
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     def of(self, variables: Mapping[str, object]) -> object:
-        if isinstance(self.value, Value):
-            return self.value.of(variables)
-        return self.value.evaluate(variables)
+        if isinstance(self.value, Expression):
+            return self.value.evaluate(variables)
+        # What tags leave of the author's own text is a literal like any other.
+        written = self.value.template.written(variables)
+        return self.value.of(variables) if written is None else literal(written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set(Action):
     verb: ClassVar[str] = "set"
-    words: ClassVar[tuple[str, ...]] = ("set", "set_variable", "cel_set")
+    words: ClassVar[tuple[str, ...]] = ("set", "set_variable", "cel_set", "js_set")
     form: ClassVar[str] = 'Set name="value" or Set name := expression, several with commas'
 
     place: Place
@@ -54,7 +56,7 @@ class Set(Action):
     def parse(cls, line: Scanner) -> Set:
         place, begin, word = line.where(), line.at, line.word(*cls.words)
         old = None
-        if word == "cel_set":
+        if word in ("cel_set", "js_set"):
             only = _cel_set(line)
             old = old_spelling(place, line.text[begin : line.at], f"Set {only.name} := ")
             return cls(place=place, assignments=(only,), old_spelling=old)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
-from samovar.errors import ActionError, Place
+from samovar.errors import ActionError, Fault, Place
+from samovar.language.spelling import old_spelling
+from samovar.language.template import Template
 from samovar.values import UNITS_S, duration_s, to_text
+
+if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
+    from samovar.library import Library
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -28,6 +34,22 @@ class Wait(Action):
     unit: str
     """Of `given`, where one is written."""
     message: Value | None
+    old_spelling: Fault | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def in_words(cls, line: Scanner) -> Wait:
+        """The older system waited wherever an action said `wait for user`, and showed its text."""
+        text = line.text.strip()
+        begin = len(line.text) - len(line.text.lstrip())
+        template = Template.parse(text, line.where(begin))
+        message = Value(template=template, quoted=False, place=line.where(begin), given=text)
+        hint = old_spelling(line.where(begin), text, f'Wait for user input "{text}"')
+        hint = replace(hint, fix=None) if '"' in text or "\\" in text else hint
+        place = line.where(begin)
+        return cls(place=place, seconds=None, given=None, unit="", message=message, old_spelling=hint)
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        return (self.old_spelling,) if self.old_spelling else ()
 
     @classmethod
     def parse(cls, line: Scanner) -> Wait:
@@ -35,8 +57,11 @@ class Wait(Action):
         seconds: float | None = None
         given, unit, message = None, "", None
         if line.word("for"):
-            if not (line.word("user") and line.word("input")):
+            if not line.word("user"):
                 line.fail(f"`user input` is expected after `for`, {line.found()}.")
+            is_input = bool(line.word("input"))
+            if not (is_input and (line.is_done or line.text[line.at] in "\"'")):
+                return cls.in_words(line)
             if not line.is_done:
                 message = line.expect_quoted("The message")
         else:

@@ -21,7 +21,7 @@ from samovar.checks.shared_prefix import broken_prefixes
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.language.expression import Expression
 from samovar.language.parameters import Parameter
-from samovar.language.reading import OLD_FOLDERS
+from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Template
 from samovar.language.workflow import OLD_NAMES, Branch, State, When, Workflow
 from samovar.library import Library, much_to_keep
@@ -41,7 +41,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
     Sub-workflows are followed for cycles, but their own faults are theirs.
     """
-    is_old = workflow.path is not None and bool(OLD_FOLDERS & set(workflow.path.parts))
+    is_old = is_below_old_folder(workflow.path)
     with much_to_keep():
         found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
         found += [*_sessions(workflow), *_set_twice(workflow), *_cycles(workflow, library)]

@@ -37,7 +37,11 @@ def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
 
 def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
     """Transitions that another one is always taken before."""
-    rivals = _Rivals(can_fail=state.action is not None and not goes_on)
+    is_command = getattr(state.action, "verb", None) == "shell"
+    rivals = _Rivals(
+        can_fail=state.action is not None and not goes_on,
+        of_failure=FAILURE_NAMES | {"exit_code"} if is_command else FAILURE_NAMES,
+    )
     found: list[tuple[Transition, Transition]] = []
     defaults: list[Transition] = []
     for transition in state.transitions:
@@ -63,6 +67,8 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
 class _Rivals:
     """The transitions of a state that others come too late for; changed by `add`."""
 
+    of_failure: frozenset[str]
+    """What a condition reads that counts after a failure."""
     can_fail: bool
     """Some are left for what happens after a failure only."""
     always: Transition | None = None
@@ -80,7 +86,7 @@ class _Rivals:
 
     def of(self, transition: Transition) -> Transition | None:
         """The one that is taken instead."""
-        after_failure = self.can_fail and _may_follow_failure(transition)
+        after_failure = self.can_fail and _may_follow_failure(transition, self.of_failure)
         if (always := self.written if after_failure else self.always) is not None:
             return always
         if (same := self.same.get(_meaning(transition))) is not None:
@@ -101,10 +107,10 @@ def _is_from_within(state: State, transition: Transition) -> bool:
     return is_exit and transition.when is When.FAILURE
 
 
-def _may_follow_failure(transition: Transition) -> bool:
+def _may_follow_failure(transition: Transition, of_failure: frozenset[str]) -> bool:
     """Whether it can be taken after the state's action has failed."""
     if transition.when is When.CONDITION:
-        return transition.condition is not None and bool(transition.condition.names & FAILURE_NAMES)
+        return transition.condition is not None and bool(transition.condition.names & of_failure)
     return transition.when is When.FAILURE or (
         transition.when is When.ALWAYS and bool(transition.label.strip())
     )

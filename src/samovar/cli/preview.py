@@ -18,7 +18,7 @@ from rich.text import Text
 from samovar.app import open_library
 from samovar.cli.live import make_console, masked
 from samovar.cli.variables import as_parameters, read_assignments, read_variables_file
-from samovar.config import Settings, load_settings
+from samovar.config import Settings, load_settings, surroundings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
 from samovar.language.parameters import bind
 from samovar.language.pieces import tokenize
@@ -71,7 +71,7 @@ def show_prompt(arguments: PromptArguments) -> int:
     given = _typed(given, prompt, workflow)
     _check_given(prompt, workflow, given)
     try:
-        messages = preview_prompt(prompt, workflow, given, library)
+        messages = preview_prompt(prompt, workflow, surroundings(settings, Path.cwd()) | given, library)
     except TemplateError as error:
         place = error.place or prompt.place
         raise FaultsError([Fault(code=error.code, message=error.message, place=place)]) from error
@@ -142,7 +142,8 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
         and one.is_needed(known_values)
     ]
     if prompt.template.rendering is None:
-        there = {*given, *defaults, *own, *(first_variables({}) if workflow else ())}
+        there = {*given, *defaults, *own, "cwd", "working_directory", "env"}
+        there |= {*first_variables({})} if workflow else set()
         missing += [
             Fault(
                 code="missing-variable",
@@ -216,7 +217,8 @@ def dry_run(
 
     `hidden`: texts that are shown to nobody.
     """
-    states = preview(workflow, variables, library, first_defaults(workflow, runner_settings))
+    defaults = first_defaults(workflow, runner_settings)
+    states = preview(workflow, variables, library, defaults, runner_settings.surroundings)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         counts = {id(prompt): count(prompt, outlook) for prompt in prompts}

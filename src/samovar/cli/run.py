@@ -34,7 +34,7 @@ from samovar.cli.variables import (
     read_switches,
     read_variables_file,
 )
-from samovar.config import load_settings
+from samovar.config import load_settings, surroundings
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.events import Warned
 from samovar.language.parameters import Parameter, bind
@@ -129,6 +129,7 @@ def _run(arguments: RunArguments) -> int:
         model=arguments.model,
         seed=arguments.seed,
         deterministic=arguments.deterministic,
+        surroundings=surroundings(settings, Path.cwd()),
         wait_for_user=None if not sys.stdin.isatty() else _wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,

@@ -25,6 +25,9 @@ from samovar.values import Record
 MAX_LENGTH = 2000
 MAX_NESTING = 64
 
+_METHODS = {"includes": "contains", "toLowerCase": "lowerAscii", "toUpperCase": "upperAscii"}
+"""What CEL calls methods of JavaScript."""
+_JAVASCRIPT = re.compile(r"[=!]==|includes|to(?:Lower|Upper)Case")
 _PARTS = "samovar_parts_of_"
 _LITERALS = frozenset(("true", "false", "null", "in"))
 _TOKEN = re.compile(
@@ -93,11 +96,13 @@ class Expression:
 
     @property
     def old_spellings(self) -> tuple[Fault, ...]:
-        """A hint for each `.includes(`."""
-        if "includes" not in self.text:
+        """A hint for each spelling of JavaScript."""
+        if not _JAVASCRIPT.search(self.text):
             return ()
-        places = (self.place.within(self.text, token.at) for token in _includes(_tokens(self.text)))
-        return tuple(old_spelling(place, "includes", "contains") for place in places)
+        found = _javascript(_tokens(self.text))
+        return tuple(
+            old_spelling(self.place.within(self.text, at), old, new.strip()) for at, old, new in found
+        )
 
     def evaluate(self, variables: Mapping[str, object]) -> object:
         """The value it has now.
@@ -193,19 +198,26 @@ def _tokens(text: str) -> list[Token]:
     return [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
 
 
-def _includes(tokens: list[Token]) -> Iterator[Token]:
-    """The names of JavaScript's method, where it is called."""
-    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if token.text == "includes" and before.text == "." and after.text == "(":
-            yield token
+def _javascript(tokens: Sequence[Token]) -> Iterator[tuple[int, str, str]]:
+    """Where JavaScript's spelling stands, it, and CEL's, which is as long, so that columns stay true."""
+    for index, token in enumerate(tokens[:-1]):
+        after = tokens[index + 1]
+        if token.text in _METHODS and index and tokens[index - 1].text == "." and after.text == "(":
+            yield token.at, token.text, _METHODS[token.text].ljust(len(token.text))
+        elif token.text in ("=", "!") and _ends_equals(tokens[index : index + 3]):
+            yield token.at, token.text + "==", token.text + "= "
 
 
-def _as_cel(text: str, tokens: list[Token]) -> str:
-    """With JavaScript's `.includes(` as `.contains(`, which is as long, so that columns stay true."""
-    if "includes" not in text:
-        return text
-    for token in _includes(tokens):
-        text = text[: token.at] + "contains" + text[token.at + len("includes") :]
+def _ends_equals(tokens: Sequence[Token]) -> bool:
+    """Whether two `=` follow the first of three tokens, without a blank."""
+    return "".join(one.text for one in tokens[1:]) == "==" and tokens[2].at == tokens[0].at + 2
+
+
+def _as_cel(text: str, tokens: Sequence[Token]) -> str:
+    """With CEL's spellings in the places of JavaScript's."""
+    if _JAVASCRIPT.search(text):
+        for at, old, new in _javascript(tokens):
+            text = text[:at] + new + text[at + len(old) :]
     return text
 
 

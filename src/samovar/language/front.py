@@ -77,8 +77,11 @@ class Settings:
     choice_states_act: bool = True
 
 
-def read_settings(document: Document, add: AddFault) -> Settings:
-    """The settings of a document; what is wrong with them goes to `add`."""
+def read_settings(document: Document, add: AddFault, *, is_old: bool) -> Settings:
+    """The settings of a document; what is wrong with them goes to `add`.
+
+    `is_old`: it may be a file of the older system, which passed over parameters that it could not read.
+    """
     matter = document.front_matter
     if matter is None:
         return Settings()
@@ -98,7 +101,7 @@ def read_settings(document: Document, add: AddFault) -> Settings:
                 is_error=False,
                 fix=_mended(key, place(key), document),
             )
-        elif key in NOT_YET:
+        elif key in NOT_YET and values[key]:
             add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
 
     def text(key: str) -> str | None:
@@ -119,7 +122,7 @@ def read_settings(document: Document, add: AddFault) -> Settings:
     key = "parameters" if values.get("parameters") is not None else "arguments"
     parameters: tuple[Parameter, ...] = ()
     if values.get(key) is not None:
-        parameters, faults = read_parameters(values[key], partial(place, key))
+        parameters, faults = read_parameters(values[key], partial(place, key), lenient=is_old)
         if values.get("parameter_groups") is not None:
             groups = partial(place, "parameter_groups")
             parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)

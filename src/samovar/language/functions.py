@@ -35,8 +35,8 @@ EXTENSIONS = frozenset(
 KNOWN = NATIVE | EXTENSIONS
 ELSEWHERE = {
     **dict.fromkeys(("len", "length", "count"), "size"),
-    **dict.fromkeys(("lower", "toLower", "toLowerCase"), "lowerAscii"),
-    **dict.fromkeys(("upper", "toUpper", "toUpperCase"), "upperAscii"),
+    **dict.fromkeys(("lower", "toLower"), "lowerAscii"),
+    **dict.fromkeys(("upper", "toUpper"), "upperAscii"),
     **{"strip": "trim", "str": "string", "float": "double", "abs": "math.abs", "round": "math.round"},
 }
 """What functions of other languages are called here."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageError, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, UsageError, nearest
 from samovar.language.expression import Expression
 from samovar.language.patterns import Pattern, PatternError
-from samovar.language.spelling import mended_key
+from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text, truth
 
 MOST_OFFERS = 20
@@ -32,24 +32,10 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 KEYS = frozenset(
-    [
-        "name",
-        "description",
-        "required",
-        "default",
-        "type",
-        "choices",
-        "pattern",
-        "min",
-        "max",
-        "step",
-        "min_length",
-        "max_length",
-        "condition",
-        "secret",
-        "validation",
-        "type_hint",
-    ]
+    (
+        *("name", "description", "required", "default", "type", "choices", "pattern", "min", "max", "step"),
+        *("min_length", "max_length", "condition", "secret", "validation", "type_hint"),
+    )
 )
 _WHOLE = ("int", "integer")
 
@@ -222,21 +208,39 @@ Where = Callable[..., Place]
 """Where an entry of the list stands, by its number from 0, and a key of it, by its name."""
 
 
-def read_parameters(value: Any, where: Where) -> tuple[tuple[Parameter, ...], list[Fault]]:
-    """The parameters of a front matter's list, and what is wrong with it."""
+def read_parameters(
+    value: Any, where: Where, *, lenient: bool = False
+) -> tuple[tuple[Parameter, ...], list[Fault]]:
+    """The parameters of a front matter's list, and what is wrong with it.
+
+    `lenient`: one that cannot be read is left out with a warning, and an unknown type is text; but for what
+    looks like a misspelling where the file is not surely of the older system.
+    """
     faults: list[Fault] = []
+    is_old = is_below_old_folder(where().path)
+
+    def add(message: str, place: Place) -> None:
+        is_warning = is_old or (lenient and " Did you mean" not in message)
+        severity: Severity = "warning" if is_warning else "error"
+        faults.append(Fault(code="parameter", message=message, place=place, severity=severity))
+
     if not isinstance(value, list):
-        return (), [Fault(code="parameter", message="`parameters` must be a list of maps.", place=where())]
+        add("`parameters` must be a list of maps.", where())
+        return (), faults
     found: dict[str, Parameter] = {}
     for index, entry in enumerate(value):
         at = partial(where, index)
         try:
+            wrong = _wrong_type(entry) if lenient and isinstance(entry, dict) else None
+            if wrong and (is_old or " Did you mean" not in wrong):
+                entry = {**entry, "type": "string"}
+                add(f"{wrong} It is taken for text.", at("type"))
             parameter = _read_parameter(entry, index + 1, at, faults)
             if parameter.name in found:
                 raise _WrongError("name", f"The parameter {parameter.name!r} is declared twice.")
             found[parameter.name] = parameter
         except _WrongError as error:
-            faults.append(Fault(code="parameter", message=str(error), place=at(error.key)))
+            add(str(error), at(error.key))
     offers = 0
     for parameter in found.values():
         for name in sorted(parameter.condition.names - set(found) if parameter.condition else ()):
@@ -294,10 +298,9 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         raise _WrongError("name", f"Parameter {number} has no name: write `- name: …`.")
     name = entry["name"].strip()
     _hints(entry, name, where, faults)
-    written = str(entry.get("type") or "string").lower().strip()
-    if written not in KINDS:
-        message = f"The parameter {name!r} has the type {written!r}.{nearest(written[:100], KINDS)}"
-        raise _WrongError("type", message)
+    if wrong := _wrong_type(entry):
+        raise _WrongError("type", wrong)
+    written = _type(entry)
     kind = KINDS[written]
     choices = _choices(entry, name)
     if kind in ("choice", "multi_choice") and not choices:
@@ -320,6 +323,20 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         condition=_condition(entry, name, where),
     )
     return _with_default(parameter, entry.get("default"))
+
+
+def _type(entry: dict[str, Any]) -> str:
+    return str(entry.get("type") or "string").lower().strip()
+
+
+def _wrong_type(entry: dict[str, Any]) -> str | None:
+    """What is wrong with the type that an entry names."""
+    written = _type(entry)
+    if written in KINDS:
+        return None
+    return (
+        f"The parameter {str(entry.get('name'))!r} has the type {written!r}.{nearest(written[:100], KINDS)}"
+    )
 
 
 def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) -> None:

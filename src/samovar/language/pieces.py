@@ -62,7 +62,10 @@ def _step(value: object, step: str | int, behind: Sequence[str | int]) -> object
             return parts[step]  # type: ignore[index]
         if step == "size":
             return len(value)
-        raise KeyError(f"{where!r} has no part {str(step)!r}.{nearest(str(step), map(str, parts))}")
+        offer = nearest(str(step), map(str, parts))
+        if where == "env" and not offer:
+            offer = " The setting `environment` says which variables of the environment prompts may read."
+        raise KeyError(f"{where!r} has no part {str(step)!r}.{offer}")
     if isinstance(value, list | tuple):
         if step == "size":
             return len(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
 from samovar.language.markdown import Document, parse_document
 from samovar.language.parameters import Parameter, read_parameters
+from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Partials, Template
 
 KEYS = frozenset(
@@ -142,7 +143,9 @@ def _read_parameters(document: Document) -> tuple[tuple[Parameter, ...], list[Fa
     name = "parameters" if values.get("parameters") is not None else "arguments"
     if values.get(name) is None:
         return (), faults
-    parameters, wrong = read_parameters(values[name], partial(document.spot, name))
+    parameters, wrong = read_parameters(
+        values[name], partial(document.spot, name), lenient=is_below_old_folder(document.path)
+    )
     return parameters, faults + wrong
 
 

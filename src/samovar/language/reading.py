@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,16 @@ from samovar.language.graph import doubtful_shape, read_graph, with_inherited
 from samovar.language.markdown import Bullet, Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.prompt import Prompt, parse_prompt
+from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Partials
-from samovar.language.workflow import OLD_NAMES, Action, ParseAction, Workflow
+from samovar.language.workflow import (
+    OLD_CONTEXT,
+    OLD_NAMES,
+    Action,
+    ParseAction,
+    Workflow,
+)
 
-OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
 OWN_SECTIONS = ("prompts", "schemas")
 LARGEST_ACTION_CHARS = 65_536
 MOST_OFFERS = 20
@@ -31,7 +38,9 @@ MOST_OFFERS = 20
 MOST_NAMES = 2000
 LONGEST_NAME = 100
 
-_ACTION_LINE = re.compile(r"^\s*\*\*action\*\*\s*:\s*(?P<text>.*)$", re.I)
+_ACTION_LINE = re.compile(
+    r"^\s*(?:[-*+]\s+)?(?:\*\*action\*\*\s*:|\*\*action:\*\*|action:)\s*(?P<text>.*)$", re.I
+)
 _STORE_LINE = re.compile(r"^\s*\*\*store as\*\*\s*:\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I)
 _NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
@@ -82,10 +91,10 @@ def parse_workflow(
     """
     document = parse_document(text, path=path)
     found = _Found()
-    settings = read_settings(document, found.add)
+    is_old = _is_old(document)
+    settings = read_settings(document, found.add, is_old=is_old)
     diagram, diagram_text = _read_diagram(document)
     found.faults += diagram.faults
-    is_old = _is_old(document)
     reader = _ActionReader(document, diagram, found, parse_action, lenient=lenient, is_old=is_old)
     reader.read()
     prompts = dict(_read_prompts(document, found, partials))
@@ -122,7 +131,7 @@ def parse_workflow(
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),
-        old_names=frozenset(name for name in OLD_NAMES if name in text),
+        old_names=frozenset(_old_names(text)),
         unread=frozenset(found.unread),
     )
     if any(fault.severity == "error" for fault in faults):
@@ -130,9 +139,18 @@ def parse_workflow(
     return workflow
 
 
+def _old_names(text: str) -> Iterator[str]:
+    """The variables of the older system that a file reads, as far as that is seen without reading it."""
+    for name in OLD_NAMES:
+        if name in text and (
+            name not in OLD_CONTEXT or re.search(rf"\{{[\{{%][^}}]*\b{name}\b|\$\{{{name}\b", text)
+        ):
+            yield name
+
+
 def _is_old(document: Document) -> bool:
     """Whether the file may be one of the older system: below its folders, or with none of our own forms."""
-    if document.path is not None and OLD_FOLDERS & set(document.path.parts):
+    if is_below_old_folder(document.path):
         return True
     own = any(heading.title.lower() in OWN_SECTIONS and heading.level == 2 for heading in document.headings)
     return not own and not any(re.search(r"\busing\s+\w+\s*=", line) for line in document.lines)
@@ -287,6 +305,17 @@ class _ActionReader:
                     seen.add(name)
                     self._read_text(name, self._with_store(text, heading.line + 1, end), place)
                     break
+            else:
+                self._read_block(name, heading.line + 1, min(end, document.end_of(heading)))
+
+    def _read_block(self, name: str, line: int, end: int) -> None:
+        """The text below `### Name` where no line is marked: an action, or it only describes the state."""
+        lines = self._document.lines[line - 1 : end - 1]
+        text = "\n".join(lines).strip()
+        first = next((number for number, one in enumerate(lines, start=line) if one.strip()), line)
+        if text and len(text) <= LARGEST_ACTION_CHARS:
+            with suppress(FaultsError):
+                self._found.actions[name] = self._parse(text, self._document.place(first))
 
     def _with_store(self, text: str, line: int, end: int) -> str:
         """The older `**Store As**: name` is `result="name"`."""
@@ -304,13 +333,16 @@ class _ActionReader:
         """An action in the diagram. A description that is none is just that."""
         if len(text) > LARGEST_ACTION_CHARS:
             return
+        if re.search(r"\S.*\bwait for user", text, re.I):
+            return  # that is what happens there
         try:
             self._found.actions[name] = self._parse(text, place)
         except FaultsError as error:
             if all(fault.code == "unknown-action" for fault in error.faults):
                 return
+            is_error = not self._lenient and not self._is_old
             for fault in error.faults:
-                self._found.add(fault.code, fault.message, fault.place, is_error=not self._lenient)
+                self._found.add(fault.code, fault.message, fault.place, is_error=is_error)
 
 
 # Prompts -----------------------------------------------------------------------------------------------

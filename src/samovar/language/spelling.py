@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from samovar.errors import Fault, Fix, Place
 
 OLD_SPELLING = "old-spelling"
+OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
 
 _ON = re.compile(r"on[-_ ]*(?P<kind>success|valid|failure|fail|error|invalid)", re.I)
 _ABOVE = re.compile(
@@ -20,6 +22,11 @@ _ABOVE = re.compile(
 )
 """What can stand above a diagram's header."""
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
+
+
+def is_below_old_folder(path: Path | None) -> bool:
+    """Whether a file is in a library of the older system."""
+    return path is not None and bool(OLD_FOLDERS & set(path.absolute().parts))
 
 
 def old_spelling(place: Place, old: str, new: str) -> Fault:

@@ -119,6 +119,13 @@ class Template:
             ]
         )
 
+    def written(self, variables: Mapping[str, object]) -> str | None:
+        """The text that its tags leave, where all of it stands in the template itself; else None."""
+        if self.rendering is None or self.outline is not None:
+            return None
+        pieces = self.rendering.hold(variables, ())
+        return "".join(map(str, pieces)) if all(isinstance(piece, str) for piece in pieces) else None
+
     def value(self, variables: Mapping[str, object]) -> object:
         """The value itself, with its type, where the template is wholly one value; else the filled text."""
         if self.rendering is not None:

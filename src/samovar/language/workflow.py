@@ -39,8 +39,10 @@ ParseAction = Callable[[str, Place], Action]
 """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
 
 
-OLD_NAMES = frozenset(("last_action_result", "claude_response", "duration_ms"))
-"""Variables that actions of the older system left behind. They are there where a file reads them."""
+OLD_CONTEXT = frozenset(("working_directory", "cwd", "model"))
+"""Variables that each workflow of the older system had from the start."""
+OLD_NAMES = OLD_CONTEXT | frozenset(("last_action_result", "claude_response", "duration_ms", "error_context"))
+"""Those, and what its actions left behind. They are there where a file reads them."""
 
 
 class When(StrEnum):
@@ -54,7 +56,7 @@ class When(StrEnum):
     CONDITION = "condition"
 
 
-FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error"))
+FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error", "last_action_result"))
 """A condition that reads one of them counts after a failure too."""
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 from samovar.actions.base import NOTHING, Outcome, PromptDefaults
 from samovar.events import RunError
-from samovar.language.workflow import State, Workflow
+from samovar.language.workflow import OLD_CONTEXT, State, Workflow
 from samovar.running.allowance import Allowance
 from samovar.running.branches import Claims, merge
 from samovar.running.routing import states_that_only_choose
@@ -62,13 +64,17 @@ class Level:
         bound: Mapping[str, object],
         allowance: Allowance,
         *,
+        folder: Path,
         defaults: PromptDefaults,
         chain: tuple[Workflow, ...] = (),
     ) -> Level:
-        """A workflow with nothing done yet."""
+        """A workflow with nothing done yet. `folder`: where its commands run."""
+        context = {"cwd": str(folder), "working_directory": str(folder)}
+        context["model"] = defaults.forced_model or defaults.model or "default"
+        there = {name: context[name] for name in OLD_CONTEXT & workflow.old_names}
         return cls(
             workflow=workflow,
-            variables=first_variables(bound),
+            variables=there | first_variables(bound),
             allowance=allowance,
             defaults=defaults,
             prefix="",
@@ -96,6 +102,10 @@ class Level:
         variables["success"], variables["failure"] = not self.failed, self.failed
         self._leave_old_names(outcome)
         if error is not None:
+            if "error_context" in self.workflow.old_names:
+                moment = datetime.now(UTC).isoformat(timespec="seconds")
+                told = {"error_message": error.message, "error_state": state.name, "error_timestamp": moment}
+                variables["error_context"] = told
             variables["is_error"] = True
             variables["error"] = {"message": error.message, "state": state.name, "kind": error.code}
 

@@ -250,7 +250,9 @@ class Loop:
         )
         bound = bind(workflow.parameters, child.given, ask=None)
         allowance = Allowance(limits, above.allowance)
-        level = Level.begin(workflow, bound, allowance, defaults=defaults, chain=above.chain)
+        level = Level.begin(
+            workflow, bound, allowance, folder=self._services.folder, defaults=defaults, chain=above.chain
+        )
         level.prefix, level.branch = prefix, above.branch
         return level
 

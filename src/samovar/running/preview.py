@@ -84,13 +84,17 @@ MOST_STATES = 10_000
 
 
 def preview(
-    workflow: Workflow, variables: Mapping[str, object], library: Library, defaults: PromptDefaults
+    workflow: Workflow,
+    variables: Mapping[str, object],
+    library: Library,
+    defaults: PromptDefaults,
+    surroundings: Mapping[str, object] | None = None,
 ) -> tuple[StatePreview, ...]:
     """Every state that acts, in the order of the diagram; behind one that runs a workflow, those of that.
 
-    `variables`: those bound before the run.
+    `variables`: those bound before the run; `surroundings`: what prompts may read besides.
     """
-    return tuple(_Walk(library).states(_Call(workflow, variables, {}, defaults)))
+    return tuple(_Walk(library, surroundings or {}).states(_Call(workflow, variables, {}, defaults)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +115,13 @@ class _Call:
 class _Walk:
     """One way through a workflow and those it runs. Mutable: how many states were seen."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, surroundings: Mapping[str, object]) -> None:
+        self._library, self._surroundings = library, surroundings
         self._states = 0
 
     def states(self, call: _Call) -> Iterator[StatePreview]:
         before = _Before(call.workflow)
-        values = first_variables(call.variables)
+        values = {**self._surroundings, **first_variables(call.variables)}
         for state in call.workflow.states.values():
             if not isinstance(state.action, Action):
                 continue

@@ -53,7 +53,7 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
             default = default or transition
             continue
         try:
-            why = _why_not(transition, variables, situation)
+            why = _why_not(transition, variables, situation, _names_of_failure(state, variables))
         except ExpressionError as error:
             why = f"cannot be evaluated: {error.message}"
             warnings.append(
@@ -72,7 +72,18 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
 _NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter lets it)"
 
 
-def _why_not(transition: Transition, variables: Mapping[str, object], situation: Situation) -> str | None:
+def _names_of_failure(state: State, variables: Mapping[str, object]) -> frozenset[str]:
+    """Which variables a condition must read to count after a failure; of a command, how it ended too."""
+    is_command = getattr(state.action, "verb", None) == "shell" and variables.get("exit_code")
+    return FAILURE_NAMES | {"exit_code"} if is_command else FAILURE_NAMES
+
+
+def _why_not(
+    transition: Transition,
+    variables: Mapping[str, object],
+    situation: Situation,
+    of_failure: frozenset[str],
+) -> str | None:
     """Why this transition is not taken, as the end of a sentence; None where it is."""
     when = transition.when
     if transition.is_inherited and not situation.failed_last:
@@ -87,7 +98,7 @@ def _why_not(transition: Transition, variables: Mapping[str, object], situation:
         return None if situation.failed_last else "the last action did not fail"
     condition = transition.condition
     assert condition is not None
-    if stops and not condition.names & FAILURE_NAMES:
+    if stops and not condition.names & of_failure:
         return "after a failure, a condition counts only where it names success, failure, is_error or error"
     value = condition.evaluate(variables)
     if truth(value):

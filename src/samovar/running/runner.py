@@ -44,6 +44,8 @@ class RunnerSettings:
     """Every prompt is answered alone, so that its answer is the same each time."""
     folder: Path = field(default_factory=Path.cwd)
     """Where commands run, and where the abort file is looked for."""
+    surroundings: Mapping[str, object] = field(default_factory=dict)
+    """What prompts may read besides variables."""
     wait_for_user: Callable[[str], Awaitable[None]] | None = None
     """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
@@ -150,6 +152,7 @@ class _Driven:
             run=self.recorder.record.id,
             library=self.runner.library,
             folder=settings.folder,
+            surroundings=settings.surroundings,
             connection=connection,
             outside=settings.outside,
             wait_for_user=wait_for_user and _in_turn(wait_for_user),
@@ -159,7 +162,9 @@ class _Driven:
 
     def _first_level(self, variables: Mapping[str, object]) -> Level:
         defaults = first_defaults(self.workflow, self.settings)
-        return Level.begin(self.workflow, variables, Allowance(self.limits), defaults=defaults)
+        return Level.begin(
+            self.workflow, variables, Allowance(self.limits), folder=self.settings.folder, defaults=defaults
+        )
 
     async def _to_end(self, loop: Loop, level: Level) -> End:
         try:

@@ -44,6 +44,7 @@ class Services:
     """The run's id."""
     library: Library
     folder: Path
+    surroundings: Mapping[str, object]
     connection: Connection
     outside: Outside
     wait_for_user: Callable[[str], Awaitable[None]] | None
@@ -84,6 +85,7 @@ class Site:
             library=services.library,
             defaults=self.defaults,
             folder=services.folder,
+            surroundings=services.surroundings,
             ask=self.ask,
             run_workflow=self.run_workflow,
             wait_for_user=services.wait_for_user,

@@ -52,6 +52,7 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
             stage.executor = executor
             settings = RunnerSettings(
                 folder=Path(folder),
+                surroundings={"cwd": folder, "working_directory": folder, "env": {}},
                 wait_for_user=stage.wait_for_user,
                 outside=stage,
                 lenient=lenient,
