@@ -90,7 +90,7 @@ def gist(workflow: Workflow) -> object:
         if isinstance(action, RunWorkflow):
             acts = action.name.text({}), [(pair.key, pair.value.given) for pair in action.given]
         elif isinstance(action, Set):
-            acts = action.what.replace("includes", "contains")
+            acts = action.what.replace("includes", "contains").replace("toLowerCase", "lowerAscii")
         elif isinstance(action, Action):
             acts = action.verb, action.what, sorted(action.names), sorted(action.sets)
         states.append((state.name, state.kind, ways, acts))

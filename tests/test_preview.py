@@ -327,14 +327,14 @@ def test_prompts_read_the_folder_and_what_is_allowed_of_the_environment(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p.md").write_text(
-        "{{ cwd }} {{ env.SAMOVAR_TEST_A }} {{ env.SAMOVAR_TEST_B | default: '-' }}"
+        "{{ cwd }} {{ env.OTHER_TEST_A }} {{ env.OTHER_TEST_B | default: '-' }}"
     )
-    monkeypatch.setenv("SAMOVAR_TEST_A", "a")
-    monkeypatch.setenv("SAMOVAR_TEST_B", "b")
+    monkeypatch.setenv("OTHER_TEST_A", "a")
+    monkeypatch.setenv("OTHER_TEST_B", "b")
     done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
     assert done.returncode == 2 and "The setting `environment`" in done.stderr
     (tmp_path / ".samovar").mkdir()
-    (tmp_path / ".samovar/config.toml").write_text('environment = ["SAMOVAR_TEST_A"]')
+    (tmp_path / ".samovar/config.toml").write_text('environment = ["OTHER_TEST_A"]')
     done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
     assert done.stdout.splitlines()[-1] == f"{tmp_path} a -"
     assert load_settings({"environment": "A, B"}).environment == ("A", "B")

@@ -42,7 +42,7 @@ class Wait(Action):
         text = line.text.strip()
         begin = len(line.text) - len(line.text.lstrip())
         template = Template.parse(text, line.where(begin))
-        message = Value(template=template, quoted=False, place=line.where(begin), given=text)
+        message = Value(template=template, quoted=True, place=line.where(begin), given=text)
         hint = old_spelling(line.where(begin), text, f'Wait for user input "{text}"')
         hint = replace(hint, fix=None) if '"' in text or "\\" in text else hint
         place = line.where(begin)

@@ -91,8 +91,8 @@ class Expression:
 
     @property
     def cel(self) -> str:
-        """The expression as CEL has it."""
-        return _as_cel(self.text, _tokens(self.text))
+        """The expression as CEL has it, with one blank between its tokens."""
+        return " ".join(token.text for token in _tokens(_as_cel(self.text, _tokens(self.text))))
 
     @property
     def old_spellings(self) -> tuple[Fault, ...]:

@@ -64,7 +64,7 @@ def _step(value: object, step: str | int, behind: Sequence[str | int]) -> object
             return len(value)
         offer = nearest(str(step), map(str, parts))
         if where == "env" and not offer:
-            offer = " The setting `environment` says which variables of the environment prompts may read."
+            offer = ENVIRONMENT
         raise KeyError(f"{where!r} has no part {str(step)!r}.{offer}")
     if isinstance(value, list | tuple):
         if step == "size":
@@ -83,6 +83,8 @@ def _kind(value: object) -> str:
     names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text"}
     return names.get(type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__)
 
+
+ENVIRONMENT = " The setting `environment` says which variables of the environment prompts may read."
 
 _RAW = r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}"
 _TOKEN = re.compile(rf"(?P<raw>{_RAW})|(?P<output>\{{\{{.*?\}}\}})|(?P<tag>\{{%.*?%\}})", re.DOTALL)

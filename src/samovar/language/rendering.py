@@ -30,7 +30,7 @@ from liquid.token import TOKEN_TAG
 from liquid.undefined import FalsyStrictUndefined, Undefined
 
 from samovar.errors import Fault, FaultsError, Place, TemplateError, nearest
-from samovar.language.pieces import SHELL_TAGS, Held, Partials, Piece, Token
+from samovar.language.pieces import ENVIRONMENT, SHELL_TAGS, Held, Partials, Piece, Token
 from samovar.values import to_text
 
 if TYPE_CHECKING:
@@ -325,7 +325,8 @@ class Rendering:
         root = str(token.value) if token is not None else ""
         if root and root not in variables:
             return self._failed(f"There is no variable {root!r}.{nearest(root, variables)}", token)
-        return self._failed(f"The template cannot be filled: {error.message}.", token)
+        hint = ENVIRONMENT if root == "env" else ""
+        return self._failed(f"The template cannot be filled: {error.message}.{hint}", token)
 
     def _failed(self, message: str, token: Any) -> TemplateError:
         at = _original(self.offsets, _index(token, self.source), len(self.text))
