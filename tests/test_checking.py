@@ -91,7 +91,7 @@ def test_a_name_that_a_variable_gives_is_left_to_the_run(files: Files) -> None:
     [
         (('- A: Set verdict="x"', '- B: Log "it is ${verdct}"'), "", 10, 19),
         (('- A: Set verdict="x"', '- B: Log "it is {{ verdct }}"'), "", 10, 20),
-        (('- A: Set verdict="x"', '- B: Prompt "verdct"\n  with a="${verdct}"'), "", 11, 13),
+        (('- A: Set verdict="x"', '- B: Prompt "{{ a }}"\n  with a="${verdct}"'), "", 11, 13),
         (('- A: Set verdict="x"', "- B: Set n := 1 + verdct"), "", 10, 19),
         (('- A: Set verdict="x"',), ": success && verdct == 1", 4, 21),
         (('- A: Set verdict="x"',), ": 'verdct' == verdct", 4, 22),

@@ -172,7 +172,7 @@ def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
     [
         (["run", "nowhere.md"], "There is no workflow 'nowhere.md'"),
         (["run", "w.mdd"], "Did you mean 'w.md'"),
-        (["run", "."], "There is no workflow '.'"),
+        (["run", "."], "is a folder"),
         (["run", "w.md", "--var", "x"], "NAME=VALUE"),
         (["run", "w.md", "--var", "x=@nowhere"], "no such file"),
         (["run", "w.md", "--var", "n=many"], "The parameter 'n' cannot be 'many': expected a number"),

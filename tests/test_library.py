@@ -360,3 +360,15 @@ def test_no_prompts_name_leads_to_a_file_of_another_kind(tmp_path: Path) -> None
     for name in (".env", "notes.txt", "../" + tmp_path.name + "/.env"):
         with pytest.raises(NotFoundError):
             library.prompt(name, workflow=workflow)
+
+
+def test_a_file_without_an_ending_is_read_and_a_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain").write_text("```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n")
+    library = Library([], parse_action)
+    assert library.workflow("plain").name == "plain"
+    for folder in (".", str(tmp_path)):
+        with pytest.raises(UsageError, match="is a folder"):
+            library.workflow(folder)

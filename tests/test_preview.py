@@ -326,9 +326,7 @@ def test_the_states_of_a_sub_workflow_stand_behind_the_state_that_runs_it(tmp_pa
 def test_prompts_read_the_folder_and_what_is_allowed_of_the_environment(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "p.md").write_text(
-        "{{ cwd }} {{ env.OTHER_TEST_A }} {{ env.OTHER_TEST_B | default: '-' }}"
-    )
+    (tmp_path / "p.md").write_text("{{ cwd }} {{ env.OTHER_TEST_A }} {{ env.OTHER_TEST_B | default: '-' }}")
     monkeypatch.setenv("OTHER_TEST_A", "a")
     monkeypatch.setenv("OTHER_TEST_B", "b")
     done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))

@@ -520,3 +520,12 @@ def test_a_setting_that_stands_twice_is_a_warning() -> None:
 def test_a_system_prompt_that_cannot_be_filled_is_a_fault_before_the_run() -> None:
     (fault,) = faults_of('---\ntitle: x\nsystem: "{{ name"\n---\n' + flow())
     assert (fault.code, fault.place.line) == ("template-syntax", 3)
+
+
+def test_an_action_outside_of_its_section_is_named() -> None:
+    diagram = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> B\nB --> [*]\n```\n"
+    text = diagram + "\n## Action\n\n- A: Log 'x'\n- B: just words\n"
+    workflow = parse_workflow(text, name="w", path=None, parse_action=parse_action)
+    [fault] = workflow.warnings
+    assert (fault.code, fault.place.line) == ("action-line", 10)
+    assert "outside of `## Actions`" in fault.message

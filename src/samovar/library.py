@@ -103,6 +103,10 @@ class Library:
         for _, folder in self._folders:
             if found := self._below(folder / "workflows", reference):
                 return found
+        if beside is None and reference and os.path.isdir(reference):
+            raise UsageError(f"{reference} is a folder; a workflow is a file.")
+        if beside is None and not is_path and _exists(Path(reference)):
+            return Path(reference)
         known = set(self._names("workflows"))
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]

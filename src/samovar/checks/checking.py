@@ -30,6 +30,7 @@ from samovar.running.branches import BUILT_IN, Claims
 ALWAYS_THERE = frozenset(("result", "success", "failure", "is_error", "error", "env")) | OLD_NAMES
 """Variables that a run has without anyone setting them by name."""
 OF_SHELL = frozenset(("stdout", "stderr", "exit_code", "duration_s"))
+LABELS = frozenset(("always", "default", "else"))
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
 
@@ -84,6 +85,8 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
         yield from action.faults(library, workflow)
         if isinstance(action, Prompt) and action.name is not None and action.name.is_literal:
             yield from _prompt(action, action.name, workflow, library, known)
+        elif isinstance(action, Prompt) and action.inline is not None:
+            yield from _arguments(action.arguments, (), "The text", action.inline.names, "result")
         elif isinstance(action, RunWorkflow) and action.name.is_literal:
             yield from _child(action, workflow, library)
 
@@ -121,13 +124,20 @@ def _prompt(
 
 
 def _arguments(
-    pairs: tuple[Pair, ...], parameters: tuple[Parameter, ...], what: str, read: frozenset[str]
+    pairs: tuple[Pair, ...],
+    parameters: tuple[Parameter, ...],
+    what: str,
+    read: frozenset[str],
+    *or_else: str,
 ) -> Iterator[Fault]:
-    """Arguments that nothing takes. Without declared parameters, what a text reads counts."""
+    """Arguments that nothing takes. Without declared parameters, what a text reads counts.
+
+    `or_else`: what may have been meant instead.
+    """
     names = {parameter.name for parameter in parameters} | read
     for pair in pairs:
         if pair.key not in names:
-            message = f"{what} has no parameter {pair.key!r}.{nearest(pair.key, names)}"
+            message = f"{what} has no parameter {pair.key!r}.{nearest(pair.key, names.union(or_else))}"
             yield Fault(code="unknown-parameter", message=message, place=pair.place, severity="warning")
 
 
@@ -300,7 +310,9 @@ def _variables(workflow: Workflow) -> Iterator[Fault]:
     for reader in readers:
         for name in sorted(reader.names - known):
             if name not in offers:
-                offers[name] = nearest(name, known) if len(offers) < MOST_OFFERS else ""
+                # A condition of one name may be meant for one of the known labels.
+                near = known | LABELS if isinstance(reader, Expression) and reader.text == name else known
+                offers[name] = nearest(name, near) if len(offers) < MOST_OFFERS else ""
             message = f"Nothing sets the variable {name!r} (unless --var does).{offers[name]}"
             place = _place_of(name, reader)
             yield Fault(code="unset-variable", message=message, place=place, severity="warning")

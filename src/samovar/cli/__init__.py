@@ -169,7 +169,8 @@ def check(
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
 
-    --fix changes a file only where it means the same afterwards, and nothing in it but what it mends.
+    --fix changes nothing in a file but what it mends, and only where the file means the same afterwards; a
+    misspelt key means what it should.
 
     Exit status, after mending: 0 no errors, 1 warnings under --strict, 2 errors.
     """

@@ -318,7 +318,10 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
 def new_workflow(path: Path) -> int:
     """Writes a small workflow."""
     if path.suffix not in (".md", ".markdown"):
-        raise UsageError(f"A workflow is a Markdown file: samovar new {path}.md")
+        name = path.name or "first"
+        raise UsageError(
+            f"A workflow is a Markdown file: samovar new {path.with_name(name) if path.name else name}.md"
+        )
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(FIRST_WORKFLOW)

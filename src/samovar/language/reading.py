@@ -7,7 +7,7 @@ All faults of a file are found in one reading, in the order of its lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,6 +234,20 @@ class _ActionReader:
                     self._described(name, text, place)
         for line, end in sections:
             self._check_rest(line, end)
+        self._check_outside(sections)
+
+    def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
+        """Bullets that would be a state's action if they stood below `## Actions`."""
+        for bullet in self._document.bullets(1, len(self._document.lines) + 1):
+            name, colon, rest = bullet.text.partition(":")
+            name = _plain(name)
+            is_state = colon and name in self._diagram.nodes and name not in self._found.actions
+            if not is_state or any(line <= bullet.place.line < end for line, end in sections):
+                continue
+            with suppress(FaultsError):
+                self._parse(rest.strip("* \t"), bullet.place)
+                message = f"This is no action of {name!r}: it stands outside of `## Actions`."
+                self._found.add("action-line", message, bullet.place, is_error=False)
 
     def _check_rest(self, line: int, end: int) -> None:
         """Lines that would be a state's action if they were bullets, as in a numbered list."""
