@@ -463,3 +463,28 @@ def test_where_there_are_no_cases_it_says_so(arguments: list[str], message: str,
     write(folder, "[*] --> A\nA --> [*]", '- A: Log "hello"')
     done = samovar(folder, "test", *arguments)
     assert done.returncode == 2 and message in done.stdout + done.stderr
+
+
+def test_a_run_goes_on_and_is_recorded_whoever_reads_what_it_says(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Shell "sleep 0.1; echo hi" with result="r"')
+    done = subprocess.run(
+        f"{sys.executable} -m samovar run w.md --print r 2>&1 >out.txt | true; cat out.txt;"
+        f" {sys.executable} -m samovar run w.md --record c.test.yaml --print r >/dev/full; echo $?",
+        shell=True,
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.stdout == "hi\n1\n"
+    assert "could not be written" in done.stderr
+    assert (folder / "c.test.yaml").exists()
+
+
+def test_a_case_is_not_recorded_into_no_folder(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    done = samovar(folder, "run", "w.md", "--record", "none/c.test.yaml")
+    assert (done.returncode, "there is no folder none" in done.stderr) == (2, True)
+    done = samovar(folder, "run", "w.md", "--record", "c.test.yaml", "--dry-run")
+    assert (done.returncode, "--record" in done.stderr) == (2, True)

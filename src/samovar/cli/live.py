@@ -6,9 +6,11 @@ the lines are plain and come when a state ends.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Protocol
 
@@ -53,9 +55,19 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
+class _Lines(Console):
+    """Standard error. When nobody reads it any more, a run goes on without it."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stderr.fileno())
+
+
 def make_console(stream: IO[str] | None = None) -> Console:
     """Standard error, as rich writes to it. `NO_COLOR` is rich's own to honour."""
-    return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+    kind = _Lines if stream is None else Console
+    return kind(file=stream or sys.stderr, highlight=False, soft_wrap=True)
 
 
 class Answers:

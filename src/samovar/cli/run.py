@@ -157,14 +157,17 @@ def _run(arguments: RunArguments) -> int:
         anyio.run(main)
     finally:
         show.close()
-    status = _finish(arguments, outcome, printed or result_of(workflow, show))
-    if arguments.record is not None:
-        try:
-            _record(arguments, arguments.record, workflow, variables, outcome)
-        except SamovarError as error:  # after the report, which is all there is on standard output
-            sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
-            status = status or error.exit_status
-    return status
+    unrecorded = 0
+    try:
+        status = _finish(arguments, outcome, printed or result_of(workflow, show))
+    finally:  # also where standard output takes nothing
+        if arguments.record is not None:
+            try:
+                _record(arguments, arguments.record, workflow, variables, outcome)
+            except SamovarError as error:
+                sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
+                unrecorded = error.exit_status
+    return status or unrecorded
 
 
 class _Outcome:
@@ -300,6 +303,8 @@ def _check_outputs(arguments: RunArguments) -> None:
     ]
     if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
         raise UsageError(f"{asked[-1]} tells of a run; --dry-run has none. --json goes with it.")
+    if arguments.dry_run and arguments.record is not None:
+        raise UsageError("--record keeps what happens in a run; --dry-run has none.")
     if len(asked) > 1:
         raise UsageError(
             f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
@@ -352,6 +357,7 @@ def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int
                 sys.stderr.write("\n")
                 sys.stderr.flush()
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.flush()
     return run.ending.exit_status
 
 

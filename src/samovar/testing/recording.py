@@ -216,6 +216,8 @@ def check_record(path: Path, workflow: Workflow) -> None:
 
     Raises `UsageError`, or `FaultsError` for what is wrong with the file.
     """
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
     with_case(path, _path_of(workflow), {"expect": {"ending": "completed"}})
     folder = next(one for one in path.resolve().parents if one.exists())
     if not os.access(folder, os.W_OK):
