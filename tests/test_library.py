@@ -372,3 +372,12 @@ def test_a_file_without_an_ending_is_read_and_a_folder_is_refused(
     for folder in (".", str(tmp_path)):
         with pytest.raises(UsageError, match="is a folder"):
             library.workflow(folder)
+
+
+def test_a_workflow_beside_is_no_prompt(tmp_path: Path) -> None:
+    diagram = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n"
+    write(tmp_path / "workflows/sum.md", diagram)
+    write(tmp_path / "prompts/sum.md", "Sum {{ x }}")
+    path = write(tmp_path / "workflows/w.md", diagram)
+    found = library(tmp_path)
+    assert found.prompt("sum", workflow=found.workflow(str(path))).template.text.strip() == "Sum {{ x }}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", "
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
 LARGEST_FILE_BYTES = 4_000_000
 SYSTEM_PROMPT = ".system"
+_DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +179,10 @@ class Library:
     def _prompt_path(self, name: str, workflow: Workflow | None) -> Path | None:
         if workflow is not None and workflow.path is not None:
             beside = workflow.path.parent
-            for folder in (beside / "prompts", beside):
-                found = self._below(folder, name)
-                if found and found.resolve() != workflow.path.resolve():
-                    return found
+            if found := self._below(beside / "prompts", name):
+                return found
+            if (found := self._below(beside, name)) and not _is_workflow(found):
+                return found
         for _, folder in self._folders:
             if found := self._below(folder / "prompts", name):
                 return found
@@ -298,6 +300,14 @@ def read_text(path: Path) -> str:
         place = Place(path=path, line=line, column=column)
         fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
         raise FaultsError([fault]) from error
+
+
+def _is_workflow(path: Path) -> bool:
+    """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
+    try:
+        return _DIAGRAM.search(read_text(path)) is not None
+    except SamovarError:
+        return False
 
 
 def _is_link(path: Path) -> bool:

@@ -13,8 +13,10 @@ from dataclasses import fields, is_dataclass
 
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
+from samovar.actions.log import Log
 from samovar.actions.prompt import Prompt
 from samovar.actions.scanner import Pair, Value
+from samovar.actions.set import Set
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.shared_prefix import broken_prefixes
@@ -83,12 +85,30 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
     known = _known_names(workflow)
     for action in _actions(workflow):
         yield from action.faults(library, workflow)
+        yield from _escapes(action)
         if isinstance(action, Prompt) and action.name is not None and action.name.is_literal:
             yield from _prompt(action, action.name, workflow, library, known)
         elif isinstance(action, Prompt) and action.inline is not None:
             yield from _arguments(action.arguments, (), "The text", action.inline.names, "result")
         elif isinstance(action, RunWorkflow) and action.name.is_literal:
             yield from _child(action, workflow, library)
+
+
+def _escapes(action: Action) -> Iterator[Fault]:
+    """Texts with `\\n` in them, which is no new line there."""
+    if isinstance(action, Prompt):
+        texts: object = (action.inline, *(pair.value for pair in action.arguments))
+    else:
+        texts = action if isinstance(action, Log | Set) else ()
+    for part in _parts(texts):
+        at = part.text.find("\\n") if isinstance(part, Template) else -1
+        if at >= 0:
+            message = (
+                "`\\n` stays as it is written here. A prompt of several lines stands below `## Prompts`, and "
+                '`Set x := "a\\nb"` has two lines.'
+            )
+            place = part.place.within(part.text, at)
+            yield Fault(code="escape", message=message, place=place, severity="warning")
 
 
 def _prompt(
