@@ -383,6 +383,12 @@ def test_a_secret_is_not_in_the_report(folder: Path) -> None:
     status, told, shown = run_json(folder, "--key", "hunter2")
     assert status == 0 and told["variables"]["key"] == told["variables"]["copy"] == "***"
     assert "hunter2" not in json.dumps(told) + shown
+    write(folder, "[*] --> A\nA --> [*]", '- A: Shell "echo ${key} >&2; exit 4"', front)
+    for how in ((), ("--events",), ("--json",), ("-v",), ("-q",)):
+        done = samovar(folder, "run", "w.md", "--key", "hunter2", *how)
+        assert done.returncode == 1
+        assert "hunter2" not in done.stdout + done.stderr
+        assert "***" in done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")

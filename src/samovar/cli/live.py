@@ -26,6 +26,7 @@ from samovar.events import (
     ModelFetching,
     ModelLoading,
     PromptEvaluating,
+    RunEnded,
     StateEntered,
     StateLeft,
     TextGenerated,
@@ -94,9 +95,17 @@ class Answers:
                 is_picked = bool(event.figures.options.choices)
                 if self._is_picked or not is_picked:
                     self.last, self._is_picked = "".join(said), is_picked
-            if self._hidden and event.what:
-                event = replace(event, what=masked(event.what, self._hidden))
-        self.show(event)
+        self.show(self._masked(event) if self._hidden else event)
+
+    def _masked(self, event: Event) -> Event:
+        if isinstance(event, Warned):
+            return replace(event, message=masked(event.message, self._hidden))
+        if isinstance(event, StateLeft):
+            event = replace(event, what=masked(event.what, self._hidden))
+        if isinstance(event, StateLeft | RunEnded) and event.error is not None:
+            error = replace(event.error, message=masked(event.error.message, self._hidden))
+            event = replace(event, error=error)
+        return event
 
     def close(self) -> None:
         self.show.close()
