@@ -79,7 +79,7 @@ Deterministic = Annotated[
     typer.Option("--deterministic", help="The same answers each time, at the price of speed."),
 ]
 LimitTransitions = Annotated[
-    int | None, typer.Option("--limit-transitions", metavar="N", help="At most so many transitions.")
+    int | None, typer.Option("--limit-transitions", metavar="N", min=1, help="At most so many transitions.")
 ]
 LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")

@@ -313,9 +313,12 @@ def _check_outputs(arguments: RunArguments) -> None:
 
 def _duration(text: str | None) -> float | None:
     try:
-        return None if text is None else duration_s(text)
+        seconds = None if text is None else duration_s(text)
     except ValueError as error:
         raise UsageError(f"--limit-duration {text}: {error}.") from error
+    if seconds == 0:
+        raise UsageError("--limit-duration 0 leaves no time for anything.")
+    return seconds
 
 
 def _route_log(verbose: int) -> None:
