@@ -46,6 +46,7 @@ class OpenSettings(TypedDict, total=False):
     keep_alive_s: float
     cache_folder: str | Path
     snapshots_bytes: int | str
+    environment: Sequence[str]
     offline: bool
 
 
