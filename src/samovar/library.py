@@ -119,6 +119,8 @@ class Library:
             raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
+        elif near and not is_path:
+            raise NotFoundError("workflow", reference, near)  # it is here, with an ending
         raise NotFoundError("workflow", reference, [*known, *near])
 
     @staticmethod
