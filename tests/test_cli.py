@@ -494,3 +494,33 @@ def test_a_case_is_not_recorded_into_no_folder(folder: Path) -> None:
     assert (done.returncode, "there is no folder none" in done.stderr) == (2, True)
     done = samovar(folder, "run", "w.md", "--record", "c.test.yaml", "--dry-run")
     assert (done.returncode, "--record" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_one_interrupt_ends_a_run_that_waits_for_its_user(folder: Path) -> None:
+    import pty
+
+    write(folder, "[*] --> A\nA --> [*]", '- A: Wait for user input "ready?"')
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "samovar", "run", "w.md"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(folder), stdin=theirs, stdout=theirs, stderr=theirs
+    ) as run:
+        os.close(theirs)
+        said = b""
+        while b"ready?" not in said:
+            said += os.read(ours, 4096)
+        run.send_signal(signal.SIGINT)
+        try:
+            while os.read(ours, 4096):
+                pass
+        except OSError:  # it has ended
+            pass
+        assert run.wait(TIMEOUT_S) == 130
+    os.close(ours)
+
+
+def test_a_parameter_that_is_called_like_an_option_is_shown_as_a_variable(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "${model}"', "parameters: [{name: model}, {name: topic}]")
+    shown = samovar(folder, "run", "w.md", "--help").stdout
+    assert "--var model=…" in shown and "--topic" in shown

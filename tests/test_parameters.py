@@ -290,3 +290,11 @@ def test_a_number_beyond_all_floats_is_refused() -> None:
     assert read_parameters(
         [{"name": "n", "type": "number", "default": 10**400}], lambda *steps: Place(path=None, line=1)
     )[1]
+
+
+def test_what_was_given_instead_of_a_missing_parameter_is_named() -> None:
+    topic = Parameter(name="topic", place=Place(path=None, line=1), required=True)
+    with pytest.raises(UsageError, match=r"topic \(is 'topc' meant for it\?\)"):
+        bind([topic], {"topc": "tea"})
+    with pytest.raises(UsageError, match=r"topic$"):
+        bind([topic], {"other": "tea"})

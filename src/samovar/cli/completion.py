@@ -152,6 +152,7 @@ def show_parameters(workflow: Workflow) -> None:
     from rich.text import Text
 
     from samovar.cli.live import make_console
+    from samovar.cli.run import OPTIONS
 
     console = make_console(sys.stdout)
     title = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name
@@ -164,7 +165,10 @@ def show_parameters(workflow: Workflow) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
         for parameter in workflow.parameters:
             if parameter.group == group:
-                table.add_row(switch_of(parameter), Text(kind_of(parameter)), Text(_about(parameter)))
+                # The command's own options come first.
+                switch = switch_of(parameter)
+                written = f"--var {parameter.name}=…" if switch in OPTIONS else switch
+                table.add_row(written, Text(kind_of(parameter)), Text(_about(parameter)))
         console.print(table)
 
 

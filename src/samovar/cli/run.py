@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from samovar import memory
 from samovar.app import App, open_app, open_library
@@ -248,7 +247,9 @@ async def _tick(show: Show) -> None:
 async def _wait_for_user(message: str) -> None:
     sys.stderr.write(f"{message} [Enter] ")
     sys.stderr.flush()
-    await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
+    await anyio.wait_readable(sys.stdin.fileno())
+    sys.stdin.readline()
 
 
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:

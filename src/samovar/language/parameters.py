@@ -8,6 +8,7 @@ A parameter comes from front matter; a value from the command line is text and i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -198,10 +199,20 @@ def bind(
         else:
             variables[parameter.name] = ask(parameter)
     if missing:
-        lines = [f"  {one.name}" + (f": {one.description}" if one.description else "") for one in missing]
+        others = [name for name in given if name not in {one.name for one in parameters}]
+        lines = [
+            f"  {one.name}" + (f": {one.description}" if one.description else "") + _meant(one.name, others)
+            for one in missing
+        ]
         example = f"--var {missing[0].name}=…"
         raise UsageError(f"Required parameters are missing ({example}):\n" + "\n".join(lines))
     return variables
+
+
+def _meant(name: str, others: Sequence[str]) -> str:
+    """What was given instead of a parameter, by the looks of it."""
+    hint = re.search(r"Did you mean ('.*')\?", nearest(name, others)) if others else None
+    return f" (is {hint[1]} meant for it?)" if hint else ""
 
 
 Where = Callable[..., Place]
