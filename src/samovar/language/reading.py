@@ -143,7 +143,7 @@ def _old_names(text: str) -> Iterator[str]:
     """The variables of the older system that a file reads, as far as that is seen without reading it."""
     for name in OLD_NAMES:
         if name in text and (
-            name not in OLD_CONTEXT or re.search(rf"\{{[\{{%][^}}]*\b{name}\b|\$\{{{name}\b", text)
+            name not in OLD_CONTEXT or re.search(rf"\{{[{{%][^}}\n]{{0,60}}\b{name}\b|\$\{{{name}\b", text)
         ):
             yield name
 
@@ -347,7 +347,7 @@ class _ActionReader:
         """An action in the diagram. A description that is none is just that."""
         if len(text) > LARGEST_ACTION_CHARS:
             return
-        if re.search(r"\S.*\bwait for user", text, re.I):
+        if text.lower().strip().find("wait for user") > 0:
             return  # that is what happens there
         try:
             self._found.actions[name] = self._parse(text, place)
