@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -182,6 +183,16 @@ async def test_visits_say_their_branch_and_edges_are_told_in_order(bench: Bench)
     assert taken[:2] == [("F", "A"), ("F", "B")]
     assert sorted(taken[2:5], key=str) == [("A", "A2"), ("A2", "J"), ("B", "J")]
     assert run.transitions == len(taken) == 7
+
+
+async def test_branches_that_wait_for_nothing_take_turns_in_the_same_order_each_time(bench: Bench) -> None:
+    diagram = BOTH.replace("A --> A2", "A --> A: a < 100\nA --> A2: default")
+    diagram = diagram.replace("B --> J", "B --> B: b < 100\nB --> J: default")
+    workflow = bench.write("w", diagram, "A: Set a := a + 1\nB: Set b := b + 1")
+    orders = [paths(await bench.run(workflow, a=0, b=0)) for _ in range(3)]
+    assert orders[0] == orders[1] == orders[2]
+    turns = [name for name, _ in groupby(path for path in orders[0] if path in ("A", "B"))]
+    assert len(turns) > 4, "neither branch waits until the other has ended"
 
 
 async def test_the_seeds_of_a_branch_do_not_depend_on_what_others_do_meanwhile(bench: Bench) -> None:
