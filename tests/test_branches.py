@@ -94,7 +94,7 @@ async def test_branches_are_answered_at_once_by_one_model(bench: Bench) -> None:
         return messages[-1].content.upper()
 
     workflow = bench.write("w", BOTH, 'A: Prompt "a" result="x"\nB: Prompt "b" result="y"')
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Pool(ScriptedEngine(one_word, pause=pause), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             run = await bench.run(workflow, LocalExecutor(sessions, locate, default_model="m"))
@@ -209,7 +209,7 @@ async def test_the_seeds_of_a_branch_do_not_depend_on_what_others_do_meanwhile(b
             if isinstance(event, StateLeft) and event.path == other:
                 executor.go.set()
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await bench.runner(executor, go_when_the_other_is_done).run(workflow, {})
         asked = {one.messages[-1].content: one.options.sampling.seed for one in executor.requests}
         seeds.append(asked)
@@ -248,7 +248,7 @@ async def test_a_failure_that_a_branch_takes_itself_cancels_nothing(bench: Bench
         if isinstance(event, StateEntered) and event.state == "Mend":
             executor.go.set()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         run = await bench.runner(executor, go_when_mended).run(workflow, {})
     assert run.ending is Ending.COMPLETED
     assert bench.log == ["true false re slow yes"]
@@ -288,7 +288,7 @@ SPIN = BOTH.replace("B --> J", "B --> B: n < 100000000\nB --> J: default")
     ("front", "said"),
     [
         ("limits: {transitions: 30}", "more than 30 transitions"),
-        ("limits: {duration: 50ms, transitions: 100000000}", "longer than 0.05 s"),
+        ("limits: {duration: 300ms, transitions: 100000000}", "longer than 0.3 s"),
         ("limits: {tokens: 9}", "of 9 (limits: tokens)"),
     ],
 )
@@ -313,7 +313,7 @@ async def test_a_stopped_run_ends_every_branch_and_gives_all_back(bench: Bench) 
     async def run() -> None:
         records.append(await runner.run(workflow, {}))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             while executor.running < 2:
@@ -340,7 +340,7 @@ async def test_what_an_observer_raises_in_a_branch_comes_out_as_itself(
 
     executor = Held()
     workflow = bench.write("w", BOTH, 'B: Prompt "slow"')
-    with anyio.fail_after(5), pytest.raises(defect):
+    with anyio.fail_after(60), pytest.raises(defect):
         await bench.runner(executor, observe).run(workflow, {})
     assert isinstance(told[-1], StateEntered), "nothing is told after it"
     assert executor.given_up == ["slow"]
@@ -358,7 +358,7 @@ async def test_a_branch_may_run_a_workflow_that_forks_itself(bench: Bench) -> No
     executor = Held()
     workflow = bench.write("w", BOTH, actions)
     runner = bench.runner(executor)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.run, workflow, {})
             while executor.running < 2 or executor.most < 4:
@@ -565,7 +565,7 @@ def run_of(act: Callable[[Bench], object]) -> object:
         return anyio.run(main)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPE, st.integers(1, 2))
 def test_a_fork_ends_as_its_branches_one_after_the_other_would(shape: list[list[str]], rounds: int) -> None:
     diagram, actions = forked(shape, rounds)
@@ -583,7 +583,7 @@ def test_a_fork_ends_as_its_branches_one_after_the_other_would(shape: list[list[
     assert run.transitions == rounds * (states + len(shape) + 1) + 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SHAPE, st.data())
 def test_a_fork_always_comes_to_an_end_whatever_fails_or_stops_it(
     shape: list[list[str]], data: st.DataObject
@@ -605,7 +605,7 @@ def test_a_fork_always_comes_to_an_end_whatever_fails_or_stops_it(
         async def run() -> None:
             records.append(await runner.run(workflow, {"x": 0, "y": 0, "z": 0, "round": 0}))
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run)
                 for _ in range(turns):

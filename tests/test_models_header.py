@@ -17,7 +17,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.engines.llama.binding import find_library, open_binding
@@ -129,7 +129,7 @@ def test_an_absurd_context_is_refused(tmp_path: Path, tiny_model: Path, tokens: 
         read_header(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_header_is_a_model_error_or_still_good(
     tmp_path: Path, tiny_model: Path, data: st.DataObject
@@ -143,7 +143,7 @@ def test_a_damaged_header_is_a_model_error_or_still_good(
         assert "x.gguf" in str(error)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(raw=st.binary(max_size=400))
 def test_any_bytes_after_the_magic_are_a_model_error(tmp_path: Path, raw: bytes) -> None:
     with pytest.raises(ModelError):
@@ -354,7 +354,7 @@ def test_texts_that_are_not_asked_for_are_not_built(tmp_path: Path) -> None:
     assert peak_bytes < 4 << 20
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_message_about_a_damaged_header_stays_short(
     tmp_path: Path, tiny_model: Path, data: st.DataObject

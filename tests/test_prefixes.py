@@ -310,7 +310,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-LONG = settings(max_examples=200, stateful_step_count=40, deadline=None)
+LONG = settings(max_examples=200, stateful_step_count=40)
 TestTree = TreeMachine.TestCase
 TestTree.settings = LONG
 TestStates = StateMachine.TestCase

@@ -48,7 +48,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def do(self, function: Callable[[], Awaitable[T]]) -> T:
         async def bounded() -> T:
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 return await function()
 
         return self.portal.call(bounded)
@@ -182,4 +182,4 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 TestSessions = SessionMachine.TestCase
-TestSessions.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSessions.settings = settings(max_examples=40, stateful_step_count=30)
