@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm import warm
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TIMEOUT_S = 120
 
@@ -34,14 +36,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def samovar(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "samovar", *arguments],
-        cwd=folder,
-        env=environment(folder),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
+    return warm().run(
+        list(arguments), folder=folder, environment=environment(folder), stdin=stdin, timeout_s=TIMEOUT_S
     )
 
 
