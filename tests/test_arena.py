@@ -283,6 +283,7 @@ async def test_deterministic_is_the_same_cold_warm_and_beside_others(
 # Nothing is lost ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_random_sessions_with_random_cancels_leave_the_books_balanced(
     tiny_kinds: dict[str, Path], kind: str
@@ -386,6 +387,7 @@ async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds
 # Longer than the context ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_longer_prompt_gets_a_larger_arena_over_the_same_weights(tmp_path: Path) -> None:
     path = make_tiny(tmp_path / "long.gguf", context=40_000)
     spec = ModelSpec(reference="long", path=path)

@@ -196,6 +196,7 @@ def test_a_tree_has_the_faults_of_every_file_once(files: Files) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("cpu")
 def test_a_chain_of_workflows_is_checked_in_time_that_grows_with_its_length(tmp_path: Path) -> None:
     def prepare(size: int) -> Callable[[], object]:

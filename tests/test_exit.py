@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import sys, threading
+import logging, sys, threading
 from pathlib import Path
 import anyio
 from samovar.engines.base import ModelSpec, TextPart
@@ -19,6 +19,7 @@ from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 
 how, path = sys.argv[1], Path(sys.argv[2])
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns where a step took long, as on a busy machine
 spec = ModelSpec(reference="tiny", path=path, context_tokens=4096)
 long = Options(max_tokens=3000, timeout_s=0.0001 if how == "timeout" else None)
 

@@ -45,6 +45,7 @@ def never(workflow: Workflow) -> set[str]:
     return {fault.message.split("'")[3] for fault in found}
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     labels=st.lists(st.sampled_from(LABELS), min_size=1, max_size=5).map(tuple),

@@ -23,6 +23,7 @@ def test_linear_work_grows_with_its_size() -> None:
     assert_grows_with_size(linear, 2000)
 
 
+@pytest.mark.slow
 def test_quadratic_work_does_not() -> None:
     with pytest.raises(AssertionError, match="8 times the size took"):
         assert_grows_with_size(quadratic, 4000)

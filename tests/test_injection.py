@@ -67,6 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bench.folder
 
 
+@pytest.mark.slow
 @given(value=VALUES, by_model=st.booleans())
 @example(value="'; touch canary; '", by_model=True)
 @example(value="{{ other }}${other}", by_model=False)

@@ -265,6 +265,7 @@ PLACES = (
 """From the nearest to the farthest, of a person in the folder `a` of a repository."""
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(having=st.sets(st.sampled_from(PLACES), min_size=1), bad=st.sets(st.sampled_from(PLACES)))
 def test_of_all_that_have_a_name_the_nearest_is_taken_whatever_is_in_it(

@@ -264,6 +264,7 @@ async def test_a_file_without_a_template_is_noted(other_tiny_model: Path) -> Non
         await answer(model, "hello")
 
 
+@pytest.mark.slow
 async def test_a_hundred_loads_leave_no_memory_thread_or_file_behind(tiny_model: Path) -> None:
     async def round_of_use() -> None:
         async with loaded(tiny_model) as model:

@@ -403,6 +403,7 @@ FRONT = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     FRONT,

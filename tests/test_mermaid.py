@@ -189,6 +189,7 @@ def test_an_empty_diagram_says_how_one_begins(lines: list[tuple[int, str]]) -> N
     assert "stateDiagram-v2" in fault.message
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("cpu")
 @pytest.mark.parametrize(
     ("before", "piece", "after", "size"),
@@ -213,6 +214,7 @@ def test_a_long_line_is_read_in_time_that_grows_with_its_length(
     assert_grows_with_size(prepare, size)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("cpu")
 def test_many_descriptions_of_one_state_are_read_in_time_that_grows_with_their_number() -> None:
     def prepare(size: int) -> Callable[[], object]:
@@ -223,7 +225,7 @@ def test_many_descriptions_of_one_state_are_read_in_time_that_grows_with_their_n
 
         return describe
 
-    assert_grows_with_size(prepare, 50_000)
+    assert_grows_with_size(prepare, 20_000)
 
 
 WORDS = [
@@ -260,6 +262,7 @@ STATEMENT = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(STATEMENT, max_size=12), st.booleans())
 def test_any_lines_give_a_diagram_whose_faults_and_states_stand_in_them(

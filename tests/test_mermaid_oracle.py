@@ -127,8 +127,8 @@ def inputs(chunk: int, strategy: st.SearchStrategy[str], count: int, check: Call
     (seed(chunk)(run) if settings().derandomize else run)()
 
 
-CHUNKS = [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, 20))]
-"""Of the inputs: the first is enough to see that nothing is broken by and large."""
+CHUNKS = [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, 40))]
+"""Of the inputs. The first is enough to see that nothing is broken by and large."""
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
@@ -141,7 +141,7 @@ def test_what_mermaid_reads_is_read_as_the_same_states_and_edges(chunk: int) -> 
         assert not wrong(diagram)
         agree(diagram, drawn)
 
-    inputs(chunk, DIAGRAMS, 100, check)
+    inputs(chunk, DIAGRAMS, 50, check)
 
 
 def test_a_bracket_below_its_state_opens_it_as_it_does_for_mermaid() -> None:
@@ -208,7 +208,7 @@ def test_what_mermaid_refuses_is_refused_or_told(chunk: int) -> None:
         elif not diagram.faults and not diagram.hints:
             agree(diagram, drawn)
 
-    inputs(chunk, spoilt(), 25, check)
+    inputs(chunk, spoilt(), 13, check)
 
 
 def blocks() -> Sequence[str]:

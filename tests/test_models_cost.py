@@ -53,7 +53,9 @@ async def load(path: Path, context_tokens: int, kv_type: KvType) -> Cost:
     return cost
 
 
-@pytest.mark.parametrize("kv_type", KV_TYPES)
+@pytest.mark.parametrize(
+    "kv_type", ["f16", *(pytest.param(one, marks=pytest.mark.slow) for one in KV_TYPES[1:])]
+)
 @pytest.mark.parametrize("architecture", TENSORS)
 async def test_a_cost_is_what_the_engine_logs(
     architecture: str, kv_type: KvType, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -83,6 +85,7 @@ def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("wide-model")
 @pytest.mark.parametrize("kv_type", KV_TYPES)
 async def test_a_wide_model_costs_what_the_engine_logs(
@@ -137,6 +140,7 @@ def growth(*arguments: object) -> tuple[int, int]:
     return int(predicted), int(resident)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", TENSORS)
 def test_memory_grows_by_the_cost(architecture: str, tmp_path: Path, tiny_model: Path) -> None:
     path = make_tiny(tmp_path / "x.gguf", architecture, context=8192, sizes=SIZES)

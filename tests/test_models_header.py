@@ -129,6 +129,7 @@ def test_an_absurd_context_is_refused(tmp_path: Path, tiny_model: Path, tokens: 
         read_header(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_header_is_a_model_error_or_still_good(
@@ -305,6 +306,7 @@ def amendments() -> list[Amendment]:
     return made
 
 
+@pytest.mark.slow
 def test_no_header_that_is_accepted_ends_the_process_of_the_engine(tmp_path: Path) -> None:
     accepted = 0
     folder = tmp_path / "accepted"
@@ -340,6 +342,7 @@ def test_sizes_of_tensor_types_are_those_of_the_engine() -> None:
 # Bounds -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_texts_that_are_not_asked_for_are_not_built(tmp_path: Path) -> None:
     tokens = [f"token {number}" for number in range(262_144)]
 
@@ -354,6 +357,7 @@ def test_texts_that_are_not_asked_for_are_not_built(tmp_path: Path) -> None:
     assert peak_bytes < 4 << 20
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(data=st.data())
 def test_a_message_about_a_damaged_header_stays_short(

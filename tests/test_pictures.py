@@ -57,6 +57,7 @@ def test_mermaid_goes_to_standard_output_and_nothing_else() -> None:
     assert done.stdout.startswith("stateDiagram-v2\n    [*] --> Start\n")
 
 
+@pytest.mark.slow
 def test_pictures_are_written(tmp_path: Path) -> None:
     pytest.importorskip("mermaidx")
     write(tmp_path, SMALL, '- Read: Log "x"')
@@ -91,6 +92,7 @@ def test_without_the_extra_what_to_install_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     pytest.importorskip("mermaidx")
     write(tmp_path, SMALL, '- Read: Log "x"')

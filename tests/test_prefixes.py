@@ -311,11 +311,11 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 LONG = settings(max_examples=200, stateful_step_count=40)
-TestTree = TreeMachine.TestCase
+TestTree = pytest.mark.slow(TreeMachine.TestCase)
 TestTree.settings = LONG
-TestStates = StateMachine.TestCase
+TestStates = pytest.mark.slow(StateMachine.TestCase)
 TestStates.settings = LONG
-TestBorders = BorderMachine.TestCase
+TestBorders = pytest.mark.slow(BorderMachine.TestCase)
 TestBorders.settings = LONG
 
 

@@ -414,15 +414,16 @@ def test_a_setting_of_the_wrong_type_is_a_fault_on_its_line(line: str) -> None:
     assert (fault.code, fault.severity, fault.place.line) == ("front-matter", "error", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("cpu")
 @pytest.mark.parametrize(
     ("text_of", "size"),
     [
-        (lambda n: flow(more="## Prompts\n" + "".join(f"### p{i}\nx\n" for i in range(n))), 20_000),
-        (lambda n: flow(*[f'- B{i}: Log "x"' for i in range(n)], more=OWN), 20_000),
-        (lambda n: flow(diagram="[*] --> S0\n" + "".join(f"S{i} --> S{i + 1}\n" for i in range(n))), 20_000),
+        (lambda n: flow(more="## Prompts\n" + "".join(f"### p{i}\nx\n" for i in range(n))), 10_000),
+        (lambda n: flow(*[f'- B{i}: Log "x"' for i in range(n)], more=OWN), 10_000),
+        (lambda n: flow(diagram="[*] --> S0\n" + "".join(f"S{i} --> S{i + 1}\n" for i in range(n))), 10_000),
         (lambda n: flow("- A: Set " + ", ".join(f"a{i}=1" for i in range(n))), 3_000),
-        (lambda n: flow(more="## States\n" + "### A\n" * n), 100_000),
+        (lambda n: flow(more="## States\n" + "### A\n" * n), 40_000),
         (lambda n: flow(more="## Prompts\n### p\n" + "\n" * n), 180_000),
         (lambda n: flow(more="```\nx\n```\n" * n), 20_000),
     ],
@@ -499,12 +500,14 @@ def check_any(text: str) -> None:
         assert 1 <= fault.place.column <= len(lines[fault.place.line - 1]) + 1, fault
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(MUTATION, min_size=1, max_size=6).map(mutated))
 def test_a_changed_file_reads_or_has_faults_within_it(text: str) -> None:
     check_any(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.text() | st.lists(st.sampled_from(LINES) | st.text(max_size=8), max_size=15).map("\n".join))
 def test_any_text_reads_or_has_faults_within_it(text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -181,5 +182,5 @@ class SessionMachine(RuleBasedStateMachine):
         self.stack.close()
 
 
-TestSessions = SessionMachine.TestCase
+TestSessions = pytest.mark.slow(SessionMachine.TestCase)
 TestSessions.settings = settings(max_examples=40, stateful_step_count=30)

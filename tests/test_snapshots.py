@@ -59,6 +59,7 @@ def test_what_still_waits_for_the_disk_can_be_had(tmp_path: Path) -> None:
         assert model.load(snapshot) == BLOB
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_copy_is_never_used(tmp_path: Path, data: st.DataObject) -> None:

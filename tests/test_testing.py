@@ -275,6 +275,7 @@ def test_coverage_names_what_no_case_comes_to(cases: Cases) -> None:
 # Recording.
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(TEXTS, min_size=3, max_size=3), TEXTS)
 def test_a_recorded_run_passes_at_once(answers: list[str], given_text: str) -> None:

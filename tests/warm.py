@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import logging
 import os
 import pkgutil
 import select
@@ -100,6 +101,7 @@ def _serve() -> None:
             importlib.import_module(module.name)
     for name in _LATE:
         importlib.import_module(name)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # in dev mode it warns of each step that took long
     gc.collect()
     gc.freeze()
     while line := sys.stdin.readline():
