@@ -405,6 +405,7 @@ def test_output_that_cannot_be_written_is_one_line(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 def test_a_stream_that_was_closed_swallows_what_is_said(folder: Path, closed: str) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Set x="text"')

@@ -81,7 +81,11 @@ anyio.run(main)
 """
 
 
-@pytest.mark.parametrize("how", ["success", "failure", "timeout", "cancel", "callback", "race", "left open"])
+WAYS = ["success", "cancel"]
+MORE_WAYS = ["failure", "timeout", "callback", "race", "left open"]
+
+
+@pytest.mark.parametrize("how", [*WAYS, *(pytest.param(one, marks=pytest.mark.slow) for one in MORE_WAYS)])
 def test_the_process_ends_with_0_and_nothing_on_standard_error(how: str, tiny_model: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT, how, str(tiny_model)],
