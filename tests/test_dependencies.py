@@ -48,7 +48,7 @@ def imported(folder: str) -> dict[str, Path]:
     [
         ("src", ["pictures"]),
         ("examples", []),
-        ("scripts", []),
+        ("scripts", ["test"]),
         ("tests", ["test"]),
         ("benchmarks", ["test", "bench"]),
     ],
