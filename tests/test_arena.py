@@ -15,6 +15,7 @@ import anyio.to_thread
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
+from samovar.engines.llama import arena
 from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.arena import CHUNK_BESIDE_TOKENS
 from samovar.engines.llama.binding import Binding, open_binding
@@ -100,8 +101,9 @@ async def together(model: LlamaModel, texts: list[str], options: Options | None 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_equal_prompts_that_arrive_together_are_evaluated_once(
-    tiny_kinds: dict[str, Path], kind: str
+    tiny_kinds: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arena, "GATHER_S", 0.3)  # enough for all to arrive on a busy machine
     async with loaded(tiny_kinds[kind], 2048) as model:
         ends = await together(model, [PREFIX] * 4)
         prompt = ends[0].tokens.evaluated + ends[0].tokens.reused
@@ -111,8 +113,9 @@ async def test_equal_prompts_that_arrive_together_are_evaluated_once(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_prefix_that_arrives_together_is_evaluated_once(
-    tiny_kinds: dict[str, Path], kind: str
+    tiny_kinds: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arena, "GATHER_S", 0.3)  # enough for all to arrive on a busy machine
     async with loaded(tiny_kinds[kind], 4096) as model:
         ends = await together(model, [f"{PREFIX}{letter} says what?" for letter in "abcdefgh"])
         tokens = [end.tokens.evaluated for end in ends]
