@@ -84,7 +84,9 @@ def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """What processes outside of the tests hold is not counted, and no test finds what another evaluated."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMOVAR_SNAPSHOTS_BYTES", "0")
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # what is started often shall start soon
+        # What is started often shall start soon, and say nothing of how long its steps took.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.delenv("PYTHONDEVMODE", raising=False)
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield
         close_warm()
