@@ -280,6 +280,8 @@ def _load_yaml(
             at = Place(path=path, line=begin + 1).within(whole, index)
             where = (at.line, at.column)
         problem = getattr(error, "problem", None) or str(error)
+        if "nesting depth" in problem:  # PyYAML from 6.0.4 has a limit of its own, and looks ahead of ours
+            _fail(code, f"{named} has {_TOO_DEEP}.", path, first)
         _fail(code, f"{named} is not valid YAML: {problem}.", path, *where)
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
         _fail(code, f"{named} cannot be read: {error}.", path, first)
@@ -311,6 +313,7 @@ def _loader() -> Any:
     return Loader
 
 
+_TOO_DEEP = f"values nested more than {DEEPEST_YAML} deep"
 _KEPT_TAGS = ("null", "merge")
 CORE_SCALARS = (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
@@ -353,7 +356,7 @@ def _excess(events: Iterable[Any]) -> str:
         if aliases > MOST_ALIASES:
             return f"more than {MOST_ALIASES} aliases"
         if len(stack) > DEEPEST_YAML:
-            return f"values nested more than {DEEPEST_YAML} deep"
+            return _TOO_DEEP
         if size > MOST_YAML_NODES:
             return f"more than {MOST_YAML_NODES} values"
     return ""

@@ -43,7 +43,10 @@ _BEFORE = re.compile(r"\s*(?:%%\{[\s\S]*?\}%%|(?:%%(?!\{)|//|#)[^\n]*)")
 """What may stand before the header."""
 _FRONT = re.compile(r"\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|$)")
 _COMMENT_LINE = re.compile(r"^[^\S\n]*%%(?!\{)[^\n]*", re.MULTILINE)
-_COMMENT = re.compile(r"\"(?:[^\"\\]++|\\.?)*+(?:\"|$)|'(?:[^'\\]++|\\.?)*+(?:'|$)|(?<!\S)(?://|%%(?!\{)).*")
+# Atomic groups: Python before 3.11.5 misreads possessive quantifiers of groups (python/cpython#106052).
+_COMMENT = re.compile(
+    r"\"(?>(?:(?>[^\"\\]+)|\\.?)*)(?:\"|$)|'(?>(?:(?>[^'\\]+)|\\.?)*)(?:'|$)|(?<!\S)(?://|%%(?!\{)).*"
+)
 """Quoted text, and comments, within a label."""
 _ENTITY = re.compile(r"#(\w{2,});")
 _NOTE = re.compile(r"note\s+(?:left|right) of\s+([^:\s-]+)", re.I)

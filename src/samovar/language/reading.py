@@ -54,8 +54,6 @@ class _Found:
     faults: list[Fault] = field(default_factory=list)
     actions: dict[str, Action] = field(default_factory=dict)
     """By state."""
-    described: set[str] = field(default_factory=set)
-    """States with a text that is no action, where that is allowed."""
     unread: set[str] = field(default_factory=set)
     """What may be names of variables, in actions that could not be read."""
     offers: int = 0
@@ -91,7 +89,7 @@ def parse_workflow(
     """
     document = parse_document(text, path=path)
     found = _Found()
-    is_old = _is_old(document)
+    is_old = is_below_old_folder(path)
     settings = read_settings(document, found.add, is_old=is_old)
     diagram, diagram_text = _read_diagram(document)
     found.faults += diagram.faults
@@ -146,14 +144,6 @@ def _old_names(text: str) -> Iterator[str]:
             name not in OLD_CONTEXT or re.search(rf"\{{[{{%][^}}\n]{{0,60}}\b{name}\b|\$\{{{name}\b", text)
         ):
             yield name
-
-
-def _is_old(document: Document) -> bool:
-    """Whether the file may be one of the older system: below its folders, or with none of our own forms."""
-    if is_below_old_folder(document.path):
-        return True
-    own = any(heading.title.lower() in OWN_SECTIONS and heading.level == 2 for heading in document.headings)
-    return not own and not any(re.search(r"\busing\s+\w+\s*=", line) for line in document.lines)
 
 
 def _read_diagram(document: Document) -> tuple[Diagram, str]:
