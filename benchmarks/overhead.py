@@ -23,7 +23,8 @@ from benchmarks.rounds import default_model, machine
 from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
 from samovar.app import open_app
 from samovar.config import load_settings
-from samovar.events import Event, PromptEvaluating
+from samovar.events import Event
+from samovar.generation import PromptEvaluating
 from samovar.running.runner import Runner
 
 

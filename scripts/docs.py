@@ -15,7 +15,7 @@ from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings
 from samovar.models import cost
-from samovar.models.architectures import ARCHITECTURES, Memory
+from samovar.models.architectures import ARCHITECTURES, MemoryKind
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -136,24 +136,24 @@ def models_page() -> str:
         "| memory | what is kept | compared with the engine | upper bound |",
         "|---|---|---|---|",
     ]
-    for memory in Memory:
-        if memory is not Memory.NONE:
+    for memory in MemoryKind:
+        if memory is not MemoryKind.NONE:
             cells = [_names(memory, is_measured=True), _names(memory, is_measured=False)]
             parts.append(f"| {memory.value} | {_KEPT[memory]} | {cells[0]} | {cells[1]} |")
     parts += [
         "",
         "A file of any other architecture is refused by its header, before the engine sees it. So are these, "
         "which answer no prompt token by token:\n",
-        _names(Memory.NONE, is_measured=False) + ".",
+        _names(MemoryKind.NONE, is_measured=False) + ".",
     ]
     return "\n".join(parts) + "\n"
 
 
 _KEPT = {
-    Memory.FULL: "keys and values of every token, in every layer",
-    Memory.SLIDING: "in some layers only those of a window's tokens, for each sequence",
-    Memory.RECURRENT: "a state of fixed size for each sequence",
-    Memory.HYBRID: "a state in some layers, keys and values in others",
+    MemoryKind.FULL: "keys and values of every token, in every layer",
+    MemoryKind.SLIDING: "in some layers only those of a window's tokens, for each sequence",
+    MemoryKind.RECURRENT: "a state of fixed size for each sequence",
+    MemoryKind.HYBRID: "a state in some layers, keys and values in others",
 }
 _PREDICTION = """\
 Before anything is allocated, `samovar models` and the memory budget know from a file's header what it takes:
@@ -180,7 +180,7 @@ half as much again.
 """
 
 
-def _names(memory: Memory, *, is_measured: bool) -> str:
+def _names(memory: MemoryKind, *, is_measured: bool) -> str:
     found = [
         one.name for one in ARCHITECTURES.values() if one.memory is memory and one.is_measured is is_measured
     ]

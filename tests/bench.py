@@ -12,15 +12,8 @@ from anyio.lowlevel import checkpoint
 
 from samovar.actions import parse_action
 from samovar.events import Event, Logged, Warned
-from samovar.executors.base import (
-    EvaluatingPrompt,
-    Executor,
-    OnPromptEvent,
-    PromptReply,
-    PromptRequest,
-    TextPiece,
-)
-from samovar.generation import FinishReason, TokenCounts
+from samovar.executors.base import Executor, OnPromptEvent, PromptReply, PromptRequest
+from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
@@ -66,8 +59,8 @@ class Told:
             raise answer
         if isinstance(answer, PromptReply):
             return answer
-        on_event(EvaluatingPrompt(total_tokens=4, reused_tokens=1, evaluated_tokens=3))
-        on_event(TextPiece(text=answer))
+        on_event(PromptEvaluating(total_tokens=4, reused_tokens=1, evaluated_tokens=3))
+        on_event(TextGenerated(piece=answer))
         return reply(answer)
 
 

@@ -13,7 +13,7 @@ import pytest
 from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LONG_TEXT_CHARS, LlamaModel
-from samovar.engines.llama.running import Request
+from samovar.engines.llama.requests import Request
 from samovar.errors import ClosedError, EngineError
 from samovar.generation import Message, Options
 from tests.test_arena import CUT_ANYWHERE, answer, loaded, user

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from samovar.actions.base import Machine
+from samovar.actions.base import ThisMachine
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, Place, UsageError
@@ -43,7 +43,7 @@ def codes(cell: str) -> list[str]:
     return [span.replace("\\|", "|") for span in re.findall(r"`([^`]*)`", cell)]
 
 
-class Idle(Machine):
+class Idle(ThisMachine):
     """This machine, on which no time passes."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ LAYERS = (
     "testing.paths",
     "blocking",
     "api",
-    "entering",
+    "unentered",
     "outlook",
     "needs",
     "app",
@@ -29,11 +29,11 @@ LAYERS = (
     "running.runner",
     "running.loop",
     "running.recorder",
-    "running.site",
+    "running.visit_context",
     "running.preview",
     "running.filling",
-    "running.level",
-    "running.allowance",
+    "running.frame",
+    "running.spending",
     "checks.mending",
     "files",
     "checks.checking",
@@ -89,8 +89,8 @@ LAYERS = (
 """From the top to the foot. A folder is one layer, but for what is named apart."""
 
 WORKFLOW_HALF = {
-    "running.runner", "running.loop", "running.recorder", "running.site", "running.level",
-    "running.allowance", "running.routing", "checks.checking", "checks.exits",
+    "running.runner", "running.loop", "running.recorder", "running.visit_context", "running.frame",
+    "running.spending", "running.routing", "checks.checking", "checks.exits",
     "checks.shared_prefix", "actions", "running.preview", "running.filling", "library", "language.reading",
     "language.graph", "language.composites", "language.forks", "running.branches", "language.front",
     "language.workflow", "language.prompt", "language.parameters", "language.explaining", "language.mermaid",
@@ -165,6 +165,15 @@ def test_the_two_halves_meet_only_in_the_executors() -> None:
 def test_every_module_says_what_it_is() -> None:
     for path in SOURCE.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_no_public_class_has_the_name_of_another() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
 def test_sizes_stay_within_their_budgets() -> None:

@@ -29,7 +29,7 @@ def is_possessive(text: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return "POSSESSIVE_REPEAT" in repr(re._parser.parse(text))  # type: ignore[attr-defined]
+            return "POSSESSIVE_REPEAT" in repr(re._parser.parse(text))
         except (re.error, RecursionError, OverflowError):
             return False
 

@@ -16,16 +16,14 @@ from samovar.events import (
     Ending,
     Event,
     Logged,
-    PromptEvaluating,
     RunEnded,
     RunStarted,
     StateEntered,
     StateLeft,
-    TextGenerated,
     TransitionTaken,
     VisitStatus,
 )
-from samovar.generation import FinishReason, TokenCounts
+from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.running.run import Run
 from samovar.running.runner import ABORT_FILE, RunnerSettings
 from samovar.values import Record

@@ -22,7 +22,6 @@ from samovar.app import App, Locator, open_app, open_store
 from samovar.checks.checking import check_tree
 from samovar.config import Settings, load_settings, surroundings
 from samovar.engines.base import ModelSpec
-from samovar.entering import Entering
 from samovar.errors import ClosedError, FaultsError, UsageError, nearest
 from samovar.events import OnEvent
 from samovar.generation import Message, Options, Overflow, Role, Sampling
@@ -32,6 +31,7 @@ from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import PoolStatistics
 from samovar.serving.session import AnswerStream, SessionStatistics, Turn
+from samovar.unentered import Unentered
 
 
 class OpenSettings(TypedDict, total=False):
@@ -87,7 +87,7 @@ def open(**settings: Unpack[OpenSettings]) -> AbstractAsyncContextManager[Samova
     """
     _check_names("samovar.open()", settings, Settings.model_fields)
     form = "async with samovar.open() as app"
-    return Entering(_opened(dict(settings)), Samovar, form, "samovar.open_blocking()")
+    return Unentered(_opened(dict(settings)), Samovar, form, "samovar.open_blocking()")
 
 
 @asynccontextmanager
@@ -123,7 +123,7 @@ class Samovar:
         _check_session("session()", model, system)
         _make_options("session()", defaults)
         form = "async with app.session() as session"
-        return Entering(
+        return Unentered(
             self._session(model, system, defaults),
             Session,
             form,
@@ -149,7 +149,7 @@ class Samovar:
         first = () if system is None else (Message(role="system", content=system),)
         return self._keep(self._app.sessions.open(spec, first), spec, defaults)
 
-    def _keep(self, session: below.Session, spec: ModelSpec, defaults: AnswerOptions) -> Session:
+    def _keep(self, session: below.LocalSession, spec: ModelSpec, defaults: AnswerOptions) -> Session:
         stack = ExitStack()
         stack.enter_context(self._app.pool.interest(spec))
 
@@ -236,7 +236,11 @@ class Session:
     """
 
     def __init__(
-        self, session: below.Session, fork: Callable[[], Session], defaults: AnswerOptions, stack: ExitStack
+        self,
+        session: below.LocalSession,
+        fork: Callable[[], Session],
+        defaults: AnswerOptions,
+        stack: ExitStack,
     ) -> None:
         """`stack`: what is given back when it closes."""
         self._session, self._fork, self._defaults, self._stack = session, fork, defaults, stack

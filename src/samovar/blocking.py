@@ -18,12 +18,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from samovar import api
 from samovar.api import AnswerOptions, OpenSettings, Statistics
-from samovar.entering import BlockingEntering
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
 from samovar.generation import Message
 from samovar.running.run import Run
 from samovar.serving.session import AnswerStream, Turn
+from samovar.unentered import BlockingUnentered
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 def open_blocking(**settings: Unpack[OpenSettings]) -> AbstractContextManager[BlockingSamovar]:
     """As `samovar.open`, for `with`."""
     form = "with samovar.open_blocking() as app"
-    return BlockingEntering(_opened(api.open(**settings)), BlockingSamovar, form, "samovar.open()")
+    return BlockingUnentered(_opened(api.open(**settings)), BlockingSamovar, form, "samovar.open()")
 
 
 @contextmanager

@@ -95,3 +95,51 @@ class TokenCounts:
             reused=self.reused + other.reused,
             generated=self.generated + other.generated,
         )
+
+
+# What happens while a prompt is answered -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEvent:
+    """Something that happens while a prompt is answered. Each kind is defined here once and passed on."""
+
+    visit: int = 0
+    """The number of the visit in the run, which the runner puts in; 0 below it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFetching(PromptEvent):
+    """The model's file is being fetched; sent as it goes on."""
+
+    model: str
+    done_bytes: int
+    total_bytes: int | None
+    """None if it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLoading(PromptEvent):
+    """The model is being loaded; sent as it goes on."""
+
+    model: str
+    fraction: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEvaluating(PromptEvent):
+    """The prompt is being evaluated; sent once before the first chunk, and after each."""
+
+    total_tokens: int
+    reused_tokens: int
+    """Whose KV was there already."""
+    evaluated_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextGenerated(PromptEvent):
+    """The next piece of the answer."""
+
+    piece: str
+    """Whole characters, never part of a stop text."""

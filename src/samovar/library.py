@@ -32,7 +32,7 @@ _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LibraryEntry:
     """One file of the library."""
 
     name: str
@@ -221,11 +221,11 @@ class Library:
 
     # Lists -------------------------------------------------------------------------------------------
 
-    def workflows(self) -> list[Entry]:
+    def workflows(self) -> list[LibraryEntry]:
         """Every workflow that can be named, by name; of equal names the nearest."""
         return self._entries("workflows")
 
-    def prompts(self) -> list[Entry]:
+    def prompts(self) -> list[LibraryEntry]:
         """Every prompt that can be named, by name; of equal names the nearest. Partials are left out."""
         return self._entries("prompts")
 
@@ -237,7 +237,7 @@ class Library:
             self._listed[kind] = time.monotonic(), names
         return names
 
-    def _entries(self, kind: str) -> list[Entry]:
+    def _entries(self, kind: str) -> list[LibraryEntry]:
         found: dict[str, list[tuple[str, Path]]] = {}
         for source, folder in self._folders:
             here: dict[str, list[tuple[str, Path]]] = {}
@@ -251,7 +251,7 @@ class Library:
         entries = (self._entry(kind, name, found[name]) for name in sorted(found))
         return [entry for entry in entries if entry is not None]
 
-    def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> Entry | None:
+    def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> LibraryEntry | None:
         """The nearest file of a name; None where that is a partial."""
         (source, path), *shadows = files
         item: Workflow | Prompt | None = None
@@ -265,7 +265,7 @@ class Library:
                     return None
         except SamovarError as error:
             fault = str(error).splitlines()[0]
-        return Entry(
+        return LibraryEntry(
             name=name,
             path=path,
             source=source,

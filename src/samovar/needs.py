@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
-from samovar.actions.prompt import Prompt, beside
+from samovar.actions.prompt import ExecutePrompt, beside
 from samovar.actions.workflow import RunWorkflow
 from samovar.app import is_here, not_here, open_store
 from samovar.config import Settings
@@ -82,7 +82,7 @@ def needed_models(
             continue
         seen.add(key)
         for state, action in _actions(one):
-            if isinstance(action, Prompt) and (ready or not _goes_on(state, one)):
+            if isinstance(action, ExecutePrompt) and (ready or not _goes_on(state, one)):
                 for need in _needs(action, one, inherited, default, forced):
                     found.setdefault(need.reference, need)
             elif (
@@ -111,7 +111,7 @@ def _goes_on(state: State, workflow: Workflow) -> bool:
 
 
 def _needs(
-    action: Prompt, workflow: Workflow, inherited: str | None, default: str, forced: str | None
+    action: ExecutePrompt, workflow: Workflow, inherited: str | None, default: str, forced: str | None
 ) -> Iterator[Need]:
     own = action.using.of("model")
     if forced is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import anyio
 
-from samovar.actions.process import Command, Finished, run
+from samovar.actions.process import Command, CommandResult, run
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
@@ -91,7 +91,7 @@ class PromptDefaults:
         return replace(self, seed=int.from_bytes(digest[:4], "big"))
 
 
-class RunWorkflow(Protocol):
+class CallWorkflow(Protocol):
     """Runs a sub-workflow to its end and gives its variables."""
 
     async def __call__(
@@ -102,7 +102,7 @@ class RunWorkflow(Protocol):
 class Outside(Protocol):
     """What a run reaches besides its executor: commands, and time."""
 
-    async def run_command(self, command: Command, visit: int) -> Finished:
+    async def run_command(self, command: Command, visit: int) -> CommandResult:
         """Runs a command to its end, as `process.run` does. `visit` is the number of the visit."""
         ...
 
@@ -111,10 +111,10 @@ class Outside(Protocol):
         ...
 
 
-class Machine:
+class ThisMachine:
     """See `Outside`: this machine, and its time."""
 
-    async def run_command(self, command: Command, visit: int) -> Finished:
+    async def run_command(self, command: Command, visit: int) -> CommandResult:
         return await run(command)
 
     async def sleep(self, duration_s: float, visit: int) -> None:
@@ -134,14 +134,14 @@ class ActionContext:
     """Where the program was started; relative paths of commands begin here."""
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
     """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
-    run_workflow: RunWorkflow
+    run_workflow: CallWorkflow
     wait_for_user: Callable[[str], Awaitable[None]] | None
     """Shows a message and returns when the user is ready; None: there is no user."""
     log: Callable[[str, str], None]
     """Shows a text at a level: debug, info, warning, error."""
     warn: Callable[[str], None]
     """Reports something doubtful that was not asked for."""
-    run_command: Callable[[Command], Awaitable[Finished]] = run
+    run_command: Callable[[Command], Awaitable[CommandResult]] = run
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""

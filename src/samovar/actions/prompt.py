@@ -1,4 +1,4 @@
-"""`Execute prompt "name"` and `Prompt "the text itself"`: has a prompt answered by a model.
+"""`Execute prompt "name"` and `ExecutePrompt "the text itself"`: has a prompt answered by a model.
 
 The request goes through the waist; which executor and which model answer it is not known here.
 """
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt(Action):
+class ExecutePrompt(Action):
     verb: ClassVar[str] = "prompt"
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     form: ClassVar[str] = (
         'Execute prompt "name" [with key="value" …] [result="variable"] [using option=value …], '
-        'or Prompt "the text itself" …'
+        'or ExecutePrompt "the text itself" …'
     )
 
     place: Place
@@ -41,7 +41,7 @@ class Prompt(Action):
     result: str | None
 
     @classmethod
-    def parse(cls, line: Scanner) -> Prompt:
+    def parse(cls, line: Scanner) -> ExecutePrompt:
         place, name, inline = line.where(), None, None
         if line.word("execute"):
             if not line.word("prompt"):

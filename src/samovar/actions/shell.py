@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.process import Command, Finished
+from samovar.actions.process import Command, CommandResult
 from samovar.actions.quoting import VARIABLE, Quoted, UnquotableError, quote
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
@@ -117,7 +117,7 @@ class Shell(Action):
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=self._error(finished))
 
-    def _error(self, finished: Finished) -> ActionError | None:
+    def _error(self, finished: CommandResult) -> ActionError | None:
         if finished.timed_out:
             return TimedOutError(
                 f"The command took longer than {finished.duration_s:.1f} s and was stopped.", place=self.place

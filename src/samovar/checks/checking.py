@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
 from samovar.actions.log import Log
-from samovar.actions.prompt import Prompt
+from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.set import Set
 from samovar.actions.workflow import RunWorkflow
@@ -86,9 +86,9 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
     for action in _actions(workflow):
         yield from action.faults(library, workflow)
         yield from _escapes(action)
-        if isinstance(action, Prompt) and action.name is not None and action.name.is_literal:
+        if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
             yield from _prompt(action, action.name, workflow, library, known)
-        elif isinstance(action, Prompt) and action.inline is not None:
+        elif isinstance(action, ExecutePrompt) and action.inline is not None:
             yield from _arguments(action.arguments, (), "The text", action.inline.names, "result")
         elif isinstance(action, RunWorkflow) and action.name.is_literal:
             yield from _child(action, workflow, library)
@@ -96,7 +96,7 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 def _escapes(action: Action) -> Iterator[Fault]:
     """Texts with `\\n` in them, which is no new line there."""
-    if isinstance(action, Prompt):
+    if isinstance(action, ExecutePrompt):
         texts: object = (action.inline, *(pair.value for pair in action.arguments))
     else:
         texts = action if isinstance(action, Log | Set) else ()
@@ -112,7 +112,7 @@ def _escapes(action: Action) -> Iterator[Fault]:
 
 
 def _prompt(
-    action: Prompt, name: Value, workflow: Workflow, library: Library, known: frozenset[str]
+    action: ExecutePrompt, name: Value, workflow: Workflow, library: Library, known: frozenset[str]
 ) -> Iterator[Fault]:
     text = name.text({})
     try:
@@ -224,7 +224,7 @@ def _key(workflow: Workflow) -> object:
 
 def _sessions(workflow: Workflow) -> Iterator[Fault]:
     """Copies of sessions that there never are, and sessions that two branches of a fork use."""
-    prompts = [action for action in _actions(workflow) if isinstance(action, Prompt)]
+    prompts = [action for action in _actions(workflow) if isinstance(action, ExecutePrompt)]
     begun = [session for prompt in prompts if (session := prompt.using.of("session"))]
     known = {session.text({}) for session in begun if session.is_literal}
     for prompt in prompts:
@@ -245,7 +245,7 @@ def _sessions(workflow: Workflow) -> Iterator[Fault]:
 def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
     """The sessions that a state of a branch uses though another branch does."""
     for action in actions_of(state):
-        if not isinstance(action, Prompt):
+        if not isinstance(action, ExecutePrompt):
             continue
         for key in ("session", "fork"):
             session = action.using.of(key)

@@ -19,7 +19,7 @@ from samovar.checks.checking import check_workflow
 from samovar.errors import Fault, FaultsError, Place, UsageError
 from samovar.files import write_whole
 from samovar.language.expression import Expression
-from samovar.language.front import Settings
+from samovar.language.front import FrontSettings
 from samovar.language.template import Template
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.library import Library, read_text
@@ -36,7 +36,7 @@ _AROUND = 3
 """Lines of a diff that are shown around a change."""
 _NO_END = "\\ No newline at end of file"
 _BOM = "\ufeff"
-_SETTINGS = frozenset(field.name for field in fields(Settings))
+_SETTINGS = frozenset(field.name for field in fields(FrontSettings))
 _NO_MEANING = frozenset(("diagram", "warnings"))
 """Of a workflow: how it is written, and what was said of it."""
 

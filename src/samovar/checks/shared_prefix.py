@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
-from samovar.actions.prompt import Prompt
+from samovar.actions.prompt import ExecutePrompt
 from samovar.errors import Fault, Place, SamovarError
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
@@ -30,7 +30,7 @@ _CLOCK = re.compile(r"[\"'](now|today)[\"']\s*\|\s*date\b")
 class _Use:
     """One state's use of a prompt's text."""
 
-    action: Prompt
+    action: ExecutePrompt
     is_repeated: bool
     """The state stands in a loop."""
 
@@ -91,7 +91,7 @@ def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
     found: dict[str, list[_Use]] = {}
     for state in workflow.states.values():
         for action in _of(state.action):
-            if not isinstance(action, Prompt) or action.using.of("session") or action.using.of("fork"):
+            if not isinstance(action, ExecutePrompt) or action.using.of("session") or action.using.of("fork"):
                 continue
             loops = _in_loops(workflow) if loops is None else loops
             if action.name is None:
@@ -101,7 +101,7 @@ def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
     return found
 
 
-def _template(name: str, action: Prompt, workflow: Workflow, library: Library) -> Template | None:
+def _template(name: str, action: ExecutePrompt, workflow: Workflow, library: Library) -> Template | None:
     if action.inline is not None:
         return action.inline.template
     try:

@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     from samovar.language.parameters import Parameter
     from samovar.language.workflow import Workflow
-    from samovar.library import Entry, Library
+    from samovar.library import Library, LibraryEntry
 
 Offers = list[tuple[str, str]]
 """Each with its help."""
@@ -55,7 +55,7 @@ def _safely(offer: Callable[[], Offers]) -> Offers:
         return []
 
 
-def _names(entries: list[Entry], incomplete: str) -> Iterator[tuple[str, str]]:
+def _names(entries: list[LibraryEntry], incomplete: str) -> Iterator[tuple[str, str]]:
     for entry in entries:
         if entry.name.startswith(incomplete):
             yield entry.name, (entry.fault and "cannot be read") or entry.description or entry.title or ""

@@ -25,7 +25,7 @@ from samovar.background import beside
 from samovar.cli.live import make_console
 from samovar.config import load_settings
 from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
-from samovar.library import Entry
+from samovar.library import LibraryEntry
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
 from samovar.models.cost import KvType, predict
@@ -105,7 +105,7 @@ def list_library(*, as_json: bool) -> int:
     return 0
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: LibraryEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "path": str(entry.path),

@@ -15,7 +15,7 @@ from samovar.errors import ActionError, FaultsError, NotFoundError, Place, Samov
 from samovar.events import Event
 from samovar.language.pieces import tokenize
 from samovar.language.workflow import Workflow
-from samovar.running.level import first_variables
+from samovar.running.frame import first_variables
 from samovar.values import plain, to_text
 from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
 

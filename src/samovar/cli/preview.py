@@ -29,7 +29,7 @@ from samovar.library import Library, name_of, read_text
 from samovar.memory import in_words
 from samovar.outlook import Counts, ModelOutlook, Outlook, count, shared_tokens
 from samovar.running.filling import Open
-from samovar.running.level import first_variables
+from samovar.running.frame import first_variables
 from samovar.running.preview import (
     MessagePreview,
     PromptPreview,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.generation import FinishReason, Message, Options, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.models.cost import Cost, KvType
 
 OnLoadProgress = Callable[[float], None]
@@ -105,22 +105,6 @@ class ModelStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptProgress:
-    """How far the prompt is evaluated; `reused` of `total` tokens were there already."""
-
-    total_tokens: int
-    reused_tokens: int
-    evaluated_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPart:
-    """The next piece of the answer: whole characters, never part of a stop text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The last thing that comes, exactly once."""
 
@@ -130,7 +114,8 @@ class Finished:
     """From the request to the first token; None when there was none."""
 
 
-GenerationEvent = PromptProgress | TextPart | Finished
+GenerationEvent = PromptEvaluating | TextGenerated | Finished
+"""What a model says of an answer; see `generation.py` for the first two."""
 
 
 class Model(Protocol):
@@ -141,8 +126,8 @@ class Model(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         """Answers `messages`. Without a `conversation` nobody goes on from the answer.
 
-        The iterator gives one `PromptProgress` before anything is evaluated, further ones as it goes on,
-        `TextPart`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
+        The iterator gives one `PromptEvaluating` before anything is evaluated, further ones as it goes on,
+        `TextGenerated`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
         on any path, the sequence has been given back. Requests are served first come, first served.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,

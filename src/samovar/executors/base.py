@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.generation import FinishReason, Message, Options, PromptEvent, TokenCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,42 +37,6 @@ class PromptRequest:
     """The number of the visit within the run, for logs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchingModel:
-    """The model's file is being fetched; sent as it goes on."""
-
-    model: str
-    done_bytes: int
-    total_bytes: int | None
-    """None where it is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadingModel:
-    """The model is being loaded; sent as it goes on."""
-
-    model: str
-    fraction: float
-    """0 to 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatingPrompt:
-    """The prompt is being evaluated; sent after each chunk, and once before the first."""
-
-    total_tokens: int
-    reused_tokens: int
-    evaluated_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPiece:
-    """The next piece of the answer: whole characters, never part of a stop text."""
-
-    text: str
-
-
-PromptEvent = FetchingModel | LoadingModel | EvaluatingPrompt | TextPiece
 OnPromptEvent = Callable[[PromptEvent], None]
 
 

@@ -27,7 +27,7 @@ _ANY_PATTERN_ATOMS = 150_000
 _ITEM_BYTES = 16
 
 
-class Token(NamedTuple):
+class ExpressionToken(NamedTuple):
     """A token of an expression."""
 
     kind: str
@@ -111,7 +111,7 @@ class Effort:
 class _Reader:
     """Reads an `Effort` out of tokens."""
 
-    tokens: Sequence[Token]
+    tokens: Sequence[ExpressionToken]
     names: frozenset[str]
     """The variables of the expression."""
     open: list[_Macro] = field(default_factory=list)
@@ -163,7 +163,7 @@ class _Reader:
             self.depths.append(macro.inner + 1)
 
 
-def measure(tokens: Sequence[Token], names: frozenset[str], calls: Sequence[str]) -> Effort:
+def measure(tokens: Sequence[ExpressionToken], names: frozenset[str], calls: Sequence[str]) -> Effort:
     """What there is to do in an expression of these tokens.
 
     Args:
@@ -191,7 +191,7 @@ def measure(tokens: Sequence[Token], names: frozenset[str], calls: Sequence[str]
     )
 
 
-def is_macro(tokens: Sequence[Token], index: int) -> bool:
+def is_macro(tokens: Sequence[ExpressionToken], index: int) -> bool:
     """Whether the bracket at this index is that of a macro, which binds a variable."""
     return (
         index >= 2
@@ -203,7 +203,7 @@ def is_macro(tokens: Sequence[Token], index: int) -> bool:
     )
 
 
-def _pattern(tokens: Sequence[Token], index: int, names: frozenset[str]) -> str | None:
+def _pattern(tokens: Sequence[ExpressionToken], index: int, names: frozenset[str]) -> str | None:
     """The last argument of a `matches`, where it is one literal or one variable."""
     depth = 0
     for end in range(index + 1, len(tokens)):

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
-from samovar.language.effort import MAX_NS, Effort, Token, is_macro, measure
+from samovar.language.effort import MAX_NS, Effort, ExpressionToken, is_macro, measure
 from samovar.language.functions import ELSEWHERE, EXTENSIONS, KNOWN, calls, extensions, is_namespace
 from samovar.language.spelling import old_spelling
 from samovar.values import Record
@@ -162,7 +162,7 @@ def _unknown(name: str, place: Place) -> Fault:
     return Fault(code="unknown-function", message=message, place=place)
 
 
-def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
+def _check_nesting(tokens: list[ExpressionToken], text: str, place: Place) -> None:
     if len(tokens) <= MAX_NESTING:
         return
     depth = 0
@@ -181,7 +181,7 @@ def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
             raise _fault(f"An expression has at most {MAX_NESTING} {what}.", place)
 
 
-def _longest_run(tokens: list[Token]) -> int:
+def _longest_run(tokens: list[ExpressionToken]) -> int:
     longest = run = 0
     for token in tokens:
         run = run + 1 if token.text in ("!", "-") else 0
@@ -189,16 +189,16 @@ def _longest_run(tokens: list[Token]) -> int:
     return longest
 
 
-def _count(tokens: list[Token], mark: str) -> int:
+def _count(tokens: list[ExpressionToken], mark: str) -> int:
     return sum(token.text == mark for token in tokens)
 
 
-def _tokens(text: str) -> list[Token]:
+def _tokens(text: str) -> list[ExpressionToken]:
     matches = _TOKEN.finditer(text)
-    return [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
+    return [ExpressionToken(match.lastgroup or "", match.group(), match.start()) for match in matches]
 
 
-def _javascript(tokens: Sequence[Token]) -> Iterator[tuple[int, str, str]]:
+def _javascript(tokens: Sequence[ExpressionToken]) -> Iterator[tuple[int, str, str]]:
     """Where JavaScript's spelling stands, it, and CEL's, which is as long, so that columns stay true."""
     for index, token in enumerate(tokens[:-1]):
         after = tokens[index + 1]
@@ -208,12 +208,12 @@ def _javascript(tokens: Sequence[Token]) -> Iterator[tuple[int, str, str]]:
             yield token.at, token.text + "==", token.text + "= "
 
 
-def _ends_equals(tokens: Sequence[Token]) -> bool:
+def _ends_equals(tokens: Sequence[ExpressionToken]) -> bool:
     """Whether two `=` follow the first of three tokens, without a blank."""
     return "".join(one.text for one in tokens[1:]) == "==" and tokens[2].at == tokens[0].at + 2
 
 
-def _as_cel(text: str, tokens: Sequence[Token]) -> str:
+def _as_cel(text: str, tokens: Sequence[ExpressionToken]) -> str:
     """With CEL's spellings in the places of JavaScript's."""
     if _JAVASCRIPT.search(text):
         for at, old, new in _javascript(tokens):
@@ -221,7 +221,7 @@ def _as_cel(text: str, tokens: Sequence[Token]) -> str:
     return text
 
 
-def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
+def _reads(tokens: list[ExpressionToken]) -> Iterator[tuple[ExpressionToken, bool]]:
     """Each reading of a variable, and whether it is of a part of it.
 
     A name is no variable after a dot, before a bracket (a function), and where a macro binds it.
@@ -245,7 +245,7 @@ def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
             yield token, _reads_part(tokens, index)
 
 
-def _reads_part(tokens: list[Token], index: int) -> bool:
+def _reads_part(tokens: list[ExpressionToken], index: int) -> bool:
     """`name.field` and `name[…]`, but not the method call `name.method(…)`."""
     following = [token.text for token in tokens[index + 1 : index + 4]]
     if not following:
@@ -255,7 +255,7 @@ def _reads_part(tokens: list[Token], index: int) -> bool:
     return following[0] == "." and len(following) > 1 and (len(following) < 3 or following[2] != "(")
 
 
-def _with_parts(text: str, tokens: list[Token]) -> str:
+def _with_parts(text: str, tokens: list[ExpressionToken]) -> str:
     for token in reversed(tokens):
         text = text[: token.at] + _PARTS + text[token.at :]
     return text
@@ -275,7 +275,7 @@ _ADVICE = {
 }
 
 
-def _advice(tokens: Sequence[Token]) -> str:
+def _advice(tokens: Sequence[ExpressionToken]) -> str:
     """What CEL writes otherwise, by the first token of other languages; empty where there is none."""
     marks = "".join(token.text if len(token.text) == 1 else " " for token in tokens)
     for index, token in enumerate(tokens):

@@ -62,7 +62,7 @@ class AddFault(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class FrontSettings:
     """What the front matter says; fields as in `Workflow`."""
 
     title: str | None = None
@@ -77,14 +77,14 @@ class Settings:
     choice_states_act: bool = True
 
 
-def read_settings(document: Document, add: AddFault, *, is_old: bool) -> Settings:
+def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
     """The settings of a document; what is wrong with them goes to `add`.
 
     `is_old`: it may be a file of the older system, which passed over parameters that it could not read.
     """
     matter = document.front_matter
     if matter is None:
-        return Settings()
+        return FrontSettings()
     values = matter.values
 
     place = document.spot
@@ -129,7 +129,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> Setting
             faults += doubts
         for fault in faults:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error", fix=fault.fix)
-    return Settings(
+    return FrontSettings(
         title=text("title"),
         description=text("description"),
         parameters=parameters,

@@ -14,7 +14,7 @@ from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.expression import Expression
 from samovar.language.spelling import old_label
-from samovar.language.workflow import FAILURE_NAMES, Action, Fork, Kind, State, Transition, When
+from samovar.language.workflow import FAILURE_NAMES, Fork, Kind, ParsedAction, State, Transition, When
 
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
 _ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
@@ -34,7 +34,7 @@ class Graph:
     faults: tuple[Fault, ...]
 
 
-def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
+def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction]) -> Graph:
     """The states of a diagram with their actions, which are given by state."""
     flat = flatten(diagram, _failures_taken)
     faults = list(flat.faults)

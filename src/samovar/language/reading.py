@@ -26,8 +26,8 @@ from samovar.language.template import Partials
 from samovar.language.workflow import (
     OLD_CONTEXT,
     OLD_NAMES,
-    Action,
     ParseAction,
+    ParsedAction,
     Workflow,
 )
 
@@ -52,7 +52,7 @@ class _Found:
     """What a reading has found so far."""
 
     faults: list[Fault] = field(default_factory=list)
-    actions: dict[str, Action] = field(default_factory=dict)
+    actions: dict[str, ParsedAction] = field(default_factory=dict)
     """By state."""
     unread: set[str] = field(default_factory=set)
     """What may be names of variables, in actions that could not be read."""
@@ -292,7 +292,7 @@ class _ActionReader:
         return None
 
     def _old_states(self, seen: set[str]) -> None:
-        """`## States` with `### Name` and a line `**Action**: …` below it."""
+        """`## States` with `### Name` and a line `**ParsedAction**: …` below it."""
         document = self._document
         section = next((h for h in document.headings if h.title.lower() == "states" and h.level == 2), None)
         if section is None:

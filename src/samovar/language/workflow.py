@@ -18,7 +18,7 @@ from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
 
 
-class Action(Protocol):
+class ParsedAction(Protocol):
     """What the workflow knows of an action; the contract is in `actions/base.py`."""
 
     verb: ClassVar[str]
@@ -35,7 +35,7 @@ class Action(Protocol):
         ...
 
 
-ParseAction = Callable[[str, Place], Action]
+ParseAction = Callable[[str, Place], ParsedAction]
 """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
 
 
@@ -92,7 +92,7 @@ class State:
 
     name: str
     description: str
-    action: Action | None
+    action: ParsedAction | None
     """None passes through."""
     transitions: tuple[Transition, ...]
     """In the order they are tried: that of the file."""

@@ -1,6 +1,6 @@
 """What a model's file says about it: a few facts, and whether the engine can take it.
 
-Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `asserted.py`, `shape.py`,
+Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `engine_limits.py`, `shape.py`,
 `architectures.py`.
 Everything that can be foreseen is checked here, before the engine sees the file: what the engine asserts
 about a file ends the process.
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import ModelFileError, ModelNotFoundError, nearest
-from samovar.models import asserted, shape
-from samovar.models.architectures import ARCHITECTURES, Architecture, Memory
+from samovar.models import engine_limits, shape
+from samovar.models.architectures import ARCHITECTURES, Architecture, MemoryKind
 from samovar.models.gguf import Contents, Reader, damaged, read_contents, shown
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
@@ -38,7 +38,7 @@ _WANTED = frozenset(
         "tokenizer.chat_template",
     ]
 )
-_WANTED_OF_ARCHITECTURE = asserted.KEYS | shape.KEYS | {"context_length"}
+_WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | {"context_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
             f"{path} has the architecture {architecture!r}, which the engine does not know."
             f"{nearest(architecture, ARCHITECTURES)} A newer Samovar may."
         )
-    if kind.memory is Memory.NONE:
+    if kind.memory is MemoryKind.NONE:
         raise ModelFileError(f"{path} is a {architecture!r} model, which does not answer prompts.")
     return kind
 
@@ -136,9 +136,9 @@ def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> No
         raise ModelFileError(
             f"{path} is one of {shown(parts)} parts: join them with llama-gguf-split --merge."
         )
-    if what := asserted.objection(architecture, values):
+    if what := engine_limits.objection(architecture, values):
         raise damaged(path, what)
-    if what := asserted.vocabulary_objection(
+    if what := engine_limits.vocabulary_objection(
         values.get("tokenizer.ggml.model"),
         size=contents.vocabulary_size,
         spells_every_byte=contents.spells_every_byte,

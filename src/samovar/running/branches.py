@@ -1,7 +1,7 @@
 """The branches of a fork while they go on side by side: what each changed, and whose a conversation is.
 
-Above: `level.py`, which branches off and joins; `site.py`, which asks whose a conversation is. Below:
-nothing. Merging is pure; `Claims` is mutable, and changed by `claim` only.
+Above: `frame.py`, which branches off and joins; `visit_context.py`, which asks whose a conversation is.
+Below: nothing. Merging is pure; `Claims` is mutable, and changed by `claim` only.
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ from samovar.actions.base import Action, PromptDefaults
 from samovar.actions.conditional import Conditional
 from samovar.actions.log import Log
 from samovar.actions.options import Using
-from samovar.actions.prompt import Prompt as PromptAction
-from samovar.actions.prompt import beside, system_template
+from samovar.actions.prompt import ExecutePrompt, beside, system_template
 from samovar.actions.scanner import Pair
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Place, SamovarError
@@ -27,7 +26,7 @@ from samovar.language.prompt import Prompt
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
 from samovar.running.filling import Later, Open, Part, fill, fill_prompt, shown
-from samovar.running.level import first_variables
+from samovar.running.frame import first_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +213,7 @@ def _decided(
 def _state(
     state: State, action: Action, call: _Call, values: Mapping[str, object], later: Later, library: Library
 ) -> StatePreview:
-    if isinstance(action, PromptAction):
+    if isinstance(action, ExecutePrompt):
         defaults = call.defaults.at(call.prefix + state.name, 1)
         prompt = _prompt(action, call.workflow, values, later, library, defaults)
         return _preview_of(state, action, call, action.what, prompt=prompt)
@@ -251,7 +250,7 @@ def _what(action: Action, values: Mapping[str, object], later: Later) -> str:
 
 
 def _prompt(
-    action: PromptAction,
+    action: ExecutePrompt,
     workflow: Workflow,
     values: Mapping[str, object],
     later: Later,
@@ -285,7 +284,7 @@ def _message(role: Role, parts: Sequence[Part]) -> MessagePreview:
 
 
 def _user(
-    action: PromptAction,
+    action: ExecutePrompt,
     workflow: Workflow,
     values: Mapping[str, object],
     later: Later,

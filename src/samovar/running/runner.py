@@ -14,19 +14,19 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Machine, Outside, PromptDefaults
+from samovar.actions.base import Outside, PromptDefaults, ThisMachine
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.language.parameters import bind
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
-from samovar.running.allowance import Allowance, PastLimitError
-from samovar.running.level import Level
+from samovar.running.frame import Frame
 from samovar.running.loop import ABORT_FILE, AbortedError, End, Loop
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
-from samovar.running.site import Services
+from samovar.running.spending import PastLimitError, Spending
+from samovar.running.visit_context import Services
 
 __all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
@@ -50,7 +50,7 @@ class RunnerSettings:
     """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
-    outside: Outside = field(default_factory=Machine)
+    outside: Outside = field(default_factory=ThisMachine)
     """Runs the commands, and lets time pass."""
     lenient: bool = False
     """Of sub-workflows: text that is no action is a warning."""
@@ -123,27 +123,27 @@ class _Driven:
     async def drive(self, variables: Mapping[str, object]) -> None:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
-        level = self._first_level(variables)
+        frame = self._first_frame(variables)
         try:
             recorder.tell(self.started)
             recorder.warn_of(self.workflow)
             with suppress(OSError):
                 (self.settings.folder / ABORT_FILE).unlink(missing_ok=True)
             async with self.runner.executor.open(recorder.record.id) as connection:
-                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), level)
+                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
         except anyio.get_cancelled_exc_class():
-            self._record_end(End(ending=Ending.CANCELLED), level, quietly=True)
+            self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
         except SamovarError as error:
-            self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), level)
+            self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), frame)
             if recorder.broken is not None:
                 raise recorder.broken from None
         except BaseException as error:
             failure = RunError(code="internal", message=f"{type(error).__name__}: {error}")
-            self._record_end(End(ending=Ending.FAILED, error=failure), level, quietly=True)
+            self._record_end(End(ending=Ending.FAILED, error=failure), frame, quietly=True)
             raise recorder.broken or error from None
         else:
-            self._record_end(end, level)
+            self._record_end(end, frame)
 
     def _services(self, connection: Connection) -> Services:
         settings = self.settings
@@ -160,16 +160,16 @@ class _Driven:
             tell=self.recorder.tell,
         )
 
-    def _first_level(self, variables: Mapping[str, object]) -> Level:
+    def _first_frame(self, variables: Mapping[str, object]) -> Frame:
         defaults = first_defaults(self.workflow, self.settings)
-        return Level.begin(
-            self.workflow, variables, Allowance(self.limits), folder=self.settings.folder, defaults=defaults
+        return Frame.begin(
+            self.workflow, variables, Spending(self.limits), folder=self.settings.folder, defaults=defaults
         )
 
-    async def _to_end(self, loop: Loop, level: Level) -> End:
+    async def _to_end(self, loop: Loop, frame: Frame) -> End:
         try:
             with anyio.move_on_after(self.limits.duration_s):
-                return await loop.drive(level)
+                return await loop.drive(frame)
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
         except PastLimitError as error:
@@ -177,11 +177,11 @@ class _Driven:
         message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
         return End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
 
-    def _record_end(self, end: End, level: Level, *, quietly: bool = False) -> None:
+    def _record_end(self, end: End, frame: Frame, *, quietly: bool = False) -> None:
         event = RunEnded(
             ending=end.ending,
             error=end.error,
-            variables=dict(level.variables),
+            variables=dict(frame.variables),
             time_s=self.recorder.time_s(),
         )
         if quietly:

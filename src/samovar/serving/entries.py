@@ -19,7 +19,7 @@ BACK_OFF_S = 1.0
 BACK_OFF_MOST_S = 60.0
 
 
-class State(Enum):
+class ModelState(Enum):
     LOADING = auto()
     READY = auto()
     CLOSING = auto()
@@ -27,7 +27,7 @@ class State(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class PoolEntry:
     """One model that takes room. Changed by `Room` only."""
 
     key: WeightsKey
@@ -38,7 +38,7 @@ class Entry:
     """Of the arena it was loaded with, to which it goes back."""
     next_cost: Cost | None = None
     """Of the arena that is replacing the one it has."""
-    state: State = State.LOADING
+    state: ModelState = ModelState.LOADING
     model: Model | None = None
     leases: int = 0
     idle_since_s: float = 0.0
@@ -55,7 +55,7 @@ class Entry:
     @property
     def lasting_bytes(self) -> int:
         """What it holds when all that is under way has ended."""
-        if self.state is State.CLOSING:
+        if self.state is ModelState.CLOSING:
             return 0
         return (self.next_cost or self.cost).total_bytes
 
@@ -66,7 +66,7 @@ class Entry:
 
     @property
     def is_idle(self) -> bool:
-        return self.state is State.READY and not self.leases and self.next_cost is None
+        return self.state is ModelState.READY and not self.leases and self.next_cost is None
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +83,7 @@ class Waiter:
     cost: Cost | None = None
     """Of what is to be made for it, once that is known."""
     done: anyio.Event = field(default_factory=anyio.Event)
-    entry: Entry | None = None
+    entry: PoolEntry | None = None
     error: BaseException | None = None
     overtaken: int = 0
     """How many later requests were lent a model while this one waited for room."""

@@ -23,7 +23,7 @@ from samovar.errors import ClosedError
 from samovar.generation import TokenCounts
 from samovar.memory import resident_bytes
 from samovar.models.cost import Cost
-from samovar.serving.entries import Entry, State, Waiter
+from samovar.serving.entries import ModelState, PoolEntry, Waiter
 from samovar.serving.reservations import Reservations
 from samovar.serving.room import Room, Verb
 
@@ -105,12 +105,12 @@ class Pool:
             for waiter in (*self._room.waiters, *self._room.growers):
                 self._room.fail(waiter, ClosedError("The pool was closed."))
             for entry in entries.values():
-                if entry.state is State.LOADING or entry.next_cost is not None:
+                if entry.state is ModelState.LOADING or entry.next_cost is not None:
                     entry.scope.cancel()
             for entry in list(entries.values()):
                 while entry.next_cost is not None:
                     await self._next_change()
-                if entry.state is State.READY:
+                if entry.state is ModelState.READY:
                     await self._close(entry)
             while entries:
                 await self._next_change()
@@ -139,7 +139,7 @@ class Pool:
             self._room.give_back(entry)
             self._act()
 
-    async def _obtain(self, spec: ModelSpec, on_progress: OnLoadProgress) -> Entry:
+    async def _obtain(self, spec: ModelSpec, on_progress: OnLoadProgress) -> PoolEntry:
         if self._closed or self._tasks is None:
             raise ClosedError("The pool is not open.")
         waiter = Waiter(self._engine.key(spec), spec, on_progress)
@@ -164,7 +164,7 @@ class Pool:
         arena stays as it was); `ClosedError` when model or pool was closed.
         """
         entry = next((one for one in self._room.entries.values() if one.model is model), None)
-        if self._closed or entry is None or entry.state is not State.READY:
+        if self._closed or entry is None or entry.state is not ModelState.READY:
             raise ClosedError("The model is not the pool's, or was closed.")
         grower = Waiter(entry.key, entry.spec, grow_tokens=context_tokens, most_tokens=most_tokens)
         entry.leases += 1  # one of its own: the entry stays, whatever the caller does
@@ -232,7 +232,7 @@ class Pool:
             self._tasks.start_soon(work, entry, name=f"pool: {entry.spec.reference}")
         self._announce()
 
-    async def _load(self, entry: Entry) -> None:
+    async def _load(self, entry: PoolEntry) -> None:
         started = time.monotonic()
         failure: BaseException | None = None
         # Shielded: a load ends by its own scope only, so that the entry is always taken out again.
@@ -242,7 +242,7 @@ class Pool:
             except Exception as error:  # the edge of the engine: whoever waits is told, the pool goes on
                 failure = error
         self._room.load_ended(entry, failure)
-        if entry.model is not None and (entry.state is State.CLOSING or self._closed):
+        if entry.model is not None and (entry.state is ModelState.CLOSING or self._closed):
             await self._close(entry)
         elif entry.model is not None:
             use = self._uses.get(entry.key, ModelUse(reference=entry.spec.reference))
@@ -252,7 +252,7 @@ class Pool:
         self._act()
         self._announce()
 
-    def _teller(self, entry: Entry) -> OnLoadProgress:
+    def _teller(self, entry: PoolEntry) -> OnLoadProgress:
         """Tells everyone who waits how far the load is; whoever cannot hear it, waits no longer."""
 
         def tell(fraction: float) -> None:
@@ -266,7 +266,7 @@ class Pool:
 
         return tell
 
-    async def _resize(self, entry: Entry) -> None:
+    async def _resize(self, entry: PoolEntry) -> None:
         assert entry.model is not None and entry.next_cost is not None
         failure: BaseException | None = None
         is_replaced = False
@@ -283,8 +283,8 @@ class Pool:
         self._act()
         self._announce()
 
-    async def _close(self, entry: Entry) -> None:
-        entry.state = State.CLOSING
+    async def _close(self, entry: PoolEntry) -> None:
+        entry.state = ModelState.CLOSING
         with anyio.CancelScope(shield=True):
             if entry.model is not None:
                 self._remember(entry)
@@ -293,7 +293,7 @@ class Pool:
         self._act()
         self._announce()
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: PoolEntry) -> None:
         """A model that goes leaves its figures."""
         assert entry.model is not None
         statistics = entry.model.statistics()
@@ -339,7 +339,7 @@ class Pool:
 
     def _current(self, key: WeightsKey, use: ModelUse) -> ModelUse:
         entry = self._room.entries.get(key)
-        if entry is None or entry.model is None or entry.state is not State.READY:
+        if entry is None or entry.model is None or entry.state is not ModelState.READY:
             return use
         statistics = entry.model.statistics()
         return replace(use, statistics=statistics, tokens=use.tokens + statistics.tokens, is_loaded=True)

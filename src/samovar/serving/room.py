@@ -17,7 +17,7 @@ from enum import Enum, auto
 from samovar.engines.base import Engine, ModelSpec, WeightsKey
 from samovar.errors import BudgetError, SamovarError
 from samovar.models.cost import Cost
-from samovar.serving.entries import Entry, Failures, State, Waiter
+from samovar.serving.entries import Failures, ModelState, PoolEntry, Waiter
 from samovar.serving.refusals import refusal
 from samovar.serving.reservations import Holding, Reservations
 
@@ -41,7 +41,7 @@ class Verb(Enum):
     RESIZE = auto()
 
 
-Work = list[tuple[Verb, Entry]]
+Work = list[tuple[Verb, PoolEntry]]
 
 
 class Room:
@@ -58,7 +58,7 @@ class Room:
     ) -> None:
         self._engine, self._keep_alive_s, self._clock = engine, keep_alive_s, clock
         self.budget_bytes = budget_bytes
-        self.entries: dict[WeightsKey, Entry] = {}
+        self.entries: dict[WeightsKey, PoolEntry] = {}
         self.waiters: list[Waiter] = []
         """Who wants a lease, first come first."""
         self.growers: list[Waiter] = []
@@ -98,7 +98,7 @@ class Room:
 
     # What happened -----------------------------------------------------------------------------------
 
-    def give_back(self, entry: Entry) -> None:
+    def give_back(self, entry: PoolEntry) -> None:
         """A lease has ended."""
         entry.leases -= 1
         entry.idle_since_s = self._clock()
@@ -109,30 +109,30 @@ class Room:
             if waiter in line:
                 line.remove(waiter)
         entry = self.entries.get(waiter.key)
-        if entry and entry.state is State.LOADING and not self.waiting_for(entry.key):
-            entry.state = State.CLOSING
+        if entry and entry.state is ModelState.LOADING and not self.waiting_for(entry.key):
+            entry.state = ModelState.CLOSING
             entry.scope.cancel()
 
     def fail(self, waiter: Waiter, error: BaseException) -> None:
         self._answer(waiter, error=error)
 
-    def load_ended(self, entry: Entry, error: BaseException | None) -> None:
+    def load_ended(self, entry: PoolEntry, error: BaseException | None) -> None:
         """A load succeeded (then `entry.model` is there), failed with `error`, or was stopped."""
         if entry.model is not None:
             self._failures.forget(entry.key)
-            if entry.state is State.LOADING:
-                entry.state = State.READY
+            if entry.state is ModelState.LOADING:
+                entry.state = ModelState.READY
                 entry.idle_since_s = self._clock()
             return
         del self.entries[entry.key]
-        if error is None or entry.state is State.CLOSING:
+        if error is None or entry.state is ModelState.CLOSING:
             return
         if not isinstance(error, BudgetError):
             self._failures.add(entry.key, error)
         for waiter in self.waiting_for(entry.key):
             self.fail(waiter, error)
 
-    def resize_ended(self, entry: Entry, error: BaseException | None, replaced: bool) -> None:
+    def resize_ended(self, entry: PoolEntry, error: BaseException | None, replaced: bool) -> None:
         """A resize succeeded, failed with `error` or was stopped; not `replaced`, the old arena is there."""
         wanted = entry.next_cost
         assert wanted is not None
@@ -146,7 +146,7 @@ class Room:
             for grower in [one for one in self.growers if one.key == entry.key]:
                 self.fail(grower, error)
 
-    def closed(self, entry: Entry) -> None:
+    def closed(self, entry: PoolEntry) -> None:
         del self.entries[entry.key]
 
     def waiting_for(self, key: WeightsKey) -> list[Waiter]:
@@ -206,7 +206,7 @@ class Room:
                     work.append((Verb.RESIZE, entry))
             ahead.add(grower.key)
 
-    def _grown_cost(self, grower: Waiter, entry: Entry, ahead: set[WeightsKey]) -> Cost | None:
+    def _grown_cost(self, grower: Waiter, entry: PoolEntry, ahead: set[WeightsKey]) -> Cost | None:
         """Of the arena for a grower: of the next power of two, or else what is asked; None if refused."""
         doubled = 1 << (grower.grow_tokens - 1).bit_length()
         if grower.most_tokens is not None:
@@ -234,9 +234,9 @@ class Room:
         passed: list[Waiter] = []
         for waiter in list(self.waiters):
             entry = self.entries.get(waiter.key)
-            if entry is not None and entry.state is State.LOADING:
+            if entry is not None and entry.state is ModelState.LOADING:
                 continue
-            if entry is not None and entry.state is State.READY and waiter.key not in must_go:
+            if entry is not None and entry.state is ModelState.READY and waiter.key not in must_go:
                 entry.leases += 1
                 waiter.entry = entry
                 self._answer(waiter)
@@ -276,7 +276,7 @@ class Room:
         is_stopped = False
         for waiter in list(self.waiters):
             entry = self.entries.get(waiter.key)
-            if entry is not None and entry.state is not State.CLOSING:
+            if entry is not None and entry.state is not ModelState.CLOSING:
                 continue
             first = seen.setdefault(waiter.key, waiter)
             if first is not waiter:
@@ -288,7 +288,7 @@ class Room:
             if entry is None and not is_stopped:
                 assert waiter.cost is not None
                 if self._make_room(waiter.key, waiter.cost, work):
-                    entry = Entry(waiter.key, waiter.spec, waiter.cost, waiter.cost)
+                    entry = PoolEntry(waiter.key, waiter.spec, waiter.cost, waiter.cost)
                     self.entries[waiter.key] = entry
                     work.append((Verb.LOAD, entry))
                     continue
@@ -325,7 +325,7 @@ class Room:
         """What others hold and need not give back: the pinned ones, and those `ahead` of a grower."""
         fixed = 0
         for entry in self.entries.values():
-            if entry.key == key or entry.state is State.CLOSING:
+            if entry.key == key or entry.state is ModelState.CLOSING:
                 continue
             if entry.key in ahead:
                 fixed += entry.held_bytes
@@ -385,21 +385,21 @@ class Room:
                 self._evict(entry, work)
         return False
 
-    def _evict(self, entry: Entry, work: Work) -> None:
-        entry.state = State.CLOSING
+    def _evict(self, entry: PoolEntry, work: Work) -> None:
+        entry.state = ModelState.CLOSING
         work.append((Verb.CLOSE, entry))
 
-    def _shrink(self, entry: Entry, work: Work) -> None:
+    def _shrink(self, entry: PoolEntry, work: Work) -> None:
         entry.next_cost = entry.first_cost
         work.append((Verb.RESIZE, entry))
 
-    def _idle_s(self, entry: Entry) -> float:
+    def _idle_s(self, entry: PoolEntry) -> float:
         return self._clock() - entry.idle_since_s
 
-    def _is_kept(self, entry: Entry) -> bool:
+    def _is_kept(self, entry: PoolEntry) -> bool:
         return entry.key in self.interests or entry.key in self.pins
 
-    def _is_over(self, entry: Entry) -> bool:
+    def _is_over(self, entry: PoolEntry) -> bool:
         if not entry.is_idle or self._is_kept(entry) or self._keep_alive_s is None:
             return False
         return self._idle_s(entry) >= self._keep_alive_s
@@ -410,20 +410,24 @@ class Room:
         for key, entry in self.entries.items():
             assert entry.key == key
             assert entry.leases >= 0
-            assert (entry.model is None) == (entry.state is State.LOADING) or entry.state is State.CLOSING
-            assert not entry.leases or entry.state is State.READY
-            assert entry.next_cost is None or entry.state is State.READY
-            if entry.model is not None and entry.state is State.READY:
+            assert (entry.model is None) == (
+                entry.state is ModelState.LOADING
+            ) or entry.state is ModelState.CLOSING
+            assert not entry.leases or entry.state is ModelState.READY
+            assert entry.next_cost is None or entry.state is ModelState.READY
+            if entry.model is not None and entry.state is ModelState.READY:
                 entry.model.check()
         for grower in self.growers:
             assert self.entries[grower.key].leases, "someone grows what nobody has"
         kept = {waiter.key for waiter in self.waiters} - {
-            key for key, entry in self.entries.items() if entry.state is State.READY
+            key for key, entry in self.entries.items() if entry.state is ModelState.READY
         }
         for waiter in self.waiters:
             ready = self.entries.get(waiter.key)
             held_back = kept or self.growers
-            assert ready is None or ready.state is not State.READY or held_back, "a ready model is not lent"
+            assert ready is None or ready.state is not ModelState.READY or held_back, (
+                "a ready model is not lent"
+            )
             assert self.entries or self._looks_again, "someone waits while nothing is loaded"
 
 

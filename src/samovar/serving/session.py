@@ -17,9 +17,9 @@ from weakref import WeakSet, ref
 
 import anyio
 
-from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec, TextPart
+from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.generation import FinishReason, Message, Options, TextGenerated, TokenCounts
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Pool
 
@@ -102,8 +102,8 @@ class AnswerStream:
 
     async def __anext__(self) -> str:
         while (event := await self.next_event()) is not None:
-            if isinstance(event, TextPart):
-                return event.text
+            if isinstance(event, TextGenerated):
+                return event.piece
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
@@ -125,7 +125,7 @@ class AnswerStream:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What one turn sends. Changed by `Session._make_room` until it fits."""
+    """What one turn sends. Changed by `LocalSession._make_room` until it fits."""
 
     messages: tuple[Message, ...]
     options: Options
@@ -139,7 +139,7 @@ class _Attempt:
         return max(choices) + 1 if choices else self.options.max_tokens
 
 
-class Session:
+class LocalSession:
     """One conversation with one model. Answers one turn at a time; further calls wait.
 
     `Sessions.open` and `fork` make one; `async with` closes it. Mutable: the messages, by whole turns.
@@ -169,7 +169,7 @@ class Session:
         """The conversation so far. A turn that did not come to its end is not in it."""
         return self._messages
 
-    def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> Session:
+    def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> LocalSession:
         """A conversation that goes on from here, independent of this one; close it like any other.
 
         Takes the same short time however much was said: the messages are shared, and what the model has
@@ -232,11 +232,11 @@ class Session:
                 self._generate(model, attempt) as events,
             ):
                 async for event in events:
-                    if isinstance(event, TextPart):
+                    if isinstance(event, TextGenerated):
                         if first_token_s is None:
                             first_token_s = time.monotonic() - started
                             self._sessions.pool.has_generated(model)
-                        text.append(event.text)
+                        text.append(event.piece)
                     elif isinstance(event, Finished):
                         end = event
                     yield event
@@ -346,13 +346,15 @@ class Sessions:
         self.pool = pool
         self._opened = self._closed = self._forked = 0
 
-    def open(self, spec: ModelSpec, messages: tuple[Message, ...] = (), *, goes_on: bool = True) -> Session:
+    def open(
+        self, spec: ModelSpec, messages: tuple[Message, ...] = (), *, goes_on: bool = True
+    ) -> LocalSession:
         """A conversation with the model, begun by `messages`. `async with` closes it.
 
         `goes_on` False: it is for one question, so nothing needs to be kept of the answer.
         """
         self._opened += 1
-        return Session(self, spec, messages, goes_on=goes_on)
+        return LocalSession(self, spec, messages, goes_on=goes_on)
 
     def forked(
         self,
@@ -361,11 +363,11 @@ class Sessions:
         origins: tuple[Conversation, ...],
         *,
         goes_on: bool,
-    ) -> Session:
-        """As `open`, for `Session.fork`, which has joined the `origins`."""
+    ) -> LocalSession:
+        """As `open`, for `LocalSession.fork`, which has joined the `origins`."""
         self._opened += 1
         self._forked += 1
-        return Session(self, spec, messages, origins=origins, goes_on=goes_on)
+        return LocalSession(self, spec, messages, origins=origins, goes_on=goes_on)
 
     def has_closed(self) -> None:
         """A session has closed, for the first time."""

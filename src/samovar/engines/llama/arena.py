@@ -1,10 +1,10 @@
 """One llama.cpp context and its decode loop.
 
-Above: `model.py`, which submits requests. Below: `context.py`, `prefixes.py` (what was evaluated before),
+Above: `model.py`, which submits requests. Below: `context.py`, `prefixes/` (what was evaluated before),
 `sampling.py`, `answer.py`. The decode loop is one named thread; it alone calls into the context and changes
 the books.
 
-Each turn of the loop builds one batch: the next token of every running sequence first, then chunks of the
+Each round of the loop builds one batch: the next token of every running sequence first, then chunks of the
 prompts still being evaluated, first come first served. A request's worst case (prompt and `max_tokens`)
 is promised to it when it is admitted, so a batch always finds its cells.
 """
@@ -16,20 +16,20 @@ import threading
 import time
 from collections import deque
 
-from samovar.engines.base import Conversation, Finished, PromptProgress, TextPart
+from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
-from samovar.engines.llama.line import Line
-from samovar.engines.llama.prefixes import Carried, Prefixes, Row
-from samovar.engines.llama.running import Books, Request, Running, Usage
+from samovar.engines.llama.prefixes.base import Carried, Prefixes, Row
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.queue import RequestQueue
+from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
-from samovar.generation import FinishReason, TokenCounts
+from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.models.cost import BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
@@ -65,7 +65,7 @@ class Arena:
         """For steps that only decode; prompts are evaluated with all."""
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
-        self._line = Line()
+        self._queue = RequestQueue()
         # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it
         # is over a request is in the line, waits or runs, at every moment: whatever fails, it is told.
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class Arena:
 
     def submit(self, request: Request) -> None:
         """Puts a request in line. Raises `ClosedError` after `close`, and what broke the decode loop."""
-        self._line.put(request)
+        self._queue.put(request)
 
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
@@ -89,7 +89,7 @@ class Arena:
             request.ending = reason  # first, so that the loop sees it before it decodes, or is stopped
             if self._batch.evaluates_prompts:
                 self._context.stop_soon()
-            self._line.tell()
+            self._queue.tell()
 
     def close(self, *, carry: bool = False) -> list[Carried]:
         """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
@@ -97,7 +97,7 @@ class Arena:
         With `carry` the prefixes are returned, for another arena; without, they are copied to disk. Those
         of a broken arena are lost.
         """
-        self._line.close()
+        self._queue.close()
         self._context.stop_soon()
         self._thread.join()
         if self._is_freed:
@@ -130,7 +130,7 @@ class Arena:
             return Books(
                 running=len(self._running),
                 prefixes=len(self._prefixes),
-                waiting=len(self._waiting) + len(self._line),
+                waiting=len(self._waiting) + len(self._queue),
                 cells_used=self._prefixes.used_cells + own,
             )
 
@@ -154,21 +154,21 @@ class Arena:
 
     def _loop(self) -> None:
         try:
-            while self._turn():
+            while self._round():
                 pass
         except Exception as error:  # the thread's edge: whoever waits must be told
             log.exception("the decode loop failed")
             self._break(EngineError(f"The decode loop failed: {error!r}"))
 
-    def _turn(self) -> bool:
+    def _round(self) -> bool:
         """One batch. False when the arena is closing and nothing is left."""
         if not (self._waiting or self._running):
             self._idle()
         with self._lock:
             self._context.go_on()
-            self._waiting.extend(self._line.take())
+            self._waiting.extend(self._queue.take())
             self._end_early()
-            if self._line.is_closed and not self._waiting and not self._running:
+            if self._queue.is_closed and not self._waiting and not self._running:
                 return False
             self._admit()
             self._plan()
@@ -189,14 +189,14 @@ class Arena:
     def _idle(self) -> None:
         """Until somebody comes. Meanwhile prefixes are copied to disk."""
         pause_s: float | None = IDLE_S
-        while not self._line.wait(pause_s):
+        while not self._queue.wait(pause_s):
             with self._lock:
                 pause_s = SAVING_S if self._prefixes.save() else None
         if self._context.keeps_whole_states:
-            self._line.gather(GATHER_S)
+            self._queue.gather(GATHER_S)
 
     def _end_early(self) -> None:
-        if self._line.is_closed:
+        if self._queue.is_closed:
             for request in [*self._waiting, *(running.request for running in self._running)]:
                 request.ending = request.ending or FinishReason.CANCELLED
         for request in [request for request in self._waiting if request.ending]:
@@ -341,7 +341,7 @@ class Arena:
         running.generated += 1
         piece = running.text.feed(self._vocabulary.piece(token))
         if piece:
-            running.request.events.put(TextPart(text=piece))
+            running.request.events.put(TextGenerated(piece=piece))
         if running.text.stopped or self._is_spelled(running, piece):
             return self._finish(running, FinishReason.STOP)
         if running.generated >= running.request.max_tokens:
@@ -390,7 +390,7 @@ class Arena:
     def _finish(self, running: Running, reason: FinishReason) -> None:
         held_back = running.text.finish()
         if held_back:
-            running.request.events.put(TextPart(text=held_back))
+            running.request.events.put(TextGenerated(piece=held_back))
         cancelled = reason is FinishReason.CANCELLED
         counts = self._give_back(running, None if cancelled else running.request.conversation)
         running.request.finish(Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s))
@@ -410,10 +410,10 @@ class Arena:
 
     def _break(self, error: EngineError) -> None:
         """Tells everybody. The books are not asked any more; what they speak of goes with the context."""
-        self._line.close(error)
+        self._queue.close(error)
         with self._lock:
             self._is_broken = True
-            self._waiting.extend(self._line.take())
+            self._waiting.extend(self._queue.take())
             for request in (*self._waiting, *(running.request for running in self._running)):
                 request.fail(error)
             for running in self._running:
@@ -423,7 +423,7 @@ class Arena:
 
     def _tell_progress(self, running: Running) -> None:
         running.request.events.put(
-            PromptProgress(
+            PromptEvaluating(
                 total_tokens=len(running.prompt),
                 reused_tokens=running.reused,
                 evaluated_tokens=running.evaluated,

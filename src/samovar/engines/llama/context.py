@@ -1,7 +1,7 @@
 """One llama.cpp context: its cells, its sequences, and the call that evaluates.
 
 Above: `arena.py`, whose decode loop is the only one to call in here (`stop_soon` apart). Below: `binding.py`.
-It keeps no books: what is in which cell is known to `tree.py` and `states.py`.
+It keeps no books: what is in which cell is known to `prefixes/`.
 """
 
 from __future__ import annotations

@@ -21,10 +21,11 @@ from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import Kept, Store
-from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
-from samovar.engines.llama.running import Request, Usage
-from samovar.engines.llama.states import StatePrefixes
+from samovar.engines.llama.prefixes.base import Carried, Prefixes
+from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
+from samovar.engines.llama.prefixes.states import StatePrefixes
+from samovar.engines.llama.prefixes.tree import TreePrefixes
+from samovar.engines.llama.requests import Request, Usage
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
@@ -53,7 +54,7 @@ class LlamaModel:
         spec: ModelSpec,
         cost: Cost,
         trained_tokens: int,
-        store: Store | None,
+        store: CopyStore | None,
     ) -> None:
         """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
         self._binding, self._weights, self._vocabulary, self._template = (
@@ -63,7 +64,7 @@ class LlamaModel:
             template,
         )
         self._spec, self._cost = spec, cost
-        self._kept = Kept(store, max(1, cost.kv_bytes // cost.context_tokens))
+        self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
@@ -92,10 +93,10 @@ class LlamaModel:
         prefixes: Prefixes
         if context.keeps_whole_states:
             exact_bytes //= EXACT_PART
-            prefixes = StatePrefixes(context, self._kept, limit_bytes=cost.snapshot_bytes - exact_bytes)
+            prefixes = StatePrefixes(context, self._disk, limit_bytes=cost.snapshot_bytes - exact_bytes)
         else:
-            prefixes = TreePrefixes(context, self._kept)
-        exact = StatePrefixes(context, Kept(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
+            prefixes = TreePrefixes(context, self._disk)
+        exact = StatePrefixes(context, DiskIndex(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
         prefixes.accept(carried)
         return Arena(
             self._binding,
@@ -211,8 +212,8 @@ class LlamaModel:
             threads=self._arena.threads.settled,
             threads_reason=self._arena.threads.reason,
             tokens=usage.tokens,
-            restored_tokens=self._kept.restored_tokens,
-            restored_s=self._kept.restored_s,
+            restored_tokens=self._disk.restored_tokens,
+            restored_s=self._disk.restored_s,
             evaluate_s=usage.evaluate_s,
             decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
             sequences_running=books.running,

@@ -11,29 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.actions.base import ActionContext, Outside, PromptDefaults
-from samovar.actions.process import Command, Finished
+from samovar.actions.process import Command, CommandResult
 from samovar.errors import ActionError, Place
-from samovar.events import (
-    Event,
-    Logged,
-    ModelFetching,
-    ModelLoading,
-    PromptEvaluating,
-    TextGenerated,
-    Warned,
-)
-from samovar.executors.base import (
-    Connection,
-    EvaluatingPrompt,
-    FetchingModel,
-    LoadingModel,
-    PromptEvent,
-    PromptReply,
-    PromptRequest,
-)
+from samovar.events import Event, Logged, Warned
+from samovar.executors.base import Connection, PromptReply, PromptRequest
+from samovar.generation import PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
-from samovar.running.level import Level
+from samovar.running.frame import Frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +51,11 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class VisitContext:
     """One visit."""
 
     services: Services
-    level: Level
+    frame: Frame
     state: State
     number: int
     """Of the visit."""
@@ -78,10 +63,10 @@ class Site:
     run_child: RunChild
 
     def context(self) -> ActionContext:
-        services, level = self.services, self.level
+        services, frame = self.services, self.frame
         return ActionContext(
-            variables=level.variables,
-            workflow=level.workflow,
+            variables=frame.variables,
+            workflow=frame.workflow,
             library=services.library,
             defaults=self.defaults,
             folder=services.folder,
@@ -102,7 +87,7 @@ class Site:
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
-    async def run_command(self, command: Command) -> Finished:
+    async def run_command(self, command: Command) -> CommandResult:
         return await self.services.outside.run_command(command, self.number)
 
     async def sleep(self, duration_s: float) -> None:
@@ -116,12 +101,12 @@ class Site:
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
         """Raises `ActionError` where another branch has to do with the conversation."""
-        level = self.level
-        if session is None or level.claims is None or level.branch is None:
+        frame = self.frame
+        if session is None or frame.claims is None or frame.branch is None:
             return
-        other = level.claims.claim(session, level.branch, continues=continues)
+        other = frame.claims.claim(session, frame.branch, continues=continues)
         if other is not None:
-            name = session.removeprefix(level.defaults.session_scope)
+            name = session.removeprefix(frame.defaults.session_scope)
             raise ActionError(
                 f"The branch {other!r} uses the session {name!r} too: give each branch a session of its own, "
                 "as a copy with fork=…"
@@ -134,25 +119,8 @@ class Site:
         return await self.run_child(self, child)
 
     def _pass_on(self, event: PromptEvent) -> None:
-        self.services.tell(_as_event(event, self.number))
+        self.services.tell(replace(event, visit=self.number))
 
 
-RunChild = Callable[[Site, Child], Awaitable[dict[str, object]]]
+RunChild = Callable[[VisitContext, Child], Awaitable[dict[str, object]]]
 """Drives a sub-workflow and gives its variables. Raises `ActionError` where it does not complete."""
-
-
-def _as_event(event: PromptEvent, visit: int) -> Event:
-    if isinstance(event, FetchingModel):
-        return ModelFetching(
-            visit=visit, model=event.model, done_bytes=event.done_bytes, total_bytes=event.total_bytes
-        )
-    if isinstance(event, LoadingModel):
-        return ModelLoading(visit=visit, model=event.model, fraction=event.fraction)
-    if isinstance(event, EvaluatingPrompt):
-        return PromptEvaluating(
-            visit=visit,
-            total_tokens=event.total_tokens,
-            reused_tokens=event.reused_tokens,
-            evaluated_tokens=event.evaluated_tokens,
-        )
-    return TextGenerated(visit=visit, piece=event.text)

@@ -14,7 +14,7 @@ from samovar.errors import UsageError
 T = TypeVar("T")
 
 
-class Entering(AbstractAsyncContextManager[T]):
+class Unentered(AbstractAsyncContextManager[T]):
     """Enters what it wraps, by `async with`."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Entering(AbstractAsyncContextManager[T]):
         raise _not_entered(name, self._gives, self._form)
 
 
-class BlockingEntering(AbstractContextManager[T], Generic[T]):
+class BlockingUnentered(AbstractContextManager[T], Generic[T]):
     """Enters what it wraps, by `with`."""
 
     def __init__(self, manager: AbstractContextManager[T], gives: type[T], form: str, waiting: str) -> None:

@@ -1,6 +1,6 @@
 """Copies of evaluated prefixes on disk, and which of them would help a prompt.
 
-Above: `prefixes.py`, `states.py`, in the decode loop. Below: the store of snapshots, which writes in a thread
+Above: `tree.py`, `states.py`, in the decode loop. Below: the store of snapshots, which writes in a thread
 of its own and verifies what it reads. Nothing here waits for the disk but `load`.
 """
 
@@ -19,7 +19,7 @@ WORTH_KEEPING_TOKENS = 8
 """Shorter ranges are as soon evaluated as brought back."""
 
 
-class Store(Protocol):
+class CopyStore(Protocol):
     """Where copies are: `snapshots.ModelSnapshots`."""
 
     def entries(self) -> Sequence[Snapshot]: ...
@@ -37,13 +37,13 @@ class Store(Protocol):
         ...
 
 
-class Kept:
+class DiskIndex:
     """The copies of one model's states. `store` None: nothing is kept. It outlives the model's arenas.
 
     Mutable: the index, and what was brought back; the decode loop's alone.
     """
 
-    def __init__(self, store: Store | None, bytes_per_token: int) -> None:
+    def __init__(self, store: CopyStore | None, bytes_per_token: int) -> None:
         self._store, self._bytes_per_token = store, bytes_per_token
         # By where a copy begins, then by the tokens up to there and a few more.
         self._by_start: dict[int, dict[bytes, list[Snapshot]]] = {}

@@ -1,6 +1,6 @@
 """The prefix tree of one arena: which evaluated token prefixes are in the cells, and who uses them.
 
-Above: `prefixes.py`. Below: `Cells`, three calls of the engine, so that the tree is tested alone as a state
+Above: `tree.py`. Below: `Cells`, three calls of the engine, so that the tree is tested alone as a state
 machine. Each node is a range of a path of tokens and holds exactly its range's cells, in a sequence of its
 own; a running sequence shares the cells of its whole path and pins the path's last node.
 
@@ -26,14 +26,14 @@ class Cells(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class PrefixNode:
     """The tokens at the positions `start` to `end` of a path, and the sequence that holds their cells."""
 
-    parent: Node | None
+    parent: PrefixNode | None
     start: int
     tokens: list[int]
     sequence: int
-    children: dict[int, Node] = field(default_factory=dict)
+    children: dict[int, PrefixNode] = field(default_factory=dict)
     """By their first token."""
     pins: int = 0
     """Running sequences whose path ends here; with one, neither it nor an ancestor is given up."""
@@ -55,10 +55,10 @@ class Node:
         """Nobody is known to need it: no conversation goes on from here."""
         return self.conversation is None or self.conversation.is_over
 
-    def path(self) -> list[Node]:
+    def path(self) -> list[PrefixNode]:
         """From the root's child to this one."""
-        nodes: list[Node] = []
-        node: Node | None = self
+        nodes: list[PrefixNode] = []
+        node: PrefixNode | None = self
         while node is not None and node.parent is not None:
             nodes.append(node)
             node = node.parent
@@ -76,11 +76,11 @@ class PrefixTree:
         self._cells = cells
         self._sequences = tuple(sequences)
         self._free = list(reversed(sequences))
-        self.root = Node(None, 0, [], -1)
+        self.root = PrefixNode(None, 0, [], -1)
         self.used_cells = 0
         self._now = 0
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[PrefixNode]:
         """Every node, parents before children."""
         todo = list(self.root.children.values())
         while todo:
@@ -88,7 +88,7 @@ class PrefixTree:
             yield node
             todo.extend(node.children.values())
 
-    def find(self, tokens: Sequence[int]) -> tuple[Node, int]:
+    def find(self, tokens: Sequence[int]) -> tuple[PrefixNode, int]:
         """The node in which the longest known prefix of `tokens` ends, and that prefix's length."""
         node, length = self.root, 0
         while length < len(tokens):
@@ -101,7 +101,7 @@ class PrefixTree:
                 break
         return node, length
 
-    def hold(self, tokens: Sequence[int], sequence: int) -> Node:
+    def hold(self, tokens: Sequence[int], sequence: int) -> PrefixNode:
         """`sequence`, which is empty, shares the longest known prefix; its last node is pinned."""
         node, length = self.find(tokens)
         if length < node.end:
@@ -114,14 +114,20 @@ class PrefixTree:
         node.pins += 1
         return node
 
-    def let_go(self, node: Node) -> None:
+    def let_go(self, node: PrefixNode) -> None:
         """Takes a pin back."""
         assert node.pins > 0, "a node is let go that nobody held"
         node.pins -= 1
 
     def add(
-        self, node: Node, tokens: Sequence[int], sequence: int, *, grow: bool = False, answer: bool = False
-    ) -> Node:
+        self,
+        node: PrefixNode,
+        tokens: Sequence[int],
+        sequence: int,
+        *,
+        grow: bool = False,
+        answer: bool = False,
+    ) -> PrefixNode:
         """`sequence` has evaluated `tokens`, of which the path of `node` (pinned by it) is the start.
 
         What is new becomes a node, or with `grow` more of `node` itself; what another has evaluated
@@ -153,7 +159,7 @@ class PrefixTree:
         node.pins += 1
         return node
 
-    def put(self, tokens: Sequence[int], start: int, sequence: int) -> Node:
+    def put(self, tokens: Sequence[int], start: int, sequence: int) -> PrefixNode:
         """Takes over cells that were brought back from a copy: `sequence` has the positions from `start`,
         where a node ends, to the end of `tokens`, and nothing else."""
         node, length = self.find(tokens)
@@ -173,16 +179,18 @@ class PrefixTree:
             self._split(node, length)
         return length
 
-    def _new(self, parent: Node, tokens: list[int], answer: bool) -> Node:
-        node = Node(parent, parent.end, tokens, self._take(keep=parent), is_answer=answer, used=self._now)
+    def _new(self, parent: PrefixNode, tokens: list[int], answer: bool) -> PrefixNode:
+        node = PrefixNode(
+            parent, parent.end, tokens, self._take(keep=parent), is_answer=answer, used=self._now
+        )
         parent.children[tokens[0]] = node
         return node
 
-    def _split(self, node: Node, at: int) -> Node:
+    def _split(self, node: PrefixNode, at: int) -> PrefixNode:
         """Cuts `node` in two; the upper part, which ends at position `at`, is returned."""
         assert node.parent is not None and node.start < at < node.end
         sequence = self._take(keep=node)
-        upper = Node(node.parent, node.start, node.tokens[: at - node.start], sequence, used=node.used)
+        upper = PrefixNode(node.parent, node.start, node.tokens[: at - node.start], sequence, used=node.used)
         upper.is_answer, upper.is_saved = node.is_answer, node.is_saved
         self._cells.copy(node.sequence, sequence, node.start, at)
         self._cells.remove(node.sequence, node.start, at)
@@ -194,12 +202,12 @@ class PrefixTree:
 
     # Giving up ---------------------------------------------------------------------------------------
 
-    def leaves(self, wanted: Callable[[Node], bool] = lambda node: True) -> list[Node]:
+    def leaves(self, wanted: Callable[[PrefixNode], bool] = lambda node: True) -> list[PrefixNode]:
         """Those that may be given up, least recently used first."""
         free = [node for node in self if not node.children and not node.pins and wanted(node)]
         return sorted(free, key=lambda node: (node.used, -node.start))
 
-    def drop(self, node: Node) -> None:
+    def drop(self, node: PrefixNode) -> None:
         """Gives up a leaf that nobody pins. Its cells are free unless a running sequence shares them."""
         assert node.parent is not None and not node.children and not node.pins
         self._cells.remove(node.sequence)
@@ -209,7 +217,7 @@ class PrefixTree:
 
     # Sequence numbers --------------------------------------------------------------------------------
 
-    def _take(self, keep: Node) -> int:
+    def _take(self, keep: PrefixNode) -> int:
         """A free sequence number. When there is none, two nodes of a path become one, which loses no cells;
         where there are none that may, the least useful leaf off the path of `keep` goes.
 
@@ -225,7 +233,7 @@ class PrefixTree:
                 self.drop(self.leaves(lambda node: node not in path)[0])
         return self._free.pop()
 
-    def _join(self, node: Node) -> None:
+    def _join(self, node: PrefixNode) -> None:
         """Makes `node`, which nobody pins, the start of its only child."""
         (child,) = node.children.values()
         assert node.parent is not None and not node.pins
@@ -240,7 +248,7 @@ class PrefixTree:
         child.is_saved = child.is_saved and node.is_saved
         node.parent.children[child.tokens[0]] = child
 
-    def check(self, pinned: Sequence[Node] = ()) -> None:
+    def check(self, pinned: Sequence[PrefixNode] = ()) -> None:
         """Raises AssertionError when the books do not balance. `pinned`: every pin that there should be."""
         nodes = list(self)
         numbers = [node.sequence for node in nodes] + self._free
@@ -253,7 +261,7 @@ class PrefixTree:
             assert node.pins == sum(held is node for held in pinned), "a pin is lost or left behind"
 
 
-def _lost_by_joining(node: Node) -> tuple[bool, bool, int]:
+def _lost_by_joining(node: PrefixNode) -> tuple[bool, bool, int]:
     """What would not be known any more of a node and its only child: that a conversation may go on from its
     end, that one of both is on disk, how much longer ago the child was used."""
     (child,) = node.children.values()

@@ -1,7 +1,7 @@
 """One workflow while it is driven: its variables, and what an action leaves behind in them.
 
-Above: the runner, whose loop is the only one that changes a level. Below: the records of actions and
-workflows. The run's own workflow is a level; each sub-workflow is one more, below it; and so is each
+Above: the runner, whose loop is the only one that changes a frame. Below: the records of actions and
+workflows. The run's own workflow is a frame; each sub-workflow is one more, below it; and so is each
 branch of a fork, beside it, until the join.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from samovar.actions.base import NOTHING, Outcome, PromptDefaults
 from samovar.events import RunError
 from samovar.language.workflow import OLD_CONTEXT, State, Workflow
-from samovar.running.allowance import Allowance
 from samovar.running.branches import Claims, merge
 from samovar.running.routing import states_that_only_choose
+from samovar.running.spending import Spending
 
 
 def first_variables(bound: Mapping[str, object]) -> dict[str, object]:
@@ -33,12 +33,12 @@ def first_variables(bound: Mapping[str, object]) -> dict[str, object]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Level:
+class Frame:
     """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
 
     workflow: Workflow
     variables: dict[str, object]
-    allowance: Allowance
+    spending: Spending
     defaults: PromptDefaults
     prefix: str
     """Of the paths of its states."""
@@ -62,12 +62,12 @@ class Level:
         cls,
         workflow: Workflow,
         bound: Mapping[str, object],
-        allowance: Allowance,
+        spending: Spending,
         *,
         folder: Path,
         defaults: PromptDefaults,
         chain: tuple[Workflow, ...] = (),
-    ) -> Level:
+    ) -> Frame:
         """A workflow with nothing done yet. `folder`: where its commands run."""
         context = {"cwd": str(folder), "working_directory": str(folder)}
         context["model"] = defaults.forced_model or defaults.model or "default"
@@ -75,7 +75,7 @@ class Level:
         return cls(
             workflow=workflow,
             variables=there | first_variables(bound),
-            allowance=allowance,
+            spending=spending,
             defaults=defaults,
             prefix="",
             chain=(*chain, workflow),
@@ -119,18 +119,18 @@ class Level:
         if "duration_ms" in old and "duration_s" in outcome.sets:
             self.variables["duration_ms"] = round(float(str(outcome.sets["duration_s"])) * 1000)
 
-    def branch_off(self, first: str, claims: Claims) -> Level:
-        """The level of a branch that begins with the state `first`: its variables are a copy."""
+    def branch_off(self, first: str, claims: Claims) -> Frame:
+        """The frame of a branch that begins with the state `first`: its variables are a copy."""
         return replace(self, variables=dict(self.variables), branch=first, claims=claims)
 
-    def take_over(self, branch: Level) -> None:
+    def take_over(self, branch: Frame) -> None:
         """How the last action of a branch that failed ended; what the branch changed is given up."""
         self.failed = branch.failed
         for name in ("result", "success", "failure", "is_error", "error"):
             self.variables[name] = branch.variables[name]
         self.is_result_named = branch.is_result_named
 
-    def join(self, branches: Mapping[str, Level]) -> tuple[str, ...]:
+    def join(self, branches: Mapping[str, Frame]) -> tuple[str, ...]:
         """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
 
         Built-in names are not merged: `result` has the branches' results by first state; `success` and its

@@ -10,11 +10,11 @@ import threading
 import time
 from collections import deque
 
-from samovar.engines.llama.running import Request
+from samovar.engines.llama.requests import Request
 from samovar.errors import ClosedError, SamovarError
 
 
-class Line:
+class RequestQueue:
     """First in, first out. Mutable, under its lock."""
 
     def __init__(self) -> None:

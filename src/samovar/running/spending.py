@@ -11,34 +11,34 @@ from samovar.language.workflow import Limits, Workflow
 
 
 class PastLimitError(LimitError):
-    """`allowance` is the one that was exceeded: of the run, or of one sub-workflow."""
+    """`spending` is the one that was exceeded: of the run, or of one sub-workflow."""
 
-    def __init__(self, limit: str, message: str, allowance: Allowance) -> None:
+    def __init__(self, limit: str, message: str, spending: Spending) -> None:
         super().__init__(limit, message)
-        self.allowance = allowance
+        self.spending = spending
 
 
-class Allowance:
+class Spending:
     """What one workflow and all below it may still do."""
 
-    def __init__(self, limits: Limits, above: Allowance | None = None) -> None:
+    def __init__(self, limits: Limits, above: Spending | None = None) -> None:
         self.limits, self.above = limits, above
         self.transitions = self.tokens = 0
 
     @property
-    def outermost(self) -> Allowance:
+    def outermost(self) -> Spending:
         """That of the whole run."""
         return self if self.above is None else self.above.outermost
 
     def spend(self, *, transitions: int = 0, tokens: int = 0) -> None:
-        """Raises `PastLimitError` for the outermost allowance that is exceeded."""
+        """Raises `PastLimitError` for the outermost spending that is exceeded."""
         exceeded: PastLimitError | None = None
-        allowance: Allowance | None = self
-        while allowance is not None:
-            allowance.transitions += transitions
-            allowance.tokens += tokens
-            exceeded = allowance._exceeded() or exceeded
-            allowance = allowance.above
+        spending: Spending | None = self
+        while spending is not None:
+            spending.transitions += transitions
+            spending.tokens += tokens
+            exceeded = spending._exceeded() or exceeded
+            spending = spending.above
         if exceeded is not None:
             raise exceeded
 

@@ -1,6 +1,6 @@
 """A request for an answer, what it holds while it runs, and what all of them have used.
 
-Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `prefixes.py`,
+Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `prefixes/`,
 `sampling.py`, `answer.py`, `stream.py`.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.answer import AnswerText
-from samovar.engines.llama.prefixes import Prefixes, Row
+from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.stream import EventStream
 from samovar.errors import SamovarError

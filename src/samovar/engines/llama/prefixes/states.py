@@ -1,9 +1,9 @@
 """How an arena reuses what it has evaluated where memory cannot be cut: copies of whole states.
 
-Above: `arena.py`. Below: `context.py`, `kept.py`. For recurrent, hybrid and sliding-window models, and for
-answers that must come out the same each time. A copy is the state after exactly so many tokens; copies are
-made where prompts were seen to part, and where a conversation may go on. What could have been reused from
-memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
+Above: `arena.py`. Below: `context.py`, `disk_index.py`. For recurrent, hybrid and sliding-window models,
+and for answers that must come out the same each time. A copy is the state after exactly so many tokens;
+copies are made where prompts were seen to part, and where a conversation may go on. What could have been
+reused from memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
-from samovar.engines.llama.prefixes import Blob, Carried, Row
+from samovar.engines.llama.prefixes.base import Blob, Carried, Row
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
 from samovar.models.snapshots import Snapshot
@@ -41,8 +41,8 @@ class StatePrefixes:
     if nothing, or everything, had been reused. There must be no other row then.
     """
 
-    def __init__(self, context: Context, kept: Kept, *, limit_bytes: int, border: int = 1) -> None:
-        self._context, self._kept = context, kept
+    def __init__(self, context: Context, disk: DiskIndex, *, limit_bytes: int, border: int = 1) -> None:
+        self._context, self._disk = context, disk
         self._limit_bytes, self._border = limit_bytes, border
         self._states: OrderedDict[int, _State] = OrderedDict()  # by a serial number, least used first
         self._next = 0
@@ -73,7 +73,7 @@ class StatePrefixes:
 
     def known(self, tokens: Sequence[int]) -> int:
         prompt = tokens[:-1]
-        return self._kept.best(prompt, self._longest(prompt)[1], whole=True)[1]
+        return self._disk.best(prompt, self._longest(prompt)[1], whole=True)[1]
 
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
         return sum(len(row) for row in rows) + promised + cells <= self._context.cells
@@ -84,7 +84,7 @@ class StatePrefixes:
             self._context.clear()
         number, length = self._longest(prompt)
         blob = self._states[number].blob if length else b""
-        entry, _ = self._kept.best(prompt, length, whole=True)
+        entry, _ = self._disk.best(prompt, length, whole=True)
         if entry is not None:
             number, length, blob = self._bring_back(entry) or (number, length, blob)
         if length and not self._context.restore(row.sequence, blob):
@@ -107,11 +107,11 @@ class StatePrefixes:
     def _bring_back(self, entry: Snapshot) -> tuple[int, int, Blob] | None:
         """A copy on disk: its serial number, its length, the state; None when it is gone or damaged."""
         began_s = time.monotonic()
-        blob = self._kept.load(entry)
+        blob = self._disk.load(entry)
         if blob is None:
-            self._kept.forget(entry)
+            self._disk.forget(entry)
             return None
-        self._kept.restored(len(entry.tokens), time.monotonic() - began_s)
+        self._disk.restored(len(entry.tokens), time.monotonic() - began_s)
         return self._put(entry.tokens.tolist(), blob, None, is_saved=True), len(entry.tokens), blob
 
     def _down(self, position: int) -> int:
@@ -170,9 +170,9 @@ class StatePrefixes:
         self.bytes -= len(state.blob)
 
     def _save(self, state: _State) -> None:
-        takes = len(state.tokens) >= WORTH_KEEPING_TOKENS and self._kept.takes(len(state.tokens))
+        takes = len(state.tokens) >= WORTH_KEEPING_TOKENS and self._disk.takes(len(state.tokens))
         if takes and not state.is_saved and isinstance(state.blob, bytearray):
-            state.is_saved = self._kept.offer(state.tokens, 0, state.blob)
+            state.is_saved = self._disk.offer(state.tokens, 0, state.blob)
 
     def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
         """Copies take no cells."""

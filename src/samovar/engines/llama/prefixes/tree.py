@@ -1,21 +1,20 @@
-"""How an arena finds what it has evaluated before, and keeps what it evaluates: the tree in the cells.
+"""What was evaluated before, in the cells: for memory that can be cut at any token.
 
-Above: `arena.py`, which asks in the decode loop. Below: `tree.py` (what is in the cells), `kept.py` (copies
-on disk), `context.py`. Memory that cannot be cut at any token has the same contract in `states.py`.
+Above: `arena.py`, which asks in the decode loop. Below: `radix.py` (what is in the cells), `disk_index.py`
+(copies on disk), `context.py`. The contract is in `base.py`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import MAX_SEQUENCES, Context
-from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS, Kept
+from samovar.engines.llama.prefixes.base import Carried, Row
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex
+from samovar.engines.llama.prefixes.radix import PrefixNode, PrefixTree
 from samovar.engines.llama.tokens import common_length
-from samovar.engines.llama.tree import Node, PrefixTree
 
 STEP_CELLS = 256
 """The engine looks at the cells up to the last used one in steps of so many, whatever is in them."""
@@ -23,116 +22,11 @@ CHEAP_TOKENS = 64
 """Shorter ones are sooner evaluated again than paid for with each token that is decoded beside them."""
 
 
-Blob = bytes | bytearray | memoryview
-"""What the engine gives as the state of a sequence."""
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """A running sequence: the tokens in its cells, and how many of these nobody shares."""
-
-    sequence: int
-    tokens: list[int] = field(default_factory=list)
-    own: int = 0
-    node: Node | None = None
-    """The pinned end of what it shares with the tree."""
-    grows: bool = False
-    """The node was made by this row, so further chunks of the prompt belong to it."""
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """The state of the positions `start` to the end of `tokens`, and who may go on from there."""
-
-    tokens: list[int]
-    start: int
-    blob: Blob
-    conversation: Conversation | None
-
-
-class Prefixes(Protocol):
-    """What the decode loop asks of a memory. A row is begun once, and given back once."""
-
-    @property
-    def used_cells(self) -> int:
-        """Held for their prefix; rows' own cells are not in it."""
-        ...
-
-    def __len__(self) -> int:
-        """How many prefixes are held."""
-        ...
-
-    @property
-    def lost_tokens(self) -> int:
-        """Evaluated again, although they were known, because the memory cannot be cut there."""
-        ...
-
-    def known(self, tokens: Sequence[int]) -> int:
-        """The length of the prefix that is there, at most all but the last token."""
-        ...
-
-    def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
-        """Whether a row of `cells` in the end would fit beside `rows` and what is `promised` to them,
-        once everything nobody uses is given up."""
-        ...
-
-    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
-        """`row`, which is empty, takes the longest known prefix of all but the last of `tokens`; `cells` may
-        hold prefixes while it is brought back. `goes_on`: a conversation may go on from its end."""
-        ...
-
-    def stop(self, row: Row, tokens: Sequence[int]) -> int:
-        """Where the next chunk of this prompt has to end at the latest."""
-        ...
-
-    def share(self, row: Row, prompt: Sequence[int], tokens: Sequence[int]) -> int:
-        """How much of `tokens` will be known once `row` has evaluated enough of `prompt`."""
-        ...
-
-    def evaluated(self, row: Row, prompt: Sequence[int]) -> None:
-        """A chunk of the prompt of `row` was evaluated."""
-        ...
-
-    def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
-        """Gives up what is least useful until `cells` hold the prefixes and no more."""
-        ...
-
-    def tidy(self, held: int, wanted: Iterable[Sequence[int]]) -> None:
-        """Gives up what only makes each token slower; `held` cells are the rows' own, or promised to them,
-        and the prompts `wanted` wait for theirs."""
-        ...
-
-    def give_back(self, row: Row, conversation: Conversation | None) -> None:
-        """`row` is done. With a conversation somebody may go on from its end."""
-        ...
-
-    def save(self) -> bool:
-        """Copies one prefix that is worth it to disk. False when there is none left."""
-        ...
-
-    def clear(self) -> None:
-        """Gives up everything that no row uses."""
-        ...
-
-    def carry(self) -> list[Carried]:
-        """Copies of everything, parents first."""
-        ...
-
-    def accept(self, carried: Sequence[Carried]) -> None:
-        """Takes what another arena has carried, as far as there is room."""
-        ...
-
-    def check(self, rows: Sequence[Row]) -> None: ...
-
-
 class TreePrefixes:
     """For memory that can be cut at any token: see `Prefixes`."""
 
-    def __init__(self, context: Context, kept: Kept) -> None:
-        self._context, self._kept = context, kept
+    def __init__(self, context: Context, disk: DiskIndex) -> None:
+        self._context, self._disk = context, disk
         self.tree = PrefixTree(context, range(context.max_running + 1, MAX_SEQUENCES))
 
     @property
@@ -148,7 +42,7 @@ class TreePrefixes:
 
     def known(self, tokens: Sequence[int]) -> int:
         length = self.tree.find(tokens[:-1])[1]
-        return self._kept.best(tokens[:-1], length)[1]
+        return self._disk.best(tokens[:-1], length)[1]
 
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
         node, length = self.tree.find(tokens[:-1])
@@ -159,7 +53,7 @@ class TreePrefixes:
         held = sum(len(part.tokens) for part in pinned) + sum(row.own for row in rows)
         return held + promised + shared + cells - length <= self._context.cells
 
-    def _pinned(self, nodes: Iterable[Node | None]) -> set[Node]:
+    def _pinned(self, nodes: Iterable[PrefixNode | None]) -> set[PrefixNode]:
         return {part for node in nodes if node is not None for part in node.path()}
 
     def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
@@ -172,7 +66,7 @@ class TreePrefixes:
         """Puts into the tree what is on disk beyond what is in the cells."""
         while True:
             length = self.tree.find(tokens)[1]
-            entry, end = self._kept.best(tokens, length)
+            entry, end = self._disk.best(tokens, length)
             if entry is None:
                 return
             began_s = time.monotonic()
@@ -180,14 +74,14 @@ class TreePrefixes:
             self.make_room(cells - needed, [tokens])
             if self.tree.used_cells + needed > cells or self.tree.find(tokens)[1] != length:
                 return
-            blob = self._kept.load(entry)
+            blob = self._disk.load(entry)
             if blob is None or not self._context.restore(row.sequence, blob):
-                self._kept.forget(entry)
+                self._disk.forget(entry)
                 continue
             self.tree.cut_at(tokens)
             self.tree.put(tokens[:end], length, row.sequence)
             self._context.remove(row.sequence)
-            self._kept.restored(end - length, time.monotonic() - began_s)
+            self._disk.restored(end - length, time.monotonic() - began_s)
 
     def stop(self, row: Row, tokens: Sequence[int]) -> int:
         return len(tokens)
@@ -225,26 +119,26 @@ class TreePrefixes:
                 return
             self._give_up(min(leaves, key=lambda node: node.used))
 
-    def _idle(self) -> list[Node]:
+    def _idle(self) -> list[PrefixNode]:
         """Nodes that neither a row nor a conversation needs, nor any below them."""
-        idle: list[Node] = []
+        idle: list[PrefixNode] = []
         for node in reversed(list(self.tree)):  # children before parents
             if not node.pins and node.is_over and all(child in idle for child in node.children.values()):
                 idle.append(node)
         return idle
 
-    def _is_cheap(self, node: Node) -> bool:
-        return len(node.tokens) < CHEAP_TOKENS or node.is_saved or self._kept.takes(len(node.tokens))
+    def _is_cheap(self, node: PrefixNode) -> bool:
+        return len(node.tokens) < CHEAP_TOKENS or node.is_saved or self._disk.takes(len(node.tokens))
 
-    def _give_up(self, node: Node) -> None:
+    def _give_up(self, node: PrefixNode) -> None:
         self._save(node)
         self.tree.drop(node)
 
-    def _save(self, node: Node) -> None:
+    def _save(self, node: PrefixNode) -> None:
         worth = len(node.tokens) >= WORTH_KEEPING_TOKENS and not (node.is_answer and node.is_over)
-        if worth and not node.is_saved and self._kept.takes(len(node.tokens)):
+        if worth and not node.is_saved and self._disk.takes(len(node.tokens)):
             blob = self._context.state(node.sequence, node.start, node.end)
-            node.is_saved = self._kept.offer(node.prefix(), node.start, blob)
+            node.is_saved = self._disk.offer(node.prefix(), node.start, blob)
 
     def save(self) -> bool:
         for node in self.tree:
