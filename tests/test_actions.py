@@ -21,6 +21,7 @@ from samovar.actions.set import Set
 from samovar.actions.shell import Shell
 from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
+from samovar.config import Settings
 from samovar.errors import ActionError, ExpressionError, FaultsError, Place, TemplateError
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,7 @@ class Said:
             "library": nothing,
             "defaults": PromptDefaults(),
             "folder": Path.cwd(),
+            "settings": Settings(),
             "ask": nothing,
             "run_workflow": nothing,
             "wait_for_user": None,
@@ -76,7 +78,7 @@ def message(text: str) -> str:
         ('LOG "debug" "text"', "log", set(), set()),
         ('Execute prompt "p" with a="${x}", b=5 result="r" using model=${m}', "prompt", {"x", "m"}, {"r"}),
         ('Execute prompt "p" result="r"', "prompt", set(), {"r"}),
-        ('ExecutePrompt "Say {{ x }} {{ y }}" with x="{{ z }}"', "prompt", {"y", "z"}, set()),
+        ('Prompt "Say {{ x }} {{ y }}" with x="{{ z }}"', "prompt", {"y", "z"}, set()),
         ("Set n := n + m.k", "set", {"n", "m"}, {"n"}),
         ('Set a="1", b="${a} ${c}"', "set", {"c"}, {"a", "b"}),
         ("set_variable x=5", "set", set(), {"x"}),
@@ -122,13 +124,13 @@ def test_actions_know_what_they_read_and_set(text: str, verb: str, names: set[st
         ("Set x := 1 +", [("condition-syntax", 23)]),
         ('Execute prompt "p" wiht a=1', [("action-syntax", 30)]),
         ('Execute prompt "p" with a=1 a=2', [("action-syntax", 39)]),
-        ('ExecutePrompt "p" result="1x"', [("action-syntax", 29)]),
-        ('ExecutePrompt "p" using temprature=1', [("unknown-option", 28)]),
+        ('Prompt "p" result="1x"', [("action-syntax", 29)]),
+        ('Prompt "p" using temprature=1', [("unknown-option", 28)]),
         (
-            'ExecutePrompt "p" using temperature=hot max_tokens=0',
+            'Prompt "p" using temperature=hot max_tokens=0',
             [("option-value", 40), ("option-value", 55)],
         ),
-        ('ExecutePrompt "p" using choices="a|b" stop="x"', [("option-value", 42)]),
+        ('Prompt "p" using choices="a|b" stop="x"', [("option-value", 42)]),
         ('Shell "x" with tiemout=3', [("unknown-option", 26)]),
         ('Shell "x" with timeout=soon', [("option-value", 34)]),
         ('Shell "x" with timeout=0', [("option-value", 34)]),
@@ -145,7 +147,7 @@ def test_what_is_wrong_has_a_code_and_a_place(text: str, expected: list[tuple[st
 
 def test_misspelt_words_come_with_the_nearest_right_one() -> None:
     assert "Did you mean 'Log'" in message('Lgo "x"')
-    assert "Did you mean 'temperature'" in message('ExecutePrompt "p" using temprature=1')
+    assert "Did you mean 'temperature'" in message('Prompt "p" using temprature=1')
     assert "Did you mean 'timeout'" in message('Shell "x" with tiemout=3')
 
 
@@ -157,7 +159,7 @@ def test_a_fault_in_a_continuation_line_has_that_line() -> None:
 
 @pytest.mark.parametrize("option", sorted(UNSUPPORTED))
 def test_options_that_are_not_there_yet_say_so(option: str) -> None:
-    assert faults(f'ExecutePrompt "p" using {option}="x"') == [("unsupported", 28)]
+    assert faults(f'Prompt "p" using {option}="x"') == [("unsupported", 28)]
 
 
 @pytest.mark.parametrize(
@@ -182,9 +184,9 @@ def test_options_that_are_not_there_yet_say_so(option: str) -> None:
 )
 def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str], bad: list[str]) -> None:
     for text in good:
-        parse_action(f'ExecutePrompt "p" using {option}={text}', HERE)
+        parse_action(f'Prompt "p" using {option}={text}', HERE)
     for text in bad:
-        assert faults(f'ExecutePrompt "p" using {option}={text}')[0][0] == "option-value", text
+        assert faults(f'Prompt "p" using {option}={text}')[0][0] == "option-value", text
 
 
 LANGUAGE = {
@@ -200,26 +202,26 @@ def test_every_option_of_the_language_is_known_or_named_as_missing() -> None:
 
 
 def test_options_from_variables_are_checked_when_they_are_known() -> None:
-    action = parse_action('ExecutePrompt "p" using temperature=${t} choices="${c}" seed={{ s }}', HERE)
+    action = parse_action('Prompt "p" using temperature=${t} choices="${c}" seed={{ s }}', HERE)
     assert isinstance(action, ExecutePrompt)
-    chosen = action.using.choose({"t": "0.5", "c": ["a", "b"], "s": 7}, PromptDefaults())
+    chosen = action.using.choose({"t": "0.5", "c": ["a", "b"], "s": 7}, PromptDefaults(), None)
     assert chosen.options.sampling.temperature == 0.5
     assert chosen.options.choices == ("a", "b")
     assert chosen.options.sampling.seed == 7
-    stopping = cast(ExecutePrompt, parse_action('ExecutePrompt "p" using stop="\\n"', HERE))
-    assert stopping.using.choose({}, PromptDefaults()).options.stop == ("\n",)
+    stopping = cast(ExecutePrompt, parse_action('Prompt "p" using stop="\\n"', HERE))
+    assert stopping.using.choose({}, PromptDefaults(), None).options.stop == ("\n",)
     with pytest.raises(ActionError, match="`temperature` cannot be 'hot'"):
-        action.using.choose({"t": "hot", "c": "a", "s": 1}, PromptDefaults())
+        action.using.choose({"t": "hot", "c": "a", "s": 1}, PromptDefaults(), None)
 
 
 def test_defaults_fill_in_what_a_prompt_does_not_say() -> None:
     defaults = PromptDefaults(model="m", seed=3, timeout_s=9)
-    plain = cast(ExecutePrompt, parse_action('ExecutePrompt "p"', HERE)).using.choose({}, defaults)
+    plain = cast(ExecutePrompt, parse_action('Prompt "p"', HERE)).using.choose({}, defaults, None)
     assert (plain.model, plain.options.sampling.seed, plain.options.timeout_s) == ("m", 3, 9)
-    own = cast(ExecutePrompt, parse_action('ExecutePrompt "p" using model=o seed=4 timeout=1s', HERE))
-    chosen = own.using.choose({}, defaults)
+    own = cast(ExecutePrompt, parse_action('Prompt "p" using model=o seed=4 timeout=1s', HERE))
+    chosen = own.using.choose({}, defaults, None)
     assert (chosen.model, chosen.options.sampling.seed, chosen.options.timeout_s) == ("o", 4, 1)
-    assert own.using.choose({}, PromptDefaults(model="m", forced_model="f")).model == "f"
+    assert own.using.choose({}, PromptDefaults(model="m", forced_model="f"), None).model == "f"
 
 
 @given(st.text(), st.sampled_from("\"'"))

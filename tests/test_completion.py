@@ -53,7 +53,11 @@ def offered(folder: Path, line: str, shell: str = "bash") -> list[str]:
     if shell != "bash":
         asked |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv[0] = 'samovar'; from samovar.cli import main; main()"],
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv[0] = 'samovar'; from samovar.cli.entry import main; main()",
+        ],
         cwd=folder,
         env=environment(folder) | asked,
         capture_output=True,

@@ -13,7 +13,8 @@ from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import NotFoundError
 from samovar.executors.base import PromptRequest
-from samovar.executors.local import LocalExecutor, OnFetchProgress
+from samovar.executors.local import LocalExecutor
+from samovar.executors.table import OnFetchProgress
 from samovar.generation import (
     FinishReason,
     Message,

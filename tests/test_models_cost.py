@@ -15,8 +15,9 @@ import pytest
 
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
+from samovar.generation import KvType
 from samovar.models.architectures import ARCHITECTURES, MemoryKind
-from samovar.models.cost import SNAPSHOT_STATES, Cost, KvType, predict
+from samovar.models.cost import SNAPSHOT_STATES, Cost, predict
 from samovar.models.header import read_header
 from tests.tiny import TENSORS, Sizes, make_tiny
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeGuard
 
 Role = Literal["system", "user", "assistant"]
 Overflow = Literal["error", "drop_oldest"]
+KvType = Literal["f16", "q8_0", "q4_0"]
+"""What the cells of a context are kept in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,17 @@ class Sampling:
     repeat_penalty: float = 1.0
     """Divides the logits of tokens among the last 64; 1 means none."""
     seed: int = 0
-    """0 ≤ seed < 2³²; the same seed picks the same tokens from the same logits."""
+    """See `SEEDS`; the same seed picks the same tokens from the same logits."""
+
+
+MOST_SEED = 2**32 - 1
+SEEDS = f"a whole number from 0 to {MOST_SEED}"
+"""What a seed may be, in words."""
+
+
+def is_seed(value: object) -> TypeGuard[int]:
+    """Whether a value may be a seed."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_SEED
 
 
 TIMEOUT_CEILING = 20

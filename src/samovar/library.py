@@ -7,26 +7,25 @@ folders win; one bad file never hides another.
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.errors import NotFoundError, SamovarError, UsageError
+from samovar.files import exists, is_link, modified_ns, read_text
 from samovar.language.prompt import Prompt, parse_prompt
-from samovar.language.reading import parse_workflow
-from samovar.language.workflow import ParseAction, Workflow
+from samovar.language.reading import much_to_keep, parse_workflow
+from samovar.language.workflow import ParseAction, ParsedAction, State, Workflow
 
 SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
 """What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
-LARGEST_FILE_BYTES = 4_000_000
 SYSTEM_PROMPT = ".system"
 _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
@@ -93,6 +92,24 @@ class Library:
         """The workflow that a text would be, if it were that of the file. Raises `FaultsError`."""
         return self._parse(text, path, self._workflow_name(path), lenient)
 
+    def children(self, workflow: Workflow) -> Iterator[tuple[State, ParsedAction, Workflow]]:
+        """The workflows that its actions run, as far as that is written and the files can be read."""
+        for state, action in workflow.actions():
+            if action.runs is not None:
+                with suppress(SamovarError):
+                    yield state, action, self.workflow(action.runs, beside=workflow.folder)
+
+    def tree(self, workflow: Workflow) -> Iterator[Workflow]:
+        """A workflow and all that it runs, each file once, nearest first."""
+        seen: set[object] = set()
+        waiting = [workflow]
+        while waiting:
+            one = waiting.pop(0)
+            if one.identity not in seen:
+                seen.add(one.identity)
+                yield one
+                waiting += [child for _, _, child in self.children(one)]
+
     def path_of(self, reference: str, *, beside: Path | None = None) -> Path:
         """The file that `workflow` would read. Raises `NotFoundError`, `UsageError`."""
         is_path = bool(Path(reference).suffix) or "/" in reference
@@ -100,22 +117,22 @@ class Library:
             for folder in (beside, beside / "workflows"):
                 if found := self._below(folder, reference):
                     return found
-        elif is_path and _exists(Path(reference)):
+        elif is_path and exists(Path(reference)):
             return Path(reference)
         for _, folder in self._folders:
             if found := self._below(folder / "workflows", reference):
                 return found
         if beside is None and reference and os.path.isdir(reference):
             raise UsageError(f"{reference} is a folder; a workflow is a file.")
-        if beside is None and not is_path and _exists(Path(reference)):
+        if beside is None and not is_path and exists(Path(reference)):
             return Path(reference)
         known = set(self._names("workflows"))
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
-            if is_path and _exists(Path(reference).parent)
-            else [reference + ending for ending in ENDINGS if _exists(Path(reference + ending))]
+            if is_path and exists(Path(reference).parent)
+            else [reference + ending for ending in ENDINGS if exists(Path(reference + ending))]
         )
-        if is_path and _is_link(Path(reference)):
+        if is_path and is_link(Path(reference)):
             raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
@@ -147,8 +164,8 @@ class Library:
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
         changed_ns, workflow = self._workflows.get((path, lenient), (None, None))
-        if workflow is None or changed_ns != _modified_ns(path):
-            changed_ns = _modified_ns(path)
+        if workflow is None or changed_ns != modified_ns(path):
+            changed_ns = modified_ns(path)
             workflow = self._parse(read_text(path), path, name, lenient)
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
@@ -201,8 +218,8 @@ class Library:
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
         changed_ns, prompt = self._prompts.get(path, (None, None))
-        if prompt is None or changed_ns != _modified_ns(path):
-            changed_ns = _modified_ns(path)
+        if prompt is None or changed_ns != modified_ns(path):
+            changed_ns = modified_ns(path)
             prompt = parse_prompt(read_text(path), name=name, path=path, partials=self.partial)
             self._prompts[path] = changed_ns, prompt
         return prompt
@@ -281,68 +298,12 @@ def _name_below(folder: Path, path: Path) -> str:
     return (path.parent / name_of(path)).relative_to(folder).as_posix()
 
 
-def read_text(path: Path) -> str:
-    """A file's text. Raises `UsageError` for what is no readable UTF-8 text."""
-    try:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder, not a file.")
-        if not path.is_file():
-            raise UsageError(f"{path} is not a regular file.")
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_FILE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if len(raw) > LARGEST_FILE_BYTES:
-        raise UsageError(f"{path} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB.")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        place = Place(path=path, line=line, column=column)
-        fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
-        raise FaultsError([fault]) from error
-
-
 def _is_workflow(path: Path) -> bool:
     """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
     try:
         return _DIAGRAM.search(read_text(path)) is not None
     except SamovarError:
         return False
-
-
-def _is_link(path: Path) -> bool:
-    try:
-        return path.is_symlink()
-    except (OSError, ValueError):
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-@contextmanager
-def much_to_keep() -> Iterator[None]:
-    """Keeps the collector of cycles from looking through a large file's values again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def _modified_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _files(folder: Path) -> Iterator[Path]:

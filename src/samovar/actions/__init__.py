@@ -37,7 +37,7 @@ def parse_action(text: str, place: Place) -> Action:
     except FaultsError as error:
         # Tags within one text belong to its template; only those around parts of the line end up here.
         if all(fault.code == "action-syntax" or fault.code == "unknown-action" for fault in error.faults):
-            return Conditional.parse(text, place, _parse_plain)
+            return Conditional.of_line(text, place, _parse_plain)
         raise
 
 

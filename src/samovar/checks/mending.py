@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from samovar.checks.checking import check_workflow
 from samovar.errors import Fault, FaultsError, Place, UsageError
-from samovar.files import write_whole
+from samovar.files import read_text, write_whole
 from samovar.language.expression import Expression
 from samovar.language.front import FrontSettings
 from samovar.language.template import Template
 from samovar.language.workflow import State, Transition, Workflow
-from samovar.library import Library, read_text
+from samovar.library import Library
 
 MOST_PASSES = 100
 """Readings after which a file is left as it has become; each mends all that can be mended at once."""

@@ -123,36 +123,46 @@ class RunCommand(TyperCommand):
         except Exception:  # What is wrong with the other arguments matters when they are used.
             return
         if name is not None:
-            show_parameters(_library().workflow(name))
+            show_parameters(_library().workflow(name), options_of(ctx))
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """The command's own options, the workflow's, and the choices of its parameters."""
         from typer._click.shell_completion import CompletionItem
 
         found = super().shell_complete(ctx, incomplete)
-        offers = _safely(lambda: list(_own(_workflow_of(ctx), ctx.args, incomplete)))
+        offers = _safely(lambda: list(_own(_workflow_of(ctx), ctx, incomplete)))
         return found + [CompletionItem(value, help=text or None) for value, text in offers]
 
 
-def _own(workflow: Workflow, args: list[str], incomplete: str) -> Iterator[tuple[str, str]]:
-    for parameter in workflow.parameters:
+def options_of(ctx: Any) -> frozenset[str]:
+    """The options of the command itself, which come before parameters of the same name."""
+    parameters = ctx.command.get_params(ctx)
+    return frozenset(name for one in parameters for name in (*one.opts, *one.secondary_opts))
+
+
+def _own(workflow: Workflow, ctx: Any, incomplete: str) -> Iterator[tuple[str, str]]:
+    own, args = options_of(ctx), ctx.args
+    parameters = [one for one in workflow.parameters if switch_of(one) not in own]
+    for parameter in parameters:
         if args and args[-1] == switch_of(parameter) and parameter.type != "boolean":
             yield from ((value, "") for value in _values(parameter) if value.startswith(incomplete))
             return
-    for parameter in workflow.parameters:
+    for parameter in parameters:
         if switch_of(parameter).startswith(incomplete):
             yield switch_of(parameter), parameter.description
 
 
-def show_parameters(workflow: Workflow) -> None:
-    """A workflow's own options, in their groups, on standard output."""
+def show_parameters(workflow: Workflow, options: frozenset[str]) -> None:
+    """A workflow's own options, in their groups, on standard output.
+
+    `options`: those of the command. A parameter called like one of them is shown as a variable.
+    """
     import sys
 
     from rich.table import Table
     from rich.text import Text
 
     from samovar.cli.live import make_console
-    from samovar.cli.run import OPTIONS
 
     console = make_console(sys.stdout)
     title = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name
@@ -165,9 +175,8 @@ def show_parameters(workflow: Workflow) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
         for parameter in workflow.parameters:
             if parameter.group == group:
-                # The command's own options come first.
                 switch = switch_of(parameter)
-                written = f"--var {parameter.name}=…" if switch in OPTIONS else switch
+                written = f"--var {parameter.name}=…" if switch in options else switch
                 table.add_row(written, Text(kind_of(parameter)), Text(_about(parameter)))
         console.print(table)
 

@@ -14,8 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from samovar.generation import FinishReason, Message, Options, PromptEvaluating, TextGenerated, TokenCounts
-from samovar.models.cost import Cost, KvType
+from samovar.generation import (
+    FinishReason,
+    KvType,
+    Message,
+    Options,
+    PromptEvaluating,
+    TextGenerated,
+    TokenCounts,
+)
+from samovar.models.cost import Cost
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""

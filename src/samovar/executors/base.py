@@ -23,6 +23,8 @@ class PromptRequest:
 
     messages: tuple[Message, ...]
     """At least one; at most one `system`, which comes first."""
+    executor: str | None = None
+    """The name of the executor that is to answer; None means that of the settings."""
     model: str | None = None
     """A model reference; None means the executor's default."""
     options: Options = field(default_factory=Options)

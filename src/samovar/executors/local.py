@@ -7,26 +7,30 @@ workflow. A run's named conversations, and its interest in the models it used, e
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import ClassVar
 
 import anyio
 
 from samovar.engines.base import GenerationEvent, ModelSpec
 from samovar.errors import NotFoundError
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.table import Locate, Parts
 from samovar.generation import ModelFetching, ModelLoading, PromptEvent
 from samovar.serving.session import LocalSession, Sessions, Turn
-
-OnFetchProgress = Callable[[int, int | None], None]
-Locate = Callable[[str, OnFetchProgress], Awaitable[ModelSpec]]
-"""Finds the file of a model reference, fetching it where that is allowed."""
 
 
 class LocalExecutor:
     """See `executors.base.Executor`."""
 
     name = "local"
+    needs_local_model: ClassVar[bool] = True
+
+    @classmethod
+    def make(cls, parts: Parts) -> LocalExecutor:
+        """See `table.Member`."""
+        return cls(parts.sessions, parts.locate, default_model=parts.settings.model)
 
     def __init__(self, sessions: Sessions, locate: Locate, *, default_model: str) -> None:
         """`default_model`: the reference that answers requests which name none."""

@@ -14,22 +14,11 @@ from pathlib import Path
 
 from samovar.actions.base import NOTHING, Outcome, PromptDefaults
 from samovar.events import RunError
-from samovar.language.workflow import OLD_CONTEXT, State, Workflow
+from samovar.language.names import FIRST, OLD_CONTEXT, first_variables
+from samovar.language.workflow import State, Workflow
 from samovar.running.branches import Claims, merge
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
-
-
-def first_variables(bound: Mapping[str, object]) -> dict[str, object]:
-    """Those of a workflow before its first state: the built-in ones, and what was bound."""
-    return {
-        "result": "",
-        "success": True,
-        "failure": False,
-        "is_error": False,
-        "error": None,
-        **bound,
-    }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +115,7 @@ class Frame:
     def take_over(self, branch: Frame) -> None:
         """How the last action of a branch that failed ended; what the branch changed is given up."""
         self.failed = branch.failed
-        for name in ("result", "success", "failure", "is_error", "error"):
+        for name in FIRST:
             self.variables[name] = branch.variables[name]
         self.is_result_named = branch.is_result_named
 

@@ -19,7 +19,7 @@ from samovar.actions.base import Action, Outcome
 from samovar.errors import ActionError, SamovarError, TimedOutError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.parameters import bind
-from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When, Workflow
+from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
 from samovar.running.branches import Claims
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
@@ -232,9 +232,9 @@ class Loop:
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
         above = context.frame
-        beside = above.workflow.path.parent if above.workflow.path else None
-        workflow = self._services.library.workflow(child.name, beside=beside, lenient=self._services.lenient)
-        if _identity(workflow) in map(_identity, above.chain):
+        library, lenient = self._services.library, self._services.lenient
+        workflow = library.workflow(child.name, beside=above.workflow.folder, lenient=lenient)
+        if any(workflow.identity == one.identity for one in above.chain):
             chain = " → ".join(one.name for one in (*above.chain, workflow))
             raise ActionError(f"Workflows run each other in a circle: {chain}.", place=child.place)
         if len(above.chain) > self._limits.depth:
@@ -244,7 +244,7 @@ class Loop:
         limits = own_limits(workflow, self._limits)
         prefix = f"{above.prefix}{context.state.name}/"
         defaults = replace(
-            above.defaults.below(model=workflow.model, seed=workflow.seed),
+            above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
             session_scope=f"{prefix}{context.number}/",
         )
@@ -255,10 +255,6 @@ class Loop:
         )
         frame.prefix, frame.branch = prefix, above.branch
         return frame
-
-
-def _identity(workflow: Workflow) -> object:
-    return workflow.path.resolve() if workflow.path else workflow.name
 
 
 def _failure_edge(join: State) -> Transition | None:

@@ -15,14 +15,15 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import Outside, PromptDefaults, ThisMachine
+from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
-from samovar.language.parameters import bind
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.frame import Frame
 from samovar.running.loop import ABORT_FILE, AbortedError, End, Loop
+from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
 from samovar.running.spending import PastLimitError, Spending
@@ -37,11 +38,15 @@ class RunnerSettings:
 
     model: str | None = None
     """Used by every prompt, whatever it says."""
+    executor: str | None = None
+    """The name of the one that answers every prompt, whatever it says."""
     seed: int | None = None
     """Of the run (0 ≤ seed < 2³²): every prompt that names none has one made from it, from its state and
     from how often the run was there. Those of workflows do not count then."""
     deterministic: bool = False
     """Every prompt is answered alone, so that its answer is the same each time."""
+    settings: Settings = field(default_factory=Settings)
+    """For actions that read one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where commands run, and where the abort file is looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
@@ -86,20 +91,17 @@ class Runner:
         for scope in self._scopes:
             scope.cancel()
 
-    async def run(self, workflow: Workflow, variables: Mapping[str, object]) -> Run:
-        """Runs a workflow to its end and gives the record, whatever the ending.
+    async def run(self, prepared: Prepared) -> Run:
+        """Runs what was prepared to its end and gives the record, whatever the ending.
 
         Cancelled from outside, the run is recorded as cancelled and the cancellation goes on. An exception
         that is no `SamovarError` (a defect, or one from `on_event`) ends the run as failed and comes out.
-
-        Raises `UsageError` before anything is run when the variables are not what the workflow takes.
         """
-        bound = bind(workflow.parameters, variables, ask=None)
-        driven = _Driven(self, workflow)
+        driven = _Driven(self, prepared)
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
-                await driven.drive(bound)
+                await driven.drive()
             finally:
                 self._scopes.discard(scope)
         return driven.recorder.record
@@ -108,8 +110,10 @@ class Runner:
 class _Driven:
     """One run, from its start to its end."""
 
-    def __init__(self, runner: Runner, workflow: Workflow) -> None:
+    def __init__(self, runner: Runner, prepared: Prepared) -> None:
+        workflow = prepared.workflow
         self.runner, self.workflow, self.settings = runner, workflow, runner.settings
+        self.prepared = prepared
         self.limits = _limits(workflow.limits, runner.settings)
         self.started = RunStarted(
             run=f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}",
@@ -120,12 +124,14 @@ class _Driven:
         )
         self.recorder = Recorder(self.started, runner.on_event)
 
-    async def drive(self, variables: Mapping[str, object]) -> None:
+    async def drive(self) -> None:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
-        frame = self._first_frame(variables)
+        frame = self._first_frame(self.prepared.variables)
         try:
             recorder.tell(self.started)
+            for warning in self.prepared.warnings:
+                recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
             with suppress(OSError):
                 (self.settings.folder / ABORT_FILE).unlink(missing_ok=True)
@@ -152,6 +158,7 @@ class _Driven:
             run=self.recorder.record.id,
             library=self.runner.library,
             folder=settings.folder,
+            settings=settings.settings,
             surroundings=settings.surroundings,
             connection=connection,
             outside=settings.outside,
@@ -194,10 +201,11 @@ def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaul
     """What the prompts of a run's own workflow use where they say nothing themselves."""
     return PromptDefaults(
         forced_model=settings.model,
+        forced_executor=settings.executor,
         forced_seed=settings.seed,
         deterministic=settings.deterministic,
         timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
-    ).below(model=workflow.model, seed=workflow.seed)
+    ).below(workflow)
 
 
 async def _go_on(_: str) -> None:

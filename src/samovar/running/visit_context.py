@@ -12,6 +12,7 @@ from pathlib import Path
 
 from samovar.actions.base import ActionContext, Outside, PromptDefaults
 from samovar.actions.process import Command, CommandResult
+from samovar.config import Settings
 from samovar.errors import ActionError, Place
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Connection, PromptReply, PromptRequest
@@ -29,6 +30,7 @@ class Services:
     """The run's id."""
     library: Library
     folder: Path
+    settings: Settings
     surroundings: Mapping[str, object]
     connection: Connection
     outside: Outside
@@ -70,6 +72,7 @@ class VisitContext:
             library=services.library,
             defaults=self.defaults,
             folder=services.folder,
+            settings=services.settings,
             surroundings=services.surroundings,
             ask=self.ask,
             run_workflow=self.run_workflow,

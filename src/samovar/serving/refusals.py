@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from samovar.engines.base import Engine, ModelSpec
 from samovar.errors import BudgetError, SamovarError
+from samovar.generation import KvType
 from samovar.memory import in_words
-from samovar.models.cost import Cost, KvType
+from samovar.models.cost import Cost
 
 SMALLEST_CONTEXT_TOKENS = 512
 """No smaller context is proposed."""

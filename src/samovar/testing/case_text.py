@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import FaultsError, UsageError
-from samovar.files import write_whole
+from samovar.files import read_text, write_whole
 from samovar.language.markdown import CORE_SCALARS
-from samovar.library import read_text
 from samovar.testing.cases import SUFFIXES, Case, CaseFile, parse_cases
 
 _WIDEST = 1 << 30

@@ -14,9 +14,10 @@ from typing import Any, Generic, TypeVar
 from samovar import errors
 from samovar.errors import Fault, FaultsError, Place, SamovarError, nearest
 from samovar.events import Ending
+from samovar.files import read_text
 from samovar.generation import FinishReason
 from samovar.language.markdown import FrontMatter, read_yaml
-from samovar.library import ENDINGS, read_text
+from samovar.library import ENDINGS
 from samovar.values import plain, to_text
 
 SUFFIXES = (".test.yaml", ".test.yml")

@@ -19,6 +19,7 @@ from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, OnEvent, StateEntered, VisitStatus
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason
+from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
@@ -29,21 +30,7 @@ from samovar.testing.trial import run_case
 from samovar.values import plain, to_text
 from samovar.wire import HIDDEN, LEAST_HIDDEN_CHARS, masked
 
-NOT_RECORDED = frozenset(
-    [
-        "result",
-        "success",
-        "failure",
-        "is_error",
-        "error",
-        "branches",
-        "stdout",
-        "stderr",
-        "exit_code",
-        "duration_s",
-        "duration_ms",
-    ]
-)
+NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 """Variables that every action leaves behind."""
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from samovar.engines.llama.binding import Binding
 from samovar.errors import EngineError
+from samovar.generation import KvType
 from samovar.models.cost import (
     BATCH_TOKENS,
     MAX_RUNNING,
     MAX_RUNNING_WHOLE,
     MICRO_BATCH_TOKENS,
-    KvType,
 )
 
 MAX_SEQUENCES = 256

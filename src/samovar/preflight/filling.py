@@ -1,6 +1,6 @@
 """Fills templates before a run with what is known then, and leaves open what only the run knows.
 
-Above: `preview.py`. Below: templates, and the library for partials.
+Above: `preview.py`, `prompts.py`. Below: templates, and the library for partials.
 """
 
 from __future__ import annotations

@@ -16,14 +16,16 @@ from weakref import ref
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from samovar import api
-from samovar.api import AnswerOptions, OpenSettings, Statistics
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
 from samovar.generation import Message
+from samovar.python import api, sessions
+from samovar.python.answers import AnswerOptions
+from samovar.python.api import Statistics
+from samovar.python.open_settings import OpenSettings
+from samovar.python.unentered import BlockingUnentered
 from samovar.running.run import Run
 from samovar.serving.session import AnswerStream, Turn
-from samovar.unentered import BlockingUnentered
 
 T = TypeVar("T")
 
@@ -83,6 +85,7 @@ class BlockingSamovar:
         variables: Mapping[str, object] | None = None,
         *,
         model: str | None = None,
+        executor: str | None = None,
         seed: int | None = None,
         deterministic: bool = False,
         on_event: OnEvent | None = None,
@@ -93,6 +96,7 @@ class BlockingSamovar:
             workflow,
             variables,
             model=model,
+            executor=executor,
             seed=seed,
             deterministic=deterministic,
             on_event=on_event,
@@ -105,9 +109,9 @@ class BlockingSamovar:
 
 
 class BlockingSession:
-    """As `api.Session`."""
+    """As `sessions.Session`."""
 
-    def __init__(self, loop: _Loop, session: api.Session) -> None:
+    def __init__(self, loop: _Loop, session: sessions.Session) -> None:
         self._loop, self._session = loop, session
         self._begun: tuple[int, ref[BlockingStream]] | None = None
         """The stream that was begun last, and the thread that began it."""
@@ -120,14 +124,14 @@ class BlockingSession:
     def ask(
         self, said: str | Sequence[Message], *, system: str | None = None, **options: Unpack[AnswerOptions]
     ) -> Turn:
-        """As `api.Session.ask`."""
+        """As `sessions.Session.ask`."""
         self._check_no_stream_is_paused()
         return self._loop.call(partial(self._session.ask, said, system=system, **options))
 
     def stream(
         self, said: str | Sequence[Message], *, system: str | None = None, **options: Unpack[AnswerOptions]
     ) -> BlockingStream:
-        """As `api.Session.stream`, as a plain iterator."""
+        """As `sessions.Session.stream`, as a plain iterator."""
 
         async def stream() -> AnswerStream:
             return self._session.stream(said, system=system, **options)
@@ -148,9 +152,9 @@ class BlockingSession:
             )
 
     def fork(self) -> BlockingSession:
-        """As `api.Session.fork`; `with` closes it."""
+        """As `sessions.Session.fork`; `with` closes it."""
 
-        async def fork() -> api.Session:
+        async def fork() -> sessions.Session:
             return self._session.fork()
 
         return BlockingSession(self._loop, self._loop.call(fork))
@@ -162,7 +166,7 @@ class BlockingSession:
         self.close()
 
     def close(self) -> None:
-        """As `api.Session.close`. Safe at any time: closing the app has closed it."""
+        """As `sessions.Session.close`. Safe at any time: closing the app has closed it."""
         if self._loop.is_open:
             self._loop.call(self._session.close)
 

@@ -1,6 +1,6 @@
 """Before a run: the tokens of its prompts, and the memory that would be taken.
 
-Above: the command line and the Python API. Below: `app.py`, `preview.py`, the engine's vocabulary and the
+Above: the command line and the Python API. Below: `app.py`, `prompts.py`, the engine's vocabulary and the
 prediction of memory. Nothing is loaded, fetched or generated. A figure is known, or it is None.
 """
 
@@ -23,7 +23,7 @@ from samovar.generation import Message
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
 from samovar.models.reference import parse_reference, resolve
-from samovar.running.preview import PromptPreview
+from samovar.preflight.prompts import PromptPreview
 
 # Memory ------------------------------------------------------------------------------------------------
 
