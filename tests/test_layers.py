@@ -71,6 +71,7 @@ LAYERS = (
     "language.grammar",
     "language.diagram",
     "language.markdown",
+    "language.yaml_document",
     "language.expression",
     "language.functions",
     "language.effort",
@@ -91,15 +92,13 @@ LAYERS = (
 
 WORKFLOW_HALF = {
     "running.runner", "running.loop", "running.recorder", "running.visit_context", "running.frame",
-    "running.spending", "running.routing", "checks.checking", "checks.exits",
-    "checks.shared_prefix", "actions", "running.preview", "running.filling", "library", "language.reading",
-    "language.graph", "language.composites", "language.forks", "running.branches", "language.front",
-    "language.workflow", "language.prompt", "language.parameter_list", "language.parameters",
-    "language.explaining", "language.mermaid",
-    "language.diagram", "language.grammar",
-    "language.markdown", "language.expression", "language.functions", "language.effort", "language.patterns",
-    "language.rendering", "language.template", "language.spelling", "language.pieces", "values", "wire",
-    "running.run", "events",
+    "running.spending", "running.routing", "checks.checking", "checks.exits", "checks.shared_prefix",
+    "actions", "running.preview", "running.filling", "library", "language.reading", "language.graph",
+    "language.composites", "language.forks", "running.branches", "language.front", "language.workflow",
+    "language.prompt", "language.parameter_list", "language.parameters", "language.explaining",
+    "language.mermaid", "language.diagram", "language.grammar", "language.markdown", "language.yaml_document",
+    "language.expression", "language.functions", "language.effort", "language.patterns", "language.rendering",
+    "language.template", "language.spelling", "language.pieces", "values", "wire", "running.run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.room",

@@ -16,7 +16,7 @@ from typing import Any
 
 from samovar.errors import FaultsError, UsageError
 from samovar.files import write_whole
-from samovar.language.markdown import CORE_SCALARS
+from samovar.language.yaml_document import CORE_SCALARS
 from samovar.library import read_text
 from samovar.testing.cases import SUFFIXES, Case, CaseFile, parse_cases
 

@@ -15,7 +15,7 @@ from samovar import errors
 from samovar.errors import Fault, FaultsError, Place, SamovarError, nearest
 from samovar.events import Ending
 from samovar.generation import FinishReason
-from samovar.language.markdown import FrontMatter, read_yaml
+from samovar.language.yaml_document import FrontMatter, read_yaml
 from samovar.library import ENDINGS, read_text
 from samovar.values import plain, to_text
 
