@@ -78,6 +78,7 @@ LAYERS = (
     "language.patterns",
     "language.template",
     "language.rendering",
+    "language.liquid_dialect",
     "language.pieces",
     "language.spelling",
     "wire",
@@ -98,7 +99,8 @@ WORKFLOW_HALF = {
     "language.prompt", "language.parameter_list", "language.parameters", "language.explaining",
     "language.mermaid", "language.diagram", "language.grammar", "language.markdown", "language.yaml_document",
     "language.expression", "language.functions", "language.effort", "language.patterns", "language.rendering",
-    "language.template", "language.spelling", "language.pieces", "values", "wire", "running.run", "events",
+    "language.liquid_dialect", "language.template", "language.spelling", "language.pieces", "values", "wire",
+    "running.run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.room",
