@@ -78,6 +78,7 @@ LAYERS = (
     "language.expression",
     "language.functions",
     "language.effort",
+    "language.expression_tokens",
     "language.patterns",
     "language.template",
     "language.rendering",
@@ -102,9 +103,9 @@ WORKFLOW_HALF = {
     "language.prompt", "language.parameter_list", "language.parameters", "language.explaining",
     "language.mermaid", "language.statements", "language.mermaid_hints", "language.diagram_faults",
     "language.diagram", "language.grammar", "language.markdown", "language.yaml_document",
-    "language.expression", "language.functions", "language.effort", "language.patterns", "language.rendering",
-    "language.liquid_dialect", "language.template", "language.spelling", "language.pieces", "values", "wire",
-    "running.run", "events",
+    "language.expression", "language.functions", "language.effort", "language.expression_tokens",
+    "language.patterns", "language.rendering", "language.liquid_dialect", "language.template",
+    "language.spelling", "language.pieces", "values", "wire", "running.run", "events",
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.room",
