@@ -1,6 +1,6 @@
 """YAML within bounds, with the place of each key: front matter at the top of a text, or a whole file.
 
-Above: `markdown.py`, and `testing/cases.py` for files of cases. Below: PyYAML, which is imported with the
+Above: `markdown.py`, and `testing/case_file.py` for files of cases. Below: PyYAML, which is imported with the
 first document. Plain scalars are those of YAML 1.2. It does not know what a key means.
 """
 
