@@ -55,6 +55,8 @@ LAYERS = (
     "serving.conversation",
     "serving.pool",
     "serving.room",
+    "serving.eviction",
+    "serving.ledger",
     "serving.entries",
     "serving.refusals",
     "serving.reservations",
@@ -111,8 +113,8 @@ WORKFLOW_HALF = {
 }  # fmt: skip
 MODEL_HALF = {
     "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.room",
-    "serving.entries", "serving.refusals", "serving.reservations", "engines", "models.snapshots",
-    "memory", "models",
+    "serving.eviction", "serving.ledger", "serving.entries", "serving.refusals", "serving.reservations",
+    "engines", "models.snapshots", "memory", "models",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Each model loaded once: lent, kept warm, evicted, closed, within a budget of bytes.
 
 Above: `session.py` and `executors/local.py`, which can only borrow (`async with pool.lease(spec)`).
-Below: `room.py` and an engine. The pool knows no session, prompt or workflow.
+Below: the books in `ledger.py`, `room.py` and an engine. The pool knows no session, prompt or workflow.
 
 `room.py` decides, in one synchronous method: who gets a lease, what is loaded, closed or resized. Tasks of
 the pool's own group carry that out and ask it again.
@@ -24,6 +24,7 @@ from samovar.generation import TokenCounts
 from samovar.memory import resident_bytes
 from samovar.models.cost import Cost
 from samovar.serving.entries import ModelState, PoolEntry, Waiter
+from samovar.serving.ledger import Ledger
 from samovar.serving.reservations import Reservations
 from samovar.serving.room import Room, Verb
 
@@ -77,14 +78,15 @@ class Pool:
         """
         self._engine = engine
         self._reservations = reservations
+        self._ledger = Ledger(clock)
         self._room = Room(
             engine,
+            self._ledger,
             budget_bytes=budget_bytes,
             keep_alive_s=keep_alive_s,
-            clock=clock,
             reservations=reservations,
         )
-        # Mutable state, beside the room: the books of the past, and the tasks.
+        # Mutable state, beside the ledger: the books of the past, and the tasks.
         self._uses: dict[WeightsKey, ModelUse] = {}
         self._ready_bytes: int | None = None
         self._closed = False
@@ -100,10 +102,10 @@ class Pool:
     async def __aexit__(self, *_: object) -> None:
         assert self._tasks is not None
         self._closed = True
-        entries = self._room.entries
+        entries = self._ledger.entries
         with anyio.CancelScope(shield=True):
-            for waiter in (*self._room.waiters, *self._room.growers):
-                self._room.fail(waiter, ClosedError("The pool was closed."))
+            for waiter in (*self._ledger.waiters, *self._ledger.growers):
+                self._ledger.fail(waiter, ClosedError("The pool was closed."))
             for entry in entries.values():
                 if entry.state is ModelState.LOADING or entry.next_cost is not None:
                     entry.scope.cancel()
@@ -136,19 +138,19 @@ class Pool:
             assert entry.model is not None
             yield entry.model
         finally:
-            self._room.give_back(entry)
+            self._ledger.give_back(entry)
             self._act()
 
     async def _obtain(self, spec: ModelSpec, on_progress: OnLoadProgress) -> PoolEntry:
         if self._closed or self._tasks is None:
             raise ClosedError("The pool is not open.")
         waiter = Waiter(self._engine.key(spec), spec, on_progress)
-        self._room.waiters.append(waiter)
+        self._ledger.waiters.append(waiter)
         try:
             await self._wait(waiter)
         except BaseException:
             if waiter.entry is not None:  # granted and cancelled at the same moment
-                self._room.give_back(waiter.entry)
+                self._ledger.give_back(waiter.entry)
                 self._act()
             raise
         assert waiter.entry is not None
@@ -163,16 +165,16 @@ class Pool:
         pinned, grows already, or is held by other processes; `EngineError` when the engine has no room (the
         arena stays as it was); `ClosedError` when model or pool was closed.
         """
-        entry = next((one for one in self._room.entries.values() if one.model is model), None)
+        entry = next((one for one in self._ledger.entries.values() if one.model is model), None)
         if self._closed or entry is None or entry.state is not ModelState.READY:
             raise ClosedError("The model is not the pool's, or was closed.")
         grower = Waiter(entry.key, entry.spec, grow_tokens=context_tokens, most_tokens=most_tokens)
         entry.leases += 1  # one of its own: the entry stays, whatever the caller does
-        self._room.growers.append(grower)
+        self._ledger.growers.append(grower)
         try:
             await self._wait(grower)
         finally:
-            self._room.give_back(entry)
+            self._ledger.give_back(entry)
             self._act()
 
     async def _wait(self, waiter: Waiter) -> None:
@@ -181,7 +183,7 @@ class Pool:
         try:
             await waiter.done.wait()
         except BaseException:
-            self._room.leave(waiter)
+            self._ledger.leave(waiter)
             self._act()
             raise
         if waiter.error is not None:
@@ -189,11 +191,11 @@ class Pool:
 
     def interest(self, spec: ModelSpec) -> AbstractContextManager[None]:
         """While it lasts the model is not evicted for idleness, only when another needs the room."""
-        return self._counted(self._room.interests, spec)
+        return self._counted(self._ledger.interests, spec)
 
     def pin(self, spec: ModelSpec) -> AbstractContextManager[None]:
         """While it lasts the model, once loaded, is not evicted at all; it is not loaded by this."""
-        return self._counted(self._room.pins, spec)
+        return self._counted(self._ledger.pins, spec)
 
     @contextmanager
     def _counted(self, counts: dict[WeightsKey, int], spec: ModelSpec) -> Iterator[None]:
@@ -209,7 +211,7 @@ class Pool:
 
     def has_generated(self, model: Model) -> None:
         """A token came from `model`; after its first, memory is what it will stay."""
-        for entry in self._room.entries.values():
+        for entry in self._ledger.entries.values():
             if entry.model is model and not entry.has_generated:
                 entry.has_generated = True
                 self._ready_bytes = resident_bytes()
@@ -241,7 +243,7 @@ class Pool:
                 entry.model = await self._engine.load(entry.spec, entry.cost, self._teller(entry))
             except Exception as error:  # the edge of the engine: whoever waits is told, the pool goes on
                 failure = error
-        self._room.load_ended(entry, failure)
+        self._ledger.load_ended(entry, failure)
         if entry.model is not None and (entry.state is ModelState.CLOSING or self._closed):
             await self._close(entry)
         elif entry.model is not None:
@@ -256,12 +258,12 @@ class Pool:
         """Tells everyone who waits how far the load is; whoever cannot hear it, waits no longer."""
 
         def tell(fraction: float) -> None:
-            for waiter in self._room.waiting_for(entry.key):
+            for waiter in self._ledger.waiting_for(entry.key):
                 try:
                     waiter.on_progress(fraction)
                 except Exception as error:  # the caller's callback: its exception comes out of its lease
-                    self._room.fail(waiter, error)
-                    self._room.leave(waiter)
+                    self._ledger.fail(waiter, error)
+                    self._ledger.leave(waiter)
                     self._act()
 
         return tell
@@ -277,7 +279,7 @@ class Pool:
                 is_replaced = True
             except Exception as error:  # the edge of the engine: whoever wanted it is told
                 failure = error
-        self._room.resize_ended(entry, failure, is_replaced)
+        self._ledger.resize_ended(entry, failure, is_replaced)
         if entry.key in self._uses:
             self._uses[entry.key] = replace(self._uses[entry.key], cost=entry.cost)
         self._act()
@@ -289,7 +291,7 @@ class Pool:
             if entry.model is not None:
                 self._remember(entry)
                 await entry.model.close()
-        self._room.closed(entry)
+        self._ledger.closed(entry)
         self._act()
         self._announce()
 
@@ -325,20 +327,20 @@ class Pool:
     @property
     def held_bytes(self) -> int:
         """Predicted bytes of everything loaded, loading or closing."""
-        return self._room.held_bytes
+        return self._ledger.held_bytes
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(
             budget_bytes=self.budget_bytes,
             held_bytes=self.held_bytes,
-            leases=sum(entry.leases for entry in self._room.entries.values()),
-            waiting=len(self._room.waiters) + len(self._room.growers),
+            leases=sum(entry.leases for entry in self._ledger.entries.values()),
+            waiting=len(self._ledger.waiters) + len(self._ledger.growers),
             models=tuple(self._current(key, use) for key, use in self._uses.items()),
             ready_bytes=self._ready_bytes,
         )
 
     def _current(self, key: WeightsKey, use: ModelUse) -> ModelUse:
-        entry = self._room.entries.get(key)
+        entry = self._ledger.entries.get(key)
         if entry is None or entry.model is None or entry.state is not ModelState.READY:
             return use
         statistics = entry.model.statistics()
