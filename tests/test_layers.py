@@ -54,6 +54,7 @@ LAYERS = (
     "serving.session",
     "serving.conversation",
     "serving.pool",
+    "serving.lifecycle",
     "serving.room",
     "serving.eviction",
     "serving.ledger",
@@ -112,9 +113,9 @@ WORKFLOW_HALF = {
     "language.spelling", "language.pieces", "values", "wire", "running.run", "events",
 }  # fmt: skip
 MODEL_HALF = {
-    "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.room",
-    "serving.eviction", "serving.ledger", "serving.entries", "serving.refusals", "serving.reservations",
-    "engines", "models.snapshots", "memory", "models",
+    "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.lifecycle",
+    "serving.room", "serving.eviction", "serving.ledger", "serving.entries", "serving.refusals",
+    "serving.reservations", "engines", "models.snapshots", "memory", "models",
 }  # fmt: skip
 
 

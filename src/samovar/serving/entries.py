@@ -1,7 +1,7 @@
 """What takes room, who waits for some, and which loads failed: the pool's records.
 
-Above: `ledger.py`, which keeps them, `room.py`, which decides by them, and `pool.py`. Below: the engine's
-contract.
+Above: `ledger.py`, which keeps them, `room.py`, which decides by them, `lifecycle.py`, `pool.py`. Below: the
+engine's contract.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ModelState(Enum):
 
 @dataclass(slots=True, eq=False)
 class PoolEntry:
-    """One model that takes room. Changed by `Ledger`, by `Room`, and by the work of the pool."""
+    """One model that takes room. Changed by `Ledger`, `Room` and `Lifecycle`."""
 
     key: WeightsKey
     spec: ModelSpec

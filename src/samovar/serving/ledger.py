@@ -1,7 +1,8 @@
 """The pool's books: what takes room, who waits for some, and what happened to either.
 
-Above: `room.py`, which decides by them, and `pool.py`, which says what happened. Below: `entries.py`, and
-`reservations.py` for what other processes are to know. It decides nothing, does no I/O and starts no task.
+Above: `room.py`, which decides by them, and `lifecycle.py` and `pool.py`, which say what happened. Below:
+`entries.py`, and `reservations.py` for what other processes are to know. It decides nothing, does no I/O and
+starts no task.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who has the room that the budget allows: who gets a lease, what is loaded, closed or resized.
 
-Above: `pool.py`, which carries out what is decided. Below: the books in `ledger.py`, `eviction.py`,
+Above: `lifecycle.py`, which carries out what is decided. Below: the books in `ledger.py`, `eviction.py`,
 `refusals.py`, the engine's predictions, and what other processes hold. It does no I/O and starts no task. One
 synchronous method, `Room.decide`, makes each decision.
 """
