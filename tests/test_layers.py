@@ -52,6 +52,7 @@ LAYERS = (
     "language.front",
     "executors.local",
     "serving.session",
+    "serving.turn",
     "serving.conversation",
     "serving.pool",
     "serving.lifecycle",
@@ -113,9 +114,9 @@ WORKFLOW_HALF = {
     "language.spelling", "language.pieces", "values", "wire", "running.run", "events",
 }  # fmt: skip
 MODEL_HALF = {
-    "executors.local", "serving.session", "serving.conversation", "serving.pool", "serving.lifecycle",
-    "serving.room", "serving.eviction", "serving.ledger", "serving.entries", "serving.refusals",
-    "serving.reservations", "engines", "models.snapshots", "memory", "models",
+    "executors.local", "serving.session", "serving.turn", "serving.conversation", "serving.pool",
+    "serving.lifecycle", "serving.room", "serving.eviction", "serving.ledger", "serving.entries",
+    "serving.refusals", "serving.reservations", "engines", "models.snapshots", "memory", "models",
 }  # fmt: skip
 
 

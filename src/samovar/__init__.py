@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from samovar.generation import FinishReason, Message, TokenCounts
     from samovar.running.run import Run
-    from samovar.serving.session import AnswerStream, Turn
+    from samovar.serving.turn import AnswerStream, Turn
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _HOMES = {
     ),
     "samovar.generation": ("FinishReason", "Message", "TokenCounts"),
     "samovar.running.run": ("Run",),
-    "samovar.serving.session": ("AnswerStream", "Turn"),
+    "samovar.serving.turn": ("AnswerStream", "Turn"),
 }
 """Where each public name is; imported with its first use."""
 

@@ -30,7 +30,8 @@ from samovar.needs import check_models
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import PoolStatistics
-from samovar.serving.session import AnswerStream, SessionStatistics, Turn
+from samovar.serving.session import SessionStatistics
+from samovar.serving.turn import AnswerStream, Turn
 from samovar.unentered import Unentered
 
 

@@ -22,7 +22,7 @@ from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
 from samovar.generation import Message
 from samovar.running.run import Run
-from samovar.serving.session import AnswerStream, Turn
+from samovar.serving.turn import AnswerStream, Turn
 from samovar.unentered import BlockingUnentered
 
 T = TypeVar("T")
