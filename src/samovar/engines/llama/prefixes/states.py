@@ -19,7 +19,7 @@ from samovar.engines.llama.prefixes.base import Blob, Carried, Row
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
-from samovar.models.snapshots import Snapshot
+from samovar.models.snapshot_file import Snapshot
 
 REMEMBERED_PROMPTS = 32
 """So many prompts are compared with a new one, to find where they part."""
