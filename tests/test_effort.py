@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place, UsageError
 from samovar.language.expression import Expression
-from samovar.language.parameters import read_parameters
+from samovar.language.parameter_list import read_parameters
 from samovar.language.patterns import Pattern, PatternError, atoms_of
 
 HERE = Place(path=None, line=1, column=1)

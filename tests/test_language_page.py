@@ -16,7 +16,8 @@ from samovar.errors import Fault, Place, UsageError
 from samovar.language.expression import Expression
 from samovar.language.graph import classify
 from samovar.language.mermaid import parse_diagram
-from samovar.language.parameters import bind, read_parameters
+from samovar.language.parameter_list import read_parameters
+from samovar.language.parameters import bind
 from samovar.language.template import Template
 from samovar.running.runner import RunnerSettings
 from tests.bench import Bench, Told

@@ -44,7 +44,7 @@ RECORDS = {"config", "events", "files", "background", "values", "generation", "e
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400
-LONG_FILES: dict[str, int] = {}
+LONG_FILES = {"cli": 323, "library": 319}
 """Files of more than 300 lines, with the most they may have: their size when the limit came."""
 
 

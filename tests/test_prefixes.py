@@ -22,7 +22,7 @@ from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
 from samovar.engines.llama.prefixes.tree import TreePrefixes
-from samovar.models.snapshots import Snapshot
+from samovar.models.snapshot_file import Snapshot
 
 CELLS = 110
 RUNNING = 3

@@ -21,7 +21,7 @@ from samovar.generation import Message
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
-from samovar.testing.cases import parse_cases, read_case_file
+from samovar.testing.case_file import parse_cases, read_case_file
 from samovar.testing.coverage import cover
 from samovar.testing.junit import clean
 from samovar.testing.paths import Tree

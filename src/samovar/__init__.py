@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from samovar.python.open_settings import OpenSettings
     from samovar.python.sessions import Session
     from samovar.running.run import Run
-    from samovar.serving.session import AnswerStream, Turn
+    from samovar.serving.turn import AnswerStream, Turn
 
 __version__ = "0.1.0"
 
@@ -49,7 +49,7 @@ _HOMES = {
     ),
     "samovar.generation": ("FinishReason", "Message", "TokenCounts"),
     "samovar.running.run": ("Run",),
-    "samovar.serving.session": ("AnswerStream", "Turn"),
+    "samovar.serving.turn": ("AnswerStream", "Turn"),
 }
 """Where each public name is; imported with its first use."""
 

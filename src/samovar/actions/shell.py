@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.quoting import VARIABLE, Quoted, UnquotableError, quote
+from samovar.actions.quoting import VARIABLE, Quoted, quote
 from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.shell_text import UnquotableError
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
 from samovar.language.names import OF_COMMAND
 from samovar.language.pieces import Held, Piece

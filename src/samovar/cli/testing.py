@@ -24,7 +24,8 @@ from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.files import write_whole
 from samovar.language.workflow import Workflow
 from samovar.library import Library, name_of
-from samovar.testing.cases import SUFFIXES, Case, CaseFile, case_file_of, is_case_file, read_case_file
+from samovar.testing.case_file import case_file_of, is_case_file, read_case_file
+from samovar.testing.cases import SUFFIXES, Case, CaseFile
 from samovar.testing.coverage import Coverage, cover
 from samovar.testing.junit import junit_xml
 from samovar.testing.paths import Tree

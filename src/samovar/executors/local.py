@@ -1,7 +1,7 @@
 """Answers prompts with a local model: the waist's plain values in, sessions on the pool out.
 
-Above: `app.py` makes it; runs reach it through `base.py`. Below: `session.py`, `pool.py`. It knows no
-workflow. A run's named conversations, and its interest in the models it used, end with its connection.
+Above: `app.py` makes it; runs reach it through `base.py`. Below: `session.py`, `turn.py`, `pool.py`. It knows
+no workflow. A run's named conversations, and its interest in the models it used, end with its connection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from samovar.errors import NotFoundError
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.table import Locate, Parts
 from samovar.generation import ModelFetching, ModelLoading, PromptEvent
-from samovar.serving.session import LocalSession, Sessions, Turn
+from samovar.serving.session import LocalSession, Sessions
+from samovar.serving.turn import Turn
 
 
 class LocalExecutor:

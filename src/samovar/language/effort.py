@@ -1,16 +1,17 @@
 """How long an expression may take at most, before it is evaluated.
 
-Above: `expression.py`. Below: `patterns.py`, `values.py`. CEL always ends, but macros within macros take
-their items to the power of their depth, and one behind another can double a text each time. This is an upper
-bound from the expression's tokens and the sizes of its variables, generous so that only bombs go past.
+Above: `expression.py`. Below: `expression_tokens.py`, `patterns.py`, `values.py`. CEL always ends, but macros
+within macros take their items to the power of their depth, and one behind another can double a text each
+time. This is an upper bound from the expression's tokens and the sizes of its variables, generous so that
+only bombs go past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from samovar.language.expression_tokens import ExpressionToken, is_macro
 from samovar.language.patterns import atoms_of
 from samovar.values import Record
 
@@ -18,23 +19,12 @@ MAX_NS = 2_000_000_000
 """Nanoseconds an expression may take by the bound."""
 FEW_SUMS = 8
 """Each may copy all that those before it joined."""
-MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
 _COLLECT = ("map", "filter")
 _TOKEN_NS, _BYTE_NS, _ATOM_NS, _CALLED_NS = 50, 0.3, 20, 100
 """Of a token in a loop, a byte that is copied, an atom of a pattern, a byte for a function in Python."""
 _ANY_PATTERN_ATOMS = 150_000
 """Of a pattern that is computed: about what the engine takes at most."""
 _ITEM_BYTES = 16
-
-
-class ExpressionToken(NamedTuple):
-    """A token of an expression."""
-
-    kind: str
-    """`string`, `number`, `name`, `comment` or `mark`."""
-    text: str
-    at: int
-    """Its offset in characters."""
 
 
 @dataclass(slots=True)
@@ -188,18 +178,6 @@ def measure(tokens: Sequence[ExpressionToken], names: frozenset[str], calls: Seq
         calls=sum(name != "contains" for name in calls),
         contains=sum(name == "contains" for name in calls),
         lists=reader.lists,
-    )
-
-
-def is_macro(tokens: Sequence[ExpressionToken], index: int) -> bool:
-    """Whether the bracket at this index is that of a macro, which binds a variable."""
-    return (
-        index >= 2
-        and tokens[index - 1].text in MACROS
-        and tokens[index - 2].text == "."
-        and index + 2 < len(tokens)
-        and tokens[index + 1].kind == "name"
-        and tokens[index + 2].text == ","
     )
 
 

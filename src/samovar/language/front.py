@@ -1,6 +1,6 @@
 """A workflow's front matter: the settings that a file may give itself.
 
-Above: `reading.py`. Below: `workflow.py` for the limits, `parameters.py`, `markdown.py`. Unknown keys are
+Above: `reading.py`. Below: `workflow.py` for the limits, `parameter_list.py`, `markdown.py`. Unknown keys are
 ignored, since old files have many; one that looks like a misspelling gets a hint.
 """
 
@@ -14,7 +14,8 @@ from typing import Any, Literal, Protocol
 from samovar.errors import FaultsError, Fix, Place, nearest
 from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
-from samovar.language.parameters import Parameter, read_groups, read_parameters
+from samovar.language.parameter_list import read_groups, read_parameters
+from samovar.language.parameters import Parameter
 from samovar.language.spelling import mended_key
 from samovar.language.template import Template
 from samovar.language.workflow import Limits, ModelName, Named

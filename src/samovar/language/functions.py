@@ -1,8 +1,8 @@
 """The functions of expressions: CEL's own, and those of its extensions that Samovar offers.
 
-Above: `expression.py`. Below: `effort.py`, and `cel.stdlib`, which has the extensions of cel-go and is
-imported when an expression calls one. Only those that give no more than they got are offered, so that the
-bound of `effort.py` holds.
+Above: `expression.py`. Below: `expression_tokens.py`, and `cel.stdlib`, which has the extensions of cel-go
+and is imported when an expression calls one. Only those that give no more than they got are offered, so that
+the bound of `effort.py` holds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from samovar.language.effort import MACROS, ExpressionToken
+from samovar.language.expression_tokens import MACROS, ExpressionToken
 
 NATIVE = MACROS | frozenset(
     (

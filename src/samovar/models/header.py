@@ -18,7 +18,8 @@ from typing import Any
 from samovar.errors import ModelFileError, ModelNotFoundError, nearest
 from samovar.models import engine_limits, shape
 from samovar.models.architectures import ARCHITECTURES, Architecture, MemoryKind
-from samovar.models.gguf import Contents, Reader, damaged, read_contents, shown
+from samovar.models.binary_reader import Reader, damaged, shown
+from samovar.models.gguf import Contents, read_contents
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
 """More than any model has; a header that says more is damaged or made to harm."""

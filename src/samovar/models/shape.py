@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.models.architectures import Architecture, MemoryKind
-from samovar.models.gguf import damaged, shown
+from samovar.models.binary_reader import damaged, shown
 
 KEYS = frozenset(
     [

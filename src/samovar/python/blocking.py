@@ -25,7 +25,7 @@ from samovar.python.api import Statistics
 from samovar.python.open_settings import OpenSettings
 from samovar.python.unentered import BlockingUnentered
 from samovar.running.run import Run
-from samovar.serving.session import AnswerStream, Turn
+from samovar.serving.turn import AnswerStream, Turn
 
 T = TypeVar("T")
 

@@ -16,7 +16,8 @@ from samovar.errors import UsageError
 from samovar.generation import Message, Options, Role
 from samovar.python.answers import AnswerOptions, make_options
 from samovar.python.arguments import brief, expect
-from samovar.serving.session import AnswerStream, LocalSession, Turn
+from samovar.serving.session import LocalSession
+from samovar.serving.turn import AnswerStream, Turn
 
 
 class Session:

@@ -1,6 +1,7 @@
 """What takes room, who waits for some, and which loads failed: the pool's records.
 
-Above: `room.py`, which changes them, and `pool.py`, which reads them. Below: the engine's contract.
+Above: `ledger.py`, which keeps them, `room.py`, which decides by them, `lifecycle.py`, `pool.py`. Below: the
+engine's contract.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ModelState(Enum):
 
 @dataclass(slots=True, eq=False)
 class PoolEntry:
-    """One model that takes room. Changed by `Room` only."""
+    """One model that takes room. Changed by `Ledger`, `Room` and `Lifecycle`."""
 
     key: WeightsKey
     spec: ModelSpec

@@ -24,7 +24,8 @@ from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.models.cost import Cost, predict
 from samovar.models.header import Header, read_header
-from samovar.models.snapshots import ModelSnapshots, Snapshots, fingerprint
+from samovar.models.snapshot_file import fingerprint
+from samovar.models.snapshots import ModelSnapshots, Snapshots
 
 log = logging.getLogger("samovar.engine")
 

@@ -1,7 +1,7 @@
 """A request for an answer, what it holds while it runs, and what all of them have used.
 
-Above: `arena.py`, whose decode loop changes these; `model.py` makes the requests. Below: `prefixes/`,
-`sampling.py`, `answer.py`, `stream.py`.
+Above: `arena.py` and `admission.py`, whose decode loop changes these; `model.py` makes the requests. Below:
+`prefixes/`, `sampling.py`, `answer.py`, `stream.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.stream import EventStream
 from samovar.errors import SamovarError
-from samovar.generation import FinishReason, Options, TokenCounts
+from samovar.generation import FinishReason, Options, PromptEvaluating, TokenCounts
 
 
 @dataclass(slots=True)
@@ -101,3 +101,13 @@ class Running:
     def promised(self) -> int:
         """Cells it may still need."""
         return self.total_cells - len(self.row)
+
+    def report_progress(self) -> None:
+        """Puts how far its prompt is evaluated."""
+        self.request.events.put(
+            PromptEvaluating(
+                total_tokens=len(self.prompt),
+                reused_tokens=self.reused,
+                evaluated_tokens=self.evaluated,
+            )
+        )

@@ -1,7 +1,7 @@
 """How an arena finds what it has evaluated before, and keeps what it evaluates: the contract.
 
-Above: `arena.py`, which asks in the decode loop, and the members: `tree.py` for memory that can be cut at any
-token, `states.py` for memory that cannot. Below: the radix tree, whose nodes rows pin.
+Above: `arena.py` and `admission.py`, which ask in the decode loop, and the members: `tree.py` for memory that
+can be cut at any token, `states.py` for memory that cannot. Below: the radix tree, whose nodes rows pin.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from samovar.engines.llama.tokens import common_length
-from samovar.models.snapshots import MAX_COPIES, Snapshot
+from samovar.models.snapshot_file import Snapshot
+from samovar.models.snapshots import MAX_COPIES
 
 WORTH_KEEPING_TOKENS = 8
 """Shorter ranges are as soon evaluated as brought back."""

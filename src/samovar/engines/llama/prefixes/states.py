@@ -1,9 +1,9 @@
 """How an arena reuses what it has evaluated where memory cannot be cut: copies of whole states.
 
-Above: `arena.py`. Below: `context.py`, `disk_index.py`. For recurrent, hybrid and sliding-window models,
-and for answers that must come out the same each time. A copy is the state after exactly so many tokens;
-copies are made where prompts were seen to part, and where a conversation may go on. What could have been
-reused from memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
+Above: `arena.py`, `admission.py`. Below: `context.py`, `disk_index.py`. For recurrent, hybrid and
+sliding-window models, and for answers that must come out the same each time. A copy is the state after
+exactly so many tokens; copies are made where prompts were seen to part, and where a conversation may go on.
+What could have been reused from memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from samovar.engines.llama.prefixes.base import Blob, Carried, Row
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
-from samovar.models.snapshots import Snapshot
+from samovar.models.snapshot_file import Snapshot
 
 REMEMBERED_PROMPTS = 32
 """So many prompts are compared with a new one, to find where they part."""
