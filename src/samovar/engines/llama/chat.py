@@ -98,13 +98,14 @@ class ChatTemplate:
 
     def _tokenize(self, text: str, mark: str, held: list[str]) -> list[int]:
         vocabulary = self._vocabulary
-        tokens: list[int] = []
+        parts: list[tuple[str, bool]] = []
         for index, part in enumerate(text.split(mark)):
             if index:
                 number, _, part = part.partition(_CLOSE)
-                tokens += vocabulary.tokenize(held[int(number)], special=False)
+                parts.append((held[int(number)], False))
             if part:
-                tokens += vocabulary.tokenize(part, special=True)
+                parts.append((part, True))
+        tokens = vocabulary.tokenize_parts(parts)
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
