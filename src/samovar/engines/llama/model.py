@@ -33,8 +33,6 @@ from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
 from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
-LONG_TEXT_CHARS = 20_000
-"""Longer prompts are tokenized in a worker thread, so that the event loop goes on."""
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
 MAX_WAITING = 256
@@ -75,6 +73,7 @@ class LlamaModel:
         # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
         # event loop's thread.
         self._asked: set[Request] = set()
+        self._tokenizing = anyio.CapacityLimiter(1)
         self._resizing = anyio.Lock()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
@@ -109,11 +108,10 @@ class LlamaModel:
         )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
-        if sum(len(message.content) for message in messages) < LONG_TEXT_CHARS:
-            return self._template.tokens(messages)
-        return await anyio.to_thread.run_sync(self._tokenize_long, messages)
+        """In a worker thread, so that the event loop goes on; one after the other, in the order of asking."""
+        return await anyio.to_thread.run_sync(self._tokenize_here, messages, limiter=self._tokenizing)
 
-    def _tokenize_long(self, messages: Sequence[Message]) -> list[int]:
+    def _tokenize_here(self, messages: Sequence[Message]) -> list[int]:
         with self._using_weights:
             if self._weights is None:
                 raise ClosedError("The model was closed.")
