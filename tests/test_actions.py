@@ -364,7 +364,10 @@ async def test_a_missing_variable_fails_the_action_and_names_the_nearest() -> No
 
 def test_the_parts_of_the_longer_forms_are_read() -> None:
     shell = cast(Shell, parse_action('Shell "x" with timeout=2min working-dir="d" retry_safe=true', HERE))
-    assert shell.retry_safe
+    assert shell.retry_safe and shell.is_repeatable
+    assert not parse_action('Shell "x"', HERE).is_repeatable
+    assert not parse_action('{% if n %}Shell "x"{% else %}Log "y"{% endif %}', HERE).is_repeatable
+    assert parse_action('Log "x"', HERE).is_repeatable
     assert shell.folder is not None
     child = cast(RunWorkflow, parse_action('Run workflow "w" with result="r" input="a"', HERE))
     assert [pair.key for pair in child.given] == ["input"]

@@ -11,7 +11,8 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.events import Event, Logged
-from samovar.library import Library, find_project_folders
+from samovar.folders import find_project_folders
+from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings

@@ -19,9 +19,12 @@ from samovar.generation import FinishReason, Message, Options, PromptEvaluating,
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["scripted", "llama"])
+ENGINES: dict[str, type[Engine]] = {"scripted": ScriptedEngine, "llama": LlamaEngine}
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return ScriptedEngine() if request.param == "scripted" else LlamaEngine()
+    return ENGINES[request.param]()
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ LAYERS = (
     "engines",
     "models",
     "library",
+    "folders",
     "language",
     "config",
     "events",
@@ -37,14 +38,14 @@ LAYERS = (
 """From the top to the foot: everything that stands in the package's folder."""
 
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
-WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "language"}
+WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {"config", "events", "files", "background", "values", "generation", "errors"}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400
-LONG_FILES = {"cli": 323, "library": 319}
+LONG_FILES: dict[str, int] = {}
 """Files of more than 300 lines, with the most they may have: their size when the limit came."""
 
 

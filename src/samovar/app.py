@@ -18,12 +18,13 @@ import anyio.to_thread
 
 from samovar import memory
 from samovar.actions import parse_action
-from samovar.config import Settings, user_folder
+from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.executors.base import Executor
+from samovar.folders import library_folders
 from samovar.language.names import surroundings_of
-from samovar.library import Library, find_project_folders
+from samovar.library import Library
 from samovar.models.reference import Reference, parse_reference, resolve
 from samovar.models.store import Store
 
@@ -53,12 +54,7 @@ class App:
 
 def open_library(start: Path) -> Library:
     """The workflows and prompts that can be named from the folder `start`, nearest first."""
-    folders = [
-        *find_project_folders(start),
-        ("user", user_folder()),
-        ("built-in", Path(__file__).parent / "builtin"),
-    ]
-    return Library(folders, parse_action)
+    return Library(library_folders(start), parse_action)
 
 
 def surroundings(settings: Settings, folder: Path) -> dict[str, object]:

@@ -18,14 +18,11 @@ from pathlib import Path
 
 from samovar.errors import NotFoundError, SamovarError, UsageError
 from samovar.files import exists, is_link, modified_ns, read_text
+from samovar.folders import ENDINGS, SUFFIXES, file_below, files_below, files_by_name, name_below, name_of
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.reading import much_to_keep, parse_workflow
 from samovar.language.workflow import ParseAction, ParsedAction, State, Workflow
 
-SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
-ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
-"""What a name may leave out, in the order it is tried."""
-PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
 SYSTEM_PROMPT = ".system"
 _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
@@ -44,24 +41,6 @@ class LibraryEntry:
     """Why it cannot be used; None when it can."""
     shadows: tuple[tuple[str, Path], ...] = ()
     """What else has the name and is not reached: source and file, nearest first."""
-
-
-def find_project_folders(start: Path) -> list[tuple[str, Path]]:
-    """The project's folders, from `start` up to the repository's root, nearest first."""
-    found = []
-    for folder in (start.absolute(), *start.absolute().parents):
-        found += [("project", folder / name) for name in PROJECT_FOLDERS if (folder / name).is_dir()]
-        if (folder / ".git").exists():
-            break
-    return found
-
-
-def name_of(path: Path) -> str:
-    """A file's name without its suffixes."""
-    name = path.name
-    while Path(name).suffix in SUFFIXES and Path(name).stem:
-        name = Path(name).stem
-    return name
 
 
 class Library:
@@ -115,12 +94,12 @@ class Library:
         is_path = bool(Path(reference).suffix) or "/" in reference
         if beside is not None:
             for folder in (beside, beside / "workflows"):
-                if found := self._below(folder, reference):
+                if found := file_below(folder, reference):
                     return found
         elif is_path and exists(Path(reference)):
             return Path(reference)
         for _, folder in self._folders:
-            if found := self._below(folder / "workflows", reference):
+            if found := file_below(folder / "workflows", reference):
                 return found
         if beside is None and reference and os.path.isdir(reference):
             raise UsageError(f"{reference} is a folder; a workflow is a file.")
@@ -140,26 +119,10 @@ class Library:
             raise NotFoundError("workflow", reference, near)  # it is here, with an ending
         raise NotFoundError("workflow", reference, [*known, *near])
 
-    @staticmethod
-    def _below(folder: Path, name: str) -> Path | None:
-        """The file of that name in `folder`, if it is there and does not leave it."""
-        if not folder.is_dir() or "\0" in name:
-            return None
-        for ending in ENDINGS:
-            path = os.path.join(folder, name + ending)
-            if os.path.splitext(path)[1] not in SUFFIXES:
-                continue  # no name, whoever says it, leads to a file that is none of the library's kinds
-            try:
-                if os.path.isfile(path) and Path(path).resolve().is_relative_to(folder.resolve()):
-                    return Path(path)
-            except OSError:
-                return None
-        return None
-
     def _workflow_name(self, path: Path) -> str:
         for _, folder in self._folders:
             if path.is_relative_to(folder / "workflows"):
-                return _name_below(folder / "workflows", path)
+                return name_below(folder / "workflows", path)
         return name_of(path)
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
@@ -198,12 +161,12 @@ class Library:
     def _prompt_path(self, name: str, workflow: Workflow | None) -> Path | None:
         if workflow is not None and workflow.path is not None:
             beside = workflow.path.parent
-            if found := self._below(beside / "prompts", name):
+            if found := file_below(beside / "prompts", name):
                 return found
-            if (found := self._below(beside, name)) and not _is_workflow(found):
+            if (found := file_below(beside, name)) and not _is_workflow(found):
                 return found
         for _, folder in self._folders:
-            if found := self._below(folder / "prompts", name):
+            if found := file_below(folder / "prompts", name):
                 return found
         return None
 
@@ -213,7 +176,7 @@ class Library:
             names |= set(workflow.prompts)
             if workflow.path is not None:
                 folder = workflow.path.parent / "prompts"
-                names |= {_name_below(folder, path) for path in _files(folder)}
+                names |= {name_below(folder, path) for path in files_below(folder)}
         return names
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
@@ -255,17 +218,8 @@ class Library:
         return names
 
     def _entries(self, kind: str) -> list[LibraryEntry]:
-        found: dict[str, list[tuple[str, Path]]] = {}
-        for source, folder in self._folders:
-            here: dict[str, list[tuple[str, Path]]] = {}
-            for path in _files(folder / kind):
-                here.setdefault(_name_below(folder / kind, path), []).append((source, path))
-            for name, files in here.items():
-                # Of two endings the one that is taken, as in a look-up.
-                first = self._below(folder / kind, name)
-                files.sort(key=lambda file: file[1] != first)
-                found.setdefault(name, []).extend(files)
-        entries = (self._entry(kind, name, found[name]) for name in sorted(found))
+        found = files_by_name(self._folders, kind)
+        entries = (self._entry(kind, name, files) for name, files in found.items())
         return [entry for entry in entries if entry is not None]
 
     def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> LibraryEntry | None:
@@ -293,27 +247,9 @@ class Library:
         )
 
 
-def _name_below(folder: Path, path: Path) -> str:
-    """The name that a file in the folder has: its path there without suffixes."""
-    return (path.parent / name_of(path)).relative_to(folder).as_posix()
-
-
 def _is_workflow(path: Path) -> bool:
     """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
     try:
         return _DIAGRAM.search(read_text(path)) is not None
     except SamovarError:
         return False
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The library files below a folder that do not lead out of it, sorted."""
-    if not folder.is_dir():
-        return
-    root = folder.resolve()
-    for path in sorted(folder.rglob("*")):
-        try:
-            if path.suffix in SUFFIXES and path.is_file() and path.resolve().is_relative_to(root):
-                yield path
-        except OSError:
-            continue

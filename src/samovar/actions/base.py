@@ -221,6 +221,11 @@ class Action(ABC):
         return (self,)
 
     @property
+    def is_repeatable(self) -> bool:
+        """It may be performed again if nobody knows whether it was done. What changes something outside may not."""
+        return True
+
+    @property
     def runs(self) -> str | None:
         """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
         return None

@@ -71,6 +71,10 @@ class Conditional(Action):
         return self.ways
 
     @property
+    def is_repeatable(self) -> bool:
+        return all(variant.is_repeatable for variant in self.ways)
+
+    @property
     def names(self) -> frozenset[str]:
         names = self.line.names.union(*(variant.names for variant in self.ways))
         return frozenset(name for name in names if not name.startswith("samovar_held"))

@@ -20,7 +20,7 @@ from anyio.abc import ByteReceiveStream, Process
 from samovar.errors import ShellError
 
 OUTPUT_LIMIT_BYTES = 10_000_000
-"""DiskIndex of each stream; the rest is read and dropped."""
+"""Kept of each stream; the rest is read and dropped."""
 GRACE_S = 1.0
 """Between asking the group to end and killing it."""
 DYING_S = 0.1

@@ -1,4 +1,4 @@
-"""`Execute prompt "name"` and `ExecutePrompt "the text itself"`: has a prompt answered by a model.
+"""`Execute prompt "name"` and `Prompt "the text itself"`: has a prompt answered by a model.
 
 The request goes through the waist; which executor and which model answer it is not known here.
 """
@@ -29,7 +29,7 @@ class ExecutePrompt(Action):
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     form: ClassVar[str] = (
         'Execute prompt "name" [with key="value" …] [result="variable"] [using option=value …], '
-        'or ExecutePrompt "the text itself" …'
+        'or Prompt "the text itself" …'
     )
 
     place: Place

@@ -94,6 +94,10 @@ class Shell(Action):
         return frozenset((*OF_COMMAND, self.result)) if self.result else frozenset(OF_COMMAND)
 
     @property
+    def is_repeatable(self) -> bool:
+        return self.retry_safe
+
+    @property
     def what(self) -> str:
         return brief(self.command.template.text)
 

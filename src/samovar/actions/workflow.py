@@ -74,6 +74,10 @@ class RunWorkflow(Action):
         return (self.old_spelling,) if self.old_spelling else ()
 
     @property
+    def is_repeatable(self) -> bool:
+        return False  # its states say it themselves
+
+    @property
     def runs(self) -> str | None:
         return self.name.text({}) if self.name.is_literal else None
 

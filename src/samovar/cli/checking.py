@@ -23,8 +23,9 @@ from samovar.cli.live import make_console, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.files import read_text
+from samovar.folders import SUFFIXES
 from samovar.language.reading import much_to_keep
-from samovar.library import SUFFIXES, Library
+from samovar.library import Library
 from samovar.preflight.models import doubtful_models
 from samovar.wire import fault_to_wire
 

@@ -69,6 +69,7 @@ def _state_object(
         "name": state.name,
         "action": state.verb,
         "what": masked(state.what, hidden),
+        "is_repeatable": state.is_repeatable,
         "place": place_to_wire(state.place),
     }
     if state.error is not None:

@@ -21,13 +21,14 @@ from samovar.cli.variables import as_parameters, read_assignments, read_variable
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
 from samovar.files import read_text
+from samovar.folders import name_of
 from samovar.language.names import FIRST, SURROUNDINGS
 from samovar.language.parameters import bind
 from samovar.language.pieces import tokenize
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
-from samovar.library import Library, name_of
+from samovar.library import Library
 from samovar.preflight.outlook import Counts, ModelOutlook, Outlook, count
 from samovar.preflight.prompts import MessagePreview, PromptPreview, preview_prompt
 

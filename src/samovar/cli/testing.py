@@ -22,8 +22,9 @@ from samovar.cli.case_report import TestedFile, show_case, show_end, suite_of, t
 from samovar.cli.live import make_console
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.files import write_whole
+from samovar.folders import name_of
 from samovar.language.workflow import Workflow
-from samovar.library import Library, name_of
+from samovar.library import Library
 from samovar.testing.case_file import case_file_of, is_case_file, read_case_file
 from samovar.testing.cases import SUFFIXES, Case, CaseFile
 from samovar.testing.coverage import Coverage, cover

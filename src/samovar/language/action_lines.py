@@ -165,7 +165,7 @@ class ActionLines:
         return None
 
     def _old_states(self, seen: set[str]) -> None:
-        """`## States` with `### Name` and a line `**ParsedAction**: …` below it."""
+        """`## States` with `### Name` and a line `**Action**: …` below it."""
         document = self._document
         section = next((h for h in document.headings if h.title.lower() == "states" and h.level == 2), None)
         if section is None:

@@ -34,6 +34,8 @@ class StatePreview:
     """Of its action."""
     what: str
     """What it does, filled as far as it is known."""
+    is_repeatable: bool
+    """It may be performed again if nobody knows whether it was done."""
     prompt: PromptPreview | None = None
     error: SamovarError | None = None
     """Why the action would fail whatever the run brings."""
@@ -157,6 +159,7 @@ def _preview_of(
         verb=action.verb,
         place=action.place,
         what=what,
+        is_repeatable=action.is_repeatable,
         prompt=prompt,
         error=error,
     )

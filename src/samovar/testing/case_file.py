@@ -15,9 +15,9 @@ from samovar import errors
 from samovar.errors import FaultsError, SamovarError, nearest
 from samovar.events import Ending
 from samovar.files import read_text
+from samovar.folders import ENDINGS
 from samovar.generation import FinishReason
 from samovar.language.yaml_document import read_yaml
-from samovar.library import ENDINGS
 from samovar.testing.cases import (
     ANSWER_KEYS,
     SHELL_KEYS,
