@@ -222,7 +222,7 @@ class Action(ABC):
 
     @property
     def is_repeatable(self) -> bool:
-        """It may be performed again if nobody knows whether it was done. What changes something outside may not."""
+        """It may be performed again if nobody knows whether it was done, since it changes nothing outside."""
         return True
 
     @property

@@ -12,12 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from samovar.cli.commands import QuickCommand, app, leave
-from samovar.cli.completion import (
-    RunCommand,
-    complete_path,
-    complete_prompt,
-    options_of,
-)
+from samovar.cli.completion import RunCommand, complete_path, complete_prompt, options_of
 from samovar.cli.options import (
     NOT_GIVEN,
     Clear,
