@@ -75,6 +75,12 @@ class Options:
     """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
 
     @property
+    def answer_tokens(self) -> int:
+        """Tokens that the answer may take. A token of a choice spells at least one byte; one more ends it."""
+        choices = [len(choice.encode("utf-8", "replace")) for choice in self.choices]
+        return max(choices) + 1 if choices else self.max_tokens
+
+    @property
     def ceiling_s(self) -> float | None:
         """Ends the answer so long after it began, however steadily its tokens come."""
         return None if self.timeout_s is None else TIMEOUT_CEILING * self.timeout_s

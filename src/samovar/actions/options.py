@@ -189,7 +189,7 @@ class Using:
                     cls._check(line, pair)
         keys = {pair.key: pair for pair in known}
         if "choices" in keys and "stop" in keys:
-            line.note("option-value", _TOGETHER, keys["stop"].place)
+            line.note("option-value", TOGETHER, keys["stop"].place)
         if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):
             line.note("option-value", _ITSELF, keys["fork"].place)
         return cls(pairs=tuple(known))
@@ -250,7 +250,7 @@ class Using:
 
 _NAMES = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
-_TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
+TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
 
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
 

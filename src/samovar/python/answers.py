@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypedDict, cast
 
-from samovar.actions.options import OPTIONS, WHOLE_TEXTS
+from samovar.actions.options import OPTIONS, TOGETHER, WHOLE_TEXTS
 from samovar.errors import UsageError
 from samovar.generation import Options, Overflow, Sampling
 from samovar.python.arguments import brief, check_names
@@ -82,6 +82,6 @@ def make_options(call: str, given: AnswerOptions) -> Options:
         except (ValueError, TypeError) as error:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
-        raise UsageError("choices and stop cannot go together: the answer ends where the choice does.")
+        raise UsageError(TOGETHER)
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

@@ -41,12 +41,6 @@ class _Attempt:
     dropped: int = 0
     may_grow: bool = True
 
-    @property
-    def answer_tokens(self) -> int:
-        """Those the answer may take. A token of a choice spells at least one byte; one more ends it."""
-        choices = [len(choice.encode("utf-8", "replace")) for choice in self.options.choices]
-        return max(choices) + 1 if choices else self.options.max_tokens
-
 
 class LocalSession:
     """One conversation with one model. Answers one turn at a time; further calls wait.
@@ -185,7 +179,7 @@ class LocalSession:
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
         if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:
             attempt.may_grow = False
-            wanted_tokens = min(error.prompt_tokens + attempt.answer_tokens, most_tokens)
+            wanted_tokens = min(error.prompt_tokens + attempt.options.answer_tokens, most_tokens)
             try:
                 await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
             except BudgetError:

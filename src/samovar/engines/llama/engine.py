@@ -7,7 +7,6 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -23,7 +22,7 @@ from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.models.cost import Cost, predict
-from samovar.models.header import Header, read_header
+from samovar.models.header import read_header
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
 
@@ -43,11 +42,10 @@ class LlamaEngine:
         """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere."""
         self._snapshots = snapshots
         self._binding: Binding | None = None
-        self._headers: dict[tuple[Path, int, int], Header] = {}
 
     def key(self, spec: ModelSpec) -> WeightsKey:
         path = spec.path.resolve()
-        header = self._header(path)
+        header = read_header(path)
         return WeightsKey(
             path=path,
             size_bytes=header.file_bytes,
@@ -55,18 +53,8 @@ class LlamaEngine:
             gpu_layers=spec.gpu_layers,
         )
 
-    def _header(self, path: Path) -> Header:
-        try:
-            stat = path.stat()
-        except OSError:
-            return read_header(path)  # which says what is wrong
-        key = (path, stat.st_size, stat.st_mtime_ns)
-        if key not in self._headers:
-            self._headers[key] = read_header(path)
-        return self._headers[key]
-
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
-        header = self._header(spec.path.resolve())
+        header = read_header(spec.path.resolve())
         if spec.context_tokens is not None:
             if spec.context_tokens > header.context_tokens:
                 raise EngineError(
@@ -87,7 +75,7 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        trained_tokens = self._header(spec.path.resolve()).context_tokens
+        trained_tokens = read_header(spec.path.resolve()).context_tokens
         load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)

@@ -119,10 +119,7 @@ class LlamaModel:
 
     def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
         room = self._arena.cells - len(tokens)
-        asked = options.max_tokens
-        if options.choices:
-            # A token spells at least one byte; the last one may end the answer.
-            asked = max(len(choice.encode()) for choice in options.choices) + 1
+        asked = options.answer_tokens
         if room < 1 or (options.choices and room < asked):
             raise ContextError(
                 prompt_tokens=len(tokens),
