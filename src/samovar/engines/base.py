@@ -104,8 +104,6 @@ class ModelStatistics:
     decode_tokens_per_s: float | None
     """Tokens generated per second of wall time, in turns that evaluated no prompt; all sequences together."""
     sequences_running: int
-    sequences_parked: int
-    """Held for their prefix only; given up whenever the room is needed."""
     requests_waiting: int
     cells_used: int
     notes: tuple[str, ...] = ()

@@ -57,9 +57,6 @@ class Trail:
         self._shared: list[StateEntered | StateLeft] = []
         self._length = 0
 
-    def __len__(self) -> int:
-        return self._length
-
     def __iter__(self) -> Iterator[StateEntered | StateLeft]:
         return iter(self._shared[: self._length])
 

@@ -36,7 +36,6 @@ class ModelUse:
     """The newest there are; None before the first load has succeeded."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     """All loads together."""
-    is_loaded: bool = False
 
 
 class Lifecycle:
@@ -193,4 +192,4 @@ class Lifecycle:
         if entry is None or entry.model is None or entry.state is not ModelState.READY:
             return use
         statistics = entry.model.statistics()
-        return replace(use, statistics=statistics, tokens=use.tokens + statistics.tokens, is_loaded=True)
+        return replace(use, statistics=statistics, tokens=use.tokens + statistics.tokens)

@@ -34,7 +34,6 @@ class Books:
     """An arena's state at one moment."""
 
     running: int
-    prefixes: int
     waiting: int
     cells_used: int
 

@@ -51,10 +51,6 @@ class Prefixes(Protocol):
         """Held for their prefix; rows' own cells are not in it."""
         ...
 
-    def __len__(self) -> int:
-        """How many prefixes are held."""
-        ...
-
     @property
     def lost_tokens(self) -> int:
         """Evaluated again, although they were known, because the memory cannot be cut there."""

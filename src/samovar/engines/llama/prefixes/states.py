@@ -55,9 +55,6 @@ class StatePrefixes:
     def used_cells(self) -> int:
         return 0
 
-    def __len__(self) -> int:
-        return len(self._states)
-
     @property
     def lost_tokens(self) -> int:
         return self._lost_tokens
