@@ -78,6 +78,7 @@ class Executor(Protocol):
     """Answers prompts."""
 
     name: str
+    """How settings, workflows and prompts name it."""
 
     def open(self, run: str) -> AbstractAsyncContextManager[Connection]:
         """A connection for the run with this id; closed exactly once, on every path."""

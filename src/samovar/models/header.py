@@ -47,9 +47,11 @@ class Header:
 
     file_bytes: int
     architecture: str
+    """One of those in `ARCHITECTURES`."""
     context_tokens: int
     """The longest context it was trained for."""
     vocabulary_size: int
+    """Tokens."""
     has_merges: bool
     """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
     tensor_bytes: int

@@ -27,7 +27,9 @@ class ModelUse:
     """What one model was used for, over the pool's life; it outlives the model."""
 
     reference: str
+    """As whoever had it loaded first calls it."""
     loads: int = 0
+    """How many succeeded."""
     load_s: float = 0.0
     """All loads together."""
     cost: Cost | None = None

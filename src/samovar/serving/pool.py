@@ -28,11 +28,15 @@ class PoolStatistics:
     """The pool's books."""
 
     budget_bytes: int
+    """What all models together may hold."""
     held_bytes: int
     """Predicted bytes of everything loaded, loading or closing."""
     leases: int
+    """Now; a borrower who waits for more context has two."""
     waiting: int
+    """Requests for a model, or for more context, that have no answer yet."""
     models: tuple[ModelUse, ...]
+    """All that were loaded, those closed since included."""
     ready_bytes: int | None
     """Resident bytes after the first generated token of the last model loaded; None before."""
 
@@ -103,8 +107,8 @@ class Pool:
         self._ledger.waiters.append(waiter)
         try:
             await self._wait(waiter)
-        except BaseException:
-            if waiter.entry is not None:  # granted and cancelled at the same moment
+        except BaseException:  # also when cancelled, perhaps at the moment it was granted
+            if waiter.entry is not None:
                 self._ledger.give_back(waiter.entry)
                 self._lifecycle.act()
             raise
@@ -137,7 +141,7 @@ class Pool:
         self._lifecycle.act()
         try:
             await waiter.done.wait()
-        except BaseException:
+        except BaseException:  # also when cancelled: nobody waits any more
             self._ledger.leave(waiter)
             self._lifecycle.act()
             raise

@@ -22,6 +22,7 @@ class Row:
     """A running sequence: the tokens in its cells, and how many of these nobody shares."""
 
     sequence: int
+    """Its number in the engine."""
     tokens: list[int] = field(default_factory=list)
     own: int = 0
     node: PrefixNode | None = None
@@ -41,6 +42,7 @@ class Carried:
     start: int
     blob: Blob
     conversation: Conversation | None
+    """None if nobody may."""
 
 
 class Prefixes(Protocol):

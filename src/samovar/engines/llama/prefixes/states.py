@@ -27,10 +27,14 @@ REMEMBERED_PROMPTS = 32
 
 @dataclass(slots=True, eq=False)
 class _State:
+    """A copy of the state after exactly `tokens`."""
+
     tokens: list[int]
     blob: Blob
     conversation: Conversation | None = None
+    """Who may go on from it; None if nobody may."""
     is_saved: bool = False
+    """A copy is on disk."""
 
 
 class StatePrefixes:
