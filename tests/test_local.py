@@ -99,10 +99,10 @@ async def test_a_run_keeps_its_models_loaded_to_its_end() -> None:
             for _ in range(5):
                 await connection.ask(request("x"), ignore)
             await anyio.wait_all_tasks_blocked()
-            assert sessions.pool.statistics().models[0].is_loaded
+            assert sessions.pool._ledger.entries
         await anyio.wait_all_tasks_blocked()
-        use = sessions.pool.statistics().models[0]
-        assert (use.loads, use.is_loaded) == (1, False)
+        assert not sessions.pool._ledger.entries
+        assert sessions.pool.statistics().models[0].loads == 1
 
 
 async def test_an_exception_in_a_callback_comes_out_and_everything_is_given_back() -> None:

@@ -257,7 +257,7 @@ class PrefixMachine(RuleBasedStateMachine):
         """Another process, with the same disk; or another arena."""
         carried = [] if is_process else self.memory.carry()
         self.memory.clear()
-        assert not self.books.taken and not len(self.memory)
+        assert not self.books.taken and not self.memory.carry()
         self.memory = self.make()
         self.memory.accept(carried)
 

@@ -36,8 +36,11 @@ class WeightsKey:
     path: Path
     """The resolved file."""
     size_bytes: int
+    """Of the file."""
     modified_ns: int
+    """When the file was last changed, in nanoseconds since 1970."""
     gpu_layers: int | None
+    """As asked for in the `ModelSpec`; None leaves it to the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,7 @@ class ModelSpec:
     reference: str
     """What the person calls it; shown, never compared."""
     path: Path
+    """The model's file."""
     gpu_layers: int | None = None
     """Layers on the GPU; None leaves it to the engine, 0 keeps everything on the CPU."""
     context_tokens: int | None = None
@@ -87,7 +91,9 @@ class ModelStatistics:
     """One model's books. Every figure is measured, or None where the engine cannot measure it."""
 
     weights_bytes: int | None
+    """Of all tensors."""
     kv_bytes: int | None
+    """Of all cells of the arena, used or not."""
     context_tokens: int
     """Cells in the arena."""
     threads: int | None
@@ -95,6 +101,7 @@ class ModelStatistics:
     threads_reason: str | None
     """Why so many."""
     tokens: TokenCounts
+    """Of all answers that have ended."""
     restored_tokens: int
     """Of those reused: brought back from disk."""
     restored_s: float
@@ -104,10 +111,11 @@ class ModelStatistics:
     decode_tokens_per_s: float | None
     """Tokens generated per second of wall time, in turns that evaluated no prompt; all sequences together."""
     sequences_running: int
-    sequences_parked: int
-    """Held for their prefix only; given up whenever the room is needed."""
+    """Answers that are being evaluated or generated."""
     requests_waiting: int
+    """Asked for and not begun."""
     cells_used: int
+    """By answers that run and by prefixes that are kept."""
     notes: tuple[str, ...] = ()
     """What a person should know: no chat template in the file, spin policy set too late …"""
 
@@ -117,6 +125,7 @@ class Finished:
     """The last thing that comes, exactly once."""
 
     reason: FinishReason
+    """Why it ended."""
     tokens: TokenCounts
     first_token_s: float | None
     """From the request to the first token; None when there was none."""

@@ -124,7 +124,6 @@ class ScriptedModel:
             evaluate_s=None,
             decode_tokens_per_s=None,
             sequences_running=self._running,
-            sequences_parked=0,
             requests_waiting=0,
             cells_used=0,
         )

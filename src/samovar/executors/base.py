@@ -55,8 +55,6 @@ class PromptReply:
     """From the call to the last token, waiting and loading included."""
     first_token_s: float | None = None
     """From the call to the first token; None when there was none."""
-    session: str | None = None
-    """The named conversation it belongs to."""
     dropped_messages: int = 0
     """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
 
@@ -80,6 +78,7 @@ class Executor(Protocol):
     """Answers prompts."""
 
     name: str
+    """How settings, workflows and prompts name it."""
 
     def open(self, run: str) -> AbstractAsyncContextManager[Connection]:
         """A connection for the run with this id; closed exactly once, on every path."""

@@ -72,7 +72,6 @@ class LocalConnection:
             tokens=turn.tokens,
             duration_s=time.monotonic() - started,
             first_token_s=None if first is None else first + asked - started,
-            session=request.session,
             dropped_messages=turn.dropped_messages,
         )
 

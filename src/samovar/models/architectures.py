@@ -31,6 +31,7 @@ class Architecture:
     """What is known of one architecture."""
 
     name: str
+    """As files have it in `general.architecture`."""
     memory: MemoryKind
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""

@@ -51,6 +51,7 @@ class Cost:
     """Bytes a model is expected to take, known before anything is allocated."""
 
     weights_bytes: int
+    """All tensors, which are mapped from the file."""
     kv_bytes: int
     """Keys and values of all cells, and the states of recurrent layers."""
     compute_bytes: int

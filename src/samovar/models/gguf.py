@@ -43,6 +43,7 @@ class Contents:
     values: dict[str, Any]
     """Scalars, texts and arrays of numbers by key. An array of texts is None."""
     vocabulary_size: int
+    """Tokens; 0 if the file has no vocabulary."""
     spells_every_byte: bool
     """The vocabulary has a token like `<0x0A>`, or the character itself, for each byte of UTF-8."""
     tensors: int

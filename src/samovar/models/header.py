@@ -33,11 +33,10 @@ LONGEST_ARCHITECTURE = 64
 _WANTED = frozenset(
     [
         "general.architecture",
-        "general.name",
         "general.alignment",
         "split.count",
         "tokenizer.ggml.model",
-        "tokenizer.chat_template",
+        "tokenizer.chat_template",  # only so that one that is too long is refused
     ]
 )
 _WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | {"context_length"}
@@ -47,17 +46,15 @@ _WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | {"context_length"}
 class Header:
     """What is known of a model before it is loaded."""
 
-    path: Path
     file_bytes: int
     architecture: str
-    name: str | None
-    """As its makers call it; None when the file does not say."""
+    """One of those in `ARCHITECTURES`."""
     context_tokens: int
     """The longest context it was trained for."""
     vocabulary_size: int
+    """Tokens."""
     has_merges: bool
     """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
-    has_chat_template: bool
     tensor_bytes: int
     """Of all tensors together."""
     tensors: int
@@ -169,16 +166,12 @@ def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Hea
     context = entries.whole("context_length", most=1 << 62)
     if not 1 <= context <= LARGEST_CONTEXT_TOKENS:
         raise damaged(path, f"its header gives a context of {context} tokens")
-    name = values.get("general.name")
     return Header(
-        path=path,
         file_bytes=size,
         architecture=kind.name,
-        name=name if isinstance(name, str) else None,
         context_tokens=context,
         vocabulary_size=contents.vocabulary_size,
         has_merges=values.get("tokenizer.ggml.model") == "gpt2",
-        has_chat_template=isinstance(values.get("tokenizer.chat_template"), str),
         tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
         shape=shape.read_shape(kind, entries),

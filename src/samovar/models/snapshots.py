@@ -49,8 +49,10 @@ class FolderUse:
     """What one fingerprint's copies take."""
 
     name: str
+    """The fingerprint."""
     copies: int
     size_bytes: int
+    """All copies together."""
     used_s: float
     """When one was last written or read, in seconds of the epoch."""
 

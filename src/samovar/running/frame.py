@@ -27,8 +27,10 @@ class Frame:
 
     workflow: Workflow
     variables: dict[str, object]
+    """By name, as they are now."""
     spending: Spending
     defaults: PromptDefaults
+    """What its prompts use if they say nothing themselves."""
     prefix: str
     """Of the paths of its states."""
     chain: tuple[Workflow, ...]

@@ -47,6 +47,7 @@ class End:
 
     ending: Ending
     error: RunError | None = None
+    """Why it did not complete; None if it did, or was cancelled."""
 
 
 class Loop:
@@ -152,7 +153,7 @@ class Loop:
                 if recorder.broken is not None:
                     raise
                 failure = raised
-            except BaseException:
+            except BaseException:  # a cancellation or a defect: the visit is over, and it goes on
                 recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None

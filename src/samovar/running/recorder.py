@@ -35,7 +35,9 @@ class BegunVisit:
     """A visit that has begun."""
 
     number: int
+    """In the run, from 1, the visits of sub-workflows counted along."""
     path: str
+    """`Sub/A` for a state of a sub-workflow."""
     visit_of_state: int
     """How often the run has been in the state, this time included."""
     entered_s: float
@@ -67,7 +69,7 @@ class Recorder:
             return
         try:
             self._on_event(event)
-        except BaseException as error:
+        except BaseException as error:  # kept, since nothing may be reported after it
             self.broken = error
             raise
 

@@ -32,10 +32,13 @@ class Tried:
 
     transition: Transition
     why: str
+    """As the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
+    """Which transition is taken, and what was found on the way."""
+
     transition: Transition | None
     """None: none is true."""
     tried: tuple[Tried, ...] = ()

@@ -60,10 +60,15 @@ class RunnerSettings:
     lenient: bool = False
     """Of sub-workflows: text that is no action is a warning."""
     transitions: int | None = None
+    """The most that the run may take, those of sub-workflows counted along."""
     duration_s: float | None = None
+    """The longest that the run may last."""
     tokens: int | None = None
+    """The most that all prompts of the run may generate."""
     depth: int | None = None
+    """How many sub-workflows may be within each other."""
     prompt_timeout_s: float | None = None
+    """Of prompts that set none: how long one may wait for a token."""
 
 
 def _ignore(_: Event) -> None:
@@ -144,7 +149,7 @@ class _Driven:
             self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), frame)
             if recorder.broken is not None:
                 raise recorder.broken from None
-        except BaseException as error:
+        except BaseException as error:  # a defect, or what `on_event` raised: recorded, and raised again
             failure = RunError(code="internal", message=f"{type(error).__name__}: {error}")
             self._record_end(End(ending=Ending.FAILED, error=failure), frame, quietly=True)
             raise recorder.broken or error from None

@@ -30,14 +30,21 @@ class Services:
     """The run's id."""
     library: Library
     folder: Path
+    """Where commands run, and where the abort file is looked for."""
     settings: Settings
+    """For actions that read one."""
     surroundings: Mapping[str, object]
+    """What prompts may read besides variables."""
     connection: Connection
+    """Answers the run's prompts."""
     outside: Outside
+    """Runs the commands, and lets time pass."""
     wait_for_user: Callable[[str], Awaitable[None]] | None
+    """Shows a message and returns when the user is ready; None: there is no user."""
     lenient: bool
     """Of sub-workflows: text that is no action is a warning."""
     tell: Callable[[Event], None]
+    """Records an event and reports it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +52,11 @@ class Child:
     """A sub-workflow that an action asks for."""
 
     name: str
+    """As the action has it."""
     given: Mapping[str, object]
     """For its parameters."""
     timeout_s: float | None
+    """How long it may take; None: as long as its limits allow."""
     place: Place
     """Where it is named."""
 
@@ -62,7 +71,9 @@ class VisitContext:
     number: int
     """Of the visit."""
     defaults: PromptDefaults
+    """What its prompt uses if it says nothing itself."""
     run_child: RunChild
+    """Drives a sub-workflow."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame

@@ -33,6 +33,7 @@ class PoolEntry:
 
     key: WeightsKey
     spec: ModelSpec
+    """Of the request that loaded it."""
     cost: Cost
     """Of the arena it has."""
     first_cost: Cost
@@ -41,10 +42,13 @@ class PoolEntry:
     """Of the arena that is replacing the one it has."""
     state: ModelState = ModelState.LOADING
     model: Model | None = None
+    """None until the load has succeeded."""
     leases: int = 0
+    """A borrower who waits for more context has two."""
     idle_since_s: float = 0.0
     """On the pool's clock; meaningful while `leases` is 0."""
     has_generated: bool = False
+    """A token has come from it since it was loaded."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Stops the load, or the wait for a resize."""
 
@@ -75,8 +79,10 @@ class Waiter:
     """Someone who wants a lease, or more context for the lease he has."""
 
     key: WeightsKey
+    """Of the model it wants."""
     spec: ModelSpec
     on_progress: OnLoadProgress = lambda fraction: None
+    """Called with the fraction loaded, 0 to 1."""
     grow_tokens: int = 0
     """Cells wanted by someone who has a lease; 0 for someone who wants one."""
     most_tokens: int | None = None
@@ -84,8 +90,11 @@ class Waiter:
     cost: Cost | None = None
     """Of what is to be made for it, once that is known."""
     done: anyio.Event = field(default_factory=anyio.Event)
+    """Set when it has what it wants, or cannot have it."""
     entry: PoolEntry | None = None
+    """The model it was lent; None before that, and for someone who wants more context."""
     error: BaseException | None = None
+    """Why it cannot have what it wants; None if it can, or while it waits."""
     overtaken: int = 0
     """How many later requests were lent a model while this one waited for room."""
     kept_since_s: float | None = None
@@ -97,8 +106,11 @@ class Waiter:
 @dataclass(frozen=True, slots=True)
 class _Failure:
     error: BaseException
+    """What the load raised."""
     delay_s: float
+    """How long the error is given instead of another load."""
     until_s: float
+    """On the pool's clock: when it may be loaded again."""
 
 
 class Failures:

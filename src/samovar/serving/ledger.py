@@ -27,24 +27,15 @@ class Ledger:
         self.growers: list[Waiter] = []
         """Who has a lease and wants more context, first come first."""
         self.interests: dict[WeightsKey, int] = {}
-        self.pins: dict[WeightsKey, int] = {}
         self.failures = Failures(clock)
 
     @property
     def held_bytes(self) -> int:
         return sum(entry.held_bytes for entry in self.entries.values())
 
-    def fixed_bytes(self, key: WeightsKey, ahead: Set[WeightsKey] = frozenset()) -> int:
-        """What others hold and need not give back: the pinned ones, and those `ahead` of a grower."""
-        fixed = 0
-        for entry in self.entries.values():
-            if entry.key == key or entry.state is ModelState.CLOSING:
-                continue
-            if entry.key in ahead:
-                fixed += entry.held_bytes
-            elif entry.key in self.pins:
-                fixed += min(entry.lasting_bytes, entry.first_cost.total_bytes)
-        return fixed
+    def bytes_ahead(self, key: WeightsKey, ahead: Set[WeightsKey]) -> int:
+        """What the models `ahead` of `key`, which grow, hold: they need not give it back."""
+        return sum(self.entries[one].held_bytes for one in ahead if one != key)
 
     def holding(self, key: WeightsKey | None = None, cost: Cost | None = None) -> Holding:
         """What is held, for others to know; with the model `key` at `cost` if that is given."""
@@ -60,7 +51,7 @@ class Ledger:
 
     def is_kept(self, entry: PoolEntry) -> bool:
         """Whether idleness alone does not close it."""
-        return entry.key in self.interests or entry.key in self.pins
+        return entry.key in self.interests
 
     # What happened -----------------------------------------------------------------------------------
 

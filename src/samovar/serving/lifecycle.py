@@ -27,7 +27,9 @@ class ModelUse:
     """What one model was used for, over the pool's life; it outlives the model."""
 
     reference: str
+    """As whoever had it loaded first calls it."""
     loads: int = 0
+    """How many succeeded."""
     load_s: float = 0.0
     """All loads together."""
     cost: Cost | None = None
@@ -36,7 +38,6 @@ class ModelUse:
     """The newest there are; None before the first load has succeeded."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     """All loads together."""
-    is_loaded: bool = False
 
 
 class Lifecycle:
@@ -193,4 +194,4 @@ class Lifecycle:
         if entry is None or entry.model is None or entry.state is not ModelState.READY:
             return use
         statistics = entry.model.statistics()
-        return replace(use, statistics=statistics, tokens=use.tokens + statistics.tokens, is_loaded=True)
+        return replace(use, statistics=statistics, tokens=use.tokens + statistics.tokens)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress, WeightsKey
+from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress
 from samovar.errors import ClosedError
 from samovar.memory import resident_bytes
 from samovar.serving.entries import ModelState, PoolEntry, Waiter
@@ -28,11 +28,15 @@ class PoolStatistics:
     """The pool's books."""
 
     budget_bytes: int
+    """What all models together may hold."""
     held_bytes: int
     """Predicted bytes of everything loaded, loading or closing."""
     leases: int
+    """Now; a borrower who waits for more context has two."""
     waiting: int
+    """Requests for a model, or for more context, that have no answer yet."""
     models: tuple[ModelUse, ...]
+    """All that were loaded, those closed since included."""
     ready_bytes: int | None
     """Resident bytes after the first generated token of the last model loaded; None before."""
 
@@ -103,8 +107,8 @@ class Pool:
         self._ledger.waiters.append(waiter)
         try:
             await self._wait(waiter)
-        except BaseException:
-            if waiter.entry is not None:  # granted and cancelled at the same moment
+        except BaseException:  # also when cancelled, perhaps at the moment it was granted
+            if waiter.entry is not None:
                 self._ledger.give_back(waiter.entry)
                 self._lifecycle.act()
             raise
@@ -116,9 +120,9 @@ class Pool:
 
         It gets the next power of two, no more than `most_tokens`; where that does not fit, what was asked.
         Returns at once where the arena is large enough. Answers that run come to their end first, read or
-        not. Cancelled, the arena may still grow. Raises `BudgetError` when it cannot fit beside what is
-        pinned, grows already, or is held by other processes; `EngineError` when the engine has no room (the
-        arena stays as it was); `ClosedError` when model or pool was closed.
+        not. Cancelled, the arena may still grow. Raises `BudgetError` when it cannot fit beside what grows
+        already or is held by other processes; `EngineError` when the engine has no room (the arena stays as
+        it was); `ClosedError` when model or pool was closed.
         """
         entry = next((one for one in self._ledger.entries.values() if one.model is model), None)
         if not self._lifecycle.is_open or entry is None or entry.state is not ModelState.READY:
@@ -137,31 +141,24 @@ class Pool:
         self._lifecycle.act()
         try:
             await waiter.done.wait()
-        except BaseException:
+        except BaseException:  # also when cancelled: nobody waits any more
             self._ledger.leave(waiter)
             self._lifecycle.act()
             raise
         if waiter.error is not None:
             raise waiter.error.with_traceback(None)
 
-    def interest(self, spec: ModelSpec) -> AbstractContextManager[None]:
-        """While it lasts the model is not evicted for idleness, only when another needs the room."""
-        return self._counted(self._ledger.interests, spec)
-
-    def pin(self, spec: ModelSpec) -> AbstractContextManager[None]:
-        """While it lasts the model, once loaded, is not evicted at all; it is not loaded by this."""
-        return self._counted(self._ledger.pins, spec)
-
     @contextmanager
-    def _counted(self, counts: dict[WeightsKey, int], spec: ModelSpec) -> Iterator[None]:
-        key = self._engine.key(spec)
-        counts[key] = counts.get(key, 0) + 1
+    def interest(self, spec: ModelSpec) -> Iterator[None]:
+        """While it lasts the model is not evicted for idleness, only when another needs the room."""
+        key, interests = self._engine.key(spec), self._ledger.interests
+        interests[key] = interests.get(key, 0) + 1
         try:
             yield
         finally:
-            counts[key] -= 1
-            if not counts[key]:
-                del counts[key]
+            interests[key] -= 1
+            if not interests[key]:
+                del interests[key]
             self._lifecycle.act()
 
     def has_generated(self, model: Model) -> None:

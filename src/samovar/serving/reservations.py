@@ -68,9 +68,11 @@ class _Reservation:
     """One file."""
 
     pid: int
+    """The process that wrote it."""
     started_s: float
     """When the process began, in seconds since 1970: ids are used again."""
     holding: Holding
+    """What that process holds."""
 
 
 def runtime_folder() -> Path:

@@ -136,7 +136,7 @@ class Room:
             except SamovarError as error:
                 problem = error
                 continue
-            if cost.total_bytes <= self._limit_bytes(entry.key) - self._ledger.fixed_bytes(entry.key, ahead):
+            if cost.total_bytes <= self._limit_bytes(entry.key) - self._ledger.bytes_ahead(entry.key, ahead):
                 return cost
             problem = self._refusal(entry.key, spec, cost, ahead)
         assert problem is not None
@@ -209,9 +209,9 @@ class Room:
         if failure is not None:
             self._ledger.fail(waiter, failure)
             return False
-        free_bytes = self._limit_bytes(waiter.key) - self._ledger.fixed_bytes(waiter.key)
+        free_bytes = self._limit_bytes(waiter.key)
         try:
-            cost = self._engine.predict(waiter.spec, free_bytes=max(0, free_bytes))
+            cost = self._engine.predict(waiter.spec, free_bytes=free_bytes)
         except SamovarError as error:
             self._ledger.fail(waiter, error)
             return False
@@ -219,7 +219,7 @@ class Room:
         if cost.total_bytes <= free_bytes:
             waiter.since_others_s = None
             return True
-        if cost.total_bytes <= self.budget_bytes - self._ledger.fixed_bytes(waiter.key):
+        if cost.total_bytes <= self.budget_bytes:
             self._looks_again = True
             if waiter.since_others_s is None:
                 waiter.since_others_s = self._ledger.clock()
@@ -231,16 +231,13 @@ class Room:
     def _refusal(
         self, key: WeightsKey, spec: ModelSpec, cost: Cost, ahead: Set[WeightsKey] = frozenset()
     ) -> BudgetError:
-        entries, pins = self._ledger.entries.values(), self._ledger.pins
-        pinned = [one.spec.reference for one in entries if one.key in pins and one.key != key]
         return refusal(
             self._engine,
             spec,
             cost,
             budget_bytes=self.budget_bytes,
-            fixed_bytes=self._ledger.fixed_bytes(key, ahead),
+            growing_bytes=self._ledger.bytes_ahead(key, ahead),
             others_bytes=self._others_bytes(key),
-            pinned=pinned,
         )
 
     def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:

@@ -39,7 +39,9 @@ class _Attempt:
     messages: tuple[Message, ...]
     options: Options
     dropped: int = 0
+    """How many of the oldest messages were left out."""
     may_grow: bool = True
+    """False once a larger arena was asked for."""
 
 
 class LocalSession:

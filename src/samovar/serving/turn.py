@@ -25,10 +25,12 @@ class Turn:
 
     text: str
     reason: FinishReason
+    """Why it ended."""
     tokens: TokenCounts
     first_token_s: float | None
     """From the call, waiting and loading included; None when no token came."""
     duration_s: float
+    """From the call to the end, waiting and loading included."""
     dropped_messages: int = 0
     """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
 

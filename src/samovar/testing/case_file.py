@@ -95,7 +95,6 @@ class _Reader:
                 self._yaml.fault("case", f"There are two cases named {case.name!r}.", "cases", index, "name")
             names.add(case.name)
         return CaseFile(
-            path=self._yaml.path,
             workflow=self._workflow(values.get("workflow")),
             cases=tuple(cases),
             indent=self._indent(text) if cases else 2,

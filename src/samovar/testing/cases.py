@@ -108,7 +108,6 @@ class Case:
 class CaseFile:
     """The cases of one file."""
 
-    path: Path
     workflow: Path
     """Of the workflow they run."""
     cases: tuple[Case, ...]

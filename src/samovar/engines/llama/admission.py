@@ -57,7 +57,6 @@ class Admission:
         own = sum(running.row.own for running in self.running)
         return Books(
             running=len(self.running),
-            prefixes=len(self._prefixes),
             waiting=len(self.waiting) + queued,
             cells_used=self._prefixes.used_cells + own,
         )

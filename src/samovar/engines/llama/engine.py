@@ -80,7 +80,7 @@ class LlamaEngine:
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:
+        except BaseException:  # also when cancelled: what the load has taken is given back
             load.free()
             raise
         return model
@@ -160,7 +160,7 @@ class _Load:
             if fraction >= 1.0 or fraction - self._told >= PROGRESS_STEP:
                 self._told = fraction
                 anyio.from_thread.run_sync(self._on_progress, fraction)
-        except BaseException as error:
+        except BaseException as error:  # handed on: `_load_weights` raises it
             self._error = error
             return False
         return True

@@ -212,7 +212,6 @@ class LlamaModel:
             evaluate_s=usage.evaluate_s,
             decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
             sequences_running=books.running,
-            sequences_parked=books.prefixes,
             requests_waiting=books.waiting + self._turns.statistics().tasks_waiting,
             cells_used=books.cells_used,
             notes=tuple(notes),

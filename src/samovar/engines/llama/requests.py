@@ -23,10 +23,13 @@ class Usage:
     """What a model's arenas have done so far, one after the other. Changed by the decode loop."""
 
     tokens: TokenCounts = field(default_factory=TokenCounts)
+    """Of all requests that have ended."""
     decode_tokens: int = 0
     """In turns that evaluated no prompt."""
     decode_s: float = 0.0
+    """How long those turns took."""
     evaluate_s: float = 0.0
+    """How long the other turns took, what was decoded in them included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +37,11 @@ class Books:
     """An arena's state at one moment."""
 
     running: int
-    prefixes: int
+    """Requests that have a row."""
     waiting: int
+    """Requests that have none yet, those still in the queue included."""
     cells_used: int
+    """By rows and by prefixes that are kept."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,8 +54,11 @@ class Request:
     max_tokens: int
     """After the cap by the context: prompt and this always fit an empty arena."""
     events: EventStream
+    """Where its answer goes."""
     conversation: Conversation | None = None
+    """Who may go on from the answer; None if nobody may."""
     submitted_s: float = field(default_factory=time.monotonic)
+    """On the monotonic clock."""
     ending: FinishReason | None = None
     """Set by anyone to end the answer early: cancelled or timeout."""
     is_over: bool = False
@@ -76,7 +84,9 @@ class Running:
     prefixes: Prefixes
     """Where its row was begun, and is given back."""
     sampler: Sampler
+    """Picks its tokens."""
     text: AnswerText
+    """Makes whole characters of its bytes, and finds stop texts."""
     reused: int
     """Prompt tokens whose KV was there already."""
     prompt: list[int]
@@ -86,11 +96,13 @@ class Running:
     evaluated: int = 0
     """Prompt tokens that were computed."""
     generated: int = 0
+    """Tokens of the answer so far."""
     next_token: int | None = None
     """Sampled but not evaluated yet."""
     spelled: str = ""
     """The answer so far, where choices are given."""
     first_token_s: float | None = None
+    """From the request to the first token; None before that."""
 
     @property
     def pending(self) -> int:

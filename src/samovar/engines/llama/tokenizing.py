@@ -142,7 +142,7 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         work, future = job
         try:
             future.set_result(work())
-        except BaseException as error:
+        except BaseException as error:  # handed on: whoever waits for the future gets it raised
             future.set_exception(error)
         del job, work, future  # an error's traceback would keep what the caller has let go
 

@@ -22,6 +22,7 @@ class Row:
     """A running sequence: the tokens in its cells, and how many of these nobody shares."""
 
     sequence: int
+    """Its number in the engine."""
     tokens: list[int] = field(default_factory=list)
     own: int = 0
     node: PrefixNode | None = None
@@ -41,6 +42,7 @@ class Carried:
     start: int
     blob: Blob
     conversation: Conversation | None
+    """None if nobody may."""
 
 
 class Prefixes(Protocol):
@@ -49,10 +51,6 @@ class Prefixes(Protocol):
     @property
     def used_cells(self) -> int:
         """Held for their prefix; rows' own cells are not in it."""
-        ...
-
-    def __len__(self) -> int:
-        """How many prefixes are held."""
         ...
 
     @property

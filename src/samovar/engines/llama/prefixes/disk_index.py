@@ -101,9 +101,6 @@ class DiskIndex:
         if not beginnings:
             del self._by_start[entry.start]
 
-    def __len__(self) -> int:
-        return len(self._used)
-
     def takes(self, tokens: int) -> bool:
         """Whether a copy of so many tokens' state would be kept."""
         return self._store is not None and self._store.is_open(tokens * self._bytes_per_token)

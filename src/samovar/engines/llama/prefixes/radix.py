@@ -30,9 +30,11 @@ class PrefixNode:
     """The tokens at the positions `start` to `end` of a path, and the sequence that holds their cells."""
 
     parent: PrefixNode | None
+    """None for the root."""
     start: int
     tokens: list[int]
     sequence: int
+    """Its number in the engine; -1 for the root."""
     children: dict[int, PrefixNode] = field(default_factory=dict)
     """By their first token."""
     pins: int = 0

@@ -27,10 +27,14 @@ REMEMBERED_PROMPTS = 32
 
 @dataclass(slots=True, eq=False)
 class _State:
+    """A copy of the state after exactly `tokens`."""
+
     tokens: list[int]
     blob: Blob
     conversation: Conversation | None = None
+    """Who may go on from it; None if nobody may."""
     is_saved: bool = False
+    """A copy is on disk."""
 
 
 class StatePrefixes:
@@ -54,9 +58,6 @@ class StatePrefixes:
     @property
     def used_cells(self) -> int:
         return 0
-
-    def __len__(self) -> int:
-        return len(self._states)
 
     @property
     def lost_tokens(self) -> int:

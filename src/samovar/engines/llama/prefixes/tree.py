@@ -33,9 +33,6 @@ class TreePrefixes:
     def used_cells(self) -> int:
         return self.tree.used_cells
 
-    def __len__(self) -> int:
-        return sum(1 for node in self.tree if not node.pins)
-
     @property
     def lost_tokens(self) -> int:
         return 0
