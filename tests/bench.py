@@ -101,7 +101,7 @@ class Bench:
         return Runner(self.library, executor, on_event=on_event or self.events.append, settings=self.settings)
 
     async def run(self, workflow: Workflow, executor: Executor | None = None, **variables: object) -> Run:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             return await self.runner(executor or Told()).run(unchecked(workflow, variables))
 
     def told(self, kind: type[Event]) -> list[Event]:

@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import anyio
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from samovar.models.package import fetch
 from samovar.models.reference import DEFAULT_MODEL, parse_reference, resolve
 from samovar.models.store import Store
 from tests.tiny import make_tiny
+from tests.warm import close_warm
 
-# Generated inputs are the same in each run, so that a red run is the doing of a change.
-settings.register_profile("repeatable", derandomize=True)
+# Generated inputs are the same in each run, so that only a change turns it red, and not a busy machine.
+# A model or a folder may serve many inputs. `fresh` has other inputs each time.
+settings.register_profile(
+    "fresh",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("repeatable", settings.get_profile("fresh"), derandomize=True)
 settings.load_profile("repeatable")
+
+LONGEST_ID = 40
+"""Characters that one parameter has in the name of a test."""
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Long or foreign texts are named by their beginning and a sum, the same in each process."""
+    if not isinstance(val, str | bytes):
+        return None
+    raw = val if isinstance(val, bytes) else val.encode("utf-8", "surrogatepass")
+    text = raw.decode("ascii", "replace")
+    if len(text) <= LONGEST_ID and text.isprintable() and text.isascii():
+        return text
+    return f"{re.sub('[^!-Z^-~]+', '_', text[:24])}~{crc32(raw):08x}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The default model is in one process at a time."""
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.xdist_group("real"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups are asked of pytest-xdist by a mark, and it says nothing where it does not know them."""
+    if session.config.getoption("loadgroup", False):
+        for item in session.items:
+            grouped = item.get_closest_marker("xdist_group") is not None
+            assert grouped == ("@" in item.nodeid.rpartition("]")[2]), "this pytest-xdist makes no groups"
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +84,10 @@ def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """What processes outside of the tests hold is not counted, and no test finds what another evaluated."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMOVAR_SNAPSHOTS_BYTES", "0")
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # what is started often shall start soon
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield
+        close_warm()
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class Said:
 
 
 async def perform(text: str, **variables: object) -> Outcome:
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         return await parse_action(text, HERE).perform(Said(**variables).context())
 
 

@@ -75,6 +75,7 @@ def test_every_option_and_setting_is_in_the_signatures_and_on_the_page() -> None
     assert options == set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.M))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "argument"), [("chat.py", None), ("aspects.py", "examples/reports.txt")])
 def test_the_examples_run(name: str, argument: str | None) -> None:
     done = subprocess.run(

@@ -15,6 +15,7 @@ import anyio.to_thread
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec
+from samovar.engines.llama import arena
 from samovar.engines.llama.arena import CHUNK_BESIDE_TOKENS
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.context import Context
@@ -100,8 +101,9 @@ async def together(model: LlamaModel, texts: list[str], options: Options | None 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_equal_prompts_that_arrive_together_are_evaluated_once(
-    tiny_kinds: dict[str, Path], kind: str
+    tiny_kinds: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arena, "GATHER_S", 0.3)  # enough for all to arrive on a busy machine
     async with loaded(tiny_kinds[kind], 2048) as model:
         ends = await together(model, [PREFIX] * 4)
         prompt = ends[0].tokens.evaluated + ends[0].tokens.reused
@@ -111,8 +113,9 @@ async def test_equal_prompts_that_arrive_together_are_evaluated_once(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_prefix_that_arrives_together_is_evaluated_once(
-    tiny_kinds: dict[str, Path], kind: str
+    tiny_kinds: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arena, "GATHER_S", 0.3)  # enough for all to arrive on a busy machine
     async with loaded(tiny_kinds[kind], 4096) as model:
         ends = await together(model, [f"{PREFIX}{letter} says what?" for letter in "abcdefgh"])
         tokens = [end.tokens.evaluated for end in ends]
@@ -283,6 +286,7 @@ async def test_deterministic_is_the_same_cold_warm_and_beside_others(
 # Nothing is lost ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_random_sessions_with_random_cancels_leave_the_books_balanced(
     tiny_kinds: dict[str, Path], kind: str
@@ -386,6 +390,7 @@ async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds
 # Longer than the context ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_longer_prompt_gets_a_larger_arena_over_the_same_weights(tmp_path: Path) -> None:
     path = make_tiny(tmp_path / "long.gguf", context=40_000)
     spec = ModelSpec(reference="long", path=path)

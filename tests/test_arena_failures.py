@@ -39,7 +39,7 @@ def ask(model: LlamaModel, text: str) -> Request:
 
 async def read(request: Request) -> None:
     """Raises what the reader is told."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await request.events.finished.wait()
         while await request.events.next(0) is not None:
             pass
@@ -117,7 +117,7 @@ async def test_an_arena_is_replaced_for_one_who_asks_before_he_has_read_an_answe
         loaded(tiny_kinds[CUT_ANYWHERE]) as model,
         model.generate(user("one"), Options(max_tokens=4)) as events,
     ):
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await model.resize(larger)
         assert (await answer(model, user("x" * 1500)))[1].tokens.evaluated > 1500
         assert isinstance([event async for event in events][-1], Finished)

@@ -19,14 +19,14 @@ async def test_tasks_end_with_the_body() -> None:
         finally:
             ended.append("task")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with beside(forever=forever):
             await anyio.wait_all_tasks_blocked()
     assert ended == ["task"]
 
 
 async def test_an_exception_of_the_body_comes_out_as_itself() -> None:
-    with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
+    with anyio.fail_after(60), pytest.raises(ZeroDivisionError):
         async with beside(forever=anyio.sleep_forever):
             raise ZeroDivisionError
 
@@ -35,13 +35,13 @@ async def test_an_exception_of_a_task_ends_the_body_and_comes_out_as_itself() ->
     async def fails() -> None:
         raise ZeroDivisionError
 
-    with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
+    with anyio.fail_after(60), pytest.raises(ZeroDivisionError):
         async with beside(fails=fails):
             await anyio.sleep_forever()
 
 
 async def test_cancellation_goes_through() -> None:
-    with anyio.fail_after(5), anyio.CancelScope() as scope:
+    with anyio.fail_after(60), anyio.CancelScope() as scope:
         async with beside(forever=anyio.sleep_forever):
             scope.cancel()
             await anyio.sleep_forever()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,7 +96,7 @@ async def test_branches_are_answered_at_once_by_one_model(bench: Bench) -> None:
         return messages[-1].content.upper()
 
     workflow = bench.write("w", BOTH, 'A: Prompt "a" result="x"\nB: Prompt "b" result="y"')
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Pool(ScriptedEngine(one_word, pause=pause), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             run = await bench.run(workflow, LocalExecutor(sessions, locate, default_model="m"))
@@ -186,6 +187,16 @@ async def test_visits_say_their_branch_and_edges_are_told_in_order(bench: Bench)
     assert run.transitions == len(taken) == 7
 
 
+async def test_branches_that_wait_for_nothing_take_turns_in_the_same_order_each_time(bench: Bench) -> None:
+    diagram = BOTH.replace("A --> A2", "A --> A: a < 100\nA --> A2: default")
+    diagram = diagram.replace("B --> J", "B --> B: b < 100\nB --> J: default")
+    workflow = bench.write("w", diagram, "A: Set a := a + 1\nB: Set b := b + 1")
+    orders = [paths(await bench.run(workflow, a=0, b=0)) for _ in range(3)]
+    assert orders[0] == orders[1] == orders[2]
+    turns = [name for name, _ in groupby(path for path in orders[0] if path in ("A", "B"))]
+    assert len(turns) > 4, "neither branch waits until the other has ended"
+
+
 async def test_the_seeds_of_a_branch_do_not_depend_on_what_others_do_meanwhile(bench: Bench) -> None:
     diagram = BOTH.replace("B --> J", "B --> B2\nB2 --> J")
     actions = 'A: Prompt "a"\nA2: Prompt "aa"\nB: Prompt "b"\nB2: Prompt "bb"'
@@ -200,7 +211,7 @@ async def test_the_seeds_of_a_branch_do_not_depend_on_what_others_do_meanwhile(b
             if isinstance(event, StateLeft) and event.path == other:
                 executor.go.set()
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await bench.runner(executor, go_when_the_other_is_done).run(unchecked(workflow))
         asked = {one.messages[-1].content: one.options.sampling.seed for one in executor.requests}
         seeds.append(asked)
@@ -239,7 +250,7 @@ async def test_a_failure_that_a_branch_takes_itself_cancels_nothing(bench: Bench
         if isinstance(event, StateEntered) and event.state == "Mend":
             executor.go.set()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         run = await bench.runner(executor, go_when_mended).run(unchecked(workflow))
     assert run.ending is Ending.COMPLETED
     assert bench.log == ["true false re slow yes"]
@@ -279,7 +290,7 @@ SPIN = BOTH.replace("B --> J", "B --> B: n < 100000000\nB --> J: default")
     ("front", "said"),
     [
         ("limits: {transitions: 30}", "more than 30 transitions"),
-        ("limits: {duration: 50ms, transitions: 100000000}", "longer than 0.05 s"),
+        ("limits: {duration: 300ms, transitions: 100000000}", "longer than 0.3 s"),
         ("limits: {tokens: 9}", "of 9 (limits: tokens)"),
     ],
 )
@@ -304,7 +315,7 @@ async def test_a_stopped_run_ends_every_branch_and_gives_all_back(bench: Bench) 
     async def run() -> None:
         records.append(await runner.run(unchecked(workflow)))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             while executor.running < 2:
@@ -331,7 +342,7 @@ async def test_what_an_observer_raises_in_a_branch_comes_out_as_itself(
 
     executor = Held()
     workflow = bench.write("w", BOTH, 'B: Prompt "slow"')
-    with anyio.fail_after(5), pytest.raises(defect):
+    with anyio.fail_after(60), pytest.raises(defect):
         await bench.runner(executor, observe).run(unchecked(workflow))
     assert isinstance(told[-1], StateEntered), "nothing is told after it"
     assert executor.given_up == ["slow"]
@@ -349,7 +360,7 @@ async def test_a_branch_may_run_a_workflow_that_forks_itself(bench: Bench) -> No
     executor = Held()
     workflow = bench.write("w", BOTH, actions)
     runner = bench.runner(executor)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.run, unchecked(workflow))
             while executor.running < 2 or executor.most < 4:
@@ -556,7 +567,7 @@ def run_of(act: Callable[[Bench], object]) -> object:
         return anyio.run(main)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPE, st.integers(1, 2))
 def test_a_fork_ends_as_its_branches_one_after_the_other_would(shape: list[list[str]], rounds: int) -> None:
     diagram, actions = forked(shape, rounds)
@@ -574,7 +585,7 @@ def test_a_fork_ends_as_its_branches_one_after_the_other_would(shape: list[list[
     assert run.transitions == rounds * (states + len(shape) + 1) + 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SHAPE, st.data())
 def test_a_fork_always_comes_to_an_end_whatever_fails_or_stops_it(
     shape: list[list[str]], data: st.DataObject
@@ -596,7 +607,7 @@ def test_a_fork_always_comes_to_an_end_whatever_fails_or_stops_it(
         async def run() -> None:
             records.append(await runner.run(unchecked(workflow, {"x": 0, "y": 0, "z": 0, "round": 0})))
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run)
                 for _ in range(turns):

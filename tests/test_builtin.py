@@ -63,7 +63,7 @@ async def run_of(library: Library, name: str, folder: Path, script: Script, **gi
         asked.append(messages[-1].content)
         return script(messages)
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with Pool(ScriptedEngine(noted), budget_bytes=1) as pool:
             executor = LocalExecutor(Sessions(pool), locate, default_model="any")
             settings = RunnerSettings(folder=folder)

@@ -114,7 +114,8 @@ def test_a_bomb_of_aliases_is_refused(path: Path) -> None:
     assert "more than" in faults("\n".join(lines), path)[0]
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4))
 def test_every_text_that_is_written_is_read_as_it_was(pairs: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

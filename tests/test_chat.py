@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.engines.llama.binding import open_binding
@@ -70,7 +70,6 @@ CONTENT = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(CONTENT, min_size=1, max_size=4))
 def test_no_content_adds_or_removes_a_control_token_and_all_of_it_arrives(
     loaded: Loaded, contents: list[str]
@@ -221,7 +220,6 @@ def test_a_template_that_refuses_the_messages_says_why(loaded: Loaded) -> None:
         rendered(loaded, "{{ raise_exception('no system please') }}")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_text_survives_tokens_and_back(loaded: Loaded, text: str) -> None:
     raw = text.encode("utf-8", "replace")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm import warm
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TIMEOUT_S = 120
 
@@ -34,14 +36,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def samovar(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "samovar", *arguments],
-        cwd=folder,
-        env=environment(folder),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
+    return warm().run(
+        list(arguments), folder=folder, environment=environment(folder), stdin=stdin, timeout_s=TIMEOUT_S
     )
 
 
@@ -429,6 +425,7 @@ def test_output_that_cannot_be_written_is_one_line(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 def test_a_stream_that_was_closed_swallows_what_is_said(folder: Path, closed: str) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Set x="text"')

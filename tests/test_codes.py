@@ -40,7 +40,9 @@ def test_every_code_that_is_made_is_written_down() -> None:
     assert {code: where for code, where in made().items() if code not in codes()} == {}
 
 
-@pytest.mark.parametrize("code", [one for one in codes().values() if not one.of_run], ids=str)
+@pytest.mark.parametrize(
+    "code", [one for one in codes().values() if not one.of_run], ids=lambda code: code.name
+)
 def test_the_example_of_a_code_has_it(code: Code, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path(code.path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.test_cli import environment, samovar
+from tests.test_cli import TIMEOUT_S, environment, samovar
+from tests.warm import warm
 
 FLOW = """\
 ---
@@ -52,17 +51,8 @@ def offered(folder: Path, line: str, shell: str = "bash") -> list[str]:
     asked = {"_SAMOVAR_COMPLETE": f"complete_{shell}", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     if shell != "bash":
         asked |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; sys.argv[0] = 'samovar'; from samovar.cli.entry import main; main()",
-        ],
-        cwd=folder,
-        env=environment(folder) | asked,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    done = warm().run(
+        [], folder=folder, environment=environment(folder) | asked, stdin="", timeout_s=TIMEOUT_S
     )
     assert "Traceback" not in done.stderr
     return [line for line in done.stdout.splitlines() if line]

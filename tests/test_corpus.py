@@ -94,7 +94,7 @@ async def test_an_old_file_ends_as_its_author_meant(
 
     settings = RunnerSettings(folder=folder, yes=True)
     runner = Runner(library, Told(meant.answers), on_event=listen, settings=settings)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         prepared = prepare(name, meant.given, library, settings.settings, settings, needs_models=False)
         run: Run = await runner.run(prepared)
     assert (str(run.ending), [visit.path for visit in run.visits]) == (meant.ending, meant.path.split()), (

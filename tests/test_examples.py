@@ -40,7 +40,7 @@ async def run(path: Path, variables: dict[str, object]) -> Run:
 
     events: list[Event] = []
     library = Library([], parse_action)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with Pool(ScriptedEngine(), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             executor = LocalExecutor(sessions, locate, default_model="m")

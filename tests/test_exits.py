@@ -45,7 +45,8 @@ def never(workflow: Workflow) -> set[str]:
     return {fault.message.split("'")[3] for fault in found}
 
 
-@settings(max_examples=400, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=400)
 @given(
     labels=st.lists(st.sampled_from(LABELS), min_size=1, max_size=5).map(tuple),
     acts=st.booleans(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from samovar.errors import ShellError
@@ -67,10 +67,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bench.folder
 
 
+@pytest.mark.slow
 @given(value=VALUES, by_model=st.booleans())
 @example(value="'; touch canary; '", by_model=True)
 @example(value="{{ other }}${other}", by_model=False)
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_a_value_goes_through_every_action_as_it_is(folder: Path, value: str, by_model: bool) -> None:
     bench = Bench(folder)
     told = Told([*([value] if by_model else []), "first", "second"])
@@ -91,7 +92,7 @@ def test_a_value_goes_through_every_action_as_it_is(folder: Path, value: str, by
 
 
 @given(value=VALUES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_reason_and_a_message_hold_a_value_as_it_is(folder: Path, value: str) -> None:
     done = run(Bench(folder), "end", Told(), x=value)
     assert done.ending is Ending.ABORTED and done.error is not None
@@ -108,7 +109,7 @@ def test_a_reason_and_a_message_hold_a_value_as_it_is(folder: Path, value: str) 
 
 
 @given(value=VALUES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_time_to_wait_is_a_time_or_a_failure(folder: Path, value: str) -> None:
     if any(mark.isdigit() for mark in value):
         return

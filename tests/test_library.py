@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
@@ -267,7 +267,8 @@ PLACES = (
 """From the nearest to the farthest, of a person in the folder `a` of a repository."""
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(having=st.sets(st.sampled_from(PLACES), min_size=1), bad=st.sets(st.sampled_from(PLACES)))
 def test_of_all_that_have_a_name_the_nearest_is_taken_whatever_is_in_it(
     tmp_path_factory: pytest.TempPathFactory, having: set[str], bad: set[str]

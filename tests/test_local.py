@@ -45,7 +45,7 @@ async def open_executor(
     keep_alive_s: float = 0.0, engine: ScriptedEngine | None = None
 ) -> AsyncIterator[tuple[LocalExecutor, Sessions]]:
     engine = engine or ScriptedEngine(count_messages)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Pool(engine, budget_bytes=1, keep_alive_s=keep_alive_s) as pool:
             sessions = Sessions(pool)
             yield LocalExecutor(sessions, locate, default_model="default"), sessions
@@ -129,7 +129,7 @@ async def test_a_timeout_is_a_reason_not_an_error() -> None:
     async def never() -> None:
         await anyio.sleep_forever()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Pool(ScriptedEngine(pause=never), budget_bytes=1) as pool:
             executor = LocalExecutor(Sessions(pool), locate, default_model="default")
             async with executor.open("run") as connection:

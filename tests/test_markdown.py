@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from samovar.errors import Fault, FaultsError
 from samovar.language.markdown import Document, Fence, parse_document
+from tests.growth import assert_grows_with_size
 
 HERE = Path("w.md")
 
@@ -144,17 +144,24 @@ def test_what_cannot_be_read_is_one_fault_in_its_place(
     assert (fault.code, fault.place.path, fault.place.line, fault.place.column) == (code, HERE, line, column)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["### a\n", "```\nx\n```\n", "- a\n  b\n", "> ", "- ", "[", "`", "\n", "* * a\n", "\t", "<a "]
 )
+@pytest.mark.xdist_group("cpu")
 def test_a_large_text_is_taken_apart_in_time_that_grows_with_its_size(piece: str) -> None:
-    begin = time.perf_counter()
-    count = min(300_000 // len(piece), 190_000 // max(piece.count("\n"), 1))
-    read = document("## A\n" + piece * count)
-    for heading in read.headings:
-        read.end_of(heading, 6)
-    sum(1 for _ in read.bullets(1, len(read.lines) + 1))
-    assert time.perf_counter() - begin < 20
+    def prepare(size: int) -> Callable[[], object]:
+        text = "## A\n" + piece * size
+
+        def take_apart() -> None:
+            read = document(text)
+            for heading in read.headings:
+                read.end_of(heading, 6)
+            sum(1 for _ in read.bullets(1, len(read.lines) + 1))
+
+        return take_apart
+
+    assert_grows_with_size(prepare, min(300_000 // len(piece), 60_000 // max(piece.count("\n"), 1)))
 
 
 MARKDOWN = st.lists(
@@ -183,7 +190,7 @@ MARKDOWN = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=timedelta(seconds=5))
+@settings(max_examples=300)
 @given(MARKDOWN)
 def test_any_text_is_taken_apart_or_has_faults_within_it(text: str) -> None:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

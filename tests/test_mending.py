@@ -405,7 +405,8 @@ FRONT = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=400)
 @given(
     FRONT,
     st.lists(st.tuples(STATEMENT, st.sampled_from(["\n", "\n", "\n    ", "; ", ";", ";;\n"])), max_size=9),

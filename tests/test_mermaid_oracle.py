@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
 from samovar.errors import Fault
@@ -116,15 +116,38 @@ def wrong(diagram: Diagram) -> list[Fault]:
     return [fault for fault in diagram.faults if fault.code.startswith("diagram")]
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(DIAGRAMS)
-@example("stateDiagram-v2\nstate A\n{\nB --> C\n}")
-def test_what_mermaid_reads_is_read_as_the_same_states_and_edges(text: str) -> None:
-    drawn = oracle().read(text)
-    assume(isinstance(drawn, Drawn))
-    assert isinstance(drawn, Drawn)
-    diagram = read(text)
-    assert not wrong(diagram)
+def inputs(chunk: int, strategy: st.SearchStrategy[str], count: int, check: Callable[[str], None]) -> None:
+    """Checks `count` inputs: others in each chunk, and in the profile `fresh` others each time."""
+
+    @settings(max_examples=count, suppress_health_check=list(HealthCheck), database=None)
+    @given(strategy)
+    def run(text: str) -> None:
+        check(text)
+
+    (seed(chunk)(run) if settings().derandomize else run)()
+
+
+CHUNKS = [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, 40))]
+"""Of the inputs. The first is enough to see that nothing is broken by and large."""
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_what_mermaid_reads_is_read_as_the_same_states_and_edges(chunk: int) -> None:
+    def check(text: str) -> None:
+        drawn = oracle().read(text)
+        assume(isinstance(drawn, Drawn))
+        assert isinstance(drawn, Drawn)
+        diagram = read(text)
+        assert not wrong(diagram)
+        agree(diagram, drawn)
+
+    inputs(chunk, DIAGRAMS, 50, check)
+
+
+def test_a_bracket_below_its_state_opens_it_as_it_does_for_mermaid() -> None:
+    text = "stateDiagram-v2\nstate A\n{\nB --> C\n}"
+    drawn, diagram = oracle().read(text), read(text)
+    assert isinstance(drawn, Drawn) and not wrong(diagram)
     agree(diagram, drawn)
 
 
@@ -173,17 +196,19 @@ def spoilt(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
-@given(spoilt())
-def test_what_mermaid_refuses_is_refused_or_told(text: str) -> None:
-    assume(not ODD.search(text))
-    diagram = read(text)
-    drawn = oracle().read(text)
-    if isinstance(drawn, str):
-        assume(drawn.startswith(SYNTAX))
-        assert diagram.faults or diagram.hints
-    elif not diagram.faults and not diagram.hints:
-        agree(diagram, drawn)
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_what_mermaid_refuses_is_refused_or_told(chunk: int) -> None:
+    def check(text: str) -> None:
+        assume(not ODD.search(text))
+        diagram = read(text)
+        drawn = oracle().read(text)
+        if isinstance(drawn, str):
+            assume(drawn.startswith(SYNTAX))
+            assert diagram.faults or diagram.hints
+        elif not diagram.faults and not diagram.hints:
+            agree(diagram, drawn)
+
+    inputs(chunk, spoilt(), 13, check)
 
 
 def blocks() -> Sequence[str]:

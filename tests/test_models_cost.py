@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,9 @@ async def load(path: Path, context_tokens: int, kv_type: KvType) -> Cost:
     return cost
 
 
-@pytest.mark.parametrize("kv_type", KV_TYPES)
+@pytest.mark.parametrize(
+    "kv_type", ["f16", *(pytest.param(one, marks=pytest.mark.slow) for one in KV_TYPES[1:])]
+)
 @pytest.mark.parametrize("architecture", TENSORS)
 async def test_a_cost_is_what_the_engine_logs(
     architecture: str, kv_type: KvType, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -74,14 +77,23 @@ async def test_a_cost_is_what_the_engine_logs(
         assert not cost.estimated
 
 
+@pytest.fixture(scope="module")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """It takes seconds to make, and hundreds of megabytes."""
+    sizes = Sizes(layers=2, width=2048, heads=16, kv_heads=4, feed_forward=5632, more_tokens=20_000)
+    path = make_tiny(tmp_path_factory.mktemp("wide") / "x.gguf", sizes=sizes, context=8192)
+    yield path
+    path.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("wide-model")
 @pytest.mark.parametrize("kv_type", KV_TYPES)
 async def test_a_wide_model_costs_what_the_engine_logs(
-    kv_type: KvType, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kv_type: KvType, wide_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sizes = Sizes(layers=2, width=2048, heads=16, kv_heads=4, feed_forward=5632, more_tokens=20_000)
-    path = make_tiny(tmp_path / "x.gguf", sizes=sizes, context=8192)
     with caplog.at_level(logging.DEBUG, logger="samovar.engine"):
-        cost = await load(path, 8192, kv_type)
+        cost = await load(wide_model, 8192, kv_type)
     taken_bytes = sum(logged_bytes(caplog.messages, what) for what in ("KV", "output", "compute"))
     predicted_bytes = cost.kv_bytes + cost.output_bytes + cost.compute_bytes
     assert taken_bytes < predicted_bytes < taken_bytes + TOLERANCE_BYTES + 448 * 20_000
@@ -129,6 +141,7 @@ def growth(*arguments: object) -> tuple[int, int]:
     return int(predicted), int(resident)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", TENSORS)
 def test_memory_grows_by_the_cost(architecture: str, tmp_path: Path, tiny_model: Path) -> None:
     path = make_tiny(tmp_path / "x.gguf", architecture, context=8192, sizes=SIZES)

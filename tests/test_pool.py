@@ -80,7 +80,7 @@ async def open_pool(
     keep_alive_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Pool]:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Pool(engine, budget_bytes=budget_bytes, keep_alive_s=keep_alive_s, clock=clock) as pool:
             try:
                 yield pool
@@ -259,7 +259,7 @@ async def test_after_close_nothing_is_lent() -> None:
 
 async def test_cancelling_everything_at_once_closes_in_order_and_hangs_nothing() -> None:
     engine = SlowEngine()
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         with anyio.CancelScope() as scope:
             async with Pool(engine, budget_bytes=100) as pool, pool.lease(spec()):
                 engine.gate = anyio.Event()
@@ -277,7 +277,7 @@ async def test_cancelling_everything_at_once_closes_in_order_and_hangs_nothing()
     assert engine.happened == ["load a", "load b", "close a"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), min_size=1, max_size=12),
     st.sampled_from([0.0, None]),

@@ -158,7 +158,7 @@ async def test_a_pool_waits_for_the_room_another_process_holds(tmp_path: Path) -
     other = Reservations(tmp_path / "run", is_measured=False)
     assert other.take(private(50), 100)
     got: list[str] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with pool_in(tmp_path / "run", clock, {"a": 60, "b": 10}) as pool:
 
             async def use() -> None:
@@ -181,7 +181,7 @@ async def test_what_only_another_process_keeps_out_is_refused_in_the_end(tmp_pat
     other = Reservations(tmp_path / "run", is_measured=False)
     assert other.take(private(50), 100)
     told: list[str] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with pool_in(tmp_path / "run", clock, {"a": 60, "b": 10}) as pool:
 
             async def use() -> None:
@@ -205,7 +205,7 @@ async def test_who_waits_for_another_process_holds_up_nobody(tmp_path: Path) -> 
     other = Reservations(tmp_path / "run", is_measured=False)
     assert other.take(private(50), 100)
     clock = Clock()
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with pool_in(tmp_path / "run", clock, {"a": 60, "b": 10, "c": 20}) as pool:
 
             async def use() -> None:
@@ -225,7 +225,7 @@ async def test_who_waits_for_another_process_holds_up_nobody(tmp_path: Path) -> 
 
 async def test_two_pools_of_one_budget_never_hold_more_than_it_together(tmp_path: Path) -> None:
     clock = Clock()
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with (
             pool_in(tmp_path / "run", clock, {"a": 40, "b": 60}) as one,
             pool_in(tmp_path / "run", clock, {"a": 40, "b": 60}) as other,
@@ -242,7 +242,7 @@ async def test_two_pools_of_one_budget_never_hold_more_than_it_together(tmp_path
 
 async def test_two_pools_share_the_weights_of_one_file(tmp_path: Path) -> None:
     clock = Clock()
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with (
             pool_in(tmp_path / "run", clock, {"a": 60}) as one,
             pool_in(tmp_path / "run", clock, {"a": 60}) as other,

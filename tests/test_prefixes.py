@@ -311,12 +311,12 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-LONG = settings(max_examples=200, stateful_step_count=40, deadline=None)
-TestTree = TreeMachine.TestCase
+LONG = settings(max_examples=200, stateful_step_count=40)
+TestTree = pytest.mark.slow(TreeMachine.TestCase)
 TestTree.settings = LONG
-TestStates = StateMachine.TestCase
+TestStates = pytest.mark.slow(StateMachine.TestCase)
 TestStates.settings = LONG
-TestBorders = BorderMachine.TestCase
+TestBorders = pytest.mark.slow(BorderMachine.TestCase)
 TestBorders.settings = LONG
 
 

@@ -299,11 +299,11 @@ async def test_transitions_are_limited(bench: Bench, by_settings: bool) -> None:
 
 
 async def test_duration_is_limited_also_in_a_loop_that_never_waits(bench: Bench) -> None:
-    front = "limits: {duration: 50ms, transitions: 100000000}"
+    front = "limits: {duration: 300ms, transitions: 100000000}"
     run = await bench.run(bench.write("w", LOOP, 'A: Log "x"', front=front))
     assert run.ending is Ending.LIMITED
     assert run.error is not None
-    assert "longer than 0.05 s" in run.error.message
+    assert "longer than 0.3 s" in run.error.message
     executor = Told(waits=True)
     run = await bench.run(bench.write("v", LINE, 'A: Prompt "x"', front=front), executor)
     assert run.ending is Ending.LIMITED
@@ -366,7 +366,7 @@ async def test_a_sub_workflow_inherits_model_seed_and_limits_but_not_sessions(be
 async def test_a_sub_workflow_that_fails_fails_its_state_and_names_its_own(
     bench: Bench, child: str, said: str
 ) -> None:
-    bench.write("child", LINE, child, front="limits: {duration: 50ms}")
+    bench.write("child", LINE, child, front="limits: {duration: 50ms}" if "Wait" in child else "")
     diagram = "[*] --> Sub\nSub --> B: failure\nB --> [*]"
     run = await bench.run(bench.write("w", diagram, 'Sub: Run workflow "child"\nB: Log "${error.message}"'))
     assert run.ending is Ending.COMPLETED
@@ -501,7 +501,7 @@ async def test_a_cancelled_run_is_recorded_once_and_the_cancellation_goes_on(ben
     workflow = bench.write("w", CALL, 'Sub: Run workflow "child"')
     executor = Told(waits=True)
     went_on = False
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
 
             async def run() -> None:
@@ -530,7 +530,7 @@ async def test_a_stopped_run_returns_its_record_as_cancelled(bench: Bench) -> No
     executor = Told(waits=True)
     runner = bench.runner(executor)
     records: list[Run] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
 
             async def run() -> None:
@@ -553,7 +553,7 @@ async def test_a_stopped_run_returns_its_record_as_cancelled(bench: Bench) -> No
 async def test_a_busy_loop_can_be_stopped(bench: Bench) -> None:
     workflow = bench.write("w", LOOP, 'A: Log "x"', front="limits: {transitions: 100000000}")
     runner = bench.runner(Told(), lambda event: None)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.run, unchecked(workflow))
             await checkpoint()
@@ -579,7 +579,7 @@ async def test_an_exception_of_on_event_comes_out_after_everything_is_given_back
         if isinstance(event, kind):
             raise ObserverError
 
-    with anyio.fail_after(5), pytest.raises(ObserverError):
+    with anyio.fail_after(60), pytest.raises(ObserverError):
         await bench.runner(executor, observe).run(unchecked(workflow))
     assert executor.opened == executor.closed
     assert isinstance(told[-1], kind), "nothing is told after it"
@@ -619,7 +619,7 @@ async def test_runs_of_one_runner_do_not_mix(bench: Bench) -> None:
     async def run(start: int) -> None:
         records.append(await runner.run(unchecked(workflow, {"n": start})))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             for start in range(0, 100, 10):
                 tasks.start_soon(run, start)

@@ -35,7 +35,7 @@ def count_messages(messages: Sequence[Message]) -> str:
 
 @asynccontextmanager
 async def open_sessions(engine: ScriptedEngine | None = None) -> AsyncIterator[Sessions]:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Pool(engine or ScriptedEngine(count_messages), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             yield sessions
@@ -344,7 +344,7 @@ async def open_growing(
 ) -> AsyncIterator[tuple[Sessions, GrowingPool]]:
     engine = GrowingEngine(count_messages)
     engine.most_tokens = most_tokens
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with GrowingPool(engine, refuses=refuses) as pool:
             yield Sessions(pool), pool
             assert pool.statistics().leases == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def do(self, function: Callable[[], Awaitable[T]]) -> T:
         async def bounded() -> T:
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 return await function()
 
         return self.portal.call(bounded)
@@ -182,5 +183,5 @@ class SessionMachine(RuleBasedStateMachine):
         self.stack.close()
 
 
-TestSessions = SessionMachine.TestCase
-TestSessions.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSessions = pytest.mark.slow(SessionMachine.TestCase)
+TestSessions.settings = settings(max_examples=40, stateful_step_count=30)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.models import snapshots as module
@@ -60,7 +60,8 @@ def test_what_still_waits_for_the_disk_can_be_had(tmp_path: Path) -> None:
         assert model.load(snapshot) == BLOB
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_copy_is_never_used(tmp_path: Path, data: st.DataObject) -> None:
     path = keep(tmp_path)
