@@ -93,6 +93,8 @@ def sections() -> dict[str, list[Block]]:
     return found
 
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = sections()
 MOST_FILES = {"An action": 2, "An executor": 2, "An engine": 2, "A setting": 4}
 """How many files of the project each takes, at most."""

@@ -15,8 +15,10 @@ _TERMINAL = re.compile(r"/((?:[^/\\\n]|\\.|\n(?![A-Z_]))+)/[imslux]*\s*$", re.M)
 def expressions() -> Iterator[tuple[str, str]]:
     """Every text that may be a regular expression, and where it is."""
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
                 yield f"{path.name}:{node.lineno}", node.value
     grammar = (SOURCE / "language" / "mermaid.lark").read_text(encoding="utf-8")
     yield from (("mermaid.lark", terminal) for terminal in _TERMINAL.findall(grammar))

@@ -209,7 +209,7 @@ def test_a_child_made_by_a_fork_starts_a_thread_of_its_own() -> None:
 
 
 @pytest.mark.anyio
-async def test_prompts_are_made_tokens_beside_the_event_loop_and_no_thread_is_left(
+async def test_prompts_are_made_tokens_beside_the_event_loop(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: list[int] = []
@@ -222,6 +222,18 @@ async def test_prompts_are_made_tokens_beside_the_event_loop_and_no_thread_is_le
 
         monkeypatch.setattr(model._template, "tokens", noted)
         await answer(model, "short")
-        thread = model._binding.tokenizing.run(threading.current_thread, 0)
     assert len(where) == 1 and where[0] != threading.get_ident()
-    assert not thread.is_alive()
+
+
+def test_no_thread_is_left_when_the_last_engine_is_closed(tiny_model: Path) -> None:
+    code = (
+        "import sys, threading, samovar\n"
+        "with samovar.open_blocking(model=sys.argv[1]) as app, app.session() as session:\n"
+        "    session.ask('x', max_tokens=1)\n"
+        "    print([one.name for one in threading.enumerate() if 'tokenizer' in one.name])\n"
+        "print([one.name for one in threading.enumerate() if 'samovar' in one.name])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_model)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split("\n")[:2] == ["['samovar tokenizer']", "[]"], done.stderr
