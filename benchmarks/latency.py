@@ -18,9 +18,9 @@ import anyio
 from benchmarks.results import save, spread
 from benchmarks.rounds import busy_neighbours, machine
 from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, question
-from samovar.engines.base import ModelSpec, PromptProgress, TextPart
+from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.generation import Message, Options
+from samovar.generation import Message, Options, PromptEvaluating, TextGenerated
 from samovar.models.reference import parse_reference, resolve
 from samovar.models.store import Store
 from samovar.serving.pool import Pool
@@ -65,9 +65,9 @@ async def cancel_ms(sessions: Sessions, spec: ModelSpec, after_tokens: int | Non
 
         def hear(event: object, begun: anyio.Event = begun) -> None:
             if after_tokens is None:
-                is_time = isinstance(event, TextPart)
+                is_time = isinstance(event, TextGenerated)
             else:
-                is_time = isinstance(event, PromptProgress) and event.evaluated_tokens >= after_tokens
+                is_time = isinstance(event, PromptEvaluating) and event.evaluated_tokens >= after_tokens
             if is_time:
                 begun.set()
 

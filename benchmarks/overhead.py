@@ -23,7 +23,9 @@ from benchmarks.rounds import default_model, machine
 from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
 from samovar.app import open_app
 from samovar.config import load_settings
-from samovar.events import Event, PromptEvaluating
+from samovar.events import Event
+from samovar.generation import PromptEvaluating
+from samovar.preflight.prepare import prepare
 from samovar.running.runner import Runner
 
 
@@ -43,8 +45,8 @@ async def samovar_round() -> Measured:
         path.write_text(w12_workflow(), encoding="utf-8")
         settings = load_settings({"model": str(default_model()), "cache_folder": folder})
         async with open_app(settings) as app:
-            workflow = app.library.workflow(str(path))
-            run = await Runner(app.library, app.executor, on_event=listen).run(workflow, {})
+            prepared = prepare(str(path), {}, app.library, app.settings)
+            run = await Runner(app.library, app.executor, on_event=listen).run(prepared)
             ended = time.perf_counter(), time.process_time()
             assert run.variables[f"answer_P{len(TOPICS) - 1}"]
             tokens = app.pool.statistics().models[0].tokens
@@ -77,9 +79,9 @@ async def state_cost_us(visits: int = 10_000) -> float:
         path = Path(folder) / "count.md"
         path.write_text("---\nlimits: {transitions: 1000000}\n---\n" + text, encoding="utf-8")
         async with open_app(load_settings({})) as app:
-            workflow = app.library.workflow(str(path))
+            prepared = prepare(str(path), {"n": 0}, app.library, app.settings)
             started = time.perf_counter()
-            await Runner(app.library, app.executor, on_event=lambda event: None).run(workflow, {"n": 0})
+            await Runner(app.library, app.executor, on_event=lambda event: None).run(prepared)
             return (time.perf_counter() - started) / visits * 1e6
 
 

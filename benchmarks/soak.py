@@ -19,11 +19,11 @@ from pathlib import Path
 import anyio
 from tests.tiny import TENSORS, make_tiny
 
-from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
+from samovar.engines.base import Conversation, Finished, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.errors import ClosedError, ContextError
-from samovar.generation import Message, Options, Sampling
+from samovar.generation import Message, Options, Sampling, TextGenerated
 from samovar.models.snapshots import Snapshots
 
 PREFIX = "".join(f"{number} bottles on the wall. " for number in range(12))
@@ -72,8 +72,8 @@ class Soak:
         said = ""
         async with self._model.generate(messages, self._options(), conversation) as events:
             async for event in events:
-                if isinstance(event, TextPart):
-                    said += event.text
+                if isinstance(event, TextGenerated):
+                    said += event.piece
                 elif isinstance(event, Finished):
                     self.counts[str(event.reason)] += 1
         return said

@@ -29,6 +29,7 @@ from pathlib import Path
 import anyio
 from samovar.app import open_app
 from samovar.config import load_settings
+from samovar.preflight.prepare import prepare
 from samovar.running.runner import Runner
 
 TEXT = '''---
@@ -51,9 +52,9 @@ async def main():
         path = Path(folder) / "count.md"
         path.write_text(TEXT, encoding="utf-8")
         async with open_app(load_settings({})) as app:
-            workflow = app.library.workflow(str(path))
+            prepared = prepare(str(path), {"n": 0}, app.library, app.settings)
             began = time.perf_counter()
-            run = await Runner(app.library, app.executor).run(workflow, {"n": 0})
+            run = await Runner(app.library, app.executor).run(prepared)
             took_s = time.perf_counter() - began
     assert run.variables["n"] == steps
     return took_s

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from samovar import errors
+from samovar.actions import VERBS
 from samovar.checks.codes import codes
 from samovar.cli import app
 from samovar.cli.checking import faults_of
-from samovar.config import Settings
+from samovar.config import Settings, settings_known
 from samovar.models import cost
-from samovar.models.architectures import ARCHITECTURES, Memory
+from samovar.models.architectures import ARCHITECTURES, MemoryKind
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -66,9 +69,36 @@ def _settings() -> str:
         "| setting | in the environment | default | |",
         "|---|---|---|---|",
     ]
-    for name, one in Settings.model_fields.items():
+    for one in fields(Settings):
+        known = settings_known()[one.name]
         default = "" if one.default is None else f"`{one.default}`"
-        lines.append(f"| `{name}` | `SAMOVAR_{name.upper()}` | {default} | {_cell(one.description or '')} |")
+        lines.append(
+            f"| `{one.name}` | `SAMOVAR_{one.name.upper()}` | {default} | {_cell(known.description)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def open_settings_module() -> str:
+    """What `samovar.open()` takes, as a type: one name for each field of `Settings`."""
+    lines = [
+        '"""What `samovar.open()` takes. Made by `scripts/docs.py` of `config.Settings`: edit there."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from collections.abc import Sequence",
+        "from pathlib import Path",
+        "from typing import Literal, TypedDict",
+        "",
+        "from samovar.generation import KvType",
+        "",
+        "",
+        "class OpenSettings(TypedDict, total=False):",
+        '    """Every setting by its name; `config.Settings` says what each means."""',
+        "",
+    ]
+    for one in fields(Settings):
+        kind = settings_known()[one.name].given or str(one.type).removesuffix(" | None").replace("'", '"')
+        lines.append(f"    {one.name}: {kind}")
     return "\n".join(lines) + "\n"
 
 
@@ -136,24 +166,24 @@ def models_page() -> str:
         "| memory | what is kept | compared with the engine | upper bound |",
         "|---|---|---|---|",
     ]
-    for memory in Memory:
-        if memory is not Memory.NONE:
+    for memory in MemoryKind:
+        if memory is not MemoryKind.NONE:
             cells = [_names(memory, is_measured=True), _names(memory, is_measured=False)]
             parts.append(f"| {memory.value} | {_KEPT[memory]} | {cells[0]} | {cells[1]} |")
     parts += [
         "",
         "A file of any other architecture is refused by its header, before the engine sees it. So are these, "
         "which answer no prompt token by token:\n",
-        _names(Memory.NONE, is_measured=False) + ".",
+        _names(MemoryKind.NONE, is_measured=False) + ".",
     ]
     return "\n".join(parts) + "\n"
 
 
 _KEPT = {
-    Memory.FULL: "keys and values of every token, in every layer",
-    Memory.SLIDING: "in some layers only those of a window's tokens, for each sequence",
-    Memory.RECURRENT: "a state of fixed size for each sequence",
-    Memory.HYBRID: "a state in some layers, keys and values in others",
+    MemoryKind.FULL: "keys and values of every token, in every layer",
+    MemoryKind.SLIDING: "in some layers only those of a window's tokens, for each sequence",
+    MemoryKind.RECURRENT: "a state of fixed size for each sequence",
+    MemoryKind.HYBRID: "a state in some layers, keys and values in others",
 }
 _PREDICTION = """\
 Before anything is allocated, `samovar models` and the memory budget know from a file's header what it takes:
@@ -180,17 +210,65 @@ half as much again.
 """
 
 
-def _names(memory: Memory, *, is_measured: bool) -> str:
+def _names(memory: MemoryKind, *, is_measured: bool) -> str:
     found = [
         one.name for one in ARCHITECTURES.values() if one.memory is memory and one.is_measured is is_measured
     ]
     return ", ".join(f"`{name}`" for name in sorted(found))
 
 
+SOURCE = DOCS.parent / "src" / "samovar"
+
+
+def actions_table() -> str:
+    """How each action is written, from the actions themselves."""
+    lines = ["| action | how it is written |", "|---|---|"]
+    for verb in VERBS:
+        forms = _cell(verb.form).replace("`", "")
+        lines.append(f"| {verb.verb} | `{forms}` |")
+    return "\n".join(lines) + "\n"
+
+
+def modules_tables() -> str:
+    """Every file of every folder, with the first sentence of its docstring."""
+    parts: list[str] = []
+    for folder in sorted(path.parent for path in SOURCE.rglob("__init__.py")):
+        files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+        if folder == SOURCE or not files:
+            continue
+        parts += [f"### {folder.relative_to(SOURCE).as_posix()}/\n", "| file | |", "|---|---|"]
+        parts += [f"| `{path.name}` | {_cell(_first_sentence(path))} |" for path in files] + [""]
+    return "\n".join(parts)
+
+
+def _first_sentence(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split()).removesuffix(".")
+
+
+def with_region(page: Path, name: str, content: str) -> str:
+    """The page, with what is generated between its two marks of this name."""
+    begin, end = f"<!-- {name}: generated by scripts/docs.py -->", f"<!-- end of {name} -->"
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{content.strip()}\n\n{end}{rest.partition(end)[2]}"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file, with what it has to say."""
+    return {
+        DOCS / "commands.md": commands_page(),
+        DOCS / "faults.md": faults_page(),
+        DOCS / "models.md": models_page(),
+        DOCS / "language.md": with_region(DOCS / "language.md", "actions", actions_table()),
+        DOCS / "architecture.md": with_region(DOCS / "architecture.md", "files", modules_tables()),
+        SOURCE / "python" / "open_settings.py": open_settings_module(),
+    }
+
+
 def main() -> None:
-    pages = {"commands.md": commands_page(), "faults.md": faults_page(), "models.md": models_page()}
-    for name, page in pages.items():
-        (DOCS / name).write_text(page, encoding="utf-8")
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from samovar.cli.live import Lines
 from samovar.cli.report import Figures, Memory, report_object, show_report
 from samovar.config import load_settings
 from samovar.events import Event, Logged, Warned
-from samovar.language.parameters import bind
+from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import Runner
 
@@ -29,11 +29,10 @@ async def run(console: Console) -> tuple[Run, Figures]:
             lines(event)
 
     async with open_app(load_settings({})) as app:
-        workflow = app.library.workflow(str(ROOT / "examples" / "triage.md"))
         reports = str(ROOT / "examples" / "reports.txt")
-        ran = await Runner(app.library, app.executor, on_event=show).run(
-            workflow, bind(workflow.parameters, {"reports": reports})
-        )
+        example = str(ROOT / "examples" / "triage.md")
+        prepared = prepare(example, {"reports": reports}, app.library, app.settings)
+        ran = await Runner(app.library, app.executor, on_event=show).run(prepared)
         figures = measured(app)
     return ran, figures
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from samovar.actions import VERBS, parse_action
 from samovar.actions.base import Action, ActionContext, Outcome, PromptDefaults
 from samovar.actions.options import OPTIONS, UNSUPPORTED
-from samovar.actions.prompt import Prompt
+from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
 from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
+from samovar.config import Settings
 from samovar.errors import ActionError, ExpressionError, FaultsError, Place, TemplateError
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,7 @@ class Said:
             "library": nothing,
             "defaults": PromptDefaults(),
             "folder": Path.cwd(),
+            "settings": Settings(),
             "ask": nothing,
             "run_workflow": nothing,
             "wait_for_user": None,
@@ -124,7 +126,10 @@ def test_actions_know_what_they_read_and_set(text: str, verb: str, names: set[st
         ('Execute prompt "p" with a=1 a=2', [("action-syntax", 39)]),
         ('Prompt "p" result="1x"', [("action-syntax", 29)]),
         ('Prompt "p" using temprature=1', [("unknown-option", 28)]),
-        ('Prompt "p" using temperature=hot max_tokens=0', [("option-value", 40), ("option-value", 55)]),
+        (
+            'Prompt "p" using temperature=hot max_tokens=0',
+            [("option-value", 40), ("option-value", 55)],
+        ),
         ('Prompt "p" using choices="a|b" stop="x"', [("option-value", 42)]),
         ('Shell "x" with tiemout=3', [("unknown-option", 26)]),
         ('Shell "x" with timeout=soon', [("option-value", 34)]),
@@ -198,25 +203,25 @@ def test_every_option_of_the_language_is_known_or_named_as_missing() -> None:
 
 def test_options_from_variables_are_checked_when_they_are_known() -> None:
     action = parse_action('Prompt "p" using temperature=${t} choices="${c}" seed={{ s }}', HERE)
-    assert isinstance(action, Prompt)
-    chosen = action.using.choose({"t": "0.5", "c": ["a", "b"], "s": 7}, PromptDefaults())
+    assert isinstance(action, ExecutePrompt)
+    chosen = action.using.choose({"t": "0.5", "c": ["a", "b"], "s": 7}, PromptDefaults(), None)
     assert chosen.options.sampling.temperature == 0.5
     assert chosen.options.choices == ("a", "b")
     assert chosen.options.sampling.seed == 7
-    stopping = cast(Prompt, parse_action('Prompt "p" using stop="\\n"', HERE))
-    assert stopping.using.choose({}, PromptDefaults()).options.stop == ("\n",)
+    stopping = cast(ExecutePrompt, parse_action('Prompt "p" using stop="\\n"', HERE))
+    assert stopping.using.choose({}, PromptDefaults(), None).options.stop == ("\n",)
     with pytest.raises(ActionError, match="`temperature` cannot be 'hot'"):
-        action.using.choose({"t": "hot", "c": "a", "s": 1}, PromptDefaults())
+        action.using.choose({"t": "hot", "c": "a", "s": 1}, PromptDefaults(), None)
 
 
 def test_defaults_fill_in_what_a_prompt_does_not_say() -> None:
     defaults = PromptDefaults(model="m", seed=3, timeout_s=9)
-    plain = cast(Prompt, parse_action('Prompt "p"', HERE)).using.choose({}, defaults)
+    plain = cast(ExecutePrompt, parse_action('Prompt "p"', HERE)).using.choose({}, defaults, None)
     assert (plain.model, plain.options.sampling.seed, plain.options.timeout_s) == ("m", 3, 9)
-    own = cast(Prompt, parse_action('Prompt "p" using model=o seed=4 timeout=1s', HERE))
-    chosen = own.using.choose({}, defaults)
+    own = cast(ExecutePrompt, parse_action('Prompt "p" using model=o seed=4 timeout=1s', HERE))
+    chosen = own.using.choose({}, defaults, None)
     assert (chosen.model, chosen.options.sampling.seed, chosen.options.timeout_s) == ("o", 4, 1)
-    assert own.using.choose({}, PromptDefaults(model="m", forced_model="f")).model == "f"
+    assert own.using.choose({}, PromptDefaults(model="m", forced_model="f"), None).model == "f"
 
 
 @given(st.text(), st.sampled_from("\"'"))
@@ -359,7 +364,10 @@ async def test_a_missing_variable_fails_the_action_and_names_the_nearest() -> No
 
 def test_the_parts_of_the_longer_forms_are_read() -> None:
     shell = cast(Shell, parse_action('Shell "x" with timeout=2min working-dir="d" retry_safe=true', HERE))
-    assert shell.retry_safe
+    assert shell.retry_safe and shell.is_repeatable
+    assert not parse_action('Shell "x"', HERE).is_repeatable
+    assert not parse_action('{% if n %}Shell "x"{% else %}Log "y"{% endif %}', HERE).is_repeatable
+    assert parse_action('Log "x"', HERE).is_repeatable
     assert shell.folder is not None
     child = cast(RunWorkflow, parse_action('Run workflow "w" with result="r" input="a"', HERE))
     assert [pair.key for pair in child.given] == ["input"]

@@ -14,18 +14,18 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from samovar.engines.base import Conversation, Finished, ModelSpec, TextPart
+from samovar.engines.base import Conversation, Finished, ModelSpec
 from samovar.engines.llama import arena
-from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.arena import CHUNK_BESIDE_TOKENS
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import MAX_WAITING, LlamaModel
-from samovar.engines.llama.prefixes import TreePrefixes
-from samovar.engines.llama.tree import PrefixTree
+from samovar.engines.llama.prefixes import tree as tree_module
+from samovar.engines.llama.prefixes.radix import PrefixTree
+from samovar.engines.llama.prefixes.tree import TreePrefixes
 from samovar.errors import BudgetError, ContextError
-from samovar.generation import Message, Options, Sampling
+from samovar.generation import Message, Options, Sampling, TextGenerated
 from samovar.models.cost import MAX_RUNNING
 from samovar.models.snapshots import Snapshots
 from samovar.serving.pool import Pool
@@ -76,8 +76,8 @@ async def answer(
     said, end = "", None
     async with model.generate(messages, options or Options(max_tokens=6), conversation) as events:
         async for event in events:
-            if isinstance(event, TextPart):
-                said += event.text
+            if isinstance(event, TextGenerated):
+                said += event.piece
             elif isinstance(event, Finished):
                 end = event
     assert end is not None
@@ -137,7 +137,7 @@ async def test_a_conversation_evaluates_only_what_is_new(tiny_kinds: dict[str, P
 async def test_a_conversation_of_many_turns_says_what_it_would_without_what_it_reuses(
     tiny_kinds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prefixes_module, "MAX_SEQUENCES", MAX_RUNNING + 1 + 10)
+    monkeypatch.setattr(tree_module, "MAX_SEQUENCES", MAX_RUNNING + 1 + 10)
     conversation, messages = Conversation(), user(PREFIX)
     async with loaded(tiny_kinds[CUT_ANYWHERE], 2048) as model:
         for turn in range(12):  # of two nodes each, so that they are joined
@@ -338,7 +338,7 @@ async def test_a_long_prompt_delays_others_by_one_chunk_at_a_time(
         model.generate(user("x"), Options(max_tokens=2000)) as events,
     ):
         async for event in events:
-            if isinstance(event, TextPart):
+            if isinstance(event, TextGenerated):
                 break
         del sizes[:]
         _, end = await answer(model, user("y" * 1000), Options(max_tokens=1))

@@ -19,16 +19,18 @@ from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import EngineError
 from samovar.events import Ending, Event, RunEnded, StateEntered, StateLeft, TransitionTaken, Warned
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.local import LocalExecutor, OnFetchProgress
+from samovar.executors.local import LocalExecutor
+from samovar.executors.table import OnFetchProgress
 from samovar.generation import Message
-from samovar.running.branches import BUILT_IN, Claims, merge
+from samovar.language.names import BUILT_IN
+from samovar.running.branches import Claims, merge
 from samovar.running.run import Run
 from samovar.running.runner import RunnerSettings
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from samovar.values import Record
 from samovar.wire import run_to_wire
-from tests.bench import Bench, Told, paths, reply, statuses
+from tests.bench import Bench, Told, paths, reply, statuses, unchecked
 
 pytestmark = pytest.mark.anyio
 
@@ -210,7 +212,7 @@ async def test_the_seeds_of_a_branch_do_not_depend_on_what_others_do_meanwhile(b
                 executor.go.set()
 
         with anyio.fail_after(60):
-            await bench.runner(executor, go_when_the_other_is_done).run(workflow, {})
+            await bench.runner(executor, go_when_the_other_is_done).run(unchecked(workflow))
         asked = {one.messages[-1].content: one.options.sampling.seed for one in executor.requests}
         seeds.append(asked)
     assert list(seeds[0]) != list(seeds[1])
@@ -249,7 +251,7 @@ async def test_a_failure_that_a_branch_takes_itself_cancels_nothing(bench: Bench
             executor.go.set()
 
     with anyio.fail_after(60):
-        run = await bench.runner(executor, go_when_mended).run(workflow, {})
+        run = await bench.runner(executor, go_when_mended).run(unchecked(workflow))
     assert run.ending is Ending.COMPLETED
     assert bench.log == ["true false re slow yes"]
 
@@ -311,7 +313,7 @@ async def test_a_stopped_run_ends_every_branch_and_gives_all_back(bench: Bench) 
     records: list[Run] = []
 
     async def run() -> None:
-        records.append(await runner.run(workflow, {}))
+        records.append(await runner.run(unchecked(workflow)))
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
@@ -341,7 +343,7 @@ async def test_what_an_observer_raises_in_a_branch_comes_out_as_itself(
     executor = Held()
     workflow = bench.write("w", BOTH, 'B: Prompt "slow"')
     with anyio.fail_after(60), pytest.raises(defect):
-        await bench.runner(executor, observe).run(workflow, {})
+        await bench.runner(executor, observe).run(unchecked(workflow))
     assert isinstance(told[-1], StateEntered), "nothing is told after it"
     assert executor.given_up == ["slow"]
     assert executor.closed
@@ -360,7 +362,7 @@ async def test_a_branch_may_run_a_workflow_that_forks_itself(bench: Bench) -> No
     runner = bench.runner(executor)
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(runner.run, workflow, {})
+            tasks.start_soon(runner.run, unchecked(workflow))
             while executor.running < 2 or executor.most < 4:
                 await checkpoint()
             executor.go.set()
@@ -603,7 +605,7 @@ def test_a_fork_always_comes_to_an_end_whatever_fails_or_stops_it(
         records: list[Run] = []
 
         async def run() -> None:
-            records.append(await runner.run(workflow, {"x": 0, "y": 0, "z": 0, "round": 0}))
+            records.append(await runner.run(unchecked(workflow, {"x": 0, "y": 0, "z": 0, "round": 0})))
 
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:

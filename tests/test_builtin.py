@@ -15,12 +15,15 @@ import pytest
 from samovar.actions import parse_action
 from samovar.app import open_library
 from samovar.checks.checking import check_workflow
+from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import Script, ScriptedEngine
 from samovar.events import Ending, Event, Logged
-from samovar.executors.local import LocalExecutor, OnFetchProgress
+from samovar.executors.local import LocalExecutor
+from samovar.executors.table import OnFetchProgress
 from samovar.generation import Message
 from samovar.library import Library
+from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import Pool
@@ -65,7 +68,7 @@ async def run_of(library: Library, name: str, folder: Path, script: Script, **gi
             executor = LocalExecutor(Sessions(pool), locate, default_model="any")
             settings = RunnerSettings(folder=folder)
             runner = Runner(library, executor, on_event=events.append, settings=settings)
-            run = await runner.run(library.workflow(name), given)
+            run = await runner.run(prepare(name, given, library, Settings(), settings, needs_models=False))
     return Done(run, events, asked)
 
 

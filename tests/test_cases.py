@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from samovar.errors import FaultsError, UsageError
 from samovar.events import Ending
 from samovar.generation import FinishReason
+from samovar.testing.case_file import parse_cases, read_case_file
 from samovar.testing.case_text import add_case
-from samovar.testing.cases import Answer, Failure, Printed, parse_cases, read_case_file
+from samovar.testing.cases import Answer, Failure, Printed
 
 HEAD = "cases:\n  - name: one\n"
 YAML_LOOKING = [

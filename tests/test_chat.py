@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,122 @@ def test_without_a_template_it_is_chatml_and_said_so(loaded: Loaded) -> None:
 def test_a_bad_or_hostile_template_is_a_clear_error(loaded: Loaded, source: str, says: str) -> None:
     with pytest.raises(EngineError, match=says):
         ChatTemplate(source, loaded.vocabulary).tokens(user("x"))
+
+
+NOON = datetime(2026, 3, 5, 12)
+
+
+def rendered(loaded: Loaded, source: str) -> str:
+    """What a template makes of one user message that says hello, on the 5th of March 2026."""
+    tokens = ChatTemplate(source, loaded.vocabulary, lambda: NOON).tokens(user("hello"))
+    return loaded.vocabulary.detokenize(tokens)
+
+
+PUBLISHED = {
+    "gpt-oss": (
+        """{{- "Current date: " + strftime_now("%Y-%m-%d") + "\\n" }}{{ messages[0].content }}""",
+        "Current date: 2026-03-05\nhello",
+    ),
+    "Mistral Small": (
+        """{%- set today = strftime_now("%Y-%m-%d") %}
+{%- if not tools is defined %}{%- set tools = none %}{%- endif %}
+{%- for message in messages %}
+    {%- if tools is not none and loop.last %}[AVAILABLE_TOOLS]{%- endif %}
+    {{- today + " [INST]" + message["content"] + "[/INST]" }}
+{%- endfor %}""",
+        "2026-03-05 [INST]hello[/INST]",
+    ),
+    "Mistral 7B v0.3": (
+        """{% if tools is not none %}[AVAILABLE_TOOLS] {{ tools }}{% endif %}{{ messages[0].content }}""",
+        "hello",
+    ),
+    "Granite": (
+        """{%- set system = "Today's Date: " + strftime_now('%B %d, %Y') + "." %}
+{%- if documents %}{%- set system = system + " Use the documents." %}{%- endif %}
+{{- system }} {{ messages[0].content }}""",
+        "Today's Date: March 05, 2026. hello",
+    ),
+    "SmolLM3": (
+        """{%- set today = strftime_now("%d %B %Y") -%}
+{%- for message in messages -%}
+    {%- if message.role == "user" -%}{{ today ~ ": " ~ message.content }}{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{% generation %}{{ "\\nassistant" }}{% endgeneration %}{%- endif -%}""",
+        "05 March 2026: hello\nassistant",
+    ),
+    "LFM2.5": (
+        """{%- for message in messages -%}
+    {%- if message.content == "hello" -%}
+        {%- generation -%}{%- set said = message.content -%}{{- said -}}{%- endgeneration -%}
+    {%- endif -%}
+    {{- said | default("!") -}}
+{%- endfor -%}""",
+        "hello!",
+    ),
+    "Llama 3.2": (
+        """{%- if strftime_now is defined %}{%- set date = strftime_now("%d %b %Y") %}
+{%- else %}{%- set date = "26 Jul 2024" %}{%- endif %}{{- date }} {{ messages[0].content }}""",
+        "05 Mar 2026 hello",
+    ),
+    "Command R": (
+        """{%- for letter in messages[0].content -%}
+    {%- if letter == "e" -%}{%- continue -%}{%- endif -%}
+    {%- if letter == "o" -%}{%- break -%}{%- endif -%}
+    {{- letter -}}
+{%- endfor -%}""",
+        "hll",
+    ),
+}
+"""The lines of published templates that need more than Jinja, and what they make of it."""
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_a_published_template_finds_what_transformers_gives_it(loaded: Loaded, family: str) -> None:
+    source, text = PUBLISHED[family]
+    assert rendered(loaded, source) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("", '{"b": "<é>", "a": [1]}'),
+        ("(separators=(',', ':'))", '{"b":"<é>","a":[1]}'),
+        ("(sort_keys=true)", '{"a": [1], "b": "<é>"}'),
+        ("(ensure_ascii=true)", '{"b": "<\\u00e9>", "a": [1]}'),
+        ("(indent=1)", '{\n "b": "<é>",\n "a": [\n  1\n ]\n}'),
+    ],
+)
+def test_json_is_plain_and_written_as_the_template_asks(loaded: Loaded, options: str, text: str) -> None:
+    assert rendered(loaded, "{{ {'b': '<é>', 'a': [1]} | tojson" + options + " }}") == text
+
+
+def test_a_template_that_asks_for_the_time_gets_the_local_time(loaded: Loaded) -> None:
+    before = datetime.now()
+    tokens = ChatTemplate("{{ strftime_now('%Y-%m-%d %H:%M') }}", loaded.vocabulary).tokens(user("x"))
+    shown = datetime.fromisoformat(loaded.vocabulary.detokenize(tokens))
+    assert before.replace(second=0, microsecond=0) <= shown <= datetime.now()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("x\n{{ strftime_then('%Y') }}", r"not there \(line 2\): 'strftime_then' is undefined"),
+        ("x\n\n{{ messages | shout }}", r"not there \(line 3\): No filter named 'shout'"),
+        ("{% speak %}", r"not valid Jinja: Encountered unknown tag 'speak'.* \(line 1\)"),
+        ("x\n{{ 1 / 0 }}", r"failed \(line 2\): ZeroDivisionError"),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_not_blamed_on_the_messages(
+    loaded: Loaded, source: str, says: str
+) -> None:
+    with pytest.raises(EngineError, match=says) as caught:
+        ChatTemplate(source, loaded.vocabulary).tokens(user("x"))
+    assert "messages" not in str(caught.value)
+
+
+def test_a_template_that_refuses_the_messages_says_why(loaded: Loaded) -> None:
+    with pytest.raises(EngineError, match="refused the messages: no system please"):
+        rendered(loaded, "{{ raise_exception('no system please') }}")
 
 
 @given(st.text(max_size=60))

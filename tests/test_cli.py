@@ -53,17 +53,37 @@ def run_json(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-def test_help_needs_none_of_the_heavy_modules(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments, typed, said",
+    [
+        (["--help"], "", "check"),
+        (["run", "--help"], "", "--dry-run"),
+        ([], "samovar ru", "run"),
+        ([], "samovar run --dr", "--dry-run"),
+        ([], "samovar run tria", "triage"),
+    ],
+)
+def test_help_and_completion_need_none_of_the_heavy_modules(
+    folder: Path, arguments: list[str], typed: str, said: str
+) -> None:
     code = (
         "import sys\n"
-        "from samovar.cli import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'cffi', 'jinja2', 'liquid', 'cel', 'pydantic', 'anyio', 'yaml', 'psutil'}\n"
+        "sys.argv[0] = 'samovar'\n"
+        "from samovar.cli.entry import main\n"
+        f"try:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'cffi', 'jinja2', 'liquid', 'cel', 'pydantic', 'anyio', 'psutil', 'rich', 'lark'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S)
+    asked = {"_SAMOVAR_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(folder) | (asked if typed else {}),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
     assert done.stderr.strip() == "[]"
-    assert "run" in done.stdout and "check" in done.stdout
+    assert said in done.stdout
 
 
 def test_json_is_one_object_and_nothing_else_on_standard_output(folder: Path, tiny_model: Path) -> None:

@@ -15,8 +15,8 @@ from samovar.cli.live import Answers, Lines
 from samovar.cli.report import show_report
 from samovar.config import load_settings
 from samovar.errors import UsageError
-from samovar.events import Event, Logged, PromptFigures, StateEntered, StateLeft, TextGenerated, VisitStatus
-from samovar.generation import FinishReason, Options, TokenCounts
+from samovar.events import Event, Logged, PromptFigures, StateEntered, StateLeft, VisitStatus
+from samovar.generation import FinishReason, Options, TextGenerated, TokenCounts
 from tests.test_cli import TIMEOUT_S, environment, samovar, write
 
 TWO_PROMPTS = (

@@ -13,15 +13,13 @@ from tests.test_layers import SOURCE
 
 MAKERS = frozenset(("Fault", "add", "tell", "hint", "note", "_fault", "_warn", "_warning", "_fail"))
 """What makes a fault of a code that it is given, first or as `code`."""
-OF_CASES = frozenset(("cases", "testing", "stage", "recording", "comparing", "case_text", "paths", "preview"))
-"""Modules with faults of another kind of file, or of what was typed."""
 
 
 def made() -> dict[str, str]:
     """The codes that the sources make, each with a place where."""
     found: dict[str, str] = {}
     for path in SOURCE.rglob("*.py"):
-        if path.stem in OF_CASES or path.parent.name == "testing":
+        if path.parent.name == "testing":  # faults of files of cases
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place, UsageError
 from samovar.language.expression import Expression
-from samovar.language.parameters import read_parameters
+from samovar.language.parameter_list import read_parameters
 from samovar.language.patterns import Pattern, PatternError, atoms_of
 from tests.growth import assert_grows_with_size, cpu_s
 

@@ -10,18 +10,21 @@ import anyio
 import pytest
 
 from samovar import generation
-from samovar.engines.base import Engine, Finished, Model, ModelSpec, PromptProgress, TextPart
+from samovar.engines.base import Engine, Finished, Model, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import ClosedError, ContextError, ModelError
-from samovar.generation import FinishReason, Message, Options, Sampling
+from samovar.generation import FinishReason, Message, Options, PromptEvaluating, Sampling, TextGenerated
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["scripted", "llama"])
+ENGINES: dict[str, type[Engine]] = {"scripted": ScriptedEngine, "llama": LlamaEngine}
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return ScriptedEngine() if request.param == "scripted" else LlamaEngine()
+    return ENGINES[request.param]()
 
 
 @asynccontextmanager
@@ -42,14 +45,14 @@ def user(text: str) -> list[Message]:
     return [Message(role="user", content=text)]
 
 
-async def answer(model: Model, text: str, options: Options) -> tuple[str, Finished, list[PromptProgress]]:
+async def answer(model: Model, text: str, options: Options) -> tuple[str, Finished, list[PromptEvaluating]]:
     said, progress, end = "", [], None
     async with model.generate(user(text), options) as events:
         async for event in events:
-            if isinstance(event, TextPart):
+            if isinstance(event, TextGenerated):
                 assert end is None
-                said += event.text
-            elif isinstance(event, PromptProgress):
+                said += event.piece
+            elif isinstance(event, PromptEvaluating):
                 progress.append(event)
             else:
                 assert end is None, "Finished comes once"
@@ -113,7 +116,7 @@ async def test_leaving_early_gives_the_sequence_back(engine: Engine, tiny_model:
     async with loaded(engine, tiny_model) as model:
         async with model.generate(user("a b c d e f"), Options(max_tokens=400)) as events:
             async for event in events:
-                if isinstance(event, TextPart):
+                if isinstance(event, TextGenerated):
                     break
         assert model.statistics().sequences_running == 0
         model.check()
@@ -124,7 +127,7 @@ async def test_a_cancelled_caller_gives_the_sequence_back(engine: Engine, tiny_m
         with anyio.CancelScope() as scope:
             async with model.generate(user("a b c d e f"), Options(max_tokens=400)) as events:
                 async for event in events:
-                    if isinstance(event, TextPart):
+                    if isinstance(event, TextGenerated):
                         scope.cancel()
         assert scope.cancelled_caught
         assert model.statistics().sequences_running == 0
@@ -167,13 +170,13 @@ async def test_a_closed_model_refuses_and_closing_twice_is_fine(engine: Engine, 
 async def test_closing_ends_what_runs_as_cancelled(engine: Engine, tiny_model: Path) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("the scripted engine holds nothing that closing could take away")
-    ends: list[TextPart] = []
+    ends: list[TextGenerated] = []
     async with (
         loaded(engine, tiny_model) as model,
         model.generate(user("a b c d"), Options(max_tokens=450)) as events,
     ):
         async for event in events:
-            if isinstance(event, TextPart) and not ends:
+            if isinstance(event, TextGenerated) and not ends:
                 ends.append(event)
                 await model.close()
             if isinstance(event, Finished):

@@ -12,8 +12,10 @@ from samovar.actions import parse_action
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.events import Ending, Event, VisitStatus
-from samovar.executors.local import LocalExecutor, OnFetchProgress
+from samovar.executors.local import LocalExecutor
+from samovar.executors.table import OnFetchProgress
 from samovar.library import Library
+from samovar.preflight.prepare import prepare
 from samovar.running.run import Run, Visit
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import Pool
@@ -42,8 +44,9 @@ async def run(path: Path, variables: dict[str, object]) -> Run:
         async with Pool(ScriptedEngine(), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             executor = LocalExecutor(sessions, locate, default_model="m")
-            runner = Runner(library, executor, on_event=events.append, settings=RunnerSettings(folder=ROOT))
-            done = await runner.run(library.workflow(str(path)), variables)
+            given = RunnerSettings(folder=ROOT)
+            runner = Runner(library, executor, on_event=events.append, settings=given)
+            done = await runner.run(prepare(str(path), variables, library, given.settings))
             sessions.check()
     assert done.ending is Ending.COMPLETED, done.error
     return done

@@ -12,7 +12,8 @@ SCRIPT = """
 import logging, sys, threading
 from pathlib import Path
 import anyio
-from samovar.engines.base import ModelSpec, TextPart
+from samovar.engines.base import ModelSpec
+from samovar.generation import TextGenerated
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.generation import FinishReason, Message, Options
 from samovar.serving.pool import Pool
@@ -28,7 +29,7 @@ async def ask(sessions, options, hear=lambda event: None):
         return await session.ask([Message(role="user", content="word " * 300)], options, on_event=hear)
 
 def deaf(event):
-    if isinstance(event, TextPart):
+    if isinstance(event, TextGenerated):
         raise ZeroDivisionError
 
 async def use(sessions):
@@ -43,7 +44,11 @@ async def use(sessions):
         assert (await ask(sessions, long)).reason is FinishReason.TIMEOUT
     elif how == "cancel":
         with anyio.CancelScope() as scope:
-            await ask(sessions, long, lambda event: scope.cancel() if isinstance(event, TextPart) else None)
+            def stop(event):
+                if isinstance(event, TextGenerated):
+                    scope.cancel()
+
+            await ask(sessions, long, stop)
         assert scope.cancelled_caught
     elif how == "callback":
         try:

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from samovar.actions.base import Machine
+from samovar.actions.base import ThisMachine
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, Place, UsageError
 from samovar.language.expression import Expression
 from samovar.language.graph import classify
 from samovar.language.mermaid import parse_diagram
-from samovar.language.parameters import bind, read_parameters
+from samovar.language.parameter_list import read_parameters
+from samovar.language.parameters import bind
 from samovar.language.template import Template
 from samovar.running.runner import RunnerSettings
 from tests.bench import Bench, Told
@@ -43,7 +44,7 @@ def codes(cell: str) -> list[str]:
     return [span.replace("\\|", "|") for span in re.findall(r"`([^`]*)`", cell)]
 
 
-class Idle(Machine):
+class Idle(ThisMachine):
     """This machine, on which no time passes."""
 
     def __init__(self) -> None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.errors import FaultsError, NotFoundError, TemplateError, UsageError
-from samovar.library import Library, find_project_folders, name_of, read_text
+from samovar.files import read_text
+from samovar.folders import find_project_folders, name_of
+from samovar.library import Library
 
 FLOW = "# {}\n\n```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n"
 

@@ -8,7 +8,8 @@ from io import StringIO
 from rich.console import Console
 
 from samovar.cli.live import LiveLines, answer_lines, note_of
-from samovar.events import Logged, RunError, StateEntered, StateLeft, TextGenerated, VisitStatus
+from samovar.events import Logged, RunError, StateEntered, StateLeft, VisitStatus
+from samovar.generation import TextGenerated
 
 WIDTH = 40
 

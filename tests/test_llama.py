@@ -14,14 +14,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from samovar.engines.base import Finished, ModelSpec, PromptProgress, TextPart
+from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama import declarations, machine
 from samovar.engines.llama.binding import find_library, open_binding
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.sampling import choices_grammar
 from samovar.errors import EngineError, ModelError
-from samovar.generation import FinishReason, Message, Options, Sampling
+from samovar.generation import FinishReason, Message, Options, PromptEvaluating, Sampling, TextGenerated
 
 pytestmark = pytest.mark.anyio
 
@@ -51,8 +51,8 @@ async def answer(model: LlamaModel, text: str, options: Options | None = None) -
     said, end = "", None
     async with model.generate(user(text), options or Options(max_tokens=8)) as events:
         async for event in events:
-            if isinstance(event, TextPart):
-                said += event.text
+            if isinstance(event, TextGenerated):
+                said += event.piece
             elif isinstance(event, Finished):
                 end = event
     assert end is not None
@@ -197,7 +197,7 @@ async def test_prompts_share_what_they_have_in_common_token_by_token(tiny_model:
     async with loaded(tiny_model) as model:
         for number, question in enumerate(("one", "two", "three")):
             async with model.generate([system, *user(question)], Options(max_tokens=1)) as events:
-                progress = [event async for event in events if isinstance(event, PromptProgress)]
+                progress = [event async for event in events if isinstance(event, PromptEvaluating)]
             if number:
                 assert progress[0].total_tokens - progress[0].reused_tokens < 40
 

@@ -12,16 +12,19 @@ import pytest
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import NotFoundError
-from samovar.executors.base import (
-    EvaluatingPrompt,
-    FetchingModel,
-    LoadingModel,
+from samovar.executors.base import PromptRequest
+from samovar.executors.local import LocalExecutor
+from samovar.executors.table import OnFetchProgress
+from samovar.generation import (
+    FinishReason,
+    Message,
+    ModelFetching,
+    ModelLoading,
+    Options,
+    PromptEvaluating,
     PromptEvent,
-    PromptRequest,
-    TextPiece,
+    TextGenerated,
 )
-from samovar.executors.local import LocalExecutor, OnFetchProgress
-from samovar.generation import FinishReason, Message, Options
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 
@@ -65,9 +68,9 @@ async def test_what_happens_is_told_in_order_and_adds_up_to_the_reply() -> None:
     told: list[PromptEvent] = []
     async with open_executor() as (executor, _), executor.open("run") as connection:
         reply = await connection.ask(request("hello"), told.append)
-        assert reply.text == "1 messages" == "".join(e.text for e in told if isinstance(e, TextPiece))
+        assert reply.text == "1 messages" == "".join(e.piece for e in told if isinstance(e, TextGenerated))
     kinds = [type(event) for event in told]
-    assert kinds.index(FetchingModel) < kinds.index(LoadingModel) < kinds.index(EvaluatingPrompt)
+    assert kinds.index(ModelFetching) < kinds.index(ModelLoading) < kinds.index(PromptEvaluating)
     assert (reply.finish_reason, reply.model) == (FinishReason.STOP, "default")
     assert reply.first_token_s is not None and reply.first_token_s <= reply.duration_s
 
@@ -96,15 +99,15 @@ async def test_a_run_keeps_its_models_loaded_to_its_end() -> None:
             for _ in range(5):
                 await connection.ask(request("x"), ignore)
             await anyio.wait_all_tasks_blocked()
-            assert sessions.pool.statistics().models[0].is_loaded
+            assert sessions.pool._ledger.entries
         await anyio.wait_all_tasks_blocked()
-        use = sessions.pool.statistics().models[0]
-        assert (use.loads, use.is_loaded) == (1, False)
+        assert not sessions.pool._ledger.entries
+        assert sessions.pool.statistics().models[0].loads == 1
 
 
 async def test_an_exception_in_a_callback_comes_out_and_everything_is_given_back() -> None:
     def deaf(event: PromptEvent) -> None:
-        if isinstance(event, TextPiece):
+        if isinstance(event, TextGenerated):
             raise ZeroDivisionError
 
     async with open_executor() as (executor, sessions), executor.open("run") as connection:

@@ -19,10 +19,12 @@ from samovar.actions import Action, parse_action
 from samovar.actions.conditional import Conditional
 from samovar.actions.set import Set
 from samovar.actions.workflow import RunWorkflow
-from samovar.checks.mending import Mended, meaning_of, mend
+from samovar.checks.meaning import meaning_of
+from samovar.checks.mending import Mended, mend
 from samovar.errors import UsageError
+from samovar.folders import find_project_folders
 from samovar.language.workflow import Workflow
-from samovar.library import Library, find_project_folders
+from samovar.library import Library
 from tests.test_cli import samovar
 
 CORPUS = Path(__file__).parent / "corpus"

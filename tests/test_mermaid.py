@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from samovar.errors import Fault
 from samovar.language.diagram import Diagram, Scope
-from samovar.language.mermaid import DEEPEST, parse_diagram
+from samovar.language.mermaid import parse_diagram
+from samovar.language.statements import DEEPEST
 from tests.growth import assert_grows_with_size
 
 HERE = Path("w.md")

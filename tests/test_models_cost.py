@@ -16,8 +16,9 @@ import pytest
 
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.models.architectures import ARCHITECTURES, Memory
-from samovar.models.cost import SNAPSHOT_STATES, Cost, KvType, predict
+from samovar.generation import KvType
+from samovar.models.architectures import ARCHITECTURES, MemoryKind
+from samovar.models.cost import SNAPSHOT_STATES, Cost, predict
 from samovar.models.header import read_header
 from tests.tiny import TENSORS, Sizes, make_tiny
 
@@ -194,7 +195,9 @@ def test_what_is_compressed_or_shared_is_an_estimate(tmp_path: Path, key: str) -
     assert predict(read_header(make_tiny(tmp_path / "x.gguf", amend=amend)), context_tokens=512).estimated
 
 
-@pytest.mark.parametrize("name", [one.name for one in ARCHITECTURES.values() if one.memory != Memory.NONE])
+@pytest.mark.parametrize(
+    "name", [one.name for one in ARCHITECTURES.values() if one.memory != MemoryKind.NONE]
+)
 def test_every_architecture_has_a_cost_that_grows_with_the_context(name: str, tiny_model: Path) -> None:
     header = replace(read_header(tiny_model), architecture=name)
     costs = [predict(header, context_tokens=tokens) for tokens in (512, 1024, 8192)]

@@ -49,7 +49,6 @@ def test_a_good_header_gives_the_facts(tiny_model: Path) -> None:
     assert (header.context_tokens, header.shape.embedding, header.shape.query) == (4096, 64, 64)
     assert header.shape.cell_elements == 2 * 2 * (16 + 16), "layers, heads, key and value"
     assert header.vocabulary_size == 267
-    assert header.has_chat_template
     assert header.file_bytes == tiny_model.stat().st_size
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from samovar.errors import Fault, Place, UsageError
-from samovar.language.parameters import Parameter, bind, read_groups, read_parameters
+from samovar.language.parameter_list import read_groups, read_parameters
+from samovar.language.parameters import Parameter, bind
 
 
 def where(*path: object) -> Place:

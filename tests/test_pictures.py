@@ -77,7 +77,7 @@ def test_two_things_are_not_mixed_on_standard_output() -> None:
 
 def test_without_the_extra_what_to_install_is_said(tmp_path: Path) -> None:
     code = (
-        "import sys\nsys.modules['mermaidx'] = None\nfrom samovar.cli import main\n"
+        "import sys\nsys.modules['mermaidx'] = None\nfrom samovar.cli.entry import main\n"
         f"main(['show', {str(EXAMPLES / 'triage.md')!r}, '--png', 'x.png'])"
     )
     done = subprocess.run(

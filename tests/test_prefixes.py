@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from samovar.engines.base import Conversation
-from samovar.engines.llama import kept as kept_module
-from samovar.engines.llama import prefixes as prefixes_module
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import Kept
-from samovar.engines.llama.prefixes import Prefixes, Row, TreePrefixes
-from samovar.engines.llama.states import StatePrefixes
-from samovar.models.snapshots import Snapshot
+from samovar.engines.llama.prefixes import disk_index
+from samovar.engines.llama.prefixes import tree as tree_module
+from samovar.engines.llama.prefixes.base import Prefixes, Row
+from samovar.engines.llama.prefixes.disk_index import DiskIndex
+from samovar.engines.llama.prefixes.states import StatePrefixes
+from samovar.engines.llama.prefixes.tree import TreePrefixes
+from samovar.models.snapshot_file import Snapshot
 
 CELLS = 110
 RUNNING = 3
@@ -156,7 +157,7 @@ class PrefixMachine(RuleBasedStateMachine):
         self.memory = self.make()
 
     def make(self) -> Prefixes:
-        return TreePrefixes(cast(Context, self.books), Kept(self.shelf, 1))
+        return TreePrefixes(cast(Context, self.books), DiskIndex(self.shelf, 1))
 
     def pick(self, index: int) -> Asked:
         return self.running[index % len(self.running)]
@@ -256,7 +257,7 @@ class PrefixMachine(RuleBasedStateMachine):
         """Another process, with the same disk; or another arena."""
         carried = [] if is_process else self.memory.carry()
         self.memory.clear()
-        assert not self.books.taken and not len(self.memory)
+        assert not self.books.taken and not self.memory.carry()
         self.memory = self.make()
         self.memory.accept(carried)
 
@@ -290,7 +291,7 @@ class StateMachine(PrefixMachine):
     whole = True
 
     def make(self) -> Prefixes:
-        return StatePrefixes(cast(Context, self.books), Kept(self.shelf, 1), limit_bytes=4_000)
+        return StatePrefixes(cast(Context, self.books), DiskIndex(self.shelf, 1), limit_bytes=4_000)
 
 
 class BorderMachine(PrefixMachine):
@@ -298,15 +299,15 @@ class BorderMachine(PrefixMachine):
     rows = 1
 
     def make(self) -> Prefixes:
-        return StatePrefixes(cast(Context, self.books), Kept(None, 1), limit_bytes=4_000, border=16)
+        return StatePrefixes(cast(Context, self.books), DiskIndex(None, 1), limit_bytes=4_000, border=16)
 
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that there is something to tidy in few cells, and to join in few nodes."""
-    monkeypatch.setattr(prefixes_module, "STEP_CELLS", 16)
-    monkeypatch.setattr(prefixes_module, "CHEAP_TOKENS", 8)
-    monkeypatch.setattr(prefixes_module, "MAX_SEQUENCES", RUNNING + 1 + NODES)
+    monkeypatch.setattr(tree_module, "STEP_CELLS", 16)
+    monkeypatch.setattr(tree_module, "CHEAP_TOKENS", 8)
+    monkeypatch.setattr(tree_module, "MAX_SEQUENCES", RUNNING + 1 + NODES)
     yield
 
 
@@ -346,7 +347,7 @@ class Turns:
 
 def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
     books = Books(1000)
-    memory = TreePrefixes(cast(Context, books), Kept(None, 1))
+    memory = TreePrefixes(cast(Context, books), DiskIndex(None, 1))
     turns, conversation, said = Turns(memory, books), Conversation(), [1]
     for turn in range(10 * NODES):
         assert turns.take(said, [2, 3], conversation) == max(0, len(said) - 2)
@@ -356,9 +357,9 @@ def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
 
 
 def test_a_copy_is_not_forgotten_while_room_is_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_module, "MAX_COPIES", 2)
+    monkeypatch.setattr(disk_index, "MAX_COPIES", 2)
     books, shelf = Books(100), Shelf()
-    memory = TreePrefixes(cast(Context, books), Kept(shelf, 1))
+    memory = TreePrefixes(cast(Context, books), DiskIndex(shelf, 1))
     turns = Turns(memory, books)
     prompts = [list(range(start, start + 31)) for start in range(0, 500, 100)]
     for prompt in prompts[:2]:
@@ -377,7 +378,7 @@ def test_a_longer_copy_of_a_whole_state_does_not_hide_one_that_can_be_used() -> 
     for tokens in (system, [*system, *range(50, 56)]):
         states = [tuple(tokens[: end + 1]) for end in range(len(tokens))]
         shelf.offer(tokens, 0, bytearray(pickle.dumps(states)))
-    memory = StatePrefixes(cast(Context, books), Kept(shelf, 1), limit_bytes=10_000)
+    memory = StatePrefixes(cast(Context, books), DiskIndex(shelf, 1), limit_bytes=10_000)
     prompt = [*system, 50, 51, 60, 61]  # goes a little further with the longer one
     assert memory.known(prompt) == len(system)
     assert Turns(memory, books).take(prompt) == len(system)

@@ -10,7 +10,7 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.actions.base import PromptDefaults
-from samovar.config import load_settings
+from samovar.config import Settings, load_settings
 from samovar.engines.llama.counting import open_template
 from samovar.errors import ModelFileError, ModelNotFoundError, Place, TemplateError
 from samovar.generation import Message
@@ -19,10 +19,11 @@ from samovar.language.reading import parse_workflow
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.needs import check_models, needed_models
-from samovar.outlook import Counts, Outlook, shared_tokens
-from samovar.running.filling import fill, shown
-from samovar.running.preview import StatePreview, preview
+from samovar.preflight.filling import fill, shown
+from samovar.preflight.models import check_models, needed_models
+from samovar.preflight.outlook import Counts, Outlook, shared_tokens
+from samovar.preflight.preview import StatePreview, preview
+from samovar.running.runner import RunnerSettings
 from tests.test_cli import samovar, write
 
 PLACE = Place(path=None, line=1)
@@ -164,21 +165,24 @@ def test_every_model_that_is_known_before_the_run_is_needed_once(tmp_path: Path)
         '- A: Prompt "x" using model="a.gguf"\n- B: Prompt "x"\n- C: Prompt "x" using model="c.gguf"\n'
         '- D: Prompt "x" using model="${which}"',
     )
-    needed = needed_models(workflow, LIBRARY, "default", None)
+    needed = needed_models(workflow, LIBRARY, Settings(model="default"), RunnerSettings())
     assert [one.reference for one in needed] == ["a.gguf", "default"]
     assert needed[0].place is not None and needed[0].place.line == 13
-    assert [one.reference for one in needed_models(workflow, LIBRARY, "default", "m")] == ["m"]
+    assert [
+        one.reference
+        for one in needed_models(workflow, LIBRARY, Settings(model="default"), RunnerSettings(model="m"))
+    ] == ["m"]
 
 
 def test_a_missing_model_is_told_with_the_place_of_its_name(tmp_path: Path) -> None:
     settings = load_settings({})
     workflow = parse("[*] --> A\nA --> [*]", '- A: Prompt "x" using model="no.gguf"')
     with pytest.raises(ModelNotFoundError, match=r"no\.gguf") as error:
-        check_models(workflow, LIBRARY, settings, None)
+        check_models(workflow, LIBRARY, settings, RunnerSettings())
     assert error.value.place == Place(path=None, line=9, column=29)
     (tmp_path / "bad.gguf").write_text("no model")
     with pytest.raises(ModelFileError):
-        check_models(workflow, LIBRARY, settings, str(tmp_path / "bad.gguf"))
+        check_models(workflow, LIBRARY, settings, RunnerSettings(model=str(tmp_path / "bad.gguf")))
 
 
 # The command line ----------------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ def verbs(workflow: Workflow) -> dict[str, str | None]:
 
 def test_the_sample_of_the_language_page_reads() -> None:
     workflow = read(SAMPLE)
-    assert (workflow.title, workflow.model, workflow.initial) == ("Triage", "smollm2", "Read")
+    assert workflow.model is not None
+    assert (workflow.title, workflow.model.reference, workflow.initial) == ("Triage", "smollm2", "Read")
     assert [parameter.name for parameter in workflow.parameters] == ["report", "tone"]
     assert verbs(workflow) == {"Read": "prompt", "Judge": "prompt", "Escalate": "log", "Answer": "prompt"}
     assert [(one.target, one.when) for one in workflow.states["Judge"].transitions] == [
@@ -198,7 +199,7 @@ def test_a_line_that_names_a_state_but_is_no_bullet_is_a_fault(line: str) -> Non
     (fault,) = faults_of(text)
     assert (fault.code, fault.place.line) == ("action-line", text.split("\n").index(line) + 1)
     assert "write `- B: …`" in fault.message
-    (warning,) = read(flow("- A: Wait 1s", line)).warnings
+    (warning,) = read(flow("- A: Wait 1s", line), Path(".sah/w.md")).warnings
     assert warning.code == "action-line"
     assert not read(flow("- A: Wait 1s", "- B: Wait 1s", line, "```", line, "```", more=OWN)).warnings
 
@@ -315,7 +316,6 @@ def test_a_misspelt_key_of_the_front_matter_is_a_warning_and_an_unknown_one_pass
     [
         (flow('- A: Prompt "x" using schema="s"'), 9, 23),
         (flow(top="---\ntitle: x\ntools: [a]\n---\n"), 3, 1),
-        (flow(top="---\nexecutor: x\n---\n"), 2, 1),
     ],
 )
 def test_what_is_not_supported_yet_is_said_with_its_place(text: str, line: int, column: int) -> None:
@@ -324,11 +324,9 @@ def test_what_is_not_supported_yet_is_said_with_its_place(text: str, line: int, 
     assert "not supported yet" in fault.message or "this version" in fault.message
 
 
-@pytest.mark.parametrize(
-    ("path", "more"),
-    [(Path(".swissarmyhammer/workflows/w.md"), OWN), (Path("/x/.sah/w.md"), OWN), (HERE, ""), (None, "")],
-)
-def test_old_files_pass_text_that_is_no_action_as_a_warning(path: Path | None, more: str) -> None:
+@pytest.mark.parametrize("more", [OWN, ""])
+@pytest.mark.parametrize("path", [Path(".swissarmyhammer/workflows/w.md"), Path("/x/.sah/w.md")])
+def test_old_files_pass_text_that_is_no_action_as_a_warning(path: Path, more: str) -> None:
     workflow = read(flow("- A: Initialize workflow", "- Ready", "- Gone: Log", more=more), path)
     assert verbs(workflow) == {"A": None, "B": None}
     assert [at(fault)[:3] for fault in workflow.warnings] == [
@@ -344,12 +342,16 @@ def test_an_actions_keyword_makes_its_errors_errors_in_old_files_too() -> None:
     assert at(fault)[1:3] == ("error", 9)
 
 
-@pytest.mark.parametrize("more", [OWN, "## Schemas\n"])
-def test_our_own_files_refuse_text_that_is_no_action_unless_lenient(more: str) -> None:
-    text = flow("- A: Initialize workflow", more=more)
-    errors = [fault for fault in faults_of(text) if fault.severity == "error"]
+@pytest.mark.parametrize("path", [HERE, None, Path("sah/w.md")])
+@pytest.mark.parametrize("action", ["Initialize workflow", 'Promt "Say hi"', 'Promt "x" with a="b"'])
+@pytest.mark.parametrize("more", [OWN, "## Schemas\n", ""])
+def test_any_other_file_refuses_text_that_is_not_an_action_unless_lenient(
+    path: Path | None, action: str, more: str
+) -> None:
+    text = flow(f"- A: {action}", more=more)
+    errors = [fault for fault in faults_of(text, path) if fault.severity == "error"]
     assert [at(fault) for fault in errors] == [("unknown-action", "error", 9, 6)]
-    warnings = [fault for fault in read(text, lenient=True).warnings if fault.code == "unknown-action"]
+    warnings = [fault for fault in read(text, path, lenient=True).warnings if fault.code == "unknown-action"]
     assert [fault.severity for fault in warnings] == ["warning"]
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from samovar.engines.base import ModelSpec, PromptProgress
+from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.generation import Message, Options
+from samovar.generation import Message, Options, PromptEvaluating
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 
@@ -129,10 +129,10 @@ async def test_a_session_on_a_prompt_seen_evaluates_only_what_is_new(real_model:
     async with open_sessions(real_model) as (sessions, spec):
         async with sessions.open(spec) as first:
             await first.ask([system, user("Hello.")], Options(max_tokens=1))
-        progress: list[PromptProgress] = []
+        progress: list[PromptEvaluating] = []
 
         def hear(event: object) -> None:
-            if isinstance(event, PromptProgress):
+            if isinstance(event, PromptEvaluating):
                 progress.append(event)
 
         async with sessions.open(spec) as second:

@@ -1,4 +1,4 @@
-"""The record of a run, and the allowance and routing that a run is driven by."""
+"""The record of a run, and the spending and routing that a run is driven by."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from samovar.events import (
 from samovar.generation import FinishReason, Options, TokenCounts
 from samovar.language.expression import Expression
 from samovar.language.workflow import Limits, State, Transition, When, Workflow
-from samovar.running.allowance import Allowance, PastLimitError, own_limits
 from samovar.running.routing import Situation, choose, explain, states_that_only_choose
 from samovar.running.run import Run
+from samovar.running.spending import PastLimitError, Spending, own_limits
 from samovar.values import Record
 from samovar.wire import event_to_wire, run_to_wire
 
@@ -254,16 +254,16 @@ def test_states_that_only_choose_have_several_ways_one_of_them_conditional() -> 
 
 
 def test_what_a_sub_workflow_spends_is_spent_by_the_run() -> None:
-    run = Allowance(Limits(transitions=3, tokens=10))
-    child = Allowance(Limits(transitions=2), run)
+    run = Spending(Limits(transitions=3, tokens=10))
+    child = Spending(Limits(transitions=2), run)
     child.spend(transitions=2, tokens=10)
     with pytest.raises(PastLimitError) as caught:
         child.spend(transitions=1)
-    assert caught.value.allowance is child
+    assert caught.value.spending is child
     run.spend(tokens=0)
     with pytest.raises(PastLimitError) as caught:
         child.spend(tokens=1)
-    assert caught.value.allowance is run
+    assert caught.value.spending is run
     assert caught.value.limit == "tokens"
 
 

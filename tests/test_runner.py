@@ -16,20 +16,18 @@ from samovar.events import (
     Ending,
     Event,
     Logged,
-    PromptEvaluating,
     RunEnded,
     RunStarted,
     StateEntered,
     StateLeft,
-    TextGenerated,
     TransitionTaken,
     VisitStatus,
 )
-from samovar.generation import FinishReason, TokenCounts
+from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.running.run import Run
 from samovar.running.runner import ABORT_FILE, RunnerSettings
 from samovar.values import Record
-from tests.bench import Bench, Told, paths, reply, statuses
+from tests.bench import Bench, Told, paths, reply, statuses, unchecked
 
 pytestmark = pytest.mark.anyio
 
@@ -509,7 +507,7 @@ async def test_a_cancelled_run_is_recorded_once_and_the_cancellation_goes_on(ben
             async def run() -> None:
                 nonlocal went_on
                 try:
-                    await bench.runner(executor).run(workflow, {})
+                    await bench.runner(executor).run(unchecked(workflow))
                 except asyncio.CancelledError:
                     went_on = True
                     raise
@@ -536,7 +534,7 @@ async def test_a_stopped_run_returns_its_record_as_cancelled(bench: Bench) -> No
         async with anyio.create_task_group() as tasks:
 
             async def run() -> None:
-                records.append(await runner.run(workflow, {"a": 1}))
+                records.append(await runner.run(unchecked(workflow, {"a": 1})))
 
             tasks.start_soon(run)
             await executor.is_waiting.wait()
@@ -549,7 +547,7 @@ async def test_a_stopped_run_returns_its_record_as_cancelled(bench: Bench) -> No
     assert executor.closed
     executor.waits = False
     executor.answers = iter(["fine"])
-    assert (await runner.run(workflow, {})).ending is Ending.COMPLETED
+    assert (await runner.run(unchecked(workflow))).ending is Ending.COMPLETED
 
 
 async def test_a_busy_loop_can_be_stopped(bench: Bench) -> None:
@@ -557,7 +555,7 @@ async def test_a_busy_loop_can_be_stopped(bench: Bench) -> None:
     runner = bench.runner(Told(), lambda event: None)
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(runner.run, workflow, {})
+            tasks.start_soon(runner.run, unchecked(workflow))
             await checkpoint()
             runner.stop()
 
@@ -582,7 +580,7 @@ async def test_an_exception_of_on_event_comes_out_after_everything_is_given_back
             raise ObserverError
 
     with anyio.fail_after(60), pytest.raises(ObserverError):
-        await bench.runner(executor, observe).run(workflow, {})
+        await bench.runner(executor, observe).run(unchecked(workflow))
     assert executor.opened == executor.closed
     assert isinstance(told[-1], kind), "nothing is told after it"
 
@@ -619,7 +617,7 @@ async def test_runs_of_one_runner_do_not_mix(bench: Bench) -> None:
     records: list[Run] = []
 
     async def run(start: int) -> None:
-        records.append(await runner.run(workflow, {"n": start}))
+        records.append(await runner.run(unchecked(workflow, {"n": start})))
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:

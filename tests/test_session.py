@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samovar.engines.base import Conversation, GenerationEvent, Model, ModelSpec, OnLoadProgress, TextPart
+from samovar.engines.base import Conversation, GenerationEvent, Model, ModelSpec, OnLoadProgress
 from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import FinishReason, Message, Options, TextGenerated
 from samovar.models.cost import Cost
 from samovar.serving.conversation import without_oldest
 from samovar.serving.pool import Pool
@@ -75,7 +75,7 @@ async def test_a_cancelled_turn_is_not_part_of_the_conversation() -> None:
 
 async def test_an_exception_in_a_callback_comes_out_and_everything_is_given_back() -> None:
     def deaf(event: object) -> None:
-        if isinstance(event, TextPart):
+        if isinstance(event, TextGenerated):
             raise ZeroDivisionError
 
     async with open_sessions() as sessions, sessions.open(SPEC) as session:

@@ -15,12 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from samovar.engines.base import ModelSpec, TextPart
+from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import ClosedError
-from samovar.generation import Message
+from samovar.generation import Message, TextGenerated
 from samovar.serving.pool import Pool
-from samovar.serving.session import Session, Sessions
+from samovar.serving.session import LocalSession, Sessions
 
 SPEC = ModelSpec(reference="scripted", path=Path("scripted"))
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class SessionMachine(RuleBasedStateMachine):
         pool = Pool(ScriptedEngine(all_that_was_said), budget_bytes=1, keep_alive_s=None)
         self.stack.enter_context(self.portal.wrap_async_context_manager(pool))
         self.sessions = Sessions(pool)
-        self.said: dict[Session, list[str]] = {}
+        self.said: dict[LocalSession, list[str]] = {}
         self.numbers = count()
         self.opened = self.forked = 0
 
@@ -58,14 +58,14 @@ class SessionMachine(RuleBasedStateMachine):
         return [Message(role="user", content=f"m{next(self.numbers)}")]
 
     @rule(target=sessions_made)
-    def open(self) -> Session:
+    def open(self) -> LocalSession:
         session = self.sessions.open(SPEC)
         self.opened += 1
         self.said[session] = []
         return session
 
     @rule(session=sessions_made, target=sessions_made)
-    def fork(self, session: Session) -> Session:
+    def fork(self, session: LocalSession) -> LocalSession:
         fork = session.fork()
         self.opened += 1
         self.forked += 1
@@ -73,14 +73,14 @@ class SessionMachine(RuleBasedStateMachine):
         return fork
 
     @rule(session=sessions_made)
-    def ask(self, session: Session) -> None:
+    def ask(self, session: LocalSession) -> None:
         messages = self.new()
         turn = self.do(lambda: session.ask(messages))
         self.said[session].append(messages[0].content)
         assert turn.text == " / ".join(self.said[session])
 
     @rule(session=sessions_made, others=st.lists(sessions_made, max_size=3))
-    def ask_at_once(self, session: Session, others: list[Session]) -> None:
+    def ask_at_once(self, session: LocalSession, others: list[LocalSession]) -> None:
         """Several turns, of one session or of more, in one task group."""
         asked = [(one, self.new()) for one in (session, *others)]
 
@@ -94,13 +94,14 @@ class SessionMachine(RuleBasedStateMachine):
             self.said[one].append(messages[0].content)
 
     @rule(session=sessions_made)
-    def cancel(self, session: Session) -> None:
+    def cancel(self, session: LocalSession) -> None:
         messages = self.new()
 
         async def ask_and_cancel() -> None:
             with anyio.CancelScope() as scope:
                 await session.ask(
-                    messages, on_event=lambda event: scope.cancel() if isinstance(event, TextPart) else None
+                    messages,
+                    on_event=lambda event: scope.cancel() if isinstance(event, TextGenerated) else None,
                 )
 
         self.do(ask_and_cancel)
@@ -109,7 +110,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.said[session].append(messages[0].content)
 
     @rule(session=sessions_made, closes=st.booleans())
-    def leave_a_stream(self, session: Session, closes: bool) -> None:
+    def leave_a_stream(self, session: LocalSession, closes: bool) -> None:
         messages = self.new()
 
         async def leave() -> None:
@@ -123,10 +124,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.do(leave)
 
     @rule(session=sessions_made, target=sessions_made)
-    def fork_during_a_turn(self, session: Session) -> Session:
+    def fork_during_a_turn(self, session: LocalSession) -> LocalSession:
         messages = self.new()
 
-        async def fork_and_finish() -> Session:
+        async def fork_and_finish() -> LocalSession:
             async with session.stream(messages) as pieces:
                 await anext(pieces)
                 fork = session.fork()
@@ -142,7 +143,7 @@ class SessionMachine(RuleBasedStateMachine):
         return fork
 
     @rule(session=consumes(sessions_made), during_a_turn=st.booleans())
-    def close(self, session: Session, during_a_turn: bool) -> None:
+    def close(self, session: LocalSession, during_a_turn: bool) -> None:
         messages = self.new()
 
         async def close() -> None:

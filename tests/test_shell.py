@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from samovar.actions import parse_action
 from samovar.actions.base import ActionContext, Outcome, PromptDefaults
 from samovar.actions.process import OUTPUT_LIMIT_BYTES
-from samovar.actions.quoting import VARIABLE, UnquotableError, quote
+from samovar.actions.quoting import VARIABLE, quote
+from samovar.actions.shell_text import UnquotableError
+from samovar.config import Settings
 from samovar.errors import ActionError, Fault, FaultsError, Place, ShellError, TemplateError, TimedOutError
 from samovar.language.template import Template
 from samovar.values import Record
@@ -81,6 +83,7 @@ def context(folder: Path | None = None, **variables: object) -> ActionContext:
         library=nothing,
         defaults=PromptDefaults(),
         folder=folder or Path.cwd(),
+        settings=Settings(),
         ask=nothing,
         run_workflow=nothing,
         wait_for_user=None,

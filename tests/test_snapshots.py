@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.models import snapshots as module
-from samovar.models.snapshots import HEADER, Snapshots, fingerprint
+from samovar.models.snapshot_file import HEADER, fingerprint
+from samovar.models.snapshots import Snapshots
 
 TOKENS = array("i", [1, 2, 3, 70_000, 5])
 BLOB = bytearray(range(200))

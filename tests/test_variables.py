@@ -11,7 +11,6 @@ import pytest
 from samovar.cli.variables import (
     as_parameters,
     asker,
-    misspelt,
     read_assignments,
     read_switches,
     read_variables_file,
@@ -103,12 +102,6 @@ def test_a_file_of_variables_that_is_none_says_why(tmp_path: Path, name: str, te
         read_variables_file(tmp_path / name)
     with pytest.raises(UsageError, match="no such file"):
         read_variables_file(tmp_path / "none.yaml")
-
-
-def test_a_misspelt_name_is_told_with_the_nearest_unless_something_reads_it() -> None:
-    (warning,) = misspelt(["the_txt", "flag", "other"], ALL, frozenset())
-    assert "'the_txt'" in warning and "Did you mean 'the_text'?" in warning
-    assert not misspelt(["the_txt"], ALL, frozenset(["the_txt"]))
 
 
 class Terminal(io.StringIO):

@@ -115,7 +115,7 @@ def _serve() -> None:
 
 
 def _perform(arguments: list[str], folder: str, environment: dict[str, str], streams: str) -> None:
-    from samovar.cli import main
+    from samovar.cli.entry import main
 
     os.chdir(folder)
     os.environ.clear()

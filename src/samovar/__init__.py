@@ -10,8 +10,6 @@ TYPE_CHECKING = False  # `typing` itself is not imported either
 if TYPE_CHECKING:
     from typing import Any
 
-    from samovar.api import AnswerOptions, OpenSettings, Samovar, Session, Statistics, open
-    from samovar.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
     from samovar.errors import (
         BudgetError,
         ClosedError,
@@ -23,14 +21,22 @@ if TYPE_CHECKING:
         UsageError,
     )
     from samovar.generation import FinishReason, Message, TokenCounts
+    from samovar.python.answers import AnswerOptions
+    from samovar.python.api import Samovar, Statistics, open
+    from samovar.python.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
+    from samovar.python.open_settings import OpenSettings
+    from samovar.python.sessions import Session
     from samovar.running.run import Run
-    from samovar.serving.session import AnswerStream, Turn
+    from samovar.serving.turn import AnswerStream, Turn
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "samovar.api": ("AnswerOptions", "OpenSettings", "Samovar", "Session", "Statistics", "open"),
-    "samovar.blocking": ("BlockingSamovar", "BlockingSession", "BlockingStream", "open_blocking"),
+    "samovar.python.answers": ("AnswerOptions",),
+    "samovar.python.api": ("Samovar", "Statistics", "open"),
+    "samovar.python.open_settings": ("OpenSettings",),
+    "samovar.python.sessions": ("Session",),
+    "samovar.python.blocking": ("BlockingSamovar", "BlockingSession", "BlockingStream", "open_blocking"),
     "samovar.errors": (
         "BudgetError",
         "ClosedError",
@@ -43,7 +49,7 @@ _HOMES = {
     ),
     "samovar.generation": ("FinishReason", "Message", "TokenCounts"),
     "samovar.running.run": ("Run",),
-    "samovar.serving.session": ("AnswerStream", "Turn"),
+    "samovar.serving.turn": ("AnswerStream", "Turn"),
 }
 """Where each public name is; imported with its first use."""
 

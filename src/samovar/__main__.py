@@ -1,5 +1,5 @@
 """`python -m samovar` is `samovar`."""
 
-from samovar.cli import main
+from samovar.cli.entry import main
 
 main()

@@ -6,6 +6,7 @@ Read `open_app` downwards for the start-up order, upwards for the shut-down orde
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,18 +18,20 @@ import anyio.to_thread
 
 from samovar import memory
 from samovar.actions import parse_action
-from samovar.config import Settings, user_folder
+from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.executors.base import Executor
-from samovar.library import Library, find_project_folders
+from samovar.folders import library_folders
+from samovar.language.names import surroundings_of
+from samovar.library import Library
 from samovar.models.reference import Reference, parse_reference, resolve
 from samovar.models.store import Store
 
 # What a command that only reads files does not need is imported where it is used.
 if TYPE_CHECKING:
     from samovar.engines.scripted import Script
-    from samovar.executors.local import OnFetchProgress
+    from samovar.executors.table import OnFetchProgress
     from samovar.models.package import FetchProgress
     from samovar.models.snapshots import Snapshots
     from samovar.serving.pool import Pool
@@ -51,12 +54,13 @@ class App:
 
 def open_library(start: Path) -> Library:
     """The workflows and prompts that can be named from the folder `start`, nearest first."""
-    folders = [
-        *find_project_folders(start),
-        ("user", user_folder()),
-        ("built-in", Path(__file__).parent / "builtin"),
-    ]
-    return Library(folders, parse_action)
+    return Library(library_folders(start), parse_action)
+
+
+def surroundings(settings: Settings, folder: Path) -> dict[str, object]:
+    """What prompts may read besides variables: `cwd`, `working_directory`, and `env` with what is allowed."""
+    allowed = ((name, os.environ[name]) for name in settings.environment if name in os.environ)
+    return surroundings_of(str(folder), allowed)
 
 
 def open_store(settings: Settings) -> Store:
@@ -134,10 +138,14 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[App]:
-    """Everything, ready to be used; on leaving, everything is given back in the opposite order."""
+async def open_app(settings: Settings, library: Library | None = None) -> AsyncIterator[App]:
+    """Everything, ready to be used; on leaving, everything is given back in the opposite order.
+
+    `library`: one that was opened before; None opens the one of the current folder.
+    """
     from samovar.engines.llama.engine import LlamaEngine
-    from samovar.executors.local import LocalExecutor
+    from samovar.executors.dispatch import Dispatcher
+    from samovar.executors.table import Parts
     from samovar.serving.pool import Pool
     from samovar.serving.reservations import Reservations
     from samovar.serving.session import Sessions
@@ -156,13 +164,11 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             )
         )
         sessions = Sessions(pool)
-        executor = LocalExecutor(
-            sessions, Locator(settings, open_store(settings)), default_model=settings.model
-        )
+        locate = Locator(settings, open_store(settings))
         yield App(
             settings=settings,
-            library=open_library(Path.cwd()),
-            executor=executor,
+            library=library or open_library(Path.cwd()),
+            executor=Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate)),
             sessions=sessions,
             pool=pool,
         )

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from samovar.errors import FaultsError, Place, SamovarError
-from samovar.generation import FinishReason, Options, TokenCounts
+from samovar.generation import FinishReason, Options, PromptEvent, TokenCounts
 
 
 class Ending(StrEnum):
@@ -119,38 +119,6 @@ class StateEntered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFetching:
-    visit: int
-    model: str
-    done_bytes: int
-    total_bytes: int | None
-    """None where it is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLoading:
-    visit: int
-    model: str
-    fraction: float
-    """0 to 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptEvaluating:
-    visit: int
-    total_tokens: int
-    reused_tokens: int
-    evaluated_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextGenerated:
-    visit: int
-    piece: str
-    """Whole characters."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
     visit: int
     level: str
@@ -202,19 +170,7 @@ class RunEnded:
     time_s: float
 
 
-Event = (
-    RunStarted
-    | StateEntered
-    | ModelFetching
-    | ModelLoading
-    | PromptEvaluating
-    | TextGenerated
-    | Logged
-    | Warned
-    | StateLeft
-    | TransitionTaken
-    | RunEnded
-)
+Event = RunStarted | StateEntered | PromptEvent | Logged | Warned | StateLeft | TransitionTaken | RunEnded
 OnEvent = Callable[[Event], None]
 """Called on the run's event loop, in order. When it raises, the run ends as failed and the exception comes
 out of the runner, after everything is given back."""

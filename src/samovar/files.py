@@ -1,6 +1,6 @@
-"""Writes a file whole or not at all.
+"""Reads and writes files: a text of bounded size, and a file that is written whole or not at all.
 
-Above: what people are left with (cases, reports of tests). Below: nothing of the project.
+Above: the library, cases, reports of tests. Below: the errors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from samovar.errors import UsageError
+from samovar.errors import Fault, FaultsError, Place, UsageError
+
+LARGEST_FILE_BYTES = 4_000_000
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -44,3 +46,50 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises `UsageError` for what is no readable UTF-8 text."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a file.")
+        if not path.is_file():
+            raise UsageError(f"{path} is not a regular file.")
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(raw) > LARGEST_FILE_BYTES:
+        raise UsageError(f"{path} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB.")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        place = Place(path=path, line=line, column=column)
+        fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
+        raise FaultsError([fault]) from error
+
+
+def is_link(path: Path) -> bool:
+    """Whether it is a link, wherever that leads; False for what cannot be looked at."""
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; False for what cannot be looked at."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def modified_ns(path: Path) -> int:
+    """When it was changed last, in nanoseconds since 1970; 0 for what cannot be looked at."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeGuard
 
 Role = Literal["system", "user", "assistant"]
 Overflow = Literal["error", "drop_oldest"]
+KvType = Literal["f16", "q8_0", "q4_0"]
+"""What the cells of a context are kept in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,17 @@ class Sampling:
     repeat_penalty: float = 1.0
     """Divides the logits of tokens among the last 64; 1 means none."""
     seed: int = 0
-    """0 ≤ seed < 2³²; the same seed picks the same tokens from the same logits."""
+    """See `SEEDS`; the same seed picks the same tokens from the same logits."""
+
+
+MOST_SEED = 2**32 - 1
+SEEDS = f"a whole number from 0 to {MOST_SEED}"
+"""What a seed may be, in words."""
+
+
+def is_seed(value: object) -> TypeGuard[int]:
+    """Whether a value may be a seed."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_SEED
 
 
 TIMEOUT_CEILING = 20
@@ -61,6 +73,12 @@ class Options:
     """What a conversation longer than any context does: fail, or forget its oldest messages."""
     deterministic: bool = False
     """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that the answer may take. A token of a choice spells at least one byte; one more ends it."""
+        choices = [len(choice.encode("utf-8", "replace")) for choice in self.choices]
+        return max(choices) + 1 if choices else self.max_tokens
 
     @property
     def ceiling_s(self) -> float | None:
@@ -95,3 +113,51 @@ class TokenCounts:
             reused=self.reused + other.reused,
             generated=self.generated + other.generated,
         )
+
+
+# What happens while a prompt is answered -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEvent:
+    """Something that happens while a prompt is answered. Each kind is defined here once and passed on."""
+
+    visit: int = 0
+    """The number of the visit in the run, which the runner puts in; 0 below it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFetching(PromptEvent):
+    """The model's file is being fetched; sent as it goes on."""
+
+    model: str
+    done_bytes: int
+    total_bytes: int | None
+    """None if it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLoading(PromptEvent):
+    """The model is being loaded; sent as it goes on."""
+
+    model: str
+    fraction: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEvaluating(PromptEvent):
+    """The prompt is being evaluated; sent once before the first chunk, and after each."""
+
+    total_tokens: int
+    reused_tokens: int
+    """Whose KV was there already."""
+    evaluated_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextGenerated(PromptEvent):
+    """The next piece of the answer."""
+
+    piece: str
+    """Whole characters, never part of a stop text."""

@@ -7,32 +7,28 @@ folders win; one bad file never hides another.
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.errors import NotFoundError, SamovarError, UsageError
+from samovar.files import exists, is_link, modified_ns, read_text
+from samovar.folders import ENDINGS, SUFFIXES, file_below, files_below, files_by_name, name_below, name_of
 from samovar.language.prompt import Prompt, parse_prompt
-from samovar.language.reading import parse_workflow
-from samovar.language.workflow import ParseAction, Workflow
+from samovar.language.reading import much_to_keep, parse_workflow
+from samovar.language.workflow import ParseAction, ParsedAction, State, Workflow
 
-SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
-ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
-"""What a name may leave out, in the order it is tried."""
-PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
-LARGEST_FILE_BYTES = 4_000_000
 SYSTEM_PROMPT = ".system"
 _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LibraryEntry:
     """One file of the library."""
 
     name: str
@@ -45,24 +41,6 @@ class Entry:
     """Why it cannot be used; None when it can."""
     shadows: tuple[tuple[str, Path], ...] = ()
     """What else has the name and is not reached: source and file, nearest first."""
-
-
-def find_project_folders(start: Path) -> list[tuple[str, Path]]:
-    """The project's folders, from `start` up to the repository's root, nearest first."""
-    found = []
-    for folder in (start.absolute(), *start.absolute().parents):
-        found += [("project", folder / name) for name in PROJECT_FOLDERS if (folder / name).is_dir()]
-        if (folder / ".git").exists():
-            break
-    return found
-
-
-def name_of(path: Path) -> str:
-    """A file's name without its suffixes."""
-    name = path.name
-    while Path(name).suffix in SUFFIXES and Path(name).stem:
-        name = Path(name).stem
-    return name
 
 
 class Library:
@@ -93,29 +71,47 @@ class Library:
         """The workflow that a text would be, if it were that of the file. Raises `FaultsError`."""
         return self._parse(text, path, self._workflow_name(path), lenient)
 
+    def children(self, workflow: Workflow) -> Iterator[tuple[State, ParsedAction, Workflow]]:
+        """The workflows that its actions run, as far as that is written and the files can be read."""
+        for state, action in workflow.actions():
+            if action.runs is not None:
+                with suppress(SamovarError):
+                    yield state, action, self.workflow(action.runs, beside=workflow.folder)
+
+    def tree(self, workflow: Workflow) -> Iterator[Workflow]:
+        """A workflow and all that it runs, each file once, nearest first."""
+        seen: set[object] = set()
+        waiting = [workflow]
+        while waiting:
+            one = waiting.pop(0)
+            if one.identity not in seen:
+                seen.add(one.identity)
+                yield one
+                waiting += [child for _, _, child in self.children(one)]
+
     def path_of(self, reference: str, *, beside: Path | None = None) -> Path:
         """The file that `workflow` would read. Raises `NotFoundError`, `UsageError`."""
         is_path = bool(Path(reference).suffix) or "/" in reference
         if beside is not None:
             for folder in (beside, beside / "workflows"):
-                if found := self._below(folder, reference):
+                if found := file_below(folder, reference):
                     return found
-        elif is_path and _exists(Path(reference)):
+        elif is_path and exists(Path(reference)):
             return Path(reference)
         for _, folder in self._folders:
-            if found := self._below(folder / "workflows", reference):
+            if found := file_below(folder / "workflows", reference):
                 return found
         if beside is None and reference and os.path.isdir(reference):
             raise UsageError(f"{reference} is a folder; a workflow is a file.")
-        if beside is None and not is_path and _exists(Path(reference)):
+        if beside is None and not is_path and exists(Path(reference)):
             return Path(reference)
         known = set(self._names("workflows"))
         near = (
             [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
-            if is_path and _exists(Path(reference).parent)
-            else [reference + ending for ending in ENDINGS if _exists(Path(reference + ending))]
+            if is_path and exists(Path(reference).parent)
+            else [reference + ending for ending in ENDINGS if exists(Path(reference + ending))]
         )
-        if is_path and _is_link(Path(reference)):
+        if is_path and is_link(Path(reference)):
             raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
@@ -123,32 +119,16 @@ class Library:
             raise NotFoundError("workflow", reference, near)  # it is here, with an ending
         raise NotFoundError("workflow", reference, [*known, *near])
 
-    @staticmethod
-    def _below(folder: Path, name: str) -> Path | None:
-        """The file of that name in `folder`, if it is there and does not leave it."""
-        if not folder.is_dir() or "\0" in name:
-            return None
-        for ending in ENDINGS:
-            path = os.path.join(folder, name + ending)
-            if os.path.splitext(path)[1] not in SUFFIXES:
-                continue  # no name, whoever says it, leads to a file that is none of the library's kinds
-            try:
-                if os.path.isfile(path) and Path(path).resolve().is_relative_to(folder.resolve()):
-                    return Path(path)
-            except OSError:
-                return None
-        return None
-
     def _workflow_name(self, path: Path) -> str:
         for _, folder in self._folders:
             if path.is_relative_to(folder / "workflows"):
-                return _name_below(folder / "workflows", path)
+                return name_below(folder / "workflows", path)
         return name_of(path)
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
         changed_ns, workflow = self._workflows.get((path, lenient), (None, None))
-        if workflow is None or changed_ns != _modified_ns(path):
-            changed_ns = _modified_ns(path)
+        if workflow is None or changed_ns != modified_ns(path):
+            changed_ns = modified_ns(path)
             workflow = self._parse(read_text(path), path, name, lenient)
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
@@ -181,12 +161,12 @@ class Library:
     def _prompt_path(self, name: str, workflow: Workflow | None) -> Path | None:
         if workflow is not None and workflow.path is not None:
             beside = workflow.path.parent
-            if found := self._below(beside / "prompts", name):
+            if found := file_below(beside / "prompts", name):
                 return found
-            if (found := self._below(beside, name)) and not _is_workflow(found):
+            if (found := file_below(beside, name)) and not _is_workflow(found):
                 return found
         for _, folder in self._folders:
-            if found := self._below(folder / "prompts", name):
+            if found := file_below(folder / "prompts", name):
                 return found
         return None
 
@@ -196,13 +176,13 @@ class Library:
             names |= set(workflow.prompts)
             if workflow.path is not None:
                 folder = workflow.path.parent / "prompts"
-                names |= {_name_below(folder, path) for path in _files(folder)}
+                names |= {name_below(folder, path) for path in files_below(folder)}
         return names
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
         changed_ns, prompt = self._prompts.get(path, (None, None))
-        if prompt is None or changed_ns != _modified_ns(path):
-            changed_ns = _modified_ns(path)
+        if prompt is None or changed_ns != modified_ns(path):
+            changed_ns = modified_ns(path)
             prompt = parse_prompt(read_text(path), name=name, path=path, partials=self.partial)
             self._prompts[path] = changed_ns, prompt
         return prompt
@@ -221,11 +201,11 @@ class Library:
 
     # Lists -------------------------------------------------------------------------------------------
 
-    def workflows(self) -> list[Entry]:
+    def workflows(self) -> list[LibraryEntry]:
         """Every workflow that can be named, by name; of equal names the nearest."""
         return self._entries("workflows")
 
-    def prompts(self) -> list[Entry]:
+    def prompts(self) -> list[LibraryEntry]:
         """Every prompt that can be named, by name; of equal names the nearest. Partials are left out."""
         return self._entries("prompts")
 
@@ -237,21 +217,12 @@ class Library:
             self._listed[kind] = time.monotonic(), names
         return names
 
-    def _entries(self, kind: str) -> list[Entry]:
-        found: dict[str, list[tuple[str, Path]]] = {}
-        for source, folder in self._folders:
-            here: dict[str, list[tuple[str, Path]]] = {}
-            for path in _files(folder / kind):
-                here.setdefault(_name_below(folder / kind, path), []).append((source, path))
-            for name, files in here.items():
-                # Of two endings the one that is taken, as in a look-up.
-                first = self._below(folder / kind, name)
-                files.sort(key=lambda file: file[1] != first)
-                found.setdefault(name, []).extend(files)
-        entries = (self._entry(kind, name, found[name]) for name in sorted(found))
+    def _entries(self, kind: str) -> list[LibraryEntry]:
+        found = files_by_name(self._folders, kind)
+        entries = (self._entry(kind, name, files) for name, files in found.items())
         return [entry for entry in entries if entry is not None]
 
-    def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> Entry | None:
+    def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> LibraryEntry | None:
         """The nearest file of a name; None where that is a partial."""
         (source, path), *shadows = files
         item: Workflow | Prompt | None = None
@@ -265,7 +236,7 @@ class Library:
                     return None
         except SamovarError as error:
             fault = str(error).splitlines()[0]
-        return Entry(
+        return LibraryEntry(
             name=name,
             path=path,
             source=source,
@@ -276,83 +247,9 @@ class Library:
         )
 
 
-def _name_below(folder: Path, path: Path) -> str:
-    """The name that a file in the folder has: its path there without suffixes."""
-    return (path.parent / name_of(path)).relative_to(folder).as_posix()
-
-
-def read_text(path: Path) -> str:
-    """A file's text. Raises `UsageError` for what is no readable UTF-8 text."""
-    try:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder, not a file.")
-        if not path.is_file():
-            raise UsageError(f"{path} is not a regular file.")
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_FILE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if len(raw) > LARGEST_FILE_BYTES:
-        raise UsageError(f"{path} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB.")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        place = Place(path=path, line=line, column=column)
-        fault = Fault(code="not-text", message="The file is not UTF-8 text. Save it as UTF-8.", place=place)
-        raise FaultsError([fault]) from error
-
-
 def _is_workflow(path: Path) -> bool:
     """Whether a Markdown file has a state diagram, so that it is not the text of a prompt."""
     try:
         return _DIAGRAM.search(read_text(path)) is not None
     except SamovarError:
         return False
-
-
-def _is_link(path: Path) -> bool:
-    try:
-        return path.is_symlink()
-    except (OSError, ValueError):
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-@contextmanager
-def much_to_keep() -> Iterator[None]:
-    """Keeps the collector of cycles from looking through a large file's values again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def _modified_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The library files below a folder that do not lead out of it, sorted."""
-    if not folder.is_dir():
-        return
-    root = folder.resolve()
-    for path in sorted(folder.rglob("*")):
-        try:
-            if path.suffix in SUFFIXES and path.is_file() and path.resolve().is_relative_to(root):
-                yield path
-        except OSError:
-            continue

@@ -177,3 +177,8 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     return str(value)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether the text can be written as UTF-8: a lone surrogate, half of a character, cannot."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)

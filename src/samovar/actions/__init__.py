@@ -10,7 +10,7 @@ from samovar.actions.abort import Abort
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
 from samovar.actions.log import Log
-from samovar.actions.prompt import Prompt
+from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
@@ -18,7 +18,7 @@ from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Fault, FaultsError, Place, nearest
 
-VERBS = (Prompt, Log, Set, Wait, RunWorkflow, Shell, Abort)
+VERBS = (ExecutePrompt, Log, Set, Wait, RunWorkflow, Shell, Abort)
 
 __all__ = ["VERBS", "Action", "parse_action"]
 
@@ -37,7 +37,7 @@ def parse_action(text: str, place: Place) -> Action:
     except FaultsError as error:
         # Tags within one text belong to its template; only those around parts of the line end up here.
         if all(fault.code == "action-syntax" or fault.code == "unknown-action" for fault in error.faults):
-            return Conditional.parse(text, place, _parse_plain)
+            return Conditional.of_line(text, place, _parse_plain)
         raise
 
 

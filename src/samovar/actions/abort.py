@@ -8,6 +8,7 @@ from typing import ClassVar
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Place
+from samovar.language.template import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,10 @@ class Abort(Action):
     @property
     def what(self) -> str:
         return brief(self.reason.template.text) if self.reason else ""
+
+    @property
+    def texts(self) -> tuple[Template, ...]:
+        return (self.reason.template,) if self.reason else ()
 
     async def perform(self, context: ActionContext) -> Outcome:
         reason = self.reason.text(context.variables) if self.reason else ""

@@ -13,16 +13,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 
 import anyio
 
-from samovar.actions.process import Command, Finished, run
+from samovar.actions.process import Command, CommandResult, run
+from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 
 if TYPE_CHECKING:
+    from samovar.actions.scanner import Scanner
+    from samovar.language.template import Template
     from samovar.language.workflow import Workflow
     from samovar.library import Library
 
@@ -58,6 +61,11 @@ class Outcome:
     """What was done, with its values, in a few words; empty where what is written says enough."""
 
 
+def winner(forced: str | None, own: str | None, inherited: str | None) -> str | None:
+    """Who wins: what is forced from outside, else what a prompt says itself, else what it inherits."""
+    return next((one for one in (forced, own, inherited) if one is not None), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptDefaults:
     """What a prompt uses where it says nothing itself."""
@@ -66,6 +74,10 @@ class PromptDefaults:
     """None: the executor's own."""
     forced_model: str | None = None
     """Wins over what the prompt says (`run --model`)."""
+    executor: str | None = None
+    """The name of the one that answers; None: that of the settings."""
+    forced_executor: str | None = None
+    """Wins over what the prompt says (`run --executor`)."""
     seed: int = 0
     forced_seed: int | None = None
     """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
@@ -76,9 +88,22 @@ class PromptDefaults:
     session_scope: str = ""
     """Stands before the names of sessions, so that those of a sub-workflow are its own."""
 
-    def below(self, *, model: str | None, seed: int | None) -> PromptDefaults:
-        """Those of a workflow with these settings of its own, which is run where these hold."""
-        return replace(self, model=model or self.model, seed=self.seed if seed is None else seed)
+    def below(self, workflow: Workflow) -> PromptDefaults:
+        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
+        return replace(
+            self,
+            model=workflow.model.reference if workflow.model else self.model,
+            executor=workflow.executor.text if workflow.executor else self.executor,
+            seed=self.seed if workflow.seed is None else workflow.seed,
+        )
+
+    def winning_model(self, own: str | None) -> str | None:
+        """The reference of the model that a prompt with this one of its `own` uses; None: the executor's."""
+        return winner(self.forced_model, own, self.model)
+
+    def winning_executor(self, own: str | None) -> str | None:
+        """The name of the executor that answers such a prompt; None: that of the settings."""
+        return winner(self.forced_executor, own, self.executor)
 
     def at(self, path: str, visit: int) -> PromptDefaults:
         """Those of the `visit`-th visit to the state of that path, counted from 1 within the run.
@@ -91,7 +116,7 @@ class PromptDefaults:
         return replace(self, seed=int.from_bytes(digest[:4], "big"))
 
 
-class RunWorkflow(Protocol):
+class CallWorkflow(Protocol):
     """Runs a sub-workflow to its end and gives its variables."""
 
     async def __call__(
@@ -102,7 +127,7 @@ class RunWorkflow(Protocol):
 class Outside(Protocol):
     """What a run reaches besides its executor: commands, and time."""
 
-    async def run_command(self, command: Command, visit: int) -> Finished:
+    async def run_command(self, command: Command, visit: int) -> CommandResult:
         """Runs a command to its end, as `process.run` does. `visit` is the number of the visit."""
         ...
 
@@ -111,10 +136,10 @@ class Outside(Protocol):
         ...
 
 
-class Machine:
+class ThisMachine:
     """See `Outside`: this machine, and its time."""
 
-    async def run_command(self, command: Command, visit: int) -> Finished:
+    async def run_command(self, command: Command, visit: int) -> CommandResult:
         return await run(command)
 
     async def sleep(self, duration_s: float, visit: int) -> None:
@@ -132,16 +157,18 @@ class ActionContext:
     defaults: PromptDefaults
     folder: Path
     """Where the program was started; relative paths of commands begin here."""
+    settings: Settings
+    """Every setting, to read."""
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
     """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
-    run_workflow: RunWorkflow
+    run_workflow: CallWorkflow
     wait_for_user: Callable[[str], Awaitable[None]] | None
     """Shows a message and returns when the user is ready; None: there is no user."""
     log: Callable[[str, str], None]
     """Shows a text at a level: debug, info, warning, error."""
     warn: Callable[[str], None]
     """Reports something doubtful that was not asked for."""
-    run_command: Callable[[Command], Awaitable[Finished]] = run
+    run_command: Callable[[Command], Awaitable[CommandResult]] = run
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""
@@ -156,8 +183,14 @@ class Action(ABC):
 
     verb: ClassVar[str]
     """The word for it in reports."""
+    words: ClassVar[tuple[str, ...]] = ()
+    """The words that a line of it can begin with, in small letters."""
+    form: ClassVar[str] = ""
+    """How it is written, for messages and for the docs."""
+    runs_command: ClassVar[bool] = False
+    """It runs a command, so that its failure is also told by an exit code."""
     place: Place
-    """Of its first character."""
+    """Where its first character is."""
 
     @property
     @abstractmethod
@@ -173,6 +206,34 @@ class Action(ABC):
     @abstractmethod
     def what(self) -> str:
         """What it does, as it is written, in a few words for one line."""
+
+    @property
+    def texts(self) -> tuple[Template, ...]:
+        """The texts that it fills for people or models, not for programs.
+
+        `check` warns of a `\\n` in one. If there is only one, a dry run shows it filled in place of `what`.
+        """
+        return ()
+
+    @property
+    def variants(self) -> tuple[Action, ...]:
+        """What it can become; itself, if tags do not decide that."""
+        return (self,)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """It may be performed again if nobody knows whether it was done, since it changes nothing outside."""
+        return True
+
+    @property
+    def runs(self) -> str | None:
+        """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
+        return None
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Self:
+        """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
+        raise NotImplementedError
 
     @abstractmethod
     async def perform(self, context: ActionContext) -> Outcome:

@@ -1,6 +1,7 @@
 """What some commands make of their arguments: which read one as code, and which take one for an option.
 
-Above: `quoting.py`. Below: nothing. A simple command is the list of its words; a value in a word is NUL.
+Above: `quoting.py`, `shell_syntax.py`. Below: nothing. A simple command is the list of its words; a value in
+a word is NUL.
 """
 
 from __future__ import annotations

@@ -33,12 +33,12 @@ class Conditional(Action):
     place: Place
     line: Template
     """The whole line; its `${…}` are left to the action that it becomes."""
-    variants: tuple[Action, ...]
+    ways: tuple[Action, ...]
     """What it can become, as far as that is known."""
     parse_action: Parse
 
     @classmethod
-    def parse(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
+    def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
         """Raises `FaultsError` where the line is an action whichever way its tags go."""
         line = holding(text, place)
         tokens = tokenize(text, dollar=False, shell=True, place=place)
@@ -56,20 +56,32 @@ class Conditional(Action):
             raise first or FaultsError(
                 [Fault(code="action-syntax", message="No action is left of this line.", place=place)]
             )
-        return cls(place=place, line=line, variants=tuple(variants), parse_action=parse_action)
+        return cls(place=place, line=line, ways=tuple(variants), parse_action=parse_action)
 
     @property
     def verb(self) -> str:  # type: ignore[override]  # what it will be is known of the instance only
-        return self.variants[0].verb
+        return self.ways[0].verb
+
+    @property
+    def runs_command(self) -> bool:  # type: ignore[override]  # likewise
+        return any(variant.runs_command for variant in self.ways)
+
+    @property
+    def variants(self) -> tuple[Action, ...]:
+        return self.ways
+
+    @property
+    def is_repeatable(self) -> bool:
+        return all(variant.is_repeatable for variant in self.ways)
 
     @property
     def names(self) -> frozenset[str]:
-        names = self.line.names.union(*(variant.names for variant in self.variants))
+        names = self.line.names.union(*(variant.names for variant in self.ways))
         return frozenset(name for name in names if not name.startswith("samovar_held"))
 
     @property
     def sets(self) -> frozenset[str]:
-        return frozenset().union(*(variant.sets for variant in self.variants))
+        return frozenset().union(*(variant.sets for variant in self.ways))
 
     @property
     def what(self) -> str:
@@ -78,9 +90,7 @@ class Conditional(Action):
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         # What tags stand around may be written otherwise in one of their ways: that is for a person to mend.
         found = [
-            replace(fault, fix=None)
-            for variant in self.variants
-            for fault in variant.faults(library, workflow)
+            replace(fault, fix=None) for variant in self.ways for fault in variant.faults(library, workflow)
         ]
         return tuple(dict.fromkeys(found))
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Place
+from samovar.language.template import Template
 
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error"}
 
@@ -39,6 +40,10 @@ class Log(Action):
     @property
     def what(self) -> str:
         return brief(self.text.template.text)
+
+    @property
+    def texts(self) -> tuple[Template, ...]:
+        return (self.text.template,)
 
     async def perform(self, context: ActionContext) -> Outcome:
         text = self.text.text(context.variables)

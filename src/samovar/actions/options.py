@@ -10,17 +10,19 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError
-from samovar.generation import Options, Sampling
-from samovar.values import duration_s, is_finite, to_text
+from samovar.generation import MOST_SEED, Options, Sampling
+from samovar.language.workflow import beside
+from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
     from samovar.actions.base import PromptDefaults
 
-UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "executor", "retries", "think"))
+UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries", "think"))
 """Options of the language that this version has not."""
 
 Read = Callable[[object], object]
@@ -110,9 +112,13 @@ def _choices(value: object) -> tuple[str, ...]:
         texts = [to_text(value)]
     if not all(texts) or not texts:
         raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
+    if not all(map(is_utf8, texts)):
+        raise ValueError(WHOLE_TEXTS)
     return tuple(dict.fromkeys(texts))
 
 
+WHOLE_TEXTS = "texts without lone surrogates, which are halves of characters"
+"""What an answer can be compared with, in words."""
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 
 
@@ -121,11 +127,14 @@ def _stops(value: object) -> tuple[str, ...]:
     texts = [to_text(item) for item in value] if isinstance(value, list | tuple) else [to_text(value)]
     if not texts or not all(texts):
         raise ValueError('a text that is not empty, or a list of them, as in ["END", "\\n\\n"]')
+    if not all(map(is_utf8, texts)):
+        raise ValueError(WHOLE_TEXTS)
     return tuple(re.sub(r"\\[ntr\\]", lambda found: _ESCAPES[found.group()], text) for text in texts)
 
 
 OPTIONS: Mapping[str, Read] = {
     "model": _text,
+    "executor": _text,
     "session": _text,
     "fork": _text,
     "system": _any_text,
@@ -136,7 +145,7 @@ OPTIONS: Mapping[str, Read] = {
     "top_k": _whole(0),
     "min_p": _real(0, 1),
     "repeat_penalty": _real(0, 10, above=True),
-    "seed": _whole(0, 2**32 - 1),
+    "seed": _whole(0, MOST_SEED),
     "stop": _stops,
     "timeout": _duration,
     "overflow": _one_of("error", "drop_oldest"),
@@ -149,6 +158,9 @@ class Chosen:
     """The options of one request, defaults filled in."""
 
     model: str | None
+    """A reference; None: the executor's own."""
+    executor: str | None
+    """A name; None: that of the settings."""
     session: str | None
     fork: str | None
     system: str | None
@@ -177,7 +189,7 @@ class Using:
                     cls._check(line, pair)
         keys = {pair.key: pair for pair in known}
         if "choices" in keys and "stop" in keys:
-            line.note("option-value", _TOGETHER, keys["stop"].place)
+            line.note("option-value", TOGETHER, keys["stop"].place)
         if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):
             line.note("option-value", _ITSELF, keys["fork"].place)
         return cls(pairs=tuple(known))
@@ -198,14 +210,17 @@ class Using:
     def names(self) -> frozenset[str]:
         return frozenset().union(*(pair.value.names for pair in self.pairs))
 
-    def choose(self, variables: Mapping[str, object], defaults: PromptDefaults) -> Chosen:
-        """The values now. Raises `ActionError` for one that the option cannot take."""
+    def choose(
+        self, variables: Mapping[str, object], defaults: PromptDefaults, folder: Path | None
+    ) -> Chosen:
+        """The values now. `folder`: of the file that they stand in, where a model's file is looked for first.
+
+        Raises `ActionError` for a value that the option cannot take.
+        """
         given = {pair.key: self._now(pair, variables) for pair in self.pairs}
         sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
         sampling.setdefault("seed", defaults.seed)
-        model, session, fork, system = (
-            given.pop(name, None) for name in ("model", "session", "fork", "system")
-        )
+        model, executor, session, fork, system = (_text_or_none(given.pop(name, None)) for name in _NAMES)
         if defaults.deterministic:
             given["deterministic"] = True
         timeout_s = given.pop("timeout", defaults.timeout_s)
@@ -215,10 +230,11 @@ class Using:
             **given,  # type: ignore[arg-type]
         )
         return Chosen(
-            model=defaults.forced_model or _text_or_none(model) or defaults.model,
-            session=_text_or_none(session),
-            fork=_text_or_none(fork),
-            system=_text_or_none(system),
+            model=defaults.winning_model(None if model is None else beside(folder, model)),
+            executor=defaults.winning_executor(executor),
+            session=session,
+            fork=fork,
+            system=system,
             options=options,
         )
 
@@ -232,8 +248,9 @@ class Using:
             raise ActionError(message, place=pair.value.place) from None
 
 
+_NAMES = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
-_TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
+TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
 
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
 

@@ -39,7 +39,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class CommandResult:
     """What a command left."""
 
     stdout: str
@@ -72,7 +72,7 @@ class _Kept:
         return self.data.decode("utf-8", errors="replace")
 
 
-async def run(command: Command) -> Finished:
+async def run(command: Command) -> CommandResult:
     """Runs a command with `sh -c` and without standard input.
 
     On a timeout and on cancellation the whole process group is ended, and waited for, before this returns
@@ -98,7 +98,7 @@ async def run(command: Command) -> Finished:
                 await _end_group(process)
             await process.aclose()
     code = process.returncode or 0
-    return Finished(
+    return CommandResult(
         stdout=stdout.text(),
         stderr=stderr.text(),
         exit_code=code if code >= 0 else 128 - code,

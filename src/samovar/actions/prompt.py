@@ -20,11 +20,11 @@ from samovar.language.template import Template
 from samovar.values import Record
 
 if TYPE_CHECKING:
-    from samovar.language.workflow import Workflow
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt(Action):
+class ExecutePrompt(Action):
     verb: ClassVar[str] = "prompt"
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     form: ClassVar[str] = (
@@ -41,7 +41,7 @@ class Prompt(Action):
     result: str | None
 
     @classmethod
-    def parse(cls, line: Scanner) -> Prompt:
+    def parse(cls, line: Scanner) -> ExecutePrompt:
         place, name, inline = line.where(), None, None
         if line.word("execute"):
             if not line.word("prompt"):
@@ -88,9 +88,15 @@ class Prompt(Action):
         value = self.name or self.inline
         return brief(value.template.text) if value else ""
 
+    @property
+    def texts(self) -> tuple[Template, ...]:
+        return tuple(
+            value.template for value in (self.inline, *(pair.value for pair in self.arguments)) if value
+        )
+
     async def perform(self, context: ActionContext) -> Outcome:
         arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
-        chosen = self.using.choose(context.variables, context.defaults)
+        chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
         system = chosen.system if chosen.system is not None else _default_system(context)
         messages = [Message(role="system", content=system)] if system.strip() else []
         messages.append(Message(role="user", content=self._text(context, arguments)))
@@ -101,7 +107,8 @@ class Prompt(Action):
         reply = await context.ask(
             PromptRequest(
                 messages=tuple(messages),
-                model=beside(context.workflow, chosen.model),
+                model=chosen.model,
+                executor=chosen.executor,
                 options=chosen.options,
                 session=scoped(chosen.session),
                 fork=scoped(chosen.fork),
@@ -166,23 +173,8 @@ class Prompt(Action):
 
 def _default_system(context: ActionContext) -> str:
     """The workflow's own, else the prompt that the library has for it."""
-    template = system_template(context.workflow)
+    template = context.workflow.system
     if template is not None:
         return template.fill({**context.surroundings, **context.variables})
     prompt = context.library.system_prompt(context.workflow)
     return prompt.render({}, {**context.surroundings, **context.variables}) if prompt else ""
-
-
-def system_template(workflow: Workflow) -> Template | None:
-    """The system prompt that a workflow has in its front matter."""
-    if workflow.system is None:
-        return None
-    return Template.parse(workflow.system, Place(path=workflow.path, line=1), dollar=False)
-
-
-def beside(workflow: Workflow, model: str | None) -> str | None:
-    """A model that is given as a file is looked for beside the workflow that names it."""
-    if model is None or workflow.path is None or ":" in model or not model.endswith(".gguf"):
-        return model
-    path = workflow.path.parent / model
-    return str(path) if path.is_file() else model

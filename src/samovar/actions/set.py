@@ -96,6 +96,10 @@ class Set(Action):
                 found += assignment.value.old_spellings
         return tuple(found)
 
+    @property
+    def texts(self) -> tuple[Template, ...]:
+        return tuple(one.value.template for one in self.assignments if isinstance(one.value, Value))
+
     async def perform(self, context: ActionContext) -> Outcome:
         if len(self.assignments) == 1:
             only = self.assignments[0]

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.process import Command, Finished
-from samovar.actions.quoting import VARIABLE, Quoted, UnquotableError, quote
+from samovar.actions.process import Command, CommandResult
+from samovar.actions.quoting import VARIABLE, Quoted, quote
 from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.shell_text import UnquotableError
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
+from samovar.language.names import OF_COMMAND
 from samovar.language.pieces import Held, Piece
 from samovar.language.template import Template
 from samovar.values import Record, duration_s, to_text
@@ -30,13 +32,13 @@ if TYPE_CHECKING:
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one variable of the environment, name and all."""
 _OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe")
-_LEADING = ("stdout", "stderr", "exit_code", "duration_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell(Action):
     verb: ClassVar[str] = "shell"
     words: ClassVar[tuple[str, ...]] = ("shell",)
+    runs_command: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Shell "command" [with timeout=30 result="variable" working_dir="folder" '
         'env={"NAME":"value"} retry_safe=true]'
@@ -89,7 +91,11 @@ class Shell(Action):
 
     @property
     def sets(self) -> frozenset[str]:
-        return frozenset((*_LEADING, self.result)) if self.result else frozenset(_LEADING)
+        return frozenset((*OF_COMMAND, self.result)) if self.result else frozenset(OF_COMMAND)
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.retry_safe
 
     @property
     def what(self) -> str:
@@ -112,12 +118,12 @@ class Shell(Action):
                 "lines": finished.stdout.splitlines(),
             },
         )
-        sets = {name: value.part(name) for name in _LEADING}
+        sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=self._error(finished))
 
-    def _error(self, finished: Finished) -> ActionError | None:
+    def _error(self, finished: CommandResult) -> ActionError | None:
         if finished.timed_out:
             return TimedOutError(
                 f"The command took longer than {finished.duration_s:.1f} s and was stopped.", place=self.place

@@ -73,6 +73,14 @@ class RunWorkflow(Action):
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return (self.old_spelling,) if self.old_spelling else ()
 
+    @property
+    def is_repeatable(self) -> bool:
+        return False  # its states say it themselves
+
+    @property
+    def runs(self) -> str | None:
+        return self.name.text({}) if self.name.is_literal else None
+
     async def perform(self, context: ActionContext) -> Outcome:
         variables = context.variables
         timeout_s = None

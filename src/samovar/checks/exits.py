@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from samovar.errors import Fault, Place
 from samovar.language.diagram import END
-from samovar.language.workflow import FAILURE_NAMES, Kind, State, Transition, When, Workflow
+from samovar.language.workflow import Kind, State, Transition, When, Workflow
 from samovar.running.routing import states_that_only_choose
 
 _LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
@@ -37,10 +37,9 @@ def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
 
 def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
     """Transitions that another one is always taken before."""
-    is_command = getattr(state.action, "verb", None) == "shell"
     rivals = _Rivals(
         can_fail=state.action is not None and not goes_on,
-        of_failure=FAILURE_NAMES | {"exit_code"} if is_command else FAILURE_NAMES,
+        of_failure=state.of_failure,
     )
     found: list[tuple[Transition, Transition]] = []
     defaults: list[Transition] = []

@@ -10,10 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from samovar.actions.base import Action
-from samovar.actions.conditional import Conditional
-from samovar.actions.prompt import Prompt
-from samovar.errors import Fault, Place, SamovarError
+from samovar.actions.prompt import ExecutePrompt
+from samovar.errors import Fault, SamovarError
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -30,7 +28,7 @@ _CLOCK = re.compile(r"[\"'](now|today)[\"']\s*\|\s*date\b")
 class _Use:
     """One state's use of a prompt's text."""
 
-    action: Prompt
+    action: ExecutePrompt
     is_repeated: bool
     """The state stands in a loop."""
 
@@ -40,7 +38,7 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
     uses = _uses(workflow)
     if not uses:
         return
-    changing = frozenset().union(*(action.sets for action in _actions(workflow)), {"result"})
+    changing = frozenset().union(*(action.sets for _, action in workflow.actions()), {"result"})
     everything = [use for group in uses.values() for use in group]
     for name, group in uses.items():
         template = _template(name, group[0].action, workflow, library)
@@ -53,21 +51,16 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
             yield from _broken(template, names, what)
     if workflow.system and everything:
         often = len(everything) > 1 or any(use.is_repeated for use in everything)
-        place = next((use.action.place for use in everything), Place(path=workflow.path, line=1))
-        try:
-            system = Template.parse(workflow.system, place)
-        except SamovarError:
-            return
-        names = system.names & changing if often else frozenset()
-        yield from _broken(system, names, "The system prompt", at=place)
+        names = workflow.system.names & changing if often else frozenset()
+        yield from _broken(workflow.system, names, "The system prompt")
 
 
-def _broken(
-    template: Template, changing: frozenset[str], what: str, at: Place | None = None
-) -> Iterator[Fault]:
+def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator[Fault]:
     """A warning where the first changing value stands before much fixed text."""
     text = template.text
     for mark in _MARK.finditer(text):
+        if mark[0].startswith("${") and not template.dollar:
+            continue  # it is plain text there
         names = {match[1] for match in _NAME.finditer(mark[0]) if match[1]}
         value = next(iter(sorted(names & changing)), None)
         if _CLOCK.search(mark[0]):
@@ -80,7 +73,7 @@ def _broken(
                 f"{what} has {value!r}, which changes, before {fixed} characters of fixed text: they are "
                 "evaluated again each time. Move what is fixed above it."
             )
-            place = at or template.place.within(text, mark.start())
+            place = template.place.within(text, mark.start())
             yield Fault(code="prefix-broken", message=message, place=place, severity="warning")
         return
 
@@ -89,19 +82,18 @@ def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
     """By the prompt's name, or by its place for a state's own text; not those that continue a session."""
     loops: frozenset[str] | None = None
     found: dict[str, list[_Use]] = {}
-    for state in workflow.states.values():
-        for action in _of(state.action):
-            if not isinstance(action, Prompt) or action.using.of("session") or action.using.of("fork"):
-                continue
-            loops = _in_loops(workflow) if loops is None else loops
-            if action.name is None:
-                found.setdefault(f"\0{action.place}", []).append(_Use(action, state.name in loops))
-            elif action.name.is_literal:
-                found.setdefault(action.name.text({}), []).append(_Use(action, state.name in loops))
+    for state, action in workflow.actions():
+        if not isinstance(action, ExecutePrompt) or action.using.of("session") or action.using.of("fork"):
+            continue
+        loops = _in_loops(workflow) if loops is None else loops
+        if action.name is None:
+            found.setdefault(f"\0{action.place}", []).append(_Use(action, state.name in loops))
+        elif action.name.is_literal:
+            found.setdefault(action.name.text({}), []).append(_Use(action, state.name in loops))
     return found
 
 
-def _template(name: str, action: Prompt, workflow: Workflow, library: Library) -> Template | None:
+def _template(name: str, action: ExecutePrompt, workflow: Workflow, library: Library) -> Template | None:
     if action.inline is not None:
         return action.inline.template
     try:
@@ -152,15 +144,3 @@ def _in_loops(workflow: Workflow) -> frozenset[str]:
                 if not counts[other]:
                     ends.append(other)
     return frozenset(left)
-
-
-def _actions(workflow: Workflow) -> Iterator[Action]:
-    for state in workflow.states.values():
-        yield from _of(state.action)
-
-
-def _of(action: object) -> Iterator[Action]:
-    if isinstance(action, Conditional):
-        yield from action.variants
-    elif isinstance(action, Action):
-        yield action

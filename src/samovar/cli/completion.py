@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typer.core import TyperCommand
+from samovar.cli.commands import QuickCommand
 
 if TYPE_CHECKING:
     from samovar.language.parameters import Parameter
     from samovar.language.workflow import Workflow
-    from samovar.library import Entry, Library
+    from samovar.library import Library
 
 Offers = list[tuple[str, str]]
 """Each with its help."""
@@ -30,12 +30,12 @@ def _library() -> Library:
 
 def complete_workflow(incomplete: str) -> Offers:
     """Names of the library's workflows, and workflow files below what is typed."""
-    return _safely(lambda: list(_names(_library().workflows(), incomplete))) + complete_path(incomplete)
+    return _safely(lambda: list(_names("workflows", incomplete))) + complete_path(incomplete)
 
 
 def complete_prompt(incomplete: str) -> Offers:
     """Names of the library's prompts."""
-    return _safely(lambda: list(_names(_library().prompts(), incomplete)))
+    return _safely(lambda: list(_names("prompts", incomplete)))
 
 
 def complete_path(incomplete: str) -> Offers:
@@ -55,10 +55,30 @@ def _safely(offer: Callable[[], Offers]) -> Offers:
         return []
 
 
-def _names(entries: list[Entry], incomplete: str) -> Iterator[tuple[str, str]]:
-    for entry in entries:
-        if entry.name.startswith(incomplete):
-            yield entry.name, (entry.fault and "cannot be read") or entry.description or entry.title or ""
+def _names(kind: str, incomplete: str) -> Iterator[tuple[str, str]]:
+    from samovar.folders import files_by_name, library_folders
+
+    for name, files in files_by_name(library_folders(Path.cwd()), kind).items():
+        if name.startswith(incomplete) and (about := _description(files[0][1])) is not None:
+            yield name, about
+
+
+def _description(path: Path) -> str | None:
+    """What a file says of itself in its front matter, which alone is read; None for a partial."""
+    from samovar.errors import SamovarError
+    from samovar.files import read_text
+    from samovar.language.yaml_document import read_front_matter
+
+    try:
+        lines = read_text(path).removeprefix("\ufeff").splitlines()
+        matter = read_front_matter(lines or [""], 1, path)
+    except SamovarError:
+        return "cannot be read"
+    rest = lines[matter.end_line :] if matter else lines
+    if next((line for line in rest if line.strip()), "").replace(" ", "").startswith("{%partial%}"):
+        return None
+    values = matter.values if matter else {}
+    return str(values.get("description") or values.get("title") or "")
 
 
 def _paths(incomplete: str) -> Iterator[tuple[str, str]]:
@@ -83,13 +103,15 @@ def _written_name(ctx: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _workflow_of(ctx: Any) -> Workflow:
-    return _library().workflow(_written_name(ctx) or "", lenient=True)
+def _workflow_of(ctx: Any) -> Workflow | None:
+    """The workflow that was written so far; None if there is none yet."""
+    name = _written_name(ctx)
+    return None if name is None else _library().workflow(name, lenient=True)
 
 
-def _assignments(workflow: Workflow, incomplete: str) -> Iterator[tuple[str, str]]:
+def _assignments(workflow: Workflow | None, incomplete: str) -> Iterator[tuple[str, str]]:
     name, equals, begin = incomplete.partition("=")
-    for parameter in workflow.parameters:
+    for parameter in workflow.parameters if workflow else ():
         if not equals and parameter.name.startswith(name):
             yield f"{parameter.name}=", parameter.description
         elif equals and parameter.name == name:
@@ -107,7 +129,7 @@ def switch_of(parameter: Parameter) -> str:
     return "--" + parameter.name.replace("_", "-")
 
 
-class RunCommand(TyperCommand):
+class RunCommand(QuickCommand):
     """A command whose options are also the parameters of the workflow that it is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -123,36 +145,46 @@ class RunCommand(TyperCommand):
         except Exception:  # What is wrong with the other arguments matters when they are used.
             return
         if name is not None:
-            show_parameters(_library().workflow(name))
+            show_parameters(_library().workflow(name), options_of(ctx))
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """The command's own options, the workflow's, and the choices of its parameters."""
         from typer._click.shell_completion import CompletionItem
 
         found = super().shell_complete(ctx, incomplete)
-        offers = _safely(lambda: list(_own(_workflow_of(ctx), ctx.args, incomplete)))
+        offers = _safely(lambda: list(_own(_workflow_of(ctx), ctx, incomplete)))
         return found + [CompletionItem(value, help=text or None) for value, text in offers]
 
 
-def _own(workflow: Workflow, args: list[str], incomplete: str) -> Iterator[tuple[str, str]]:
-    for parameter in workflow.parameters:
+def options_of(ctx: Any) -> frozenset[str]:
+    """The options of the command itself, which come before parameters of the same name."""
+    parameters = ctx.command.get_params(ctx)
+    return frozenset(name for one in parameters for name in (*one.opts, *one.secondary_opts))
+
+
+def _own(workflow: Workflow | None, ctx: Any, incomplete: str) -> Iterator[tuple[str, str]]:
+    own, args = options_of(ctx), ctx.args
+    parameters = [one for one in workflow.parameters if switch_of(one) not in own] if workflow else []
+    for parameter in parameters:
         if args and args[-1] == switch_of(parameter) and parameter.type != "boolean":
             yield from ((value, "") for value in _values(parameter) if value.startswith(incomplete))
             return
-    for parameter in workflow.parameters:
+    for parameter in parameters:
         if switch_of(parameter).startswith(incomplete):
             yield switch_of(parameter), parameter.description
 
 
-def show_parameters(workflow: Workflow) -> None:
-    """A workflow's own options, in their groups, on standard output."""
+def show_parameters(workflow: Workflow, options: frozenset[str]) -> None:
+    """A workflow's own options, in their groups, on standard output.
+
+    `options`: those of the command. A parameter called like one of them is shown as a variable.
+    """
     import sys
 
     from rich.table import Table
     from rich.text import Text
 
     from samovar.cli.live import make_console
-    from samovar.cli.run import OPTIONS
 
     console = make_console(sys.stdout)
     title = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name
@@ -165,9 +197,8 @@ def show_parameters(workflow: Workflow) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
         for parameter in workflow.parameters:
             if parameter.group == group:
-                # The command's own options come first.
                 switch = switch_of(parameter)
-                written = f"--var {parameter.name}=…" if switch in OPTIONS else switch
+                written = f"--var {parameter.name}=…" if switch in options else switch
                 table.add_row(written, Text(kind_of(parameter)), Text(_about(parameter)))
         console.print(table)
 

@@ -1,77 +1,26 @@
-"""`samovar list`, `models`, `pull` and `new`: what there is.
+"""`samovar list` and `samovar snapshots`: what there is in the library, and of evaluated prompts.
 
-Above: the commands of `__init__.py`. Below: the library, the store of models.
+Above: the commands of `__init__.py`. Below: the library, the folder of snapshots.
 """
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import anyio
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from samovar.app import budget_bytes, open_library, open_snapshots, open_store
-from samovar.background import beside
+from samovar.app import open_library, open_snapshots
 from samovar.cli.live import make_console
 from samovar.config import load_settings
-from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
-from samovar.library import Entry
+from samovar.errors import UsageError
+from samovar.library import LibraryEntry
 from samovar.memory import in_words
-from samovar.models.architectures import ARCHITECTURES
-from samovar.models.cost import KvType, predict
-from samovar.models.header import read_header
-from samovar.models.package import FetchProgress, fetch, is_pinned
-from samovar.models.reference import ALIASES, Reference, names_of, parse_reference, resolve
-from samovar.models.store import Store
-
-DEFAULT_CONTEXT_TOKENS = 8192
-NARROW_COLUMNS = 100
-"""Of a terminal, below which the figures of a model stand below each other."""
-FIRST_WORKFLOW = """\
----
-title: Notes
-description: Sums up a text, and says whether it asks for something to be done
-parameters:
-  - name: text
-    description: The text to read
-    default: The printer on the second floor is out of paper again. Could somebody refill it before noon?
----
-
-# Notes
-
-```mermaid
-stateDiagram-v2
-    [*] --> Summarise
-    Summarise --> Judge
-    Judge --> Remind: todo == "yes"
-    Judge --> [*]: default
-    Remind --> [*]
-```
-
-## Actions
-
-- Summarise: Execute prompt "summary" result="summary" using max_tokens=60
-- Judge: Prompt "Does this ask somebody to do something? {{ text }}" result="todo" using choices="yes|no"
-- Remind: Log warning "To do: ${summary}"
-
-## Prompts
-
-### summary
-
-Summarise this in one sentence:
-
-{{ text }}
-"""
 
 
 def list_library(*, as_json: bool) -> int:
@@ -105,7 +54,7 @@ def list_library(*, as_json: bool) -> int:
     return 0
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: LibraryEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "path": str(entry.path),
@@ -115,103 +64,6 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "fault": entry.fault,
         "shadows": [{"source": source, "path": str(path)} for source, path in entry.shadows],
     }
-
-
-def list_models(
-    references: Sequence[str], *, context_tokens: int | None, kv_type: str | None, as_json: bool
-) -> int:
-    """Models that are here, and what each would take."""
-    settings = load_settings({"context_tokens": context_tokens, "kv_type": kv_type})
-    store, budget = open_store(settings), budget_bytes(settings)
-    paths = {reference: resolve(parse_reference(reference), store) for reference in references}
-    if not references:
-        paths = {(names_of(path, store) or [str(path)])[0]: path for path in store.files()}
-    rows = [
-        {"ref": name, "refs": names_of(path, store) or [name], "path": str(path), "file_bytes": None}
-        | _cost_row(path, settings.context_tokens, settings.kv_type, budget)
-        for name, path in paths.items()
-    ]
-    # What was asked for by name must be there; of all that lies in the cache, some may be bad.
-    status = 2 if references and any(row["fault"] for row in rows) else 0
-    if as_json:
-        sys.stdout.write(json.dumps({"budget_bytes": budget, "models": rows}, indent=2) + "\n")
-        return status
-    console = make_console(sys.stdout)
-    if not rows:
-        known = ", ".join(ALIASES)
-        console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
-        return 0
-    good = [row for row in rows if not row["fault"]]
-    if good:
-        _show_models(console, good)
-        console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
-    if any(row["estimated"] for row in good):
-        console.print("≤: an upper bound; what this architecture really takes was not compared.")
-    for row in rows:
-        if row["fault"]:
-            make_console().print(Text(f"samovar: {_named(row['fault'], row['ref'])}", style="red"))
-    return status
-
-
-def _named(fault: str, reference: str) -> str:
-    """The fault, with the reference where it does not say it."""
-    return fault if reference in fault else f"{reference}: {fault}"
-
-
-def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: int) -> dict[str, Any]:
-    try:
-        header = read_header(path)
-    except SamovarError as error:
-        return {"fault": error.message}
-    tokens = context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-    if tokens > header.context_tokens:
-        return {
-            "file_bytes": header.file_bytes,
-            "fault": f"It was trained for {header.context_tokens} tokens; {tokens} were asked for.",
-        }
-    cost = predict(header, context_tokens=tokens, kv_type=kv_type)
-    return {
-        "fault": None,
-        "file_bytes": header.file_bytes,
-        "architecture": header.architecture,
-        "memory": ARCHITECTURES[header.architecture].memory.value,
-        "trained_context_tokens": header.context_tokens,
-        "context_tokens": tokens,
-        "kv_type": kv_type,
-        "weights_bytes": cost.weights_bytes,
-        "kv_bytes": cost.kv_bytes,
-        "compute_bytes": cost.compute_bytes,
-        "output_bytes": cost.output_bytes,
-        "snapshot_bytes": cost.snapshot_bytes,
-        "total_bytes": cost.total_bytes,
-        "estimated": cost.estimated,
-        "fits": cost.total_bytes <= budget,
-    }
-
-
-def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
-    headings = ("context", "weights", "KV", "compute", "copies", "in memory", "fits")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("model", overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    is_narrow = console.width < NARROW_COLUMNS
-    for row in rows:
-        names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
-        compute_bytes = row["compute_bytes"] + row["output_bytes"]
-        sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
-        total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
-        fits = Text("yes") if row["fits"] else Text("no", style="red")
-        context = f"{row['context_tokens']} of {row['trained_context_tokens']}"
-        figures: tuple[str | Text, ...] = (context, *map(in_words, sizes), total, fits)
-        if is_narrow:
-            console.print(Text(names, style="bold"))
-            for heading, figure in zip(headings, figures, strict=True):
-                console.print(Text.assemble((f"  {heading:<10}", "dim"), figure))
-        else:
-            table.add_row(names, *figures)
-    if not is_narrow:
-        console.print(table)
 
 
 def list_snapshots(*, clear: bool, as_json: bool) -> int:
@@ -244,90 +96,4 @@ def list_snapshots(*, clear: bool, as_json: bool) -> int:
     if uses:
         console.print(table)
     console.print(f"{in_words(total)} of {in_words(int(settings.snapshots_bytes))} in {snapshots.folder}")
-    return 0
-
-
-def pull_model(text: str, *, quiet: bool) -> int:
-    """Fetches a model, with a progress bar on a terminal."""
-    settings = load_settings({})
-    reference, store = parse_reference(text), open_store(settings)
-    if not reference.is_fetched:
-        raise UsageError(f"{text} is a path: there is nothing to fetch.")
-    here = _whole(reference, store)
-    if here is not None and (settings.offline or is_pinned(reference)):
-        return _say_here(text, here, quiet)
-    if settings.offline:
-        raise UsageError("The settings say offline, so nothing is fetched.")
-    try:
-        path = _fetch(text, reference, store, quiet)
-    except ModelFetchError as error:
-        if here is None:
-            raise
-        sys.stderr.write(f"samovar: whether there is a newer one is not known: {error}\n")
-        path = here
-    if path is None:
-        sys.stderr.write("samovar: cancelled; nothing was kept\n")
-        return 130
-    return _say_here(text, path, quiet)
-
-
-def _whole(reference: Reference, store: Store) -> Path | None:
-    """The file, where it was fetched before and can be used."""
-    try:
-        path = resolve(reference, store)
-        read_header(path)
-    except ModelError:
-        return None
-    return path
-
-
-def _say_here(text: str, path: Path, quiet: bool) -> int:
-    if not quiet:
-        sys.stderr.write(f"{text} is here: {path}\n")
-    return 0
-
-
-def _fetch(text: str, reference: Reference, store: Store, quiet: bool) -> Path | None:
-    """Fetches it; None where a person stopped that."""
-    console = make_console()
-    columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
-    ) as progress:
-        task = progress.add_task(text, total=None)
-
-        def told(fetched: FetchProgress) -> None:
-            progress.update(task, completed=fetched.done_bytes, total=fetched.total_bytes)
-
-        async def main() -> Path | None:
-            with anyio.CancelScope() as scope:
-                async with beside(hear_signals=lambda: _cancel_on_signal(scope)):
-                    return await fetch(reference, store, told)
-            return None
-
-        return anyio.run(main)
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
-def new_workflow(path: Path) -> int:
-    """Writes a small workflow."""
-    if path.suffix not in (".md", ".markdown"):
-        name = path.name or "first"
-        raise UsageError(
-            f"A workflow is a Markdown file: samovar new {path.with_name(name) if path.name else name}.md"
-        )
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(FIRST_WORKFLOW)
-    except FileExistsError as error:
-        raise UsageError(f"{path} is there already.") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
-    sys.stderr.write(f"Wrote {path}. Run it: samovar run {path}\n")
     return 0

@@ -20,19 +20,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from samovar.actions.base import brief
-from samovar.events import (
-    Event,
-    Logged,
-    ModelFetching,
-    ModelLoading,
-    PromptEvaluating,
-    RunEnded,
-    StateEntered,
-    StateLeft,
-    TextGenerated,
-    VisitStatus,
-    Warned,
-)
+from samovar.events import Event, Logged, RunEnded, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
 from samovar.wire import HIDDEN
 

@@ -1,16 +1,21 @@
-"""Options that several commands have, or that need many words.
+"""Options that several commands have, or that need many words; and those that settings make.
 
-Above: the commands of `__init__.py`. Below: `completion.py`.
+Above: the commands of `__init__.py`. Below: `completion.py`, and the settings.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from samovar.cli.completion import complete_variable, complete_workflow
+from samovar.config import Setting, Settings
+from samovar.generation import MOST_SEED
 
 Workflow = Annotated[
     str,
@@ -50,19 +55,9 @@ Model = Annotated[
         "--model", "-m", metavar="REF", help="The model of every prompt: a path, package:… or a known name."
     ),
 ]
-Context = Annotated[
-    int | None, typer.Option("--context", metavar="TOKENS", help="Tokens a model's context holds.")
-]
-Budget = Annotated[
-    str | None, typer.Option("--budget", metavar="BYTES", help="Memory that models may take, as in 4GB.")
-]
-Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads of the engine.")]
-GpuLayers = Annotated[
-    str | None, typer.Option("--gpu-layers", metavar="auto|N", help="Layers kept on the GPU; 0 is none.")
-]
-KvType = Annotated[
+Executor = Annotated[
     str | None,
-    typer.Option("--kv-type", metavar="TYPE", help="What a context's cells are kept in: f16, q8_0 or q4_0."),
+    typer.Option("--executor", metavar="NAME", help="Who answers every prompt, whatever it says."),
 ]
 Seed = Annotated[
     int | None,
@@ -70,7 +65,7 @@ Seed = Annotated[
         "--seed",
         metavar="N",
         min=0,
-        max=2**32 - 1,
+        max=MOST_SEED,
         help="Prompts that name no seed have theirs made from it.",
     ),
 ]
@@ -84,7 +79,6 @@ LimitTransitions = Annotated[
 LimitDuration = Annotated[
     str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
 ]
-Offline = Annotated[bool | None, typer.Option("--offline", help="Never fetch a model.")]
 Record = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."),
@@ -102,3 +96,92 @@ Verbose = Annotated[
         "--verbose", "-v", count=True, help="Whole answers, and debug logs; -vv also the engine's log."
     ),
 ]
+
+# For one command only -------------------------------------------------------------------------------
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")]
+Fix = Annotated[
+    bool,
+    typer.Option("--fix", help="Mend what has one safe mending, such as old spellings; shows a diff."),
+]
+Diff = Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")]
+Explain = Annotated[
+    str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and what to do.")
+]
+Only = Annotated[
+    str | None,
+    typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file's."),
+]
+CoverageMin = Annotated[
+    float | None,
+    typer.Option(
+        "--coverage-min",
+        metavar="PERCENT",
+        min=0,
+        max=100,
+        help="Fail where fewer of a workflow's states or of its transitions are come to.",
+    ),
+]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+]
+Svg = Annotated[
+    str | None, typer.Option("--svg", metavar="FILE", help="Write a picture; - is standard output.")
+]
+Png = Annotated[
+    str | None, typer.Option("--png", metavar="FILE", help="Write a picture; - is standard output.")
+]
+Mermaid = Annotated[bool, typer.Option("--mermaid", help="The diagram as Mermaid, on standard output.")]
+InWorkflow = Annotated[
+    str | None,
+    typer.Option("--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."),
+]
+Clear = Annotated[bool, typer.Option("--clear", help="Delete them all.")]
+
+# Settings ----------------------------------------------------------------------------------------------
+
+
+GivenSettings = Mapping[str, Any]
+"""Settings by name, None for those that were not given."""
+NOT_GIVEN: GivenSettings = {}
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of these settings, or of all that have one.
+
+    The command has a parameter `settings`, where they stand in `--help`; it gets what was given, by name,
+    with None for the rest.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        known = {one.name: one for one in fields(Settings) if one.metadata["setting"].option}
+        chosen = [known[name] for name in names or known]
+        hints = get_type_hints(command, include_extras=True)
+
+        def called(**given: Any) -> None:
+            command(settings={one.name: given.pop(one.name) for one in chosen}, **given)
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command).parameters.values():
+            if parameter.name == "settings":
+                parameters += [_option(one.name, one.metadata["setting"], str(one.type)) for one in chosen]
+            else:
+                parameters.append(parameter.replace(annotation=hints[parameter.name]))
+        keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        called.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in keyword}
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        return called
+
+    return decorate
+
+
+def _option(name: str, known: Setting, kind: str) -> inspect.Parameter:
+    """The option of a setting. A text is read as the settings read it; None: it was not given."""
+    types: dict[str, Any] = {"bool": bool, "int | None": int}
+    taken = str if known.reads else types.get(kind, str)
+    option = typer.Option(known.option, metavar=known.metavar, help=known.help)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[taken | None, option]
+    )

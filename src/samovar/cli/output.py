@@ -10,12 +10,17 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from samovar.cli.live import Answers
 from samovar.errors import ActionError, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event
+from samovar.language.names import BRANCHES, first_variables
 from samovar.language.pieces import tokenize
 from samovar.language.workflow import Workflow
-from samovar.running.level import first_variables
+from samovar.preflight.filling import Open
+from samovar.preflight.prompts import MessagePreview
 from samovar.values import plain, to_text
 from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
 
@@ -56,7 +61,7 @@ def asked_output(path: str | None, workflow: Workflow, variables: Mapping[str, o
     if len(found) != 1 or found[0].path is None:
         raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
     way = found[0].path
-    names = {*first_variables(variables), "branches"}
+    names = {*first_variables(variables), BRANCHES}
     for state in workflow.states.values():
         names |= state.action.sets if state.action else frozenset()
     if way.steps[0] not in names:
@@ -82,9 +87,22 @@ def result_of(workflow: Workflow, answers: Answers) -> Printed:
     return lambda variables: answers.last
 
 
-def write_json(value: dict[str, Any]) -> None:
+def write_json(value: Mapping[str, Any]) -> None:
     """One object, readable."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def show_message(console: Console, message: MessagePreview, *, indent: str) -> None:
+    """The role, then the text as it is; what only the run knows stands out."""
+    console.print(Text(f"{indent}{message.role}:", style="dim"))
+    text = Text()
+    for part in message.parts:
+        if isinstance(part, Open):
+            text.append(part.source, style="bold yellow")
+        else:
+            text.append(part)
+    for line in text.split("\n", allow_blank=True):
+        console.print(Text(indent) + line, soft_wrap=True)
 
 
 def error_object(workflow: str, error: SamovarError) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from samovar.cli.live import visible
 from samovar.generation import TokenCounts
 from samovar.memory import in_words
 from samovar.running.run import Run
-from samovar.serving.pool import ModelUse
+from samovar.serving.lifecycle import ModelUse
 from samovar.serving.session import SessionStatistics
 from samovar.wire import run_to_wire, tokens_to_wire
 

@@ -1,78 +1,43 @@
 """`samovar run`: variables in, live lines and a report out, and the exit status.
 
-Above: the commands of `__init__.py`. Below: `app.py` and the runner. It is where Ctrl-C is heard: the first
-stops the run, which gives everything back and is reported; the second ends the process at once.
+Above: the commands of `__init__.py`. Below: `preflight/prepare.py`, and `driving.py`, which drives the run.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from samovar import memory
-from samovar.app import App, open_app, open_library
-from samovar.background import beside
-from samovar.checks.checking import check_tree, read_names
+from samovar.app import open_app, open_library, surroundings
+from samovar.cli.driving import RunOutcome, drive, wait_for_user
+from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
-from samovar.cli.preview import dry_run
-from samovar.cli.report import Figures, Memory, error_line, report_object, show_report
+from samovar.cli.report import error_line, report_object, show_report
 from samovar.cli.variables import (
     as_parameters,
     asker,
-    misspelt,
     read_assignments,
     read_switches,
     read_variables_file,
 )
-from samovar.config import load_settings, surroundings
-from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
-from samovar.events import Warned
-from samovar.language.parameters import Parameter, bind
+from samovar.config import load_settings
+from samovar.errors import SamovarError, UsageError
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.needs import check_models
-from samovar.running.run import Run
-from samovar.running.runner import Runner, RunnerSettings
+from samovar.preflight.prepare import prepare
+from samovar.running.prepared import Prepared
+from samovar.running.runner import RunnerSettings
 from samovar.testing.paths import Tree
-from samovar.testing.recording import Recording, can_be_recorded, check_record, record
+from samovar.testing.recording import can_be_recorded, check_record, record
 from samovar.values import duration_s, to_text
 from samovar.wire import LEAST_HIDDEN_CHARS
-
-OPTIONS = [
-    "--var",
-    "--vars",
-    "--model",
-    "--context",
-    "--budget",
-    "--threads",
-    "--gpu-layers",
-    "--kv-type",
-    "--offline",
-    "--json",
-    "--events",
-    "--print",
-    "--record",
-    "--seed",
-    "--deterministic",
-    "--limit-transitions",
-    "--limit-duration",
-    "--yes",
-    "--lenient",
-    "--dry-run",
-    "--quiet",
-    "--verbose",
-    "--help",
-]
-TICK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +51,12 @@ class RunArguments:
     """Each `--vars`."""
     switches: tuple[str, ...]
     """Options that are not the command's own."""
+    options: frozenset[str]
+    """The command's own options, to name the nearest."""
     settings: Mapping[str, Any]
+    """By name, None for those that were not given."""
     model: str | None
+    executor: str | None
     seed: int | None
     deterministic: bool
     limit_transitions: int | None
@@ -118,18 +87,17 @@ def run_workflow(arguments: RunArguments) -> int:
 def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
-    settings = load_settings(dict(arguments.settings))
+    settings = load_settings(arguments.settings)
     library = open_library(Path.cwd())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
-    given = _given(arguments, workflow)
-    warnings = _check(workflow, library, given)
-    variables = bind(workflow.parameters, given, ask=asker())
-    runner_settings = RunnerSettings(
+    run = RunnerSettings(
         model=arguments.model,
+        executor=arguments.executor,
         seed=arguments.seed,
         deterministic=arguments.deterministic,
+        settings=settings,
         surroundings=surroundings(settings, Path.cwd()),
-        wait_for_user=None if not sys.stdin.isatty() else _wait_for_user,
+        wait_for_user=None if not sys.stdin.isatty() else wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,
         transitions=arguments.limit_transitions,
@@ -137,19 +105,17 @@ def _run(arguments: RunArguments) -> int:
     )
     if arguments.record is not None:
         check_record(arguments.record, workflow)
-    hidden = _secrets(workflow, variables)
-    printed = asked_output(arguments.print_variable, workflow, variables)
-    check_models(workflow, library, settings, arguments.model)
+    prepared = prepare(workflow, _given(arguments, workflow), library, settings, run, ask=asker())
+    hidden = _secrets(workflow, prepared.variables)
+    printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
-        return dry_run(
-            workflow, variables, library, settings, runner_settings, hidden=hidden, as_json=arguments.as_json
-        )
+        return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
     show = Answers(_make_show(arguments), hidden)
-    outcome = _Outcome(records=arguments.record is not None)
+    outcome = RunOutcome(records=arguments.record is not None)
 
     async def main() -> None:
-        async with open_app(settings) as app:
-            await _drive(app, workflow, variables, runner_settings, outcome, show, warnings)
+        async with open_app(settings, library) as app:
+            await drive(app, prepared, run, outcome, show)
             outcome.note(app)
 
     try:
@@ -162,94 +128,11 @@ def _run(arguments: RunArguments) -> int:
     finally:  # also where standard output takes nothing
         if arguments.record is not None:
             try:
-                _record(arguments, arguments.record, workflow, variables, outcome)
+                _record(arguments, arguments.record, prepared, library, outcome)
             except SamovarError as error:
                 sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
                 unrecorded = error.exit_status
     return status or unrecorded
-
-
-class _Outcome:
-    """What is left of a run when the app has closed."""
-
-    def __init__(self, *, records: bool) -> None:
-        self.run: Run | None = None
-        self.records = records
-        self.recording: Recording | None = None
-        """What the run was told, where it is to be recorded."""
-        self._noted: dict[str, Any] = {}
-
-    def note(self, app: App) -> None:
-        """While everything is still open."""
-        statistics = app.pool.statistics()
-        self._noted = {
-            "models": statistics.models,
-            "sessions": app.sessions.statistics(),
-            "ready_bytes": statistics.ready_bytes,
-            "end_bytes": memory.resident_bytes(),
-        }
-
-    def figures(self) -> Figures:
-        """When everything is closed."""
-        # The kernel counts the peak and the present with different care; the peak is at least what was seen.
-        seen = (memory.peak_bytes(), self._noted["ready_bytes"], self._noted["end_bytes"])
-        return Figures(
-            models=self._noted["models"],
-            sessions=self._noted["sessions"],
-            memory=Memory(
-                ready_bytes=self._noted["ready_bytes"],
-                end_bytes=self._noted["end_bytes"],
-                peak_bytes=max(size for size in seen if size is not None),
-                closed_bytes=memory.resident_bytes(),
-            ),
-        )
-
-
-async def _drive(
-    app: App,
-    workflow: Workflow,
-    variables: dict[str, object],
-    runner_settings: RunnerSettings,
-    outcome: _Outcome,
-    show: Show,
-    warnings: tuple[Fault, ...],
-) -> None:
-    runner = Runner(app.library, app.executor, on_event=show, settings=runner_settings)
-    if outcome.records:
-        outcome.recording = recording = Recording(app.executor, show)
-        settings = replace(runner_settings, outside=recording)
-        runner = Runner(app.library, recording, on_event=recording, settings=settings)
-    for warning in warnings:
-        show(Warned(visit=None, message=warning.message, place=warning.place))
-    async with beside(hear_signals=lambda: _hear_signals(runner), live_lines=lambda: _tick(show)):
-        outcome.run = await runner.run(workflow, variables)
-
-
-async def _hear_signals(runner: Runner) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        heard = 0
-        async for _ in signals:
-            heard += 1
-            if heard > 1:
-                sys.stderr.write("\nsamovar: stopped at once\n")
-                sys.stderr.flush()
-                os._exit(130)
-            runner.stop()
-
-
-async def _tick(show: Show) -> None:
-    shown = show.show if isinstance(show, Answers) else show
-    while isinstance(shown, LiveLines):
-        await anyio.sleep(TICK_S)
-        shown.tick()
-
-
-async def _wait_for_user(message: str) -> None:
-    sys.stderr.write(f"{message} [Enter] ")
-    sys.stderr.flush()
-    # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
-    await anyio.wait_readable(sys.stdin.fileno())
-    sys.stdin.readline()
 
 
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
@@ -257,32 +140,13 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     given: dict[str, object] = {}
     for path in arguments.variable_files:
         given.update(as_parameters(read_variables_file(path), workflow.parameters))
-    switches = read_switches(arguments.switches, workflow.parameters, OPTIONS)
+    switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
     assignments = read_assignments(arguments.variables, workflow.parameters)
     if both := sorted(set(switches) & set(assignments)):
         raise UsageError(
             f"{both[0]} is given twice, as an option and as --var {both[0]}. It takes one value."
         )
     return given | switches | assignments
-
-
-def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:
-    """What is doubtful about the workflow with these variables. Raises `FaultsError` where it cannot run."""
-    here = Place(path=workflow.path, line=1, column=1)
-    declared = {parameter.name for parameter in workflow.parameters}
-    undeclared = tuple(Parameter(name=name, place=here) for name in given if name not in declared)
-    # Nothing need set what was given.
-    faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
-    errors = [fault for fault in faults if fault.severity == "error"]
-    if errors:
-        raise FaultsError(errors)
-    doubts = [
-        Fault(code="misspelt-variable", message=message, place=here, severity="warning")
-        for message in misspelt(list(given), workflow.parameters, read_names(workflow))
-    ]
-    # The runner tells those of the file itself.
-    told = [fault for fault in faults if fault.severity == "warning" and fault not in workflow.warnings]
-    return (*doubts, *told)
 
 
 def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
@@ -341,7 +205,7 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int:
+def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures())
@@ -368,9 +232,9 @@ def _finish(arguments: RunArguments, outcome: _Outcome, printed: Printed) -> int
 def _record(
     arguments: RunArguments,
     path: Path,
-    workflow: Workflow,
-    variables: dict[str, object],
-    outcome: _Outcome,
+    prepared: Prepared,
+    library: Library,
+    outcome: RunOutcome,
 ) -> None:
     """Adds the run as a case to a file, and says on standard error what is doubtful about it."""
     run, recording = outcome.run, outcome.recording
@@ -378,9 +242,8 @@ def _record(
     if not can_be_recorded(run):
         sys.stderr.write("samovar: the run was cancelled and is not recorded\n")
         return
-    library = open_library(Path.cwd())
-    tree = Tree(workflow, library)
-    values = recording.values(tree, variables, run, transitions=arguments.limit_transitions)
+    tree = Tree(prepared.workflow, library)
+    values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
         sys.stderr.write(f"samovar: {path}: {doubt}\n")

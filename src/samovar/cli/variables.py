@@ -84,17 +84,6 @@ def as_parameters(values: Mapping[str, object], parameters: Sequence[Parameter])
     }
 
 
-def misspelt(names: Sequence[str], parameters: Sequence[Parameter], read: frozenset[str]) -> list[str]:
-    """A warning for each variable that nothing reads and that looks like a parameter's name."""
-    declared = [parameter.name for parameter in parameters]
-    found = []
-    for name in names:
-        hint = nearest(name, declared)
-        if name not in declared and name not in read and hint.startswith(" Did"):
-            found.append(f"The workflow has no parameter {name!r}, and nothing reads such a variable.{hint}")
-    return found
-
-
 def _several(parameters: Sequence[Parameter]) -> frozenset[str]:
     return frozenset(parameter.name for parameter in parameters if parameter.type == "multi_choice")
 

@@ -14,8 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from samovar.generation import FinishReason, Message, Options, TokenCounts
-from samovar.models.cost import Cost, KvType
+from samovar.generation import (
+    FinishReason,
+    KvType,
+    Message,
+    Options,
+    PromptEvaluating,
+    TextGenerated,
+    TokenCounts,
+)
+from samovar.models.cost import Cost
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
@@ -28,8 +36,11 @@ class WeightsKey:
     path: Path
     """The resolved file."""
     size_bytes: int
+    """Of the file."""
     modified_ns: int
+    """When the file was last changed, in nanoseconds since 1970."""
     gpu_layers: int | None
+    """As asked for in the `ModelSpec`; None leaves it to the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,7 @@ class ModelSpec:
     reference: str
     """What the person calls it; shown, never compared."""
     path: Path
+    """The model's file."""
     gpu_layers: int | None = None
     """Layers on the GPU; None leaves it to the engine, 0 keeps everything on the CPU."""
     context_tokens: int | None = None
@@ -79,7 +91,9 @@ class ModelStatistics:
     """One model's books. Every figure is measured, or None where the engine cannot measure it."""
 
     weights_bytes: int | None
+    """Of all tensors."""
     kv_bytes: int | None
+    """Of all cells of the arena, used or not."""
     context_tokens: int
     """Cells in the arena."""
     threads: int | None
@@ -87,6 +101,7 @@ class ModelStatistics:
     threads_reason: str | None
     """Why so many."""
     tokens: TokenCounts
+    """Of all answers that have ended."""
     restored_tokens: int
     """Of those reused: brought back from disk."""
     restored_s: float
@@ -96,28 +111,13 @@ class ModelStatistics:
     decode_tokens_per_s: float | None
     """Tokens generated per second of wall time, in turns that evaluated no prompt; all sequences together."""
     sequences_running: int
-    sequences_parked: int
-    """Held for their prefix only; given up whenever the room is needed."""
+    """Answers that are being evaluated or generated."""
     requests_waiting: int
+    """Asked for and not begun."""
     cells_used: int
+    """By answers that run and by prefixes that are kept."""
     notes: tuple[str, ...] = ()
     """What a person should know: no chat template in the file, spin policy set too late …"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptProgress:
-    """How far the prompt is evaluated; `reused` of `total` tokens were there already."""
-
-    total_tokens: int
-    reused_tokens: int
-    evaluated_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPart:
-    """The next piece of the answer: whole characters, never part of a stop text."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +125,14 @@ class Finished:
     """The last thing that comes, exactly once."""
 
     reason: FinishReason
+    """Why it ended."""
     tokens: TokenCounts
     first_token_s: float | None
     """From the request to the first token; None when there was none."""
 
 
-GenerationEvent = PromptProgress | TextPart | Finished
+GenerationEvent = PromptEvaluating | TextGenerated | Finished
+"""What a model says of an answer; see `generation.py` for the first two."""
 
 
 class Model(Protocol):
@@ -141,8 +143,8 @@ class Model(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         """Answers `messages`. Without a `conversation` nobody goes on from the answer.
 
-        The iterator gives one `PromptProgress` before anything is evaluated, further ones as it goes on,
-        `TextPart`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
+        The iterator gives one `PromptEvaluating` before anything is evaluated, further ones as it goes on,
+        `TextGenerated`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
         on any path, the sequence has been given back. Requests are served first come, first served.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,

@@ -21,12 +21,10 @@ from samovar.engines.base import (
     ModelSpec,
     ModelStatistics,
     OnLoadProgress,
-    PromptProgress,
-    TextPart,
     WeightsKey,
 )
 from samovar.errors import ClosedError, ContextError
-from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.generation import FinishReason, Message, Options, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.models.cost import Cost
 
 Script = Callable[[Sequence[Message]], str]
@@ -83,7 +81,7 @@ class ScriptedModel:
         while reused < min(len(prompt) - 1, len(self._seen)) and prompt[reused] == self._seen[reused]:
             reused += 1
         self._seen = prompt
-        yield PromptProgress(total_tokens=len(prompt), reused_tokens=reused, evaluated_tokens=0)
+        yield PromptEvaluating(total_tokens=len(prompt), reused_tokens=reused, evaluated_tokens=0)
         said = 0
         limit = self._cells - len(prompt)
         if not options.choices:
@@ -99,7 +97,7 @@ class ScriptedModel:
                 reason = FinishReason.TIMEOUT
                 break
             said += 1
-            yield TextPart(text=token)
+            yield TextGenerated(piece=token)
         counts = TokenCounts(evaluated=len(prompt) - reused, reused=reused, generated=said)
         self._tokens += counts
         yield Finished(reason=reason, tokens=counts, first_token_s=None)
@@ -126,7 +124,6 @@ class ScriptedModel:
             evaluate_s=None,
             decode_tokens_per_s=None,
             sequences_running=self._running,
-            sequences_parked=0,
             requests_waiting=0,
             cells_used=0,
         )

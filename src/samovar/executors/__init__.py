@@ -1,5 +1,5 @@
 """The shelf of executors: who answers a prompt.
 
-`base.py` is the waist between the workflow half and the model half. To add one: a module here that fulfils
-`base.Executor`, and a name in `app.py`.
+`base.py` is the waist between the workflow half and the model half. To add a member: a module here with a
+class that fulfils `table.Member`, and one name in the table of `table.py` (docs/extending.md shows it).
 """

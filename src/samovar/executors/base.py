@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.generation import FinishReason, Message, Options, PromptEvent, TokenCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class PromptRequest:
 
     messages: tuple[Message, ...]
     """At least one; at most one `system`, which comes first."""
+    executor: str | None = None
+    """The name of the executor that is to answer; None means that of the settings."""
     model: str | None = None
     """A model reference; None means the executor's default."""
     options: Options = field(default_factory=Options)
@@ -37,42 +39,6 @@ class PromptRequest:
     """The number of the visit within the run, for logs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchingModel:
-    """The model's file is being fetched; sent as it goes on."""
-
-    model: str
-    done_bytes: int
-    total_bytes: int | None
-    """None where it is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadingModel:
-    """The model is being loaded; sent as it goes on."""
-
-    model: str
-    fraction: float
-    """0 to 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatingPrompt:
-    """The prompt is being evaluated; sent after each chunk, and once before the first."""
-
-    total_tokens: int
-    reused_tokens: int
-    evaluated_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPiece:
-    """The next piece of the answer: whole characters, never part of a stop text."""
-
-    text: str
-
-
-PromptEvent = FetchingModel | LoadingModel | EvaluatingPrompt | TextPiece
 OnPromptEvent = Callable[[PromptEvent], None]
 
 
@@ -89,8 +55,6 @@ class PromptReply:
     """From the call to the last token, waiting and loading included."""
     first_token_s: float | None = None
     """From the call to the first token; None when there was none."""
-    session: str | None = None
-    """The named conversation it belongs to."""
     dropped_messages: int = 0
     """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
 
@@ -114,6 +78,7 @@ class Executor(Protocol):
     """Answers prompts."""
 
     name: str
+    """How settings, workflows and prompts name it."""
 
     def open(self, run: str) -> AbstractAsyncContextManager[Connection]:
         """A connection for the run with this id; closed exactly once, on every path."""

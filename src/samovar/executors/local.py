@@ -1,39 +1,37 @@
 """Answers prompts with a local model: the waist's plain values in, sessions on the pool out.
 
-Above: `app.py` makes it; runs reach it through `base.py`. Below: `session.py`, `pool.py`. It knows no
-workflow. A run's named conversations, and its interest in the models it used, end with its connection.
+Above: `app.py` makes it; runs reach it through `base.py`. Below: `session.py`, `turn.py`, `pool.py`. It knows
+no workflow. A run's named conversations, and its interest in the models it used, end with its connection.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import ClassVar
 
 import anyio
 
-from samovar.engines.base import GenerationEvent, ModelSpec, PromptProgress, TextPart
+from samovar.engines.base import GenerationEvent, ModelSpec
 from samovar.errors import NotFoundError
-from samovar.executors.base import (
-    EvaluatingPrompt,
-    FetchingModel,
-    LoadingModel,
-    OnPromptEvent,
-    PromptReply,
-    PromptRequest,
-    TextPiece,
-)
-from samovar.serving.session import Session, Sessions, Turn
-
-OnFetchProgress = Callable[[int, int | None], None]
-Locate = Callable[[str, OnFetchProgress], Awaitable[ModelSpec]]
-"""Finds the file of a model reference, fetching it where that is allowed."""
+from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.table import Locate, Parts
+from samovar.generation import ModelFetching, ModelLoading, PromptEvent
+from samovar.serving.session import LocalSession, Sessions
+from samovar.serving.turn import Turn
 
 
 class LocalExecutor:
     """See `executors.base.Executor`."""
 
     name = "local"
+    needs_local_model: ClassVar[bool] = True
+
+    @classmethod
+    def make(cls, parts: Parts) -> LocalExecutor:
+        """See `table.Member`."""
+        return cls(parts.sessions, parts.locate, default_model=parts.settings.model)
 
     def __init__(self, sessions: Sessions, locate: Locate, *, default_model: str) -> None:
         """`default_model`: the reference that answers requests which name none."""
@@ -55,7 +53,7 @@ class LocalConnection:
         self._default_model = default_model
         self._specs: dict[str, ModelSpec] = {}
         self._locating = anyio.Lock()
-        self._named: dict[tuple[str, str], Session] = {}
+        self._named: dict[tuple[str, str], LocalSession] = {}
         """By name and model, the one used last at the end."""
         self._turns: dict[str, anyio.Lock] = {}
         """By name: those who ask in a named conversation wait for each other."""
@@ -74,12 +72,11 @@ class LocalConnection:
             tokens=turn.tokens,
             duration_s=time.monotonic() - started,
             first_token_s=None if first is None else first + asked - started,
-            session=request.session,
             dropped_messages=turn.dropped_messages,
         )
 
     @asynccontextmanager
-    async def _session(self, request: PromptRequest, spec: ModelSpec) -> AsyncIterator[Session]:
+    async def _session(self, request: PromptRequest, spec: ModelSpec) -> AsyncIterator[LocalSession]:
         """The conversation of a request: a fresh one, a named one, or a copy of a named one."""
         if request.session is None:
             source = None if request.fork is None else self._known(request.fork, spec)
@@ -96,14 +93,14 @@ class LocalConnection:
                 self._named[key] = session
                 yield session
 
-    def _known(self, name: str, spec: ModelSpec) -> Session:
+    def _known(self, name: str, spec: ModelSpec) -> LocalSession:
         """The conversation of that name: the one with this model, else the one used last."""
         found = [session for (known, _), session in self._named.items() if known == name]
         if not found:
             raise NotFoundError("session", name, [known for known, _ in self._named])
         return self._named.get((name, spec.reference), found[-1])
 
-    async def _replace(self, name: str, copy: Session, spec: ModelSpec) -> None:
+    async def _replace(self, name: str, copy: LocalSession, spec: ModelSpec) -> None:
         """`copy` is the conversation of that name from now on; what had the name is closed."""
         old = [self._named.pop(key) for key in list(self._named) if key[0] == name]
         self._named[name, spec.reference] = copy
@@ -122,7 +119,7 @@ class LocalConnection:
             if model not in self._specs:
 
                 def told(done_bytes: int, total_bytes: int | None) -> None:
-                    on_event(FetchingModel(model=model, done_bytes=done_bytes, total_bytes=total_bytes))
+                    on_event(ModelFetching(model=model, done_bytes=done_bytes, total_bytes=total_bytes))
 
                 spec = await self._locate(model, told)
                 self._stack.enter_context(self._sessions.pool.interest(spec))
@@ -130,21 +127,13 @@ class LocalConnection:
             return self._specs[model]
 
     async def _ask(
-        self, session: Session, spec: ModelSpec, request: PromptRequest, on_event: OnPromptEvent
+        self, session: LocalSession, spec: ModelSpec, request: PromptRequest, on_event: OnPromptEvent
     ) -> Turn:
         def passed_on(event: GenerationEvent) -> None:
-            if isinstance(event, TextPart):
-                on_event(TextPiece(text=event.text))
-            elif isinstance(event, PromptProgress):
-                on_event(
-                    EvaluatingPrompt(
-                        total_tokens=event.total_tokens,
-                        reused_tokens=event.reused_tokens,
-                        evaluated_tokens=event.evaluated_tokens,
-                    )
-                )
+            if isinstance(event, PromptEvent):
+                on_event(event)
 
         def loading(fraction: float) -> None:
-            on_event(LoadingModel(model=spec.reference, fraction=fraction))
+            on_event(ModelLoading(model=spec.reference, fraction=fraction))
 
         return await session.ask(request.messages, request.options, on_event=passed_on, on_load=loading)

@@ -1,6 +1,7 @@
 """A state diagram, as values: states and edges, each with its place and the scope it stands in.
 
-Above: `mermaid.py` reads one; `composites.py` and `graph.py` give it its meaning. It imports only errors.
+Above: `mermaid.py` and `statements.py` read one; `composites.py` and `graph.py` give it its meaning. It
+imports only errors.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """How long an expression may take at most, before it is evaluated.
 
-Above: `expression.py`. Below: `patterns.py`, `values.py`. CEL always ends, but macros within macros take
-their items to the power of their depth, and one behind another can double a text each time. This is an upper
-bound from the expression's tokens and the sizes of its variables, generous so that only bombs go past.
+Above: `expression.py`. Below: `expression_tokens.py`, `patterns.py`, `values.py`. CEL always ends, but macros
+within macros take their items to the power of their depth, and one behind another can double a text each
+time. This is an upper bound from the expression's tokens and the sizes of its variables, generous so that
+only bombs go past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from samovar.language.expression_tokens import ExpressionToken, is_macro
 from samovar.language.patterns import atoms_of
 from samovar.values import Record
 
@@ -18,23 +19,12 @@ MAX_NS = 2_000_000_000
 """Nanoseconds an expression may take by the bound."""
 FEW_SUMS = 8
 """Each may copy all that those before it joined."""
-MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
 _COLLECT = ("map", "filter")
 _TOKEN_NS, _BYTE_NS, _ATOM_NS, _CALLED_NS = 50, 0.3, 20, 100
 """Of a token in a loop, a byte that is copied, an atom of a pattern, a byte for a function in Python."""
 _ANY_PATTERN_ATOMS = 150_000
 """Of a pattern that is computed: about what the engine takes at most."""
 _ITEM_BYTES = 16
-
-
-class Token(NamedTuple):
-    """A token of an expression."""
-
-    kind: str
-    """`string`, `number`, `name`, `comment` or `mark`."""
-    text: str
-    at: int
-    """Its offset in characters."""
 
 
 @dataclass(slots=True)
@@ -111,7 +101,7 @@ class Effort:
 class _Reader:
     """Reads an `Effort` out of tokens."""
 
-    tokens: Sequence[Token]
+    tokens: Sequence[ExpressionToken]
     names: frozenset[str]
     """The variables of the expression."""
     open: list[_Macro] = field(default_factory=list)
@@ -163,7 +153,7 @@ class _Reader:
             self.depths.append(macro.inner + 1)
 
 
-def measure(tokens: Sequence[Token], names: frozenset[str], calls: Sequence[str]) -> Effort:
+def measure(tokens: Sequence[ExpressionToken], names: frozenset[str], calls: Sequence[str]) -> Effort:
     """What there is to do in an expression of these tokens.
 
     Args:
@@ -191,19 +181,7 @@ def measure(tokens: Sequence[Token], names: frozenset[str], calls: Sequence[str]
     )
 
 
-def is_macro(tokens: Sequence[Token], index: int) -> bool:
-    """Whether the bracket at this index is that of a macro, which binds a variable."""
-    return (
-        index >= 2
-        and tokens[index - 1].text in MACROS
-        and tokens[index - 2].text == "."
-        and index + 2 < len(tokens)
-        and tokens[index + 1].kind == "name"
-        and tokens[index + 2].text == ","
-    )
-
-
-def _pattern(tokens: Sequence[Token], index: int, names: frozenset[str]) -> str | None:
+def _pattern(tokens: Sequence[ExpressionToken], index: int, names: frozenset[str]) -> str | None:
     """The last argument of a `matches`, where it is one literal or one variable."""
     depth = 0
     for end in range(index + 1, len(tokens)):

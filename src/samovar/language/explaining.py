@@ -1,6 +1,6 @@
 """Says what is wrong with a diagram, a line or a name that Mermaid would not read either.
 
-Above: `mermaid.py`. Below: nothing.
+Above: `mermaid.py`, `statements.py`. Below: nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Conditions and computed values: CEL expressions, read once and evaluated against variables.
 
-Above: transitions and `Set name := …`. Below: `functions.py`, `effort.py`, `values.py`, the CEL library,
-which is imported when the first expression is read. `default` is no expression: transitions know it.
+Above: transitions and `Set name := …`. Below: `expression_tokens.py`, `functions.py`, `effort.py`,
+`values.py`, the CEL library, which is imported when the first expression is read. `default` is no expression:
+transitions know it.
 
 A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`. CEL has no
 such value, so an expression that reads a part is compiled with a second name for the map of the parts.
@@ -17,29 +18,24 @@ from functools import lru_cache
 from typing import Any
 
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
-from samovar.language.effort import MAX_NS, Effort, Token, is_macro, measure
+from samovar.language.effort import MAX_NS, Effort, measure
+from samovar.language.expression_tokens import (
+    ExpressionToken,
+    as_cel,
+    excess,
+    has_javascript,
+    is_macro,
+    javascript_spellings,
+    tokens_of,
+)
 from samovar.language.functions import ELSEWHERE, EXTENSIONS, KNOWN, calls, extensions, is_namespace
 from samovar.language.spelling import old_spelling
 from samovar.values import Record
 
 MAX_LENGTH = 2000
-MAX_NESTING = 64
 
-_METHODS = {"includes": "contains", "toLowerCase": "lowerAscii", "toUpperCase": "upperAscii"}
-"""What CEL calls methods of JavaScript."""
-_JAVASCRIPT = re.compile(r"[=!]==|includes|to(?:Lower|Upper)Case")
 _PARTS = "samovar_parts_of_"
 _LITERALS = frozenset(("true", "false", "null", "in"))
-_TOKEN = re.compile(
-    r"""
-    (?P<string>[rRbB]{0,2}(?:\"\"\"(?:\\.|.)*?\"\"\"|'''(?:\\.|.)*?'''|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'))
-  | (?P<number>\d[\w.]*(?:(?<=[eE])[+-]\d+)?)
-  | (?P<name>[A-Za-z_]\w*)
-  | (?P<comment>//[^\n]*)
-  | (?P<mark>[^\s])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +61,12 @@ class Expression:
         """Reads an expression. Raises `FaultsError`: `condition-syntax` or `unknown-function`."""
         if len(text) > MAX_LENGTH:
             raise _fault(f"An expression has at most {MAX_LENGTH} characters, this one {len(text)}.", place)
-        tokens = _tokens(text)
-        _check_nesting(tokens, text, place)
-        spelled = _as_cel(text, tokens)
+        tokens = tokens_of(text)
+        if wrong := excess(tokens):
+            raise _fault(wrong[0], place.within(text, wrong[1]))
+        spelled = as_cel(text, tokens)
         program = _compile(spelled, place)
-        called = list(calls(_tokens(spelled))) if "(" in text else []
+        called = list(calls(tokens_of(spelled))) if "(" in text else []
         if unknown := [
             _unknown(name, place.within(text, token.at)) for token, name in called if name not in KNOWN
         ]:
@@ -92,14 +89,14 @@ class Expression:
     @property
     def cel(self) -> str:
         """The expression as CEL has it, with one blank between its tokens."""
-        return " ".join(token.text for token in _tokens(_as_cel(self.text, _tokens(self.text))))
+        return " ".join(token.text for token in tokens_of(as_cel(self.text, tokens_of(self.text))))
 
     @property
     def old_spellings(self) -> tuple[Fault, ...]:
         """A hint for each spelling of JavaScript."""
-        if not _JAVASCRIPT.search(self.text):
+        if not has_javascript(self.text):
             return ()
-        found = _javascript(_tokens(self.text))
+        found = javascript_spellings(tokens_of(self.text))
         return tuple(
             old_spelling(self.place.within(self.text, at), old, new.strip()) for at, old, new in found
         )
@@ -162,66 +159,7 @@ def _unknown(name: str, place: Place) -> Fault:
     return Fault(code="unknown-function", message=message, place=place)
 
 
-def _check_nesting(tokens: list[Token], text: str, place: Place) -> None:
-    if len(tokens) <= MAX_NESTING:
-        return
-    depth = 0
-    for token in tokens:
-        if token.text in ("(", "[", "{"):
-            depth += 1
-            if depth > MAX_NESTING:
-                raise _fault(
-                    f"An expression is nested at most {MAX_NESTING} deep.", place.within(text, token.at)
-                )
-        elif token.text in (")", "]", "}"):
-            depth -= 1
-    # The unary signs and the ternary nest in the parser without a bracket.
-    for count, what in ((_longest_run(tokens), "signs in a row"), (_count(tokens, "?"), "ternaries")):
-        if count > MAX_NESTING:
-            raise _fault(f"An expression has at most {MAX_NESTING} {what}.", place)
-
-
-def _longest_run(tokens: list[Token]) -> int:
-    longest = run = 0
-    for token in tokens:
-        run = run + 1 if token.text in ("!", "-") else 0
-        longest = max(longest, run)
-    return longest
-
-
-def _count(tokens: list[Token], mark: str) -> int:
-    return sum(token.text == mark for token in tokens)
-
-
-def _tokens(text: str) -> list[Token]:
-    matches = _TOKEN.finditer(text)
-    return [Token(match.lastgroup or "", match.group(), match.start()) for match in matches]
-
-
-def _javascript(tokens: Sequence[Token]) -> Iterator[tuple[int, str, str]]:
-    """Where JavaScript's spelling stands, it, and CEL's, which is as long, so that columns stay true."""
-    for index, token in enumerate(tokens[:-1]):
-        after = tokens[index + 1]
-        if token.text in _METHODS and index and tokens[index - 1].text == "." and after.text == "(":
-            yield token.at, token.text, _METHODS[token.text].ljust(len(token.text))
-        elif token.text in ("=", "!") and _ends_equals(tokens[index : index + 3]):
-            yield token.at, token.text + "==", token.text + "= "
-
-
-def _ends_equals(tokens: Sequence[Token]) -> bool:
-    """Whether two `=` follow the first of three tokens, without a blank."""
-    return "".join(one.text for one in tokens[1:]) == "==" and tokens[2].at == tokens[0].at + 2
-
-
-def _as_cel(text: str, tokens: Sequence[Token]) -> str:
-    """With CEL's spellings in the places of JavaScript's."""
-    if _JAVASCRIPT.search(text):
-        for at, old, new in _javascript(tokens):
-            text = text[:at] + new + text[at + len(old) :]
-    return text
-
-
-def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
+def _reads(tokens: list[ExpressionToken]) -> Iterator[tuple[ExpressionToken, bool]]:
     """Each reading of a variable, and whether it is of a part of it.
 
     A name is no variable after a dot, before a bracket (a function), and where a macro binds it.
@@ -245,7 +183,7 @@ def _reads(tokens: list[Token]) -> Iterator[tuple[Token, bool]]:
             yield token, _reads_part(tokens, index)
 
 
-def _reads_part(tokens: list[Token], index: int) -> bool:
+def _reads_part(tokens: list[ExpressionToken], index: int) -> bool:
     """`name.field` and `name[…]`, but not the method call `name.method(…)`."""
     following = [token.text for token in tokens[index + 1 : index + 4]]
     if not following:
@@ -255,7 +193,7 @@ def _reads_part(tokens: list[Token], index: int) -> bool:
     return following[0] == "." and len(following) > 1 and (len(following) < 3 or following[2] != "(")
 
 
-def _with_parts(text: str, tokens: list[Token]) -> str:
+def _with_parts(text: str, tokens: list[ExpressionToken]) -> str:
     for token in reversed(tokens):
         text = text[: token.at] + _PARTS + text[token.at :]
     return text
@@ -275,7 +213,7 @@ _ADVICE = {
 }
 
 
-def _advice(tokens: Sequence[Token]) -> str:
+def _advice(tokens: Sequence[ExpressionToken]) -> str:
     """What CEL writes otherwise, by the first token of other languages; empty where there is none."""
     marks = "".join(token.text if len(token.text) == 1 else " " for token in tokens)
     for index, token in enumerate(tokens):
@@ -290,9 +228,9 @@ def _advice(tokens: Sequence[Token]) -> str:
 @lru_cache(maxsize=4096)
 def _effort_of(text: str) -> Effort:
     """Found when an expression is evaluated first: most of a large file's are not, and it takes time."""
-    tokens = _tokens(text)
+    tokens = tokens_of(text)
     called = [
-        name for _, name in calls(_tokens(_as_cel(text, tokens))) if name in EXTENSIONS or name == "contains"
+        name for _, name in calls(tokens_of(as_cel(text, tokens))) if name in EXTENSIONS or name == "contains"
     ]
     return measure(tokens, frozenset(token.text for token, _ in _reads(tokens)), called)
 
@@ -310,7 +248,7 @@ def _compile(text: str, place: Place) -> Any:
         lines = text.split("\n")
         offset = sum(len(earlier) + 1 for earlier in lines[: line - 1]) + column - 1
         complaint = re.sub(r" expecting \{.*", "", complaint).replace("<EOF>", "the end").rstrip(".")
-        advice = _advice(_tokens(text))
+        advice = _advice(tokens_of(text))
         message = f"The expression {text!r} cannot be read{f'.{advice}' if advice else f': {complaint}.'}"
         raise _fault(message, place.within(text, min(offset, len(text)))) from error
 

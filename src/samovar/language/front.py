@@ -1,6 +1,6 @@
 """A workflow's front matter: the settings that a file may give itself.
 
-Above: `reading.py`. Below: `workflow.py` for the limits, `parameters.py`, `markdown.py`. Unknown keys are
+Above: `reading.py`. Below: `workflow.py` for the limits, `parameter_list.py`, `markdown.py`. Unknown keys are
 ignored, since old files have many; one that looks like a misspelling gets a hint.
 """
 
@@ -12,11 +12,13 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from samovar.errors import FaultsError, Fix, Place, nearest
+from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
-from samovar.language.parameters import Parameter, read_groups, read_parameters
+from samovar.language.parameter_list import read_groups, read_parameters
+from samovar.language.parameters import Parameter
 from samovar.language.spelling import mended_key
 from samovar.language.template import Template
-from samovar.language.workflow import Limits
+from samovar.language.workflow import Limits, ModelName, Named
 from samovar.values import duration_s
 
 KEYS = frozenset(
@@ -49,7 +51,7 @@ OLD_KEYS = frozenset(
         "mode",
     ]
 )
-NOT_YET = {"tools": "Tools", "executor": "Other executors"}
+NOT_YET = {"tools": "Tools"}
 LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "tool_rounds")
 
 
@@ -62,29 +64,29 @@ class AddFault(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class FrontSettings:
     """What the front matter says; fields as in `Workflow`."""
 
     title: str | None = None
     description: str | None = None
     parameters: tuple[Parameter, ...] = ()
-    model: str | None = None
-    model_place: Place | None = None
-    system: str | None = None
+    model: ModelName | None = None
+    executor: Named | None = None
+    system: Template | None = None
     seed: int | None = None
     on_error: Literal["fail", "continue"] = "fail"
     limits: Limits = field(default_factory=Limits)
     choice_states_act: bool = True
 
 
-def read_settings(document: Document, add: AddFault, *, is_old: bool) -> Settings:
+def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
     """The settings of a document; what is wrong with them goes to `add`.
 
     `is_old`: it may be a file of the older system, which passed over parameters that it could not read.
     """
     matter = document.front_matter
     if matter is None:
-        return Settings()
+        return FrontSettings()
     values = matter.values
 
     place = document.spot
@@ -129,12 +131,12 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> Setting
             faults += doubts
         for fault in faults:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error", fix=fault.fix)
-    return Settings(
+    return FrontSettings(
         title=text("title"),
         description=text("description"),
         parameters=parameters,
-        model=text("model"),
-        model_place=place("model") if "model" in values else None,
+        model=_model(text("model"), place("model")),
+        executor=_named(text("executor"), place("executor")),
         system=_template(text("system"), place("system"), add),
         seed=_seed(values.get("seed"), place("seed"), add),
         on_error=one_of("on_error", "fail", "fail", "continue"),
@@ -153,21 +155,32 @@ def _mended(key: str, place: Place, document: Document) -> Fix | None:
 
 
 def _seed(value: Any, place: Place, add: AddFault) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32):
+    if value is None or is_seed(value):
         return value
-    add("front-matter", f"`seed` must be a whole number from 0 to 4294967295, not {value!r:.80}.", place)
+    add("front-matter", f"`seed` must be {SEEDS}, not {value!r:.80}.", place)
     return None
 
 
-def _template(text: str | None, place: Place, add: AddFault) -> str | None:
-    """The text, of which a template can be made; what is wrong with it is noted before a run meets it."""
-    if text is not None:
-        try:
-            Template.parse(text, place, dollar=False)
-        except FaultsError as error:
-            for fault in error.faults:
-                add(fault.code, fault.message, place)
-    return text
+def _named(text: str | None, place: Place) -> Named | None:
+    return None if text is None else Named(text=text, place=place)
+
+
+def _model(text: str | None, place: Place) -> ModelName | None:
+    if text is None:
+        return None
+    return ModelName(text=text, folder=place.path.parent if place.path else None, place=place)
+
+
+def _template(text: str | None, place: Place, add: AddFault) -> Template | None:
+    """The text as a template; what is wrong with it is noted before a run meets it."""
+    if text is None:
+        return None
+    try:
+        return Template.parse(text, place, dollar=False)
+    except FaultsError as error:
+        for fault in error.faults:
+            add(fault.code, fault.message, place)
+    return None
 
 
 def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:

@@ -1,8 +1,8 @@
 """The functions of expressions: CEL's own, and those of its extensions that Samovar offers.
 
-Above: `expression.py`. Below: `effort.py`, and `cel.stdlib`, which has the extensions of cel-go and is
-imported when an expression calls one. Only those that give no more than they got are offered, so that the
-bound of `effort.py` holds.
+Above: `expression.py`. Below: `expression_tokens.py`, and `cel.stdlib`, which has the extensions of cel-go
+and is imported when an expression calls one. Only those that give no more than they got are offered, so that
+the bound of `effort.py` holds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from samovar.language.effort import MACROS, Token
+from samovar.language.expression_tokens import MACROS, ExpressionToken
 
 NATIVE = MACROS | frozenset(
     (
@@ -42,7 +42,7 @@ ELSEWHERE = {
 """What functions of other languages are called here."""
 
 
-def calls(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:
+def calls(tokens: Sequence[ExpressionToken]) -> Iterator[tuple[ExpressionToken, str]]:
     """Each call of a function: the token its name begins with, and the name; `math.abs` is one name."""
     for index, token in enumerate(tokens[:-1]):
         if token.kind != "name" or token.text == "in" or tokens[index + 1].text != "(":
@@ -53,7 +53,7 @@ def calls(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:
             yield token, token.text
 
 
-def is_namespace(tokens: Sequence[Token], index: int) -> bool:
+def is_namespace(tokens: Sequence[ExpressionToken], index: int) -> bool:
     """Whether the name at this index is the first half of a function's name."""
     return (
         0 <= index < len(tokens) - 3

@@ -1,6 +1,7 @@
 """The grammar of state diagrams as a parser, and what becomes of each of its rules.
 
-Above: `mermaid.py`. Below: `mermaid.lark` and the library lark, which is imported with the first diagram.
+Above: `mermaid.py`, `statements.py`. Below: `mermaid.lark` and the library lark, which is imported with the
+first diagram.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from samovar.errors import Fault, FaultsError, Place, Severity
 from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.expression import Expression
+from samovar.language.names import OF_FAILURE
 from samovar.language.spelling import old_label
-from samovar.language.workflow import FAILURE_NAMES, Action, Fork, Kind, State, Transition, When
+from samovar.language.workflow import Fork, Kind, ParsedAction, State, Transition, When
 
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
 _ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
@@ -34,7 +35,7 @@ class Graph:
     faults: tuple[Fault, ...]
 
 
-def read_graph(diagram: Diagram, actions: Mapping[str, Action]) -> Graph:
+def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction]) -> Graph:
     """The states of a diagram with their actions, which are given by state."""
     flat = flatten(diagram, _failures_taken)
     faults = list(flat.faults)
@@ -136,7 +137,7 @@ def _may_fail(transition: Transition) -> bool:
     """Whether it is for failures, as far as its condition is read."""
     condition = transition.condition
     return transition.when is not When.CONDITION or (
-        condition is not None and bool(condition.names & FAILURE_NAMES)
+        condition is not None and bool(condition.names & OF_FAILURE)
     )
 
 
@@ -145,7 +146,7 @@ def _failures_taken(label: str) -> Taken:
     when = _plain_meaning(label)
     if when is When.FAILURE or (when is When.ALWAYS and label.strip()):
         return Taken.SURELY
-    if when is None and any(name in label for name in FAILURE_NAMES):
+    if when is None and any(name in label for name in OF_FAILURE):
         return Taken.PERHAPS
     return Taken.NEVER
 

@@ -1,8 +1,9 @@
 """Regular expressions that take a bounded time on any text.
 
-Above: `parameters.py`, and `effort.py` for CEL's `matches`. Below: the engine that CEL has, whose steps grow
-with the text and never with its number of readings; so it has neither look-around nor back-references.
-What is left to bound is the pattern itself: `a{1,1000}` stands for a thousand atoms at each character.
+Above: `parameters.py`, `parameter_list.py`, and `effort.py` for CEL's `matches`. Below: the engine that CEL
+has, whose steps grow with the text and never with its number of readings; so it has neither look-around nor
+back-references. What is left to bound is the pattern itself: `a{1,1000}` stands for a thousand atoms at each
+character.
 """
 
 from __future__ import annotations

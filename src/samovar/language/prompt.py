@@ -1,7 +1,7 @@
 """A prompt: a template with parameters.
 
 Above: `workflow.py` for a workflow's own prompts, `library.py` for the others. Below: `template.py`,
-`parameters.py`. In a prompt's text only Liquid is filled; `${x}` stays as it is.
+`parameter_list.py`. In a prompt's text only Liquid is filled; `${x}` stays as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
 from samovar.language.markdown import Document, parse_document
-from samovar.language.parameters import Parameter, read_parameters
+from samovar.language.parameter_list import read_parameters
+from samovar.language.parameters import Parameter
 from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Partials, Template
 

@@ -35,6 +35,8 @@ class Template:
     """What it is made of, where that needs no Liquid."""
     rendering: Rendering | None
     """What fills it where it needs Liquid."""
+    dollar: bool
+    """It reads `${path}` too; else that is plain text in it."""
     outline: tuple[Piece, ...] | None
     """The literal pieces and, with value None, the held ones; None where tags decide what there is."""
 
@@ -60,11 +62,12 @@ class Template:
             where = place.within(text, text.index("\0"))
             raise syntax_fault("A NUL character cannot stand in a template.", where)
         if any(_is_liquid(token) for token in tokens):
-            return cls._of_liquid(text, place, tokens, held_only=shell, partials=partials)
-        return cls._of_paths(text, place, tokens)
+            rendering = _rendering(text, place, tokens, held_only=shell, partials=partials)
+            return cls._of_liquid(text, place, tokens, rendering, dollar=dollar)
+        return cls._of_paths(text, place, tokens, dollar=dollar)
 
     @classmethod
-    def _of_paths(cls, text: str, place: Place, tokens: Sequence[Token]) -> Template:
+    def _of_paths(cls, text: str, place: Place, tokens: Sequence[Token], *, dollar: bool) -> Template:
         pieces: list[str | Path] = []
         for token in tokens:
             if token.path is None and pieces and isinstance(pieces[-1], str):
@@ -78,16 +81,14 @@ class Template:
             names=frozenset(str(path.steps[0]) for path in paths),
             pieces=tuple(pieces),
             rendering=None,
+            dollar=dollar,
             outline=tuple(map(outlined, tokens)),
         )
 
     @classmethod
     def _of_liquid(
-        cls, text: str, place: Place, tokens: Sequence[Token], *, held_only: bool, partials: Partials | None
+        cls, text: str, place: Place, tokens: Sequence[Token], rendering: Rendering, *, dollar: bool
     ) -> Template:
-        from samovar.language.rendering import Rendering
-
-        rendering = Rendering.parse(text, place, tokens, held_only=held_only, partials=partials)
         has_tags = any(token.kind == "tag" for token in tokens)
         return cls(
             text=text,
@@ -95,6 +96,7 @@ class Template:
             names=rendering.names,
             pieces=(),
             rendering=rendering,
+            dollar=dollar,
             outline=None if has_tags else tuple(map(outlined, tokens)),
         )
 
@@ -165,6 +167,14 @@ class Template:
             raise TemplateError(error.args[0], place=self.place.within(self.text, at)) from None
 
 
+def _rendering(
+    text: str, place: Place, tokens: Sequence[Token], *, held_only: bool, partials: Partials | None
+) -> Rendering:
+    from samovar.language.rendering import Rendering
+
+    return Rendering.parse(text, place, tokens, held_only=held_only, partials=partials)
+
+
 def _is_liquid(token: Token) -> bool:
     """Liquid must read it, also to say what is wrong with it."""
     if token.kind == "text":
@@ -174,6 +184,6 @@ def _is_liquid(token: Token) -> bool:
 
 def holding(text: str, place: Place) -> Template:
     """A whole action line as a template whose values are held and whose `${…}` stay as they are."""
-    return Template._of_liquid(
-        text, place, tokenize(text, dollar=False, shell=True, place=place), held_only=True, partials=None
-    )
+    tokens = tokenize(text, dollar=False, shell=True, place=place)
+    rendering = _rendering(text, place, tokens, held_only=True, partials=None)
+    return Template._of_liquid(text, place, tokens, rendering, dollar=False)

@@ -6,7 +6,7 @@ Above: `library.py` finds and checks it, the runner runs it. Below: `mermaid.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,15 +14,29 @@ from typing import ClassVar, Literal, Protocol
 
 from samovar.errors import Fault, Place
 from samovar.language.expression import Expression
+from samovar.language.names import OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
+from samovar.language.template import Template
 
 
-class Action(Protocol):
+class ParsedAction(Protocol):
     """What the workflow knows of an action; the contract is in `actions/base.py`."""
 
     verb: ClassVar[str]
+    runs_command: ClassVar[bool]
+    """Its failure is also told by an exit code."""
     place: Place
+
+    @property
+    def variants(self) -> tuple[ParsedAction, ...]:
+        """What it can become; itself, if tags do not decide that."""
+        ...
+
+    @property
+    def runs(self) -> str | None:
+        """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
+        ...
 
     @property
     def names(self) -> frozenset[str]:
@@ -35,14 +49,8 @@ class Action(Protocol):
         ...
 
 
-ParseAction = Callable[[str, Place], Action]
+ParseAction = Callable[[str, Place], ParsedAction]
 """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
-
-
-OLD_CONTEXT = frozenset(("working_directory", "cwd", "model"))
-"""Variables that each workflow of the older system had from the start."""
-OLD_NAMES = OLD_CONTEXT | frozenset(("last_action_result", "claude_response", "duration_ms", "error_context"))
-"""Those, and what its actions left behind. They are there where a file reads them."""
 
 
 class When(StrEnum):
@@ -54,10 +62,6 @@ class When(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     CONDITION = "condition"
-
-
-FAILURE_NAMES = frozenset(("success", "failure", "is_error", "error", "last_action_result"))
-"""A condition that reads one of them counts after a failure too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +96,23 @@ class State:
 
     name: str
     description: str
-    action: Action | None
+    action: ParsedAction | None
     """None passes through."""
     transitions: tuple[Transition, ...]
     """In the order they are tried: that of the file."""
     place: Place
     kind: Kind = Kind.PLAIN
+
+    @property
+    def actions(self) -> tuple[ParsedAction, ...]:
+        """All that it can do, whichever way the tags around its action go."""
+        return self.action.variants if self.action is not None else ()
+
+    @property
+    def of_failure(self) -> frozenset[str]:
+        """The variables of which a condition must read one to count after the state's failure."""
+        runs_command = self.action is not None and self.action.runs_command
+        return OF_COMMAND_FAILURE if runs_command else OF_FAILURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +152,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A name in the front matter."""
+
+    text: str
+    """As it was written."""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelName(Named):
+    """A model as a file names it. A relative file is looked for beside that file, whoever uses the name."""
+
+    folder: Path | None
+    """Of the file that names it; None for a text without a file."""
+
+    @property
+    def reference(self) -> str:
+        """The model reference: beside the file that names it, if that is a model's file, else as written."""
+        return beside(self.folder, self.text)
+
+
+def beside(folder: Path | None, model: str) -> str:
+    """The reference for a model that is named in `folder`, where its file may be."""
+    if folder is None or ":" in model or not model.endswith(".gguf"):
+        return model
+    path = folder / model
+    return str(path) if path.is_file() else model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """A parsed file."""
 
@@ -145,11 +190,12 @@ class Workflow:
     title: str | None = None
     description: str | None = None
     parameters: tuple[Parameter, ...] = ()
-    model: str | None = None
-    """The default of its prompts; None leaves it to the executor."""
-    model_place: Place | None = None
-    system: str | None = None
-    """A template: the default system prompt."""
+    model: ModelName | None = None
+    """The default of its prompts; None leaves it to whoever runs it."""
+    executor: Named | None = None
+    """The executor that answers its prompts; None leaves it to whoever runs it."""
+    system: Template | None = None
+    """The default system prompt."""
     seed: int | None = None
     on_error: Literal["fail", "continue"] = "fail"
     limits: Limits = field(default_factory=Limits)
@@ -164,6 +210,20 @@ class Workflow:
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()
     old_names: frozenset[str] = frozenset()
-    """Those of `OLD_NAMES` that stand in its file."""
+    """Which of the older system's variables its file reads."""
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
+
+    @property
+    def identity(self) -> object:
+        """What is the same for every reading of one file."""
+        return self.path.resolve() if self.path else self.name
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of its file, in which the files that it names are looked for first."""
+        return self.path.parent if self.path else None
+
+    def actions(self) -> Iterator[tuple[State, ParsedAction]]:
+        """Everything that its states can do, in the order of the file."""
+        return ((state, action) for state in self.states.values() for action in state.actions)

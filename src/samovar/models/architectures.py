@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Memory(StrEnum):
+class MemoryKind(StrEnum):
     """What a model keeps of the tokens it has seen."""
 
     FULL = "full attention"
@@ -31,7 +31,8 @@ class Architecture:
     """What is known of one architecture."""
 
     name: str
-    memory: Memory
+    """As files have it in `general.architecture`."""
+    memory: MemoryKind
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""
     full_every: int = 0
@@ -73,34 +74,34 @@ _NONE = """
 
 def _table() -> Iterator[Architecture]:
     for name in _FULL_MEASURED.split():
-        yield Architecture(name=name, memory=Memory.FULL, is_measured=True)
-    yield Architecture(name="starcoder2", memory=Memory.FULL, is_measured=True, feed_forward_widths=1)
-    yield Architecture(name="grok", memory=Memory.FULL, has_flash_attention=False)
+        yield Architecture(name=name, memory=MemoryKind.FULL, is_measured=True)
+    yield Architecture(name="starcoder2", memory=MemoryKind.FULL, is_measured=True, feed_forward_widths=1)
+    yield Architecture(name="grok", memory=MemoryKind.FULL, has_flash_attention=False)
     for name in _FULL.split():
-        yield Architecture(name=name, memory=Memory.FULL)
+        yield Architecture(name=name, memory=MemoryKind.FULL)
 
     yield Architecture(
-        name="gemma2", memory=Memory.SLIDING, is_measured=True, full_every=2, window_tokens=4096
+        name="gemma2", memory=MemoryKind.SLIDING, is_measured=True, full_every=2, window_tokens=4096
     )
     for name, every in (("gemma3", 6), ("gpt-oss", 2), ("olmo2", 4), ("cohere2", 4)):
-        yield Architecture(name=name, memory=Memory.SLIDING, is_measured=True, full_every=every)
+        yield Architecture(name=name, memory=MemoryKind.SLIDING, is_measured=True, full_every=every)
     for name in _SLIDING.split():
-        yield Architecture(name=name, memory=Memory.SLIDING)
+        yield Architecture(name=name, memory=MemoryKind.SLIDING)
 
     for name in ("mamba", "mamba2"):
-        yield Architecture(name=name, memory=Memory.RECURRENT, is_measured=True)
+        yield Architecture(name=name, memory=MemoryKind.RECURRENT, is_measured=True)
     for name in ("rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"):
-        yield Architecture(name=name, memory=Memory.RECURRENT)
+        yield Architecture(name=name, memory=MemoryKind.RECURRENT)
 
     for name in ("jamba", "granitehybrid", "lfm2", "falcon-h1"):
-        yield Architecture(name=name, memory=Memory.HYBRID, is_measured=True)
+        yield Architecture(name=name, memory=MemoryKind.HYBRID, is_measured=True)
     for name in ("qwen3next", "qwen35", "qwen35moe", "qwen4exp", "minimax-01"):
-        yield Architecture(name=name, memory=Memory.HYBRID, full_every=4)
+        yield Architecture(name=name, memory=MemoryKind.HYBRID, full_every=4)
     for name in _HYBRID.split():
-        yield Architecture(name=name, memory=Memory.HYBRID)
+        yield Architecture(name=name, memory=MemoryKind.HYBRID)
 
     for name in _NONE.split():
-        yield Architecture(name=name, memory=Memory.NONE)
+        yield Architecture(name=name, memory=MemoryKind.NONE)
 
 
 ARCHITECTURES = {one.name: one for one in _table()}

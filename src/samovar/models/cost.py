@@ -9,8 +9,8 @@ this was compared; for others every rule that may apply is taken to apply, and b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from samovar.generation import KvType
 from samovar.models.architectures import ARCHITECTURES, Architecture
 from samovar.models.header import Header
 from samovar.models.shape import Shape
@@ -26,7 +26,6 @@ MAX_RUNNING = 16
 """Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
 MAX_RUNNING_WHOLE = 4
 """Where each has a state of its own besides cells, which is allocated beforehand too."""
-KvType = Literal["f16", "q8_0", "q4_0"]
 KV_BLOCKS: dict[KvType, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 """By KV type: elements in a block, bytes of a block."""
 CELL_STEP_TOKENS = 256
@@ -52,6 +51,7 @@ class Cost:
     """Bytes a model is expected to take, known before anything is allocated."""
 
     weights_bytes: int
+    """All tensors, which are mapped from the file."""
     kv_bytes: int
     """Keys and values of all cells, and the states of recurrent layers."""
     compute_bytes: int

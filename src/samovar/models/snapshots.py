@@ -1,12 +1,10 @@
 """Copies of evaluated prefixes on disk, so that another process evaluates only what has changed.
 
-Above: `app.py`, which has the folder; an engine, which offers copies and asks for them. Below: files. A copy
-belongs to one fingerprint: the same weights, KV type and build of the engine. Its file is written by one
-thread, to a temporary name first; read, it is verified: header, checksum, and token by token. Whatever is
-wrong with a file or the disk, a prefix is only evaluated again.
+Above: `app.py`, which has the folder; an engine, which offers copies and asks for them. Below:
+`snapshot_file.py`. They are written by one thread, and those not used for longest go first. Whatever is wrong
+with a file or the disk, a prefix is only evaluated again.
 
-The checksum guards against damage, not against malice: the folder is its owner's alone (0700, files 0600),
-like everything else that person's processes trust.
+The folder is its owner's alone (0700, files 0600), like everything else that person's processes trust.
 """
 
 from __future__ import annotations
@@ -16,10 +14,8 @@ import hashlib
 import logging
 import os
 import shutil
-import struct
 import threading
 import time
-import zlib
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,31 +23,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from samovar.models.snapshot_file import (
+    SUFFIX,
+    TEMPORARY,
+    Snapshot,
+    content_of,
+    name_of,
+    read_snapshot,
+    start_of,
+    verified_state,
+    write_snapshot,
+)
+
 log = logging.getLogger("samovar.models.snapshots")
 
-MAGIC = b"samovar1"
-HEADER = struct.Struct("<I8s16sIIQ")
-"""CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state."""
-MAX_TOKENS = 1 << 24
 QUEUE_BYTES = 256 << 20
 """Copies that wait for the disk; with more, none are taken."""
-SAMPLED_PAGES = 512
-"""Of 4096 bytes each, for a fingerprint."""
 MAX_COPIES = 1024
 """In all, since the headers of a model's are read with it."""
 LEFTOVER_AGE_S = 3600
-SUFFIX = ".kv"
-_TEMPORARY = ".writing-"
-"""What is still written begins so, and has no suffix: nobody takes it for a copy, or for a damaged one."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """One copy: the state of the positions `start` to the end of `tokens`."""
-
-    tokens: array[int]
-    start: int
-    path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,31 +49,12 @@ class FolderUse:
     """What one fingerprint's copies take."""
 
     name: str
+    """The fingerprint."""
     copies: int
     size_bytes: int
+    """All copies together."""
     used_s: float
     """When one was last written or read, in seconds of the epoch."""
-
-
-def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
-    """The name of all states that fit each other: of these weights, in cells of this type, by this build.
-
-    A file is the same with the same time of change, size, beginning, end, and pages in between, wherever
-    it is: models that were tuned from one another may differ anywhere. Raises `OSError`.
-    """
-    stat = path.stat()
-    size = stat.st_size
-    told = f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0"
-    digest = hashlib.blake2b(told.encode(), digest_size=8)
-    with path.open("rb") as file:
-        digest.update(file.read(1 << 20))
-        for page in range(SAMPLED_PAGES):
-            file.seek(size * page // SAMPLED_PAGES)
-            digest.update(file.read(4096))
-        file.seek(-min(size, 1 << 20), os.SEEK_END)
-        digest.update(file.read())
-    stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
-    return f"{stem}-{digest.hexdigest()}"
 
 
 class Snapshots:
@@ -162,20 +133,9 @@ class Snapshots:
         folder = snapshot.path.parent
         for one in (self.folder, folder):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tokens = _to_bytes(snapshot.tokens)
-        header = _header(snapshot, digest, tokens, blob)
-        self._make_room(HEADER.size + len(tokens) + len(blob))
-        temporary = folder / f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{snapshot.path.stem}"
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(header)
-                file.write(tokens)
-                file.write(blob)
-            os.replace(temporary, snapshot.path)  # torn by a crash of the machine, the checksum tells
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        parts = content_of(snapshot, digest, blob)
+        self._make_room(sum(map(len, parts)))
+        write_snapshot(snapshot.path, parts)
 
     def _give_up(self, error: OSError) -> None:
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
@@ -189,7 +149,7 @@ class Snapshots:
         """Least recently used first; of those used together, what goes on from others before these."""
         files = list(self._files())
         total, count = sum(size for _, size, _ in files) + size_bytes, len(files) + 1
-        for path, size, _ in sorted(files, key=lambda file: (int(file[2]) // 60, -_start_of(file[0]))):
+        for path, size, _ in sorted(files, key=lambda file: (int(file[2]) // 60, -start_of(file[0]))):
             if total <= self._limit_bytes and count <= MAX_COPIES:
                 return
             with suppress(OSError):
@@ -211,7 +171,7 @@ class Snapshots:
             for path in _entries(folder):
                 with suppress(OSError):
                     is_old = path.stat().st_mtime < time.time() - LEFTOVER_AGE_S
-                    if path.name.startswith(_TEMPORARY) and is_old:
+                    if path.name.startswith(TEMPORARY) and is_old:
                         path.unlink()
 
     # What people call -------------------------------------------------------------------------------
@@ -258,7 +218,7 @@ class Snapshots:
 
 
 class ModelSnapshots:
-    """The copies of one fingerprint: see `engines.llama.kept.Store`."""
+    """The copies of one fingerprint: see `engines.llama.prefixes.disk_index.CopyStore`."""
 
     def __init__(self, snapshots: Snapshots, name: str) -> None:
         self._snapshots, self._name = snapshots, name
@@ -276,24 +236,12 @@ class ModelSnapshots:
             return found
         for path in sorted(_entries(self.folder), key=_used_s):
             if path.suffix == SUFFIX:
-                snapshot = self._read_header(path)
+                snapshot = read_snapshot(path, self._digest)
                 if snapshot is None:
                     _delete(path)
                 else:
                     found.append(snapshot)
         return found
-
-    def _read_header(self, path: Path) -> Snapshot | None:
-        try:
-            with path.open("rb") as file:
-                _, magic, digest, start, count, size = HEADER.unpack(file.read(HEADER.size))
-                whole = HEADER.size + 4 * count + size
-                fits = count <= MAX_TOKENS and start < count and os.fstat(file.fileno()).st_size == whole
-                if magic != MAGIC or digest != self._digest or not fits:
-                    return None
-                return Snapshot(_from_bytes(file.read(4 * count)), start, path)
-        except (OSError, struct.error):
-            return None
 
     def load(self, snapshot: Snapshot) -> bytes | bytearray | memoryview | None:
         """The state, verified; None when it is gone or damaged."""
@@ -305,19 +253,15 @@ class ModelSnapshots:
             os.utime(snapshot.path)
         except OSError:
             return None
-        tokens = _to_bytes(snapshot.tokens)
-        state = memoryview(data)[HEADER.size + len(tokens) :]
-        header = _header(snapshot, self._digest, tokens, state)
-        if data[: HEADER.size + len(tokens)] != header + tokens:
+        state = verified_state(snapshot, self._digest, data)
+        if state is None:
             _delete(snapshot.path)
-            return None
         return state
 
     def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
         """Has the state of the positions `start` to the end of `tokens` written soon; None: it is not."""
         held = array("i", tokens)
-        digest = hashlib.blake2b(_to_bytes(held), digest_size=16).hexdigest()
-        snapshot = Snapshot(held, start, self.folder / f"{digest}-{start}{SUFFIX}")
+        snapshot = Snapshot(held, start, self.folder / name_of(held, start))
         return snapshot if self._snapshots.offer(snapshot, self._digest, blob) else None
 
     def is_open(self, size_bytes: int) -> bool:
@@ -334,29 +278,11 @@ def _is_own(folder: Path) -> bool:
     return stat.st_uid == os.geteuid() and not stat.st_mode & 0o022
 
 
-def _header(snapshot: Snapshot, digest: bytes, tokens: bytes, state: bytes | bytearray | memoryview) -> bytes:
-    told = HEADER.pack(0, MAGIC, digest, snapshot.start, len(snapshot.tokens), len(state))[4:]
-    return zlib.crc32(state, zlib.crc32(tokens, zlib.crc32(told))).to_bytes(4, "little") + told
-
-
-def _to_bytes(tokens: array[int]) -> bytes:
-    return struct.pack(f"<{len(tokens)}i", *tokens)
-
-
-def _from_bytes(data: bytes) -> array[int]:
-    return array("i", struct.unpack(f"<{len(data) // 4}i", data))
-
-
 def _used_s(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _start_of(path: Path) -> int:
-    start = path.stem.rpartition("-")[2]
-    return int(start) if start.isdecimal() else 0
 
 
 def _entries(folder: Path) -> list[Path]:

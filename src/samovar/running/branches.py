@@ -1,7 +1,7 @@
 """The branches of a fork while they go on side by side: what each changed, and whose a conversation is.
 
-Above: `level.py`, which branches off and joins; `site.py`, which asks whose a conversation is. Below:
-nothing. Merging is pure; `Claims` is mutable, and changed by `claim` only.
+Above: `frame.py`, which branches off and joins; `visit_context.py`, which asks whose a conversation is.
+Below: the names that the language sets. Merging is pure; `Claims` is mutable, and changed by `claim` only.
 """
 
 from __future__ import annotations
@@ -9,16 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from samovar.language.workflow import OLD_NAMES
-
-BUILT_IN = frozenset(
-    (
-        *("result", "success", "failure", "is_error", "error", "branches"),
-        *("stdout", "stderr", "exit_code", "duration_s"),
-        *OLD_NAMES,
-    )
-)
-"""Names that actions set on their own. They are not merged."""
+from samovar.language.names import BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """The loop: enter a state, perform its action, record, choose a transition. This is the only place with it.
 
 Above: the runner, which opens what a run needs and records its ending. Below: levels, sites, the recorder.
-A sub-workflow is driven by the same loop, one level down; the branches of a fork are tasks of one task group,
-each on a level of its own until the join.
+A sub-workflow is driven by the same loop, one frame down; the branches of a fork are tasks of one task group,
+each on a frame of its own until the join.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from samovar.actions.base import Action, Outcome
 from samovar.errors import ActionError, SamovarError, TimedOutError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.parameters import bind
-from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When, Workflow
-from samovar.running.allowance import Allowance, PastLimitError, own_limits
+from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
 from samovar.running.branches import Claims
-from samovar.running.level import Level
+from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, explain
-from samovar.running.site import Child, Services, Site
+from samovar.running.spending import PastLimitError, Spending, own_limits
+from samovar.running.visit_context import Child, Services, VisitContext
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
 """A file of this name below the folder ends the run before its next state; its text is the reason."""
@@ -36,7 +36,7 @@ They are counted, not timed, so that the branches of a fork take turns in the sa
 
 
 class AbortedError(Exception):
-    """`Abort`, or the abort file: ends every level. `state` is the path of the one that aborted."""
+    """`Abort`, or the abort file: ends every frame. `state` is the path of the one that aborted."""
 
     def __init__(self, reason: str, state: str | None = None) -> None:
         super().__init__(reason)
@@ -49,6 +49,7 @@ class End:
 
     ending: Ending
     error: RunError | None = None
+    """Why it did not complete; None if it did, or was cancelled."""
 
 
 class Loop:
@@ -60,26 +61,26 @@ class Loop:
         self._abort_file = services.folder / ABORT_FILE
         self._visits_of_turn = 0
 
-    async def drive(self, level: Level) -> End:
+    async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
 
-        Raises `AbortedError`, and `PastLimitError` for a limit of the level or of one above it.
+        Raises `AbortedError`, and `PastLimitError` for a limit of the frame or of one above it.
         """
-        return await self._drive(level, level.workflow.initial)
+        return await self._drive(frame, frame.workflow.initial)
 
-    async def _drive(self, level: Level, first: str, until: str | None = None) -> End:
+    async def _drive(self, frame: Frame, first: str, until: str | None = None) -> End:
         """From a state to the end, or to the state `until`, which is not entered."""
-        states = level.workflow.states
+        states = frame.workflow.states
         state = states[first]
         while True:
             self._check_abort_file()
-            visit, error = await self._visit(level, state)
-            choice = self._choose(level, state, visit, failed_here=error is not None)
+            visit, error = await self._visit(frame, state)
+            choice = self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
             if transition is None:
-                return _no_way_on(level, state, choice, error)
-            if fork := level.workflow.forks.get(state.name):
-                end = await self._fork(level, fork, visit)
+                return _no_way_on(frame, state, choice, error)
+            if fork := frame.workflow.forks.get(state.name):
+                end = await self._fork(frame, fork, visit)
                 if end is None and fork.join == until:
                     return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
@@ -92,23 +93,23 @@ class Loop:
                     return end
                 transition = caught
             if transition.when is When.FAILURE:
-                level.variables["is_error"] = False
-            self._recorder.take(level, transition, visit)
+                frame.variables["is_error"] = False
+            self._recorder.take(frame, transition, visit)
             if transition.target is None:
                 return End(ending=Ending.COMPLETED)
-            level.allowance.spend(transitions=1)
+            frame.spending.spend(transitions=1)
             if transition.target == until:
                 return End(ending=Ending.COMPLETED)
             state = states[transition.target]
             await self._give_turn()
 
-    def _choose(self, level: Level, state: State, visit: int, *, failed_here: bool) -> Choice:
+    def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
         situation = Situation(
             failed_here=failed_here,
-            failed_last=level.failed,
-            goes_on=level.workflow.on_error == "continue",
+            failed_last=frame.failed,
+            goes_on=frame.workflow.on_error == "continue",
         )
-        choice = choose(state, level.variables, situation)
+        choice = choose(state, frame.variables, situation)
         for message, place in choice.warnings:
             self._recorder.warn(message, place, visit)
         return choice
@@ -128,25 +129,25 @@ class Loop:
                 self._abort_file.unlink(missing_ok=True)
             raise AbortedError(reason or f"There was a file {ABORT_FILE}.")
 
-    async def _visit(self, level: Level, state: State) -> tuple[int, RunError | None]:
+    async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
         recorder = self._recorder
         action: Action | None = None
-        if state.action is not None and state.name not in level.passive:
+        if state.action is not None and state.name not in frame.passive:
             action = state.action  # type: ignore[assignment]
-        entry = recorder.enter(level, state, action)
+        entry = recorder.enter(frame, state, action)
         outcome, error = Outcome(), None
         if action is not None:
-            site = Site(
+            context = VisitContext(
                 services=self._services,
-                level=level,
+                frame=frame,
                 state=state,
                 number=entry.number,
-                defaults=level.defaults.at(entry.path, entry.visit_of_state),
+                defaults=frame.defaults.at(entry.path, entry.visit_of_state),
                 run_child=self._run_child,
             )
             try:
-                outcome = await action.perform(site.context())
+                outcome = await action.perform(context.context())
                 failure: SamovarError | None = outcome.error
             except PastLimitError:
                 recorder.leave(entry, VisitStatus.CANCELLED)
@@ -155,32 +156,32 @@ class Loop:
                 if recorder.broken is not None:
                     raise
                 failure = raised
-            except BaseException:
+            except BaseException:  # a cancellation or a defect: the visit is over, and it goes on
                 recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None
-            level.leave_behind(state, outcome, error)
+            frame.leave_behind(state, outcome, error)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         recorder.leave(entry, status, error=error, outcome=outcome)
         if outcome.abort is not None:
             raise AbortedError(outcome.abort, entry.path)
         if outcome.figures:
-            level.allowance.spend(tokens=outcome.figures.tokens.generated)
+            frame.spending.spend(tokens=outcome.figures.tokens.generated)
         return entry.number, error
 
     # Forks.
 
-    async def _fork(self, level: Level, fork: Fork, visit: int) -> End | None:
+    async def _fork(self, frame: Frame, fork: Fork, visit: int) -> End | None:
         """Drives the branches of a fork at once and joins them. Gives the end, where a branch comes to one.
 
         The first branch that does not come to the join ends the others.
         """
         for branch in fork.branches:
-            self._recorder.take(level, branch.transition, visit)
-            level.allowance.spend(transitions=1)
-        around = (level.claims, level.branch) if level.claims and level.branch else None
+            self._recorder.take(frame, branch.transition, visit)
+            frame.spending.spend(transitions=1)
+        around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
-        levels = {branch.first: level.branch_off(branch.first, claims) for branch in fork.branches}
+        levels = {branch.first: frame.branch_off(branch.first, claims) for branch in fork.branches}
         stops: list[End | BaseException] = []
 
         async def drive(branch: Branch) -> None:
@@ -194,7 +195,7 @@ class Loop:
                 if end.ending is Ending.COMPLETED:
                     return
                 if not stops:
-                    level.take_over(levels[branch.first])
+                    frame.take_over(levels[branch.first])
                 stops.append(end)
             tasks.cancel_scope.cancel()
 
@@ -205,22 +206,22 @@ class Loop:
             if isinstance(stops[0], BaseException):
                 raise stops[0]
             return stops[0]
-        for doubt in level.join(levels):
-            self._recorder.warn(doubt, level.workflow.states[fork.join].place, visit)
+        for doubt in frame.join(levels):
+            self._recorder.warn(doubt, frame.workflow.states[fork.join].place, visit)
         return None
 
     # Sub-workflows.
 
-    async def _run_child(self, site: Site, child: Child) -> dict[str, object]:
-        """Drives a sub-workflow; see `site.RunChild`."""
-        level = self._child_level(site, child)
-        named, own_s = f"Workflow {child.name!r}", level.allowance.limits.duration_s
+    async def _run_child(self, context: VisitContext, child: Child) -> dict[str, object]:
+        """Drives a sub-workflow; see `visit_context.RunChild`."""
+        frame = self._child_frame(context, child)
+        named, own_s = f"Workflow {child.name!r}", frame.spending.limits.duration_s
         with anyio.move_on_after(child.timeout_s) as timeout:
             with anyio.move_on_after(own_s) as limit:
                 try:
-                    end = await self.drive(level)
+                    end = await self.drive(frame)
                 except PastLimitError as past:
-                    if past.allowance is not level.allowance:
+                    if past.spending is not frame.spending:
                         raise
                     end = End(ending=Ending.LIMITED, error=RunError.of(past))
             if limit.cancelled_caught:
@@ -231,37 +232,33 @@ class Loop:
             where = f" in state {end.error.state!r}" if end.error and end.error.state else ""
             why = f": {end.error.message}" if end.error else "."
             raise ActionError(f"{named} ended as {end.ending}{where}{why}", place=child.place)
-        return {name: value for name, value in level.variables.items() if not name.startswith("_")}
+        return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
 
-    def _child_level(self, site: Site, child: Child) -> Level:
-        above = site.level
-        beside = above.workflow.path.parent if above.workflow.path else None
-        workflow = self._services.library.workflow(child.name, beside=beside, lenient=self._services.lenient)
-        if _identity(workflow) in map(_identity, above.chain):
+    def _child_frame(self, context: VisitContext, child: Child) -> Frame:
+        above = context.frame
+        library, lenient = self._services.library, self._services.lenient
+        workflow = library.workflow(child.name, beside=above.workflow.folder, lenient=lenient)
+        if any(workflow.identity == one.identity for one in above.chain):
             chain = " → ".join(one.name for one in (*above.chain, workflow))
             raise ActionError(f"Workflows run each other in a circle: {chain}.", place=child.place)
         if len(above.chain) > self._limits.depth:
             message = f"Workflows are nested more than {self._limits.depth} deep (limits: depth)."
-            raise PastLimitError("depth", message, above.allowance.outermost)
+            raise PastLimitError("depth", message, above.spending.outermost)
         self._recorder.warn_of(workflow)
         limits = own_limits(workflow, self._limits)
-        prefix = f"{above.prefix}{site.state.name}/"
+        prefix = f"{above.prefix}{context.state.name}/"
         defaults = replace(
-            above.defaults.below(model=workflow.model, seed=workflow.seed),
+            above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
-            session_scope=f"{prefix}{site.number}/",
+            session_scope=f"{prefix}{context.number}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)
-        allowance = Allowance(limits, above.allowance)
-        level = Level.begin(
-            workflow, bound, allowance, folder=self._services.folder, defaults=defaults, chain=above.chain
+        spending = Spending(limits, above.spending)
+        frame = Frame.begin(
+            workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
-        level.prefix, level.branch = prefix, above.branch
-        return level
-
-
-def _identity(workflow: Workflow) -> object:
-    return workflow.path.resolve() if workflow.path else workflow.name
+        frame.prefix, frame.branch = prefix, above.branch
+        return frame
 
 
 def _failure_edge(join: State) -> Transition | None:
@@ -272,10 +269,10 @@ def _failure_edge(join: State) -> Transition | None:
     return None
 
 
-def _no_way_on(level: Level, state: State, choice: Choice, error: RunError | None) -> End:
+def _no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | None) -> End:
     """No transition is true: the run fails where the action did, else it is stuck."""
     if error is not None:
         return End(ending=Ending.FAILED, error=error)
-    path = level.prefix + state.name
+    path = frame.prefix + state.name
     stuck = RunError(code="stuck", message=explain(state, choice), state=path, place=state.place)
     return End(ending=Ending.STUCK, error=stuck)

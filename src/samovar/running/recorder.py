@@ -26,16 +26,18 @@ from samovar.events import (
     Warned,
 )
 from samovar.language.workflow import State, Transition, Workflow
-from samovar.running.level import Level
+from samovar.running.frame import Frame
 from samovar.running.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class BegunVisit:
     """A visit that has begun."""
 
     number: int
+    """In the run, from 1, the visits of sub-workflows counted along."""
     path: str
+    """`Sub/A` for a state of a sub-workflow."""
     visit_of_state: int
     """How often the run has been in the state, this time included."""
     entered_s: float
@@ -67,7 +69,7 @@ class Recorder:
             return
         try:
             self._on_event(event)
-        except BaseException as error:
+        except BaseException as error:  # kept, since nothing may be reported after it
             self.broken = error
             raise
 
@@ -88,11 +90,11 @@ class Recorder:
                 if fault.severity == "warning":
                     self.warn(fault.message, fault.place)
 
-    def enter(self, level: Level, state: State, action: Action | None) -> Entry:
+    def enter(self, frame: Frame, state: State, action: Action | None) -> BegunVisit:
         """A visit begins; without an action it passes through."""
-        path = level.prefix + state.name
+        path = frame.prefix + state.name
         self._entered[path] += 1
-        entry = Entry(
+        entry = BegunVisit(
             number=self.record.visits_begun + 1,
             path=path,
             visit_of_state=self._entered[path],
@@ -105,7 +107,7 @@ class Recorder:
                 path=entry.path,
                 verb=action.verb if action else None,
                 what=action.what if action else "",
-                branch=level.branch,
+                branch=frame.branch,
                 time_s=entry.entered_s,
             )
         )
@@ -113,7 +115,7 @@ class Recorder:
 
     def leave(
         self,
-        entry: Entry,
+        entry: BegunVisit,
         status: VisitStatus,
         *,
         error: RunError | None = None,
@@ -137,14 +139,14 @@ class Recorder:
         else:
             self.tell(event)
 
-    def take(self, level: Level, transition: Transition, visit: int) -> None:
+    def take(self, frame: Frame, transition: Transition, visit: int) -> None:
         """A transition is taken, out of a visit."""
         target = transition.target
         self.tell(
             TransitionTaken(
                 visit=visit,
-                source=level.prefix + transition.source,
-                target=None if target is None else level.prefix + target,
+                source=frame.prefix + transition.source,
+                target=None if target is None else frame.prefix + target,
                 label=transition.label,
                 time_s=self.time_s(),
             )

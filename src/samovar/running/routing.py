@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from samovar.errors import ExpressionError, Place
-from samovar.language.workflow import FAILURE_NAMES, State, Transition, When
+from samovar.language.names import OF_FAILURE
+from samovar.language.workflow import State, Transition, When
 from samovar.values import to_text, truth
 
 
@@ -31,10 +32,13 @@ class Tried:
 
     transition: Transition
     why: str
+    """As the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
+    """Which transition is taken, and what was found on the way."""
+
     transition: Transition | None
     """None: none is true."""
     tried: tuple[Tried, ...] = ()
@@ -73,9 +77,8 @@ _NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the fr
 
 
 def _names_of_failure(state: State, variables: Mapping[str, object]) -> frozenset[str]:
-    """Which variables a condition must read to count after a failure; of a command, how it ended too."""
-    is_command = getattr(state.action, "verb", None) == "shell" and variables.get("exit_code")
-    return FAILURE_NAMES | {"exit_code"} if is_command else FAILURE_NAMES
+    """The variables of which a condition must read one to count after a failure, this time."""
+    return state.of_failure if variables.get("exit_code") else OF_FAILURE
 
 
 def _why_not(

@@ -30,18 +30,22 @@ class Visit:
     """One entry of a run into a state."""
 
     number: int
+    """In the run, from 1, the visits of sub-workflows counted along."""
     name: str
+    """The state's, in its own workflow."""
     path: str
     """`Sub/A` for a state of a sub-workflow."""
     verb: str | None
     """None: the state passes through."""
     what: str
+    """What the action does, in a few words."""
     status: VisitStatus
     started_s: float
     """Since the run's start."""
     duration_s: float | None
     """None while it goes on."""
     error: RunError | None = None
+    """Why the action failed; None if it did not, or goes on."""
     figures: PromptFigures | None = None
     """Of a prompt that was answered."""
     branch: str | None = None
@@ -56,9 +60,6 @@ class Trail:
     def __init__(self) -> None:
         self._shared: list[StateEntered | StateLeft] = []
         self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
 
     def __iter__(self) -> Iterator[StateEntered | StateLeft]:
         return iter(self._shared[: self._length])
@@ -79,6 +80,7 @@ class Run:
 
     id: str
     workflow: str
+    """Its name."""
     path: Path | None
     """The workflow's file."""
     started_at: float
@@ -87,12 +89,15 @@ class Run:
     """Variables whose values are shown to nobody."""
     trail: Trail = field(default_factory=Trail)
     visits_begun: int = 0
+    """Those of sub-workflows counted along."""
     transitions: int = 0
     """Those of sub-workflows counted along."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
+    """Of all prompts that were answered."""
     ending: Ending | None = None
     """None while it goes on."""
     error: RunError | None = None
+    """Why it did not complete; None if it did, was cancelled, or goes on."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """Those of the workflow at its end."""
     duration_s: float | None = None

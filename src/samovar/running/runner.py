@@ -14,19 +14,20 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Machine, Outside, PromptDefaults
+from samovar.actions.base import Outside, PromptDefaults, ThisMachine
+from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
-from samovar.language.parameters import bind
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
-from samovar.running.allowance import Allowance, PastLimitError
-from samovar.running.level import Level
+from samovar.running.frame import Frame
 from samovar.running.loop import ABORT_FILE, AbortedError, End, Loop
+from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
-from samovar.running.site import Services
+from samovar.running.spending import PastLimitError, Spending
+from samovar.running.visit_context import Services
 
 __all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
@@ -37,11 +38,15 @@ class RunnerSettings:
 
     model: str | None = None
     """Used by every prompt, whatever it says."""
+    executor: str | None = None
+    """The name of the one that answers every prompt, whatever it says."""
     seed: int | None = None
     """Of the run (0 ≤ seed < 2³²): every prompt that names none has one made from it, from its state and
     from how often the run was there. Those of workflows do not count then."""
     deterministic: bool = False
     """Every prompt is answered alone, so that its answer is the same each time."""
+    settings: Settings = field(default_factory=Settings)
+    """For actions that read one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where commands run, and where the abort file is looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
@@ -50,15 +55,20 @@ class RunnerSettings:
     """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
-    outside: Outside = field(default_factory=Machine)
+    outside: Outside = field(default_factory=ThisMachine)
     """Runs the commands, and lets time pass."""
     lenient: bool = False
     """Of sub-workflows: text that is no action is a warning."""
     transitions: int | None = None
+    """The most that the run may take, those of sub-workflows counted along."""
     duration_s: float | None = None
+    """The longest that the run may last."""
     tokens: int | None = None
+    """The most that all prompts of the run may generate."""
     depth: int | None = None
+    """How many sub-workflows may be within each other."""
     prompt_timeout_s: float | None = None
+    """Of prompts that set none: how long one may wait for a token."""
 
 
 def _ignore(_: Event) -> None:
@@ -86,20 +96,17 @@ class Runner:
         for scope in self._scopes:
             scope.cancel()
 
-    async def run(self, workflow: Workflow, variables: Mapping[str, object]) -> Run:
-        """Runs a workflow to its end and gives the record, whatever the ending.
+    async def run(self, prepared: Prepared) -> Run:
+        """Runs what was prepared to its end and gives the record, whatever the ending.
 
         Cancelled from outside, the run is recorded as cancelled and the cancellation goes on. An exception
         that is no `SamovarError` (a defect, or one from `on_event`) ends the run as failed and comes out.
-
-        Raises `UsageError` before anything is run when the variables are not what the workflow takes.
         """
-        bound = bind(workflow.parameters, variables, ask=None)
-        driven = _Driven(self, workflow)
+        driven = _Driven(self, prepared)
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
-                await driven.drive(bound)
+                await driven.drive()
             finally:
                 self._scopes.discard(scope)
         return driven.recorder.record
@@ -108,8 +115,10 @@ class Runner:
 class _Driven:
     """One run, from its start to its end."""
 
-    def __init__(self, runner: Runner, workflow: Workflow) -> None:
+    def __init__(self, runner: Runner, prepared: Prepared) -> None:
+        workflow = prepared.workflow
         self.runner, self.workflow, self.settings = runner, workflow, runner.settings
+        self.prepared = prepared
         self.limits = _limits(workflow.limits, runner.settings)
         self.started = RunStarted(
             run=f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}",
@@ -120,30 +129,32 @@ class _Driven:
         )
         self.recorder = Recorder(self.started, runner.on_event)
 
-    async def drive(self, variables: Mapping[str, object]) -> None:
+    async def drive(self) -> None:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
-        level = self._first_level(variables)
+        frame = self._first_frame(self.prepared.variables)
         try:
             recorder.tell(self.started)
+            for warning in self.prepared.warnings:
+                recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
             with suppress(OSError):
                 (self.settings.folder / ABORT_FILE).unlink(missing_ok=True)
             async with self.runner.executor.open(recorder.record.id) as connection:
-                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), level)
+                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
         except anyio.get_cancelled_exc_class():
-            self._record_end(End(ending=Ending.CANCELLED), level, quietly=True)
+            self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
         except SamovarError as error:
-            self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), level)
+            self._record_end(End(ending=Ending.FAILED, error=RunError.of(error)), frame)
             if recorder.broken is not None:
                 raise recorder.broken from None
-        except BaseException as error:
+        except BaseException as error:  # a defect, or what `on_event` raised: recorded, and raised again
             failure = RunError(code="internal", message=f"{type(error).__name__}: {error}")
-            self._record_end(End(ending=Ending.FAILED, error=failure), level, quietly=True)
+            self._record_end(End(ending=Ending.FAILED, error=failure), frame, quietly=True)
             raise recorder.broken or error from None
         else:
-            self._record_end(end, level)
+            self._record_end(end, frame)
 
     def _services(self, connection: Connection) -> Services:
         settings = self.settings
@@ -152,6 +163,7 @@ class _Driven:
             run=self.recorder.record.id,
             library=self.runner.library,
             folder=settings.folder,
+            settings=settings.settings,
             surroundings=settings.surroundings,
             connection=connection,
             outside=settings.outside,
@@ -160,16 +172,16 @@ class _Driven:
             tell=self.recorder.tell,
         )
 
-    def _first_level(self, variables: Mapping[str, object]) -> Level:
+    def _first_frame(self, variables: Mapping[str, object]) -> Frame:
         defaults = first_defaults(self.workflow, self.settings)
-        return Level.begin(
-            self.workflow, variables, Allowance(self.limits), folder=self.settings.folder, defaults=defaults
+        return Frame.begin(
+            self.workflow, variables, Spending(self.limits), folder=self.settings.folder, defaults=defaults
         )
 
-    async def _to_end(self, loop: Loop, level: Level) -> End:
+    async def _to_end(self, loop: Loop, frame: Frame) -> End:
         try:
             with anyio.move_on_after(self.limits.duration_s):
-                return await loop.drive(level)
+                return await loop.drive(frame)
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
         except PastLimitError as error:
@@ -177,11 +189,11 @@ class _Driven:
         message = f"The run took longer than {self.limits.duration_s:g} s (limits: duration)."
         return End(ending=Ending.LIMITED, error=RunError(code="limit", message=message))
 
-    def _record_end(self, end: End, level: Level, *, quietly: bool = False) -> None:
+    def _record_end(self, end: End, frame: Frame, *, quietly: bool = False) -> None:
         event = RunEnded(
             ending=end.ending,
             error=end.error,
-            variables=dict(level.variables),
+            variables=dict(frame.variables),
             time_s=self.recorder.time_s(),
         )
         if quietly:
@@ -194,10 +206,11 @@ def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaul
     """What the prompts of a run's own workflow use where they say nothing themselves."""
     return PromptDefaults(
         forced_model=settings.model,
+        forced_executor=settings.executor,
         forced_seed=settings.seed,
         deterministic=settings.deterministic,
         timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
-    ).below(model=workflow.model, seed=workflow.seed)
+    ).below(workflow)
 
 
 async def _go_on(_: str) -> None:

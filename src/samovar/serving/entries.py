@@ -1,6 +1,7 @@
 """What takes room, who waits for some, and which loads failed: the pool's records.
 
-Above: `room.py`, which changes them, and `pool.py`, which reads them. Below: the engine's contract.
+Above: `ledger.py`, which keeps them, `room.py`, which decides by them, `lifecycle.py`, `pool.py`. Below: the
+engine's contract.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ BACK_OFF_S = 1.0
 BACK_OFF_MOST_S = 60.0
 
 
-class State(Enum):
+class ModelState(Enum):
     LOADING = auto()
     READY = auto()
     CLOSING = auto()
@@ -27,23 +28,27 @@ class State(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """One model that takes room. Changed by `Room` only."""
+class PoolEntry:
+    """One model that takes room. Changed by `Ledger`, `Room` and `Lifecycle`."""
 
     key: WeightsKey
     spec: ModelSpec
+    """Of the request that loaded it."""
     cost: Cost
     """Of the arena it has."""
     first_cost: Cost
     """Of the arena it was loaded with, to which it goes back."""
     next_cost: Cost | None = None
     """Of the arena that is replacing the one it has."""
-    state: State = State.LOADING
+    state: ModelState = ModelState.LOADING
     model: Model | None = None
+    """None until the load has succeeded."""
     leases: int = 0
+    """A borrower who waits for more context has two."""
     idle_since_s: float = 0.0
     """On the pool's clock; meaningful while `leases` is 0."""
     has_generated: bool = False
+    """A token has come from it since it was loaded."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Stops the load, or the wait for a resize."""
 
@@ -55,7 +60,7 @@ class Entry:
     @property
     def lasting_bytes(self) -> int:
         """What it holds when all that is under way has ended."""
-        if self.state is State.CLOSING:
+        if self.state is ModelState.CLOSING:
             return 0
         return (self.next_cost or self.cost).total_bytes
 
@@ -66,7 +71,7 @@ class Entry:
 
     @property
     def is_idle(self) -> bool:
-        return self.state is State.READY and not self.leases and self.next_cost is None
+        return self.state is ModelState.READY and not self.leases and self.next_cost is None
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +79,10 @@ class Waiter:
     """Someone who wants a lease, or more context for the lease he has."""
 
     key: WeightsKey
+    """Of the model it wants."""
     spec: ModelSpec
     on_progress: OnLoadProgress = lambda fraction: None
+    """Called with the fraction loaded, 0 to 1."""
     grow_tokens: int = 0
     """Cells wanted by someone who has a lease; 0 for someone who wants one."""
     most_tokens: int | None = None
@@ -83,8 +90,11 @@ class Waiter:
     cost: Cost | None = None
     """Of what is to be made for it, once that is known."""
     done: anyio.Event = field(default_factory=anyio.Event)
-    entry: Entry | None = None
+    """Set when it has what it wants, or cannot have it."""
+    entry: PoolEntry | None = None
+    """The model it was lent; None before that, and for someone who wants more context."""
     error: BaseException | None = None
+    """Why it cannot have what it wants; None if it can, or while it waits."""
     overtaken: int = 0
     """How many later requests were lent a model while this one waited for room."""
     kept_since_s: float | None = None
@@ -96,8 +106,11 @@ class Waiter:
 @dataclass(frozen=True, slots=True)
 class _Failure:
     error: BaseException
+    """What the load raised."""
     delay_s: float
+    """How long the error is given instead of another load."""
     until_s: float
+    """On the pool's clock: when it may be loaded again."""
 
 
 class Failures:

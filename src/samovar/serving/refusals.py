@@ -5,13 +5,14 @@ Above: `room.py`, which refuses. Below: the engine's predictions. It decides not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from samovar.engines.base import Engine, ModelSpec
 from samovar.errors import BudgetError, SamovarError
+from samovar.generation import KvType
 from samovar.memory import in_words
-from samovar.models.cost import Cost, KvType
+from samovar.models.cost import Cost
 
 SMALLEST_CONTEXT_TOKENS = 512
 """No smaller context is proposed."""
@@ -24,28 +25,24 @@ def refusal(
     cost: Cost,
     *,
     budget_bytes: int,
-    fixed_bytes: int = 0,
-    pinned: Sequence[str] = (),
+    growing_bytes: int = 0,
     others_bytes: int = 0,
 ) -> BudgetError:
     """The error for `spec`, which would take `cost`.
 
-    `fixed_bytes` of the budget are not to be had because of this process's own models, those that are
-    `pinned` among them; `others_bytes` because of other processes.
+    `growing_bytes` of the budget are not to be had because of this process's own models that are growing;
+    `others_bytes` because of other processes.
     """
-    free_bytes = budget_bytes - fixed_bytes - others_bytes
+    free_bytes = budget_bytes - growing_bytes - others_bytes
     taken = []
-    if fixed_bytes:
-        names = f"pinned models ({', '.join(pinned)})" if pinned else "models that are growing"
-        taken.append(f"{in_words(fixed_bytes)} that {names} hold")
+    if growing_bytes:
+        taken.append(f"{in_words(growing_bytes)} that models that are growing hold")
     if others_bytes:
         taken.append(f"{in_words(others_bytes)} that other Samovar processes hold")
     ways = list(_smaller(engine, spec, cost, free_bytes))
-    if pinned and cost.total_bytes <= free_bytes + fixed_bytes:
-        ways.append("unpinning a model")
     if others_bytes and cost.total_bytes <= free_bytes + others_bytes:
         ways.append("closing the other processes")
-    needed_bytes = cost.total_bytes + fixed_bytes + others_bytes
+    needed_bytes = cost.total_bytes + growing_bytes + others_bytes
     ways.append(f"a budget of {_up(needed_bytes)} (--budget)")
     ways.append("a smaller model")
     return BudgetError(

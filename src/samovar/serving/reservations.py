@@ -1,7 +1,8 @@
 """What the Samovar processes of this user hold together, in bytes: one small file for each pool.
 
-Above: `room.py`, which asks before it takes room, and `app.py`, which opens it. Below: a folder that only
-this user can enter. It decides nothing but whether a wish and the others' bytes go into a budget together.
+Above: `room.py`, which asks before it takes room, `ledger.py`, and `app.py`, which opens it. Below: a folder
+that only this user can enter. It decides nothing but whether a wish and the others' bytes go into a budget
+together.
 
 Why it is there: two processes started one after the other would both find the same memory free, since what a
 load will take is not taken yet, and mapped weights never count as taken.
@@ -67,9 +68,11 @@ class _Reservation:
     """One file."""
 
     pid: int
+    """The process that wrote it."""
     started_s: float
     """When the process began, in seconds since 1970: ids are used again."""
     holding: Holding
+    """What that process holds."""
 
 
 def runtime_folder() -> Path:

@@ -1,145 +1,50 @@
 """One conversation: the messages so far, and how the next answer is got.
 
-Above: `executors/local.py`, `api.py`. Below: `pool.py`, `conversation.py`. A session holds messages, not
-memory: it borrows the model for a turn and gives the sequence back after it, on every path; what the model
-has evaluated may stay parked there and be found again by the next turn, or by a fork's.
+Above: `executors/local.py`, `api.py`. Below: `pool.py`, `conversation.py`, `turn.py`. A session holds
+messages, not memory: it borrows the model for a turn and gives the sequence back after it, on every path;
+what the model has evaluated may stay parked there and be found again by the next turn, or by a fork's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
-from weakref import WeakSet, ref
+from weakref import WeakSet
 
 import anyio
 
-from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec, TextPart
+from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TokenCounts
+from samovar.generation import FinishReason, Message, Options, TextGenerated
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Pool
+from samovar.serving.turn import AnswerStream, Turn, current_task
 
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
 """Called with the fraction loaded, 0 to 1, when the turn has to load the model first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One answer and what it cost."""
-
-    text: str
-    reason: FinishReason
-    tokens: TokenCounts
-    first_token_s: float | None
-    """From the call, waiting and loading included; None when no token came."""
-    duration_s: float
-    dropped_messages: int = 0
-    """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
-
-
 def _ignore(_event: object) -> None:
     """Nobody listens."""
 
 
-def _current_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    assert task is not None, "a session is used in a task"
-    return task
-
-
-class AnswerStream:
-    """One answer as it comes: iterate over its pieces of text; `turn` has the whole of it afterwards.
-
-    It begins with the first piece that is asked for. Leaving `async with`, or `aclose`, stops it; so does
-    the cancellation of the task that waits for a piece. A stream that is dropped in a loop is stopped
-    when the interpreter finds it. Mutable: whether somebody waits for an event, and what came of it.
-    """
-
-    def __init__(self, events: AsyncGenerator[GenerationEvent | Turn, None]) -> None:
-        self._events = events
-        self._use = anyio.Lock(fast_acquire=True)
-        self._waiting: anyio.CancelScope | None = None
-        self._closed = False
-        self._turn: Turn | None = None
-        self.paused_in: ref[asyncio.Task[object]] | None = None
-        """The task that had the last event, while the stream waits to be asked for the next one."""
-
-    @property
-    def turn(self) -> Turn:
-        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
-        if self._turn is None:
-            raise UsageError("The answer has not come to its end: iterate over the stream first.")
-        return self._turn
-
-    async def next_event(self) -> GenerationEvent | None:
-        """What happens next; None after the last.
-
-        Raises what the model raised, and `ClosedError` when it was closed before its end.
-        """
-        async with self._use:
-            self.paused_in = None
-            item: GenerationEvent | Turn | None = None
-            if not self._closed:
-                with anyio.CancelScope() as self._waiting:
-                    item = await anext(self._events, None)
-                self._waiting = None
-            if isinstance(item, Turn):
-                self._turn = item
-            elif self._closed and self._turn is None:
-                raise ClosedError("The answer was closed before its end.")
-            elif item is not None:
-                self.paused_in = ref(_current_task())
-                return item
-            return None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        while (event := await self.next_event()) is not None:
-            if isinstance(event, TextPart):
-                return event.text
-        raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Stops the answer. When it returns everything has been given back. From any task; safe twice."""
-        self._closed = True
-        self.paused_in = None
-        if self._waiting is not None:
-            self._waiting.cancel()
-        with anyio.CancelScope(shield=True):
-            async with self._use:
-                await self._events.aclose()
-
-
 @dataclass(slots=True)
 class _Attempt:
-    """What one turn sends. Changed by `Session._make_room` until it fits."""
+    """What one turn sends. Changed by `LocalSession._make_room` until it fits."""
 
     messages: tuple[Message, ...]
     options: Options
     dropped: int = 0
+    """How many of the oldest messages were left out."""
     may_grow: bool = True
-
-    @property
-    def answer_tokens(self) -> int:
-        """Those the answer may take. A token of a choice spells at least one byte; one more ends it."""
-        choices = [len(choice.encode("utf-8", "replace")) for choice in self.options.choices]
-        return max(choices) + 1 if choices else self.options.max_tokens
+    """False once a larger arena was asked for."""
 
 
-class Session:
+class LocalSession:
     """One conversation with one model. Answers one turn at a time; further calls wait.
 
     `Sessions.open` and `fork` make one; `async with` closes it. Mutable: the messages, by whole turns.
@@ -169,7 +74,7 @@ class Session:
         """The conversation so far. A turn that did not come to its end is not in it."""
         return self._messages
 
-    def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> Session:
+    def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> LocalSession:
         """A conversation that goes on from here, independent of this one; close it like any other.
 
         Takes the same short time however much was said: the messages are shared, and what the model has
@@ -232,11 +137,11 @@ class Session:
                 self._generate(model, attempt) as events,
             ):
                 async for event in events:
-                    if isinstance(event, TextPart):
+                    if isinstance(event, TextGenerated):
                         if first_token_s is None:
                             first_token_s = time.monotonic() - started
                             self._sessions.pool.has_generated(model)
-                        text.append(event.text)
+                        text.append(event.piece)
                     elif isinstance(event, Finished):
                         end = event
                     yield event
@@ -276,7 +181,7 @@ class Session:
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
         if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:
             attempt.may_grow = False
-            wanted_tokens = min(error.prompt_tokens + attempt.answer_tokens, most_tokens)
+            wanted_tokens = min(error.prompt_tokens + attempt.options.answer_tokens, most_tokens)
             try:
                 await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
             except BudgetError:
@@ -296,7 +201,7 @@ class Session:
             raise ClosedError("The session was closed.")
 
     def _check_no_stream_is_paused(self) -> None:
-        task = _current_task()
+        task = current_task()
         if any(stream.paused_in and stream.paused_in() is task for stream in self._streams):
             raise UsageError(
                 "The session's last answer is still open in this task: this one would wait for ever. "
@@ -346,13 +251,15 @@ class Sessions:
         self.pool = pool
         self._opened = self._closed = self._forked = 0
 
-    def open(self, spec: ModelSpec, messages: tuple[Message, ...] = (), *, goes_on: bool = True) -> Session:
+    def open(
+        self, spec: ModelSpec, messages: tuple[Message, ...] = (), *, goes_on: bool = True
+    ) -> LocalSession:
         """A conversation with the model, begun by `messages`. `async with` closes it.
 
         `goes_on` False: it is for one question, so nothing needs to be kept of the answer.
         """
         self._opened += 1
-        return Session(self, spec, messages, goes_on=goes_on)
+        return LocalSession(self, spec, messages, goes_on=goes_on)
 
     def forked(
         self,
@@ -361,11 +268,11 @@ class Sessions:
         origins: tuple[Conversation, ...],
         *,
         goes_on: bool,
-    ) -> Session:
-        """As `open`, for `Session.fork`, which has joined the `origins`."""
+    ) -> LocalSession:
+        """As `open`, for `LocalSession.fork`, which has joined the `origins`."""
         self._opened += 1
         self._forked += 1
-        return Session(self, spec, messages, origins=origins, goes_on=goes_on)
+        return LocalSession(self, spec, messages, origins=origins, goes_on=goes_on)
 
     def has_closed(self) -> None:
         """A session has closed, for the first time."""

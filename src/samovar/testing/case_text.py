@@ -1,6 +1,7 @@
 """Writes a case into a file of cases, below those that are there, which stay as they are.
 
-Above: `recording.py`. Below: cases, which read it back: what is not read as it was meant is not written.
+Above: `recording.py`. Below: `case_file.py`, which reads it back: what is not read as it was meant is not
+written.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import FaultsError, UsageError
-from samovar.files import write_whole
-from samovar.language.markdown import CORE_SCALARS
-from samovar.library import read_text
-from samovar.testing.cases import SUFFIXES, Case, CaseFile, parse_cases
+from samovar.files import read_text, write_whole
+from samovar.language.yaml_document import CORE_SCALARS
+from samovar.testing.case_file import parse_cases
+from samovar.testing.cases import SUFFIXES, Case, CaseFile
 
 _WIDEST = 1 << 30
 """Columns: nothing is folded."""

@@ -11,7 +11,6 @@ from itertools import groupby
 from typing import TypeVar
 
 from samovar.actions.workflow import RunWorkflow
-from samovar.checks.checking import actions_of
 from samovar.errors import NotFoundError, SamovarError
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
@@ -78,12 +77,11 @@ class Tree:
     def _read_children(self, workflow: Workflow, state: State) -> Children:
         found: list[Workflow] = []
         is_open = False
-        beside = workflow.path.parent if workflow.path else None
-        for action in actions_of(state):
+        for action in state.actions:
             if isinstance(action, RunWorkflow):
                 try:
                     if action.name.is_literal:
-                        found.append(self._library.workflow(action.name.text({}), beside=beside))
+                        found.append(self._library.workflow(action.name.text({}), beside=workflow.folder))
                         continue
                 except SamovarError:
                     pass

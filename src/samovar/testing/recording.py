@@ -13,12 +13,13 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Machine, Outside
-from samovar.actions.process import Command, Finished
+from samovar.actions.base import Outside, ThisMachine
+from samovar.actions.process import Command, CommandResult
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, OnEvent, StateEntered, VisitStatus
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason
+from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
@@ -29,21 +30,7 @@ from samovar.testing.trial import run_case
 from samovar.values import plain, to_text
 from samovar.wire import HIDDEN, LEAST_HIDDEN_CHARS, masked
 
-NOT_RECORDED = frozenset(
-    [
-        "result",
-        "success",
-        "failure",
-        "is_error",
-        "error",
-        "branches",
-        "stdout",
-        "stderr",
-        "exit_code",
-        "duration_s",
-        "duration_ms",
-    ]
-)
+NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 """Variables that every action leaves behind."""
 
 
@@ -57,7 +44,7 @@ class Recording:
 
     def __init__(self, executor: Executor, on_event: OnEvent, outside: Outside | None = None) -> None:
         """All that is asked goes on to these."""
-        self._executor, self._on_event, self._outside = executor, on_event, outside or Machine()
+        self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
         self._paths: dict[int, str] = {}
         """By visit."""
         self._answers: dict[int, PromptReply | SamovarError] = {}
@@ -75,7 +62,7 @@ class Recording:
         async with self._executor.open(run) as connection:
             yield _RecordingConnection(connection, self._answers)
 
-    async def run_command(self, command: Command, visit: int) -> Finished:
+    async def run_command(self, command: Command, visit: int) -> CommandResult:
         try:
             finished = await self._outside.run_command(command, visit)
         except SamovarError as error:
@@ -160,7 +147,7 @@ def _answer(told: PromptReply | SamovarError, *, counts: bool) -> object:
     return told.text if len(values) == 1 else values
 
 
-def _printed(finished: Finished) -> object:
+def _printed(finished: CommandResult) -> object:
     if not finished.stderr and not finished.exit_code and not finished.timed_out:
         return finished.stdout
     values: dict[str, object] = {"stdout": finished.stdout, "stderr": finished.stderr}

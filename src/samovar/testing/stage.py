@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
-from samovar.actions.process import Command, Finished
+from samovar.actions.process import Command, CommandResult
 from samovar.errors import ActionError, Fault, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
@@ -94,7 +94,7 @@ class Stage:
         async with self.executor.open(run) as connection:
             yield _StageConnection(self, connection)
 
-    async def run_command(self, command: Command, visit: int) -> Finished:
+    async def run_command(self, command: Command, visit: int) -> CommandResult:
         path = _VISITED.get()
         told = self.case.shell.get(path)
         result = self._next("shell", path, told)
@@ -102,7 +102,7 @@ class Stage:
             raise StoppedError(_untold_command(path, told, self.used["shell", path], command))
         if isinstance(result, Failure):
             raise told_error(result)
-        return Finished(
+        return CommandResult(
             stdout=result.stdout,
             stderr=result.stderr,
             exit_code=result.exit_code,

@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from samovar.app import open_scripted
-from samovar.checks.checking import actions_of
 from samovar.errors import Fault, NotFoundError, Place, UsageError, nearest
+from samovar.language.names import surroundings_of
 from samovar.library import Library
+from samovar.preflight.prepare import prepare
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, Case, CaseFile, Told
 from samovar.testing.comparing import Came, Difference, compare
@@ -52,14 +53,14 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
             stage.executor = executor
             settings = RunnerSettings(
                 folder=Path(folder),
-                surroundings={"cwd": folder, "working_directory": folder, "env": {}},
+                surroundings=surroundings_of(folder, ()),
                 wait_for_user=stage.wait_for_user,
                 outside=stage,
                 lenient=lenient,
                 transitions=case.transitions,
             )
             runner = Runner(library, stage, on_event=stage, settings=settings)
-            differences = await _differences(runner, stage, tree)
+            differences = await _differences(runner, stage, tree, library)
     return CaseResult(
         case=case,
         duration_s=time.perf_counter() - began_s,
@@ -69,10 +70,12 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
     )
 
 
-async def _differences(runner: Runner, stage: Stage, tree: Tree) -> tuple[Difference, ...]:
-    variables = {**_stand_ins(tree), **stage.case.variables}
+async def _differences(runner: Runner, stage: Stage, tree: Tree, library: Library) -> tuple[Difference, ...]:
+    given = {**_stand_ins(tree), **stage.case.variables}
+    settings = runner.settings.settings
     try:
-        run = await runner.run(tree.workflow, variables)
+        prepared = prepare(tree.workflow, given, library, settings, runner.settings, needs_models=False)
+        run = await runner.run(prepared)
     except StoppedError as stopped:
         return (stopped.difference,)
     except UsageError as error:
@@ -130,7 +133,7 @@ def _runs_workflows(tree: Tree, path: str) -> bool:
         state = tree.find(path)
     except NotFoundError:
         return True
-    return state is None or any(action.verb == "workflow" for action in actions_of(state))
+    return state is None or any(action.verb == "workflow" for action in state.actions)
 
 
 def _misplaced(tree: Tree, path: str, told: Told[object], verb: str, otherwise: str) -> Iterator[Fault]:
@@ -139,6 +142,6 @@ def _misplaced(tree: Tree, path: str, told: Told[object], verb: str, otherwise: 
         state = tree.find(path)
     except NotFoundError:
         return
-    verbs = {action.verb for action in actions_of(state)} if state is not None else {verb}
+    verbs = {action.verb for action in state.actions} if state is not None else {verb}
     if verb not in verbs:
         yield Fault(code="misplaced", message=f"The state {path!r} {otherwise}.", place=told.place)

@@ -1,6 +1,7 @@
 """The text of an answer as it grows: bytes in, whole characters out, never part of a stop text.
 
-Above: `arena.py`. Below: nothing. It knows neither tokens nor the engine, so it is tested alone.
+Above: `arena.py`, `admission.py`. Below: nothing. It knows neither tokens nor the engine, so it is tested
+alone.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """One llama.cpp context and its decode loop.
 
-Above: `model.py`, which submits requests. Below: `context.py`, `prefixes.py` (what was evaluated before),
-`sampling.py`, `answer.py`. The decode loop is one named thread; it alone calls into the context and changes
-the books.
+Above: `model.py`, which submits requests. Below: `context.py`, `admission.py` (who waits and who runs),
+`prefixes/` (what was evaluated before), `batch.py`. The decode loop is one named thread; it alone calls into
+the context and changes the books.
 
-Each turn of the loop builds one batch: the next token of every running sequence first, then chunks of the
-prompts still being evaluated, first come first served. A request's worst case (prompt and `max_tokens`)
-is promised to it when it is admitted, so a batch always finds its cells.
+Each round of the loop builds one batch: the next token of every running sequence first, then chunks of the
+prompts still being evaluated, first come first served.
 """
 
 from __future__ import annotations
@@ -14,22 +13,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 
-from samovar.engines.base import Conversation, Finished, PromptProgress, TextPart
-from samovar.engines.llama.answer import AnswerText
+from samovar.engines.llama.admission import Admission
 from samovar.engines.llama.batch import Batch
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import WORTH_KEEPING_TOKENS
-from samovar.engines.llama.line import Line
-from samovar.engines.llama.prefixes import Carried, Prefixes, Row
-from samovar.engines.llama.running import Books, Request, Running, Usage
-from samovar.engines.llama.sampling import Sampler
+from samovar.engines.llama.prefixes.base import Carried, Prefixes
+from samovar.engines.llama.queue import RequestQueue
+from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
-from samovar.generation import FinishReason, TokenCounts
+from samovar.generation import FinishReason, TextGenerated
 from samovar.models.cost import BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
@@ -65,13 +60,12 @@ class Arena:
         """For steps that only decode; prompts are evaluated with all."""
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
-        self._line = Line()
+        self._queue = RequestQueue()
         # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it
-        # is over a request is in the line, waits or runs, at every moment: whatever fails, it is told.
+        # is over a request is in the queue, waits or runs, at every moment: whatever fails, its reader learns
+        # of it.
         self._lock = threading.Lock()
-        self._waiting: deque[Request] = deque()
-        self._running: list[Running] = []
-        self._free_sequences = list(range(context.max_running - 1, -1, -1))
+        self._admission = Admission(binding, context, vocabulary, prefixes=prefixes, exact=exact, usage=usage)
         self._is_broken = False  # the decode loop failed half way: nothing in the context can be relied on
         self._is_freed = False
         self._thread = threading.Thread(target=self._loop, name="samovar decode loop", daemon=True)
@@ -81,7 +75,7 @@ class Arena:
 
     def submit(self, request: Request) -> None:
         """Puts a request in line. Raises `ClosedError` after `close`, and what broke the decode loop."""
-        self._line.put(request)
+        self._queue.put(request)
 
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
@@ -89,7 +83,7 @@ class Arena:
             request.ending = reason  # first, so that the loop sees it before it decodes, or is stopped
             if self._batch.evaluates_prompts:
                 self._context.stop_soon()
-            self._line.tell()
+            self._queue.tell()
 
     def close(self, *, carry: bool = False) -> list[Carried]:
         """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
@@ -97,7 +91,7 @@ class Arena:
         With `carry` the prefixes are returned, for another arena; without, they are copied to disk. Those
         of a broken arena are lost.
         """
-        self._line.close()
+        self._queue.close()
         self._context.stop_soon()
         self._thread.join()
         if self._is_freed:
@@ -126,13 +120,7 @@ class Arena:
 
     def books(self) -> Books:
         with self._lock:
-            own = sum(running.row.own for running in self._running)
-            return Books(
-                running=len(self._running),
-                prefixes=len(self._prefixes),
-                waiting=len(self._waiting) + len(self._line),
-                cells_used=self._prefixes.used_cells + own,
-            )
+            return self._admission.books(len(self._queue))
 
     @property
     def is_broken(self) -> bool:
@@ -144,35 +132,33 @@ class Arena:
         with self._lock:
             if self._is_broken:
                 return
-            for prefixes in (self._prefixes, self._exact):
-                prefixes.check([running.row for running in self._running if running.prefixes is prefixes])
-            held = [running.row.sequence for running in self._running]
-            assert sorted(held + self._free_sequences) == list(range(self._context.max_running))
-            assert not (self._waiting and not self._running and not self._thread.is_alive())
+            self._admission.check()
+            waiting, running = self._admission.waiting, self._admission.running
+            assert not (waiting and not running and not self._thread.is_alive())
 
     # The decode loop -------------------------------------------------------------------------------
 
     def _loop(self) -> None:
         try:
-            while self._turn():
+            while self._round():
                 pass
         except Exception as error:  # the thread's edge: whoever waits must be told
             log.exception("the decode loop failed")
             self._break(EngineError(f"The decode loop failed: {error!r}"))
 
-    def _turn(self) -> bool:
+    def _round(self) -> bool:
         """One batch. False when the arena is closing and nothing is left."""
-        if not (self._waiting or self._running):
+        if not self._admission.is_anyone:
             self._idle()
         with self._lock:
             self._context.go_on()
-            self._waiting.extend(self._line.take())
-            self._end_early()
-            if self._line.is_closed and not self._waiting and not self._running:
+            self._admission.waiting.extend(self._queue.take())
+            self._admission.end_early(all_cancelled=self._queue.is_closed)
+            if self._queue.is_closed and not self._admission.is_anyone:
                 return False
-            self._admit()
+            self._admission.admit()
             self._plan()
-        if not self._batch.size or any(running.request.ending for running in self._running):
+        if not self._batch.size or any(running.request.ending for running in self._admission.running):
             return True
         self._context.set_threads(
             self.threads.most if self._batch.evaluates_prompts else self.threads.threads
@@ -189,103 +175,21 @@ class Arena:
     def _idle(self) -> None:
         """Until somebody comes. Meanwhile prefixes are copied to disk."""
         pause_s: float | None = IDLE_S
-        while not self._line.wait(pause_s):
+        while not self._queue.wait(pause_s):
             with self._lock:
                 pause_s = SAVING_S if self._prefixes.save() else None
         if self._context.keeps_whole_states:
-            self._line.gather(GATHER_S)
-
-    def _end_early(self) -> None:
-        if self._line.is_closed:
-            for request in [*self._waiting, *(running.request for running in self._running)]:
-                request.ending = request.ending or FinishReason.CANCELLED
-        for request in [request for request in self._waiting if request.ending]:
-            self._waiting.remove(request)
-            assert request.ending
-            request.finish(Finished(reason=request.ending, tokens=TokenCounts(), first_token_s=None))
-        for running in [running for running in self._running if running.request.ending]:
-            assert running.request.ending
-            self._finish(running, running.request.ending)
-
-    # Admission ---------------------------------------------------------------------------------------
-
-    def _admit(self) -> None:
-        """Takes requests from the line, in order, as long as their worst case fits. Who shares a prefix with
-        a prompt that is just being evaluated lets others pass until that prefix is there."""
-        for request in list(self._waiting):
-            if not self._free_sequences or any(one.request.options.deterministic for one in self._running):
-                return
-            exact = request.options.deterministic
-            if exact and self._running:
-                return
-            prefixes = self._exact if exact else self._prefixes
-            if self._is_led(request, prefixes):
-                continue
-            if exact and not self._context.keeps_whole_states:
-                self._prefixes.clear()  # the same cells each time, whatever was here before
-            if not self._start(request, prefixes):
-                return
-
-    def _is_led(self, request: Request, prefixes: Prefixes) -> bool:
-        """Whether a running prompt is about to evaluate more of this one than is known."""
-        if not any(running.pending for running in self._running):
-            return False
-        known = prefixes.known(request.tokens) + WORTH_KEEPING_TOKENS
-        return any(
-            prefixes.share(running.row, running.prompt, request.tokens) >= known
-            for running in self._running
-            if running.pending and running.prefixes is prefixes
-        )
-
-    def _start(self, request: Request, prefixes: Prefixes) -> bool:
-        """Admits a request; False when there is no room for it now."""
-        rows = [running.row for running in self._running]
-        promised = sum(running.promised for running in self._running)
-        cells = len(request.tokens) + request.max_tokens
-        if not prefixes.is_room(request.tokens, cells, rows, promised):
-            return False
-        try:
-            sampler = Sampler(self._binding, self._vocabulary, request.options)
-        except SamovarError as error:
-            self._waiting.remove(request)
-            request.fail(error)
-            return True
-        row = Row(self._free_sequences.pop())
-        held = sum(running.row.own + running.promised for running in self._running)
-        prefixes.begin(row, request.tokens, self.cells - held, goes_on=request.conversation is not None)
-        sampler.remember(request.tokens)
-        running = Running(
-            request=request,
-            row=row,
-            prefixes=prefixes,
-            sampler=sampler,
-            text=AnswerText(() if request.options.choices else request.options.stop),
-            reused=len(row),
-            prompt=request.tokens,
-            total_cells=cells,
-        )
-        self._waiting.remove(request)
-        self._running.append(running)
-        self._tidy()
-        self._tell_progress(running)
-        return True
-
-    def _tidy(self) -> None:
-        """Prefixes leave what is promised, and give up what is of no use."""
-        held = sum(running.row.own + running.promised for running in self._running)
-        wanted = [request.tokens for request in self._waiting]
-        self._prefixes.make_room(self.cells - held, wanted)
-        self._prefixes.tidy(held, wanted)
+            self._queue.gather(GATHER_S)
 
     def _plan(self) -> None:
         """Fills the batch: running sequences first, then prompts."""
         batch = self._batch
         batch.clear()
-        for running in self._running:
+        for running in self._admission.running:
             if running.next_token is not None:
                 batch.add(running, [running.next_token], len(running.row), wants_logits=True)
         chunk = CHUNK_BESIDE_TOKENS if batch.size else BATCH_TOKENS
-        for running in self._running:
+        for running in self._admission.running:
             if running.pending and chunk > 0:
                 start = len(running.row)
                 end = min(running.prefixes.stop(running.row, running.prompt), start + min(chunk, batch.room))
@@ -315,12 +219,12 @@ class Arena:
                 if running.next_token is None:
                     running.evaluated += len(part.tokens)
                     running.prefixes.evaluated(running.row, running.prompt)
-                    self._tell_progress(running)
+                    running.report_progress()
                 running.next_token = None
             self._batch.clear()
             for running, outcome in picked:
                 if isinstance(outcome, SamovarError):
-                    self._fail(running, outcome)
+                    self._admission.fail(running, outcome)
                 else:
                     self._take(running, outcome)
 
@@ -333,19 +237,19 @@ class Arena:
             self.threads.stepped(elapsed_s, len(self._batch.parts))
 
     def _take(self, running: Running, token: int) -> None:
-        """A sequence's next token was picked: tell its text, and go on or finish."""
+        """A sequence's next token was picked: its text is put, and it goes on or finishes."""
         if running.first_token_s is None:
             running.first_token_s = time.monotonic() - running.request.submitted_s
         if self._vocabulary.is_end(token):
-            return self._finish(running, FinishReason.STOP)
+            return self._admission.finish(running, FinishReason.STOP)
         running.generated += 1
         piece = running.text.feed(self._vocabulary.piece(token))
         if piece:
-            running.request.events.put(TextPart(text=piece))
+            running.request.events.put(TextGenerated(piece=piece))
         if running.text.stopped or self._is_spelled(running, piece):
-            return self._finish(running, FinishReason.STOP)
+            return self._admission.finish(running, FinishReason.STOP)
         if running.generated >= running.request.max_tokens:
-            return self._finish(running, FinishReason.LENGTH)
+            return self._admission.finish(running, FinishReason.LENGTH)
         running.next_token = token
         return None
 
@@ -372,7 +276,7 @@ class Arena:
                 log.warning("the engine found no cells for a batch that the books had room for")
             error = EngineError(f"The engine could not evaluate a batch (code {code}).")
             for part in parts:
-                self._fail(part.running, error)
+                self._admission.fail(part.running, error)
 
     def _trim(self, running: Running) -> None:
         row = running.row
@@ -385,47 +289,9 @@ class Arena:
         running.prefixes.begin(row, running.prompt, 0, goes_on=False)
         running.next_token = None
 
-    # Endings: each gives the sequence back exactly once ---------------------------------------------
-
-    def _finish(self, running: Running, reason: FinishReason) -> None:
-        held_back = running.text.finish()
-        if held_back:
-            running.request.events.put(TextPart(text=held_back))
-        cancelled = reason is FinishReason.CANCELLED
-        counts = self._give_back(running, None if cancelled else running.request.conversation)
-        running.request.finish(Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s))
-
-    def _fail(self, running: Running, error: SamovarError) -> None:
-        self._give_back(running, None)
-        running.request.fail(error)
-
-    def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
-        running.sampler.close()
-        running.prefixes.give_back(running.row, conversation)
-        self._running.remove(running)
-        self._free_sequences.append(running.row.sequence)
-        counts = TokenCounts(evaluated=running.evaluated, reused=running.reused, generated=running.generated)
-        self._usage.tokens += counts
-        return counts
-
     def _break(self, error: EngineError) -> None:
-        """Tells everybody. The books are not asked any more; what they speak of goes with the context."""
-        self._line.close(error)
+        """Refuses whoever comes from now on, and ends everybody."""
+        self._queue.close(error)
         with self._lock:
             self._is_broken = True
-            self._waiting.extend(self._line.take())
-            for request in (*self._waiting, *(running.request for running in self._running)):
-                request.fail(error)
-            for running in self._running:
-                running.sampler.close()
-            self._waiting.clear()
-            self._running.clear()
-
-    def _tell_progress(self, running: Running) -> None:
-        running.request.events.put(
-            PromptProgress(
-                total_tokens=len(running.prompt),
-                reused_tokens=running.reused,
-                evaluated_tokens=running.evaluated,
-            )
-        )
+            self._admission.fail_all(self._queue.take(), error)

@@ -9,7 +9,7 @@ from array import array
 from dataclasses import dataclass
 
 from samovar.engines.llama.binding import Binding
-from samovar.engines.llama.running import Running
+from samovar.engines.llama.requests import Running
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The shared object: found, checked, opened once, its log lines routed to `logging`.
 
-Above: every file of this folder. Below: `declarations.py` and `machine.py`. It is the only place that
-opens the object. Symbol visibility is an accident of the wheel's build, so an unknown build is refused.
+Above: every file of this folder. Below: `declarations.py`, `machine.py`, `tokenizing.py`. It is the only
+place that opens the object. Symbol visibility is an accident of the wheel's build, so an unknown build is
+refused.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.engines.llama import declarations, machine
+from samovar.engines.llama.tokenizing import TokenizingThread
 from samovar.errors import PlatformError
 
 log = logging.getLogger("samovar.engine")
@@ -45,6 +47,8 @@ class Binding:
         self._errors: deque[tuple[int, str]] = deque(maxlen=64)
         self._log_callback = self.ffi.callback("ggml_log_callback", self._log)
         self._users = 0
+        self.tokenizing = TokenizingThread()
+        """Every call of `llama_tokenize` is made there; it ends with the last use."""
 
     def errors_of_this_thread(self) -> list[str]:
         """The error lines the engine logged on the calling thread since last asked."""
@@ -71,6 +75,7 @@ class Binding:
         with _opening:
             self._users -= 1
             if self._users == 0:
+                self.tokenizing.close()
                 self.lib.llama_backend_free()
                 nothing = self.ffi.cast("ggml_log_callback", self.lib.ggml_time_init)
                 self.lib.llama_log_set(nothing, self.ffi.NULL)

@@ -1,18 +1,17 @@
 """Messages to tokens, by the model's own chat template.
 
-Above: `model.py`. Below: `vocabulary.py`. Templates are code from a file somebody made, so they run in
-Jinja's immutable sandbox. Message content is data: a control token's text in it stays text.
+Above: `model.py`, `counting.py`. Below: `dialect.py`, `vocabulary.py`. Templates are code from a file that
+somebody made, so they run in a sandbox. Message content is data: a control token's text in it stays text.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import EngineError
 from samovar.generation import Message
 
 CHATML = (
@@ -29,21 +28,15 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 class ChatTemplate:
     """One model's template, compiled once."""
 
-    def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    def __init__(
+        self, source: str | None, vocabulary: Vocabulary, clock: Callable[[], datetime] = datetime.now
+    ) -> None:
+        """`clock`: the local time now, for templates that ask. Raises `EngineError` for a bad template."""
+        from samovar.engines.llama.dialect import Dialect
 
         self.is_default = source is None
         self._vocabulary = vocabulary
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise
-        try:
-            self._template = environment.from_string(source or CHATML)
-        except (TemplateError, RecursionError) as error:
-            raise EngineError(f"The model's chat template is not valid Jinja: {error}") from error
+        self._dialect = Dialect(source or CHATML, clock)
 
     @classmethod
     def of(cls, binding: Binding, model: Any, vocabulary: Vocabulary) -> ChatTemplate:
@@ -55,7 +48,7 @@ class ChatTemplate:
     def tokens(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's tokens, ending where the assistant's answer starts.
 
-        Raises `EngineError` when the template refuses the messages.
+        Raises `EngineError` if the template refuses the messages or fails.
         """
         held: list[str] = []
         mark = self._free_mark(messages)
@@ -63,7 +56,12 @@ class ChatTemplate:
             {"role": message.role, "content": self._hold_out(message.content, mark, held)}
             for message in messages
         ]
-        return self._tokenize(self._render(turns), mark, held)
+        vocabulary = self._vocabulary
+        texts = {
+            "bos_token": vocabulary.text_of(vocabulary.bos),
+            "eos_token": vocabulary.text_of(vocabulary.eos),
+        }
+        return self._tokenize(self._dialect.render(turns, texts), mark, held)
 
     def _free_mark(self, messages: Sequence[Message]) -> str:
         """An opening that no message contains, so that no content can name a held-out text."""
@@ -80,42 +78,16 @@ class ChatTemplate:
                 held.append(control)
         return content
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        from jinja2 import TemplateError
-
-        vocabulary = self._vocabulary
-        try:
-            return self._template.render(
-                messages=turns,
-                add_generation_prompt=True,
-                bos_token=vocabulary.text_of(vocabulary.bos),
-                eos_token=vocabulary.text_of(vocabulary.eos),
-            )
-        except TemplateError as error:
-            raise EngineError(f"The model's chat template refused the messages: {error}") from error
-        except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise EngineError(f"The model's chat template failed: {error!r}") from error
-
     def _tokenize(self, text: str, mark: str, held: list[str]) -> list[int]:
         vocabulary = self._vocabulary
-        tokens: list[int] = []
+        parts: list[tuple[str, bool]] = []
         for index, part in enumerate(text.split(mark)):
             if index:
                 number, _, part = part.partition(_CLOSE)
-                tokens += vocabulary.tokenize(held[int(number)], special=False)
+                parts.append((held[int(number)], False))
             if part:
-                tokens += vocabulary.tokenize(part, special=True)
+                parts.append((part, True))
+        tokens = vocabulary.tokenize_parts(parts)
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
-
-
-def _to_json(value: Any, indent: int | None = None, **_options: Any) -> str:
-    """Templates want plain JSON, not Jinja's HTML-safe form."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise(message: str) -> None:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)

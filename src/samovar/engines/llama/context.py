@@ -1,7 +1,7 @@
 """One llama.cpp context: its cells, its sequences, and the call that evaluates.
 
 Above: `arena.py`, whose decode loop is the only one to call in here (`stop_soon` apart). Below: `binding.py`.
-It keeps no books: what is in which cell is known to `tree.py` and `states.py`.
+It keeps no books: what is in which cell is known to `prefixes/`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 from samovar.engines.llama.binding import Binding
 from samovar.errors import EngineError
+from samovar.generation import KvType
 from samovar.models.cost import (
     BATCH_TOKENS,
     MAX_RUNNING,
     MAX_RUNNING_WHOLE,
     MICRO_BATCH_TOKENS,
-    KvType,
 )
 
 MAX_SEQUENCES = 256

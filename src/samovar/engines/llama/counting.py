@@ -38,6 +38,7 @@ def open_template(path: Path) -> Iterator[ChatTemplate]:
         try:
             yield ChatTemplate.of(binding, model, Vocabulary(binding, model))
         finally:
+            binding.tokenizing.close()  # an interrupted caller's call may still use the vocabulary
             binding.lib.llama_model_free(model)
     finally:
         binding.end_use()

@@ -7,7 +7,6 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -23,8 +22,9 @@ from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.models.cost import Cost, predict
-from samovar.models.header import Header, read_header
-from samovar.models.snapshots import ModelSnapshots, Snapshots, fingerprint
+from samovar.models.header import read_header
+from samovar.models.snapshot_file import fingerprint
+from samovar.models.snapshots import ModelSnapshots, Snapshots
 
 log = logging.getLogger("samovar.engine")
 
@@ -42,11 +42,10 @@ class LlamaEngine:
         """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere."""
         self._snapshots = snapshots
         self._binding: Binding | None = None
-        self._headers: dict[tuple[Path, int, int], Header] = {}
 
     def key(self, spec: ModelSpec) -> WeightsKey:
         path = spec.path.resolve()
-        header = self._header(path)
+        header = read_header(path)
         return WeightsKey(
             path=path,
             size_bytes=header.file_bytes,
@@ -54,18 +53,8 @@ class LlamaEngine:
             gpu_layers=spec.gpu_layers,
         )
 
-    def _header(self, path: Path) -> Header:
-        try:
-            stat = path.stat()
-        except OSError:
-            return read_header(path)  # which says what is wrong
-        key = (path, stat.st_size, stat.st_mtime_ns)
-        if key not in self._headers:
-            self._headers[key] = read_header(path)
-        return self._headers[key]
-
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
-        header = self._header(spec.path.resolve())
+        header = read_header(spec.path.resolve())
         if spec.context_tokens is not None:
             if spec.context_tokens > header.context_tokens:
                 raise EngineError(
@@ -86,12 +75,12 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        trained_tokens = self._header(spec.path.resolve()).context_tokens
+        trained_tokens = read_header(spec.path.resolve()).context_tokens
         load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:
+        except BaseException:  # also when cancelled: what the load has taken is given back
             load.free()
             raise
         return model
@@ -171,7 +160,7 @@ class _Load:
             if fraction >= 1.0 or fraction - self._told >= PROGRESS_STEP:
                 self._told = fraction
                 anyio.from_thread.run_sync(self._on_progress, fraction)
-        except BaseException as error:
+        except BaseException as error:  # handed on: `_load_weights` raises it
             self._error = error
             return False
         return True

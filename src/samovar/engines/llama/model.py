@@ -21,10 +21,11 @@ from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.kept import Kept, Store
-from samovar.engines.llama.prefixes import Carried, Prefixes, TreePrefixes
-from samovar.engines.llama.running import Request, Usage
-from samovar.engines.llama.states import StatePrefixes
+from samovar.engines.llama.prefixes.base import Carried, Prefixes
+from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
+from samovar.engines.llama.prefixes.states import StatePrefixes
+from samovar.engines.llama.prefixes.tree import TreePrefixes
+from samovar.engines.llama.requests import Request, Usage
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
@@ -32,8 +33,6 @@ from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
 from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
-LONG_TEXT_CHARS = 20_000
-"""Longer prompts are tokenized in a worker thread, so that the event loop goes on."""
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
 MAX_WAITING = 256
@@ -53,7 +52,7 @@ class LlamaModel:
         spec: ModelSpec,
         cost: Cost,
         trained_tokens: int,
-        store: Store | None,
+        store: CopyStore | None,
     ) -> None:
         """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
         self._binding, self._weights, self._vocabulary, self._template = (
@@ -63,7 +62,7 @@ class LlamaModel:
             template,
         )
         self._spec, self._cost = spec, cost
-        self._kept = Kept(store, max(1, cost.kv_bytes // cost.context_tokens))
+        self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
@@ -74,6 +73,7 @@ class LlamaModel:
         # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
         # event loop's thread.
         self._asked: set[Request] = set()
+        self._tokenizing = anyio.CapacityLimiter(1)
         self._resizing = anyio.Lock()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
@@ -92,10 +92,10 @@ class LlamaModel:
         prefixes: Prefixes
         if context.keeps_whole_states:
             exact_bytes //= EXACT_PART
-            prefixes = StatePrefixes(context, self._kept, limit_bytes=cost.snapshot_bytes - exact_bytes)
+            prefixes = StatePrefixes(context, self._disk, limit_bytes=cost.snapshot_bytes - exact_bytes)
         else:
-            prefixes = TreePrefixes(context, self._kept)
-        exact = StatePrefixes(context, Kept(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
+            prefixes = TreePrefixes(context, self._disk)
+        exact = StatePrefixes(context, DiskIndex(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
         prefixes.accept(carried)
         return Arena(
             self._binding,
@@ -108,11 +108,10 @@ class LlamaModel:
         )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
-        if sum(len(message.content) for message in messages) < LONG_TEXT_CHARS:
-            return self._template.tokens(messages)
-        return await anyio.to_thread.run_sync(self._tokenize_long, messages)
+        """In a worker thread, so that the event loop goes on; one after the other, in the order of asking."""
+        return await anyio.to_thread.run_sync(self._tokenize_here, messages, limiter=self._tokenizing)
 
-    def _tokenize_long(self, messages: Sequence[Message]) -> list[int]:
+    def _tokenize_here(self, messages: Sequence[Message]) -> list[int]:
         with self._using_weights:
             if self._weights is None:
                 raise ClosedError("The model was closed.")
@@ -120,10 +119,7 @@ class LlamaModel:
 
     def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
         room = self._arena.cells - len(tokens)
-        asked = options.max_tokens
-        if options.choices:
-            # A token spells at least one byte; the last one may end the answer.
-            asked = max(len(choice.encode()) for choice in options.choices) + 1
+        asked = options.answer_tokens
         if room < 1 or (options.choices and room < asked):
             raise ContextError(
                 prompt_tokens=len(tokens),
@@ -211,12 +207,11 @@ class LlamaModel:
             threads=self._arena.threads.settled,
             threads_reason=self._arena.threads.reason,
             tokens=usage.tokens,
-            restored_tokens=self._kept.restored_tokens,
-            restored_s=self._kept.restored_s,
+            restored_tokens=self._disk.restored_tokens,
+            restored_s=self._disk.restored_s,
             evaluate_s=usage.evaluate_s,
             decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
             sequences_running=books.running,
-            sequences_parked=books.prefixes,
             requests_waiting=books.waiting + self._turns.statistics().tasks_waiting,
             cells_used=books.cells_used,
             notes=tuple(notes),

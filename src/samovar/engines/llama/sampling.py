@@ -1,7 +1,8 @@
 """Picking the next token: llama.cpp's sampler chain, and a grammar for answers with given choices.
 
-Above: `arena.py`. Below: `binding.py`, `vocabulary.py`. A sampler belongs to one answer; it is freed with
-`close`. The order (penalties, top-k, top-p, min-p, temperature) is llama.cpp's own default order.
+Above: `admission.py` makes one, `arena.py` asks it. Below: `binding.py`, `vocabulary.py`. A sampler belongs
+to one answer; it is freed with `close`. The order (penalties, top-k, top-p, min-p, temperature) is
+llama.cpp's own default order.
 """
 
 from __future__ import annotations

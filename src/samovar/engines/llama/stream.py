@@ -14,7 +14,8 @@ from contextlib import suppress
 
 import anyio
 
-from samovar.engines.base import Finished, GenerationEvent, TextPart
+from samovar.engines.base import Finished, GenerationEvent
+from samovar.generation import TextGenerated
 
 WAKE_EVERY_S = 0.05
 """Text waits at most so long for more, and then goes with the next piece."""
@@ -34,7 +35,7 @@ class EventStream:
     def put(self, event: GenerationEvent) -> None:
         self._events.append(event)
         now_s = time.monotonic()
-        if isinstance(event, TextPart):
+        if isinstance(event, TextGenerated):
             if now_s - self._woken_s < WAKE_EVERY_S:
                 return
             self._woken_s = now_s
@@ -67,13 +68,13 @@ class EventStream:
         event = self._events.popleft()
         if isinstance(event, BaseException):
             raise event
-        if isinstance(event, TextPart):
-            pieces = [event.text]
-            while self._events and isinstance(self._events[0], TextPart):
+        if isinstance(event, TextGenerated):
+            pieces = [event.piece]
+            while self._events and isinstance(self._events[0], TextGenerated):
                 following = self._events.popleft()
-                assert isinstance(following, TextPart)
-                pieces.append(following.text)
-            return TextPart(text="".join(pieces))
+                assert isinstance(following, TextGenerated)
+                pieces.append(following.piece)
+            return TextGenerated(piece="".join(pieces))
         return event
 
     async def _wait(self) -> None:

@@ -1,6 +1,6 @@
 """Sequences of tokens, compared.
 
-Above: `tree.py`, `states.py`, `arena.py`. Below: nothing.
+Above: `prefixes/`, `arena.py`. Below: nothing.
 """
 
 from __future__ import annotations

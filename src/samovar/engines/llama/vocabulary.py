@@ -1,16 +1,18 @@
 """Tokens and text of one model's vocabulary.
 
-Above: `chat.py`, `sampling.py`, `arena.py`. Below: `binding.py`. It borrows the model's vocabulary: the
-weights must outlive it. It does not know what a message is. The engine's tokenizer may be called from
-any thread.
+Above: `chat.py`, `sampling.py`, `arena.py`. Below: `binding.py`, `tokenizing.py`. It borrows the model's
+vocabulary: the weights must outlive it. It does not know what a message is. It may be used in any thread;
+the engine's tokenizer itself runs on a thread of its own, one call after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.tokenizing import longest_match
 
 _CONTROL = 1 << 3
 _UNKNOWN = 1 << 0
@@ -20,7 +22,7 @@ class Vocabulary:
     """The vocabulary of loaded weights."""
 
     def __init__(self, binding: Binding, model: Any) -> None:
-        self._ffi, self._lib = binding.ffi, binding.lib
+        self._ffi, self._lib, self._tokenizing = binding.ffi, binding.lib, binding.tokenizing
         self.pointer = self._lib.llama_model_get_vocab(model)
         self.size: int = self._lib.llama_vocab_n_tokens(self.pointer)
         self.bos: int = self._lib.llama_vocab_bos(self.pointer)
@@ -51,14 +53,30 @@ class Vocabulary:
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """The tokens of `text`; with `special`, control texts in it become control tokens."""
-        raw = text.encode("utf-8", "replace")
-        room = len(raw) + 8
-        while True:
-            buffer = self._ffi.new("llama_token[]", room)
-            count = self._lib.llama_tokenize(self.pointer, raw, len(raw), buffer, room, False, special)
-            if count >= 0:
-                return list(self._ffi.unpack(buffer, count)) if count else []
-            room = -count
+        return self.tokenize_parts([(text, special)])
+
+    def tokenize_parts(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
+        """The tokens of several texts, each tokenized by itself as `tokenize` does: (text, special).
+
+        Blocks. Raises `EngineError` for a line that is too long for the engine's tokenizer.
+        """
+        characters = max((longest_match(text) for text, _ in parts), default=0)
+        return self._tokenizing.run(partial(self._tokenize_here, parts), characters)
+
+    def _tokenize_here(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
+        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process."""
+        tokens: list[int] = []
+        for text, special in parts:
+            raw = text.encode("utf-8", "replace")
+            room = len(raw) + 8
+            count = -1
+            while count < 0:
+                buffer = self._ffi.new("llama_token[]", room)
+                count = self._lib.llama_tokenize(self.pointer, raw, len(raw), buffer, room, False, special)
+                room = -count
+            if count:
+                tokens += self._ffi.unpack(buffer, count)
+        return tokens
 
     def piece(self, token: int) -> bytes:
         """The bytes a generated token stands for; empty for control tokens."""

@@ -1,0 +1,72 @@
+"""The program and its kind of commands, which answer `--help` and completion at once.
+
+Above: `__init__.py`, which has the commands. Below: typer. It reads values by pydantic, also
+those that nobody gave; importing that takes longer than everything else together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class QuickGroup(TyperGroup):
+    """The program: without an option before the command, the command alone is read."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_plain = args and not args[0].startswith("-")
+        if not is_plain and not (ctx.resilient_parsing and not args):
+            return super().parse_args(ctx, args)
+        ctx.params.update({one.name: one.default for one in self.params if one.expose_value})
+        ctx._protected_args, ctx.args = args[:1], args[1:]
+        return args[1:]
+
+
+class QuickCommand(TyperCommand):
+    """A command that reads no values while a shell only asks what may follow."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        from typer._click.core import ParameterSource
+
+        parser = self.make_parser(ctx)
+        given, rest, _ = parser.parse_args(list(args))
+        for name, value in given.items():
+            ctx.params[name] = value
+            if value is not None and value != ():
+                ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)
+        ctx.args = rest
+        ctx._opt_prefixes.update(parser._opt_prefixes)
+        return rest
+
+
+app = typer.Typer(
+    name="samovar",
+    cls=QuickGroup,
+    help="Workflows of prompts, as Markdown, on a local model that is loaded once.",
+    epilog="Start with:  samovar new notes.md  ·  samovar run notes.md  ·  samovar run --help",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from samovar import __version__
+
+        typer.echo(f"samovar {__version__}")
+        raise typer.Exit
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the command with this exit status."""
+    raise typer.Exit(status)

@@ -1,0 +1,201 @@
+"""`samovar run --dry-run`: what a run would do, state by state, and what it would take; nothing is run.
+
+Above: `run.py`. Below: `preflight/`, which fills and counts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from samovar.cli.live import make_console, masked
+from samovar.cli.output import show_message, write_json
+from samovar.config import Settings
+from samovar.library import Library
+from samovar.memory import in_words
+from samovar.preflight.filling import Open
+from samovar.preflight.outlook import Counts, ModelOutlook, Outlook, count, shared_tokens
+from samovar.preflight.preview import StatePreview, preview
+from samovar.preflight.prompts import MessagePreview
+from samovar.running.prepared import Prepared
+from samovar.running.runner import RunnerSettings, first_defaults
+from samovar.wire import error_to_wire, place_to_wire
+
+
+def dry_run(
+    prepared: Prepared,
+    library: Library,
+    settings: Settings,
+    run: RunnerSettings,
+    *,
+    hidden: Sequence[str],
+    as_json: bool,
+) -> int:
+    """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
+
+    `hidden`: texts that are shown to nobody.
+    """
+    workflow = prepared.workflow
+    defaults = first_defaults(workflow, run)
+    states = preview(workflow, prepared.variables, library, defaults, run.surroundings)
+    prompts = [state.prompt for state in states if state.prompt is not None]
+    with Outlook(settings) as outlook:
+        counts = {id(prompt): count(prompt, outlook) for prompt in prompts}
+        looks = {(look := outlook.model(one.model)).reference: look for one in prompts}
+        told: dict[str, Any] = {
+            "workflow": workflow.name,
+            "path": None if workflow.path is None else str(workflow.path),
+            "dry_run": True,
+            "states": [_state_object(state, counts, outlook, hidden) for state in states],
+            "shared_tokens": shared_tokens(list(counts.values())) if len(looks) == 1 else None,
+            "models": [_model_object(look) for look in looks.values()],
+            "budget_bytes": outlook.budget_bytes,
+        }
+    if as_json:
+        write_json(told)
+    else:
+        _show_run(told)
+    return 2 if any(state.error for state in states) else 0
+
+
+def _state_object(
+    state: StatePreview, counts: Mapping[int, Counts], outlook: Outlook, hidden: Sequence[str]
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": state.name,
+        "action": state.verb,
+        "what": masked(state.what, hidden),
+        "is_repeatable": state.is_repeatable,
+        "place": place_to_wire(state.place),
+    }
+    if state.error is not None:
+        told["error"] = error_to_wire(state.error)
+    if state.prompt is None:
+        return told
+    prompt, counted = state.prompt, counts[id(state.prompt)]
+    options = asdict(prompt.options)
+    return told | {
+        "messages": [_message_object(one, hidden) for one in prompt.messages],
+        "is_whole": not any(one.is_open for one in prompt.messages),
+        "known_tokens": counted.known_tokens,
+        "fixed_tokens": counted.fixed_tokens,
+        "model": outlook.model(prompt.model).reference,
+        "options": options.pop("sampling") | options,
+        "open_options": dict(prompt.open_options),
+        "session": prompt.session,
+        "fork": prompt.fork,
+    }
+
+
+def _message_object(message: MessagePreview, hidden: Sequence[str]) -> dict[str, Any]:
+    return {
+        "role": message.role,
+        "content": masked(message.text(), hidden),
+        "parts": [
+            {"open": part.source} if isinstance(part, Open) else {"text": masked(part, hidden)}
+            for part in message.parts
+        ],
+    }
+
+
+def _model_object(look: ModelOutlook) -> dict[str, Any]:
+    cost = look.cost
+    return {
+        "ref": look.reference,
+        "path": None if look.path is None else str(look.path),
+        "trained_context_tokens": look.trained_tokens,
+        "context_tokens": cost.context_tokens if cost else None,
+        "weights_bytes": cost.weights_bytes if cost else None,
+        "kv_bytes": cost.kv_bytes if cost else None,
+        "compute_bytes": cost.compute_bytes if cost else None,
+        "output_bytes": cost.output_bytes if cost else None,
+        "snapshot_bytes": cost.snapshot_bytes if cost else None,
+        "total_bytes": cost.total_bytes if cost else None,
+        "estimated": cost.estimated if cost else None,
+        "fits": look.fits,
+        "why": look.why,
+    }
+
+
+# For a person ------------------------------------------------------------------------------------------
+
+_SHOWN_OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
+_QUIET = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 0}
+"""Values at which an option does nothing; only what does something is shown."""
+
+
+def _show_run(told: Mapping[str, Any]) -> None:
+    console = make_console(sys.stdout)
+    title = Text(told["workflow"], style="bold")
+    title.append(": a dry run; nothing is generated, run or waited for", style="dim")
+    console.print(title)
+    for state in told["states"]:
+        console.print()
+        line = Text(state["name"], style="bold")
+        line.append(f"  {state['action']}", style="dim")
+        if "messages" not in state:
+            line.append(f"  {state['what']}")
+        console.print(line)
+        if "messages" in state:
+            console.print(Text("  " + _settings_line(state), style="dim"))
+            for message in state["messages"]:
+                parts = [
+                    Open(source=part["open"]) if "open" in part else part["text"] for part in message["parts"]
+                ]
+                show_message(console, MessagePreview(role=message["role"], parts=tuple(parts)), indent="  ")
+        if "error" in state:
+            error = state["error"]
+            place = error["place"] or state["place"]
+            where = f"{place['path']}:{place['line']}:{place['column']}: "
+            console.print(Text(f"  {where}{error['message']}", style="red"))
+    console.print()
+    if told["shared_tokens"]:
+        console.print(f"The prompts begin with the same {told['shared_tokens']} tokens, evaluated once.")
+    for model in told["models"]:
+        console.print(Text(_model_line(model, told["budget_bytes"])))
+
+
+def _settings_line(state: Mapping[str, Any]) -> str:
+    known, fixed = state["known_tokens"], state["fixed_tokens"]
+    if known is None:
+        tokens = "tokens not known"
+    elif state["is_whole"]:
+        tokens = f"{known} tokens"
+    else:
+        tokens = f"{known} tokens and what only the run knows ({fixed} before it)"
+    options = state["options"]
+    parts = [state["model"], tokens]
+    if options["choices"]:
+        parts.append("choices " + "|".join(options["choices"]))
+    else:
+        parts += [
+            f"{name} {options[name]}"
+            for name in _SHOWN_OPTIONS
+            if name not in state["open_options"] and options[name] != _QUIET.get(name)
+        ]
+        if not options["temperature"] and "temperature" not in state["open_options"]:
+            parts.append("temperature 0")
+    if options["timeout_s"] is not None:
+        parts.append(f"timeout {options['timeout_s']:g} s")
+    parts += [f"stop {text!r}" for text in options["stop"]]
+    parts += [f"{name} {state[name]}" for name in ("session", "fork") if state[name]]
+    parts += ["deterministic"] if options["deterministic"] else []
+    parts += [f"{name} {source}" for name, source in state["open_options"].items()]
+    return " · ".join(parts)
+
+
+def _model_line(model: Mapping[str, Any], budget: int) -> str:
+    if model["total_bytes"] is None:
+        return f"{model['ref']}: memory not known; {model['why']}"
+    total = ("at most " if model["estimated"] else "") + in_words(model["total_bytes"])
+    context = f"{model['context_tokens']} tokens of context"
+    parts = [f"weights {in_words(model['weights_bytes'])}", f"KV {in_words(model['kv_bytes'])}", context]
+    fits = "fits" if model["fits"] else "does not fit"
+    return (
+        f"{model['ref']}: {total} in memory ({', '.join(parts)}), "
+        f"which {fits} the budget of {in_words(budget)}"
+    )

@@ -1,0 +1,53 @@
+"""The `samovar` program: it runs a command, and makes one message and an exit status of what goes wrong.
+
+Above: the person. Below: the commands of `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any, NoReturn
+
+from samovar.cli import app
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The `samovar` command. Errors become one message on standard error and an exit status."""
+    from samovar.errors import SamovarError
+
+    status: Any = 0
+    _prepare_streams()
+    try:
+        app(arguments, standalone_mode=True)
+        sys.stdout.flush()
+    except SamovarError as error:
+        sys.stderr.write(f"samovar: {error}\n")
+        status = error.exit_status
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        # Whoever read our output has gone, which is theirs to decide. Python must not flush to it again.
+        sys.stdout = None
+        status = 141
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Nothing that was asked for can be written, as on a full disk.
+        sys.stdout = None
+        sys.stderr.write(f"samovar: the output could not be written: {error.strerror}.\n")
+        status = 1
+    sys.exit(status)
+
+
+def _prepare_streams() -> None:
+    """What a person has closed swallows all; what an encoding does not have is written as an escape."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

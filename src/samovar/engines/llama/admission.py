@@ -1,0 +1,194 @@
+"""Who of an arena's requests waits and who runs: how each is admitted, and how it leaves.
+
+Above: `arena.py`, whose decode loop alone calls in here, with the arena's lock held. Below: `prefixes/`,
+`sampling.py`, `answer.py`, `requests.py`. A request's worst case (prompt and `max_tokens`) is promised to it
+when it is admitted, so a batch always finds its cells. It evaluates nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from samovar.engines.base import Conversation, Finished
+from samovar.engines.llama.answer import AnswerText
+from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.context import Context
+from samovar.engines.llama.prefixes.base import Prefixes, Row
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.requests import Books, Request, Running, Usage
+from samovar.engines.llama.sampling import Sampler
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import EngineError, SamovarError
+from samovar.generation import FinishReason, TextGenerated, TokenCounts
+
+
+class Admission:
+    """The sequences of one arena, and who has them. Mutable: the decode loop's, under the arena's lock.
+
+    A request that was taken from the queue waits or runs until it is over, at every moment: whatever fails,
+    its reader gets the error.
+    """
+
+    def __init__(
+        self,
+        binding: Binding,
+        context: Context,
+        vocabulary: Vocabulary,
+        *,
+        prefixes: Prefixes,
+        exact: Prefixes,
+        usage: Usage,
+    ) -> None:
+        self._binding, self._context, self._vocabulary = binding, context, vocabulary
+        self._prefixes, self._exact, self._usage = prefixes, exact, usage
+        self.waiting: deque[Request] = deque()
+        self.running: list[Running] = []
+        self._free = list(range(context.max_running - 1, -1, -1))
+        """Sequences that nobody has."""
+
+    @property
+    def is_anyone(self) -> bool:
+        """Someone waits or runs."""
+        return bool(self.waiting or self.running)
+
+    def books(self, queued: int) -> Books:
+        """`queued`: how many have not been taken from the queue yet."""
+        own = sum(running.row.own for running in self.running)
+        return Books(
+            running=len(self.running),
+            waiting=len(self.waiting) + queued,
+            cells_used=self._prefixes.used_cells + own,
+        )
+
+    def check(self) -> None:
+        """Raises AssertionError when the books do not balance."""
+        for prefixes in (self._prefixes, self._exact):
+            prefixes.check([running.row for running in self.running if running.prefixes is prefixes])
+        held = [running.row.sequence for running in self.running]
+        assert sorted(held + self._free) == list(range(self._context.max_running))
+
+    # Coming in ---------------------------------------------------------------------------------------
+
+    def admit(self) -> None:
+        """Admits those who wait, in order, as long as their worst case fits.
+
+        Who shares a prefix with a prompt that is just being evaluated lets others pass until it is there.
+        """
+        for request in list(self.waiting):
+            if not self._free or any(one.request.options.deterministic for one in self.running):
+                return
+            exact = request.options.deterministic
+            if exact and self.running:
+                return
+            prefixes = self._exact if exact else self._prefixes
+            if self._is_led(request, prefixes):
+                continue
+            if exact and not self._context.keeps_whole_states:
+                self._prefixes.clear()  # the same cells each time, whatever was here before
+            if not self._start(request, prefixes):
+                return
+
+    def _is_led(self, request: Request, prefixes: Prefixes) -> bool:
+        """Whether a running prompt is about to evaluate more of this one than is known."""
+        if not any(running.pending for running in self.running):
+            return False
+        known = prefixes.known(request.tokens) + WORTH_KEEPING_TOKENS
+        return any(
+            prefixes.share(running.row, running.prompt, request.tokens) >= known
+            for running in self.running
+            if running.pending and running.prefixes is prefixes
+        )
+
+    def _start(self, request: Request, prefixes: Prefixes) -> bool:
+        """Admits a request; False when there is no room for it now."""
+        rows = [running.row for running in self.running]
+        promised = sum(running.promised for running in self.running)
+        cells = len(request.tokens) + request.max_tokens
+        if not prefixes.is_room(request.tokens, cells, rows, promised):
+            return False
+        try:
+            sampler = Sampler(self._binding, self._vocabulary, request.options)
+        except SamovarError as error:
+            self.waiting.remove(request)
+            request.fail(error)
+            return True
+        row = Row(self._free.pop())
+        held = sum(running.row.own + running.promised for running in self.running)
+        prefixes.begin(
+            row, request.tokens, self._context.cells - held, goes_on=request.conversation is not None
+        )
+        sampler.remember(request.tokens)
+        running = Running(
+            request=request,
+            row=row,
+            prefixes=prefixes,
+            sampler=sampler,
+            text=AnswerText(() if request.options.choices else request.options.stop),
+            reused=len(row),
+            prompt=request.tokens,
+            total_cells=cells,
+        )
+        self.waiting.remove(request)
+        self.running.append(running)
+        self._tidy()
+        running.report_progress()
+        return True
+
+    def _tidy(self) -> None:
+        """Prefixes leave what is promised, and give up what is of no use."""
+        held = sum(running.row.own + running.promised for running in self.running)
+        wanted = [request.tokens for request in self.waiting]
+        self._prefixes.make_room(self._context.cells - held, wanted)
+        self._prefixes.tidy(held, wanted)
+
+    # Endings: each gives the sequence back exactly once ---------------------------------------------
+
+    def end_early(self, *, all_cancelled: bool) -> None:
+        """Ends whoever is to end; with `all_cancelled`, everyone."""
+        if all_cancelled:
+            for request in [*self.waiting, *(running.request for running in self.running)]:
+                request.ending = request.ending or FinishReason.CANCELLED
+        for request in [request for request in self.waiting if request.ending]:
+            self.waiting.remove(request)
+            assert request.ending
+            request.finish(Finished(reason=request.ending, tokens=TokenCounts(), first_token_s=None))
+        for running in [running for running in self.running if running.request.ending]:
+            assert running.request.ending
+            self.finish(running, running.request.ending)
+
+    def finish(self, running: Running, reason: FinishReason) -> None:
+        """The answer has ended: its last text, then why it ended and what it cost."""
+        held_back = running.text.finish()
+        if held_back:
+            running.request.events.put(TextGenerated(piece=held_back))
+        cancelled = reason is FinishReason.CANCELLED
+        counts = self._give_back(running, None if cancelled else running.request.conversation)
+        running.request.finish(Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s))
+
+    def fail(self, running: Running, error: SamovarError) -> None:
+        """The answer cannot go on: its reader gets `error` raised."""
+        self._give_back(running, None)
+        running.request.fail(error)
+
+    def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
+        running.sampler.close()
+        running.prefixes.give_back(running.row, conversation)
+        self.running.remove(running)
+        self._free.append(running.row.sequence)
+        counts = TokenCounts(evaluated=running.evaluated, reused=running.reused, generated=running.generated)
+        self._usage.tokens += counts
+        return counts
+
+    def fail_all(self, queued: Iterable[Request], error: EngineError) -> None:
+        """The arena is broken: everybody's reader gets `error` raised, those who are `queued` too.
+
+        The books are not asked any more; what they speak of goes with the context.
+        """
+        self.waiting.extend(queued)
+        for request in (*self.waiting, *(running.request for running in self.running)):
+            request.fail(error)
+        for running in self.running:
+            running.sampler.close()
+        self.waiting.clear()
+        self.running.clear()

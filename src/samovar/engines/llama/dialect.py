@@ -1,0 +1,135 @@
+"""The Jinja that chat templates are written in: what transformers gives every template, in a sandbox.
+
+Above: `chat.py`, which imports it only when a template is compiled. Below: Jinja. It does not know what a
+token is, and has no clock of its own. The names and their meaning are those of `_compile_jinja_template` in
+transformers' `chat_template_utils.py` and of its guide to writing chat templates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from jinja2 import TemplateAssertionError, TemplateError, TemplateSyntaxError, UndefinedError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from samovar.errors import EngineError
+
+Clock = Callable[[], datetime]
+"""The local time now."""
+
+_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What Python raises for a template's mistakes."""
+_FILE = "<template>"
+"""What Jinja calls a template that was made of a string, in tracebacks."""
+
+
+class Dialect:
+    """One template, compiled."""
+
+    def __init__(self, source: str, clock: Clock) -> None:
+        """Raises `EngineError` if it is not Jinja, or uses a filter or test that is not there."""
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _refuse
+        environment.globals["strftime_now"] = _strftime_by(clock)
+        try:
+            self._template = environment.from_string(source)
+        except TemplateAssertionError as error:
+            raise _lacking(error.message or "", error.lineno) from error
+        except TemplateSyntaxError as error:
+            raise EngineError(
+                f"The model's chat template is not valid Jinja: {error.message} (line {error.lineno})"
+            ) from error
+        except (TemplateError, RecursionError) as error:
+            raise EngineError(f"The model's chat template is not valid Jinja: {error!r}") from error
+
+    def render(self, messages: list[dict[str, str]], texts: Mapping[str, str]) -> str:
+        """The prompt up to where the assistant's answer starts. `texts`: those of single tokens, by name.
+
+        Raises `EngineError`, which says if the template refuses the messages, or what is wrong with it.
+        """
+        try:
+            return self._template.render(
+                messages=messages, tools=None, documents=None, add_generation_prompt=True, **texts
+            )
+        except _Refusal as error:
+            raise EngineError(f"The model's chat template refused the messages: {error}") from error
+        except UndefinedError as error:
+            raise _lacking(str(error), _line_of(error.__traceback__)) from error
+        except SecurityError as error:
+            raise EngineError(f"The model's chat template does what it may not: {error}") from error
+        except (TemplateError, *_FAILURES) as error:
+            where = _in_line(_line_of(error.__traceback__))
+            raise EngineError(f"The model's chat template failed{where}: {error!r}") from error
+
+
+def _lacking(what: str, line: int | None) -> EngineError:
+    return EngineError(
+        f"The model's chat template uses something that is not there{_in_line(line)}: {what.rstrip('.')}. "
+        "Another file of the model may have a template that works."
+    )
+
+
+def _in_line(line: int | None) -> str:
+    return "" if line is None else f" (line {line})"
+
+
+def _line_of(trace: TracebackType | None) -> int | None:
+    """The innermost line of the template in a traceback, which Jinja has mapped to its source."""
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILE:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+class _Generation(Extension):
+    """`{% generation %}…{% endgeneration %}` marks for training what an assistant says; here it is inert.
+
+    As in transformers, names that are set within are not known after it.
+    """
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+class _Refusal(TemplateError):
+    """The template says that it cannot take the messages."""
+
+
+def _refuse(message: str) -> None:
+    raise _Refusal(str(message))
+
+
+def _strftime_by(clock: Clock) -> Callable[[str], str]:
+    def strftime_now(format: str) -> str:
+        return clock().strftime(format)
+
+    return strftime_now
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Templates want plain JSON, not Jinja's HTML-safe form."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )

@@ -1,0 +1,125 @@
+"""A request for an answer, what it holds while it runs, and what all of them have used.
+
+Above: `arena.py` and `admission.py`, whose decode loop changes these; `model.py` makes the requests. Below:
+`prefixes/`, `sampling.py`, `answer.py`, `stream.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from samovar.engines.base import Conversation, Finished
+from samovar.engines.llama.answer import AnswerText
+from samovar.engines.llama.prefixes.base import Prefixes, Row
+from samovar.engines.llama.sampling import Sampler
+from samovar.engines.llama.stream import EventStream
+from samovar.errors import SamovarError
+from samovar.generation import FinishReason, Options, PromptEvaluating, TokenCounts
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a model's arenas have done so far, one after the other. Changed by the decode loop."""
+
+    tokens: TokenCounts = field(default_factory=TokenCounts)
+    """Of all requests that have ended."""
+    decode_tokens: int = 0
+    """In turns that evaluated no prompt."""
+    decode_s: float = 0.0
+    """How long those turns took."""
+    evaluate_s: float = 0.0
+    """How long the other turns took, what was decoded in them included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """An arena's state at one moment."""
+
+    running: int
+    """Requests that have a row."""
+    waiting: int
+    """Requests that have none yet, those still in the queue included."""
+    cells_used: int
+    """By rows and by prefixes that are kept."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One answer that is asked for. The fields change in the decode loop only, but `ending`."""
+
+    tokens: list[int]
+    """The whole prompt."""
+    options: Options
+    max_tokens: int
+    """After the cap by the context: prompt and this always fit an empty arena."""
+    events: EventStream
+    """Where its answer goes."""
+    conversation: Conversation | None = None
+    """Who may go on from the answer; None if nobody may."""
+    submitted_s: float = field(default_factory=time.monotonic)
+    """On the monotonic clock."""
+    ending: FinishReason | None = None
+    """Set by anyone to end the answer early: cancelled or timeout."""
+    is_over: bool = False
+    """`Finished` or an error was put."""
+
+    def finish(self, end: Finished) -> None:
+        """The last event."""
+        self.is_over = True
+        self.events.put(end)
+
+    def fail(self, error: SamovarError) -> None:
+        """The reader gets `error` raised."""
+        self.is_over = True
+        self.events.fail(error)
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A request that has been admitted, and the sequence it holds."""
+
+    request: Request
+    row: Row
+    prefixes: Prefixes
+    """Where its row was begun, and is given back."""
+    sampler: Sampler
+    """Picks its tokens."""
+    text: AnswerText
+    """Makes whole characters of its bytes, and finds stop texts."""
+    reused: int
+    """Prompt tokens whose KV was there already."""
+    prompt: list[int]
+    """What is evaluated before sampling: the request's tokens, or more after a restart."""
+    total_cells: int
+    """Its worst case: prompt and `max_tokens`."""
+    evaluated: int = 0
+    """Prompt tokens that were computed."""
+    generated: int = 0
+    """Tokens of the answer so far."""
+    next_token: int | None = None
+    """Sampled but not evaluated yet."""
+    spelled: str = ""
+    """The answer so far, where choices are given."""
+    first_token_s: float | None = None
+    """From the request to the first token; None before that."""
+
+    @property
+    def pending(self) -> int:
+        """Prompt tokens still to be evaluated."""
+        return max(0, len(self.prompt) - len(self.row))
+
+    @property
+    def promised(self) -> int:
+        """Cells it may still need."""
+        return self.total_cells - len(self.row)
+
+    def report_progress(self) -> None:
+        """Puts how far its prompt is evaluated."""
+        self.request.events.put(
+            PromptEvaluating(
+                total_tokens=len(self.prompt),
+                reused_tokens=self.reused,
+                evaluated_tokens=self.evaluated,
+            )
+        )

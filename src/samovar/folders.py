@@ -1,0 +1,94 @@
+"""The folders of the library, and the files in them by name. Nothing is parsed.
+
+Above: `library.py`, which reads the files, and completion, which only lists them. Below: the settings, for
+the user's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from samovar.config import user_folder
+
+SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
+ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
+"""What a name may leave out, in the order it is tried."""
+PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
+
+
+def find_project_folders(start: Path) -> list[tuple[str, Path]]:
+    """The project's folders, from `start` up to the repository's root, nearest first."""
+    found = []
+    for folder in (start.absolute(), *start.absolute().parents):
+        found += [("project", folder / name) for name in PROJECT_FOLDERS if (folder / name).is_dir()]
+        if (folder / ".git").exists():
+            break
+    return found
+
+
+def name_of(path: Path) -> str:
+    """A file's name without its suffixes."""
+    name = path.name
+    while Path(name).suffix in SUFFIXES and Path(name).stem:
+        name = Path(name).stem
+    return name
+
+
+def library_folders(start: Path) -> list[tuple[str, Path]]:
+    """What can be named from the folder `start`: the source and the folder of each library, nearest first."""
+    built_in = Path(__file__).parent / "builtin"
+    return [*find_project_folders(start), ("user", user_folder()), ("built-in", built_in)]
+
+
+def file_below(folder: Path, name: str) -> Path | None:
+    """The file of that name in `folder`, if it is there and does not leave it."""
+    if not folder.is_dir() or "\0" in name:
+        return None
+    for ending in ENDINGS:
+        path = os.path.join(folder, name + ending)
+        if os.path.splitext(path)[1] not in SUFFIXES:
+            continue  # no name, whoever says it, leads to a file that is none of the library's kinds
+        try:
+            if os.path.isfile(path) and Path(path).resolve().is_relative_to(folder.resolve()):
+                return Path(path)
+        except OSError:
+            return None
+    return None
+
+
+def name_below(folder: Path, path: Path) -> str:
+    """The name that a file in the folder has: its path there without suffixes."""
+    return (path.parent / name_of(path)).relative_to(folder).as_posix()
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The library files below a folder that do not lead out of it, sorted."""
+    if not folder.is_dir():
+        return
+    root = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.suffix in SUFFIXES and path.is_file() and path.resolve().is_relative_to(root):
+                yield path
+        except OSError:
+            continue
+
+
+def files_by_name(folders: Sequence[tuple[str, Path]], kind: str) -> Mapping[str, Sequence[tuple[str, Path]]]:
+    """Every name of a kind (`workflows`, `prompts`), sorted, with the source and path of each of its files.
+
+    The file that is taken comes first.
+    """
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for source, folder in folders:
+        here: dict[str, list[tuple[str, Path]]] = {}
+        for path in files_below(folder / kind):
+            here.setdefault(name_below(folder / kind, path), []).append((source, path))
+        for name, files in here.items():
+            # If there are two endings, the one that a look-up takes.
+            first = file_below(folder / kind, name)
+            files.sort(key=lambda file: file[1] != first)
+            found.setdefault(name, []).extend(files)
+    return dict(sorted(found.items()))

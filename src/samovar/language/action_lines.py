@@ -1,0 +1,222 @@
+"""Finds the text of each state's action, in the places where it may stand, and has it read.
+
+Above: `reading.py`. Below: `markdown.py` and `diagram.py`. How an action is read is passed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from samovar.errors import Fault, FaultsError, Fix, Place, nearest
+from samovar.language.diagram import Diagram
+from samovar.language.markdown import Bullet, Document
+from samovar.language.workflow import ParseAction, ParsedAction
+
+OWN_SECTIONS = ("prompts", "schemas")
+LARGEST_ACTION_CHARS = 65_536
+MOST_OFFERS = 20
+"""Faults of one file that name the nearest name; finding it takes time."""
+MOST_NAMES = 2000
+LONGEST_NAME = 100
+
+_ACTION_LINE = re.compile(
+    r"^\s*(?:[-*+]\s+)?(?:\*\*action\*\*\s*:|\*\*action:\*\*|action:)\s*(?P<text>.*)$", re.I
+)
+_STORE_LINE = re.compile(r"^\s*\*\*store as\*\*\s*:\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I)
+_NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a reading has found so far."""
+
+    faults: list[Fault] = field(default_factory=list)
+    actions: dict[str, ParsedAction] = field(default_factory=dict)
+    """By state."""
+    unread: set[str] = field(default_factory=set)
+    """What may be names of variables, in actions that could not be read."""
+    offers: int = 0
+    """Nearest names given so far."""
+
+    def add(
+        self, code: str, message: str, place: Place, *, is_error: bool = True, fix: Fix | None = None
+    ) -> None:
+        severity: Any = "error" if is_error else "warning"
+        self.faults.append(Fault(code=code, message=message, place=place, severity=severity, fix=fix))
+
+    def nearest(self, name: str, known: Collection[str]) -> str:
+        """As `errors.nearest`, as long as that is quick."""
+        self.offers += 1
+        if self.offers > MOST_OFFERS or len(known) > MOST_NAMES or len(name) > LONGEST_NAME:
+            return ""
+        return nearest(name, [one for one in known if len(one) <= LONGEST_NAME])
+
+
+def _plain(name: str) -> str:
+    """The name without bold and back-ticks."""
+    return " ".join(name.replace("**", "").replace("`", "").split())
+
+
+class ActionLines:
+    """Finds the text of each state's action, in the places where it may stand, and has it read."""
+
+    def __init__(
+        self,
+        document: Document,
+        diagram: Diagram,
+        found: Findings,
+        parse_action: ParseAction,
+        *,
+        lenient: bool,
+        is_old: bool,
+    ) -> None:
+        self._document, self._diagram, self._found = document, diagram, found
+        self._parse, self._lenient, self._is_old = parse_action, lenient, is_old
+
+    def read(self) -> None:
+        """Bullets win; then the older `## States`; then descriptions in the diagram."""
+        seen: set[str] = set()
+        sections: list[tuple[int, int]] = []
+        is_own = False
+        for heading in self._document.headings:
+            if heading.level <= 2:
+                is_own = heading.title.lower() in OWN_SECTIONS
+            if heading.title.lower() == "actions" and heading.level in (2, 3) and not is_own:
+                end = self._document.end_of(heading, 6)
+                for bullet in self._document.bullets(heading.line + 1, end):
+                    self._bullet(bullet, seen)
+                sections.append((heading.line + 1, end))
+        self._old_states(seen)
+        for name, node in self._diagram.nodes.items():
+            if name not in seen:
+                for text, place in node.descriptions:
+                    self._described(name, text, place)
+        for line, end in sections:
+            self._check_rest(line, end)
+        self._check_outside(sections)
+
+    def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
+        """Bullets that would be a state's action if they stood below `## Actions`."""
+        for bullet in self._document.bullets(1, len(self._document.lines) + 1):
+            name, colon, rest = bullet.text.partition(":")
+            name = _plain(name)
+            is_state = colon and name in self._diagram.nodes and name not in self._found.actions
+            if not is_state or any(line <= bullet.place.line < end for line, end in sections):
+                continue
+            with suppress(FaultsError):
+                self._parse(rest.strip("* \t"), bullet.place)
+                message = f"This is no action of {name!r}: it stands outside of `## Actions`."
+                self._found.add("action-line", message, bullet.place, is_error=False)
+
+    def _check_rest(self, line: int, end: int) -> None:
+        """Lines that would be a state's action if they were bullets, as in a numbered list."""
+        for number in range(line, end):
+            match = _NO_BULLET.match(self._document.lines[number - 1])
+            name = _plain(match["name"]) if match and not self._document.is_fenced(number) else ""
+            if name in self._diagram.nodes and name not in self._found.actions:
+                message = f"This is no bullet, so {name!r} has no action: write `- {name}: …`."
+                place = self._document.place(number)
+                self._found.add("action-line", message, place, is_error=not self._is_old)
+
+    def _bullet(self, bullet: Bullet, seen: set[str]) -> None:
+        name, colon, rest = bullet.text.partition(":")
+        name = _plain(name)
+        if not colon:
+            message = "An action line is `- State: action`."
+            return self._found.add("action-line", message, bullet.place, is_error=not self._is_old)
+        text = rest.lstrip("* \t")
+        skipped = len(bullet.text.partition(":")[0]) + 1 + len(rest) - len(text)
+        place = bullet.place.within(bullet.text, skipped)
+        if name not in self._diagram.nodes:
+            if self._diagram.nodes:
+                message = (
+                    f"The diagram has no state {name!r}.{self._found.nearest(name, self._diagram.nodes)}"
+                )
+                self._found.add("unknown-state", message, bullet.place, is_error=not self._is_old)
+            return None
+        if name in seen:
+            message = f"The state {name!r} has two action lines; the later one counts."
+            self._found.add("two-actions", message, bullet.place, is_error=False)
+        seen.add(name)
+        if not text.strip():
+            return self._found.add(
+                "action-line", f"The action of {name!r} is empty.", place, is_error=not self._is_old
+            )
+        self._read_text(name, text, place)
+        return None
+
+    def _read_text(self, name: str, text: str, place: Place) -> None:
+        if len(text) > LARGEST_ACTION_CHARS:
+            message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
+            return self._found.add("too-large", message, place)
+        try:
+            self._found.actions[name] = self._parse(text, place)
+        except FaultsError as error:
+            self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
+            for fault in error.faults:
+                is_unknown = fault.code == "unknown-action"
+                is_error = not self._lenient and not (is_unknown and self._is_old)
+                after = "" if is_error else " The state passes through."
+                self._found.add(fault.code, fault.message + after, fault.place, is_error=is_error)
+        return None
+
+    def _old_states(self, seen: set[str]) -> None:
+        """`## States` with `### Name` and a line `**Action**: …` below it."""
+        document = self._document
+        section = next((h for h in document.headings if h.title.lower() == "states" and h.level == 2), None)
+        if section is None:
+            return
+        end, bullets = document.end_of(section), frozenset(seen)
+        for heading in document.headings:
+            name = _plain(heading.title)
+            if not section.line < heading.line < end or name not in self._diagram.nodes or name in bullets:
+                continue
+            for number in range(heading.line + 1, min(end, document.end_of(heading))):
+                line = document.lines[number - 1]
+                if match := _ACTION_LINE.match(line):
+                    text, place = match["text"].strip(), document.place(number, match.start("text") + 1)
+                    seen.add(name)
+                    self._read_text(name, self._with_store(text, heading.line + 1, end), place)
+                    break
+            else:
+                self._read_block(name, heading.line + 1, min(end, document.end_of(heading)))
+
+    def _read_block(self, name: str, line: int, end: int) -> None:
+        """The text below `### Name` where no line is marked: an action, or it only describes the state."""
+        lines = self._document.lines[line - 1 : end - 1]
+        text = "\n".join(lines).strip()
+        first = next((number for number, one in enumerate(lines, start=line) if one.strip()), line)
+        if text and len(text) <= LARGEST_ACTION_CHARS:
+            with suppress(FaultsError):
+                self._found.actions[name] = self._parse(text, self._document.place(first))
+
+    def _with_store(self, text: str, line: int, end: int) -> str:
+        """The older `**Store As**: name` is `result="name"`."""
+        for number in range(line, end):
+            source = self._document.lines[number - 1]
+            if source.startswith("#"):
+                break
+            match = _STORE_LINE.match(source)
+            if match and " result=" not in text and re.match(r"(execute|shell|run|delegate)\b", text, re.I):
+                joint = " " if " with " in text or text.lower().startswith("execute") else " with "
+                return f'{text}{joint}result="{match["name"]}"'
+        return text
+
+    def _described(self, name: str, text: str, place: Place) -> None:
+        """An action in the diagram. A description that is none is just that."""
+        if len(text) > LARGEST_ACTION_CHARS:
+            return
+        if text.lower().strip().find("wait for user") > 0:
+            return  # that is what happens there
+        try:
+            self._found.actions[name] = self._parse(text, place)
+        except FaultsError as error:
+            if all(fault.code == "unknown-action" for fault in error.faults):
+                return
+            is_error = not self._lenient and not self._is_old
+            for fault in error.faults:
+                self._found.add(fault.code, fault.message, fault.place, is_error=is_error)

@@ -1,0 +1,207 @@
+"""YAML within bounds, with the place of each key: front matter at the top of a text, or a whole file.
+
+Above: `markdown.py`, and `testing/case_file.py` for files of cases. Below: PyYAML, which is imported with the
+first document. Plain scalars are those of YAML 1.2. It does not know what a key means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from samovar.errors import Fault, FaultsError, Place
+
+LARGEST_TEXT_CHARS = 4_000_000
+"""Of one file."""
+LARGEST_FRONT_MATTER_CHARS = 262_144
+MOST_ALIASES = 50
+"""References in one front matter; more are a bomb, not a document."""
+MOST_YAML_NODES = 20_000
+"""Values in one front matter, those behind references counted as often as they are named."""
+DEEPEST_YAML = 50
+DEEPEST_SPOT = 3
+"""Steps of the longest path whose place is known."""
+_TOO_DEEP = f"values nested more than {DEEPEST_YAML} deep"
+_KEPT_TAGS = ("null", "merge")
+CORE_SCALARS = (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^(?:[-+]?(?:0|[1-9][0-9]{0,99})|0x[0-9a-fA-F]{1,16}|0o[0-7]{1,21})$", "-+0123456789"),
+    (
+        "float",
+        r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$",
+        "-+.0123456789",
+    ),
+)
+"""Which plain scalars are not texts: tag, pattern, and what they can begin with."""
+
+Steps = tuple[str | int, ...]
+"""The path to a value: keys, and indices from 0."""
+Spots = dict[Steps, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontMatter:
+    """The YAML at the top."""
+
+    values: dict[str, Any]
+    spots: Mapping[Steps, tuple[int, int]]
+    """By its path, as `("parameters", 0, "type")`: line and column of each key and item in the document."""
+    line: int
+    """Of its first `---`; 0 for a file that is YAML as a whole."""
+    end_line: int
+    """Of its last `---`."""
+    twice: tuple[Steps, ...] = ()
+    """Paths of keys that stand more than once in their map; the last one counts."""
+
+
+def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontMatter | None:
+    """The front matter of a text whose first line is the line `begin` of its file; None without any.
+
+    Raises `FaultsError` (`front-matter`) for what is not YAML, or has too much of something.
+    """
+    if lines[0].rstrip() != "---":
+        return None
+    end = next((number for number, line in enumerate(lines[1:], start=2) if line.rstrip() == "---"), None)
+    if end is None:
+        fail("front-matter", "The front matter begins with `---` and has no closing `---`.", path, begin)
+    text = "\n".join(lines[1 : end - 1])
+    if len(text) > LARGEST_FRONT_MATTER_CHARS:
+        fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
+    values, spots, twice = _load_yaml(text, begin, path, _Yaml())
+    return FrontMatter(values=values, spots=spots, line=1, end_line=end, twice=twice)
+
+
+def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
+    """A file that is YAML as a whole, held to the bounds of front matter but for its length.
+
+    Raises `FaultsError` (`yaml`) for what is no map, or has too much of something.
+    """
+    if len(text) > LARGEST_TEXT_CHARS:
+        fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
+    read = _Yaml(named="file", code="yaml", deepest_spot=DEEPEST_YAML)
+    values, spots, twice = _load_yaml(text.removeprefix("\ufeff"), 0, path, read)
+    return FrontMatter(values=values, spots=spots, line=0, end_line=0, twice=twice)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Yaml:
+    """What is said of YAML, and how deep its places are known."""
+
+    named: str = "front matter"
+    code: str = "front-matter"
+    deepest_spot: int = DEEPEST_SPOT
+
+
+def _load_yaml(
+    text: str, begin: int, path: Path | None, read: _Yaml
+) -> tuple[dict[str, Any], Spots, tuple[Steps, ...]]:
+    """The values of front matter whose `---` is on the line `begin`; spots count from that line as 1."""
+    import yaml
+
+    code, named, first = read.code, f"The {read.named}", max(begin, 1)
+    try:
+        if wrong := _excess(yaml.parse(text, Loader=_loader())):
+            fail(code, f"{named} has {wrong}.", path, first)
+        node = yaml.compose(text, Loader=_loader())
+        values = yaml.load(text, Loader=_loader())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = (first, 1)
+        if mark:  # whose own line counts characters as ends of lines that no editor does
+            whole = text if text.endswith("\n") else f"{text}\n"
+            index = len(whole) if mark.index >= len(text) else mark.index
+            at = Place(path=path, line=begin + 1).within(whole, index)
+            where = (at.line, at.column)
+        problem = getattr(error, "problem", None) or str(error)
+        if "nesting depth" in problem:  # PyYAML from 6.0.4 has a limit of its own, and looks ahead of ours
+            fail(code, f"{named} has {_TOO_DEEP}.", path, first)
+        fail(code, f"{named} is not valid YAML: {problem}.", path, *where)
+    except (RecursionError, ValueError, OverflowError, TypeError) as error:
+        fail(code, f"{named} cannot be read: {error}.", path, first)
+    if values is None:
+        return {}, {}, ()
+    if not isinstance(values, dict):
+        fail(code, f"{named} must be `key: value` lines.", path, begin + 1)
+    spots: Spots = {}
+    twice: list[Steps] = []
+    _note_spots(node, (), spots, twice, read.deepest_spot)
+    return {str(key): value for key, value in values.items()}, spots, tuple(twice)
+
+
+@cache
+def _loader() -> Any:
+    """The safe loader with the plain scalars of YAML 1.2: `yes`, `1:30` and `2024-01-01` are texts."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {
+            first: [(tag, regexp) for tag, regexp in pairs if tag.rpartition(":")[2] in _KEPT_TAGS]
+            for first, pairs in base.yaml_implicit_resolvers.items()
+        }
+
+    for name, pattern, firsts in CORE_SCALARS:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(firsts))
+    return Loader
+
+
+def _excess(events: Iterable[Any]) -> str:
+    """What the YAML has too much of, before anything is built from it; empty when it is fair."""
+    import yaml
+
+    aliases = 0
+    sizes: dict[str, int] = {}
+    stack: list[tuple[str | None, int]] = []
+    size = 0
+    for event in events:
+        if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            anchor, before = stack.pop()
+            if anchor:
+                sizes[anchor] = size - before
+            continue
+        if isinstance(event, yaml.AliasEvent):
+            aliases += 1
+            if any(anchor == event.anchor for anchor, _ in stack):
+                return "a reference to what it stands in"
+            size += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            size += 1
+            if (event.tag or "!") not in ("!", "tag:yaml.org,2002:str"):
+                return f"the tag {event.tag}, which means nothing here"
+            if isinstance(event, yaml.CollectionStartEvent):
+                stack.append((event.anchor, size - 1))
+            elif event.anchor:
+                sizes[event.anchor] = 1
+        if aliases > MOST_ALIASES:
+            return f"more than {MOST_ALIASES} aliases"
+        if len(stack) > DEEPEST_YAML:
+            return _TOO_DEEP
+        if size > MOST_YAML_NODES:
+            return f"more than {MOST_YAML_NODES} values"
+    return ""
+
+
+def _note_spots(node: Any, path: Steps, spots: Spots, twice: list[Steps], deepest: int) -> None:
+    import yaml
+
+    inside: list[tuple[str | int, Any, Any]] = []
+    if isinstance(node, yaml.MappingNode):
+        inside = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = [(index, item, item) for index, item in enumerate(node.value)]
+    for step, at, value in inside:
+        if (*path, step) in spots:
+            twice.append((*path, step))
+        spots[(*path, step)] = (at.start_mark.line + 2, at.start_mark.column + 1)
+        if len(path) < deepest - 1:
+            _note_spots(value, (*path, step), spots, twice, deepest)
+
+
+def fail(code: str, message: str, path: Path | None, line: int, column: int = 1) -> NoReturn:
+    """Raises `FaultsError` with the one thing that is wrong."""
+    raise FaultsError([Fault(code=code, message=message, place=Place(path=path, line=line, column=column))])

@@ -1,0 +1,126 @@
+"""One copy of an evaluated prefix as a file: what it is called, what is in it, and whether it is whole.
+
+Above: `snapshots.py`, which has the folder; the index of an engine. Below: files. A copy belongs to one
+fingerprint: the same weights, KV type and build of the engine. Read, it is verified: header, checksum, and
+token by token. The checksum guards against damage, not against malice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import threading
+import zlib
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+MAGIC = b"samovar1"
+HEADER = struct.Struct("<I8s16sIIQ")
+"""CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state."""
+MAX_TOKENS = 1 << 24
+SAMPLED_PAGES = 512
+"""Of 4096 bytes each, for a fingerprint."""
+SUFFIX = ".kv"
+TEMPORARY = ".writing-"
+"""What is still written begins so, and has no suffix: nobody takes it for a copy, or for a damaged one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One copy: the state of the positions `start` to the end of `tokens`."""
+
+    tokens: array[int]
+    start: int
+    path: Path
+
+
+def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
+    """The name of all states that fit each other: of these weights, in cells of this type, by this build.
+
+    A file is the same with the same time of change, size, beginning, end, and pages in between, wherever
+    it is: models that were tuned from one another may differ anywhere. Raises `OSError`.
+    """
+    stat = path.stat()
+    size = stat.st_size
+    told = f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0"
+    digest = hashlib.blake2b(told.encode(), digest_size=8)
+    with path.open("rb") as file:
+        digest.update(file.read(1 << 20))
+        for page in range(SAMPLED_PAGES):
+            file.seek(size * page // SAMPLED_PAGES)
+            digest.update(file.read(4096))
+        file.seek(-min(size, 1 << 20), os.SEEK_END)
+        digest.update(file.read())
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
+    return f"{stem}-{digest.hexdigest()}"
+
+
+def name_of(tokens: array[int], start: int) -> str:
+    """What the copy of these positions is called."""
+    digest = hashlib.blake2b(_to_bytes(tokens), digest_size=16).hexdigest()
+    return f"{digest}-{start}{SUFFIX}"
+
+
+def start_of(path: Path) -> int:
+    """The first position of a copy, by what it is called."""
+    start = path.stem.rpartition("-")[2]
+    return int(start) if start.isdecimal() else 0
+
+
+def content_of(snapshot: Snapshot, digest: bytes, state: bytearray) -> Sequence[bytes | bytearray]:
+    """What its file holds, one part after the other. `digest`: of the fingerprint's name, 16 bytes."""
+    tokens = _to_bytes(snapshot.tokens)
+    return _header(snapshot, digest, tokens, state), tokens, state
+
+
+def write_snapshot(path: Path, parts: Sequence[bytes | bytearray]) -> None:
+    """Writes a file that is there whole or not at all, and readable by its owner only. Raises `OSError`."""
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{threading.get_ident()}-{path.stem}"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            for part in parts:
+                file.write(part)
+        os.replace(temporary, path)  # torn by a crash of the machine, the checksum tells
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read_snapshot(path: Path, digest: bytes) -> Snapshot | None:
+    """The copy in a file, without its state; None if it is not of this fingerprint, or not whole."""
+    try:
+        with path.open("rb") as file:
+            _, magic, found, start, count, size = HEADER.unpack(file.read(HEADER.size))
+            whole = HEADER.size + 4 * count + size
+            fits = count <= MAX_TOKENS and start < count and os.fstat(file.fileno()).st_size == whole
+            if magic != MAGIC or found != digest or not fits:
+                return None
+            return Snapshot(_from_bytes(file.read(4 * count)), start, path)
+    except (OSError, struct.error):
+        return None
+
+
+def verified_state(snapshot: Snapshot, digest: bytes, data: bytes) -> memoryview | None:
+    """The state in a file's `data`; None if that is not what was written for `snapshot`."""
+    tokens = _to_bytes(snapshot.tokens)
+    state = memoryview(data)[HEADER.size + len(tokens) :]
+    header = _header(snapshot, digest, tokens, state)
+    return state if data[: HEADER.size + len(tokens)] == header + tokens else None
+
+
+def _header(snapshot: Snapshot, digest: bytes, tokens: bytes, state: bytes | bytearray | memoryview) -> bytes:
+    told = HEADER.pack(0, MAGIC, digest, snapshot.start, len(snapshot.tokens), len(state))[4:]
+    return zlib.crc32(state, zlib.crc32(tokens, zlib.crc32(told))).to_bytes(4, "little") + told
+
+
+def _to_bytes(tokens: array[int]) -> bytes:
+    return struct.pack(f"<{len(tokens)}i", *tokens)
+
+
+def _from_bytes(data: bytes) -> array[int]:
+    return array("i", struct.unpack(f"<{len(data) // 4}i", data))

@@ -1,0 +1,5 @@
+"""Everything that happens before a run, once: find, parse, check, bind, find the models, show what would be.
+
+`prepare.py` is the door that every run comes through. Nothing here loads a model, asks one, or runs a
+command.
+"""

@@ -1,0 +1,155 @@
+"""Which models a workflow needs on this machine, and whether they can answer, known before its run.
+
+Above: `prepare.py`, and `samovar check`. Below: `app.py`, the executors, references to models, and what
+models cost. Nothing is loaded or fetched; a model's file is read no further than its header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from samovar.actions.base import PromptDefaults
+from samovar.actions.prompt import ExecutePrompt
+from samovar.app import budget_bytes, is_here, not_here, open_store, spec_for
+from samovar.config import Settings
+from samovar.errors import Fault, NotFoundError, Place, SamovarError, UsageError
+from samovar.executors.table import member
+from samovar.language.names import OF_FAILURE
+from samovar.language.workflow import State, When, Workflow, beside
+from samovar.library import Library
+from samovar.models.header import read_header
+from samovar.models.reference import Reference, parse_reference, resolve
+from samovar.models.store import Store
+from samovar.running.runner import RunnerSettings, first_defaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A model that some prompt of a run names."""
+
+    reference: str
+    place: Place | None
+    """Where it is named; None: by the command or the settings."""
+
+
+def check_models(
+    workflow: Workflow, library: Library, settings: Settings, run: RunnerSettings
+) -> tuple[str, ...]:
+    """The models that the run is known to need, all of which can answer. Otherwise raises why not.
+
+    Models that only the run knows are passed over, as are those of states that have a way on after a failure.
+    What can be fetched is not missing. Raises `UsageError` for what cannot be a reference, `ModelError` for a
+    file that is not there, or that cannot answer with this context and budget.
+    """
+    store = open_store(settings)
+    needs = needed_models(workflow, library, settings, run)
+    for need in needs:
+        try:
+            reference = parse_reference(need.reference)
+            if not reference.is_fetched or is_here(reference, store):
+                _check_room(reference, store, settings)
+            elif settings.offline:
+                raise not_here(reference)
+        except SamovarError as error:
+            error.place = error.place or need.place
+            raise
+    return tuple(need.reference for need in needs)
+
+
+def _check_room(reference: Reference, store: Store, settings: Settings) -> None:
+    """Raises `ModelError` if the model could not answer even with the whole budget for itself."""
+    from samovar.engines.llama.engine import LlamaEngine
+    from samovar.serving.refusals import refusal
+
+    path = resolve(reference, store)
+    read_header(path)  # which names the file as it was written
+    engine, spec = LlamaEngine(), spec_for(settings, reference, path)
+    budget = budget_bytes(settings)
+    cost = engine.predict(spec, free_bytes=budget)
+    if cost.total_bytes > budget:
+        raise refusal(engine, spec, cost, budget_bytes=budget)
+
+
+def doubtful_models(workflow: Workflow, library: Library, settings: Settings) -> Iterator[Fault]:
+    """What is wrong with the models that a workflow's file names: errors, and warnings for missing files."""
+    try:
+        needs = needed_models(workflow, library, settings, RunnerSettings(), ready=True)
+    except NotFoundError:
+        return  # an executor that there is not; the checks of the file name it
+    for need in needs:
+        if need.place is None or need.place.path != workflow.path:
+            continue
+        try:
+            path = parse_reference(need.reference).path
+        except UsageError as error:
+            yield Fault(code="unknown-model", message=error.message, place=need.place)
+            continue
+        if path is not None and not path.exists():
+            message = f"There is no model file {need.reference} on this machine."
+            yield Fault(code="unknown-model", message=message, place=need.place, severity="warning")
+
+
+def needed_models(
+    workflow: Workflow, library: Library, settings: Settings, run: RunnerSettings, *, ready: bool = False
+) -> tuple[Need, ...]:
+    """The models that are known before the run, each once, in the order of the files.
+
+    Those of executors that need no model on this machine are not among them. `ready`: also those of states
+    that have a way on after a failure.
+    """
+    found: dict[str, Need] = {}
+    seen: set[tuple[object, str | None, str | None]] = set()
+    place = workflow.model.place if workflow.model else None
+    waiting = [(workflow, first_defaults(workflow, run), place)]
+    while waiting:
+        one, defaults, place = waiting.pop(0)
+        if (key := (one.identity, defaults.model, defaults.executor)) in seen:
+            continue
+        seen.add(key)
+        for state, action in one.actions():
+            if isinstance(action, ExecutePrompt) and (ready or not _goes_on(state, one)):
+                need = _need(action, one, defaults, settings, place)
+                if need is not None:
+                    found.setdefault(need.reference, need)
+        for state, _, child in library.children(one):
+            if ready or not _goes_on(state, one):
+                inherited = child.model.place if child.model else place
+                waiting.append((child, defaults.below(child), inherited))
+    return tuple(found.values())
+
+
+def _need(
+    action: ExecutePrompt,
+    workflow: Workflow,
+    defaults: PromptDefaults,
+    settings: Settings,
+    inherited: Place | None,
+) -> Need | None:
+    """The model that a prompt needs here; None if only the run knows it, or none is needed."""
+    executor, model = action.using.of("executor"), action.using.of("model")
+    if executor is not None and not executor.is_literal and defaults.forced_executor is None:
+        return None
+    if model is not None and not model.is_literal and defaults.forced_model is None:
+        return None
+    name = (
+        defaults.winning_executor(executor.text({}) if executor and executor.is_literal else None)
+        or settings.executor
+    )
+    if not member(name).needs_local_model:
+        return None
+    own = beside(workflow.folder, model.text({})) if model and model.is_literal else None
+    reference = defaults.winning_model(own)
+    if reference is None:
+        return Need(reference=settings.model, place=None)
+    if defaults.forced_model is not None:
+        return Need(reference=reference, place=None)
+    return Need(reference=reference, place=model.place if model else inherited or action.place)
+
+
+def _goes_on(state: State, workflow: Workflow) -> bool:
+    """A failure there is something the workflow is ready for."""
+    return workflow.on_error == "continue" or any(
+        one.when is When.FAILURE or (one.condition is not None and one.condition.names & OF_FAILURE)
+        for one in state.transitions
+    )

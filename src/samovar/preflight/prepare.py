@@ -1,0 +1,80 @@
+"""The one door before a run: what was asked for becomes what the runner takes, or an error that says why not.
+
+Above: the command line, the Python API, the tests of workflows. Below: the library, the checks, the binding
+of parameters, and the models. It runs nothing and loads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from samovar.checks.checking import check_tree, read_names
+from samovar.config import Settings
+from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.language.parameters import Parameter, bind
+from samovar.language.workflow import Workflow
+from samovar.library import Library
+from samovar.preflight.models import check_models
+from samovar.running.prepared import Prepared
+from samovar.running.runner import RunnerSettings
+
+
+def prepare(
+    reference: str | Workflow,
+    given: Mapping[str, object],
+    library: Library,
+    settings: Settings,
+    run: RunnerSettings | None = None,
+    *,
+    ask: Callable[[Parameter], object] | None = None,
+    needs_models: bool = True,
+) -> Prepared:
+    """Finds a workflow, parses it, checks it and all it runs, binds its variables and finds its models.
+
+    `reference`: a path or a name, or a workflow that the library has read. `given`: values by name. `run`:
+    what the door decides about the run. `ask`: gets the value of a required parameter that is missing; None:
+    there is nobody to ask. `needs_models`: False if something else stands where the executors are.
+
+    Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UsageError` for variables that the
+    workflow does not take, and `ModelError` for a model that cannot answer: no file, a file that the engine
+    cannot take, a context it cannot have, no room in the budget.
+    """
+    run = run or RunnerSettings()
+    workflow = reference
+    if isinstance(workflow, str):
+        workflow = library.workflow(workflow, lenient=run.lenient)
+    warnings = _check(workflow, library, given)
+    variables = bind(workflow.parameters, given, ask=ask)
+    models = check_models(workflow, library, settings, run) if needs_models else ()
+    return Prepared(workflow=workflow, variables=variables, models=models, warnings=warnings)
+
+
+def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:
+    """What is doubtful about the workflow with these variables. Raises `FaultsError` if it cannot run."""
+    here = Place(path=workflow.path, line=1, column=1)
+    declared = {parameter.name for parameter in workflow.parameters}
+    undeclared = tuple(Parameter(name=name, place=here) for name in given if name not in declared)
+    # Nothing has to set what was given.
+    faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise FaultsError(errors)
+    doubts = [
+        Fault(code="misspelt-variable", message=message, place=here, severity="warning")
+        for message in _misspelt(workflow, given)
+    ]
+    # What a file says of itself is reported when the run enters it.
+    own = {warning for one in library.tree(workflow) for warning in one.warnings}
+    return (*doubts, *(fault for fault in faults if fault.severity == "warning" and fault not in own))
+
+
+def _misspelt(workflow: Workflow, given: Mapping[str, object]) -> Iterator[str]:
+    """A warning for each variable that nothing reads and that looks like a parameter's name."""
+    declared = [parameter.name for parameter in workflow.parameters]
+    undeclared = [name for name in given if name not in declared]
+    read = read_names(workflow) if undeclared else frozenset()
+    for name in undeclared:
+        hint = nearest(name, declared)
+        if name not in read and hint.startswith(" Did"):
+            yield f"The workflow has no parameter {name!r}, and nothing reads such a variable.{hint}"

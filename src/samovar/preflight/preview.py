@@ -1,0 +1,173 @@
+"""What a workflow will do, as far as it is known before the run: nothing is asked, run or waited for.
+
+Above: `outlook.py`, which counts tokens, and the command line. Below: `prompts.py`, `filling.py`, the library
+and the actions. A value that only a run can know is shown as it is written (`${summary}`); all else is filled
+as in a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from samovar.actions.base import Action, PromptDefaults, brief
+from samovar.actions.conditional import Conditional
+from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.workflow import RunWorkflow
+from samovar.errors import Place, SamovarError
+from samovar.language.names import first_variables
+from samovar.language.parameters import bind
+from samovar.language.workflow import State, Workflow
+from samovar.library import Library
+from samovar.preflight.filling import Later, fill, shown
+from samovar.preflight.prompts import PromptPreview, preview_action, split_arguments
+from samovar.preflight.unknowns import Unknowns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatePreview:
+    """A state that acts."""
+
+    name: str
+    verb: str
+    place: Place
+    """Of its action."""
+    what: str
+    """What it does, filled as far as it is known."""
+    is_repeatable: bool
+    """It may be performed again if nobody knows whether it was done."""
+    prompt: PromptPreview | None = None
+    error: SamovarError | None = None
+    """Why the action would fail whatever the run brings."""
+
+
+# Workflows ---------------------------------------------------------------------------------------------
+
+
+MOST_STATES = 10_000
+"""Of all workflows that are entered together; a state that runs another is entered no more after so many."""
+
+
+def preview(
+    workflow: Workflow,
+    variables: Mapping[str, object],
+    library: Library,
+    defaults: PromptDefaults,
+    surroundings: Mapping[str, object] | None = None,
+) -> tuple[StatePreview, ...]:
+    """Every state that acts, in the order of the diagram; behind one that runs a workflow, those of that.
+
+    `variables`: those bound before the run; `surroundings`: what prompts may read besides.
+    """
+    return tuple(_Walk(library, surroundings or {}).states(_Call(workflow, variables, {}, defaults)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A workflow as it is run."""
+
+    workflow: Workflow
+    variables: Mapping[str, object]
+    held: Later
+    """What it is given that only the run knows."""
+    defaults: PromptDefaults
+    prefix: str = ""
+    """Of the paths of its states."""
+    chain: tuple[object, ...] = ()
+    """The workflows above it."""
+
+
+class _Walk:
+    """One way through a workflow and those it runs. Mutable: how many states were seen."""
+
+    def __init__(self, library: Library, surroundings: Mapping[str, object]) -> None:
+        self._library, self._surroundings = library, surroundings
+        self._states = 0
+
+    def states(self, call: _Call) -> Iterator[StatePreview]:
+        before = Unknowns(call.workflow)
+        values = {**self._surroundings, **first_variables(call.variables)}
+        for state in call.workflow.states.values():
+            if not isinstance(state.action, Action):
+                continue
+            self._states += 1
+            later = {**call.held, **before.later(state)} if call.held else before.later(state)
+            inner = None
+            try:
+                action, there = _decided(state.action, values, later)
+                one = _state(state, action, call, there, later, self._library)
+                if isinstance(action, RunWorkflow):
+                    inner = self._enter(state, action, call, there, later)
+            except SamovarError as error:
+                one = _preview_of(state, state.action, call, state.action.what, error=error)
+            yield one
+            if inner is not None and self._states < MOST_STATES:
+                yield from self.states(inner)
+
+    def _enter(
+        self, state: State, action: RunWorkflow, call: _Call, values: Mapping[str, object], later: Later
+    ) -> _Call | None:
+        """The workflow that a state runs; None where only the run knows it, or where it would be a circle."""
+        if action.name.names & later.keys():
+            return None
+        child = self._library.workflow(action.name.text(values), beside=call.workflow.folder)
+        chain = (*call.chain, call.workflow.identity)
+        if child.identity in chain:
+            return None
+        given, held = split_arguments(action.given, values, later)
+        known = [parameter for parameter in child.parameters if parameter.name not in held]
+        return _Call(
+            workflow=child,
+            variables=bind(known, given),
+            held=held,
+            defaults=call.defaults.below(child),
+            prefix=f"{call.prefix}{state.name}/",
+            chain=chain,
+        )
+
+
+def _decided(
+    action: Action, values: Mapping[str, object], later: Later
+) -> tuple[Action, Mapping[str, object]]:
+    """What an action with tags around its parts is, where that is known, and the values it is filled with."""
+    if isinstance(action, Conditional) and not action.names & later.keys():
+        return action.become(values) or (action, values)
+    return action, values
+
+
+def _state(
+    state: State, action: Action, call: _Call, values: Mapping[str, object], later: Later, library: Library
+) -> StatePreview:
+    if isinstance(action, ExecutePrompt):
+        defaults = call.defaults.at(call.prefix + state.name, 1)
+        prompt = preview_action(action, call.workflow, values, later, library, defaults)
+        return _preview_of(state, action, call, action.what, prompt=prompt)
+    return _preview_of(state, action, call, _what(action, values, later))
+
+
+def _preview_of(
+    state: State,
+    action: Action,
+    call: _Call,
+    what: str,
+    *,
+    prompt: PromptPreview | None = None,
+    error: SamovarError | None = None,
+) -> StatePreview:
+    return StatePreview(
+        name=call.prefix + state.name,
+        verb=action.verb,
+        place=action.place,
+        what=what,
+        is_repeatable=action.is_repeatable,
+        prompt=prompt,
+        error=error,
+    )
+
+
+def _what(action: Action, values: Mapping[str, object], later: Later) -> str:
+    """What an action does; if that is one text, the text filled as far as it is known."""
+    texts = action.texts
+    if len(texts) == 1 and action.what == brief(texts[0].text):
+        return shown(fill(texts[0], values, later, dollar=True))
+    return action.what

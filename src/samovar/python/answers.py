@@ -1,0 +1,87 @@
+"""How an answer is got: the options that calls take, and what becomes of them.
+
+Above: `api.py`, `sessions.py`, `blocking.py`. Below: the options of the workflow language, which read the
+same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypedDict, cast
+
+from samovar.actions.options import OPTIONS, TOGETHER, WHOLE_TEXTS
+from samovar.errors import UsageError
+from samovar.generation import Options, Overflow, Sampling
+from samovar.python.arguments import brief, check_names
+from samovar.values import is_utf8
+
+
+class AnswerOptions(TypedDict, total=False):
+    """How an answer is got: the names of `generation.Options` and `Sampling`, which say what each means."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    seed: int
+    stop: str | Sequence[str]
+    choices: Sequence[str]
+    timeout_s: float | None
+    overflow: Overflow
+    deterministic: bool
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    texts = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("a text that is not empty, or several of them")
+    if not all(is_utf8(text) for text in texts):
+        raise ValueError(WHOLE_TEXTS)
+    return cast(tuple[str, ...], texts)
+
+
+def _seconds(value: object) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("seconds above 0, or None")
+
+
+def _overflow(value: object) -> object:
+    if value not in ("error", "drop_oldest"):
+        raise ValueError("'error' or 'drop_oldest'")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("True or False")
+    return value
+
+
+_SAMPLING = {field.name for field in fields(Sampling)}
+_READ: Mapping[str, Callable[[object], object]] = {
+    **{name: OPTIONS[name] for name in ("max_tokens", *_SAMPLING)},  # as the workflow language has them
+    "stop": _texts,
+    "choices": _texts,
+    "timeout_s": _seconds,
+    "overflow": _overflow,
+    "deterministic": _flag,
+}
+
+
+def make_options(call: str, given: AnswerOptions) -> Options:
+    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be."""
+    check_names(call, given, _READ)
+    read: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            read[name] = _READ[name](value)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
+    if read.get("stop") and read.get("choices"):
+        raise UsageError(TOGETHER)
+    sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
+    return Options(sampling=Sampling(**sampling), **read)

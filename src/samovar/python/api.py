@@ -1,0 +1,209 @@
+"""The door for programs: sessions on a local model, and runs of workflows.
+
+Above: `blocking.py` and programs, which reach it as `samovar.open`. Below: `app.py`, `preflight/`, the
+runner, and sessions. It only makes plain calls of keywords: names are checked at once, everything else
+happens below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Unpack
+
+import anyio
+import anyio.to_thread
+
+from samovar import memory
+from samovar.app import App, Locator, open_app, open_store, surroundings
+from samovar.config import load_settings, settings_known
+from samovar.engines.base import ModelSpec
+from samovar.errors import ClosedError, UsageError
+from samovar.events import OnEvent
+from samovar.generation import SEEDS, Message, is_seed
+from samovar.preflight.prepare import prepare
+from samovar.python.answers import AnswerOptions, make_options
+from samovar.python.arguments import check_names, expect
+from samovar.python.open_settings import OpenSettings
+from samovar.python.sessions import Session
+from samovar.python.unentered import Unentered
+from samovar.running.run import Run
+from samovar.running.runner import Runner, RunnerSettings
+from samovar.serving.pool import PoolStatistics
+from samovar.serving.session import LocalSession, SessionStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What is held and what was done. Figures are measured, or None."""
+
+    pool: PoolStatistics
+    """Each model's loads, tokens, threads and bytes; the budget."""
+    sessions: SessionStatistics
+    resident_bytes: int | None
+    """Of this process, now."""
+
+
+def open(**settings: Unpack[OpenSettings]) -> AbstractAsyncContextManager[Samovar]:
+    """Everything that sessions and runs need; nothing is loaded before the first prompt.
+
+    What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving the context
+    closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name that there
+    is not, and on entry `UsageError` for a value.
+    """
+    check_names("samovar.open()", settings, settings_known())
+    form = "async with samovar.open() as app"
+    return Unentered(_opened(dict(settings)), Samovar, form, "samovar.open_blocking()")
+
+
+@asynccontextmanager
+async def _opened(settings: dict[str, Any]) -> AsyncIterator[Samovar]:
+    async with open_app(load_settings(settings)) as app:
+        samovar = Samovar(app)
+        try:
+            yield samovar
+        finally:
+            await samovar.close()
+
+
+class Samovar:
+    """What `samovar.open` gives. Mutable: the sessions that are open, until it closes them."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._locate = Locator(app.settings, open_store(app.settings))
+        self._sessions: set[Session] = set()
+        self._closed = False
+
+    def session(
+        self, model: str | None = None, *, system: str | None = None, **defaults: Unpack[AnswerOptions]
+    ) -> AbstractAsyncContextManager[Session]:
+        """A fresh conversation, closed on leaving the context.
+
+        `model`: a path, `package:…` or a known name; None for that of the settings. It is fetched on entry
+        where that is needed, loaded with the first question, and kept loaded while a session uses it.
+        `system`: what the model is told to be. `defaults`: for every question of the session. Raises
+        `TypeError` for an option's name, `UsageError` for its value, and on entry `ModelError` for a
+        model that cannot be had.
+        """
+        _check_session("session()", model, system)
+        make_options("session()", defaults)
+        form = "async with app.session() as session"
+        return Unentered(
+            self._session(model, system, defaults),
+            Session,
+            form,
+            "samovar.open_blocking(), whose sessions wait",
+        )
+
+    @asynccontextmanager
+    async def _session(
+        self, model: str | None, system: str | None, defaults: AnswerOptions
+    ) -> AsyncIterator[Session]:
+        async with await self.open_session(model, system=system, **defaults) as session:
+            yield session
+
+    async def open_session(
+        self, model: str | None = None, *, system: str | None = None, **defaults: Unpack[AnswerOptions]
+    ) -> Session:
+        """As `session`; the caller closes it."""
+        self._check_open()
+        _check_session("open_session()", model, system)
+        make_options("open_session()", defaults)
+        spec = await self._locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
+        self._check_open()
+        first = () if system is None else (Message(role="system", content=system),)
+        return self._keep(self._app.sessions.open(spec, first), spec, defaults)
+
+    def _keep(self, session: LocalSession, spec: ModelSpec, defaults: AnswerOptions) -> Session:
+        stack = ExitStack()
+        stack.enter_context(self._app.pool.interest(spec))
+
+        def fork() -> Session:
+            return self._keep(session.fork(), spec, defaults)
+
+        kept = Session(session, fork, defaults, stack)
+        self._sessions.add(kept)
+        stack.callback(self._sessions.discard, kept)
+        return kept
+
+    async def run(
+        self,
+        workflow: str | Path,
+        variables: Mapping[str, object] | None = None,
+        *,
+        model: str | None = None,
+        executor: str | None = None,
+        seed: int | None = None,
+        deterministic: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> Run:
+        """Runs a workflow to one of its endings and returns the record of it.
+
+        `workflow`: a path, or a name of the library. `model`: used by every prompt, whatever it says.
+        `executor`: the name of the one that answers every prompt, whatever it says.
+        `seed`: every prompt that names none has one made from it, another at each visit. `deterministic`:
+        the same answers each time, at the price of speed: prompts are answered one by one.
+        `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
+        `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
+        wrong in the file, `UsageError` for variables the workflow does not take, and `ModelError` where a
+        model is known to be missing; nothing was run then.
+        """
+        self._check_open()
+        expect("run()", "workflow", workflow, (str, Path), "a path or a name")
+        expect("run()", "variables", variables, (Mapping, type(None)), "a mapping of names to values")
+        expect("run()", "model", model, (str, type(None)), "a model reference")
+        expect("run()", "executor", executor, (str, type(None)), "the name of an executor")
+        expect("run()", "seed", seed, (int, type(None)), "a whole number")
+        if seed is not None and not is_seed(seed):
+            raise UsageError(f"seed of run() cannot be {seed}: expected {SEEDS}.")
+        if on_event is not None and not callable(on_event):
+            raise UsageError(f"on_event of run() cannot be {on_event!r}: expected something to call.")
+        run = RunnerSettings(
+            model=model,
+            executor=executor,
+            seed=seed,
+            deterministic=deterministic,
+            settings=self._app.settings,
+            surroundings=surroundings(self._app.settings, Path.cwd()),
+        )
+        library = self._app.library
+        preparing = partial(prepare, str(workflow), variables or {}, library, self._app.settings, run)
+        prepared = await anyio.to_thread.run_sync(preparing)
+        runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=run)
+        return await runner.run(prepared)
+
+    def statistics(self) -> Statistics:
+        """The books as they stand."""
+        return Statistics(
+            pool=self._app.pool.statistics(),
+            sessions=self._app.sessions.statistics(),
+            resident_bytes=memory.resident_bytes(),
+        )
+
+    def check(self) -> None:
+        """Raises AssertionError when the books do not balance."""
+        self._app.sessions.check()
+
+    async def close(self) -> None:
+        """Closes the sessions that are open; nothing can be asked any more. Safe to call twice."""
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            for session in list(self._sessions):
+                await session.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("Samovar was closed: use it inside of `async with samovar.open() as app`.")
+
+
+def _ignore(_event: object) -> None:
+    """Nobody listens."""
+
+
+def _check_session(call: str, model: object, system: object) -> None:
+    expect(call, "model", model, (str, type(None)), "a model reference")
+    expect(call, "system", system, (str, type(None)), "a text")

@@ -1,0 +1,140 @@
+"""One visit of a run, as its action sees it: what it may ask for, and where what it says goes.
+
+Above: the runner, which makes one for each visit that acts. Below: the contract of actions and the waist.
+What happens while a prompt is answered is told as events of the run from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from samovar.actions.base import ActionContext, Outside, PromptDefaults
+from samovar.actions.process import Command, CommandResult
+from samovar.config import Settings
+from samovar.errors import ActionError, Place
+from samovar.events import Event, Logged, Warned
+from samovar.executors.base import Connection, PromptReply, PromptRequest
+from samovar.generation import PromptEvent
+from samovar.language.workflow import State
+from samovar.library import Library
+from samovar.running.frame import Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every visit of a run uses."""
+
+    run: str
+    """The run's id."""
+    library: Library
+    folder: Path
+    """Where commands run, and where the abort file is looked for."""
+    settings: Settings
+    """For actions that read one."""
+    surroundings: Mapping[str, object]
+    """What prompts may read besides variables."""
+    connection: Connection
+    """Answers the run's prompts."""
+    outside: Outside
+    """Runs the commands, and lets time pass."""
+    wait_for_user: Callable[[str], Awaitable[None]] | None
+    """Shows a message and returns when the user is ready; None: there is no user."""
+    lenient: bool
+    """Of sub-workflows: text that is no action is a warning."""
+    tell: Callable[[Event], None]
+    """Records an event and reports it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A sub-workflow that an action asks for."""
+
+    name: str
+    """As the action has it."""
+    given: Mapping[str, object]
+    """For its parameters."""
+    timeout_s: float | None
+    """How long it may take; None: as long as its limits allow."""
+    place: Place
+    """Where it is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitContext:
+    """One visit."""
+
+    services: Services
+    frame: Frame
+    state: State
+    number: int
+    """Of the visit."""
+    defaults: PromptDefaults
+    """What its prompt uses if it says nothing itself."""
+    run_child: RunChild
+    """Drives a sub-workflow."""
+
+    def context(self) -> ActionContext:
+        services, frame = self.services, self.frame
+        return ActionContext(
+            variables=frame.variables,
+            workflow=frame.workflow,
+            library=services.library,
+            defaults=self.defaults,
+            folder=services.folder,
+            settings=services.settings,
+            surroundings=services.surroundings,
+            ask=self.ask,
+            run_workflow=self.run_workflow,
+            wait_for_user=services.wait_for_user,
+            log=self.log,
+            warn=self.warn,
+            run_command=self.run_command,
+            sleep=self.sleep,
+        )
+
+    def log(self, level: str, text: str) -> None:
+        self.services.tell(Logged(visit=self.number, level=level, text=text))
+
+    def warn(self, message: str) -> None:
+        place = self.state.action.place if self.state.action else self.state.place
+        self.services.tell(Warned(visit=self.number, message=message, place=place))
+
+    async def run_command(self, command: Command) -> CommandResult:
+        return await self.services.outside.run_command(command, self.number)
+
+    async def sleep(self, duration_s: float) -> None:
+        await self.services.outside.sleep(duration_s, self.number)
+
+    async def ask(self, request: PromptRequest) -> PromptReply:
+        self._claim(request.session, continues=True)
+        self._claim(request.fork, continues=False)
+        request = replace(request, run=self.services.run, visit=self.number)
+        return await self.services.connection.ask(request, self._pass_on)
+
+    def _claim(self, session: str | None, *, continues: bool) -> None:
+        """Raises `ActionError` where another branch has to do with the conversation."""
+        frame = self.frame
+        if session is None or frame.claims is None or frame.branch is None:
+            return
+        other = frame.claims.claim(session, frame.branch, continues=continues)
+        if other is not None:
+            name = session.removeprefix(frame.defaults.session_scope)
+            raise ActionError(
+                f"The branch {other!r} uses the session {name!r} too: give each branch a session of its own, "
+                "as a copy with fork=…"
+            )
+
+    async def run_workflow(
+        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
+    ) -> dict[str, object]:
+        child = Child(name=name, given=given, timeout_s=timeout_s, place=place)
+        return await self.run_child(self, child)
+
+    def _pass_on(self, event: PromptEvent) -> None:
+        self.services.tell(replace(event, visit=self.number))
+
+
+RunChild = Callable[[VisitContext, Child], Awaitable[dict[str, object]]]
+"""Drives a sub-workflow and gives its variables. Raises `ActionError` where it does not complete."""

@@ -1,0 +1,140 @@
+"""The pool's books: what takes room, who waits for some, and what happened to either.
+
+Above: `room.py`, which decides by them, and `lifecycle.py` and `pool.py`, which say what happened. Below:
+`entries.py`, and `reservations.py` for what other processes are to know. It decides nothing, does no I/O and
+starts no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+
+from samovar.engines.base import WeightsKey
+from samovar.errors import BudgetError
+from samovar.models.cost import Cost
+from samovar.serving.entries import Failures, ModelState, PoolEntry, Waiter
+from samovar.serving.reservations import Holding
+
+
+class Ledger:
+    """All that a decision depends on. Mutable: changed by what happened, below, and by `Room.decide`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.entries: dict[WeightsKey, PoolEntry] = {}
+        self.waiters: list[Waiter] = []
+        """Who wants a lease, first come first."""
+        self.growers: list[Waiter] = []
+        """Who has a lease and wants more context, first come first."""
+        self.interests: dict[WeightsKey, int] = {}
+        self.failures = Failures(clock)
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(entry.held_bytes for entry in self.entries.values())
+
+    def bytes_ahead(self, key: WeightsKey, ahead: Set[WeightsKey]) -> int:
+        """What the models `ahead` of `key`, which grow, hold: they need not give it back."""
+        return sum(self.entries[one].held_bytes for one in ahead if one != key)
+
+    def holding(self, key: WeightsKey | None = None, cost: Cost | None = None) -> Holding:
+        """What is held, for others to know; with the model `key` at `cost` if that is given."""
+        sizes = {one.key: (one.held_bytes, one.cost.weights_bytes) for one in self.entries.values()}
+        if key is not None and cost is not None:
+            sizes[key] = (cost.total_bytes, cost.weights_bytes)
+        weights = {file_of(key): weights_bytes for key, (_, weights_bytes) in sizes.items()}
+        held_bytes = sum(held_bytes for held_bytes, _ in sizes.values())
+        return Holding(private_bytes=held_bytes - sum(weights.values()), weights=weights)
+
+    def idle_s(self, entry: PoolEntry) -> float:
+        return self.clock() - entry.idle_since_s
+
+    def is_kept(self, entry: PoolEntry) -> bool:
+        """Whether idleness alone does not close it."""
+        return entry.key in self.interests
+
+    # What happened -----------------------------------------------------------------------------------
+
+    def give_back(self, entry: PoolEntry) -> None:
+        """A lease has ended."""
+        entry.leases -= 1
+        entry.idle_since_s = self.clock()
+
+    def leave(self, waiter: Waiter) -> None:
+        """`waiter` waits no longer; a load that nobody waits for is stopped."""
+        for line in (self.waiters, self.growers):
+            if waiter in line:
+                line.remove(waiter)
+        entry = self.entries.get(waiter.key)
+        if entry and entry.state is ModelState.LOADING and not self.waiting_for(entry.key):
+            entry.state = ModelState.CLOSING
+            entry.scope.cancel()
+
+    def fail(self, waiter: Waiter, error: BaseException) -> None:
+        """`waiter` cannot have what it wants."""
+        self.answer(waiter, error=error)
+
+    def load_ended(self, entry: PoolEntry, error: BaseException | None) -> None:
+        """A load succeeded (then `entry.model` is there), failed with `error`, or was stopped."""
+        if entry.model is not None:
+            self.failures.forget(entry.key)
+            if entry.state is ModelState.LOADING:
+                entry.state = ModelState.READY
+                entry.idle_since_s = self.clock()
+            return
+        del self.entries[entry.key]
+        if error is None or entry.state is ModelState.CLOSING:
+            return
+        if not isinstance(error, BudgetError):
+            self.failures.add(entry.key, error)
+        for waiter in self.waiting_for(entry.key):
+            self.fail(waiter, error)
+
+    def resize_ended(self, entry: PoolEntry, error: BaseException | None, replaced: bool) -> None:
+        """A resize succeeded, failed with `error` or was stopped; not `replaced`, the old arena is there."""
+        wanted = entry.next_cost
+        assert wanted is not None
+        entry.next_cost = None
+        if replaced:
+            entry.cost = wanted
+            return
+        if wanted.context_tokens < entry.cost.context_tokens:
+            entry.first_cost = entry.cost  # it cannot shrink: it is not tried again
+        elif error is not None:
+            for grower in [one for one in self.growers if one.key == entry.key]:
+                self.fail(grower, error)
+
+    def closed(self, entry: PoolEntry) -> None:
+        """A model has been freed."""
+        del self.entries[entry.key]
+
+    def waiting_for(self, key: WeightsKey) -> list[Waiter]:
+        return [waiter for waiter in self.waiters if waiter.key == key]
+
+    def answer(self, waiter: Waiter, error: BaseException | None = None) -> None:
+        """`waiter` has what it wants, or gets `error` raised; it waits no longer."""
+        for line in (self.waiters, self.growers):
+            if waiter in line:
+                line.remove(waiter)
+        waiter.error = error
+        waiter.done.set()
+
+    def check(self) -> None:
+        """Raises AssertionError when the books do not balance. Safe at any time."""
+        for key, entry in self.entries.items():
+            assert entry.key == key
+            assert entry.leases >= 0
+            assert (entry.model is None) == (
+                entry.state is ModelState.LOADING
+            ) or entry.state is ModelState.CLOSING
+            assert not entry.leases or entry.state is ModelState.READY
+            assert entry.next_cost is None or entry.state is ModelState.READY
+            if entry.model is not None and entry.state is ModelState.READY:
+                entry.model.check()
+        for grower in self.growers:
+            assert self.entries[grower.key].leases, "someone grows what nobody has"
+
+
+def file_of(key: WeightsKey) -> str:
+    """The file of weights, as other processes know it."""
+    return f"{key.path} {key.size_bytes} {key.modified_ns}"

@@ -1,0 +1,113 @@
+"""One answer of a conversation: as it comes, and what it was and cost once it is whole.
+
+Above: `session.py`, which makes the events of a turn, and programs, which read them. Below: only the events.
+It knows no pool and no messages: whatever the events hold is given back when they are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Self
+from weakref import ref
+
+import anyio
+
+from samovar.engines.base import GenerationEvent
+from samovar.errors import ClosedError, UsageError
+from samovar.generation import FinishReason, TextGenerated, TokenCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One answer and what it cost."""
+
+    text: str
+    reason: FinishReason
+    """Why it ended."""
+    tokens: TokenCounts
+    first_token_s: float | None
+    """From the call, waiting and loading included; None when no token came."""
+    duration_s: float
+    """From the call to the end, waiting and loading included."""
+    dropped_messages: int = 0
+    """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
+
+
+def current_task() -> asyncio.Task[object]:
+    """The task that calls."""
+    task = asyncio.current_task()
+    assert task is not None, "a session is used in a task"
+    return task
+
+
+class AnswerStream:
+    """One answer as it comes: iterate over its pieces of text; `turn` has the whole of it afterwards.
+
+    It begins with the first piece that is asked for. Leaving `async with`, or `aclose`, stops it; so does
+    the cancellation of the task that waits for a piece. A stream that is dropped in a loop is stopped
+    when the interpreter finds it. Mutable: whether somebody waits for an event, and what came of it.
+    """
+
+    def __init__(self, events: AsyncGenerator[GenerationEvent | Turn, None]) -> None:
+        self._events = events
+        self._use = anyio.Lock(fast_acquire=True)
+        self._waiting: anyio.CancelScope | None = None
+        self._closed = False
+        self._turn: Turn | None = None
+        self.paused_in: ref[asyncio.Task[object]] | None = None
+        """The task that had the last event, while the stream waits to be asked for the next one."""
+
+    @property
+    def turn(self) -> Turn:
+        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
+        if self._turn is None:
+            raise UsageError("The answer has not come to its end: iterate over the stream first.")
+        return self._turn
+
+    async def next_event(self) -> GenerationEvent | None:
+        """What happens next; None after the last.
+
+        Raises what the model raised, and `ClosedError` when it was closed before its end.
+        """
+        async with self._use:
+            self.paused_in = None
+            item: GenerationEvent | Turn | None = None
+            if not self._closed:
+                with anyio.CancelScope() as self._waiting:
+                    item = await anext(self._events, None)
+                self._waiting = None
+            if isinstance(item, Turn):
+                self._turn = item
+            elif self._closed and self._turn is None:
+                raise ClosedError("The answer was closed before its end.")
+            elif item is not None:
+                self.paused_in = ref(current_task())
+                return item
+            return None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while (event := await self.next_event()) is not None:
+            if isinstance(event, TextGenerated):
+                return event.piece
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stops the answer. When it returns everything has been given back. From any task; safe twice."""
+        self._closed = True
+        self.paused_in = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+        with anyio.CancelScope(shield=True):
+            async with self._use:
+                await self._events.aclose()
