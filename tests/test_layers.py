@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
+from collections.abc import Callable
 from pathlib import Path
+
+import samovar
 
 SOURCE = Path(__file__).parent.parent / "src" / "samovar"
 
@@ -55,16 +59,32 @@ def module_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
+PUBLIC = {name: f"{module}.{name}" for module, names in samovar._HOMES.items() for name in names}
+"""Where the names of the package itself are."""
+_MODULE_NAME = re.compile(r"samovar(?:\.\w+)+(?=:\w+$|$)")
+"""A module named by a text, as a table of members has it."""
+
+
 def imports(path: Path) -> set[str]:
     """Names of the project that a file imports, also inside functions and for typing only."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names = {alias.name for alias in node.names}
+            assert "samovar" not in names, f"{path}: import what is used, from its own module"
+            found |= names
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            public = PUBLIC if node.module == "samovar" else {}
+            found |= {public.get(alias.name, f"{node.module}.{alias.name}") for alias in node.names}
     return {name.removeprefix("samovar.") for name in found if name.startswith("samovar.")}
+
+
+def named(path: Path) -> set[str]:
+    """Modules of the project that a file names in a text, to import them when they are asked for."""
+    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    matches = (_MODULE_NAME.match(text) for text in texts if isinstance(text, str))
+    return {match[0].removeprefix("samovar.") for match in matches if match}
 
 
 MODULES = {module_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
@@ -72,17 +92,20 @@ MODULES = {module_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 def module_imported(name: str) -> str:
     """The module that an imported name is, or is in; empty for the package itself."""
-    while name not in MODULES:
+    while name and name not in MODULES:
         name = name.rpartition(".")[0]
     return name
 
 
-def edges() -> list[tuple[str, str]]:
-    """Every import between two modules of the project, once. The package's own names have no layer."""
+def edges(found: Callable[[Path], set[str]] = imports) -> list[tuple[str, str]]:
+    """Every import between two modules of the project, once; or what else `found` gives.
+
+    The package itself, which only hands names on, has no layer.
+    """
     return [
         (module, target)
         for module, path in MODULES.items()
-        for target in sorted({module_imported(name) for name in imports(path)})
+        for target in sorted({module_imported(name) for name in found(path)})
         if module and target and module != target
     ]
 
@@ -99,8 +122,27 @@ def test_every_folder_and_top_file_is_one_layer() -> None:
 def test_every_layer_imports_only_from_further_down() -> None:
     wrong = [
         f"{module} imports {target}"
-        for module, target in edges()
+        for module, target in [*edges(), *edges(named)]
         if LAYERS.index(layer_of(target)) < LAYERS.index(layer_of(module))
+    ]
+    assert not wrong, wrong
+
+
+def test_a_table_names_its_members() -> None:
+    assert ("executors.table", "executors.local") in edges(named)
+
+
+def test_nothing_nests_deeper_than_a_shelf_within_the_engine() -> None:
+    deep = [module for module in MODULES if module.count(".") > 1]
+    assert all(module.startswith("engines.llama.") for module in deep), deep
+    assert all(module.startswith("engines.llama.prefixes.") for module in deep if module.count(".") > 2), deep
+
+
+def test_neither_half_reaches_for_a_door() -> None:
+    wrong = [
+        f"{module} imports {target}"
+        for module, target in edges()
+        if layer_of(module) not in DOORS and layer_of(target) in DOORS
     ]
     assert not wrong, wrong
 

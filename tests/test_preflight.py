@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import samovar
+from samovar import memory
 from samovar.actions import parse_action
 from samovar.checks.checking import check_workflow
 from samovar.cli.checking import faults_of
+from samovar.cli.dry_run import dry_run
 from samovar.config import Settings, load_settings
 from samovar.errors import (
     BudgetError,
@@ -22,6 +24,7 @@ from samovar.errors import (
     SamovarError,
     UsageError,
 )
+from samovar.executors import table
 from samovar.language.parameters import Parameter
 from samovar.library import Library
 from samovar.preflight.models import needed_models
@@ -121,13 +124,16 @@ def test_a_budget_or_a_context_that_cannot_do_is_refused_before_the_run(
     path = write(tmp_path / "w.md", 'A: Log "first"\nB: Prompt "x"', diagram="[*] --> A\nA --> B\nB --> [*]")
     model = str(tiny_model)
     with pytest.raises(BudgetError, match="but the memory budget is 1 kB"):
-        prepare(path, {}, LIBRARY, load_settings({"model": model, "budget_bytes": 1000}))
+        prepare(path, {}, LIBRARY, load_settings({"model": model}), budget=1000)
     with pytest.raises(EngineError, match="A context of 999999 tokens was asked for"):
-        prepare(path, {}, LIBRARY, load_settings({"model": model, "context_tokens": 999_999}))
+        prepare(path, {}, LIBRARY, load_settings({"model": model, "context_tokens": 999_999}), budget=10**9)
+    assert prepare(path, {}, LIBRARY, load_settings({"model": model})).models == (model,)
     with pytest.raises(ModelNotFoundError):
         prepare(path, {}, LIBRARY, load_settings({"model": str(tmp_path / "no.gguf")}))
     done = run_samovar(tmp_path, "run", path, "--model", model, "--context", "999999")
-    assert done.returncode == 1 and "first" not in done.stderr, done.stderr
+    assert done.returncode == 2 and "first" not in done.stderr, done.stderr
+    done = run_samovar(tmp_path, "run", path, "--model", model, "--budget", "1MB", "--dry-run")
+    assert done.returncode == 0 and "does not fit the budget of 1.0 MB" in done.stdout, done.stderr
 
 
 def test_no_model_is_looked_for_where_something_else_answers(tmp_path: Path) -> None:
@@ -160,3 +166,64 @@ def test_only_the_door_makes_what_the_runner_takes() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Prepared"
     ]
     assert makers == ["preflight/prepare.py"]
+
+
+# Found by trying -----------------------------------------------------------------------------------------
+
+
+def test_a_model_that_tags_may_choose_is_not_needed_before_the_run(tmp_path: Path, tiny_model: Path) -> None:
+    front = "parameters: [{name: big, type: boolean, default: false}]"
+    using = f'using {{% if big %}}model="big.gguf"{{% else %}}model="{tiny_model}"{{% endif %}}'
+    path = write(tmp_path / "w.md", f'A: Prompt "x" {using}', front)
+    assert prepare(path, {}, LIBRARY, load_settings({}), budget=10**10).models == ()
+    assert [fault.code for fault in faults_of(Path(path))] == ["unknown-model"]
+
+
+def test_a_warm_app_runs_what_it_has_loaded_however_little_is_free_by_now(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "w.md", 'A: Prompt "x" using max_tokens=1')
+    with samovar.open_blocking(model=str(tiny_model)) as app:
+        assert str(app.run(path).ending) == "completed"
+        monkeypatch.setattr(memory, "available_bytes", lambda: 1_000_000)
+        assert str(app.run(path).ending) == "completed"
+
+
+def test_a_parameter_called_like_an_option_is_a_variable_in_any_spelling(tmp_path: Path) -> None:
+    names = "{name: model, required: true}, {name: dry_run, default: x}, {name: tone, default: y}"
+    path = write(tmp_path / "w.md", 'A: Log "${model} ${dry_run} ${tone}"', f"parameters: [{names}]")
+    done = run_samovar(tmp_path, "run", path, "--modle", "a")
+    assert "Those of this workflow: --tone." in done.stderr
+    done = run_samovar(tmp_path, "run", path, "--dry_run", "5")
+    assert "There is no option --dry_run" in done.stderr
+    shown = run_samovar(tmp_path, "run", path, "--help").stdout
+    assert "--var model=…" in shown and "--var dry_run=…" in shown and "--tone" in shown
+
+
+def test_lenient_reaches_the_workflows_that_a_workflow_runs(tmp_path: Path) -> None:
+    write(tmp_path / "kid.md", 'A: Promt "x"')
+    path = write(tmp_path / "top.md", 'A: Run workflow "kid"')
+    with pytest.raises(FaultsError):
+        prepare(path, {}, LIBRARY, Settings())
+    assert prepare(path, {}, LIBRARY, Settings(), RunnerSettings(lenient=True)).workflow.is_lenient
+    assert run_samovar(tmp_path, "run", path, "--lenient", "-q").returncode == 0
+
+
+def test_a_dry_run_counts_no_tokens_for_an_executor_without_a_local_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(table.EXECUTORS, "quiet", f"{__name__}:Quiet")
+    path = write(tmp_path / "w.md", 'A: Prompt "x"', "executor: quiet\nmodel: no-such-file.gguf")
+    settings, run = Settings(), RunnerSettings()
+    prepared = prepare(path, {}, LIBRARY, settings, run, budget=1)
+    assert prepared.models == ()
+    assert dry_run(prepared, LIBRARY, settings, run, hidden=(), as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert "executor quiet" in shown and "memory" not in shown and "no-such-file" not in shown
+
+
+class Quiet:
+    """A member of the table that says nothing."""
+
+    name = "quiet"
+    needs_local_model = False

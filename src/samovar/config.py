@@ -71,14 +71,15 @@ class Settings:
         help="Tokens a model's context holds.",
         least=256,
     )
-    gpu_layers: Literal["auto"] | int = setting(
-        "auto",
-        "Layers kept on the GPU: `auto` is all of them where the engine has one, 0 is none.",
-        expected="auto, or a whole number from 0 on",
-        option="--gpu-layers",
-        metavar="auto|N",
-        help="Layers kept on the GPU; 0 is none.",
-        least=0,
+    budget_bytes: int | None = setting(
+        None,
+        "Memory that models may take, as in `4GB`; unset: 80 % of what is available.",
+        expected="a number of bytes, as in 4GB or 500MB",
+        option="--budget",
+        metavar="BYTES",
+        help="Memory that models may take, as in 4GB.",
+        reads="bytes",
+        given="int | str",
     )
     threads: int | None = setting(
         None,
@@ -91,6 +92,15 @@ class Settings:
         least=1,
         most=1024,
     )
+    gpu_layers: Literal["auto"] | int = setting(
+        "auto",
+        "Layers kept on the GPU: `auto` is all of them where the engine has one, 0 is none.",
+        expected="auto, or a whole number from 0 on",
+        option="--gpu-layers",
+        metavar="auto|N",
+        help="Layers kept on the GPU; 0 is none.",
+        least=0,
+    )
     kv_type: KvType = setting(
         "f16",
         "What a context keeps in its cells: `q8_0` takes half of `f16`, `q4_0` a quarter.",
@@ -98,16 +108,6 @@ class Settings:
         option="--kv-type",
         metavar="TYPE",
         help="What a context's cells are kept in: f16, q8_0 or q4_0.",
-    )
-    budget_bytes: int | None = setting(
-        None,
-        "Memory that models may take, as in `4GB`; unset: 80 % of what is available.",
-        expected="a number of bytes, as in 4GB or 500MB",
-        option="--budget",
-        metavar="BYTES",
-        help="Memory that models may take, as in 4GB.",
-        reads="bytes",
-        given="int | str",
     )
     keep_alive_s: float = setting(
         300.0,
@@ -221,7 +221,7 @@ def _validated(kind: Any, default: object, known: Setting) -> Any:
 
     if known.reads == "names":
         return Annotated[kind, NoDecode, BeforeValidator(_parted)]
-    if known.reads is None and known.least is None:
+    if known.reads is None and known.least is None and known.most is None:
         return kind
     number: Any = ByteSize
     if known.reads is None:

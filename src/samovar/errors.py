@@ -118,7 +118,7 @@ class SamovarError(Exception):
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
 
     def __init__(self, message: str, *, place: Place | None = None) -> None:
         super().__init__(message)

@@ -71,12 +71,16 @@ class Library:
         """The workflow that a text would be, if it were that of the file. Raises `FaultsError`."""
         return self._parse(text, path, self._workflow_name(path), lenient)
 
+    def child(self, workflow: Workflow, name: str) -> Workflow:
+        """The workflow that another one runs by this name: beside its file first, and read as that was."""
+        return self.workflow(name, beside=workflow.folder, lenient=workflow.is_lenient)
+
     def children(self, workflow: Workflow) -> Iterator[tuple[State, ParsedAction, Workflow]]:
         """The workflows that its actions run, as far as that is written and the files can be read."""
         for state, action in workflow.actions():
             if action.runs is not None:
                 with suppress(SamovarError):
-                    yield state, action, self.workflow(action.runs, beside=workflow.folder)
+                    yield state, action, self.child(workflow, action.runs)
 
     def tree(self, workflow: Workflow) -> Iterator[Workflow]:
         """A workflow and all that it runs, each file once, nearest first."""

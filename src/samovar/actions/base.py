@@ -187,6 +187,8 @@ class Action(ABC):
     """The words that a line of it can begin with, in small letters."""
     form: ClassVar[str] = ""
     """How it is written, for messages and for the docs."""
+    asks_prompt: ClassVar[bool] = False
+    """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
     place: Place
@@ -211,9 +213,14 @@ class Action(ABC):
     def texts(self) -> tuple[Template, ...]:
         """The texts that it fills for people or models, not for programs.
 
-        `check` warns of a `\\n` in one. If there is only one, a dry run shows it filled in place of `what`.
+        `check` warns of a `\\n` in one.
         """
         return ()
+
+    @property
+    def shown(self) -> Template | None:
+        """The text that a dry run shows filled in, in place of `what`: the only one of `texts`."""
+        return self.texts[0] if len(self.texts) == 1 else None
 
     @property
     def variants(self) -> tuple[Action, ...]:
@@ -223,7 +230,7 @@ class Action(ABC):
     @property
     def is_repeatable(self) -> bool:
         """It may be performed again if nobody knows whether it was done, since it changes nothing outside."""
-        return True
+        return False
 
     @property
     def runs(self) -> str | None:

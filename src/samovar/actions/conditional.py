@@ -67,6 +67,10 @@ class Conditional(Action):
         return any(variant.runs_command for variant in self.ways)
 
     @property
+    def asks_prompt(self) -> bool:  # type: ignore[override]  # likewise
+        return any(variant.asks_prompt for variant in self.ways)
+
+    @property
     def variants(self) -> tuple[Action, ...]:
         return self.ways
 

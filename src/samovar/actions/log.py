@@ -45,6 +45,10 @@ class Log(Action):
     def texts(self) -> tuple[Template, ...]:
         return (self.text.template,)
 
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
     async def perform(self, context: ActionContext) -> Outcome:
         text = self.text.text(context.variables)
         context.log(self.level, text)

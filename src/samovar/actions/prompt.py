@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class ExecutePrompt(Action):
     verb: ClassVar[str] = "prompt"
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
+    asks_prompt: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Execute prompt "name" [with key="value" …] [result="variable"] [using option=value …], '
         'or Prompt "the text itself" …'
@@ -93,6 +94,10 @@ class ExecutePrompt(Action):
         return tuple(
             value.template for value in (self.inline, *(pair.value for pair in self.arguments)) if value
         )
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
 
     async def perform(self, context: ActionContext) -> Outcome:
         arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}

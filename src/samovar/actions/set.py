@@ -100,6 +100,14 @@ class Set(Action):
     def texts(self) -> tuple[Template, ...]:
         return tuple(one.value.template for one in self.assignments if isinstance(one.value, Value))
 
+    @property
+    def shown(self) -> None:
+        return None  # `what` has the name too
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
     async def perform(self, context: ActionContext) -> Outcome:
         if len(self.assignments) == 1:
             only = self.assignments[0]

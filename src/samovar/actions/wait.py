@@ -102,6 +102,10 @@ class Wait(Action):
             return brief(f"{self.given.template.text} {self.unit}")
         return "for user input"
 
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
     async def perform(self, context: ActionContext) -> Outcome:
         if self.seconds is not None:
             await context.sleep(self.seconds)

@@ -9,6 +9,7 @@ from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Fault, Place
 from samovar.language.spelling import old_spelling
+from samovar.language.template import Template
 from samovar.values import duration_s, to_text
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class RunWorkflow(Action):
         return (self.old_spelling,) if self.old_spelling else ()
 
     @property
-    def is_repeatable(self) -> bool:
-        return False  # its states say it themselves
+    def shown(self) -> Template:
+        return self.name.template
 
     @property
     def runs(self) -> str | None:

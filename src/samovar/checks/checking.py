@@ -1,8 +1,8 @@
 """What is wrong or doubtful about a workflow beside the other files and its own variables.
 
-Above: the runner refuses to start on errors; `samovar check` shows everything. Below: actions, which say
-what they refer to, and the library, which knows what there is. What is wrong within one file was found
-when it was read.
+Above: `preflight/prepare.py` refuses to run on errors; `samovar check` shows everything. Below: actions,
+which say what they refer to, and the library, which knows what there is. What is wrong within one file was
+found when it was read.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _arguments(
 
 def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterator[Fault]:
     try:
-        child = library.workflow(action.name.text({}), beside=workflow.folder)
+        child = library.child(workflow, action.name.text({}))
     except FaultsError as error:
         yield from (fault for fault in error.faults if fault.severity == "error")
         return

@@ -15,12 +15,13 @@ from rich.text import Text
 from samovar.cli.live import make_console, masked
 from samovar.cli.output import show_message, write_json
 from samovar.config import Settings
+from samovar.executors.table import LOCAL, member
 from samovar.library import Library
 from samovar.memory import in_words
 from samovar.preflight.filling import Open
 from samovar.preflight.outlook import Counts, ModelOutlook, Outlook, count, shared_tokens
 from samovar.preflight.preview import StatePreview, preview
-from samovar.preflight.prompts import MessagePreview
+from samovar.preflight.prompts import MessagePreview, PromptPreview
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings, first_defaults
 from samovar.wire import error_to_wire, place_to_wire
@@ -44,13 +45,14 @@ def dry_run(
     states = preview(workflow, prepared.variables, library, defaults, run.surroundings)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
-        counts = {id(prompt): count(prompt, outlook) for prompt in prompts}
-        looks = {(look := outlook.model(one.model)).reference: look for one in prompts}
+        here = [one for one in prompts if member(_executor(one, settings)).needs_local_model]
+        counts = {id(prompt): count(prompt, outlook) for prompt in here}
+        looks = {(look := outlook.model(one.model)).reference: look for one in here}
         told: dict[str, Any] = {
             "workflow": workflow.name,
             "path": None if workflow.path is None else str(workflow.path),
             "dry_run": True,
-            "states": [_state_object(state, counts, outlook, hidden) for state in states],
+            "states": [_state_object(state, counts, settings, hidden) for state in states],
             "shared_tokens": shared_tokens(list(counts.values())) if len(looks) == 1 else None,
             "models": [_model_object(look) for look in looks.values()],
             "budget_bytes": outlook.budget_bytes,
@@ -63,7 +65,7 @@ def dry_run(
 
 
 def _state_object(
-    state: StatePreview, counts: Mapping[int, Counts], outlook: Outlook, hidden: Sequence[str]
+    state: StatePreview, counts: Mapping[int, Counts], settings: Settings, hidden: Sequence[str]
 ) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": state.name,
@@ -76,19 +78,25 @@ def _state_object(
         told["error"] = error_to_wire(state.error)
     if state.prompt is None:
         return told
-    prompt, counted = state.prompt, counts[id(state.prompt)]
+    prompt, counted = state.prompt, counts.get(id(state.prompt))
     options = asdict(prompt.options)
     return told | {
         "messages": [_message_object(one, hidden) for one in prompt.messages],
         "is_whole": not any(one.is_open for one in prompt.messages),
-        "known_tokens": counted.known_tokens,
-        "fixed_tokens": counted.fixed_tokens,
-        "model": outlook.model(prompt.model).reference,
+        "known_tokens": counted.known_tokens if counted else None,
+        "fixed_tokens": counted.fixed_tokens if counted else None,
+        "executor": _executor(prompt, settings),
+        "model": (prompt.model or settings.model) if counted else prompt.model,
         "options": options.pop("sampling") | options,
         "open_options": dict(prompt.open_options),
         "session": prompt.session,
         "fork": prompt.fork,
     }
+
+
+def _executor(prompt: PromptPreview, settings: Settings) -> str:
+    """The name of the executor that would answer."""
+    return settings.executor if prompt.executor is None else prompt.executor
 
 
 def _message_object(message: MessagePreview, hidden: Sequence[str]) -> dict[str, Any]:
@@ -168,7 +176,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     else:
         tokens = f"{known} tokens and what only the run knows ({fixed} before it)"
     options = state["options"]
-    parts = [state["model"], tokens]
+    parts = [state["model"], tokens] if state["executor"] == LOCAL else [f"executor {state['executor']}"]
     if options["choices"]:
         parts.append("choices " + "|".join(options["choices"]))
     else:

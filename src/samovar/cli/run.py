@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from samovar.app import open_app, open_library, surroundings
+from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.driving import RunOutcome, drive, wait_for_user
 from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
@@ -105,7 +105,9 @@ def _run(arguments: RunArguments) -> int:
     )
     if arguments.record is not None:
         check_record(arguments.record, workflow)
-    prepared = prepare(workflow, _given(arguments, workflow), library, settings, run, ask=asker())
+    given = _given(arguments, workflow)
+    budget = None if arguments.dry_run else budget_bytes(settings)
+    prepared = prepare(workflow, given, library, settings, run, ask=asker(), budget=budget)
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:

@@ -130,9 +130,14 @@ def read_switches(
 ) -> dict[str, str]:
     """The workflow's parameters as options: `--person-name X`, `--person-name=X`, `--urgent`, `--no-urgent`.
 
-    `options` are those of the command itself, to name the nearest. Raises `UsageError`.
+    `options` are those of the command itself. A parameter called like one of them is given by --var only, in
+    any spelling. Raises `UsageError`.
     """
-    known = {parameter.name.replace("_", "-"): parameter for parameter in parameters}
+    known = {
+        name: parameter
+        for parameter in parameters
+        if f"--{(name := parameter.name.replace('_', '-'))}" not in options
+    }
     several = _several(parameters)
     values: dict[str, str] = {}
     rest = list(switches)

@@ -1,7 +1,7 @@
 """The waist: how the workflow half asks for an answer, in plain values.
 
-Above: `actions/prompt.py` and `runner.py`, which know only this file. Below: the members of this shelf,
-which may use the model half, a server, or a script. Nothing here knows what a model or a workflow is.
+Above: the workflow half, which knows only this file and the names of `table.py`. Below: the members of this
+shelf, which may use the model half, a server, or a script. Nothing here knows what a model or a workflow is.
 
 An executor lives as long as the app. `open` gives a connection for one run; leaving it gives back all
 the run holds, on every path. A connection may be asked from several tasks at once.

@@ -1,18 +1,20 @@
 """Has each prompt answered by the executor that it names: the one executor that a run knows.
 
 Above: `app.py`, which makes it. Below: the table and its members. A member is made with the app's first
-prompt for it, and opened with the run's first; it is opened and closed by one task, so that it may keep tasks
-of its own in between.
+prompt for it, and opened with the run's first. One task opens it and closes it, so that it may keep tasks of
+its own in between; if one of those fails, whoever asks gets what it raised.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from samovar.errors import SamovarError
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.table import Parts, member
 
@@ -26,9 +28,12 @@ class Dispatcher:
         self._parts = parts
         self._made: dict[str, Executor] = {}
 
-    def executor(self, name: str | None) -> Executor:
-        """The member of that name; None is that of the settings. Raises `NotFoundError`."""
-        name = name or self._parts.settings.executor
+    def name_of(self, request: PromptRequest) -> str:
+        """The name of the member that is to answer."""
+        return self._parts.settings.executor if request.executor is None else request.executor
+
+    def executor(self, name: str) -> Executor:
+        """The member of that name. Raises `NotFoundError`."""
         if name not in self._made:
             self._made[name] = member(name).make(self._parts)
         return self._made[name]
@@ -48,6 +53,17 @@ class Dispatcher:
             raise errors[0]
 
 
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A member that is open. Changed by the task that keeps it."""
+
+    connection: Connection
+    asking: set[anyio.CancelScope] = field(default_factory=set)
+    """Of those who wait for an answer."""
+    error: Exception | None = None
+    """Why it is open no more, although the run goes on."""
+
+
 class DispatchingConnection:
     """One run's access to all executors. Mutable: those that are open; `is_over` closes them."""
 
@@ -56,31 +72,55 @@ class DispatchingConnection:
     ) -> None:
         """`errors`: gets what a member raises when it closes."""
         self._dispatcher, self._run, self._tasks, self._errors = dispatcher, run, tasks, errors
-        self._open: dict[str, Connection] = {}
+        self._open: dict[str, _Open] = {}
         self._opening = anyio.Lock()
         self.is_over = anyio.Event()
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        connection = await self._connection(self._dispatcher.executor(request.executor))
-        return await connection.ask(request, on_event)
+        opened = await self._opened(self._dispatcher.name_of(request))
+        with anyio.CancelScope() as scope:
+            opened.asking.add(scope)
+            try:
+                if opened.error is None:
+                    return await opened.connection.ask(request, on_event)
+            finally:
+                opened.asking.discard(scope)
+        assert opened.error is not None, "only a member that failed stops those who ask"
+        raise opened.error
 
-    async def _connection(self, executor: Executor) -> Connection:
+    async def _opened(self, name: str) -> _Open:
         async with self._opening:
-            if executor.name not in self._open:
-                self._open[executor.name] = await self._tasks.start(
-                    self._keep, executor, name=f"executor {executor.name}"
-                )
-            return self._open[executor.name]
+            if name not in self._open:
+                executor = self._dispatcher.executor(name)
+                self._open[name] = await self._tasks.start(self._keep, executor, name=f"executor {name}")
+            return self._open[name]
 
-    async def _keep(self, executor: Executor, *, task_status: TaskStatus[Connection]) -> None:
+    async def _keep(self, executor: Executor, *, task_status: TaskStatus[_Open]) -> None:
         """Opens an executor and closes it at the end of the run. What opening raises, the asker gets."""
-        is_open = False
+        opened: _Open | None = None
         try:
             async with executor.open(self._run) as connection:
-                is_open = True
-                task_status.started(connection)
+                opened = _Open(connection)
+                task_status.started(opened)
                 await self.is_over.wait()
-        except Exception as error:  # handed on: `open` raises it when all are closed
-            if not is_open:
-                raise
-            self._errors.append(error)
+        except Exception as raised:  # handed on: to who asks, or by `open` when all are closed
+            error = _alone(raised)
+            if opened is None:
+                raise error from None
+            if self.is_over.is_set():
+                self._errors.append(error)
+            opened.error = error
+            for scope in opened.asking:
+                scope.cancel()
+
+
+def _alone(error: Exception) -> Exception:
+    """What a member's tasks raised, without the groups around it: its own error first, if it has one."""
+    found: list[Exception] = [error]
+    while any(isinstance(one, ExceptionGroup) for one in found):
+        found = [
+            inner
+            for one in found
+            for inner in (one.exceptions if isinstance(one, ExceptionGroup) else (one,))
+        ]
+    return next((one for one in found if isinstance(one, SamovarError)), found[0])

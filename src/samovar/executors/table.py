@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from samovar.engines.base import ModelSpec
     from samovar.serving.session import Sessions
 
+LOCAL = "local"
+"""The one whose prompts' models are loaded here."""
 EXECUTORS: Mapping[str, str] = {
-    "local": "samovar.executors.local:LocalExecutor",
+    LOCAL: "samovar.executors.local:LocalExecutor",
 }
 """By name, the module and the class."""
 

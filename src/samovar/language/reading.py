@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
@@ -86,6 +88,7 @@ def parse_workflow(
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),
+        is_lenient=lenient,
         old_names=frozenset(_old_names(text)),
         unread=frozenset(found.unread),
     )
@@ -175,13 +178,30 @@ def _read_prompts(
         yield name, prompt
 
 
+@dataclass(slots=True)
+class _Collector:
+    """The collector of cycles while somebody reads. Changed under the lock, by readers in any thread."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    readers: int = 0
+    was_on: bool = False
+
+
+_COLLECTOR = _Collector()
+
+
 @contextmanager
 def much_to_keep() -> Iterator[None]:
     """Keeps the collector of cycles from looking through a large file's values again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
+    with _COLLECTOR.lock:
+        if not _COLLECTOR.readers:
+            _COLLECTOR.was_on = gc.isenabled()
+            gc.disable()
+        _COLLECTOR.readers += 1
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        with _COLLECTOR.lock:
+            _COLLECTOR.readers -= 1
+            if not _COLLECTOR.readers and _COLLECTOR.was_on:
+                gc.enable()

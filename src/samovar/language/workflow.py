@@ -1,7 +1,7 @@
 """A workflow: a parsed file, as frozen values that know their lines.
 
-Above: `library.py` finds and checks it, the runner runs it. Below: `mermaid.py`, `markdown.py`,
-`parameters.py`, `prompt.py`, `expression.py`; how an action is read is passed in. Nothing here runs.
+Above: `library.py` finds and checks it, the runner runs it. Below: `parameters.py`,
+`prompt.py`, `template.py`, `expression.py`; how an action is read is passed in. Nothing here runs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class ParsedAction(Protocol):
     """What the workflow knows of an action; the contract is in `actions/base.py`."""
 
     verb: ClassVar[str]
+    asks_prompt: ClassVar[bool]
+    """It has a prompt answered."""
     runs_command: ClassVar[bool]
     """Its failure is also told by an exit code."""
     place: Place
@@ -209,6 +211,8 @@ class Workflow:
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()
+    is_lenient: bool = False
+    """It was read with text that is not an action as a warning; the workflows it runs are read so too."""
     old_names: frozenset[str] = frozenset()
     """Which of the older system's variables its file reads."""
     unread: frozenset[str] = frozenset()

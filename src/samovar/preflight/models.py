@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from samovar.actions.base import PromptDefaults
 from samovar.actions.prompt import ExecutePrompt
-from samovar.app import budget_bytes, is_here, not_here, open_store, spec_for
+from samovar.app import is_here, not_here, open_store, spec_for
 from samovar.config import Settings
-from samovar.errors import Fault, NotFoundError, Place, SamovarError, UsageError
-from samovar.executors.table import member
+from samovar.engines.base import ModelSpec
+from samovar.errors import Fault, Place, SamovarError, UsageError
+from samovar.executors.table import EXECUTORS, member
 from samovar.language.names import OF_FAILURE
-from samovar.language.workflow import State, When, Workflow, beside
+from samovar.language.workflow import ParsedAction, State, When, Workflow, beside
 from samovar.library import Library
 from samovar.models.header import read_header
-from samovar.models.reference import Reference, parse_reference, resolve
-from samovar.models.store import Store
+from samovar.models.reference import parse_reference, resolve
 from samovar.running.runner import RunnerSettings, first_defaults
 
 
@@ -34,12 +34,18 @@ class Need:
 
 
 def check_models(
-    workflow: Workflow, library: Library, settings: Settings, run: RunnerSettings
+    workflow: Workflow,
+    library: Library,
+    settings: Settings,
+    run: RunnerSettings,
+    *,
+    budget: int | None = None,
 ) -> tuple[str, ...]:
     """The models that the run is known to need, all of which can answer. Otherwise raises why not.
 
     Models that only the run knows are passed over, as are those of states that have a way on after a failure.
-    What can be fetched is not missing. Raises `UsageError` for what cannot be a reference, `ModelError` for a
+    What can be fetched is not missing. `budget`: the bytes that models may take in all; None: it is not
+    looked at whether they have room. Raises `UsageError` for what cannot be a reference, `ModelError` for a
     file that is not there, or that cannot answer with this context and budget.
     """
     store = open_store(settings)
@@ -48,24 +54,25 @@ def check_models(
         try:
             reference = parse_reference(need.reference)
             if not reference.is_fetched or is_here(reference, store):
-                _check_room(reference, store, settings)
+                path = resolve(reference, store)
+                read_header(path)  # which names the file as it was written
+                if budget is not None:
+                    _check_room(spec_for(settings, reference, path), budget)
             elif settings.offline:
                 raise not_here(reference)
         except SamovarError as error:
             error.place = error.place or need.place
+            error.exit_status = 2  # nothing was run
             raise
     return tuple(need.reference for need in needs)
 
 
-def _check_room(reference: Reference, store: Store, settings: Settings) -> None:
+def _check_room(spec: ModelSpec, budget: int) -> None:
     """Raises `ModelError` if the model could not answer even with the whole budget for itself."""
     from samovar.engines.llama.engine import LlamaEngine
     from samovar.serving.refusals import refusal
 
-    path = resolve(reference, store)
-    read_header(path)  # which names the file as it was written
-    engine, spec = LlamaEngine(), spec_for(settings, reference, path)
-    budget = budget_bytes(settings)
+    engine = LlamaEngine()
     cost = engine.predict(spec, free_bytes=budget)
     if cost.total_bytes > budget:
         raise refusal(engine, spec, cost, budget_bytes=budget)
@@ -73,11 +80,7 @@ def _check_room(reference: Reference, store: Store, settings: Settings) -> None:
 
 def doubtful_models(workflow: Workflow, library: Library, settings: Settings) -> Iterator[Fault]:
     """What is wrong with the models that a workflow's file names: errors, and warnings for missing files."""
-    try:
-        needs = needed_models(workflow, library, settings, RunnerSettings(), ready=True)
-    except NotFoundError:
-        return  # an executor that there is not; the checks of the file name it
-    for need in needs:
+    for need in needed_models(workflow, library, settings, RunnerSettings(), ready=True):
         if need.place is None or need.place.path != workflow.path:
             continue
         try:
@@ -95,8 +98,8 @@ def needed_models(
 ) -> tuple[Need, ...]:
     """The models that are known before the run, each once, in the order of the files.
 
-    Those of executors that need no model on this machine are not among them. `ready`: also those of states
-    that have a way on after a failure.
+    Those of executors that need no model on this machine are not among them. `ready`: also those that a run
+    may do without: of states that have a way on after a failure, and of actions that tags choose from.
     """
     found: dict[str, Need] = {}
     seen: set[tuple[object, str | None, str | None]] = set()
@@ -108,12 +111,12 @@ def needed_models(
             continue
         seen.add(key)
         for state, action in one.actions():
-            if isinstance(action, ExecutePrompt) and (ready or not _goes_on(state, one)):
+            if isinstance(action, ExecutePrompt) and (ready or _is_certain(state, action, one)):
                 need = _need(action, one, defaults, settings, place)
                 if need is not None:
                     found.setdefault(need.reference, need)
-        for state, _, child in library.children(one):
-            if ready or not _goes_on(state, one):
+        for state, action, child in library.children(one):
+            if ready or _is_certain(state, action, one):
                 inherited = child.model.place if child.model else place
                 waiting.append((child, defaults.below(child), inherited))
     return tuple(found.values())
@@ -132,10 +135,11 @@ def _need(
         return None
     if model is not None and not model.is_literal and defaults.forced_model is None:
         return None
-    name = (
-        defaults.winning_executor(executor.text({}) if executor and executor.is_literal else None)
-        or settings.executor
-    )
+    name = defaults.winning_executor(executor.text({}) if executor and executor.is_literal else None)
+    if name is None:
+        name = settings.executor
+    if name not in EXECUTORS and name not in (settings.executor, defaults.forced_executor):
+        return None  # a file names it, and the checks of that file say so
     if not member(name).needs_local_model:
         return None
     own = beside(workflow.folder, model.text({})) if model and model.is_literal else None
@@ -145,6 +149,11 @@ def _need(
     if defaults.forced_model is not None:
         return Need(reference=reference, place=None)
     return Need(reference=reference, place=model.place if model else inherited or action.place)
+
+
+def _is_certain(state: State, action: ParsedAction, workflow: Workflow) -> bool:
+    """The action is not one of several that tags choose from, and the run has no way on after its failure."""
+    return state.action is action and not _goes_on(state, workflow)
 
 
 def _goes_on(state: State, workflow: Workflow) -> bool:

@@ -1,6 +1,6 @@
 """Before a run: the tokens of its prompts, and the memory that would be taken.
 
-Above: the command line and the Python API. Below: `app.py`, `prompts.py`, the engine's vocabulary and the
+Above: the command line. Below: `app.py`, `prompts.py`, the engine's vocabulary and the
 prediction of memory. Nothing is loaded, fetched or generated. A figure is known, or it is None.
 """
 

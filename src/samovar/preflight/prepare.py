@@ -29,12 +29,14 @@ def prepare(
     *,
     ask: Callable[[Parameter], object] | None = None,
     needs_models: bool = True,
+    budget: int | None = None,
 ) -> Prepared:
     """Finds a workflow, parses it, checks it and all it runs, binds its variables and finds its models.
 
     `reference`: a path or a name, or a workflow that the library has read. `given`: values by name. `run`:
     what the door decides about the run. `ask`: gets the value of a required parameter that is missing; None:
-    there is nobody to ask. `needs_models`: False if something else stands where the executors are.
+    there is nobody to ask. `needs_models`: False if something else stands where the executors are. `budget`:
+    the bytes that models may take in all; None: nobody asks whether they have room.
 
     Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UsageError` for variables that the
     workflow does not take, and `ModelError` for a model that cannot answer: no file, a file that the engine
@@ -46,7 +48,7 @@ def prepare(
         workflow = library.workflow(workflow, lenient=run.lenient)
     warnings = _check(workflow, library, given)
     variables = bind(workflow.parameters, given, ask=ask)
-    models = check_models(workflow, library, settings, run) if needs_models else ()
+    models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, warnings=warnings)
 
 

@@ -1,8 +1,7 @@
 """What a workflow will do, as far as it is known before the run: nothing is asked, run or waited for.
 
-Above: `outlook.py`, which counts tokens, and the command line. Below: `prompts.py`, `filling.py`, the library
-and the actions. A value that only a run can know is shown as it is written (`${summary}`); all else is filled
-as in a run.
+Above: the command line. Below: `prompts.py`, `filling.py`, the library and the actions. A value that only a
+run can know is shown as it is written (`${summary}`); all else is filled as in a run.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from samovar.actions.base import Action, PromptDefaults, brief
+from samovar.actions.base import Action, PromptDefaults
 from samovar.actions.conditional import Conditional
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
@@ -110,7 +109,7 @@ class _Walk:
         """The workflow that a state runs; None where only the run knows it, or where it would be a circle."""
         if action.name.names & later.keys():
             return None
-        child = self._library.workflow(action.name.text(values), beside=call.workflow.folder)
+        child = self._library.child(call.workflow, action.name.text(values))
         chain = (*call.chain, call.workflow.identity)
         if child.identity in chain:
             return None
@@ -166,8 +165,5 @@ def _preview_of(
 
 
 def _what(action: Action, values: Mapping[str, object], later: Later) -> str:
-    """What an action does; if that is one text, the text filled as far as it is known."""
-    texts = action.texts
-    if len(texts) == 1 and action.what == brief(texts[0].text):
-        return shown(fill(texts[0], values, later, dollar=True))
-    return action.what
+    """What an action does; if it shows a text, the text filled as far as it is known."""
+    return action.what if action.shown is None else shown(fill(action.shown, values, later, dollar=True))

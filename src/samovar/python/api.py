@@ -171,7 +171,15 @@ class Samovar:
             surroundings=surroundings(self._app.settings, Path.cwd()),
         )
         library = self._app.library
-        preparing = partial(prepare, str(workflow), variables or {}, library, self._app.settings, run)
+        preparing = partial(
+            prepare,
+            str(workflow),
+            variables or {},
+            library,
+            self._app.settings,
+            run,
+            budget=self._app.pool.budget_bytes,
+        )
         prepared = await anyio.to_thread.run_sync(preparing)
         runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=run)
         return await runner.run(prepared)

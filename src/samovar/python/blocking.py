@@ -61,7 +61,7 @@ class _Loop:
         future = self._portal.start_task_soon(function)
         try:
             return future.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C in this thread too: what was called stops
             future.cancel()
             raise
 
@@ -172,7 +172,7 @@ class BlockingSession:
 
 
 class BlockingStream:
-    """As `session.AnswerStream`, as a plain iterator. Mutable: whether it was begun."""
+    """As `turn.AnswerStream`, as a plain iterator. Mutable: whether it was begun."""
 
     def __init__(self, loop: _Loop, stream: AnswerStream, on_begin: Callable[[BlockingStream], None]) -> None:
         self._loop, self._stream, self._on_begin = loop, stream, on_begin

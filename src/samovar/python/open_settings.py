@@ -15,10 +15,10 @@ class OpenSettings(TypedDict, total=False):
     model: str
     executor: str
     context_tokens: int
-    gpu_layers: Literal["auto"] | int
-    threads: int
-    kv_type: KvType
     budget_bytes: int | str
+    threads: int
+    gpu_layers: Literal["auto"] | int
+    kv_type: KvType
     keep_alive_s: float
     cache_folder: str | Path
     snapshots_bytes: int | str

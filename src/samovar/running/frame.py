@@ -14,7 +14,7 @@ from pathlib import Path
 
 from samovar.actions.base import NOTHING, Outcome, PromptDefaults
 from samovar.events import RunError
-from samovar.language.names import FIRST, OLD_CONTEXT, first_variables
+from samovar.language.names import BRANCHES, FIRST, OLD_CONTEXT, first_variables
 from samovar.language.workflow import State, Workflow
 from samovar.running.branches import Claims, merge
 from samovar.running.routing import states_that_only_choose
@@ -78,7 +78,7 @@ class Frame:
         """What an action leaves behind in the variables."""
         variables = self.variables
         variables.update(outcome.sets)
-        if "branches" in outcome.sets:
+        if BRANCHES in outcome.sets:
             self.is_branches_ours = False
         if "result" in outcome.sets:
             self.is_result_named = True
@@ -138,16 +138,16 @@ class Frame:
             if one.variables["is_error"] and one.variables["error"] is not variables["error"]:
                 variables["is_error"], variables["error"] = True, one.variables["error"]
                 break
-        before = variables.pop("branches") if self.is_branches_ours else None
+        before = variables.pop(BRANCHES) if self.is_branches_ours else None
         # What forks within the branches kept, under the names of their own branches.
         kept: dict[str, object] = {}
         for one in branches.values():
-            within = one.variables.get("branches")
+            within = one.variables.get(BRANCHES)
             if one.is_branches_ours and within is not before and isinstance(within, dict):
                 kept |= within
         if merged.kept:
             kept |= {first: dict(merged.kept.get(first, {})) for first in branches}
         if kept:
-            variables["branches"] = kept
+            variables[BRANCHES] = kept
         self.is_branches_ours = bool(kept)
         return merged.doubts

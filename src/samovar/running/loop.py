@@ -1,8 +1,8 @@
 """The loop: enter a state, perform its action, record, choose a transition. This is the only place with it.
 
-Above: the runner, which opens what a run needs and records its ending. Below: levels, sites, the recorder.
-A sub-workflow is driven by the same loop, one frame down; the branches of a fork are tasks of one task group,
-each on a frame of its own until the join.
+Above: the runner, which opens what a run needs and records its ending. Below: frames, the contexts of visits,
+the recorder. A sub-workflow is driven by the same loop, one frame down; the branches of a fork are tasks of
+one task group, each on a frame of its own until the join.
 """
 
 from __future__ import annotations
@@ -28,11 +28,6 @@ from samovar.running.visit_context import Child, Services, VisitContext
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
 """A file of this name below the folder ends the run before its next state; its text is the reason."""
-_TURN_VISITS = 32
-"""After this many visits others on the event loop have a turn: every 1 to 2 ms, if the visits do little.
-
-They are counted, not timed, so that the branches of a fork take turns in the same order on any machine.
-"""
 
 
 class AbortedError(Exception):
@@ -53,13 +48,12 @@ class End:
 
 
 class Loop:
-    """Drives the levels of one run."""
+    """Drives the frames of one run."""
 
     def __init__(self, services: Services, recorder: Recorder, limits: Limits) -> None:
         """`limits`: those of the run."""
         self._services, self._recorder, self._limits = services, recorder, limits
         self._abort_file = services.folder / ABORT_FILE
-        self._visits_of_turn = 0
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -101,7 +95,9 @@ class Loop:
             if transition.target == until:
                 return End(ending=Ending.COMPLETED)
             state = states[transition.target]
-            await self._give_turn()
+            # After each visit others on the event loop have a turn and a cancellation comes through: counted,
+            # not timed, so that the branches of a fork take turns in the same order on any machine.
+            await checkpoint()
 
     def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
         situation = Situation(
@@ -113,13 +109,6 @@ class Loop:
         for message, place in choice.warnings:
             self._recorder.warn(message, place, visit)
         return choice
-
-    async def _give_turn(self) -> None:
-        """Lets others run, and a cancellation through, although no visit has waited for anything."""
-        self._visits_of_turn += 1
-        if self._visits_of_turn >= _TURN_VISITS:
-            self._visits_of_turn = 0
-            await checkpoint()
 
     def _check_abort_file(self) -> None:
         if self._abort_file.exists():
@@ -181,12 +170,12 @@ class Loop:
             frame.spending.spend(transitions=1)
         around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
-        levels = {branch.first: frame.branch_off(branch.first, claims) for branch in fork.branches}
+        frames = {branch.first: frame.branch_off(branch.first, claims) for branch in fork.branches}
         stops: list[End | BaseException] = []
 
         async def drive(branch: Branch) -> None:
             try:
-                end = await self._drive(levels[branch.first], branch.first, until=fork.join)
+                end = await self._drive(frames[branch.first], branch.first, until=fork.join)
             except anyio.get_cancelled_exc_class():
                 raise
             except BaseException as error:  # handed on: it is raised below
@@ -195,7 +184,7 @@ class Loop:
                 if end.ending is Ending.COMPLETED:
                     return
                 if not stops:
-                    frame.take_over(levels[branch.first])
+                    frame.take_over(frames[branch.first])
                 stops.append(end)
             tasks.cancel_scope.cancel()
 
@@ -206,7 +195,7 @@ class Loop:
             if isinstance(stops[0], BaseException):
                 raise stops[0]
             return stops[0]
-        for doubt in frame.join(levels):
+        for doubt in frame.join(frames):
             self._recorder.warn(doubt, frame.workflow.states[fork.join].place, visit)
         return None
 
@@ -236,8 +225,7 @@ class Loop:
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
         above = context.frame
-        library, lenient = self._services.library, self._services.lenient
-        workflow = library.workflow(child.name, beside=above.workflow.folder, lenient=lenient)
+        workflow = self._services.library.child(above.workflow, child.name)
         if any(workflow.identity == one.identity for one in above.chain):
             chain = " → ".join(one.name for one in (*above.chain, workflow))
             raise ActionError(f"Workflows run each other in a circle: {chain}.", place=child.place)

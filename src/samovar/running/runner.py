@@ -58,7 +58,7 @@ class RunnerSettings:
     outside: Outside = field(default_factory=ThisMachine)
     """Runs the commands, and lets time pass."""
     lenient: bool = False
-    """Of sub-workflows: text that is no action is a warning."""
+    """Text that is not an action is a warning, in sub-workflows too."""
     transitions: int | None = None
     """The most that the run may take, those of sub-workflows counted along."""
     duration_s: float | None = None
@@ -168,7 +168,6 @@ class _Driven:
             connection=connection,
             outside=settings.outside,
             wait_for_user=wait_for_user and _in_turn(wait_for_user),
-            lenient=settings.lenient,
             tell=self.recorder.tell,
         )
 

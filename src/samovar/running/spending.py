@@ -1,4 +1,4 @@
-"""How much a run may still do: transitions and tokens, for the whole of it and for each sub-workflow.
+"""What a run has used of its limits: transitions and tokens, for the whole of it and for each sub-workflow.
 
 Above: the runner. Below: nothing. What a sub-workflow spends is spent by everything above it too. Mutable:
 `spend` is the only thing that changes it.
@@ -19,7 +19,7 @@ class PastLimitError(LimitError):
 
 
 class Spending:
-    """What one workflow and all below it may still do."""
+    """What one workflow and all below it have used of its limits."""
 
     def __init__(self, limits: Limits, above: Spending | None = None) -> None:
         self.limits, self.above = limits, above

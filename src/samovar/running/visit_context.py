@@ -41,8 +41,6 @@ class Services:
     """Runs the commands, and lets time pass."""
     wait_for_user: Callable[[str], Awaitable[None]] | None
     """Shows a message and returns when the user is ready; None: there is no user."""
-    lenient: bool
-    """Of sub-workflows: text that is no action is a warning."""
     tell: Callable[[Event], None]
     """Records an event and reports it."""
 

@@ -1,6 +1,6 @@
 """One conversation: the messages so far, and how the next answer is got.
 
-Above: `executors/local.py`, `api.py`. Below: `pool.py`, `conversation.py`, `turn.py`. A session holds
+Above: `executors/local.py`, `python/`. Below: `pool.py`, `conversation.py`, `turn.py`. A session holds
 messages, not memory: it borrows the model for a turn and gives the sequence back after it, on every path;
 what the model has evaluated may stay parked there and be found again by the next turn, or by a fork's.
 """

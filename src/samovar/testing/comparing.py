@@ -1,6 +1,6 @@
 """How what came of a case differs from what it expected.
 
-Above: `testing.py`. Below: cases and the record of a run. A comparison reads nothing and changes nothing.
+Above: `trial.py`. Below: cases and the record of a run. A comparison reads nothing and changes nothing.
 """
 
 from __future__ import annotations

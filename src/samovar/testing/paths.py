@@ -81,7 +81,7 @@ class Tree:
             if isinstance(action, RunWorkflow):
                 try:
                     if action.name.is_literal:
-                        found.append(self._library.workflow(action.name.text({}), beside=workflow.folder))
+                        found.append(self._library.child(workflow, action.name.text({})))
                         continue
                 except SamovarError:
                     pass

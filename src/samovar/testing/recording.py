@@ -1,6 +1,6 @@
 """Makes a case of a run: what its prompts were answered, what its commands left, and what came of it.
 
-Above: the command line. Below: `case_text.py`, which writes it, and `testing.py`, which tries it. Values of
+Above: the command line. Below: `case_text.py`, which writes it, and `trial.py`, which tries it. Values of
 secret parameters are no part of a case.
 """
 

@@ -1,6 +1,6 @@
 """Stands where a run's model, commands, user and time are, and says what a case tells.
 
-Above: `testing.py`, which runs a case on it. Below: cases, the waist, and what actions reach.
+Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what actions reach.
 """
 
 from __future__ import annotations

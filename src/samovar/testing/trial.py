@@ -7,14 +7,16 @@ no time passes, and no model is read.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from samovar.actions.workflow import RunWorkflow
 from samovar.app import open_scripted
 from samovar.errors import Fault, NotFoundError, Place, UsageError, nearest
 from samovar.language.names import surroundings_of
+from samovar.language.workflow import ParsedAction
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.runner import Runner, RunnerSettings
@@ -102,13 +104,13 @@ def check_cases(file: CaseFile, tree: Tree) -> tuple[Fault, ...]:
     found: list[Fault] = []
     for case in file.cases:
         for path, told in case.answers.items():
-            found += _misplaced(tree, path, told, "prompt", "asks no prompt")
+            found += _misplaced(tree, path, told, _asks, "asks no prompt")
         for path, result in case.shell.items():
-            found += _misplaced(tree, path, result, "shell", "runs no command")
+            found += _misplaced(tree, path, result, _runs, "runs no command")
         for path, wait in case.waits.items():
-            found += _misplaced(tree, path, wait, "wait", "does not wait")
+            found += _misplaced(tree, path, wait, _waits, "does not wait")
         for path, text in case.expected.prompts.items():
-            found += _misplaced(tree, path, text, "prompt", "asks no prompt")
+            found += _misplaced(tree, path, text, _asks, "asks no prompt")
         for path, place in zip(case.expected.path or (), case.expected.path_places, strict=False):
             found += _unknown(tree, path, place)
     return tuple(found)
@@ -133,15 +135,28 @@ def _runs_workflows(tree: Tree, path: str) -> bool:
         state = tree.find(path)
     except NotFoundError:
         return True
-    return state is None or any(action.verb == "workflow" for action in state.actions)
+    return state is None or any(isinstance(action, RunWorkflow) for action in state.actions)
 
 
-def _misplaced(tree: Tree, path: str, told: Told[object], verb: str, otherwise: str) -> Iterator[Fault]:
+def _asks(action: ParsedAction) -> bool:
+    return action.asks_prompt
+
+
+def _runs(action: ParsedAction) -> bool:
+    return action.runs_command
+
+
+def _waits(action: ParsedAction) -> bool:
+    return action.verb == "wait"
+
+
+def _misplaced(
+    tree: Tree, path: str, told: Told[object], does: Callable[[ParsedAction], bool], otherwise: str
+) -> Iterator[Fault]:
     yield from _unknown(tree, path, told.place)
     try:
         state = tree.find(path)
     except NotFoundError:
         return
-    verbs = {action.verb for action in state.actions} if state is not None else {verb}
-    if verb not in verbs:
+    if state is not None and not any(map(does, state.actions)):
         yield Fault(code="misplaced", message=f"The state {path!r} {otherwise}.", place=told.place)

@@ -74,7 +74,7 @@ class Arena:
     # What callers do -------------------------------------------------------------------------------
 
     def submit(self, request: Request) -> None:
-        """Puts a request in line. Raises `ClosedError` after `close`, and what broke the decode loop."""
+        """Queues a request. Raises `ClosedError` after `close`, and what broke the decode loop."""
         self._queue.put(request)
 
     def end(self, request: Request, reason: FinishReason) -> None:

@@ -38,7 +38,7 @@ class _State:
 
 
 class StatePrefixes:
-    """See `prefixes.Prefixes`. Copies are in host memory, at most `limit_bytes`, and on disk.
+    """See `base.Prefixes`. Copies are in host memory, at most `limit_bytes`, and on disk.
 
     `border`: copies are made at multiples of it only, and the row goes on from what a copy restores even
     where it was just evaluated: so the rest is evaluated in the same micro-batches over the same cells as
