@@ -6,6 +6,8 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -20,6 +22,12 @@ BUILD: list[str] = PROJECT["build-system"]["requires"]
 OURS = {"samovar", "tests", "benchmarks"}
 PEERS = {"llama_cpp"}
 """What a benchmark compares with where somebody has installed it, and leaves out elsewhere."""
+
+
+@cache
+def homes() -> Mapping[str, list[str]]:
+    """The distributions of each module that is installed."""
+    return packages_distributions()
 
 
 def declared(*extras: str) -> list[Requirement]:
@@ -55,10 +63,9 @@ def imported(folder: str) -> dict[str, Path]:
 )
 def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     names = {canonicalize_name(one.name) for one in declared(*extras)}
-    distributions = packages_distributions()
     for module, path in imported(folder).items():
-        homes = {canonicalize_name(name) for name in distributions.get(module, [module])}
-        assert homes & names or module in PEERS, f"{path.name} imports {module}, which is not declared"
+        found = {canonicalize_name(name) for name in homes().get(module, [module])}
+        assert found & names or module in PEERS, f"{path.name} imports {module}, which is not declared"
 
 
 def constraints() -> list[str]:

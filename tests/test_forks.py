@@ -114,6 +114,7 @@ def test_the_message_names_what_meets() -> None:
 NAMES = st.sampled_from(["[*]", "A", "B", "C", "F", "J", "G", "K"])
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.lists(st.tuples(NAMES, NAMES), max_size=14))
 def test_any_diagram_is_a_workflow_or_faults_and_branches_never_overlap(edges: list[tuple[str, str]]) -> None:

@@ -190,6 +190,7 @@ MARKDOWN = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(MARKDOWN)
 def test_any_text_is_taken_apart_or_has_faults_within_it(text: str) -> None:

@@ -58,6 +58,7 @@ for name in names:
 """
 
 
+@pytest.mark.slow
 def test_a_long_run_of_any_kind_of_character_does_not_end_the_process(tmp_path: Path) -> None:
     for name in FAMILIES:
         with_pre_tokenizer(tmp_path / f"{name}.gguf", name)
@@ -67,6 +68,7 @@ def test_a_long_run_of_any_kind_of_character_does_not_end_the_process(tmp_path: 
     assert len(done.stdout.splitlines()) == len(runs) * len(FAMILIES)
 
 
+@pytest.mark.slow
 def test_a_million_equal_characters_become_tokens(tmp_path: Path) -> None:
     with_pre_tokenizer(tmp_path / "tekken.gguf", "tekken")
     done = child(COUNT, tmp_path, "tekken", ".", "1000000")
