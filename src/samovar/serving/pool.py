@@ -97,20 +97,21 @@ class Pool:
             assert entry.model is not None
             yield entry.model
         finally:
-            self._ledger.give_back(entry)
+            self._give_back(entry)
+
+    def _give_back(self, entry: PoolEntry) -> None:
+        if self._ledger.give_back(entry):
             self._lifecycle.act()
 
     async def _obtain(self, spec: ModelSpec, on_progress: OnLoadProgress) -> PoolEntry:
         if not self._lifecycle.is_open:
             raise ClosedError("The pool is not open.")
         waiter = Waiter(self._engine.key(spec), spec, on_progress)
-        self._ledger.waiters.append(waiter)
         try:
             await self._wait(waiter)
         except BaseException:  # also when cancelled, perhaps at the moment it was granted
             if waiter.entry is not None:
-                self._ledger.give_back(waiter.entry)
-                self._lifecycle.act()
+                self._give_back(waiter.entry)
             raise
         assert waiter.entry is not None
         return waiter.entry
@@ -129,21 +130,20 @@ class Pool:
             raise ClosedError("The model is not the pool's, or was closed.")
         grower = Waiter(entry.key, entry.spec, grow_tokens=context_tokens, most_tokens=most_tokens)
         entry.leases += 1  # one of its own: the entry stays, whatever the caller does
-        self._ledger.growers.append(grower)
         try:
             await self._wait(grower)
         finally:
-            self._ledger.give_back(entry)
-            self._lifecycle.act()
+            self._give_back(entry)
 
     async def _wait(self, waiter: Waiter) -> None:
         """Until it has what it waits for. Raises why it cannot have it."""
-        self._lifecycle.act()
+        if self._ledger.come(waiter):
+            self._lifecycle.act()
         try:
             await waiter.done.wait()
         except BaseException:  # also when cancelled: nobody waits any more
-            self._ledger.leave(waiter)
-            self._lifecycle.act()
+            if self._ledger.leave(waiter):
+                self._lifecycle.act()
             raise
         if waiter.error is not None:
             raise waiter.error.with_traceback(None)
@@ -184,7 +184,7 @@ class Pool:
             budget_bytes=self.budget_bytes,
             held_bytes=self.held_bytes,
             leases=sum(entry.leases for entry in self._ledger.entries.values()),
-            waiting=len(self._ledger.waiters) + len(self._ledger.growers),
+            waiting=self._ledger.waiting,
             models=self._lifecycle.uses(),
             ready_bytes=self._ready_bytes,
         )
