@@ -142,6 +142,11 @@ class Ledger:
         """A model has been freed."""
         del self.entries[entry.key]
 
+    def is_wanted(self, key: WeightsKey) -> bool:
+        """Whether these weights are here to stay or being loaded, or somebody waits for them."""
+        entry = self.entries.get(key)
+        return key in self.lines or (entry is not None and entry.state is not ModelState.CLOSING)
+
     def waiting_for(self, key: WeightsKey) -> list[Waiter]:
         """Who wants a lease of this model, first come first."""
         line = self.lines.get(key)

@@ -1,6 +1,6 @@
 """Each model loaded once: lent, kept warm, evicted, closed, within a budget of bytes.
 
-Above: `session.py` and `executors/local.py`, which can only borrow (`async with pool.lease(spec)`). Below:
+Above: `session.py` and `executors/local.py`, which can only borrow (`async with`). Below:
 the books in `ledger.py`; `room.py` decides, in one synchronous method, who gets a lease and what is loaded,
 closed or resized; `lifecycle.py` carries that out. The pool knows no session, prompt or workflow.
 """
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress
+from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress, WeightsKey
 from samovar.errors import ClosedError
 from samovar.memory import resident_bytes
 from samovar.serving.entries import ModelState, PoolEntry, Waiter
@@ -21,6 +21,21 @@ from samovar.serving.ledger import Ledger
 from samovar.serving.lifecycle import Lifecycle, ModelUse
 from samovar.serving.reservations import Reservations
 from samovar.serving.room import Room
+
+
+@dataclass(slots=True, eq=False)
+class Loan:
+    """A model that was borrowed. Mutable: whether it was given back."""
+
+    model: Model
+    _give_back: Callable[[], None]
+    _is_over: bool = False
+
+    def end(self) -> None:
+        """Gives the model back before the context of the loan ends. Safe to call twice."""
+        if not self._is_over:
+            self._is_over = True
+            self._give_back()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +83,8 @@ class Pool:
             reservations=reservations,
         )
         self._lifecycle = Lifecycle(engine, self._ledger, self._room)
+        self._keys: dict[ModelSpec, WeightsKey] = {}
+        """Of the specs that were asked for last: which weights they meant then."""
         self._ready_bytes: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,12 +109,21 @@ class Pool:
         raised (also shortly after it), what `on_progress` raised, and `ClosedError` after the pool was
         closed.
         """
+        async with self.loan(spec, on_progress) as loan:
+            yield loan.model
+
+    @asynccontextmanager
+    async def loan(
+        self, spec: ModelSpec, on_progress: OnLoadProgress = lambda fraction: None
+    ) -> AsyncIterator[Loan]:
+        """As `lease`, for someone who may have done with the model before the context ends (`Loan.end`)."""
         entry = await self._obtain(spec, on_progress)
+        assert entry.model is not None
+        loan = Loan(entry.model, lambda: self._give_back(entry))
         try:
-            assert entry.model is not None
-            yield entry.model
+            yield loan
         finally:
-            self._give_back(entry)
+            loan.end()
 
     def _give_back(self, entry: PoolEntry) -> None:
         if self._ledger.give_back(entry):
@@ -106,7 +132,7 @@ class Pool:
     async def _obtain(self, spec: ModelSpec, on_progress: OnLoadProgress) -> PoolEntry:
         if not self._lifecycle.is_open:
             raise ClosedError("The pool is not open.")
-        waiter = Waiter(self._engine.key(spec), spec, on_progress)
+        waiter = Waiter(self._key(spec), spec, on_progress)
         try:
             await self._wait(waiter)
         except BaseException:  # also when cancelled, perhaps at the moment it was granted
@@ -115,6 +141,15 @@ class Pool:
             raise
         assert waiter.entry is not None
         return waiter.entry
+
+    def _key(self, spec: ModelSpec) -> WeightsKey:
+        """The weights it means: without a look at the file if they are here, or are waited for already."""
+        known = self._keys.get(spec)
+        if known is not None and self._ledger.is_wanted(known):
+            return known
+        self._keys = {other: key for other, key in self._keys.items() if self._ledger.is_wanted(key)}
+        self._keys[spec] = key = self._engine.key(spec)
+        return key
 
     async def grow(self, model: Model, context_tokens: int, *, most_tokens: int | None = None) -> None:
         """Gives a model that the caller has borrowed an arena of at least `context_tokens` cells.
@@ -151,7 +186,7 @@ class Pool:
     @contextmanager
     def interest(self, spec: ModelSpec) -> Iterator[None]:
         """While it lasts the model is not evicted for idleness, only when another needs the room."""
-        key, interests = self._engine.key(spec), self._ledger.interests
+        key, interests = self._key(spec), self._ledger.interests
         interests[key] = interests.get(key, 0) + 1
         try:
             yield

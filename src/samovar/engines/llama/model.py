@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics
+from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
 from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
@@ -117,7 +117,13 @@ class LlamaModel:
                 raise ClosedError("The model was closed.")
             return self._template.tokens(messages)
 
-    def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
+    def _request(
+        self,
+        tokens: list[int],
+        options: Options,
+        conversation: Conversation | None,
+        on_end: OnEnd = lambda: None,
+    ) -> Request:
         room = self._arena.cells - len(tokens)
         asked = options.answer_tokens
         if room < 1 or (options.choices and room < asked):
@@ -131,13 +137,18 @@ class LlamaModel:
             tokens=tokens,
             options=options,
             max_tokens=min(asked, room),
-            events=EventStream(),
+            events=EventStream(on_end),
             conversation=conversation,
         )
 
     @asynccontextmanager
     async def generate(
-        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
+        self,
+        messages: Sequence[Message],
+        options: Options,
+        conversation: Conversation | None = None,
+        *,
+        on_end: OnEnd = lambda: None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
@@ -146,7 +157,7 @@ class LlamaModel:
             async with self._resizing:
                 if self._arena.is_broken:
                     await self._replace(self._cost)
-                request = self._request(tokens, options, conversation)
+                request = self._request(tokens, options, conversation, on_end)
                 self._arena.submit(request)
                 self._asked.add(request)
             try:
