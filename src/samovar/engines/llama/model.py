@@ -79,6 +79,7 @@ class LlamaModel:
         self._closed = False
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
+        """Raises `EngineError` when there is no room; then nothing is left of it."""
         threads = self._spec.threads or machine.usable_cores()
         context = Context(
             self._binding,
@@ -87,6 +88,18 @@ class LlamaModel:
             threads=threads,
             kv_type=self._spec.kv_type,
         )
+        try:
+            return self._fill_arena(context, threads, cost, carried)
+        except BaseException as error:  # the context is nobody's yet
+            context.close()
+            if isinstance(error, MemoryError):
+                raise EngineError(
+                    f"There is no memory for a context of {cost.context_tokens} tokens and its prefixes."
+                ) from error
+            raise
+
+    def _fill_arena(self, context: Context, threads: int, cost: Cost, carried: list[Carried]) -> Arena:
+        """An arena that owns `context` from now on, with what another has `carried`."""
         # Where prefixes are copies too, both kinds share what was counted on.
         exact_bytes = cost.snapshot_bytes
         prefixes: Prefixes
@@ -198,13 +211,27 @@ class LlamaModel:
             await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
-        carried = self._arena.close(carry=True)
+        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        try:
+            carried = self._arena.close(carry=True)
+        except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
+            carried = []
         try:
             self._arena = self._make_arena(cost, carried)
         except EngineError:
-            self._arena = self._make_arena(self._cost, carried)
+            if cost != self._cost:
+                self._arena = self._make_old_arena(carried)
             raise
         self._cost = cost
+
+    def _make_old_arena(self, carried: list[Carried]) -> Arena:
+        """Of the size that there was; without what was evaluated if that is too much now."""
+        try:
+            return self._make_arena(self._cost, carried)
+        except EngineError:
+            if not carried:
+                raise
+            return self._make_arena(self._cost, [])
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage

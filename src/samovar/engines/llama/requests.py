@@ -114,6 +114,15 @@ class Running:
         """Cells it may still need."""
         return self.total_cells - len(self.row)
 
+    def spells(self, piece: str) -> bool:
+        """Whether with `piece` the answer is one of its choices and can become no longer one."""
+        choices = self.request.options.choices
+        if not choices:
+            return False
+        self.spelled += piece
+        goes_on = any(choice != self.spelled and choice.startswith(self.spelled) for choice in choices)
+        return self.spelled in choices and not goes_on
+
     def report_progress(self) -> None:
         """Puts how far its prompt is evaluated."""
         self.request.events.put(
