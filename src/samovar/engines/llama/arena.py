@@ -25,7 +25,7 @@ from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
 from samovar.generation import FinishReason, TextGenerated
-from samovar.models.cost import BATCH_TOKENS
+from samovar.models.cost import BATCH_TOKENS, MICRO_BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
 
@@ -177,9 +177,8 @@ class Arena:
         )
         started = time.monotonic()
         code = self._context.decode(self._batch.value)
-        elapsed = time.monotonic() - started
         if code == 0:
-            self._advance(elapsed)
+            self._advance(time.monotonic() - started)
         else:
             self._recover(code)
         return True
@@ -199,7 +198,9 @@ class Arena:
         for running in self._admission.running:
             if running.next_token is not None:
                 batch.add(running, [running.next_token], len(running.row), wants_logits=True)
-        chunk = CHUNK_BESIDE_TOKENS if batch.size else BATCH_TOKENS
+        is_unstoppable = self._context.keeps_whole_states and len(self._admission.running) > 1
+        alone = MICRO_BATCH_TOKENS if is_unstoppable else BATCH_TOKENS
+        chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
         for running in self._admission.running:
             if running.pending and chunk > 0:
                 start = len(running.row)
@@ -262,7 +263,6 @@ class Arena:
         if running.generated >= running.request.max_tokens:
             return self._admission.finish(running, FinishReason.LENGTH)
         running.next_token = token
-        return None
 
     def _recover(self, code: int) -> None:
         """After a decode that did not succeed: bring the context back to what the books say."""
