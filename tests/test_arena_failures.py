@@ -10,12 +10,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from samovar.engines.base import Finished, ModelSpec
+from samovar.engines.base import Conversation, Finished, ModelSpec
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.requests import Request
 from samovar.errors import ClosedError, EngineError
-from samovar.generation import Message, Options
+from samovar.generation import FinishReason, Message, Options
 from tests.test_arena import CUT_ANYWHERE, answer, loaded, user
 from tests.tiny import make_tiny
 
@@ -121,3 +122,100 @@ async def test_an_arena_is_replaced_for_one_who_asks_before_he_has_read_an_answe
             await model.resize(larger)
         assert (await answer(model, user("x" * 1500)))[1].tokens.evaluated > 1500
         assert isinstance([event async for event in events][-1], Finished)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_after_a_growth_that_fails_twice_the_model_answers_as_soon_as_there_is_room(
+    tiny_kinds: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger = LlamaEngine().predict(ModelSpec(reference="tiny", path=tiny_kinds[kind], context_tokens=2048))
+    async with loaded(tiny_kinds[kind]) as model:
+        await answer(model, user("one"))
+
+        def make(*rest: Any) -> Any:
+            raise EngineError("no room for a context")
+
+        monkeypatch.setattr(Context, "_make", make)
+        with pytest.raises(EngineError, match="no room for a context"):
+            await model.resize(larger)
+        with pytest.raises(EngineError, match="no room for a context"):
+            await answer(model, user("two"))
+        model.check()
+        assert model.statistics().sequences_running == 0
+        monkeypatch.undo()
+        assert (await answer(model, user("three")))[1].tokens.generated
+        await model.resize(larger)
+        assert model.statistics().context_tokens == 2048
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", ["carry", "accept"])
+async def test_too_little_memory_for_what_was_evaluated_leaves_no_context_behind(
+    tiny_kinds: dict[str, Path], kind: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger = LlamaEngine().predict(ModelSpec(reference="tiny", path=tiny_kinds[kind], context_tokens=2048))
+    made: list[Context] = []
+    init = Context.__init__
+
+    def noted(context: Context, *rest: Any, **more: Any) -> None:
+        init(context, *rest, **more)
+        made.append(context)
+
+    monkeypatch.setattr(Context, "__init__", noted)
+    async with loaded(tiny_kinds[kind]) as model:
+        await answer(model, user("one" * 20), conversation=Conversation())
+        prefixes = type(model._arena._prefixes)
+        done = getattr(prefixes, step)
+
+        def fail(self: Any, *rest: Any) -> Any:
+            if step == "carry" or rest[0]:
+                raise MemoryError
+            return done(self, *rest)
+
+        monkeypatch.setattr(prefixes, step, fail)
+        if step == "carry":
+            await model.resize(larger)
+        else:
+            with pytest.raises(EngineError, match="no memory for a context of 2048"):
+                await model.resize(larger)
+        assert (await answer(model, user("two")))[1].tokens.generated
+        assert [context for context in made if context._value is not None] == [model._arena._context]
+
+
+@pytest.mark.parametrize("kind", ["mamba", "jamba", "gemma2"])
+async def test_cancelling_others_evaluates_nothing_again_of_an_answer_whose_memory_cannot_be_cut(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[Request] = []
+    stopped: list[Request] = []
+    decode = Context.decode
+    async with loaded(make_tiny(tmp_path / f"{kind}.gguf", kind), 4096) as model:
+        arena = model._arena
+
+        def cancelling(context: Context, batch: Any) -> int:
+            """While a batch is evaluated in which others take part, these are cancelled."""
+            for part in arena._batch.parts:
+                if part.running.request in others and part.running.pending:
+                    others.remove(part.running.request)
+                    stopped.append(part.running.request)
+                    arena.end(part.running.request, FinishReason.CANCELLED)
+            return decode(context, batch)
+
+        monkeypatch.setattr(Context, "decode", cancelling)
+        tokens = model._template.tokens(user("x" * 700))
+        one = model._request(tokens, Options(max_tokens=200), None)
+        arena.submit(one)
+        for number in range(20):
+            asked = model._template.tokens(user(f"{number} " * 100))
+            others.append(model._request(asked, Options(max_tokens=4), None))
+        everybody = list(others)
+        for other in everybody:
+            arena.submit(other)
+        for other in everybody:
+            with anyio.fail_after(60):
+                await other.events.finished.wait()
+        assert len(stopped) == 20
+        end = None
+        while not isinstance(end, Finished):
+            end = await one.events.next(None)
+        assert end.tokens.evaluated == len(tokens)

@@ -45,6 +45,21 @@ def user(text: str) -> list[Message]:
     return [Message(role="user", content=text)]
 
 
+async def test_whoever_asked_hears_once_that_the_engine_has_done(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model) as model:
+        for reads in (True, False):
+            ended: list[str] = []
+
+            def hear(ended: list[str] = ended) -> None:
+                ended.append("done")
+
+            async with model.generate(user("a b c"), Options(max_tokens=4), on_end=hear) as events:
+                if reads:
+                    async for _ in events:
+                        pass
+            assert ended == ["done"]
+
+
 async def answer(model: Model, text: str, options: Options) -> tuple[str, Finished, list[PromptEvaluating]]:
     said, progress, end = "", [], None
     async with model.generate(user(text), options) as events:

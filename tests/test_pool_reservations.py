@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from samovar.errors import BudgetError
+from samovar.serving.lines import OVERTAKEN_MOST
 from samovar.serving.pool import Pool
 from samovar.serving.reservations import Holding, Reservations, runtime_folder
-from samovar.serving.room import OTHERS_EACH_S, OTHERS_MOST_S, OVERTAKEN_MOST, OVERTAKEN_MOST_S
+from samovar.serving.room import OTHERS_EACH_S, OTHERS_MOST_S, OVERTAKEN_MOST_S
 from tests.test_pool import Clock, SlowEngine, spec
 
 pytestmark = pytest.mark.anyio

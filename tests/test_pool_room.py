@@ -17,8 +17,9 @@ from samovar.engines.scripted import ScriptedModel
 from samovar.errors import BudgetError, ClosedError, EngineError
 from samovar.models.cost import Cost
 from samovar.serving.entries import BACK_OFF_MOST_S
+from samovar.serving.lines import OVERTAKEN_MOST
 from samovar.serving.pool import Pool
-from samovar.serving.room import OVERTAKEN_MOST, OVERTAKEN_MOST_S, SHRINK_AFTER_S
+from samovar.serving.room import OVERTAKEN_MOST_S, SHRINK_AFTER_S
 from tests.test_pool import Clock, SlowEngine, open_pool, spec
 
 pytestmark = pytest.mark.anyio

@@ -155,6 +155,19 @@ class PrefixMachine(RuleBasedStateMachine):
         self.conversations: list[Conversation] = []
         self.free = list(range(self.rows))
         self.memory = self.make()
+        self.known: dict[tuple[int, ...], tuple[tuple[int, int], int]] = {}
+
+    def remembered(self, tokens: list[int]) -> int:
+        """What was known of these when they were last asked for, if nothing has changed since."""
+        version = self.memory.version
+        remembered = self.known.get(tuple(tokens))
+        if remembered is None or remembered[0] != version:
+            self.known[tuple(tokens)] = remembered = version, self.memory.known(tokens)
+        return remembered[1]
+
+    @rule(words=prompts)
+    def wait(self, words: list[int]) -> None:
+        self.remembered([token for word in words for token in WORDS[word]])
 
     def make(self) -> Prefixes:
         return TreePrefixes(cast(Context, self.books), DiskIndex(self.shelf, 1))
@@ -176,6 +189,7 @@ class PrefixMachine(RuleBasedStateMachine):
         if not self.free or cells > CELLS or not self.memory.is_room(tokens, cells, rows, promised):
             return
         known = self.memory.known(tokens)
+        assert self.remembered(tokens) == known
         row = Row(self.free.pop())
         self.memory.begin(row, tokens, CELLS - self.held, goes_on=goes_on)
         assert len(row) < len(tokens) and row.tokens == tokens[: len(row)]
@@ -259,6 +273,7 @@ class PrefixMachine(RuleBasedStateMachine):
         self.memory.clear()
         assert not self.books.taken and not self.memory.carry()
         self.memory = self.make()
+        self.known.clear()
         self.memory.accept(carried)
 
     @invariant()

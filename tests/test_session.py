@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samovar.engines.base import Conversation, GenerationEvent, Model, ModelSpec, OnLoadProgress
+from samovar.engines.base import Conversation, GenerationEvent, Model, ModelSpec, OnEnd, OnLoadProgress
 from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
 from samovar.generation import FinishReason, Message, Options, TextGenerated
@@ -256,11 +256,18 @@ class GrowingModel(ScriptedModel):
 
     @asynccontextmanager
     async def generate(
-        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
+        self,
+        messages: Sequence[Message],
+        options: Options,
+        conversation: Conversation | None = None,
+        *,
+        on_end: OnEnd = lambda: None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         async with AsyncExitStack() as stack:
             try:
-                events = await stack.enter_async_context(super().generate(messages, options, conversation))
+                events = await stack.enter_async_context(
+                    super().generate(messages, options, conversation, on_end=on_end)
+                )
             except ContextError as error:
                 raise ContextError(
                     prompt_tokens=error.prompt_tokens,

@@ -29,6 +29,10 @@ OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
 
 
+OnEnd = Callable[[], None]
+"""Called on the event loop, once: the model holds nothing for this answer any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsKey:
     """The identity of loaded weights: all that truly needs another load, and nothing else."""
@@ -139,13 +143,21 @@ class Model(Protocol):
     """Loaded weights that can answer."""
 
     def generate(
-        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
+        self,
+        messages: Sequence[Message],
+        options: Options,
+        conversation: Conversation | None = None,
+        *,
+        on_end: OnEnd = lambda: None,
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         """Answers `messages`. Without a `conversation` nobody goes on from the answer.
 
         The iterator gives one `PromptEvaluating` before anything is evaluated, further ones as it goes on,
         `TextGenerated`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
         on any path, the sequence has been given back. Requests are served first come, first served.
+
+        `on_end` is called once the engine has done with the answer, at the latest before the exit returns.
+        What has not been read by then can still be read, also from a model that was closed meanwhile.
 
         Raises on entry, before anything is decoded: `ContextError` for a prompt that does not fit,
         `EngineError` for options that cannot be met, `ClosedError` after `close`.

@@ -20,6 +20,7 @@ from samovar.engines.base import (
     GenerationEvent,
     ModelSpec,
     ModelStatistics,
+    OnEnd,
     OnLoadProgress,
     WeightsKey,
 )
@@ -43,7 +44,7 @@ def words(text: str) -> list[str]:
 
 
 class ScriptedModel:
-    """Answers from a script. `pause` is awaited before each token, so that a test can hold it."""
+    """Answers from a script, word by word as it is read. `pause` is awaited before each of them."""
 
     def __init__(self, script: Script, pause: Callable[[], object], cells: int) -> None:
         self._script, self._pause, self._cells = script, pause, cells
@@ -54,7 +55,12 @@ class ScriptedModel:
 
     @asynccontextmanager
     async def generate(
-        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
+        self,
+        messages: Sequence[Message],
+        options: Options,
+        conversation: Conversation | None = None,
+        *,
+        on_end: OnEnd = lambda: None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
@@ -66,6 +72,7 @@ class ScriptedModel:
             yield self._events(prompt, self._answer(messages, options), options)
         finally:
             self._running -= 1
+            on_end()
 
     def _answer(self, messages: Sequence[Message], options: Options) -> str:
         text = self._script(messages)

@@ -87,18 +87,16 @@ class Waiter:
     """Cells wanted by someone who has a lease; 0 for someone who wants one."""
     most_tokens: int | None = None
     """Cells that an arena can have at most; None where that is not known."""
+    number: int = 0
+    """In the order of coming; given by the ledger."""
     cost: Cost | None = None
-    """Of what is to be made for it, once that is known."""
+    """Of the arena that a grower gets, once that is known."""
     done: anyio.Event = field(default_factory=anyio.Event)
     """Set when it has what it wants, or cannot have it."""
     entry: PoolEntry | None = None
     """The model it was lent; None before that, and for someone who wants more context."""
     error: BaseException | None = None
     """Why it cannot have what it wants; None if it can, or while it waits."""
-    overtaken: int = 0
-    """How many later requests were lent a model while this one waited for room."""
-    kept_since_s: float | None = None
-    """On the pool's clock: since when lent models keep this one from its room; None while none does."""
     since_others_s: float | None = None
     """On the pool's clock: since when only other processes keep this one from its room."""
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from samovar.engines.base import WeightsKey
-from samovar.serving.entries import PoolEntry, Waiter
+from samovar.models.cost import Cost
+from samovar.serving.entries import PoolEntry
 from samovar.serving.ledger import Ledger
 
 
-def must_go(ledger: Ledger, waiter: Waiter, limit_bytes: int) -> set[WeightsKey]:
-    """The models that make the room for `waiter`, idle ones first; empty if that is not enough."""
-    if waiter.cost is None:
+def must_go(ledger: Ledger, key: WeightsKey, cost: Cost | None, limit_bytes: int) -> set[WeightsKey]:
+    """The models that make the room for `key` at `cost`, idle ones first; empty if that is not enough."""
+    if cost is None:
         return set()
-    others = [entry for key, entry in ledger.entries.items() if key != waiter.key]
-    missing_bytes = waiter.cost.total_bytes - limit_bytes
+    others = [entry for other, entry in ledger.entries.items() if other != key]
+    missing_bytes = cost.total_bytes - limit_bytes
     missing_bytes += sum(entry.lasting_bytes for entry in others)
     found: set[WeightsKey] = set()
     for entry in sorted(others, key=lambda entry: not entry.is_idle):

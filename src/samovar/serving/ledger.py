@@ -1,18 +1,20 @@
 """The pool's books: what takes room, who waits for some, and what happened to either.
 
 Above: `room.py`, which decides by them, and `lifecycle.py` and `pool.py`, which say what happened. Below:
-`entries.py`, and `reservations.py` for what other processes are to know. It decides nothing, does no I/O and
-starts no task.
+`entries.py`, `lines.py`, and `reservations.py` for what other processes are to know. It decides nothing, does
+no I/O and starts no task.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Set
 
 from samovar.engines.base import WeightsKey
 from samovar.errors import BudgetError
 from samovar.models.cost import Cost
 from samovar.serving.entries import Failures, ModelState, PoolEntry, Waiter
+from samovar.serving.lines import Line
 from samovar.serving.reservations import Holding
 
 
@@ -22,10 +24,11 @@ class Ledger:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.entries: dict[WeightsKey, PoolEntry] = {}
-        self.waiters: list[Waiter] = []
-        """Who wants a lease, first come first."""
-        self.growers: list[Waiter] = []
+        self.lines: dict[WeightsKey, Line] = {}
+        """Who wants a lease, by model; an empty line is not kept."""
+        self.growers: OrderedDict[Waiter, None] = OrderedDict()
         """Who has a lease and wants more context, first come first."""
+        self._number = 0
         self.interests: dict[WeightsKey, int] = {}
         self.failures = Failures(clock)
 
@@ -55,20 +58,51 @@ class Ledger:
 
     # What happened -----------------------------------------------------------------------------------
 
-    def give_back(self, entry: PoolEntry) -> None:
-        """A lease has ended."""
+    def give_back(self, entry: PoolEntry) -> bool:
+        """A lease has ended. Whether anything is to be decided because of that: it was the last one."""
         entry.leases -= 1
         entry.idle_since_s = self.clock()
+        return not entry.leases
 
-    def leave(self, waiter: Waiter) -> None:
-        """`waiter` waits no longer; a load that nobody waits for is stopped."""
-        for line in (self.waiters, self.growers):
-            if waiter in line:
-                line.remove(waiter)
+    def come(self, waiter: Waiter) -> bool:
+        """`waiter` wants a lease, or more context. Whether anything is to be decided because of that.
+
+        It is not behind another who waits for the same model, nor while the arena is being replaced: what is
+        decided then is decided for both.
+        """
+        self._number += 1
+        waiter.number = self._number
+        if waiter.grow_tokens:
+            self.growers[waiter] = None
+            return self.entries[waiter.key].next_cost is None
+        line = self.lines.setdefault(waiter.key, Line(waiter.key))
+        line.waiters[waiter] = None
+        return line.first is waiter
+
+    def leave(self, waiter: Waiter) -> bool:
+        """`waiter` waits no longer. Whether anything is to be decided because of that.
+
+        A load that nobody waits for is stopped.
+        """
+        line = self.lines.get(waiter.key)
+        is_first = line is not None and line.first is waiter
+        is_known = is_first or waiter in self.growers
+        self._take_out(waiter)
         entry = self.entries.get(waiter.key)
-        if entry and entry.state is ModelState.LOADING and not self.waiting_for(entry.key):
+        if entry is None or entry.state is not ModelState.LOADING:
+            return is_known
+        if waiter.key not in self.lines:
             entry.state = ModelState.CLOSING
             entry.scope.cancel()
+        return waiter.key not in self.lines
+
+    def _take_out(self, waiter: Waiter) -> None:
+        self.growers.pop(waiter, None)
+        line = self.lines.get(waiter.key)
+        if line is not None:
+            line.waiters.pop(waiter, None)
+            if not line.waiters:
+                del self.lines[waiter.key]
 
     def fail(self, waiter: Waiter, error: BaseException) -> None:
         """`waiter` cannot have what it wants."""
@@ -108,14 +142,28 @@ class Ledger:
         """A model has been freed."""
         del self.entries[entry.key]
 
+    def is_wanted(self, key: WeightsKey) -> bool:
+        """Whether these weights are here to stay or being loaded, or somebody waits for them."""
+        entry = self.entries.get(key)
+        return key in self.lines or (entry is not None and entry.state is not ModelState.CLOSING)
+
     def waiting_for(self, key: WeightsKey) -> list[Waiter]:
-        return [waiter for waiter in self.waiters if waiter.key == key]
+        """Who wants a lease of this model, first come first."""
+        line = self.lines.get(key)
+        return list(line.waiters) if line is not None else []
+
+    def all_waiting(self) -> list[Waiter]:
+        """Whoever wants a lease or more context, in no order."""
+        return [*self.growers, *(waiter for line in self.lines.values() for waiter in line.waiters)]
+
+    @property
+    def waiting(self) -> int:
+        """How many want a lease or more context."""
+        return len(self.growers) + sum(len(line.waiters) for line in self.lines.values())
 
     def answer(self, waiter: Waiter, error: BaseException | None = None) -> None:
         """`waiter` has what it wants, or gets `error` raised; it waits no longer."""
-        for line in (self.waiters, self.growers):
-            if waiter in line:
-                line.remove(waiter)
+        self._take_out(waiter)
         waiter.error = error
         waiter.done.set()
 
@@ -131,6 +179,10 @@ class Ledger:
             assert entry.next_cost is None or entry.state is ModelState.READY
             if entry.model is not None and entry.state is ModelState.READY:
                 entry.model.check()
+        for key, line in self.lines.items():
+            numbers = [waiter.number for waiter in line.waiters]
+            assert numbers and numbers == sorted(numbers), "a line is empty or out of order"
+            assert all(waiter.key == key and not waiter.done.is_set() for waiter in line.waiters)
         for grower in self.growers:
             assert self.entries[grower.key].leases, "someone grows what nobody has"
 

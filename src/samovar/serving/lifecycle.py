@@ -66,7 +66,7 @@ class Lifecycle:
         self._closed = True
         entries = self._ledger.entries
         with anyio.CancelScope(shield=True):
-            for waiter in (*self._ledger.waiters, *self._ledger.growers):
+            for waiter in self._ledger.all_waiting():
                 self._ledger.fail(waiter, ClosedError("The pool was closed."))
             for entry in entries.values():
                 if entry.state is ModelState.LOADING or entry.next_cost is not None:
@@ -129,9 +129,9 @@ class Lifecycle:
                 try:
                     waiter.on_progress(fraction)
                 except Exception as error:  # the caller's callback: its exception comes out of its lease
+                    if self._ledger.leave(waiter):
+                        self.act()
                     self._ledger.fail(waiter, error)
-                    self._ledger.leave(waiter)
-                    self.act()
 
         return tell
 

@@ -1,6 +1,6 @@
 """Each model loaded once: lent, kept warm, evicted, closed, within a budget of bytes.
 
-Above: `session.py` and `executors/local.py`, which can only borrow (`async with pool.lease(spec)`). Below:
+Above: `session.py` and `executors/local.py`, which can only borrow (`async with`). Below:
 the books in `ledger.py`; `room.py` decides, in one synchronous method, who gets a lease and what is loaded,
 closed or resized; `lifecycle.py` carries that out. The pool knows no session, prompt or workflow.
 """
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress
+from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress, WeightsKey
 from samovar.errors import ClosedError
 from samovar.memory import resident_bytes
 from samovar.serving.entries import ModelState, PoolEntry, Waiter
@@ -21,6 +21,21 @@ from samovar.serving.ledger import Ledger
 from samovar.serving.lifecycle import Lifecycle, ModelUse
 from samovar.serving.reservations import Reservations
 from samovar.serving.room import Room
+
+
+@dataclass(slots=True, eq=False)
+class Loan:
+    """A model that was borrowed. Mutable: whether it was given back."""
+
+    model: Model
+    _give_back: Callable[[], None]
+    _is_over: bool = False
+
+    def end(self) -> None:
+        """Gives the model back before the context of the loan ends. Safe to call twice."""
+        if not self._is_over:
+            self._is_over = True
+            self._give_back()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +83,8 @@ class Pool:
             reservations=reservations,
         )
         self._lifecycle = Lifecycle(engine, self._ledger, self._room)
+        self._keys: dict[ModelSpec, WeightsKey] = {}
+        """Of the specs that were asked for last: which weights they meant then."""
         self._ready_bytes: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,28 +109,47 @@ class Pool:
         raised (also shortly after it), what `on_progress` raised, and `ClosedError` after the pool was
         closed.
         """
+        async with self.loan(spec, on_progress) as loan:
+            yield loan.model
+
+    @asynccontextmanager
+    async def loan(
+        self, spec: ModelSpec, on_progress: OnLoadProgress = lambda fraction: None
+    ) -> AsyncIterator[Loan]:
+        """As `lease`, for someone who may have done with the model before the context ends (`Loan.end`)."""
         entry = await self._obtain(spec, on_progress)
+        assert entry.model is not None
+        loan = Loan(entry.model, lambda: self._give_back(entry))
         try:
-            assert entry.model is not None
-            yield entry.model
+            yield loan
         finally:
-            self._ledger.give_back(entry)
+            loan.end()
+
+    def _give_back(self, entry: PoolEntry) -> None:
+        if self._ledger.give_back(entry):
             self._lifecycle.act()
 
     async def _obtain(self, spec: ModelSpec, on_progress: OnLoadProgress) -> PoolEntry:
         if not self._lifecycle.is_open:
             raise ClosedError("The pool is not open.")
-        waiter = Waiter(self._engine.key(spec), spec, on_progress)
-        self._ledger.waiters.append(waiter)
+        waiter = Waiter(self._key(spec), spec, on_progress)
         try:
             await self._wait(waiter)
         except BaseException:  # also when cancelled, perhaps at the moment it was granted
             if waiter.entry is not None:
-                self._ledger.give_back(waiter.entry)
-                self._lifecycle.act()
+                self._give_back(waiter.entry)
             raise
         assert waiter.entry is not None
         return waiter.entry
+
+    def _key(self, spec: ModelSpec) -> WeightsKey:
+        """The weights it means: without a look at the file if they are here, or are waited for already."""
+        known = self._keys.get(spec)
+        if known is not None and self._ledger.is_wanted(known):
+            return known
+        self._keys = {other: key for other, key in self._keys.items() if self._ledger.is_wanted(key)}
+        self._keys[spec] = key = self._engine.key(spec)
+        return key
 
     async def grow(self, model: Model, context_tokens: int, *, most_tokens: int | None = None) -> None:
         """Gives a model that the caller has borrowed an arena of at least `context_tokens` cells.
@@ -129,21 +165,20 @@ class Pool:
             raise ClosedError("The model is not the pool's, or was closed.")
         grower = Waiter(entry.key, entry.spec, grow_tokens=context_tokens, most_tokens=most_tokens)
         entry.leases += 1  # one of its own: the entry stays, whatever the caller does
-        self._ledger.growers.append(grower)
         try:
             await self._wait(grower)
         finally:
-            self._ledger.give_back(entry)
-            self._lifecycle.act()
+            self._give_back(entry)
 
     async def _wait(self, waiter: Waiter) -> None:
         """Until it has what it waits for. Raises why it cannot have it."""
-        self._lifecycle.act()
+        if self._ledger.come(waiter):
+            self._lifecycle.act()
         try:
             await waiter.done.wait()
         except BaseException:  # also when cancelled: nobody waits any more
-            self._ledger.leave(waiter)
-            self._lifecycle.act()
+            if self._ledger.leave(waiter):
+                self._lifecycle.act()
             raise
         if waiter.error is not None:
             raise waiter.error.with_traceback(None)
@@ -151,7 +186,7 @@ class Pool:
     @contextmanager
     def interest(self, spec: ModelSpec) -> Iterator[None]:
         """While it lasts the model is not evicted for idleness, only when another needs the room."""
-        key, interests = self._engine.key(spec), self._ledger.interests
+        key, interests = self._key(spec), self._ledger.interests
         interests[key] = interests.get(key, 0) + 1
         try:
             yield
@@ -184,7 +219,7 @@ class Pool:
             budget_bytes=self.budget_bytes,
             held_bytes=self.held_bytes,
             leases=sum(entry.leases for entry in self._ledger.entries.values()),
-            waiting=len(self._ledger.waiters) + len(self._ledger.growers),
+            waiting=self._ledger.waiting,
             models=self._lifecycle.uses(),
             ready_bytes=self._ready_bytes,
         )

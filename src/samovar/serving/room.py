@@ -17,11 +17,10 @@ from samovar.models.cost import Cost
 from samovar.serving import eviction
 from samovar.serving.entries import ModelState, PoolEntry, Waiter
 from samovar.serving.ledger import Ledger, file_of
+from samovar.serving.lines import Line, by_arrival
 from samovar.serving.refusals import refusal
 from samovar.serving.reservations import Holding, Reservations
 
-OVERTAKEN_MOST = 8
-"""One that waits for room is due when this many later requests were lent a model meanwhile."""
 OVERTAKEN_MOST_S = 10.0
 """A request is due when models that are lent have kept it from its room for so long."""
 SHRINK_AFTER_S = 30.0
@@ -148,63 +147,57 @@ class Room:
         must_go: set[WeightsKey] = set()
         for grower in self._ledger.growers:
             must_go |= self._must_go(grower)
-        passed: list[Waiter] = []
-        for waiter in list(self._ledger.waiters):
-            entry = self._ledger.entries.get(waiter.key)
+        passed: list[Line] = []
+        for line in by_arrival(self._ledger.lines.values()):
+            entry = self._ledger.entries.get(line.key)
             if entry is not None and entry.state is ModelState.LOADING:
                 continue
-            if entry is not None and entry.state is ModelState.READY and waiter.key not in must_go:
+            if entry is not None and entry.state is ModelState.READY and line.key not in must_go:
+                waiter = line.first
                 entry.leases += 1
                 waiter.entry = entry
                 self._ledger.answer(waiter)
                 for earlier in passed:
-                    earlier.overtaken += 1
-                    if earlier.overtaken == OVERTAKEN_MOST:
+                    if earlier.overtake(waiter.number):
                         must_go |= self._must_go(earlier)
             else:
-                passed.append(waiter)
-                if self._is_due(waiter):
-                    must_go |= self._must_go(waiter)
+                passed.append(line)
+                if self._is_due(line):
+                    must_go |= self._must_go(line)
 
-    def _is_due(self, waiter: Waiter) -> bool:
-        if waiter.since_others_s is not None:
+    def _is_due(self, line: Line) -> bool:
+        if line.first.since_others_s is not None:
             return False  # nothing of ours would help it
-        if waiter.overtaken >= OVERTAKEN_MOST:
-            return True
-        since_s = waiter.kept_since_s
-        return since_s is not None and self._ledger.clock() >= since_s + OVERTAKEN_MOST_S
+        since_s = line.kept_since_s
+        kept_too_long = since_s is not None and self._ledger.clock() >= since_s + OVERTAKEN_MOST_S
+        return line.is_overtaken or kept_too_long
 
-    def _must_go(self, waiter: Waiter) -> set[WeightsKey]:
-        return eviction.must_go(self._ledger, waiter, self._limit_bytes(waiter.key))
+    def _must_go(self, one: Line | Waiter) -> set[WeightsKey]:
+        return eviction.must_go(self._ledger, one.key, one.cost, self._limit_bytes(one.key))
 
     def _load(self, work: Work) -> None:
         """Loads that fit, in order; past one who is due nobody is given room."""
-        seen: dict[WeightsKey, Waiter] = {}
         is_stopped = False
-        for waiter in list(self._ledger.waiters):
-            entry = self._ledger.entries.get(waiter.key)
+        for line in by_arrival(self._ledger.lines.values()):
+            entry = self._ledger.entries.get(line.key)
             if entry is not None and entry.state is not ModelState.CLOSING:
                 continue
-            first = seen.setdefault(waiter.key, waiter)
-            if first is not waiter:
-                waiter.cost, waiter.kept_since_s = first.cost, waiter.kept_since_s or first.kept_since_s
-                continue
-            if entry is None and not self._admit(waiter):
-                del seen[waiter.key]
-                continue
+            if entry is None and not self._admit(line):
+                continue  # its first was refused, and the next has its turn
             if entry is None and not is_stopped:
-                assert waiter.cost is not None
-                if self._make_room(waiter.key, waiter.cost, work):
-                    entry = PoolEntry(waiter.key, waiter.spec, waiter.cost, waiter.cost)
-                    self._ledger.entries[waiter.key] = entry
+                assert line.cost is not None
+                if self._make_room(line.key, line.cost, work):
+                    entry = PoolEntry(line.key, line.first.spec, line.cost, line.cost)
+                    self._ledger.entries[line.key] = entry
                     work.append((Verb.LOAD, entry))
                     continue
-            if waiter.kept_since_s is None and self._must_go(waiter):
-                waiter.kept_since_s = self._ledger.clock()
-            is_stopped = is_stopped or self._is_due(waiter)
+            if line.kept_since_s is None and self._must_go(line):
+                line.kept_since_s = self._ledger.clock()
+            is_stopped = is_stopped or self._is_due(line)
 
-    def _admit(self, waiter: Waiter) -> bool:
-        """Whether the model can be loaded once there is room; otherwise the waiter gets the reason."""
+    def _admit(self, line: Line) -> bool:
+        """Whether the model can be loaded once there is room; otherwise the first gets the reason."""
+        waiter = line.first
         failure = self._ledger.failures.standing(waiter.key)
         if failure is not None:
             self._ledger.fail(waiter, failure)
@@ -215,7 +208,7 @@ class Room:
         except SamovarError as error:
             self._ledger.fail(waiter, error)
             return False
-        waiter.cost = cost
+        line.cost = cost
         if cost.total_bytes <= free_bytes:
             waiter.since_others_s = None
             return True
@@ -279,13 +272,9 @@ class Room:
         ledger = self._ledger
         assert ledger.held_bytes <= self.budget_bytes, (ledger.held_bytes, self.budget_bytes)
         ledger.check()
-        kept = {waiter.key for waiter in ledger.waiters} - {
-            key for key, entry in ledger.entries.items() if entry.state is ModelState.READY
-        }
-        for waiter in ledger.waiters:
-            ready = ledger.entries.get(waiter.key)
-            held_back = kept or ledger.growers
-            assert ready is None or ready.state is not ModelState.READY or held_back, (
-                "a ready model is not lent"
-            )
-            assert ledger.entries or self._looks_again, "someone waits while nothing is loaded"
+        ready = {key for key, entry in ledger.entries.items() if entry.state is ModelState.READY}
+        if not ledger.growers and ledger.lines.keys() <= ready:
+            assert not ledger.lines, "a ready model is not lent"
+        assert not ledger.lines or ledger.entries or self._looks_again, (
+            "someone waits while nothing is loaded"
+        )

@@ -1,8 +1,9 @@
 """One conversation: the messages so far, and how the next answer is got.
 
 Above: `executors/local.py`, `python/`. Below: `pool.py`, `conversation.py`, `turn.py`. A session holds
-messages, not memory: it borrows the model for a turn and gives the sequence back after it, on every path;
-what the model has evaluated may stay parked there and be found again by the next turn, or by a fork's.
+messages, not memory: it borrows the model for a turn, and gives it and the sequence back when the answer is
+made, read or not, on every path; what the model has evaluated may stay parked there and be found again by the
+next turn, or by a fork's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from samovar.engines.base import Conversation, Finished, GenerationEvent, Model,
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
 from samovar.generation import FinishReason, Message, Options, TextGenerated
 from samovar.serving.conversation import say, without_oldest
-from samovar.serving.pool import Pool
+from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task
 
 OnGenerationEvent = Callable[[GenerationEvent], None]
@@ -133,14 +134,14 @@ class LocalSession:
             self._check_open()
             attempt = _Attempt(say(self._messages, messages), options)
             async with (
-                self._sessions.pool.lease(self._spec, on_load) as model,
-                self._generate(model, attempt) as events,
+                self._sessions.pool.loan(self._spec, on_load) as loan,
+                self._generate(loan, attempt) as events,
             ):
                 async for event in events:
                     if isinstance(event, TextGenerated):
                         if first_token_s is None:
                             first_token_s = time.monotonic() - started
-                            self._sessions.pool.has_generated(model)
+                            self._sessions.pool.has_generated(loan.model)
                         text.append(event.piece)
                     elif isinstance(event, Finished):
                         end = event
@@ -160,19 +161,23 @@ class LocalSession:
         )
 
     @asynccontextmanager
-    async def _generate(
-        self, model: Model, attempt: _Attempt
-    ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
-        """The answer to what was attempted, as soon as it fits."""
+    async def _generate(self, loan: Loan, attempt: _Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+        """The answer to what was attempted, as soon as it fits.
+
+        The model goes back when the engine has done with the answer, however slowly that is read: a reader
+        may ask for another model meanwhile, which needs the room.
+        """
         async with AsyncExitStack() as stack:
             events: AsyncIterator[GenerationEvent] | None = None
             while events is None:
                 try:
                     events = await stack.enter_async_context(
-                        model.generate(attempt.messages, attempt.options, self._conversation)
+                        loan.model.generate(
+                            attempt.messages, attempt.options, self._conversation, on_end=loan.end
+                        )
                     )
                 except ContextError as error:
-                    await self._make_room(model, attempt, error)
+                    await self._make_room(loan.model, attempt, error)
             yield events
 
     async def _make_room(self, model: Model, attempt: _Attempt, error: ContextError) -> None:

@@ -91,14 +91,28 @@ class Admission:
 
     def _is_led(self, request: Request, prefixes: Prefixes) -> bool:
         """Whether a running prompt is about to evaluate more of this one than is known."""
-        if not any(running.pending for running in self.running):
+        leader = request.leader
+        if leader is not None and leader.is_evaluating(request.led_tokens - WORTH_KEEPING_TOKENS):
+            return True  # it has not got there yet
+        request.leader = None
+        leaders = [running for running in self.running if running.pending and running.prefixes is prefixes]
+        if not leaders:
             return False
-        known = prefixes.known(request.tokens) + WORTH_KEEPING_TOKENS
-        return any(
-            prefixes.share(running.row, running.prompt, request.tokens) >= known
-            for running in self.running
-            if running.pending and running.prefixes is prefixes
-        )
+        known = self._known(request, prefixes) + WORTH_KEEPING_TOKENS
+        for running in leaders:
+            shared = prefixes.share(running.row, running.prompt, request.tokens)
+            if shared >= known:
+                request.leader, request.led_tokens = running, shared
+                return True
+        return False
+
+    def _known(self, request: Request, prefixes: Prefixes) -> int:
+        """How much of its prompt is there; remembered until that may have changed."""
+        version = prefixes.version
+        if request.known_version != version:
+            request.known = prefixes.known(request.tokens, request.digests)
+            request.known_version = version
+        return request.known
 
     def _start(self, request: Request, prefixes: Prefixes) -> bool:
         """Admits a request; False when there is no room for it now."""
@@ -116,7 +130,11 @@ class Admission:
         row = Row(self._free.pop())
         held = sum(running.row.own + running.promised for running in self.running)
         prefixes.begin(
-            row, request.tokens, self._context.cells - held, goes_on=request.conversation is not None
+            row,
+            request.tokens,
+            self._context.cells - held,
+            goes_on=request.conversation is not None,
+            digests=request.digests,
         )
         sampler.remember(request.tokens)
         running = Running(

@@ -25,7 +25,7 @@ from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
 from samovar.generation import FinishReason, TextGenerated
-from samovar.models.cost import BATCH_TOKENS
+from samovar.models.cost import BATCH_TOKENS, MICRO_BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
 
@@ -65,6 +65,8 @@ class Arena:
         # is over a request is in the queue, waits or runs, at every moment: whatever fails, its reader learns
         # of it.
         self._lock = threading.Lock()
+        self._stopping = threading.Lock()
+        """Held, briefly, while it is decided whether to stop a batch: so never a later one is stopped."""
         self._admission = Admission(binding, context, vocabulary, prefixes=prefixes, exact=exact, usage=usage)
         self._is_broken = False  # the decode loop failed half way: nothing in the context can be relied on
         self._is_freed = False
@@ -81,9 +83,17 @@ class Arena:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
         if request.ending is None and not request.is_over:
             request.ending = reason  # first, so that the loop sees it before it decodes, or is stopped
-            if self._batch.evaluates_prompts:
-                self._context.stop_soon()
+            with self._stopping:
+                if self._may_stop():
+                    self._context.stop_soon()
             self._queue.tell()
+
+    def _may_stop(self) -> bool:
+        """Whether to stop the batch costs nobody who goes on. Not all memory can go back to before it."""
+        if not self._context.keeps_whole_states:
+            return self._batch.evaluates_prompts
+        parts = self._batch.parts
+        return bool(parts) and all(part.running.request.ending for part in parts)
 
     def close(self, *, carry: bool = False) -> list[Carried]:
         """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
@@ -124,8 +134,8 @@ class Arena:
 
     @property
     def is_broken(self) -> bool:
-        """The decode loop has failed: everything asked of it from now on is refused."""
-        return self._is_broken
+        """The decode loop has failed, or was closed: everything asked of it from now on is refused."""
+        return self._is_broken or self._is_freed
 
     def check(self) -> None:
         """Raises AssertionError when the books do not balance; those of a broken arena say nothing."""
@@ -150,8 +160,10 @@ class Arena:
         """One batch. False when the arena is closing and nothing is left."""
         if not self._admission.is_anyone:
             self._idle()
-        with self._lock:
+        with self._stopping:
+            self._batch.clear()
             self._context.go_on()
+        with self._lock:
             self._admission.waiting.extend(self._queue.take())
             self._admission.end_early(all_cancelled=self._queue.is_closed)
             if self._queue.is_closed and not self._admission.is_anyone:
@@ -165,9 +177,8 @@ class Arena:
         )
         started = time.monotonic()
         code = self._context.decode(self._batch.value)
-        elapsed = time.monotonic() - started
         if code == 0:
-            self._advance(elapsed)
+            self._advance(time.monotonic() - started)
         else:
             self._recover(code)
         return True
@@ -184,11 +195,12 @@ class Arena:
     def _plan(self) -> None:
         """Fills the batch: running sequences first, then prompts."""
         batch = self._batch
-        batch.clear()
         for running in self._admission.running:
             if running.next_token is not None:
                 batch.add(running, [running.next_token], len(running.row), wants_logits=True)
-        chunk = CHUNK_BESIDE_TOKENS if batch.size else BATCH_TOKENS
+        is_unstoppable = self._context.keeps_whole_states and len(self._admission.running) > 1
+        alone = MICRO_BATCH_TOKENS if is_unstoppable else BATCH_TOKENS
+        chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
         for running in self._admission.running:
             if running.pending and chunk > 0:
                 start = len(running.row)
@@ -206,8 +218,8 @@ class Arena:
         for part in self._batch.parts:
             if part.logits_row is not None:
                 try:
-                    token = part.running.sampler.pick(self._context.value, part.logits_row)
-                    picked.append((part.running, token))
+                    pick = part.running.sampler.pick
+                    picked.append((part.running, pick(self._context.value, part.logits_row)))
                 except SamovarError as error:
                     picked.append((part.running, error))
         with self._lock:
@@ -246,21 +258,11 @@ class Arena:
         piece = running.text.feed(self._vocabulary.piece(token))
         if piece:
             running.request.events.put(TextGenerated(piece=piece))
-        if running.text.stopped or self._is_spelled(running, piece):
+        if running.text.stopped or running.spells(piece):
             return self._admission.finish(running, FinishReason.STOP)
         if running.generated >= running.request.max_tokens:
             return self._admission.finish(running, FinishReason.LENGTH)
         running.next_token = token
-        return None
-
-    def _is_spelled(self, running: Running, piece: str) -> bool:
-        """Whether the answer is one of its choices and can become no longer one."""
-        choices = running.request.options.choices
-        if not choices:
-            return False
-        running.spelled += piece
-        goes_on = any(choice != running.spelled and choice.startswith(running.spelled) for choice in choices)
-        return running.spelled in choices and not goes_on
 
     def _recover(self, code: int) -> None:
         """After a decode that did not succeed: bring the context back to what the books say."""
@@ -270,7 +272,7 @@ class Arena:
             for part in parts:
                 self._trim(part.running)
             if code == 2:
-                return  # aborted: whoever asked for it is ended next turn, the others are tried again
+                return  # stopped: whoever asked for it is ended next turn, the others are tried again
             if code == 1:
                 self._prefixes.clear()
                 log.warning("the engine found no cells for a batch that the books had room for")
@@ -282,12 +284,13 @@ class Arena:
         row = running.row
         if not self._context.keeps_whole_states and self._context.remove(row.sequence, len(row)):
             return
-        # Such memory cannot go back a few tokens: the sequence starts again.
+        # Such memory cannot go back a few tokens: the sequence starts again, unless it ends anyway.
         if running.next_token is not None:
             running.prompt = [*row.tokens, running.next_token]
         running.prefixes.give_back(row, None)
-        running.prefixes.begin(row, running.prompt, 0, goes_on=False)
         running.next_token = None
+        if not running.request.ending:
+            running.prefixes.begin(row, running.prompt, 0, goes_on=False)
 
     def _break(self, error: EngineError) -> None:
         """Refuses whoever comes from now on, and ends everybody."""

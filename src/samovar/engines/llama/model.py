@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics
+from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
 from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
@@ -79,6 +79,7 @@ class LlamaModel:
         self._closed = False
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
+        """Raises `EngineError` when there is no room; then nothing is left of it."""
         threads = self._spec.threads or machine.usable_cores()
         context = Context(
             self._binding,
@@ -87,6 +88,18 @@ class LlamaModel:
             threads=threads,
             kv_type=self._spec.kv_type,
         )
+        try:
+            return self._fill_arena(context, threads, cost, carried)
+        except BaseException as error:  # the context is nobody's yet
+            context.close()
+            if isinstance(error, MemoryError):
+                raise EngineError(
+                    f"There is no memory for a context of {cost.context_tokens} tokens and its prefixes."
+                ) from error
+            raise
+
+    def _fill_arena(self, context: Context, threads: int, cost: Cost, carried: list[Carried]) -> Arena:
+        """An arena that owns `context` from now on, with what another has `carried`."""
         # Where prefixes are copies too, both kinds share what was counted on.
         exact_bytes = cost.snapshot_bytes
         prefixes: Prefixes
@@ -117,7 +130,13 @@ class LlamaModel:
                 raise ClosedError("The model was closed.")
             return self._template.tokens(messages)
 
-    def _request(self, tokens: list[int], options: Options, conversation: Conversation | None) -> Request:
+    def _request(
+        self,
+        tokens: list[int],
+        options: Options,
+        conversation: Conversation | None,
+        on_end: OnEnd = lambda: None,
+    ) -> Request:
         room = self._arena.cells - len(tokens)
         asked = options.answer_tokens
         if room < 1 or (options.choices and room < asked):
@@ -131,13 +150,18 @@ class LlamaModel:
             tokens=tokens,
             options=options,
             max_tokens=min(asked, room),
-            events=EventStream(),
+            events=EventStream(on_end),
             conversation=conversation,
         )
 
     @asynccontextmanager
     async def generate(
-        self, messages: Sequence[Message], options: Options, conversation: Conversation | None = None
+        self,
+        messages: Sequence[Message],
+        options: Options,
+        conversation: Conversation | None = None,
+        *,
+        on_end: OnEnd = lambda: None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
@@ -146,7 +170,7 @@ class LlamaModel:
             async with self._resizing:
                 if self._arena.is_broken:
                     await self._replace(self._cost)
-                request = self._request(tokens, options, conversation)
+                request = self._request(tokens, options, conversation, on_end)
                 self._arena.submit(request)
                 self._asked.add(request)
             try:
@@ -187,13 +211,27 @@ class LlamaModel:
             await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
-        carried = self._arena.close(carry=True)
+        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        try:
+            carried = self._arena.close(carry=True)
+        except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
+            carried = []
         try:
             self._arena = self._make_arena(cost, carried)
         except EngineError:
-            self._arena = self._make_arena(self._cost, carried)
+            if cost != self._cost:
+                self._arena = self._make_old_arena(carried)
             raise
         self._cost = cost
+
+    def _make_old_arena(self, carried: list[Carried]) -> Arena:
+        """Of the size that there was; without what was evaluated if that is too much now."""
+        try:
+            return self._make_arena(self._cost, carried)
+        except EngineError:
+            if not carried:
+                raise
+            return self._make_arena(self._cost, [])
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage

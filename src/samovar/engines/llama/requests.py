@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.prefixes.base import Prefixes, Row
+from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.stream import EventStream
 from samovar.errors import SamovarError
@@ -63,6 +64,19 @@ class Request:
     """Set by anyone to end the answer early: cancelled or timeout."""
     is_over: bool = False
     """`Finished` or an error was put."""
+    digests: PromptDigests = field(init=False)
+    """Of its prompt, for finding copies on disk."""
+    known: int = 0
+    """The length of its prefix that was there when the prefixes were at `known_version`."""
+    known_version: tuple[int, int] | None = None
+    """None before it was first asked."""
+    leader: Running | None = None
+    """Whose prompt is just being evaluated, and begins like this one; it waits for that."""
+    led_tokens: int = 0
+    """How much the leader's prompt and this one have in common."""
+
+    def __post_init__(self) -> None:
+        self.digests = PromptDigests(self.tokens[:-1])
 
     def finish(self, end: Finished) -> None:
         """The last event."""
@@ -109,10 +123,23 @@ class Running:
         """Prompt tokens still to be evaluated."""
         return max(0, len(self.prompt) - len(self.row))
 
+    def is_evaluating(self, position: int) -> bool:
+        """Whether it is still to evaluate its prompt beyond `position`."""
+        return not self.request.is_over and bool(self.pending) and len(self.row) <= position
+
     @property
     def promised(self) -> int:
         """Cells it may still need."""
         return self.total_cells - len(self.row)
+
+    def spells(self, piece: str) -> bool:
+        """Whether with `piece` the answer is one of its choices and can become no longer one."""
+        choices = self.request.options.choices
+        if not choices:
+            return False
+        self.spelled += piece
+        goes_on = any(choice != self.spelled and choice.startswith(self.spelled) for choice in choices)
+        return self.spelled in choices and not goes_on
 
     def report_progress(self) -> None:
         """Puts how far its prompt is evaluated."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import anyio
 
-from samovar.engines.base import Finished, GenerationEvent
+from samovar.engines.base import Finished, GenerationEvent, OnEnd
 from samovar.generation import TextGenerated
 
 WAKE_EVERY_S = 0.05
@@ -24,7 +24,9 @@ WAKE_EVERY_S = 0.05
 class EventStream:
     """`put` and `fail` may be called from any thread; the rest belongs to the event loop's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: OnEnd = lambda: None) -> None:
+        """`on_end` is called when `Finished` or an error has been put, read or not."""
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._events: deque[GenerationEvent | BaseException] = deque()
         self._wake = anyio.Event()
@@ -54,6 +56,7 @@ class EventStream:
     def _notice(self, finished: bool) -> None:
         if finished:
             self.finished.set()
+            self._on_end()
         self._wake.set()
 
     async def next(self, timeout_s: float | None) -> GenerationEvent | None:

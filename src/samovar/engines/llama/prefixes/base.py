@@ -1,7 +1,8 @@
 """How an arena finds what it has evaluated before, and keeps what it evaluates: the contract.
 
 Above: `arena.py` and `admission.py`, which ask in the decode loop, and the members: `tree.py` for memory that
-can be cut at any token, `states.py` for memory that cannot. Below: the radix tree, whose nodes rows pin.
+can be cut at any token, `states.py` for memory that cannot. Below: the radix tree, whose nodes rows pin, and
+`disk_index.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from samovar.engines.base import Conversation
+from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.prefixes.radix import PrefixNode
 
 Blob = bytes | bytearray | memoryview
@@ -58,8 +60,14 @@ class Prefixes(Protocol):
         """Evaluated again, although they were known, because the memory cannot be cut there."""
         ...
 
-    def known(self, tokens: Sequence[int]) -> int:
-        """The length of the prefix that is there, at most all but the last token."""
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one whenever `known` may give another length: until then it can be remembered."""
+        ...
+
+    def known(self, tokens: Sequence[int], digests: PromptDigests | None = None) -> int:
+        """The length of the prefix that is there, at most all but the last token. `digests`: of `tokens`, if
+        they were asked about before."""
         ...
 
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
@@ -67,9 +75,18 @@ class Prefixes(Protocol):
         once everything nobody uses is given up."""
         ...
 
-    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
+    def begin(
+        self,
+        row: Row,
+        tokens: Sequence[int],
+        cells: int,
+        *,
+        goes_on: bool,
+        digests: PromptDigests | None = None,
+    ) -> None:
         """`row`, which is empty, takes the longest known prefix of all but the last of `tokens`; `cells` may
-        hold prefixes while it is brought back. `goes_on`: a conversation may go on from its end."""
+        hold prefixes while it is brought back. `goes_on`: a conversation may go on from its end. `digests`:
+        as for `known`."""
         ...
 
     def stop(self, row: Row, tokens: Sequence[int]) -> int:

@@ -6,10 +6,10 @@ of its own and verifies what it reads. Nothing here waits for the disk but `load
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Protocol
 
 from samovar.engines.llama.tokens import common_length
@@ -18,6 +18,31 @@ from samovar.models.snapshots import MAX_COPIES
 
 WORTH_KEEPING_TOKENS = 8
 """Shorter ranges are as soon evaluated as brought back."""
+DIGEST_BYTES = 16
+
+
+class PromptDigests:
+    """A prompt as the index looks it up. Mutable: the digests of its beginnings, each computed once."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        """`tokens`: all but the last, which is evaluated anew in any case."""
+        self.tokens = array("i", tokens)
+        self._beginnings: dict[int, bytes] = {}
+        self._hash = blake2b(digest_size=DIGEST_BYTES)
+        self._hashed = 0
+        """How many tokens are in the hash so far."""
+
+    def beginning(self, start: int) -> bytes:
+        """As `_beginning`. Asked in rising order, all of them together hash the prompt once."""
+        found = self._beginnings.get(start)
+        if found is None and start < self._hashed:
+            found = _beginning(self.tokens, start)
+        elif found is None:
+            self._hash.update(self.tokens[self._hashed : start].tobytes())
+            self._hashed = start
+            found = self._hash.digest() + _next(self.tokens, start)
+        self._beginnings[start] = found
+        return found
 
 
 class CopyStore(Protocol):
@@ -49,6 +74,8 @@ class DiskIndex:
         # By where a copy begins, then by the tokens up to there and a few more.
         self._by_start: dict[int, dict[bytes, list[Snapshot]]] = {}
         self._used: OrderedDict[Snapshot, None] = OrderedDict()  # the one used last at the end
+        self.version = 0
+        """Another one whenever a copy has come or gone."""
         self.restored_tokens = 0
         self.restored_s = 0.0
         """Reading, verifying and handing over to the engine."""
@@ -59,8 +86,9 @@ class DiskIndex:
         beginnings = self._by_start.setdefault(entry.start, {})
         beginnings.setdefault(_beginning(entry.tokens, entry.start), []).append(entry)
         self._used[entry] = None
+        self.version += 1
 
-    def best(self, tokens: Sequence[int], length: int, *, whole: bool = False) -> tuple[Snapshot | None, int]:
+    def best(self, prompt: PromptDigests, length: int, *, whole: bool = False) -> tuple[Snapshot | None, int]:
         """The copy that takes a prompt furthest beyond the `length` tokens that are there, and how far.
 
         It stays in the index until the next call, whatever is offered meanwhile. `whole`: a copy is of no
@@ -69,15 +97,13 @@ class DiskIndex:
         while len(self._used) > MAX_COPIES:
             self.forget(next(iter(self._used)))
         best, longest = None, length + WORTH_KEEPING_TOKENS - 1
-        if not self._by_start or len(tokens) <= longest:
+        if len(prompt.tokens) <= longest:
             return None, length
-        asked = array("i", tokens)
-        for start, beginnings in self._by_start.items():
-            if start <= length:
-                for entry in beginnings.get(_beginning(asked, start), ()):
-                    common = common_length(entry.tokens, asked)
-                    if common > longest and (common == len(entry.tokens) or not whole):
-                        best, longest = entry, common
+        for start in sorted(start for start in self._by_start if start <= length):
+            for entry in self._by_start[start].get(prompt.beginning(start), ()):
+                common = common_length(entry.tokens, prompt.tokens)
+                if common > longest and (common == len(entry.tokens) or not whole):
+                    best, longest = entry, common
         return best, length if best is None else longest
 
     def load(self, entry: Snapshot) -> bytes | bytearray | memoryview | None:
@@ -94,6 +120,7 @@ class DiskIndex:
     def forget(self, entry: Snapshot) -> None:
         """It was of no use, or of least."""
         del self._used[entry]
+        self.version += 1
         beginnings, beginning = self._by_start[entry.start], _beginning(entry.tokens, entry.start)
         beginnings[beginning].remove(entry)
         if not beginnings[beginning]:
@@ -116,5 +143,9 @@ class DiskIndex:
 
 def _beginning(tokens: array[int], start: int) -> bytes:
     """Everything before `start` as a digest, and the first tokens after it."""
-    before = hashlib.blake2b(tokens[:start].tobytes(), digest_size=16).digest()
-    return before + tokens[start : start + WORTH_KEEPING_TOKENS].tobytes()
+    before = blake2b(tokens[:start].tobytes(), digest_size=DIGEST_BYTES).digest()
+    return before + _next(tokens, start)
+
+
+def _next(tokens: array[int], start: int) -> bytes:
+    return tokens[start : start + WORTH_KEEPING_TOKENS].tobytes()

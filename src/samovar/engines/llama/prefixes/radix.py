@@ -80,6 +80,8 @@ class PrefixTree:
         self._free = list(reversed(sequences))
         self.root = PrefixNode(None, 0, [], -1)
         self.used_cells = 0
+        self.version = 0
+        """Another one whenever a prefix has become longer or has gone."""
         self._now = 0
 
     def __iter__(self) -> Iterator[PrefixNode]:
@@ -150,6 +152,7 @@ class PrefixTree:
                     node = self._new(node, list(tokens[start:]), answer)
                 self._cells.copy(sequence, node.sequence, start, end)
                 self.used_cells += end - start
+                self.version += 1
                 break
             common = common_length(child.tokens, tokens[child.start : child.end])
             node = child if common == len(child.tokens) else self._split(child, child.start + common)
@@ -169,6 +172,7 @@ class PrefixTree:
         node = self._new(node, list(tokens[start:]), answer=False)
         self._cells.copy(sequence, node.sequence, start, len(tokens))
         self.used_cells += len(node.tokens)
+        self.version += 1
         node.is_saved = True
         self._now += 1
         node.used = self._now
@@ -216,6 +220,7 @@ class PrefixTree:
         del node.parent.children[node.tokens[0]]
         self._free.append(node.sequence)
         self.used_cells -= len(node.tokens)
+        self.version += 1
 
     # Sequence numbers --------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.prefixes.base import Blob, Carried, Row
-from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex, PromptDigests
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
 from samovar.models.snapshot_file import Snapshot
@@ -50,6 +50,7 @@ class StatePrefixes:
         self._limit_bytes, self._border = limit_bytes, border
         self._states: OrderedDict[int, _State] = OrderedDict()  # by a serial number, least used first
         self._next = 0
+        self._version = 0
         self._stops: dict[int, set[int]] = {}  # by the row's sequence
         self._prompts: deque[list[int]] = deque(maxlen=REMEMBERED_PROMPTS)
         self.bytes = 0
@@ -72,20 +73,33 @@ class StatePrefixes:
                 found, length = number, size
         return found, length
 
-    def known(self, tokens: Sequence[int]) -> int:
+    @property
+    def version(self) -> tuple[int, int]:
+        return self._version, self._disk.version
+
+    def known(self, tokens: Sequence[int], digests: PromptDigests | None = None) -> int:
         prompt = tokens[:-1]
-        return self._disk.best(prompt, self._longest(prompt)[1], whole=True)[1]
+        length = self._longest(prompt)[1]
+        return self._disk.best(digests or PromptDigests(prompt), length, whole=True)[1]
 
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
         return sum(len(row) for row in rows) + promised + cells <= self._context.cells
 
-    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
+    def begin(
+        self,
+        row: Row,
+        tokens: Sequence[int],
+        cells: int,
+        *,
+        goes_on: bool,
+        digests: PromptDigests | None = None,
+    ) -> None:
         prompt = tokens[:-1]
         if self._border > 1:
             self._context.clear()
         number, length = self._longest(prompt)
         blob = self._states[number].blob if length else b""
-        entry, _ = self._disk.best(prompt, length, whole=True)
+        entry, _ = self._disk.best(digests or PromptDigests(prompt), length, whole=True)
         if entry is not None:
             number, length, blob = self._bring_back(entry) or (number, length, blob)
         if length and not self._context.restore(row.sequence, blob):
@@ -154,6 +168,7 @@ class StatePrefixes:
     ) -> int:
         number = self._next
         self._next += 1
+        self._version += 1
         self._states[number] = _State(tokens, blob, conversation, is_saved)
         self.bytes += len(blob)
         while self.bytes > self._limit_bytes:
@@ -167,6 +182,7 @@ class StatePrefixes:
 
     def _drop(self, number: int) -> None:
         state = self._states.pop(number)
+        self._version += 1
         self._save(state)
         self.bytes -= len(state.blob)
 

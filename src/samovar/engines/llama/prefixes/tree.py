@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import MAX_SEQUENCES, Context
 from samovar.engines.llama.prefixes.base import Carried, Row
-from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex
+from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex, PromptDigests
 from samovar.engines.llama.prefixes.radix import PrefixNode, PrefixTree
 from samovar.engines.llama.tokens import common_length
 
@@ -37,9 +37,13 @@ class TreePrefixes:
     def lost_tokens(self) -> int:
         return 0
 
-    def known(self, tokens: Sequence[int]) -> int:
+    @property
+    def version(self) -> tuple[int, int]:
+        return self.tree.version, self._disk.version
+
+    def known(self, tokens: Sequence[int], digests: PromptDigests | None = None) -> int:
         length = self.tree.find(tokens[:-1])[1]
-        return self._disk.best(tokens[:-1], length)[1]
+        return self._disk.best(digests or PromptDigests(tokens[:-1]), length)[1]
 
     def is_room(self, tokens: Sequence[int], cells: int, rows: Iterable[Row], promised: int) -> bool:
         node, length = self.tree.find(tokens[:-1])
@@ -53,17 +57,25 @@ class TreePrefixes:
     def _pinned(self, nodes: Iterable[PrefixNode | None]) -> set[PrefixNode]:
         return {part for node in nodes if node is not None for part in node.path()}
 
-    def begin(self, row: Row, tokens: Sequence[int], cells: int, *, goes_on: bool) -> None:
-        self._bring_back(row, tokens[:-1], cells)
+    def begin(
+        self,
+        row: Row,
+        tokens: Sequence[int],
+        cells: int,
+        *,
+        goes_on: bool,
+        digests: PromptDigests | None = None,
+    ) -> None:
+        self._bring_back(row, tokens[:-1], cells, digests or PromptDigests(tokens[:-1]))
         row.node = self.tree.hold(tokens[:-1], row.sequence)
         row.tokens = list(tokens[: row.node.end])
         row.own = 0
 
-    def _bring_back(self, row: Row, tokens: Sequence[int], cells: int) -> None:
+    def _bring_back(self, row: Row, tokens: Sequence[int], cells: int, digests: PromptDigests) -> None:
         """Puts into the tree what is on disk beyond what is in the cells."""
         while True:
             length = self.tree.find(tokens)[1]
-            entry, end = self._disk.best(tokens, length)
+            entry, end = self._disk.best(digests, length)
             if entry is None:
                 return
             began_s = time.monotonic()
@@ -97,6 +109,8 @@ class TreePrefixes:
         row.own = len(row) - row.node.end
 
     def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
+        if self.tree.used_cells <= cells:
+            return
         needed = self._pinned(self.tree.find(tokens)[0] for tokens in wanted)
         while self.tree.used_cells > cells:
             leaves = self.tree.leaves()
@@ -105,6 +119,8 @@ class TreePrefixes:
             self._give_up(min(leaves, key=lambda node: (node in needed, not node.is_over, node.used)))
 
     def tidy(self, held: int, wanted: Iterable[Sequence[int]]) -> None:
+        if not self._idle():
+            return
         needed = self._pinned(self.tree.find(tokens)[0] for tokens in wanted)
         while True:
             idle = [node for node in self._idle() if node not in needed]
