@@ -19,7 +19,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 
-from samovar.engines.llama.effort import BoundedEnvironment, Effort, TooMuchError
+from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError
 from samovar.errors import EngineError
 
 Clock = Callable[[], datetime]
@@ -59,7 +59,7 @@ class Dialect:
         messages, does more than it may, or what is wrong with it. Its `__cause__` is what Jinja raised.
         """
         with self._rendering:
-            self._environment.effort = Effort(sum(_characters(message["content"]) for message in messages))
+            self._environment.bounds = Bounds(sum(_characters(message["content"]) for message in messages))
             return self._render(messages, texts)
 
     def _render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> str:

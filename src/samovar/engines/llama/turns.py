@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from samovar.engines.llama.bounds import TooMuchError
 from samovar.engines.llama.controls import Mark
 from samovar.engines.llama.dialect import Dialect
-from samovar.engines.llama.effort import TooMuchError
 from samovar.errors import EngineError
 from samovar.generation import Message
 

@@ -47,7 +47,7 @@ class TooMuchError(Exception):
     """The template does more than any real one."""
 
 
-class Effort:
+class Bounds:
     """What one rendering has done. Mutable: `spend` counts, and everything else calls it."""
 
     def __init__(self, characters: int, cpu_clock: Callable[[], float] = time.thread_time) -> None:
@@ -120,23 +120,23 @@ class Effort:
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, in which everything that can repeat or grow is counted by `effort`.
+    """Jinja's sandbox, in which everything that can repeat or grow is counted by `bounds`.
 
-    Mutable: `effort` is set before each rendering, of which there is one at a time.
+    Mutable: `bounds` is set before each rendering, of which there is one at a time.
     """
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.effort = Effort(0)
+        self.bounds = Bounds(0)
         self.globals.pop("lipsum", None)  # texts of any length, for testing pages
         self.filters |= {name: self.counted(filter) for name, filter in self.filters.items()}
-        self.filters[_TURNS] = lambda items: self.effort.turns(items)
-        self.filters[_SIZED] = self.filters[_WEIGHED] = lambda value: self.effort.made(value)
+        self.filters[_TURNS] = lambda items: self.bounds.turns(items)
+        self.filters[_SIZED] = self.filters[_WEIGHED] = lambda value: self.bounds.made(value)
 
     def concat(self, pieces: Iterable[str]) -> str:
-        return "".join(self.effort.pieces(pieces))
+        return "".join(self.bounds.pieces(pieces))
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -149,19 +149,19 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
         @wraps(filter)
         def counted(*args: Any, **kwargs: Any) -> Any:
-            args = tuple(list(self.effort.turns(one)) if isinstance(one, Iterator) else one for one in args)
+            args = tuple(list(self.bounds.turns(one)) if isinstance(one, Iterator) else one for one in args)
             values = [one for one in args if not isinstance(one, Context | EvalContext | BoundedEnvironment)]
             widths = _widths(values[0]) if is_format and isinstance(values[0], str) else []
-            self.effort.allow(values[:1], [*values[1:], *kwargs.values(), *widths])
-            return self.effort.made(filter(*args, **kwargs))
+            self.bounds.allow(values[:1], [*values[1:], *kwargs.values(), *widths])
+            return self.bounds.made(filter(*args, **kwargs))
 
         return counted
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         subject = getattr(obj, "__self__", None)
         if isinstance(subject, str):
-            self.effort.allow(subject, [*args, *kwargs.values()])
-        return self.effort.made(super().call(context, obj, *args, **kwargs))
+            self.bounds.allow(subject, [*args, *kwargs.values()])
+        return self.bounds.made(super().call(context, obj, *args, **kwargs))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         format = super().wrap_str_format(value)
@@ -171,7 +171,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         @wraps(format)
         def counted(*args: Any, **kwargs: Any) -> str:
             text = value.__self__
-            self.effort.allow(text, [*args, *kwargs.values(), *_widths(text)])
+            self.bounds.allow(text, [*args, *kwargs.values(), *_widths(text)])
             return format(*args, **kwargs)
 
         return counted
@@ -181,12 +181,12 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             if left.bit_length() * abs(right) > MOST_BITS:
                 raise TooMuchError("a number becomes too large")
         elif operator == "*" and isinstance(left, int) and not isinstance(right, int):
-            self.effort.allow(right, [left])
+            self.bounds.allow(right, [left])
         elif operator == "*" and isinstance(right, int) and not isinstance(left, int):
-            self.effort.allow(left, [right])
+            self.bounds.allow(left, [right])
         elif operator == "%" and isinstance(left, str):
-            self.effort.allow(left, [right, *(right if isinstance(right, tuple) else ()), *_widths(left)])
-        return self.effort.made(super().call_binop(context, operator, left, right))
+            self.bounds.allow(left, [right, *(right if isinstance(right, tuple) else ()), *_widths(left)])
+        return self.bounds.made(super().call_binop(context, operator, left, right))
 
 
 def _widths(format: str) -> list[int]:

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from samovar.engines.llama import effort
+from samovar.engines.llama import bounds
+from samovar.engines.llama.bounds import MOST_STEPS, STEPS_PER_CHARACTER, Bounds, TooMuchError
 from samovar.engines.llama.dialect import Dialect
-from samovar.engines.llama.effort import MOST_STEPS, STEPS_PER_CHARACTER, Effort, TooMuchError
 from samovar.errors import EngineError
 
 
@@ -103,16 +103,16 @@ def test_long_messages_may_take_more() -> None:
 
 
 def test_steps_are_counted_exactly() -> None:
-    spent = Effort(10)
+    spent = Bounds(10)
     spent.spend(MOST_STEPS + 10 * STEPS_PER_CHARACTER)
     with pytest.raises(TooMuchError):
         spent.spend()
 
 
 def test_a_rendering_that_takes_long_ends_by_the_thread_s_own_clock() -> None:
-    clock = iter([0.0, effort.MOST_CPU_S, effort.MOST_CPU_S + 1])
-    spent = Effort(0, cpu_clock=lambda: next(clock))
-    for _ in range(2 * effort.CLOCK_STEPS - 1):
+    clock = iter([0.0, bounds.MOST_CPU_S, bounds.MOST_CPU_S + 1])
+    spent = Bounds(0, cpu_clock=lambda: next(clock))
+    for _ in range(2 * bounds.CLOCK_STEPS - 1):
         spent.spend()
     with pytest.raises(TooMuchError, match="takes more than"):
         spent.spend()
