@@ -22,7 +22,6 @@ from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.sampling import choices_grammar
 from samovar.errors import EngineError, ModelError
 from samovar.generation import FinishReason, Message, Options, PromptEvaluating, Sampling, TextGenerated
-from tests.tiny import add_sentence_pieces, make_tiny
 
 pytestmark = pytest.mark.anyio
 
@@ -255,14 +254,6 @@ async def test_a_timeout_says_so_and_gives_the_sequence_back(tiny_model: Path) -
         _, end = await answer(model, "word " * 700, Options(max_tokens=3000, timeout_s=0.0001))
         assert end.reason is FinishReason.TIMEOUT
         assert model.statistics().sequences_running == 0
-
-
-async def test_without_a_template_the_text_of_chatml_s_end_ends_an_answer(tmp_path: Path) -> None:
-    path = make_tiny(tmp_path / "pieces.gguf", chat_template=None, vocabulary=add_sentence_pieces())
-    async with loaded(path) as model:
-        said = model._request([1], Options(stop=("END",)), None).options.stop
-        assert said == ("END", "<|im_end|>")
-        await answer(model, "hello")
 
 
 async def test_a_file_without_a_template_is_noted(other_tiny_model: Path) -> None:

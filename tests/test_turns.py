@@ -13,8 +13,8 @@ from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Message, Options, Role
 from tests.test_controls import opened
-from tests.test_llama import loaded
-from tests.tiny import make_tiny
+from tests.test_llama import answer, loaded
+from tests.tiny import add_sentence_pieces, make_tiny
 
 Render = Callable[[str, Sequence[tuple[Role, str]]], tuple[str, tuple[str, ...]]]
 
@@ -133,3 +133,12 @@ async def test_a_folded_system_message_is_noted_in_the_statistics(tmp_path: Path
             async with model.generate(messages, Options(max_tokens=2)) as events:
                 assert [event async for event in events]
         assert model.statistics().notes.count(FOLDED) == 1
+
+
+@pytest.mark.anyio
+async def test_without_a_template_the_text_of_chatml_s_end_ends_an_answer(tmp_path: Path) -> None:
+    path = make_tiny(tmp_path / "pieces.gguf", chat_template=None, vocabulary=add_sentence_pieces())
+    async with loaded(path) as model:
+        said = model._request([1], Options(stop=("END",)), None).options.stop
+        assert said == ("END", "<|im_end|>")
+        await answer(model, "hello")

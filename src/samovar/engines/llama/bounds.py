@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import nodes, pass_environment
 from jinja2.filters import FILTERS
-from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -131,9 +130,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(**options)
         self.bounds = Bounds(0)
         self.globals.pop("lipsum", None)  # texts of any length, for testing pages
-        self.filters |= {name: self.counted(filter) for name, filter in self.filters.items()}
-        self.filters[_TURNS] = lambda items: self.bounds.turns(items)
-        self.filters[_SIZED] = self.filters[_WEIGHED] = lambda value: self.bounds.made(value)
+        self.filters |= _COUNTED
 
     def concat(self, pieces: Iterable[str]) -> str:
         return "".join(self.bounds.pieces(pieces))
@@ -142,20 +139,6 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         _Counting().visit(tree)
         return tree.set_environment(self)  # type: ignore[return-value]
-
-    def counted(self, filter: Callable[..., Any]) -> Callable[..., Any]:
-        """`filter`, its sizes looked at before and after. It is handed the same as before."""
-        is_format = filter is FILTERS["format"]
-
-        @wraps(filter)
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            args = tuple(list(self.bounds.turns(one)) if isinstance(one, Iterator) else one for one in args)
-            values = [one for one in args if not isinstance(one, Context | EvalContext | BoundedEnvironment)]
-            widths = _widths(values[0]) if is_format and isinstance(values[0], str) else []
-            self.bounds.allow(values[:1], [*values[1:], *kwargs.values(), *widths])
-            return self.bounds.made(filter(*args, **kwargs))
-
-        return counted
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         subject = getattr(obj, "__self__", None)
@@ -187,6 +170,40 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "%" and isinstance(left, str):
             self.bounds.allow(left, [right, *(right if isinstance(right, tuple) else ()), *_widths(left)])
         return self.bounds.made(super().call_binop(context, operator, left, right))
+
+
+def counted(filter: Callable[..., Any]) -> Callable[..., Any]:
+    """`filter` for a `BoundedEnvironment`: the sizes of what it takes and gives are looked at."""
+    is_format, is_handed_more = filter is FILTERS["format"], hasattr(filter, "jinja_pass_arg")
+
+    @wraps(filter)
+    def counting(first: Any, *args: Any, **kwargs: Any) -> Any:
+        environment = first if isinstance(first, BoundedEnvironment) else first.environment
+        bounds: Bounds = environment.bounds
+        args = tuple(list(bounds.turns(one)) if isinstance(one, Iterator) else one for one in args)
+        widths = _widths(args[0]) if is_format and args and isinstance(args[0], str) else []
+        bounds.allow(args[:1], [*args[1:], *kwargs.values(), *widths])
+        return bounds.made(filter(first, *args, **kwargs) if is_handed_more else filter(*args, **kwargs))
+
+    return counting if is_handed_more else pass_environment(counting)
+
+
+@pass_environment
+def _turns(environment: BoundedEnvironment, items: Iterable[Any]) -> Iterator[Any]:
+    return environment.bounds.turns(items)
+
+
+@pass_environment
+def _made(environment: BoundedEnvironment, value: Any) -> Any:
+    return environment.bounds.made(value)
+
+
+_COUNTED = {
+    **{name: counted(filter) for name, filter in FILTERS.items()},
+    _TURNS: _turns,
+    _SIZED: _made,
+    _WEIGHED: _made,
+}
 
 
 def _widths(format: str) -> list[int]:

@@ -19,7 +19,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 
-from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError
+from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError, counted
 from samovar.errors import EngineError
 
 Clock = Callable[[], datetime]
@@ -38,7 +38,7 @@ class Dialect:
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
         self._rendering = threading.Lock()
-        environment.filters["tojson"] = environment.counted(_to_json)
+        environment.filters["tojson"] = counted(_to_json)
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _strftime_by(clock)
         try:
