@@ -198,6 +198,7 @@ def test_thousands_of_control_texts_cost_no_more_than_a_few() -> None:
         (CHATML, False),
         ("{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}", True),
         ("{% for m in messages %}<|user|>\n{{ m.content }}<|im_end|>\n{% endfor %}<|assistant|>\n", True),
+        (CHATML + "<think>", False),
         ("{% for m in messages %}USER: {{ m.content }}\n{% endfor %}ASSISTANT:", True),
         (None, False),
     ],

@@ -20,7 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MOST_STEPS = 250_000
-"""Turns of loops, calls, filters and the like, and one for each so many characters made."""
+"""Turns of loops, calls and filters, and one for each `CHARACTERS_PER_STEP` characters made."""
 STEPS_PER_CHARACTER = 20
 """Further steps for each character of the messages."""
 CHARACTERS_PER_STEP = 256

@@ -33,11 +33,15 @@ NO_TEMPLATE = "The model's file has no chat template; ChatML was used."
 ONLY_A_NAME = "The model's file has only the name of a chat template, {name!r}; ChatML was used."
 PLAIN_MARKS = (
     "This model's chat template marks turns with plain text: a text in a prompt that looks like such a mark "
-    "cannot be told from it."
+    "cannot be distinguished from it."
 )
 
 _PROBE = "samovar probe"
-_MARK = re.compile(r"<[|/]?[a-zA-Z_ ]{2,40}\|?>|\[/?[A-Z_]{3,40}\]|<</?[A-Z]{2,10}>>")
+_MARK = re.compile(
+    r"<[|/]?(?:im_|start|end|turn|system|user|human|assistant|model|bot)[a-z_]{0,40}\|?>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>",
+    re.IGNORECASE,
+)
 """What marks of turns look like, in what templates render: `<|user|>`, `[INST]`, `<<SYS>>`."""
 
 
