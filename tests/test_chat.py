@@ -188,13 +188,18 @@ def test_a_published_template_finds_what_transformers_gives_it(loaded: Loaded, f
     ],
 )
 def test_json_is_plain_and_written_as_the_template_asks(loaded: Loaded, options: str, text: str) -> None:
-    assert rendered(loaded, "{{ {'b': '<é>', 'a': [1]} | tojson" + options + " }}") == text
+    assert (
+        rendered(loaded, "{{ {'b': '<é>', 'a': [1]} | tojson" + options + " }}{{ messages[0].content }}")
+        == text + "hello"
+    )
 
 
 def test_a_template_that_asks_for_the_time_gets_the_local_time(loaded: Loaded) -> None:
     before = datetime.now()
-    tokens = ChatTemplate("{{ strftime_now('%Y-%m-%d %H:%M') }}", loaded.vocabulary).tokens(user("x"))
-    shown = datetime.fromisoformat(loaded.vocabulary.detokenize(tokens))
+    tokens = ChatTemplate(
+        "{{ strftime_now('%Y-%m-%d %H:%M') }} {{ messages[0].content }}", loaded.vocabulary
+    ).tokens(user("x"))
+    shown = datetime.fromisoformat(loaded.vocabulary.detokenize(tokens).removesuffix(" x"))
     assert before.replace(second=0, microsecond=0) <= shown <= datetime.now()
 
 

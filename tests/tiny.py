@@ -129,19 +129,20 @@ def make_tiny(
     chat_template: str | None = CHATML,
     context: int = 4096,
     sizes: Sizes | None = None,
+    vocabulary: Callable[[gguf.GGUFWriter, int], int] | None = None,
     amend: Callable[[gguf.GGUFWriter], object] = lambda writer: None,
 ) -> Path:
-    """Writes a random model to `path`; `amend` adds to its header."""
+    """Writes a random model to `path`; `vocabulary` and `amend` add to its header."""
     sizes = sizes or Sizes()
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_name(f"tiny {seed}")
     _add_sizes(writer, architecture, sizes, context)
-    vocabulary = _add_vocabulary(writer, sizes.more_tokens)
+    size = (vocabulary or add_bytes())(writer, sizes.more_tokens)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     amend(writer)
-    for name, shape in _all_tensors(architecture, sizes, vocabulary):
+    for name, shape in _all_tensors(architecture, sizes, size):
         if name.endswith("norm.weight"):
             values = np.ones(shape)
         elif name.endswith("ssm_a"):
@@ -191,20 +192,55 @@ def _add_sizes(writer: gguf.GGUFWriter, architecture: str, sizes: Sizes, context
         writer.add_ssm_time_step_rank(sizes.step_rank)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, more: int) -> int:
-    """Bytes, a few merges, the control tokens. Returns its size."""
-    plain = byte_texts() + [merge.replace(" ", "") for merge in MERGES]
-    tokens = [*plain, *CONTROL, *(f"<|more {number}|>" for number in range(more))]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    kinds = [gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * (len(CONTROL) + more)
-    writer.add_token_types(kinds)
-    writer.add_token_merges(list(MERGES))
-    writer.add_bos_token_id(len(plain))
-    writer.add_eos_token_id(len(plain) + 2)
-    writer.add_add_bos_token(False)
-    return len(tokens)
+def add_bytes(
+    control: tuple[str, ...] = CONTROL, user_defined: tuple[str, ...] = ()
+) -> Callable[[gguf.GGUFWriter, int], int]:
+    """Bytes, a few merges, the control tokens, of which the first begins a text and the last ends one."""
+
+    def add(writer: gguf.GGUFWriter, more: int) -> int:
+        plain = byte_texts() + [merge.replace(" ", "") for merge in MERGES]
+        tokens = [*plain, *control, *(f"<|more {number}|>" for number in range(more)), *user_defined]
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list(tokens)
+        kinds = [gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * (len(control) + more)
+        writer.add_token_types(kinds + [gguf.TokenType.USER_DEFINED] * len(user_defined))
+        writer.add_token_merges(list(MERGES))
+        writer.add_bos_token_id(len(plain))
+        writer.add_eos_token_id(len(plain) + len(control) - 1)
+        writer.add_add_bos_token(False)
+        return len(tokens)
+
+    return add
+
+
+def add_sentence_pieces(user_defined: tuple[str, ...] = ()) -> Callable[[gguf.GGUFWriter, int], int]:
+    """Bytes, letters and a few pieces as SentencePiece has them. A blank goes before each text."""
+
+    def add(writer: gguf.GGUFWriter, more: int) -> int:
+        special = ["<unk>", "<s>", "</s>"]
+        bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+        plain = ["\u2581", *map(chr, range(33, 127)), "\u2581hi", "\u2581the", "INST", "ur", "rn", "</", "/s"]
+        tokens = [*special, *bytes_, *plain, *(f"<more {number}>" for number in range(more)), *user_defined]
+        kinds = gguf.TokenType
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(tokens)
+        writer.add_token_scores([-float(number) for number in range(len(tokens))])
+        writer.add_token_types(
+            [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL]
+            + [kinds.BYTE] * len(bytes_)
+            + [kinds.NORMAL] * len(plain)
+            + [kinds.CONTROL] * more
+            + [kinds.USER_DEFINED] * len(user_defined)
+        )
+        writer.add_unk_token_id(0)
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+        writer.add_add_bos_token(True)
+        writer.add_add_space_prefix(True)
+        return len(tokens)
+
+    return add
 
 
 def byte_texts() -> list[str]:

@@ -1,18 +1,25 @@
 """Messages to tokens, by the model's own chat template.
 
-Above: `model.py`, `counting.py`. Below: `dialect.py`, `vocabulary.py`. Templates are code from a file that
-somebody made, so they run in a sandbox. Message content is data: a control token's text in it stays text.
+Above: `model.py`, `counting.py`. Below: `turns.py`, `vocabulary.py`, `controls.py`. Templates are code from a
+file that somebody made, so they run in a sandbox. Message content is data: a control token's text in it stays
+text, whatever the template does to it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.controls import Marking, Span
 from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import EngineError
 from samovar.generation import Message
+
+if TYPE_CHECKING:
+    from samovar.engines.llama.turns import Turns
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] "
@@ -20,9 +27,22 @@ CHATML = (
     "{% endif %}"
 )
 """For models whose file has no template."""
+CHATML_END = "<|im_end|>"
 
-_OPEN, _CLOSE = "\ue000", "\ue001"
-"""Private-use characters around the number of a held-out text."""
+NO_TEMPLATE = "The model's file has no chat template; ChatML was used."
+ONLY_A_NAME = "The model's file has only the name of a chat template, {name!r}; ChatML was used."
+PLAIN_MARKS = (
+    "This model's chat template marks turns with plain text: a text in a prompt that looks like such a mark "
+    "cannot be distinguished from it."
+)
+
+_PROBE = "samovar probe"
+_MARK = re.compile(
+    r"<[|/]?(?:im_|start|end|turn|system|user|human|assistant|model|bot)[a-z_]{0,40}\|?>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>",
+    re.IGNORECASE,
+)
+"""What marks of turns look like, in what templates render: `<|user|>`, `[INST]`, `<<SYS>>`."""
 
 
 class ChatTemplate:
@@ -31,63 +51,97 @@ class ChatTemplate:
     def __init__(
         self, source: str | None, vocabulary: Vocabulary, clock: Callable[[], datetime] = datetime.now
     ) -> None:
-        """`clock`: the local time now, for templates that ask. Raises `EngineError` for a bad template."""
-        from samovar.engines.llama.dialect import Dialect
+        """`source`: None, or a text without any Jinja, which is the name of a template, means ChatML.
 
-        self.is_default = source is None
-        self._vocabulary = vocabulary
-        self._dialect = Dialect(source or CHATML, clock)
-
-    @classmethod
-    def of(cls, binding: Binding, model: Any, vocabulary: Vocabulary) -> ChatTemplate:
-        """That of an opened model's file; ChatML where it has none."""
-        source = binding.lib.llama_model_chat_template(model, binding.ffi.NULL)
-        is_there = source != binding.ffi.NULL
-        return cls(binding.ffi.string(source).decode("utf-8", "replace") if is_there else None, vocabulary)
-
-    def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's tokens, ending where the assistant's answer starts.
-
-        Raises `EngineError` if the template refuses the messages or fails.
+        `clock`: the local time now, for templates that ask. Raises `EngineError` for a bad template.
         """
-        held: list[str] = []
-        mark = self._free_mark(messages)
-        turns = [
-            {"role": message.role, "content": self._hold_out(message.content, mark, held)}
-            for message in messages
-        ]
-        vocabulary = self._vocabulary
+        from samovar.engines.llama.dialect import Dialect
+        from samovar.engines.llama.turns import Turns
+
+        self.is_default = source is None or "{" not in source
+        self._source = CHATML if source is None or self.is_default else source
+        self._vocabulary = vocabulary
         texts = {
             "bos_token": vocabulary.text_of(vocabulary.bos),
             "eos_token": vocabulary.text_of(vocabulary.eos),
         }
-        return self._tokenize(self._dialect.render(turns, texts), mark, held)
+        self._turns: Turns = Turns(Dialect(self._source, clock), texts)
+        self._notes: list[str] = []
+        if self.is_default:
+            self._notes.append(ONLY_A_NAME.format(name=source[:40]) if source else NO_TEMPLATE)
+        if self._marks_are_plain():
+            self._notes.append(PLAIN_MARKS)
 
-    def _free_mark(self, messages: Sequence[Message]) -> str:
-        """An opening that no message contains, so that no content can name a held-out text."""
-        number = 0
-        while any(f"{_OPEN}{number}:" in message.content for message in messages):
-            number += 1
-        return f"{_OPEN}{number}:"
+    @classmethod
+    def of(cls, binding: Binding, model: Any, vocabulary: Vocabulary) -> ChatTemplate:
+        """That of an opened model's file; ChatML if it has none."""
+        source = binding.lib.llama_model_chat_template(model, binding.ffi.NULL)
+        is_there = source != binding.ffi.NULL
+        return cls(binding.ffi.string(source).decode("utf-8", "replace") if is_there else None, vocabulary)
 
-    def _hold_out(self, content: str, mark: str, held: list[str]) -> str:
-        """`content` with each control text in it replaced by a mark, so the template cannot emit it."""
-        for control in self._vocabulary.control_texts:
-            if control in content:
-                content = content.replace(control, f"{mark}{len(held)}{_CLOSE}")
-                held.append(control)
-        return content
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it. More can be known once it has rendered messages."""
+        return (*self._notes, *self._turns.notes)
 
-    def _tokenize(self, text: str, mark: str, held: list[str]) -> list[int]:
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Texts at which an answer ends, since the vocabulary has no token that would end it."""
+        is_plain = self.is_default and CHATML_END not in self._vocabulary.controls
+        return (CHATML_END,) if is_plain else ()
+
+    def tokens(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt's tokens, ending where the assistant's answer starts.
+
+        Raises `EngineError` if the template refuses the messages, fails, leaves a message out, or does more
+        than it may.
+        """
         vocabulary = self._vocabulary
-        parts: list[tuple[str, bool]] = []
-        for index, part in enumerate(text.split(mark)):
-            if index:
-                number, _, part = part.partition(_CLOSE)
-                parts.append((held[int(number)], False))
-            if part:
-                parts.append((part, True))
-        tokens = vocabulary.tokenize_parts(parts)
+        marking = Marking(vocabulary.controls, (message.content for message in messages), self._source)
+        marked = self._rendered(messages, marking)
+        text, spans = marking.undone(marked), vocabulary.controls.found(marked)
+        if vocabulary.controls.found(text) == spans:  # all of them are the template's
+            tokens = vocabulary.tokenize(text, special=True)
+        else:
+            tokens = vocabulary.tokenize_apart(self._parts(text, spans))
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
+
+    def _rendered(self, messages: Sequence[Message], marking: Marking) -> str:
+        """The prompt with marks, so that no content in it makes a control text.
+
+        Templates look at contents, so what is not a control text stays as it is if the template makes none of
+        it. A rendering in which no content can begin one shows whether it does.
+        """
+        whole = self._turns.render(messages, marking.whole_texts)
+        if all(
+            marking.whole_texts(message.content) == marking.all_beginnings(message.content)
+            for message in messages
+        ):
+            return whole
+        safe = self._turns.render(messages, marking.all_beginnings)
+        return whole if self._controls_of(whole) == self._controls_of(safe) else safe
+
+    def _controls_of(self, text: str) -> list[str]:
+        return [text[start:end] for start, end in self._vocabulary.controls.found(text)]
+
+    def _parts(self, text: str, spans: Sequence[Span]) -> list[str | int]:
+        """`text` as texts and control tokens in turn; the latter are at `spans`."""
+        parts: list[str | int] = []
+        position = 0
+        for start, end in spans:
+            parts += [text[position:start], self._vocabulary.controls[text[start:end]]]
+            position = end
+        return [part for part in (*parts, text[position:]) if part != ""]
+
+    def _marks_are_plain(self) -> bool:
+        """Whether what ends a turn, or looks like a mark of one, is not a control token."""
+        try:
+            text = self._turns.render([Message(role="user", content=_PROBE)])
+        except EngineError:  # which whoever asks will get
+            return False
+        spans = self._vocabulary.controls.found(text)
+        end = text.rfind(_PROBE) + len(_PROBE)
+        plain = [part for part in self._parts(text, spans) if isinstance(part, str)]
+        return not any(start >= end for start, _ in spans) or any(map(_MARK.search, plain))

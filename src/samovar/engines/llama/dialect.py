@@ -8,7 +8,8 @@ transformers' `chat_template_utils.py` and of its guide to writing chat template
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -17,15 +18,13 @@ from jinja2 import TemplateAssertionError, TemplateError, TemplateSyntaxError, U
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError, counted
 from samovar.errors import EngineError
 
 Clock = Callable[[], datetime]
 """The local time now."""
 
-_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
-"""What Python raises for a template's mistakes."""
 _FILE = "<template>"
 """What Jinja calls a template that was made of a string, in tracebacks."""
 
@@ -35,10 +34,11 @@ class Dialect:
 
     def __init__(self, source: str, clock: Clock) -> None:
         """Raises `EngineError` if it is not Jinja, or uses a filter or test that is not there."""
-        environment = ImmutableSandboxedEnvironment(
+        self._environment = environment = BoundedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
-        environment.filters["tojson"] = _to_json
+        self._rendering = threading.Lock()
+        environment.filters["tojson"] = counted(_to_json)
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _strftime_by(clock)
         try:
@@ -49,27 +49,43 @@ class Dialect:
             raise EngineError(
                 f"The model's chat template is not valid Jinja: {error.message} (line {error.lineno})"
             ) from error
-        except (TemplateError, RecursionError) as error:
+        except Exception as error:  # the compiler works out constants, which can fail in any way
             raise EngineError(f"The model's chat template is not valid Jinja: {error!r}") from error
 
-    def render(self, messages: list[dict[str, str]], texts: Mapping[str, str]) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> str:
         """The prompt up to where the assistant's answer starts. `texts`: those of single tokens, by name.
 
-        Raises `EngineError`, which says if the template refuses the messages, or what is wrong with it.
+        Blocks, one rendering after the other. Raises `EngineError`, which says if the template refuses the
+        messages, does more than it may, or what is wrong with it. Its `__cause__` is what Jinja raised.
         """
+        with self._rendering:
+            self._environment.bounds = Bounds(sum(_characters(message["content"]) for message in messages))
+            return self._render(messages, texts)
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> str:
         try:
             return self._template.render(
-                messages=messages, tools=None, documents=None, add_generation_prompt=True, **texts
+                messages=list(messages), tools=None, documents=None, add_generation_prompt=True, **texts
             )
-        except _Refusal as error:
+        except TooMuchError as error:
+            where = _in_line(_line_of(error.__traceback__))
+            raise EngineError(
+                f"The model's chat template does more than it may{where}: {error}. "
+                "Another file of the model may have a template that works."
+            ) from error
+        except RefusalError as error:
             raise EngineError(f"The model's chat template refused the messages: {error}") from error
         except UndefinedError as error:
             raise _lacking(str(error), _line_of(error.__traceback__)) from error
         except SecurityError as error:
             raise EngineError(f"The model's chat template does what it may not: {error}") from error
-        except (TemplateError, *_FAILURES) as error:
+        except Exception as error:  # a template is a program, and can fail in any way
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(f"The model's chat template failed{where}: {error!r}") from error
+
+
+def _characters(content: str | list[dict[str, str]]) -> int:
+    return len(content) if isinstance(content, str) else sum(len(part["text"]) for part in content)
 
 
 def _lacking(what: str, line: int | None) -> EngineError:
@@ -107,12 +123,12 @@ class _Generation(Extension):
         return nodes.Scope(body, lineno=line)
 
 
-class _Refusal(TemplateError):
+class RefusalError(TemplateError):
     """The template says that it cannot take the messages."""
 
 
 def _refuse(message: str) -> None:
-    raise _Refusal(str(message))
+    raise RefusalError(str(message))
 
 
 def _strftime_by(clock: Clock) -> Callable[[str], str]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -148,7 +149,7 @@ class LlamaModel:
             )
         return Request(
             tokens=tokens,
-            options=options,
+            options=replace(options, stop=(*options.stop, *self._template.stop)),
             max_tokens=min(asked, room),
             events=EventStream(on_end),
             conversation=conversation,
@@ -235,9 +236,7 @@ class LlamaModel:
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage
-        notes = [*self._binding.notes, *self._arena.notes()]
-        if self._template.is_default:
-            notes.append("The model's file has no chat template; ChatML was used.")
+        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
@@ -252,7 +251,7 @@ class LlamaModel:
             sequences_running=books.running,
             requests_waiting=books.waiting + self._turns.statistics().tasks_waiting,
             cells_used=books.cells_used,
-            notes=tuple(notes),
+            notes=notes,
         )
 
     def check(self) -> None:

@@ -1,8 +1,8 @@
 """Tokens and text of one model's vocabulary.
 
-Above: `chat.py`, `sampling.py`, `arena.py`. Below: `binding.py`, `tokenizing.py`. It borrows the model's
-vocabulary: the weights must outlive it. It does not know what a message is. It may be used in any thread;
-the engine's tokenizer itself runs on a thread of its own, one call after the other.
+Above: `chat.py`, `sampling.py`, `arena.py`. Below: `binding.py`, `controls.py`, `tokenizing.py`. It borrows
+the model's vocabulary: the weights must outlive it. It does not know what a message is. It may be used in any
+thread; the engine's tokenizer itself runs on a thread of its own, one call after the other.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ from functools import partial
 from typing import Any
 
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.controls import ControlTexts
 from samovar.engines.llama.tokenizing import longest_match
 
-_CONTROL = 1 << 3
-_UNKNOWN = 1 << 0
+_UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
+_STRIPS_LEFT, _STRIPS_RIGHT = 1 << 7, 1 << 8
+_BLANKS = " \t\n\v\f\r"
+"""What `isspace` of C finds, and the engine strips beside some tokens."""
+_SPELLED_BLANK = "\u2581"
+"""What a blank is in the texts of SentencePiece vocabularies."""
+_UNMERGED = ("\n", "\ue000")
+"""Characters that hardly any vocabulary has in a token together with others."""
 
 
 class Vocabulary:
@@ -28,17 +35,39 @@ class Vocabulary:
         self.bos: int = self._lib.llama_vocab_bos(self.pointer)
         self.eos: int = self._lib.llama_vocab_eos(self.pointer)
         self.adds_bos: bool = self._lib.llama_vocab_get_add_bos(self.pointer)
-        self.control_texts = self._control_texts()
+        self.controls = ControlTexts(self._control_tokens())
+        self._always_parsed = ControlTexts(
+            {text: token for text, token in self.controls.items() if self._attributes(token) & _USER_DEFINED}
+        )
+        """The engine makes tokens of these texts even where it parses no control tokens."""
+        self._blank_goes_before: bool | None = None
+        """Whether the engine puts a blank before each text; None while that is not known."""
         self._pieces: dict[int, bytes] = {}
 
-    def _control_texts(self) -> tuple[str, ...]:
-        """The texts that parse to control tokens, longest first: in data they must stay text."""
-        texts = [
-            self.text_of(token)
-            for token in range(self.size)
-            if self._lib.llama_vocab_get_attr(self.pointer, token) & (_CONTROL | _UNKNOWN)
-        ]
-        return tuple(sorted(filter(None, set(texts)), key=lambda text: (-len(text), text)))
+    def _control_tokens(self) -> dict[str, int]:
+        """The texts that parse to tokens of their own: in data they must stay text.
+
+        Left out are blanks and single characters of the kind that the engine parses in all text: neither can
+        say whose turn it is, and a run of blanks is best one token in data too.
+        """
+        tokens: dict[str, int] = {}
+        for token in range(self.size):
+            attributes = self._attributes(token)
+            if not attributes & (_CONTROL | _UNKNOWN | _USER_DEFINED):
+                continue
+            text = self.text_of(token)
+            is_plain = len(text) == 1 or not text.strip(_BLANKS + _SPELLED_BLANK)
+            if text and not (attributes & _USER_DEFINED and is_plain):
+                tokens.setdefault(text, token)
+        return tokens
+
+    def _attributes(self, token: int) -> int:
+        return int(self._lib.llama_vocab_get_attr(self.pointer, token))
+
+    @property
+    def control_texts(self) -> tuple[str, ...]:
+        """The texts of `controls`, the longest first."""
+        return tuple(self.controls)
 
     def text_of(self, token: int) -> str:
         """The vocabulary's own text of a token (for control tokens, the text that parses to it)."""
@@ -61,22 +90,65 @@ class Vocabulary:
         Blocks. Raises `EngineError` for a line that is too long for the engine's tokenizer.
         """
         characters = max((longest_match(text) for text, _ in parts), default=0)
-        return self._tokenizing.run(partial(self._tokenize_here, parts), characters)
 
-    def _tokenize_here(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
-        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process."""
+        def work() -> list[int]:
+            return [token for text, special in parts for token in self._tokenize_here(text, special)]
+
+        return self._tokenizing.run(work, characters)
+
+    def tokenize_apart(self, parts: Sequence[str | int]) -> list[int]:
+        """The tokens of one text of which each control token is known, and nothing else becomes one.
+
+        `parts`: texts and control tokens in turn. The tokens are those of the whole text, as if each other
+        control text in it were an ordinary one. Blocks. Raises `EngineError` as `tokenize_parts` does.
+        """
+        beside: list[str | int] = []
+        for index, part in enumerate(parts):
+            if isinstance(part, str):
+                if index and self._attributes(int(parts[index - 1])) & _STRIPS_RIGHT:
+                    part = part.lstrip(_BLANKS)
+                if index + 1 < len(parts) and self._attributes(int(parts[index + 1])) & _STRIPS_LEFT:
+                    part = part.rstrip(_BLANKS)
+            beside.append(part)
+        characters = max((longest_match(part) for part in beside if isinstance(part, str)), default=0)
+        return self._tokenizing.run(partial(self._apart_here, beside), characters)
+
+    def _apart_here(self, parts: Sequence[str | int]) -> list[int]:
         tokens: list[int] = []
-        for text, special in parts:
-            raw = text.encode("utf-8", "replace")
-            room = len(raw) + 8
-            count = -1
-            while count < 0:
-                buffer = self._ffi.new("llama_token[]", room)
-                count = self._lib.llama_tokenize(self.pointer, raw, len(raw), buffer, room, False, special)
-                room = -count
-            if count:
-                tokens += self._ffi.unpack(buffer, count)
+        for part in parts:
+            tokens += [part] if isinstance(part, int) else self._plain_here(part)
         return tokens
+
+    def _plain_here(self, text: str) -> list[int]:
+        """The tokens of text in which nothing is a control token: what would be parsed is cut in two."""
+        cut = 0
+        tokens: list[int] = []
+        for start, _ in self._always_parsed.every(text):
+            tokens += self._piece_here(text[cut : start + 1], goes_on=cut > 0)
+            cut = start + 1
+        return tokens + self._piece_here(text[cut:], goes_on=cut > 0)
+
+    def _piece_here(self, text: str, *, goes_on: bool) -> list[int]:
+        """The tokens of plain text. If it goes on from other text, no blank is put before it."""
+        if self._blank_goes_before is None:
+            first = self._tokenize_here("x", False)
+            self._blank_goes_before = b"".join(map(self.piece, first)).startswith(b" ")
+        for before in _UNMERGED if goes_on and self._blank_goes_before else ():
+            opening, whole = self._tokenize_here(before, False), self._tokenize_here(before + text, False)
+            if whole[: len(opening)] == opening:
+                return whole[len(opening) :]
+        return self._tokenize_here(text, False)
+
+    def _tokenize_here(self, text: str, special: bool) -> list[int]:
+        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process."""
+        raw = text.encode("utf-8", "replace")
+        room = len(raw) + 8
+        count = -1
+        while count < 0:
+            buffer = self._ffi.new("llama_token[]", room)
+            count = self._lib.llama_tokenize(self.pointer, raw, len(raw), buffer, room, False, special)
+            room = -count
+        return list(self._ffi.unpack(buffer, count)) if count else []
 
     def piece(self, token: int) -> bytes:
         """The bytes a generated token stands for; empty for control tokens."""

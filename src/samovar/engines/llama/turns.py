@@ -1,0 +1,167 @@
+"""How messages are handed to a chat template so that each of them arrives in what it renders.
+
+Above: `chat.py`. Below: `dialect.py`, `controls.py`. It does not know what a token is. Some templates take no
+system message, some want a message's text as a list of parts, and some leave messages out without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from samovar.engines.llama.bounds import TooMuchError
+from samovar.engines.llama.controls import Mark
+from samovar.engines.llama.dialect import Dialect
+from samovar.errors import EngineError
+from samovar.generation import Message
+
+FOLDED = (
+    "The model's chat template takes no system message, so the text of one goes to the head of the user's "
+    "first message."
+)
+BETWEEN = "\n\n"
+"""Between a system message's text and that of the user."""
+CERTAIN_CHARACTERS = 24
+"""A text as long as this is found in a rendering only if its message arrived; a shorter one may be chance."""
+_SHOWN_CHARACTERS = 40
+_PARTS = ("'type': 'text'", '"type": "text"')
+"""What a list of parts looks like when a template writes it as it is."""
+
+
+class Turns:
+    """Messages as one template takes them. Mutable: `notes`, which `render` adds to, each once."""
+
+    def __init__(self, dialect: Dialect, texts: Mapping[str, str]) -> None:
+        """`texts`: of single tokens, by the names that templates use."""
+        self._dialect, self._texts = dialect, texts
+        self.notes: list[str] = []
+
+    def render(self, messages: Sequence[Message], mark: Mark = str) -> str:
+        """The prompt, in which the text of each message has a part. `mark`: makes what the template gets.
+
+        Raises `EngineError` if the template refuses the messages, fails, or leaves one of them out.
+        """
+        failure: EngineError | None = None
+        for form in _forms(messages, mark):
+            try:
+                text = form.render(self._dialect, self._texts)
+                lost = form.lost(text, self._dialect, self._texts)
+            except EngineError as error:
+                if isinstance(error.__cause__, TooMuchError):
+                    raise
+                failure = failure or error
+                continue
+            if not lost:
+                if form.is_folded and FOLDED not in self.notes:
+                    self.notes.append(FOLDED)
+                return text
+            failure = failure or _left_out(messages, form.messages[lost[0]], lost[0])
+        assert failure is not None
+        raise failure
+
+
+class _Form:
+    """Messages in one of the ways in which a template can get them."""
+
+    def __init__(self, messages: Sequence[Message], mark: Mark, *, in_parts: bool, is_folded: bool) -> None:
+        self.messages, self.in_parts, self.is_folded = messages, in_parts, is_folded
+        self._contents = [mark(message.content) for message in messages]
+
+    def render(
+        self, dialect: Dialect, texts: Mapping[str, str], instead: Mapping[int, str] | None = None
+    ) -> str:
+        """`instead`: other contents, by the numbers of their messages."""
+        contents = [(instead or {}).get(index, content) for index, content in enumerate(self._contents)]
+        turns = [
+            {
+                "role": message.role,
+                "content": [{"type": "text", "text": content}] if self.in_parts else content,
+            }
+            for message, content in zip(self.messages, contents, strict=True)
+        ]
+        return dialect.render(turns, texts)
+
+    def lost(self, text: str, dialect: Dialect, texts: Mapping[str, str]) -> list[int]:
+        """The numbers of the messages that have no part in `text`, which was rendered of them.
+
+        A message has a part if its content is found, or if another content would give another text: templates
+        may cut and rewrite what they show.
+        """
+        written = [part for part in _PARTS if self.in_parts and part in text]
+        if any(all(part not in content for content in self._contents) for part in written):
+            return [0]
+        doubtful = self._doubtful(text)
+        if not doubtful:
+            return []
+        word = "probe"
+        while word in text:
+            word += "z"
+        others = {index: f"{word}{index}q" for index in doubtful}
+        try:
+            shown = self.render(dialect, texts, others)
+        except EngineError:  # it depends on the contents, of which one alone may do
+            shown = ""
+        return [
+            index
+            for index in doubtful
+            if others[index] not in shown and self._is_same(text, dialect, texts, {index: others[index]})
+        ]
+
+    def _doubtful(self, text: str) -> list[int]:
+        """Messages whose contents are not certainly in `text`, in their order."""
+        position, doubtful = 0, []
+        filled = {index: content.strip() for index, content in enumerate(self._contents)}
+        filled = {index: content for index, content in filled.items() if content}
+        for index, content in filled.items():
+            found = text.find(content, position)
+            if found < 0:
+                return list(filled)
+            position = found + len(content)
+            if len(content) < CERTAIN_CHARACTERS:
+                doubtful.append(index)
+        return doubtful
+
+    def _is_same(
+        self, text: str, dialect: Dialect, texts: Mapping[str, str], instead: Mapping[int, str]
+    ) -> bool:
+        try:
+            return self.render(dialect, texts, instead) == text
+        except EngineError:  # so the content plays a part
+            return False
+
+
+def _forms(messages: Sequence[Message], mark: Mark) -> Iterator[_Form]:
+    """The messages as they are, and then in the ways that other templates want."""
+    yield _Form(messages, mark, in_parts=False, is_folded=False)
+    yield _Form(messages, mark, in_parts=True, is_folded=False)
+    if any(message.role == "system" for message in messages):
+        folded = _folded(messages)
+        yield _Form(folded, mark, in_parts=False, is_folded=True)
+        yield _Form(folded, mark, in_parts=True, is_folded=True)
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """Without system messages: the texts of these are at the head of the user's next message."""
+    folded: list[Message] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message.role == "system":
+            waiting.append(message.content)
+        elif message.role == "user" and waiting:
+            folded.append(replace(message, content=BETWEEN.join([*waiting, message.content])))
+            waiting = []
+        else:
+            folded.append(message)
+    if waiting:
+        folded.append(Message(role="user", content=BETWEEN.join(waiting)))
+    return folded
+
+
+def _left_out(messages: Sequence[Message], lost: Message, index: int) -> EngineError:
+    shown = " ".join(lost.content.split())
+    if len(shown) > _SHOWN_CHARACTERS:
+        shown = shown[:_SHOWN_CHARACTERS] + "…"
+    return EngineError(
+        f"The model's chat template leaves out message {index + 1} of {len(messages)} ({lost.role}): "
+        f"“{shown}”. Another file of the model may have a template that shows it."
+    )
