@@ -22,8 +22,8 @@ from samovar.checks.mending import Mended, mend
 from samovar.cli.live import make_console, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.files import read_text
-from samovar.folders import SUFFIXES
+from samovar.files import exists, is_file, is_folder, read_text
+from samovar.folders import SUFFIXES, current_folder
 from samovar.language.reading import much_to_keep
 from samovar.library import Library
 from samovar.preflight.models import doubtful_models
@@ -60,7 +60,7 @@ def check_paths(
 
     `mending`: what can be mended is left, shown, or shown and written.
     """
-    library, settings = open_library(Path.cwd()), load_settings({})
+    library, settings = open_library(current_folder()), load_settings({})
     files = dict.fromkeys(_files(paths, library))
     checked = [_check(path, library, settings, lenient, mending) for path in files]
     faults = [fault for one in checked for fault in one.faults]
@@ -109,13 +109,13 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
         return found
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
+        if is_folder(path):
+            inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and is_file(one))
             found = [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
             if not found:
                 raise UsageError(f"There is no workflow in the folder {path}.")
             files += found
-        elif path.exists() or path.suffix or "/" in str(path):
+        elif exists(path) or path.suffix or "/" in str(path):
             files.append(path)
         else:
             files.append(library.path_of(str(path)))
@@ -135,7 +135,7 @@ def faults_of(
     path: Path, library: Library | None = None, settings: Settings | None = None, *, lenient: bool = False
 ) -> tuple[Fault, ...]:
     """Everything that is wrong or doubtful about a file, in its order."""
-    library, settings = library or open_library(Path.cwd()), settings or load_settings({})
+    library, settings = library or open_library(current_folder()), settings or load_settings({})
     found: list[Fault] = []
     try:
         workflow = library.workflow(str(path), lenient=lenient)

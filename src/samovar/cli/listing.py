@@ -9,7 +9,6 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -19,13 +18,14 @@ from samovar.app import open_library, open_snapshots
 from samovar.cli.live import make_console
 from samovar.config import load_settings
 from samovar.errors import UsageError
+from samovar.folders import current_folder
 from samovar.library import LibraryEntry
 from samovar.memory import in_words
 
 
 def list_library(*, as_json: bool) -> int:
     """Workflows and prompts that can be named here."""
-    library = open_library(Path.cwd())
+    library = open_library(current_folder())
     kinds = {"workflows": library.workflows(), "prompts": library.prompts()}
     if as_json:
         sys.stdout.write(

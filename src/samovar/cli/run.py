@@ -20,15 +20,15 @@ from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.report import error_line, report_object, show_report
+from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import (
-    as_parameters,
     asker,
     read_assignments,
     read_switches,
-    read_variables_file,
 )
 from samovar.config import load_settings
 from samovar.errors import SamovarError, UsageError
+from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
@@ -88,7 +88,7 @@ def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
     settings = load_settings(arguments.settings)
-    library = open_library(Path.cwd())
+    library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     run = RunnerSettings(
         model=arguments.model,
@@ -96,7 +96,7 @@ def _run(arguments: RunArguments) -> int:
         seed=arguments.seed,
         deterministic=arguments.deterministic,
         settings=settings,
-        surroundings=surroundings(settings, Path.cwd()),
+        surroundings=surroundings(settings, current_folder()),
         wait_for_user=None if not sys.stdin.isatty() else wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,
@@ -139,7 +139,7 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
     given: dict[str, object] = {}
     for path in arguments.variable_files:
-        given.update(as_parameters(read_variables_file(path), workflow.parameters))
+        given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
     assignments = read_assignments(arguments.variables, workflow.parameters)
     if both := sorted(set(switches) & set(assignments)):

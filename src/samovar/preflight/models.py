@@ -15,6 +15,7 @@ from samovar.app import budget_bytes, is_here, not_here, open_store, spec_for
 from samovar.config import Settings
 from samovar.errors import Fault, NotFoundError, Place, SamovarError, UsageError
 from samovar.executors.table import member
+from samovar.files import exists
 from samovar.language.names import OF_FAILURE
 from samovar.language.workflow import State, When, Workflow, beside
 from samovar.library import Library
@@ -85,7 +86,7 @@ def doubtful_models(workflow: Workflow, library: Library, settings: Settings) ->
         except UsageError as error:
             yield Fault(code="unknown-model", message=error.message, place=need.place)
             continue
-        if path is not None and not path.exists():
+        if path is not None and not exists(path):
             message = f"There is no model file {need.reference} on this machine."
             yield Fault(code="unknown-model", message=message, place=need.place, severity="warning")
 
