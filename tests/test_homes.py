@@ -55,6 +55,9 @@ if sys.argv[3] == "deleted":
     os.mkdir("gone")
     os.chdir("gone")
     os.rmdir("../gone")
+if sys.argv[3] == "alone":
+    import resource
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 if number:
     os.setgroups([])
     os.setgid(number)
@@ -77,16 +80,18 @@ def place() -> Iterator[Path]:
 
 
 def in_home(
-    place: Path, command: str, home: Path | None, *, deleted: bool = False
+    place: Path, command: str, home: Path | None, *, state: str = "there"
 ) -> subprocess.CompletedProcess[str]:
-    """`samovar` as a user whom the system does not know, if this one may become another."""
+    """`samovar` as a user whom the system does not know, if this one may become another.
+
+    `state`: the current folder is `deleted`, or the user is `alone` with as few processes as there can be.
+    """
     variables = {name: text for name, text in environment(place).items() if not name.startswith("XDG_")}
     variables.pop("HOME")
     variables |= {"SAMOVAR_OFFLINE": "true", "PYTHONPATH": os.pathsep.join(sys.path)}
     if home is not None:
         variables["HOME"] = str(home)
     number = STRANGER if os.geteuid() == 0 else 0
-    state = "deleted" if deleted else "there"
     return subprocess.run(
         [sys.executable, "-c", CHILD, str(place), str(number), state, *command.split()],
         cwd=Path(__file__).parent.parent,
@@ -132,10 +137,17 @@ def test_a_folder_that_may_not_be_read_holds_nothing(place: Path, command: str) 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_current_folder_that_was_deleted_is_named(place: Path, command: str) -> None:
-    done = in_home(place, command, place, deleted=True)
+    done = in_home(place, command, place, state="deleted")
     assert_works_or_says_one_line(done)
     if command.split()[0] not in ("models", "snapshots", "pull"):
         assert "The current folder was deleted." in done.stderr + done.stdout
+
+
+def test_a_user_without_room_for_a_process_gets_the_error_of_the_command(place: Path) -> None:
+    (place / "w.md").write_text(FLOW.replace('Set result="done"', 'Shell "/bin/true"'))
+    done = in_home(place, "run w.md -q", place, state="alone")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert "The command could not be started" in done.stderr
 
 
 def test_settings_may_begin_with_the_mark_of_their_encoding(place: Path) -> None:

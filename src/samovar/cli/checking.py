@@ -5,7 +5,6 @@ Above: the commands of `__init__.py`. Below: the library, and `checks/`: `mendin
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
 from samovar.checks.mending import Mended, mend
-from samovar.cli.live import make_console, visible
+from samovar.cli.live import make_console
+from samovar.cli.output import write_json
+from samovar.cli.showing import shown, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.files import exists, is_file, is_folder, read_text
@@ -70,7 +71,7 @@ def check_paths(
         wire = {"files": list(map(_to_wire, checked)), "errors": errors, "warnings": warnings}
         if mending != "none":
             wire["fixed"] = sum(len(one.done) for one in checked)
-        sys.stdout.write(json.dumps(wire, indent=2) + "\n")
+        write_json(wire)
     else:
         _show(checked, errors, warnings, mending)
     return 2 if errors else 1 if warnings and strict else 0
@@ -178,7 +179,7 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
         for fault in one.faults:
             line = Text(f"{fault.place}: ")
             line.append(fault.severity, style=_STYLES[fault.severity])
-            line.append(f": {visible(fault.message)} ")
+            line.append(f": {shown(fault.message)} ")
             line.append(f"[{fault.code}]", style="dim")
             console.print(line)
             if fault.place.path == one.path and 0 < fault.place.line <= len(lines):
@@ -216,13 +217,13 @@ def _show_left(console: Console, mended: Mended) -> None:
     )
 
 
-def _show_line(show: object, line: str, column: int) -> None:
+def _show_line(show_text: object, line: str, column: int) -> None:
     """The line, and a caret below the column; a long line is cut around it."""
     start = max(0, column - 60)
-    shown = visible(line[start : start + 100].replace("\t", " "))
-    assert callable(show)
-    show(Text(f"    {shown}", style="dim"))
-    show(Text(" " * (4 + column - 1 - start) + "^", style="bold"))
+    text = visible(line[start : start + 100].replace("\t", " "))
+    assert callable(show_text)
+    show_text(Text(f"    {text}", style="dim"))
+    show_text(Text(" " * (4 + column - 1 - start) + "^", style="bold"))
 
 
 def _lines(path: Path) -> list[str]:

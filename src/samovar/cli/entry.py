@@ -15,6 +15,7 @@ from samovar.cli import app
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The `samovar` command. Errors become one message on standard error and an exit status."""
+    from samovar.cli.showing import shown
     from samovar.errors import SamovarError
 
     status: Any = 0
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         app(arguments, standalone_mode=True)
         sys.stdout.flush()
     except SamovarError as error:
-        sys.stderr.write(f"samovar: {error}\n")
+        sys.stderr.write(f"samovar: {shown(str(error))}\n")
         status = error.exit_status
     except KeyboardInterrupt:
         status = 130

@@ -20,6 +20,7 @@ from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.report import error_line, report_object, show_report
+from samovar.cli.showing import shown
 from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import (
     asker,
@@ -130,7 +131,7 @@ def _run(arguments: RunArguments) -> int:
             try:
                 _record(arguments, arguments.record, prepared, library, outcome)
             except SamovarError as error:
-                sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
+                sys.stderr.write(f"samovar: the run is not recorded: {shown(str(error))}\n")
                 unrecorded = error.exit_status
     return status or unrecorded
 
@@ -208,13 +209,13 @@ def _make_show(arguments: RunArguments) -> Show:
 def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
-    report = report_object(run, outcome.figures())
+    report = report_object(run, outcome.figures(), with_values=arguments.as_json)
     if arguments.as_json:
         write_json(report)
     elif not arguments.quiet and not arguments.as_events:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
-        sys.stderr.write(f"samovar: {run.ending}: {error_line(report['error'])}\n")
+        sys.stderr.write(f"samovar: {run.ending}: {shown(error_line(report['error']))}\n")
     is_asked = arguments.print_variable is not None
     if run.ending.exit_status == 0 and (
         is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
@@ -246,6 +247,6 @@ def _record(
     values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
-        sys.stderr.write(f"samovar: {path}: {doubt}\n")
+        sys.stderr.write(f"samovar: {path}: {shown(str(doubt))}\n")
     if not arguments.quiet:
         sys.stderr.write(f"recorded in {path}\n")

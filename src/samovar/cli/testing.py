@@ -5,7 +5,6 @@ Above: the commands of `__init__.py`. Below: `samovar.testing.trial` and what it
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,8 @@ from samovar.app import open_library
 from samovar.checks.checking import check_tree
 from samovar.cli.case_report import TestedFile, show_case, show_end, suite_of, tests_object
 from samovar.cli.live import make_console
+from samovar.cli.output import write_json
+from samovar.cli.showing import shown
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
 from samovar.files import is_file, is_folder, write_whole
 from samovar.folders import current_folder, name_of
@@ -68,7 +69,7 @@ def run_tests(arguments: CasesArguments) -> int:
         if arguments.coverage_min is not None and covered.percent < arguments.coverage_min
     ]
     if arguments.as_json:
-        sys.stdout.write(json.dumps(tests_object(files, coverage), ensure_ascii=False, indent=2) + "\n")
+        write_json(tests_object(files, coverage))
     else:
         show_end(console, files, coverage, low, arguments.coverage_min)
     if any(file.is_bad for file in files):
@@ -136,7 +137,7 @@ def _run(file: TestedFile, library: Library, arguments: CasesArguments, console:
     if file.cases or file.is_bad:
         console.print(Text(str(file.path), style="bold"))
     for fault in file.faults:
-        console.print(Text(f"  {fault}", style="red" if fault.severity == "error" else "yellow"))
+        console.print(Text(f"  {shown(str(fault))}", style="red" if fault.severity == "error" else "yellow"))
     if file.is_bad or file.workflow is None:
         return
     tree = Tree(file.workflow, library)
