@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from samovar.cli.showing import bounded, shown, visible
+from samovar.cli.showing import bounded, shown
 from samovar.errors import Fault
 from samovar.language.workflow import Workflow
 from samovar.testing.cases import Case
@@ -68,7 +68,7 @@ def show_case(console: Console, result: CaseResult) -> None:
 
 
 def _one_line(text: str) -> str:
-    return visible(" ".join(text.split()))
+    return shown(" ".join(text.split()))
 
 
 def _lines(difference: Difference) -> Iterator[str]:
