@@ -65,7 +65,7 @@ def _cell(text: str) -> str:
 def _settings() -> str:
     lines = [
         "Nearer wins: options, then environment variables, then the project's `.samovar/config.toml`,",
-        "then the user's `config.toml`.\n",
+        "then the user's `config.toml`. An empty environment variable counts as not set.\n",
         "| setting | in the environment | default | |",
         "|---|---|---|---|",
     ]

@@ -192,3 +192,13 @@ def test_a_new_file_elsewhere_names_its_workflow(path: Path) -> None:
     add_case(elsewhere, path.with_name("w.md"), {})
     assert elsewhere.read_text().startswith("workflow: ../w.md\n")
     assert read_case_file(elsewhere).workflow.resolve() == path.with_name("w.md").resolve()
+
+
+def test_a_text_parameter_gets_what_is_written_in_a_case(tmp_path: Path) -> None:
+    path = tmp_path / "w.test.yaml"
+    (tmp_path / "w.md").write_text("")
+    path.write_text(
+        "cases:\n  - name: a\n    variables: {version: 1.10, all: [True, x], deep: {a: 1}, n: 2.50}\n"
+    )
+    (case,) = read_case_file(path).cases
+    assert case.sources == {("version",): "1.10", ("all", 0): "True", ("n",): "2.50"}

@@ -425,6 +425,51 @@ def test_output_that_cannot_be_written_is_one_line(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+@pytest.mark.parametrize("arguments", [["-q", "--print", "result"], [], ["--json"]])
+def test_the_answer_is_not_lost_with_what_is_said_beside_it(folder: Path, arguments: list[str]) -> None:
+    write(folder, "[*] --> A\nA --> B\nB --> [*]", '- A: Log "text"\n- B: Set result="the answer"')
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "samovar", "run", "w.md", *arguments],
+            cwd=folder,
+            env=environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    assert done.returncode == 0
+    assert "the answer" in done.stdout
+
+
+@pytest.mark.parametrize("output", ["--json", "--events"])
+def test_bytes_that_are_not_utf8_are_no_half_characters_in_json(folder: Path, output: str) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "${x}"')
+    given = [b"run", b"w.md", output.encode(), b"--var", b"x=caf\xe9"]
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"samovar", *given],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0
+    assert "caf\ufffd" in done.stdout.decode("utf-8") and b"\\ud" not in done.stdout.lower()
+
+
+def test_json_is_json_in_every_encoding(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Set x="é🫖"')
+    done = subprocess.run(
+        [sys.executable, "-m", "samovar", "run", "w.md", "--json"],
+        cwd=folder,
+        env=environment(folder) | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    assert json.loads(done.stdout.decode("ascii"))["variables"]["x"] == "é🫖"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 def test_a_stream_that_was_closed_swallows_what_is_said(folder: Path, closed: str) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from samovar.cli.variables import (
-    as_parameters,
-    asker,
-    read_assignments,
-    read_switches,
-    read_variables_file,
-)
-from samovar.errors import Place, UsageError
+from samovar.actions import parse_action
+from samovar.cli.variable_files import LARGEST_FILE_BYTES, read_variables_file
+from samovar.cli.variables import asker, read_assignments, read_switches
+from samovar.errors import FaultsError, Place, SamovarError, UsageError
 from samovar.language.parameters import Parameter, bind
-from tests.test_cli import samovar, write
+from samovar.language.yaml_document import read_yaml
+from samovar.library import Library
+from tests.test_cli import TIMEOUT_S, environment, samovar, write
 
 HERE = Place(path=None, line=1, column=1)
 TEXT = Parameter(name="the_text", place=HERE)
@@ -74,7 +74,7 @@ def test_a_file_of_variables_keeps_types(tmp_path: Path) -> None:
     (tmp_path / "v.yaml").write_text(
         "n: 5\nflag: true\nday: 2020-01-02\ntags: [a]\nm: {k: 1}\nnone:\nthe_text: 7\n"
     )
-    given = as_parameters(read_variables_file(tmp_path / "v.yaml"), ALL)
+    given = read_variables_file(tmp_path / "v.yaml", ALL)
     expected = {"n": 5, "flag": True, "day": "2020-01-02", "tags": ["a"], "m": {"k": 1}, "the_text": "7"}
     assert given == expected
     assert bind(ALL, given) == expected
@@ -85,23 +85,119 @@ def test_a_file_of_variables_keeps_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("v.yaml", "a: [", "is not YAML"),
+        ("v.yaml", "a: [", "not valid YAML"),
         ("v.json", "{", "is not JSON"),
-        ("v.yaml", "- a", "one map"),
+        ("v.yaml", "- a", "must be `key: value` lines"),
         ("v.yaml", "5: a", "one map"),
         ("v.yaml", "", "one map"),
-        ("v.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases"),
-        ("v.yaml", "a: !!python/object:os.system x", "is not YAML"),
+        ("v.yaml", "a: &a 1\nb: [" + "*a, " * 51 + "]", "50 aliases"),
+        ("v.yaml", "a: [" + "x," * 20_001 + "]", "20000 values"),
+        ("v.yaml", "a: !!python/object:os.system x", "means nothing here"),
+        ("v.yaml", "a: x\nb: {c: 1,\n  c: 2}", r"v\.yaml:3:3: .*'c' stands here for the second time"),
         ("v.json", "[" * 100_000, "is not JSON"),
-        ("v.yaml", "a: &a [*a]", "aliases"),
+        ("v.yaml", "a: &a [*a]", "a reference to what it stands in"),
     ],
 )
 def test_a_file_of_variables_that_is_none_says_why(tmp_path: Path, name: str, text: str, says: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(SamovarError, match=says) as caught:
         read_variables_file(tmp_path / name)
+    assert caught.value.exit_status == 2
     with pytest.raises(UsageError, match="no such file"):
         read_variables_file(tmp_path / "none.yaml")
+
+
+WRITTEN = ("10:45", "007", "NO", "on", "1_000", "1.10", "2026-01-02T10:00:00Z", "0x1F", "True", "1e3", "+5")
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_text_is_what_is_written_for_it_in_a_file_of_variables_and_as_a_default(
+    tmp_path: Path, written: str
+) -> None:
+    (tmp_path / "v.yaml").write_text(f"text: {written}\none: {written}\nsome: [{written}]\n")
+    path = tmp_path / "w.md"
+    path.write_text(
+        f"""---
+title: {written}
+description: {written}
+parameters:
+  - {{name: text, default: {written}, description: {written}}}
+  - {{name: one, type: choice, choices: [other, {written}], default: {written}}}
+  - {{name: some, type: multi_choice, choices: [other, {written}], default: [{written}]}}
+---
+```mermaid
+stateDiagram-v2
+[*] --> A
+A --> [*]
+```
+"""
+    )
+    workflow = Library([], parse_action).workflow(str(path))
+    expected = {"text": written, "one": written, "some": [written]}
+    assert bind(workflow.parameters, {}) == expected
+    assert (
+        bind(workflow.parameters, read_variables_file(tmp_path / "v.yaml", workflow.parameters)) == expected
+    )
+    assert (workflow.title, workflow.description) == (written, written)
+    assert workflow.parameters[0].description == written
+
+
+def test_what_is_merged_into_a_map_is_what_was_written(tmp_path: Path) -> None:
+    matter = read_yaml("base: &base {a: 1.10, b: 2.20}\nother: {<<: *base, b: 3.30}\n", path=None)
+    assert matter.source("other", "a") == "1.10" and matter.source("other", "b") == "3.30"
+    assert matter.values["other"] == {"a": 1.1, "b": 3.3} and not matter.twice
+
+
+def test_numbers_and_truths_of_a_file_stay_what_they_are_for_other_parameters(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text("number: 1.10\nflag: true\nunknown: 1.10\n")
+    number = Parameter(name="number", place=HERE, type="number")
+    given = read_variables_file(tmp_path / "v.yaml", (number, FLAG))
+    assert given == {"number": 1.1, "flag": True, "unknown": 1.1}
+
+
+def test_every_key_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text("start: a\nstart: b\nm:\n  k: 1\n  k: 2\n")
+    with pytest.raises(FaultsError) as caught:
+        read_variables_file(tmp_path / "v.yaml")
+    places = [(fault.code, fault.place.line, fault.place.column) for fault in caught.value.faults]
+    assert places == [("duplicate-key", 2, 1), ("duplicate-key", 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--var report=@<(echo piped)", "piped"),
+        ("--var report=@/dev/stdin < <(echo piped)", "piped"),
+        ("--var report=@/dev/fd/0 < f.txt", "filed"),
+        ("--vars <(echo 'report: 1.10')", "1.10"),
+    ],
+)
+def test_a_pipe_is_read_like_a_file(tmp_path: Path, given: str, said: str) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "f.txt").write_text("filed\n")
+    write(tmp_path, "[*] --> A\nA --> [*]", '- A: Set all="${report}"', FRONT)
+    done = in_bash(tmp_path, f"run w.md -q --print all {given}")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, said, "")
+
+
+def test_a_pipe_is_read_up_to_the_size_of_a_file(tmp_path: Path) -> None:
+    write(tmp_path, "[*] --> A\nA --> [*]", '- A: Set all="${report}"', FRONT)
+    done = in_bash(tmp_path, f"run w.md --var report=@<(head -c {LARGEST_FILE_BYTES + 1} /dev/zero)")
+    assert done.returncode == 2 and "is larger than 10 MB" in done.stderr and done.stderr.count("\n") == 1
+    done = in_bash(tmp_path, "run w.md --var report=@/dev/stdin --var tone=- < w.md")
+    assert done.returncode == 2 and "Standard input can be one variable only" in done.stderr
+
+
+def in_bash(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -m samovar {arguments}'],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
 
 
 class Terminal(io.StringIO):

@@ -27,9 +27,12 @@ _LATE = (
     "lark",
     "liquid",
     "markdown_it",
+    "platformdirs",
     "psutil",
+    "pydantic_settings",
     "rich.live",
     "rich.table",
+    "tomllib",
     "yaml",
 )
 """What samovar imports only when it is needed, and most commands need."""
@@ -89,11 +92,8 @@ def close_warm() -> None:
         warm.cache_clear()
 
 
-def _serve() -> None:
-    """Forks for each request that comes in, and answers with the exit status.
-
-    In a fork it returns, so that whatever ends the command ends the interpreter as well.
-    """
+def import_all() -> None:
+    """Imports all of samovar, and what it imports only when it is needed."""
     import samovar
 
     for module in pkgutil.walk_packages(samovar.__path__, "samovar."):
@@ -101,6 +101,14 @@ def _serve() -> None:
             importlib.import_module(module.name)
     for name in _LATE:
         importlib.import_module(name)
+
+
+def _serve() -> None:
+    """Forks for each request that comes in, and answers with the exit status.
+
+    In a fork it returns, so that whatever ends the command ends the interpreter as well.
+    """
+    import_all()
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # in dev mode it warns of each step that took long
     gc.collect()
     gc.freeze()

@@ -22,7 +22,7 @@ from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.executors.base import Executor
-from samovar.folders import library_folders
+from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
 from samovar.models.reference import Reference, parse_reference, resolve
@@ -69,7 +69,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def open_snapshots(settings: Settings) -> Snapshots:
-    """The folder of evaluated prefixes."""
+    """The folder of evaluated prefixes. Raises `ModelFetchError` if there is no place for one."""
     from samovar.models.snapshots import Snapshots
 
     return Snapshots(open_store(settings).folder.parent / "snapshots", int(settings.snapshots_bytes))
@@ -134,7 +134,10 @@ def not_here(reference: Reference) -> ModelFetchError:
 
 async def _in_thread(work: Callable[[], None]) -> None:
     with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(work)
+        try:
+            await anyio.to_thread.run_sync(work)
+        except RuntimeError:  # no thread can be started: the user has as many as are allowed
+            work()
 
 
 @asynccontextmanager
@@ -151,9 +154,11 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
     from samovar.serving.session import Sessions
 
     async with AsyncExitStack() as stack:
-        snapshots = open_snapshots(settings)
-        stack.push_async_callback(_in_thread, snapshots.close)
-        engine = LlamaEngine(snapshots if settings.snapshots_bytes else None)
+        snapshots = None
+        if settings.snapshots_bytes and open_store(settings).is_anywhere:
+            snapshots = open_snapshots(settings)
+            stack.push_async_callback(_in_thread, snapshots.close)
+        engine = LlamaEngine(snapshots)
         stack.callback(engine.close)
         pool = await stack.enter_async_context(
             Pool(
@@ -167,7 +172,7 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
         locate = Locator(settings, open_store(settings))
         yield App(
             settings=settings,
-            library=library or open_library(Path.cwd()),
+            library=library or open_library(current_folder()),
             executor=Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate)),
             sessions=sessions,
             pool=pool,

@@ -150,16 +150,21 @@ def settings_known() -> Mapping[str, Setting]:
     return {one.name: one.metadata["setting"] for one in fields(Settings)}
 
 
-def user_folder() -> Path:
-    """The user's own folder of settings, workflows and prompts."""
+def user_folder() -> Path | None:
+    """The user's own folder of settings, workflows and prompts; None for a user without a home folder."""
     import platformdirs
 
-    return platformdirs.user_config_path("samovar")
+    try:
+        folder = platformdirs.user_config_path("samovar")
+    except RuntimeError:  # neither HOME nor the system knows of one
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def config_files() -> list[Path]:
     """The files that are read, the user's first (the later wins)."""
-    return [user_folder() / "config.toml", Path(".samovar") / "config.toml"]
+    user = user_folder()
+    return [*([user / "config.toml"] if user else ()), Path(".samovar") / "config.toml"]
 
 
 def load_settings(flags: Mapping[str, Any]) -> Settings:
@@ -188,10 +193,12 @@ def _loader() -> Any:
     from typing import get_type_hints
 
     from pydantic import create_model
-    from pydantic_settings import BaseSettings, SettingsConfigDict, TomlConfigSettingsSource
+    from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
     class Sources(BaseSettings):
-        model_config = SettingsConfigDict(env_prefix="SAMOVAR_", frozen=True, extra="forbid")
+        model_config = SettingsConfigDict(
+            env_prefix="SAMOVAR_", env_ignore_empty=True, frozen=True, extra="forbid"
+        )
 
         @classmethod
         def settings_customise_sources(
@@ -202,7 +209,10 @@ def _loader() -> Any:
             dotenv_settings: Any,
             file_secret_settings: Any,
         ) -> tuple[Any, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_files())
+            written: dict[str, Any] = {}
+            for path in config_files():
+                written.update(_read(path))
+            return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
     hints = get_type_hints(Settings)
     read: dict[str, Any] = {
@@ -252,18 +262,18 @@ def _source(name: str, given: Mapping[str, object]) -> str | None:
         known = settings_known().get(name)
         return known.option if known else None
     variable = f"SAMOVAR_{name.upper()}"
-    if any(known.upper() == variable for known in os.environ):
+    if any(known.upper() == variable and text for known, text in os.environ.items()):
         return variable
     return next((str(path) for path in reversed(config_files()) if name in _read(path)), None)
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """What a file of settings says; nothing if it is not there, or in a folder that may not be entered."""
     import tomllib
 
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+    from samovar.files import exists  # which what only lists the settings does not need
+
+    return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
 
 
 def _unread(error: Exception) -> str:

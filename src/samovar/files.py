@@ -87,6 +87,22 @@ def exists(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False for what cannot be looked at."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; False for what cannot be looked at."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def modified_ns(path: Path) -> int:
     """When it was changed last, in nanoseconds since 1970; 0 for what cannot be looked at."""
     try:

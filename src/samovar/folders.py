@@ -1,7 +1,7 @@
 """The folders of the library, and the files in them by name. Nothing is parsed.
 
 Above: `library.py`, which reads the files, and completion, which only lists them. Below: the settings, for
-the user's own folder.
+the user's own folder, and `files.py`. What may not be looked at counts as not there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from samovar.config import user_folder
+from samovar.errors import UsageError
+from samovar.files import exists, is_file, is_folder
 
 SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
@@ -18,12 +20,24 @@ ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", "
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
 
 
+def current_folder() -> Path:
+    """The folder that the process is in. Raises `UsageError` if it was deleted, or may not be asked for."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("The current folder was deleted. Change to another one with `cd`.") from error
+    except OSError as error:
+        raise UsageError(
+            f"The current folder cannot be used: {error.strerror}. Change to another one with `cd`."
+        ) from error
+
+
 def find_project_folders(start: Path) -> list[tuple[str, Path]]:
     """The project's folders, from `start` up to the repository's root, nearest first."""
     found = []
     for folder in (start.absolute(), *start.absolute().parents):
-        found += [("project", folder / name) for name in PROJECT_FOLDERS if (folder / name).is_dir()]
-        if (folder / ".git").exists():
+        found += [("project", folder / name) for name in PROJECT_FOLDERS if is_folder(folder / name)]
+        if exists(folder / ".git"):
             break
     return found
 
@@ -39,12 +53,14 @@ def name_of(path: Path) -> str:
 def library_folders(start: Path) -> list[tuple[str, Path]]:
     """What can be named from the folder `start`: the source and the folder of each library, nearest first."""
     built_in = Path(__file__).parent / "builtin"
-    return [*find_project_folders(start), ("user", user_folder()), ("built-in", built_in)]
+    user = user_folder()
+    own = [("user", user)] if user else []
+    return [*find_project_folders(start), *own, ("built-in", built_in)]
 
 
 def file_below(folder: Path, name: str) -> Path | None:
     """The file of that name in `folder`, if it is there and does not leave it."""
-    if not folder.is_dir() or "\0" in name:
+    if not is_folder(folder) or "\0" in name:
         return None
     for ending in ENDINGS:
         path = os.path.join(folder, name + ending)
@@ -65,12 +81,12 @@ def name_below(folder: Path, path: Path) -> str:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """The library files below a folder that do not lead out of it, sorted."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return
     root = folder.resolve()
     for path in sorted(folder.rglob("*")):
         try:
-            if path.suffix in SUFFIXES and path.is_file() and path.resolve().is_relative_to(root):
+            if path.suffix in SUFFIXES and is_file(path) and path.resolve().is_relative_to(root):
                 yield path
         except OSError:
             continue

@@ -34,10 +34,11 @@ def event_to_wire(event: Event) -> Object:
     return {"event": name, **_fields(event)}
 
 
-def run_to_wire(run: Run) -> Object:
+def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
     """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …
 
-    Secrets are `***`, also within other values and what is told of errors.
+    Secrets are `***`, also within other values and in errors. `with_values`: False leaves out `variables` and
+    `records`, which can be large.
     """
     hidden = frozenset(_texts_of_secrets(run))
     wire: Object = {
@@ -47,16 +48,17 @@ def run_to_wire(run: Run) -> Object:
         "duration_s": run.duration_s,
         "transitions": run.transitions,
         "states": [_visit(visit, hidden) for visit in run.visits],
-        "variables": {
+    }
+    if with_values:
+        wire["variables"] = {
             name: HIDDEN if name in run.secrets else masked(plain(value), hidden)
             for name, value in run.variables.items()
-        },
-        "records": {
+        }
+        wire["records"] = {
             name: HIDDEN if name in run.secrets else masked(plain(record.parts), hidden)
             for name, record in records_of(run.variables)
-        },
-        "tokens": tokens_to_wire(run.tokens),
-    }
+        }
+    wire["tokens"] = tokens_to_wire(run.tokens)
     if run.error:
         wire["error"] = _error(run.error, hidden)
     return wire
@@ -73,6 +75,8 @@ def _texts_of_secrets(run: Run) -> Iterator[str]:
 
 def masked(value: object, hidden: Collection[str]) -> object:
     """A value without the texts that are to be hidden."""
+    if not hidden:
+        return value
     if isinstance(value, Mapping):
         return {name: masked(item, hidden) for name, item in value.items()}
     if isinstance(value, list):
@@ -81,7 +85,7 @@ def masked(value: object, hidden: Collection[str]) -> object:
         for text in sorted(hidden, key=len, reverse=True):
             value = value.replace(text, HIDDEN)
         return value
-    return HIDDEN if hidden and to_text(value) in hidden else value
+    return HIDDEN if to_text(value) in hidden else value
 
 
 def _error(error: RunError, hidden: Collection[str]) -> Object:

@@ -255,7 +255,12 @@ class Action(ABC):
         return ()
 
 
+_LOOKED_AT = 20
+"""Characters of a text for each that is shown, so that a large one is not split as a whole."""
+
+
 def brief(text: str, limit: int = 60) -> str:
     """The text on one line of at most so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    looked_at = text[: limit * _LOOKED_AT]
+    line = " ".join(looked_at.split())
+    return line if len(line) <= limit and len(looked_at) == len(text) else line[: limit - 1] + "…"

@@ -105,7 +105,8 @@ class Shell(Action):
         return self.doubts
 
     async def perform(self, context: ActionContext) -> Outcome:
-        finished = await context.run_command(self._command(context))
+        command = self._command(context)
+        finished = await context.run_command(command)
         if finished.is_cut:
             context.warn("The command wrote more than 10 MB; the rest was dropped.")
         value = Record(
@@ -121,12 +122,13 @@ class Shell(Action):
         sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
             sets[self.result] = value
-        return Outcome(value=value, sets=sets, error=self._error(finished))
+        return Outcome(value=value, sets=sets, error=self._error(finished, command.timeout_s))
 
-    def _error(self, finished: CommandResult) -> ActionError | None:
+    def _error(self, finished: CommandResult, timeout_s: float | None) -> ActionError | None:
         if finished.timed_out:
+            limit_s = finished.duration_s if timeout_s is None else timeout_s
             return TimedOutError(
-                f"The command took longer than {finished.duration_s:.1f} s and was stopped.", place=self.place
+                f"The command took longer than {limit_s:g} s and was stopped.", place=self.place
             )
         if finished.exit_code:
             said = finished.stderr.strip() or finished.stdout.strip()

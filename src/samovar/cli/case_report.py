@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from samovar.cli.live import visible
+from samovar.cli.showing import bounded, shown
 from samovar.errors import Fault
 from samovar.language.workflow import Workflow
 from samovar.testing.cases import Case
@@ -62,13 +62,13 @@ def show_case(console: Console, result: CaseResult) -> None:
     for difference in result.differences:
         for text in _lines(difference):
             style = {"-": "red", "+": "green"}.get(text[:1], "")
-            console.print(Text(f"    {visible(text)}", style=style))
+            console.print(Text(f"    {shown(text)}", style=style))
     for warning in result.warnings:
-        console.print(Text(f"    {warning}", style="yellow"))
+        console.print(Text(f"    {shown(str(warning))}", style="yellow"))
 
 
 def _one_line(text: str) -> str:
-    return visible(" ".join(text.split()))
+    return shown(" ".join(text.split()))
 
 
 def _lines(difference: Difference) -> Iterator[str]:
@@ -90,11 +90,13 @@ def _marked(mark: str, value: object) -> Iterator[str]:
 
 def _as_lines(value: object) -> list[str]:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return [str(item) for item in value] or ["(nothing)"]
+        return [bounded(item) for item in value] or ["(nothing)"]
     if isinstance(value, str) and "\n" in value:
         return [_escaped(line) for line in value[:LONGEST_SHOWN_CHARS].split("\n")]
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, indent=2)[:LONGEST_SHOWN_CHARS].splitlines()
+    if isinstance(value, str):
+        value = value[:LONGEST_SHOWN_CHARS]
     return [json.dumps(value, ensure_ascii=False)[:LONGEST_SHOWN_CHARS]]
 
 

@@ -5,7 +5,6 @@ Above: the commands of `__init__.py`. Below: the library, and `checks/`: `mendin
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +18,13 @@ from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
 from samovar.checks.mending import Mended, mend
-from samovar.cli.live import make_console, visible
+from samovar.cli.live import make_console
+from samovar.cli.output import write_json
+from samovar.cli.showing import shown, visible
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
-from samovar.files import read_text
-from samovar.folders import SUFFIXES
+from samovar.files import exists, is_file, is_folder, read_text
+from samovar.folders import SUFFIXES, current_folder
 from samovar.language.reading import much_to_keep
 from samovar.library import Library
 from samovar.preflight.models import doubtful_models
@@ -60,7 +61,7 @@ def check_paths(
 
     `mending`: what can be mended is left, shown, or shown and written.
     """
-    library, settings = open_library(Path.cwd()), load_settings({})
+    library, settings = open_library(current_folder()), load_settings({})
     files = dict.fromkeys(_files(paths, library))
     checked = [_check(path, library, settings, lenient, mending) for path in files]
     faults = [fault for one in checked for fault in one.faults]
@@ -70,7 +71,7 @@ def check_paths(
         wire = {"files": list(map(_to_wire, checked)), "errors": errors, "warnings": warnings}
         if mending != "none":
             wire["fixed"] = sum(len(one.done) for one in checked)
-        sys.stdout.write(json.dumps(wire, indent=2) + "\n")
+        write_json(wire)
     else:
         _show(checked, errors, warnings, mending)
     return 2 if errors else 1 if warnings and strict else 0
@@ -109,13 +110,13 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
         return found
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
+        if is_folder(path):
+            inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and is_file(one))
             found = [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
             if not found:
                 raise UsageError(f"There is no workflow in the folder {path}.")
             files += found
-        elif path.exists() or path.suffix or "/" in str(path):
+        elif exists(path) or path.suffix or "/" in str(path):
             files.append(path)
         else:
             files.append(library.path_of(str(path)))
@@ -135,7 +136,7 @@ def faults_of(
     path: Path, library: Library | None = None, settings: Settings | None = None, *, lenient: bool = False
 ) -> tuple[Fault, ...]:
     """Everything that is wrong or doubtful about a file, in its order."""
-    library, settings = library or open_library(Path.cwd()), settings or load_settings({})
+    library, settings = library or open_library(current_folder()), settings or load_settings({})
     found: list[Fault] = []
     try:
         workflow = library.workflow(str(path), lenient=lenient)
@@ -178,7 +179,7 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
         for fault in one.faults:
             line = Text(f"{fault.place}: ")
             line.append(fault.severity, style=_STYLES[fault.severity])
-            line.append(f": {visible(fault.message)} ")
+            line.append(f": {shown(fault.message)} ")
             line.append(f"[{fault.code}]", style="dim")
             console.print(line)
             if fault.place.path == one.path and 0 < fault.place.line <= len(lines):
@@ -216,13 +217,13 @@ def _show_left(console: Console, mended: Mended) -> None:
     )
 
 
-def _show_line(show: object, line: str, column: int) -> None:
+def _show_line(show_text: object, line: str, column: int) -> None:
     """The line, and a caret below the column; a long line is cut around it."""
     start = max(0, column - 60)
-    shown = visible(line[start : start + 100].replace("\t", " "))
-    assert callable(show)
-    show(Text(f"    {shown}", style="dim"))
-    show(Text(" " * (4 + column - 1 - start) + "^", style="bold"))
+    text = visible(line[start : start + 100].replace("\t", " "))
+    assert callable(show_text)
+    show_text(Text(f"    {text}", style="dim"))
+    show_text(Text(" " * (4 + column - 1 - start) + "^", style="bold"))
 
 
 def _lines(path: Path) -> list[str]:

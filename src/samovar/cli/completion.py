@@ -24,8 +24,9 @@ SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 
 def _library() -> Library:
     from samovar.app import open_library
+    from samovar.folders import current_folder
 
-    return open_library(Path.cwd())
+    return open_library(current_folder())
 
 
 def complete_workflow(incomplete: str) -> Offers:
@@ -56,9 +57,9 @@ def _safely(offer: Callable[[], Offers]) -> Offers:
 
 
 def _names(kind: str, incomplete: str) -> Iterator[tuple[str, str]]:
-    from samovar.folders import files_by_name, library_folders
+    from samovar.folders import current_folder, files_by_name, library_folders
 
-    for name, files in files_by_name(library_folders(Path.cwd()), kind).items():
+    for name, files in files_by_name(library_folders(current_folder()), kind).items():
         if name.startswith(incomplete) and (about := _description(files[0][1])) is not None:
             yield name, about
 
@@ -77,8 +78,10 @@ def _description(path: Path) -> str | None:
     rest = lines[matter.end_line :] if matter else lines
     if next((line for line in rest if line.strip()), "").replace(" ", "").startswith("{%partial%}"):
         return None
-    values = matter.values if matter else {}
-    return str(values.get("description") or values.get("title") or "")
+    if matter is None:
+        return ""
+    key = "description" if matter.values.get("description") else "title"
+    return matter.source(key) or str(matter.values.get(key) or "")
 
 
 def _paths(incomplete: str) -> Iterator[tuple[str, str]]:

@@ -6,11 +6,13 @@ and is reported; the second ends the process at once.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -19,12 +21,20 @@ from samovar.app import App
 from samovar.background import beside
 from samovar.cli.live import Answers, LiveLines, Show
 from samovar.cli.report import Figures, Memory
+from samovar.cli.showing import shown
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.testing.recording import Recording
 
 TICK_S = 0.1
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stoppable(Protocol):
+    """What a signal stops."""
+
+    def stop(self) -> None: ...
 
 
 class RunOutcome:
@@ -72,20 +82,33 @@ async def drive(
         outcome.recording = recording = Recording(app.executor, show)
         settings = replace(runner_settings, outside=recording)
         runner = Runner(app.library, recording, on_event=recording, settings=settings)
-    async with beside(hear_signals=lambda: _hear_signals(runner), live_lines=lambda: _tick(show)):
+    async with beside(hear_signals=lambda: hear_signals(runner), live_lines=lambda: _tick(show)):
         outcome.run = await runner.run(prepared)
 
 
-async def _hear_signals(runner: Runner) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        heard = 0
-        async for _ in signals:
-            heard += 1
-            if heard > 1:
-                sys.stderr.write("\nsamovar: stopped at once\n")
-                sys.stderr.flush()
-                os._exit(130)
-            runner.stop()
+async def hear_signals(runner: Stoppable) -> None:
+    """Until it is cancelled: the first signal stops the run, the second ends the process.
+
+    Signals are heard by the interpreter and not by the event loop, which a long step keeps from turning.
+    """
+    loop = asyncio.get_running_loop()
+    heard = 0
+
+    def hear(number: int, frame: object) -> None:
+        nonlocal heard
+        heard += 1
+        if heard > 1:
+            with suppress(OSError):  # written past what `sys.stderr` may be in the midst of
+                os.write(2, b"\nsamovar: stopped at once\n")
+            os._exit(130)
+        loop.call_soon_threadsafe(runner.stop)
+
+    before = {number: signal.signal(number, hear) for number in HEARD}
+    try:
+        await anyio.sleep_forever()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _tick(show: Show) -> None:
@@ -97,7 +120,7 @@ async def _tick(show: Show) -> None:
 
 async def wait_for_user(message: str) -> None:
     """Shows the message and returns when a line was read."""
-    sys.stderr.write(f"{message} [Enter] ")
+    sys.stderr.write(f"{shown(message)} [Enter] ")
     sys.stderr.flush()
     # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
     await anyio.wait_readable(sys.stdin.fileno())

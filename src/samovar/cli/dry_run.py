@@ -14,6 +14,7 @@ from rich.text import Text
 
 from samovar.cli.live import make_console, masked
 from samovar.cli.output import show_message, write_json
+from samovar.cli.showing import shown
 from samovar.config import Settings
 from samovar.executors.table import LOCAL, member
 from samovar.library import Library
@@ -159,7 +160,7 @@ def _show_run(told: Mapping[str, Any]) -> None:
             error = state["error"]
             place = error["place"] or state["place"]
             where = f"{place['path']}:{place['line']}:{place['column']}: "
-            console.print(Text(f"  {where}{error['message']}", style="red"))
+            console.print(Text(f"  {where}{shown(error['message'])}", style="red"))
     console.print()
     if told["shared_tokens"]:
         console.print(f"The prompts begin with the same {told['shared_tokens']} tokens, evaluated once.")

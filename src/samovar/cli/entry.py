@@ -15,6 +15,7 @@ from samovar.cli import app
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The `samovar` command. Errors become one message on standard error and an exit status."""
+    from samovar.cli.showing import shown
     from samovar.errors import SamovarError
 
     status: Any = 0
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         app(arguments, standalone_mode=True)
         sys.stdout.flush()
     except SamovarError as error:
-        sys.stderr.write(f"samovar: {error}\n")
+        sys.stderr.write(f"samovar: {shown(str(error))}\n")
         status = error.exit_status
     except KeyboardInterrupt:
         status = 130
@@ -33,16 +34,20 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = 141
     except OSError as error:
         if error.filename is not None:
-            raise
-        # Nothing that was asked for can be written, as on a full disk.
-        sys.stdout = None
-        sys.stderr.write(f"samovar: the output could not be written: {error.strerror}.\n")
+            sys.stderr.write(f"samovar: {error.filename} cannot be used: {error.strerror}.\n")
+        else:
+            # Nothing that was asked for can be written, as on a full disk.
+            sys.stdout = None
+            sys.stderr.write(f"samovar: the output could not be written: {error.strerror}.\n")
         status = 1
     sys.exit(status)
 
 
 def _prepare_streams() -> None:
-    """What a person has closed swallows all; what an encoding does not have is written as an escape."""
+    """What a person has closed swallows all; what an encoding does not have is written as an escape.
+
+    What cannot be written to standard error is lost, and nothing else: the answer is on standard output.
+    """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     for name in ("stdout", "stderr"):
@@ -51,3 +56,20 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Remarks(2, "w", closefd=False)),
+            encoding=sys.stderr.encoding,
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+
+
+class _Remarks(io.FileIO):
+    """Standard error: what a full disk or a reader who has gone does not take is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes

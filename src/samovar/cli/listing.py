@@ -5,11 +5,9 @@ Above: the commands of `__init__.py`. Below: the library, the folder of snapshot
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -17,21 +15,20 @@ from rich.text import Text
 
 from samovar.app import open_library, open_snapshots
 from samovar.cli.live import make_console
+from samovar.cli.output import write_json
 from samovar.config import load_settings
 from samovar.errors import UsageError
+from samovar.folders import current_folder
 from samovar.library import LibraryEntry
 from samovar.memory import in_words
 
 
 def list_library(*, as_json: bool) -> int:
     """Workflows and prompts that can be named here."""
-    library = open_library(Path.cwd())
+    library = open_library(current_folder())
     kinds = {"workflows": library.workflows(), "prompts": library.prompts()}
     if as_json:
-        sys.stdout.write(
-            json.dumps({kind: [_entry(one) for one in found] for kind, found in kinds.items()}, indent=2)
-            + "\n"
-        )
+        write_json({kind: [_entry(one) for one in found] for kind, found in kinds.items()})
         return 0
     console = make_console(sys.stdout)
     for kind, found in kinds.items():
@@ -80,7 +77,7 @@ def list_snapshots(*, clear: bool, as_json: bool) -> int:
         rows = [asdict(use) for use in uses]
         limit = int(settings.snapshots_bytes)
         told = {"limit_bytes": limit, "bytes": total, "freed_bytes": freed, "snapshots": rows}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        write_json(told)
         return 0
     console = make_console(sys.stdout)
     if clear:

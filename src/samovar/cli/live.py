@@ -6,11 +6,9 @@ the lines are plain and come when a state ends.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Protocol
 
@@ -20,6 +18,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from samovar.actions.base import brief
+from samovar.cli.showing import shown, visible
 from samovar.events import Event, Logged, RunEnded, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
@@ -45,19 +44,9 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
-class _Lines(Console):
-    """Standard error. When nobody reads it any more, a run goes on without it."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        with suppress(OSError), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stderr.fileno())
-
-
 def make_console(stream: IO[str] | None = None) -> Console:
     """Standard error, as rich writes to it. `NO_COLOR` is rich's own to honour."""
-    kind = _Lines if stream is None else Console
-    return kind(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+    return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
 
 
 class Answers:
@@ -202,7 +191,7 @@ class LiveLines:
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
             line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
-            line.append(visible(self._doing.get(visit) or entered.what))
+            line.append(shown(self._doing.get(visit) or entered.what))
             # Room for the `^C` of the terminal: a line that it makes two would not be wiped away.
             line.truncate(max(10, self._console.width - 3), overflow="ellipsis")
             lines.append(line)
@@ -220,15 +209,10 @@ def masked(text: str, hidden: Sequence[str]) -> str:
     return text
 
 
-def visible(text: str) -> str:
-    """The text with an escape for what a terminal would not show but do; line ends and tabs stay."""
-    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
-
-
 def answer_lines(said: str, verbose: int) -> list[Text]:
     """An answer below its state: on one line, cut where it is long, or with `-v` as it is."""
-    lines = said.strip().splitlines() if verbose else [brief(said, ANSWER_CHARS)]
-    return [Text(visible(line)) for line in lines if said.strip()]
+    lines = shown(said.strip()).splitlines() if verbose else [visible(brief(said, ANSWER_CHARS))]
+    return [Text(line) for line in lines if line]
 
 
 def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Text:
@@ -247,9 +231,9 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
             style="dim",
         )
     if left.error:
-        line.append(f"  {visible(left.error.message)}", style="red")
+        line.append(f"  {shown(left.error.message)}", style="red")
     elif not is_told and not left.figures and (what := left.what or entered.what):
-        line.append(f"  {visible(what)}", style="dim")
+        line.append(f"  {shown(what)}", style="dim")
     return line
 
 
@@ -257,7 +241,7 @@ def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetch
     """What a running state is at."""
     if isinstance(event, TextGenerated):
         said = "" if before.startswith(("loading ", "evaluating ", "fetching ")) else before
-        return " ".join((said + event.piece).splitlines())[-400:]
+        return " ".join((said + event.piece[-400:]).splitlines())[-400:]
     if isinstance(event, PromptEvaluating):
         left = event.total_tokens - event.reused_tokens
         return f"evaluating {event.evaluated_tokens} of {left} tokens ({event.reused_tokens} reused)"
@@ -281,8 +265,8 @@ def note_of(event: Event, verbose: int) -> Text | None:
     if isinstance(event, Logged):
         if event.level == "debug" and not verbose:
             return None
-        return Text(f"  {visible(event.text)}", style=LEVELS.get(event.level, ""))
+        return Text(f"  {shown(event.text)}", style=LEVELS.get(event.level, ""))
     if isinstance(event, Warned):
         where = f"{event.place}: " if event.place else ""
-        return Text(f"  warning: {where}{visible(event.message)}", style="yellow")
+        return Text(f"  warning: {where}{shown(event.message)}", style="yellow")
     return None

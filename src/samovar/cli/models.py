@@ -5,7 +5,6 @@ Above: the commands of `__init__.py`. Below: `app.py`, and the model half's head
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from rich.text import Text
 from samovar.app import budget_bytes, open_store
 from samovar.background import beside
 from samovar.cli.live import make_console
+from samovar.cli.output import write_json
 from samovar.config import load_settings
 from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
 from samovar.generation import KvType
@@ -52,7 +52,7 @@ def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json:
     # What was asked for by name must be there; of all that lies in the cache, some may be bad.
     status = 2 if references and any(row["fault"] for row in rows) else 0
     if as_json:
-        sys.stdout.write(json.dumps({"budget_bytes": budget, "models": rows}, indent=2) + "\n")
+        write_json({"budget_bytes": budget, "models": rows})
         return status
     console = make_console(sys.stdout)
     if not rows:

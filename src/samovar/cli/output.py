@@ -6,6 +6,7 @@ Above: `run.py`. Below: the wire. Lines and reports for people are in `live.py` 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from samovar.cli.live import Answers
+from samovar.cli.showing import bounded, shown, visible
 from samovar.errors import ActionError, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event
 from samovar.language.names import BRANCHES, first_variables
@@ -39,12 +41,15 @@ class JsonLines:
     """Shows every event as a line of JSON."""
 
     def __call__(self, event: Event) -> None:
-        sys.stdout.write(json.dumps(event_to_wire(event), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(event_to_wire(event)) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:
         """Nothing is held."""
 
+
+_HALF = re.compile("[\ud800-\udfff]")
+_NOT_ASCII = re.compile("[^\\x00-\\x7f]")
 
 Printed = Callable[[Mapping[str, object]], str | None]
 """What goes to standard output at the end, of the variables there; None: nothing."""
@@ -89,18 +94,35 @@ def result_of(workflow: Workflow, answers: Answers) -> Printed:
 
 def write_json(value: Mapping[str, Any]) -> None:
     """One object, readable."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """The value as JSON that every reader takes and this standard output can have.
+
+    Half a character, as which bytes that are not UTF-8 come in, is U+FFFD.
+    """
+    text = _HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False, indent=indent))
+    if (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf"):
+        return text
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def show_message(console: Console, message: MessagePreview, *, indent: str) -> None:
-    """The role, then the text as it is; what only the run knows stands out."""
+    """The role, then the text; what only the run knows stands out. A terminal gets a bounded part of it."""
+    whole = "".join(part.source if isinstance(part, Open) else part for part in message.parts)
+    if not console.is_terminal:  # nothing is to be formatted: it is written as it is
+        lines = "".join(f"{indent}{line}\n" for line in whole.split("\n"))
+        console.file.write(f"{indent}{message.role}:\n{lines}")
+        return
     console.print(Text(f"{indent}{message.role}:", style="dim"))
     text = Text()
-    for part in message.parts:
+    is_short = bounded(whole) == whole
+    for part in message.parts if is_short else (shown(whole),):
         if isinstance(part, Open):
             text.append(part.source, style="bold yellow")
         else:
-            text.append(part)
+            text.append(visible(part))
     for line in text.split("\n", allow_blank=True):
         console.print(Text(indent) + line, soft_wrap=True)
 

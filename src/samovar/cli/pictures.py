@@ -18,6 +18,7 @@ from rich.text import Text
 from samovar.app import open_library
 from samovar.cli.live import make_console
 from samovar.errors import UsageError
+from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 
 PNG_SCALE = 2
@@ -41,7 +42,7 @@ def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermai
         raise UsageError(
             f"{' and '.join(outputs)} cannot go together: each is all there is on standard output."
         )
-    workflow = open_library(Path.cwd()).workflow(reference)
+    workflow = open_library(current_folder()).workflow(reference)
     if svg is None and png is None and not as_mermaid:
         _show_in_terminal(workflow)
         return 0

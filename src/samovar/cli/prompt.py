@@ -17,11 +17,12 @@ from samovar.actions.base import winner
 from samovar.app import open_library, surroundings
 from samovar.cli.live import make_console
 from samovar.cli.output import show_message, write_json
-from samovar.cli.variables import as_parameters, read_assignments, read_variables_file
+from samovar.cli.variable_files import read_variables_file
+from samovar.cli.variables import read_assignments
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
-from samovar.files import read_text
-from samovar.folders import name_of
+from samovar.files import exists, read_text
+from samovar.folders import current_folder, name_of
 from samovar.language.names import FIRST, SURROUNDINGS
 from samovar.language.parameters import bind
 from samovar.language.pieces import tokenize
@@ -52,16 +53,16 @@ class PromptArguments:
 def show_prompt(arguments: PromptArguments) -> int:
     """Shows a prompt's messages as they would be sent, and their tokens."""
     settings = load_settings(dict(arguments.settings))
-    library = open_library(Path.cwd())
+    library = open_library(current_folder())
     prompt, workflow = _find(arguments, library)
     given: dict[str, object] = {}
     for path in arguments.variable_files:
-        given.update(as_parameters(read_variables_file(path), prompt.parameters))
+        given.update(read_variables_file(path, prompt.parameters))
     given |= read_assignments(arguments.variables)
     given = _typed(given, prompt, workflow)
     _check_given(prompt, workflow, given)
     try:
-        messages = preview_prompt(prompt, workflow, surroundings(settings, Path.cwd()) | given, library)
+        messages = preview_prompt(prompt, workflow, surroundings(settings, current_folder()) | given, library)
     except TemplateError as error:
         place = error.place or prompt.place
         raise FaultsError([Fault(code=error.code, message=error.message, place=place)]) from error
@@ -91,7 +92,7 @@ def _find(arguments: PromptArguments, library: Library) -> tuple[Prompt, Workflo
         workflow = library.workflow(file if mark else str(arguments.workflow))
         return library.prompt(section if mark else arguments.name, workflow=workflow), workflow
     path = Path(arguments.name)
-    if not path.suffix or not path.exists():
+    if not path.suffix or not exists(path):
         return library.prompt(arguments.name), None
     text = read_text(path)
     if "stateDiagram" in text:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from samovar.cli.live import visible
+from samovar.cli.showing import shown
 from samovar.generation import TokenCounts
 from samovar.memory import in_words
 from samovar.running.run import Run
@@ -49,9 +49,9 @@ class Figures:
     memory: Memory
 
 
-def report_object(run: Run, figures: Figures) -> dict[str, Any]:
-    """The object of `--json`."""
-    wire = run_to_wire(run)
+def report_object(run: Run, figures: Figures, *, with_values: bool = True) -> dict[str, Any]:
+    """The object of `--json`; what a person is shown needs no values."""
+    wire = run_to_wire(run, with_values=with_values)
     if figures.models:  # whose books have the prompts that were cancelled, too
         wire["tokens"] = tokens_to_wire(sum((use.tokens for use in figures.models), TokenCounts()))
     wire["models"] = [model_object(use) for use in figures.models]
@@ -95,7 +95,7 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     title.append(f" in {report['duration_s']:.1f} s" if report["duration_s"] is not None else "")
     console.print(title)
     if "error" in report:
-        console.print(Text(f"  {visible(error_line(report['error']))}", style="red"))
+        console.print(Text(f"  {shown(error_line(report['error']))}", style="red"))
     if console.width < NARROW_COLUMNS:
         _show_narrow(console, report["states"])
     else:
@@ -103,7 +103,7 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     for model in report["models"]:
         console.print(_model(model))
         for note in model["notes"]:
-            console.print(Text(f"          {note}", style="yellow"))
+            console.print(Text(f"          {shown(note)}", style="yellow"))
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     restored = sum(model["restored_tokens"] for model in report["models"])
     reused = f"{tokens['reused']} reused" + (f" ({restored} from disk)" if restored else "")

@@ -20,15 +20,16 @@ from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.report import error_line, report_object, show_report
+from samovar.cli.showing import shown
+from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import (
-    as_parameters,
     asker,
     read_assignments,
     read_switches,
-    read_variables_file,
 )
 from samovar.config import load_settings
 from samovar.errors import SamovarError, UsageError
+from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
@@ -88,7 +89,7 @@ def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
     settings = load_settings(arguments.settings)
-    library = open_library(Path.cwd())
+    library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     run = RunnerSettings(
         model=arguments.model,
@@ -96,7 +97,7 @@ def _run(arguments: RunArguments) -> int:
         seed=arguments.seed,
         deterministic=arguments.deterministic,
         settings=settings,
-        surroundings=surroundings(settings, Path.cwd()),
+        surroundings=surroundings(settings, current_folder()),
         wait_for_user=None if not sys.stdin.isatty() else wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,
@@ -132,7 +133,7 @@ def _run(arguments: RunArguments) -> int:
             try:
                 _record(arguments, arguments.record, prepared, library, outcome)
             except SamovarError as error:
-                sys.stderr.write(f"samovar: the run is not recorded: {error}\n")
+                sys.stderr.write(f"samovar: the run is not recorded: {shown(str(error))}\n")
                 unrecorded = error.exit_status
     return status or unrecorded
 
@@ -141,7 +142,7 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
     given: dict[str, object] = {}
     for path in arguments.variable_files:
-        given.update(as_parameters(read_variables_file(path), workflow.parameters))
+        given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
     assignments = read_assignments(arguments.variables, workflow.parameters)
     if both := sorted(set(switches) & set(assignments)):
@@ -210,13 +211,13 @@ def _make_show(arguments: RunArguments) -> Show:
 def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
-    report = report_object(run, outcome.figures())
+    report = report_object(run, outcome.figures(), with_values=arguments.as_json)
     if arguments.as_json:
         write_json(report)
     elif not arguments.quiet and not arguments.as_events:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
-        sys.stderr.write(f"samovar: {run.ending}: {error_line(report['error'])}\n")
+        sys.stderr.write(f"samovar: {run.ending}: {shown(error_line(report['error']))}\n")
     is_asked = arguments.print_variable is not None
     if run.ending.exit_status == 0 and (
         is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
@@ -248,6 +249,6 @@ def _record(
     values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
-        sys.stderr.write(f"samovar: {path}: {doubt}\n")
+        sys.stderr.write(f"samovar: {path}: {shown(str(doubt))}\n")
     if not arguments.quiet:
         sys.stderr.write(f"recorded in {path}\n")

@@ -5,7 +5,6 @@ Above: the commands of `__init__.py`. Below: `samovar.testing.trial` and what it
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,9 +19,11 @@ from samovar.app import open_library
 from samovar.checks.checking import check_tree
 from samovar.cli.case_report import TestedFile, show_case, show_end, suite_of, tests_object
 from samovar.cli.live import make_console
+from samovar.cli.output import write_json
+from samovar.cli.showing import shown
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError
-from samovar.files import write_whole
-from samovar.folders import name_of
+from samovar.files import is_file, is_folder, write_whole
+from samovar.folders import current_folder, name_of
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.testing.case_file import case_file_of, is_case_file, read_case_file
@@ -52,7 +53,7 @@ class CasesArguments:
 
 def run_tests(arguments: CasesArguments) -> int:
     """Runs the cases and returns the exit status: 0 all passed, 1 some did not, 2 files are at fault."""
-    library = open_library(Path.cwd())
+    library = open_library(current_folder())
     files = [_read(path, library, arguments) for path in _case_files(arguments.paths, library)]
     if not any(file.cases or file.is_bad for file in files):
         raise UsageError("No case matches." if arguments.only else "There are no cases in these files.")
@@ -68,7 +69,7 @@ def run_tests(arguments: CasesArguments) -> int:
         if arguments.coverage_min is not None and covered.percent < arguments.coverage_min
     ]
     if arguments.as_json:
-        sys.stdout.write(json.dumps(tests_object(files, coverage), ensure_ascii=False, indent=2) + "\n")
+        write_json(tests_object(files, coverage))
     else:
         show_end(console, files, coverage, low, arguments.coverage_min)
     if any(file.is_bad for file in files):
@@ -82,7 +83,7 @@ def run_tests(arguments: CasesArguments) -> int:
 def _case_files(paths: Sequence[Path], library: Library) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths or [Path()]:
-        if path.is_dir():
+        if is_folder(path):
             below = list(_below(path))
             if not below:
                 raise UsageError(f"There is no file of cases (*.test.yaml) below {path.resolve()}.")
@@ -90,7 +91,7 @@ def _case_files(paths: Sequence[Path], library: Library) -> list[Path]:
         elif is_case_file(path):
             found[path] = None
         else:
-            workflow = path if path.is_file() else library.workflow(str(path)).path or path
+            workflow = path if is_file(path) else library.workflow(str(path)).path or path
             cases = case_file_of(workflow)
             if cases is None:
                 stem = name_of(workflow)
@@ -136,7 +137,7 @@ def _run(file: TestedFile, library: Library, arguments: CasesArguments, console:
     if file.cases or file.is_bad:
         console.print(Text(str(file.path), style="bold"))
     for fault in file.faults:
-        console.print(Text(f"  {fault}", style="red" if fault.severity == "error" else "yellow"))
+        console.print(Text(f"  {shown(str(fault))}", style="red" if fault.severity == "error" else "yellow"))
     if file.is_bad or file.workflow is None:
         return
     tree = Tree(file.workflow, library)

@@ -111,7 +111,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         if isinstance(value, list | dict):
             add("front-matter", f"`{key}` must be a text.", place(key))
             return None
-        return None if value is None else str(value)
+        return matter.source(key) or (None if value is None else str(value))
 
     def one_of(key: str, default: Any, *allowed: Any) -> Any:
         value = values.get(key, default)
@@ -124,7 +124,9 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
     key = "parameters" if values.get("parameters") is not None else "arguments"
     parameters: tuple[Parameter, ...] = ()
     if values.get(key) is not None:
-        parameters, faults = read_parameters(values[key], partial(place, key), lenient=is_old)
+        parameters, faults = read_parameters(
+            values[key], partial(place, key), lenient=is_old, source=partial(matter.source, key)
+        )
         if values.get("parameter_groups") is not None:
             groups = partial(place, "parameter_groups")
             parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)

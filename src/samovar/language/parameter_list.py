@@ -39,15 +39,22 @@ _WHOLE = ("int", "integer")
 
 Where = Callable[..., Place]
 """Where an entry of the list stands, by its number from 0, and a key of it, by its name."""
+Source = Callable[..., str | None]
+"""How a number or a truth in the list is written, by the same steps; None for any other value."""
+
+
+def _no_source(*steps: str | int) -> None:
+    """Of values that were never written."""
 
 
 def read_parameters(
-    value: Any, where: Where, *, lenient: bool = False
+    value: Any, where: Where, *, lenient: bool = False, source: Source = _no_source
 ) -> tuple[tuple[Parameter, ...], list[Fault]]:
     """The parameters of a front matter's list, and what is wrong with it.
 
     `lenient`: one that cannot be read is left out with a warning, and an unknown type is text; but for what
-    looks like a misspelling where the file is not surely of the older system.
+    looks like a misspelling where the file is not surely of the older system. `source`: texts are what it
+    says, so that `1.10` stays `1.10`.
     """
     faults: list[Fault] = []
     is_old = is_below_old_folder(where().path)
@@ -68,6 +75,8 @@ def read_parameters(
             if wrong and (is_old or " Did you mean" not in wrong):
                 entry = {**entry, "type": "string"}
                 add(f"{wrong} It is taken for text.", at("type"))
+            if isinstance(entry, dict):
+                entry = _as_written(entry, partial(source, index))
             parameter = _read_parameter(entry, index + 1, at, faults)
             if parameter.name in found:
                 raise _WrongError("name", f"The parameter {parameter.name!r} is declared twice.")
@@ -156,6 +165,25 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         condition=_condition(entry, name, where),
     )
     return _with_default(parameter, entry.get("default"))
+
+
+def _as_written(entry: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The entry with the source of each value that is meant as a text, and is a number or a truth in YAML."""
+    kind = KINDS.get(_type(entry))
+    texts = ["description", "pattern"]
+    lists = ["choices"]
+    if kind in ("string", "choice"):
+        texts.append("default")
+    elif kind == "multi_choice":
+        lists.append("default")
+    found = dict(entry)
+    for key in texts:
+        if (written := source(key)) is not None:
+            found[key] = written
+    for key in lists:
+        if isinstance(entry.get(key), list):
+            found[key] = [source(key, index) or item for index, item in enumerate(entry[key])]
+    return found
 
 
 def _type(entry: dict[str, Any]) -> str:

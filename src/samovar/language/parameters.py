@@ -189,6 +189,28 @@ def bind(
     return variables
 
 
+def as_written(
+    values: Mapping[str, object], parameters: Sequence[Parameter], source: Callable[..., str | None]
+) -> dict[str, object]:
+    """Values of a YAML or JSON file as the parameters take them: a text parameter gets what was written.
+
+    `source` gives how the number or truth at some steps is written, as `1.10` for 1.1; None if that is not
+    known, so that the value's own text is taken.
+    """
+    kinds = {parameter.name: parameter.type for parameter in parameters}
+
+    def text(value: object, *steps: str | int) -> object:
+        return (source(*steps) or to_text(value)) if isinstance(value, bool | int | float) else value
+
+    found = dict(values)
+    for name, value in values.items():
+        if kinds.get(name) in ("string", "choice"):
+            found[name] = text(value, name)
+        elif kinds.get(name) == "multi_choice" and isinstance(value, list):
+            found[name] = [text(item, name, index) for index, item in enumerate(value)]
+    return found
+
+
 def _meant(name: str, others: Sequence[str]) -> str:
     """What was given instead of a parameter, by the looks of it."""
     hint = re.search(r"Did you mean ('.*')\?", nearest(name, others)) if others else None

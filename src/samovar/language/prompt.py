@@ -18,6 +18,7 @@ from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import Parameter
 from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Partials, Template
+from samovar.language.yaml_document import FrontMatter
 
 KEYS = frozenset(
     (
@@ -100,7 +101,6 @@ def parse_prompt(
     """Reads a prompt. `line` is where its text begins in the file. Raises `FaultsError`."""
     document = parse_document(text, path=path, line=line)
     matter = document.front_matter
-    values = matter.values if matter else {}
     begin = matter.end_line + 1 if matter else 1
     while begin <= len(document.lines) and not document.lines[begin - 1].strip():
         begin += 1
@@ -115,8 +115,8 @@ def parse_prompt(
     place = document.place(begin)
     return Prompt(
         name=name,
-        title=_text(values.get("title")),
-        description=_text(values.get("description")),
+        title=_text(matter, "title"),
+        description=_text(matter, "description"),
         parameters=parameters,
         template=Template.parse(_PARTIAL.sub("", content), place, dollar=False, partials=partials),
         path=path,
@@ -145,10 +145,14 @@ def _read_parameters(document: Document) -> tuple[tuple[Parameter, ...], list[Fa
     if values.get(name) is None:
         return (), faults
     parameters, wrong = read_parameters(
-        values[name], partial(document.spot, name), lenient=is_below_old_folder(document.path)
+        values[name],
+        partial(document.spot, name),
+        lenient=is_below_old_folder(document.path),
+        source=partial(document.front_matter.source, name),
     )
     return parameters, faults + wrong
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+def _text(matter: FrontMatter | None, key: str) -> str | None:
+    value = matter.values.get(key) if matter else None
+    return None if matter is None or value is None else matter.source(key) or str(value)

@@ -1,14 +1,14 @@
 """YAML within bounds, with the place of each key: front matter at the top of a text, or a whole file.
 
-Above: `markdown.py`, and `testing/case_file.py` for files of cases. Below: PyYAML, which is imported with the
-first document. Plain scalars are those of YAML 1.2. It does not know what a key means.
+Above: `markdown.py`, `testing/case_file.py` for files of cases, `cli/variable_files.py`. Below: PyYAML, which
+is imported with the first document. Plain scalars are those of YAML 1.2. It does not know what a key means.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -27,6 +27,7 @@ DEEPEST_SPOT = 3
 """Steps of the longest path whose place is known."""
 _TOO_DEEP = f"values nested more than {DEEPEST_YAML} deep"
 _KEPT_TAGS = ("null", "merge")
+_SOURCED_TAGS = ("bool", "int", "float")
 CORE_SCALARS = (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("int", r"^(?:[-+]?(?:0|[1-9][0-9]{0,99})|0x[0-9a-fA-F]{1,16}|0o[0-7]{1,21})$", "-+0123456789"),
@@ -56,6 +57,12 @@ class FrontMatter:
     """Of its last `---`."""
     twice: tuple[Steps, ...] = ()
     """Paths of keys that stand more than once in their map; the last one counts."""
+    sources: Mapping[Steps, str] = field(default_factory=dict)
+    """By its path, how each number and truth is written, as `1.10` for the value 1.1."""
+
+    def source(self, *steps: str | int) -> str | None:
+        """How the number or truth at the end of these steps is written; None for any other value."""
+        return self.sources.get(steps)
 
 
 def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontMatter | None:
@@ -71,8 +78,7 @@ def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontM
     text = "\n".join(lines[1 : end - 1])
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
-    values, spots, twice = _load_yaml(text, begin, path, _Yaml())
-    return FrontMatter(values=values, spots=spots, line=1, end_line=end, twice=twice)
+    return replace(_load_yaml(text, begin, path, _Yaml()), line=1, end_line=end)
 
 
 def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
@@ -83,8 +89,7 @@ def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
     if len(text) > LARGEST_TEXT_CHARS:
         fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
     read = _Yaml(named="file", code="yaml", deepest_spot=DEEPEST_YAML)
-    values, spots, twice = _load_yaml(text.removeprefix("\ufeff"), 0, path, read)
-    return FrontMatter(values=values, spots=spots, line=0, end_line=0, twice=twice)
+    return _load_yaml(text.removeprefix("\ufeff"), 0, path, read)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +101,7 @@ class _Yaml:
     deepest_spot: int = DEEPEST_SPOT
 
 
-def _load_yaml(
-    text: str, begin: int, path: Path | None, read: _Yaml
-) -> tuple[dict[str, Any], Spots, tuple[Steps, ...]]:
+def _load_yaml(text: str, begin: int, path: Path | None, read: _Yaml) -> FrontMatter:
     """The values of front matter whose `---` is on the line `begin`; spots count from that line as 1."""
     import yaml
 
@@ -106,8 +109,7 @@ def _load_yaml(
     try:
         if wrong := _excess(yaml.parse(text, Loader=_loader())):
             fail(code, f"{named} has {wrong}.", path, first)
-        node = yaml.compose(text, Loader=_loader())
-        values = yaml.load(text, Loader=_loader())
+        values, found = _values(text, read.deepest_spot)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = (first, 1)
@@ -123,13 +125,29 @@ def _load_yaml(
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
         fail(code, f"{named} cannot be read: {error}.", path, first)
     if values is None:
-        return {}, {}, ()
+        return found
     if not isinstance(values, dict):
         fail(code, f"{named} must be `key: value` lines.", path, begin + 1)
-    spots: Spots = {}
-    twice: list[Steps] = []
-    _note_spots(node, (), spots, twice, read.deepest_spot)
-    return {str(key): value for key, value in values.items()}, spots, tuple(twice)
+    return replace(found, values={str(key): value for key, value in values.items()})
+
+
+def _values(text: str, deepest_spot: int) -> tuple[Any, FrontMatter]:
+    """What a text of YAML holds, and what is known of its places and its sources."""
+    loader = _loader()(text)
+    try:
+        node = loader.get_single_node()
+        spots: Spots = {}
+        twice: list[Steps] = []
+        sources: dict[Steps, str] = {}
+        values = None
+        if node is not None:
+            _note_spots(node, (), spots, twice, deepest_spot)
+            values = loader.construct_document(node)
+            _note_sources(node, (), sources)  # which has by now what is merged into each map
+    finally:
+        loader.dispose()
+    found = FrontMatter(values={}, spots=spots, line=0, end_line=0, twice=tuple(twice), sources=sources)
+    return values, found
 
 
 @cache
@@ -200,6 +218,19 @@ def _note_spots(node: Any, path: Steps, spots: Spots, twice: list[Steps], deepes
         spots[(*path, step)] = (at.start_mark.line + 2, at.start_mark.column + 1)
         if len(path) < deepest - 1:
             _note_spots(value, (*path, step), spots, twice, deepest)
+
+
+def _note_sources(node: Any, path: Steps, sources: dict[Steps, str]) -> None:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _note_sources(value, (*path, str(key.value)), sources)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _note_sources(item, (*path, index), sources)
+    elif node.tag.rpartition(":")[2] in _SOURCED_TAGS:
+        sources[path] = node.value
 
 
 def fail(code: str, message: str, path: Path | None, line: int, column: int = 1) -> NoReturn:

@@ -114,6 +114,8 @@ def resolve(reference: Reference, store: Store) -> Path:
 
 def names_of(path: Path, store: Store) -> list[str]:
     """The references that lead to this file of the store, the shortest first; none for other files."""
+    if not store.is_anywhere:
+        return []
     try:
         inside = path.resolve().relative_to(store.folder.resolve())
     except ValueError:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samovar.errors import ModelFetchError
+from samovar.files import is_folder
 
 LEFTOVER_AGE_S = 86_400
 _TEMPORARY = ".fetching-"
@@ -24,11 +25,22 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         """`root`: the cache folder; None is the user's own."""
-        if root is None:
-            import platformdirs
+        self._root = _own_cache() if root is None else _whole(root)
 
-            root = platformdirs.user_cache_path("samovar")
-        self.folder = root.expanduser() / "models"
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether there is a folder for it: not for a user without a home folder, if none is set."""
+        return self._root is not None
+
+    @property
+    def folder(self) -> Path:
+        """Where models are, or would be. Raises `ModelFetchError` if there is no place for it."""
+        if self._root is None:
+            raise ModelFetchError(
+                "There is no home folder to keep models in. Set HOME, or SAMOVAR_CACHE_FOLDER to a folder "
+                "that you may write to."
+            )
+        return self._root / "models"
 
     def path_of(self, package: str, version: str | None, file: str) -> Path:
         """Where a package's file is, or would be. Two files of a wheel may share a name: folders are kept."""
@@ -36,7 +48,7 @@ class Store:
 
     def files(self) -> list[Path]:
         """The models that are there, sorted."""
-        found = self.folder.glob("*/**/*.gguf") if self.folder.is_dir() else ()
+        found = self.folder.glob("*/**/*.gguf") if self.is_anywhere and is_folder(self.folder) else ()
         return sorted(
             path for path in found if not path.relative_to(self.folder).parts[0].startswith(_TEMPORARY)
         )
@@ -69,3 +81,22 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
             except OSError:
                 continue
+
+
+def _own_cache() -> Path | None:
+    """The user's own cache folder; None for a user without a home folder."""
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_cache_path("samovar")
+    except RuntimeError:  # neither HOME nor the system knows of one
+        return None
+    return folder if folder.is_absolute() else None
+
+
+def _whole(folder: Path) -> Path | None:
+    """A folder that may begin with `~`; None if there is no home folder for that."""
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        return None

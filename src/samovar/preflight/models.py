@@ -16,6 +16,7 @@ from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.errors import Fault, Place, SamovarError, UsageError
 from samovar.executors.table import EXECUTORS, member
+from samovar.files import exists
 from samovar.language.names import OF_FAILURE
 from samovar.language.workflow import ParsedAction, State, When, Workflow, beside
 from samovar.library import Library
@@ -88,7 +89,7 @@ def doubtful_models(workflow: Workflow, library: Library, settings: Settings) ->
         except UsageError as error:
             yield Fault(code="unknown-model", message=error.message, place=need.place)
             continue
-        if path is not None and not path.exists():
+        if path is not None and not exists(path):
             message = f"There is no model file {need.reference} on this machine."
             yield Fault(code="unknown-model", message=message, place=need.place, severity="warning")
 

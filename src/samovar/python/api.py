@@ -23,6 +23,7 @@ from samovar.config import load_settings, settings_known
 from samovar.engines.base import ModelSpec
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
+from samovar.folders import current_folder
 from samovar.generation import SEEDS, Message, is_seed
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options
@@ -168,7 +169,7 @@ class Samovar:
             seed=seed,
             deterministic=deterministic,
             settings=self._app.settings,
-            surroundings=surroundings(self._app.settings, Path.cwd()),
+            surroundings=surroundings(self._app.settings, current_folder()),
         )
         library = self._app.library
         preparing = partial(

@@ -17,7 +17,7 @@ from samovar.events import Ending
 from samovar.files import read_text
 from samovar.folders import ENDINGS
 from samovar.generation import FinishReason
-from samovar.language.yaml_document import read_yaml
+from samovar.language.yaml_document import Steps, read_yaml
 from samovar.testing.cases import (
     ANSWER_KEYS,
     SHELL_KEYS,
@@ -127,21 +127,25 @@ class _Reader:
         if not isinstance(name, str) or not name.strip():
             self._yaml.fault("case", "A case needs a `name`, which is a text.", *at, "name")
             name = f"case {index + 1}"
+        variables = self._yaml.map(values.get("variables"), "`variables`", None, *at, "variables")
         return Case(
             name=name,
             place=self._yaml.place(*at),
-            variables={
-                key: plain(item)
-                for key, item in self._yaml.map(
-                    values.get("variables"), "`variables`", None, *at, "variables"
-                ).items()
-            },
+            variables={key: plain(item) for key, item in variables.items()},
+            sources=dict(self._sources(variables, *at, "variables")),
             answers=dict(self._states(values.get("answers"), self._answer, ANSWER_KEYS[:2], *at, "answers")),
             shell=dict(self._states(values.get("shell"), self._printed, SHELL_KEYS[:4], *at, "shell")),
             waits=dict(self._states(values.get("waits"), self._wait, (), *at, "waits")),
             transitions=self._transitions(values.get("limits"), *at, "limits"),
             expected=self._expected(values.get("expect"), *at, "expect"),
         )
+
+    def _sources(self, variables: Mapping[str, Any], *at: Step) -> Iterator[tuple[Steps, str]]:
+        """How the numbers and truths are written that a text parameter, or a list of texts, may get."""
+        for name, item in variables.items():
+            for steps in ((name,), *((name, index) for index in range(_length(item)))):
+                if (source := self._yaml.matter.source(*at, *steps)) is not None:
+                    yield steps, source
 
     def _transitions(self, value: Any, *at: Step) -> int | None:
         values = self._yaml.map(value, "`limits`", LIMIT_KEYS, *at)

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from samovar.errors import Place
 from samovar.events import Ending
 from samovar.generation import FinishReason
+from samovar.language.yaml_document import Steps
 
 SUFFIXES = (".test.yaml", ".test.yml")
 ANSWER_KEYS = ("text", "error", "finish_reason", "tokens", "message")
@@ -95,6 +96,8 @@ class Case:
     name: str
     place: Place
     variables: Mapping[str, object] = field(default_factory=dict)
+    sources: Mapping[Steps, str] = field(default_factory=dict)
+    """How the numbers and truths among `variables` are written, which a text parameter gets."""
     answers: Mapping[str, Told[Answer | Failure]] = field(default_factory=dict)
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[bool]] = field(default_factory=dict)

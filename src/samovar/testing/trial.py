@@ -16,6 +16,7 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.app import open_scripted
 from samovar.errors import Fault, NotFoundError, Place, UsageError, nearest
 from samovar.language.names import surroundings_of
+from samovar.language.parameters import as_written
 from samovar.language.workflow import ParsedAction
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
@@ -73,7 +74,9 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
 
 
 async def _differences(runner: Runner, stage: Stage, tree: Tree, library: Library) -> tuple[Difference, ...]:
-    given = {**_stand_ins(tree), **stage.case.variables}
+    case = stage.case
+    texts = as_written(case.variables, tree.workflow.parameters, lambda *steps: case.sources.get(steps))
+    given = {**_stand_ins(tree), **texts}
     settings = runner.settings.settings
     try:
         prepared = prepare(tree.workflow, given, library, settings, runner.settings, needs_models=False)

@@ -1,0 +1,98 @@
+"""Variables from files: the text of one, as in `--var x=@FILE`; a YAML or JSON map, as in `--vars FILE`.
+
+Above: `variables.py`, `run.py`, `prompt.py`. Below: the YAML that front matter is read with. A pipe is read
+like a file, as in `@<(command)`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from samovar.errors import Fault, FaultsError, Place, UsageError
+from samovar.files import is_folder
+from samovar.language.parameters import Parameter, as_written
+from samovar.language.yaml_document import FrontMatter, read_yaml
+from samovar.values import to_text
+
+LARGEST_FILE_BYTES = 10_000_000
+
+
+def read_variables_file(path: Path, parameters: Sequence[Parameter] = ()) -> dict[str, object]:
+    """The variables of a YAML or JSON file, which is one map; for text parameters, texts as they are written.
+
+    YAML is read as front matter is, within its bounds. Raises `UsageError` or `FaultsError`.
+    """
+    text = read_file(path, None)
+    if path.suffix == ".json":
+        return as_written(_json_map(text, path), parameters, lambda *steps: None)
+    matter = _yaml_map(text, path)
+    values = {name: _with_texts_as_keys(value) for name, value in matter.values.items() if value is not None}
+    return as_written(values, parameters, matter.source)
+
+
+def _json_map(text: str, path: Path) -> dict[str, object]:
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--vars {path} is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"--vars {path} must hold one map of names and values.")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _yaml_map(text: str, path: Path) -> FrontMatter:
+    matter = read_yaml(text, path=path)
+    if matter.twice:
+        raise FaultsError([_given_twice(matter, steps, path) for steps in matter.twice])
+    if not matter.values or any(not name[:1].isalpha() and name[:1] != "_" for name in matter.values):
+        raise UsageError(f"--vars {path} must hold one map of names and values.")
+    return matter
+
+
+def _given_twice(matter: FrontMatter, steps: tuple[str | int, ...], path: Path) -> Fault:
+    line, column = matter.spots[steps]
+    message = f"{str(steps[-1])!r} stands here for the second time. Keep one of them."
+    return Fault(code="duplicate-key", message=message, place=Place(path=path, line=line - 1, column=column))
+
+
+def _with_texts_as_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {to_text(key): _with_texts_as_keys(item) for key, item in value.items()}
+    return [_with_texts_as_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def read_file(path: Path, name: str | None) -> str:
+    """The text of a variable's file; without a name, of a file of variables. Raises `UsageError`."""
+    written = f"--vars {path}" if name is None else f"--var {name}=@{path}"
+    if is_folder(path):
+        raise UsageError(f"{written}: that is a folder, not a file.")
+    try:
+        with path.open("rb") as file:  # a pipe as well, up to the same size
+            return _decoded(file.read(LARGEST_FILE_BYTES + 1), str(path))
+    except FileNotFoundError as error:
+        hint = "" if name is None else f" For the text itself, write {name}=@@{path}"
+        raise UsageError(f"{written}: there is no such file.{hint}") from error
+    except OSError as error:
+        raise UsageError(f"{written}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"{written}: no file can have this name.") from error
+
+
+def read_input() -> str:
+    """The text of standard input. Raises `UsageError`."""
+    return _decoded(sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1), "standard input")
+
+
+def _decoded(raw: bytes, source: str) -> str:
+    if len(raw) > LARGEST_FILE_BYTES:
+        raise UsageError(
+            f"{source} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB, the most a variable may be."
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source} is not UTF-8 text (byte {error.start}).") from error
