@@ -394,7 +394,8 @@ async def test_more_callers_than_may_wait_in_line_are_served_in_order(tiny_kinds
 async def test_a_longer_prompt_gets_a_larger_arena_over_the_same_weights(tmp_path: Path) -> None:
     path = make_tiny(tmp_path / "long.gguf", context=40_000)
     spec = ModelSpec(reference="long", path=path)
-    async with Pool(LlamaEngine(), budget_bytes=10**9) as pool:
+    engine = LlamaEngine()
+    async with Pool(engine, budget_bytes=10**9) as pool:
         async with Sessions(pool).open(spec) as session:
             await session.ask(user(PREFIX), Options(max_tokens=4))
             assert pool.statistics().models[0].statistics.context_tokens == 8192  # type: ignore[union-attr]
@@ -405,6 +406,7 @@ async def test_a_longer_prompt_gets_a_larger_arena_over_the_same_weights(tmp_pat
             with pytest.raises(ContextError, match=r"holds 16384\. .*no more than 40000"):
                 await session.ask(user("x" * 41_000))
         pool.check()
+    engine.close()
 
 
 async def test_a_prompt_whose_arena_would_not_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
@@ -418,3 +420,4 @@ async def test_a_prompt_whose_arena_would_not_fit_is_refused_with_the_numbers(tm
                 await session.ask(user("x" * 9000))
             assert (await session.ask(user("x"), Options(max_tokens=2))).tokens.generated > 0
         pool.check()
+    engine.close()

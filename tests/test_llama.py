@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,8 +134,7 @@ async def test_weights_that_are_damaged_do_not_end_the_process_and_a_good_load_f
     raw[name : name + 19] = b"blk.0.attn_x.weight"
     path = tmp_path / "renamed.gguf"
     path.write_bytes(raw)
-    engine = LlamaEngine()
-    with pytest.raises(ModelError, match=r"attn_q|missing"):
+    with closing(LlamaEngine()) as engine, pytest.raises(ModelError, match=r"attn_q|missing"):
         await engine.load(spec_of(path), engine.predict(spec_of(path)), lambda fraction: None)
     async with loaded(tiny_model) as model:
         assert (await answer(model, "hello"))[1].tokens.generated
