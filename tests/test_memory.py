@@ -120,9 +120,9 @@ def test_sizes_in_words(size_bytes: int | None, text: str) -> None:
 def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it() -> None:
     held = bytearray(300_000_000)
     held[::4096] = bytes(len(held[::4096])).replace(b"\0", b"x")
-    code = "from samovar import memory; print(memory.peak_bytes(), memory.resident_bytes())"
+    code = "from samovar import memory; print(memory.resident_bytes(), memory.peak_bytes())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    peak, resident = map(int, done.stdout.split())
+    resident, peak = map(int, done.stdout.split())
     assert len(held) > peak >= resident

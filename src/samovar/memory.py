@@ -40,8 +40,7 @@ def resident_bytes() -> int:
 def peak_bytes() -> int | None:
     """The most `resident_bytes` has been; None if the system does not count it.
 
-    On Linux from `/proc/self/status`: what `getrusage` says of a process begins with what its parent held when it
-    started it.
+    On Linux from `/proc/self/status`: what `getrusage` says begins with what the parent process held.
     """
     with suppress(OSError, ValueError, IndexError):
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
