@@ -43,7 +43,7 @@ def peak_bytes() -> int | None:
     On Linux from `/proc/self/status`: what `getrusage` says begins with what the parent process held.
     """
     with suppress(OSError, ValueError, IndexError):
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     try:
         import resource
