@@ -37,8 +37,8 @@ def event_to_wire(event: Event) -> Object:
 def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
     """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …
 
-    Secrets are `***`, also within other values and in errors. `with_values`: False leaves out `variables` and
-    `records`, which can be large.
+    Secrets are `***`, also within other values and in errors. `with_values`: False leaves out `variables`,
+    `records` and what models thought, which can be large.
     """
     hidden = frozenset(_texts_of_secrets(run))
     wire: Object = {
@@ -47,7 +47,7 @@ def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
         "status": str(run.ending) if run.ending else "running",
         "duration_s": run.duration_s,
         "transitions": run.transitions,
-        "states": [_visit(visit, hidden) for visit in run.visits],
+        "states": [_visit(visit, hidden, with_values=with_values) for visit in run.visits],
     }
     if with_values:
         wire["variables"] = {
@@ -93,7 +93,12 @@ def _error(error: RunError, hidden: Collection[str]) -> Object:
 
 
 def tokens_to_wire(tokens: TokenCounts) -> Object:
-    return {"evaluated": tokens.evaluated, "reused": tokens.reused, "generated": tokens.generated}
+    return {
+        "evaluated": tokens.evaluated,
+        "reused": tokens.reused,
+        "generated": tokens.generated,
+        "reasoning": tokens.reasoning,
+    }
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:
@@ -124,7 +129,7 @@ def place_to_wire(place: Place) -> Object:
     return {"path": path, "line": place.line, "column": place.column}
 
 
-def _visit(visit: Visit, hidden: Collection[str]) -> Object:
+def _visit(visit: Visit, hidden: Collection[str], *, with_values: bool) -> Object:
     wire: Object = {
         "name": visit.name,
         "action": visit.verb,
@@ -140,6 +145,8 @@ def _visit(visit: Visit, hidden: Collection[str]) -> Object:
         wire["error"] = _error(visit.error, hidden)
     if visit.figures:
         wire |= _figures(visit.figures)
+        if with_values:
+            wire["reasoning"] = masked(visit.figures.reasoning, hidden)
     return wire
 
 
@@ -153,6 +160,7 @@ def _figures(figures: PromptFigures) -> Object:
         "session": figures.session,
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
+        "cut": figures.cut,
     }
 
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
-from samovar.actions.options import OPTIONS, TOGETHER, WHOLE_TEXTS
+from samovar.actions.options import (
+    OPTIONS,
+    TOGETHER,
+    WHOLE_TEXTS,
+)
+from samovar.actions.template_options import NO_TEMPLATE, read_template, without_template
 from samovar.errors import UsageError
 from samovar.generation import Options, Overflow, Sampling
 from samovar.python.arguments import brief, check_names
@@ -32,6 +37,8 @@ class AnswerOptions(TypedDict, total=False):
     timeout_s: float | None
     overflow: Overflow
     deterministic: bool
+    think: bool | None
+    template: Mapping[str, object] | Literal["none"] | None
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -69,6 +76,8 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "timeout_s": _seconds,
     "overflow": _overflow,
     "deterministic": _flag,
+    "think": lambda value: None if value is None else _flag(value),
+    "template": lambda value: {} if value is None else read_template(value),
 }
 
 
@@ -83,5 +92,9 @@ def make_options(call: str, given: AnswerOptions) -> Options:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
         raise UsageError(TOGETHER)
+    template = read.pop("template", {})
+    read |= {"raw": True} if template == NO_TEMPLATE else {"template": template}
+    if read.get("raw") and read.get("think") is not None:
+        raise UsageError(without_template("think"))
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

@@ -19,10 +19,10 @@ import anyio
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TextGenerated
+from samovar.generation import FinishReason, Message, Options, TextGenerated, joined
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
-from samovar.serving.turn import AnswerStream, Turn, current_task
+from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
 
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
@@ -127,7 +127,7 @@ class LocalSession:
         """The events of a turn, then the turn. No cancel scope or lock of a task is held at a `yield`."""
         started = time.monotonic()
         self._check_no_stream_is_paused()
-        text: list[str] = []
+        pieces: list[TextGenerated] = []
         first_token_s: float | None = None
         end: Finished | None = None
         async with self._slot:
@@ -142,22 +142,24 @@ class LocalSession:
                         if first_token_s is None:
                             first_token_s = time.monotonic() - started
                             self._sessions.pool.has_generated(loan.model)
-                        text.append(event.piece)
+                        pieces.append(event)
                     elif isinstance(event, Finished):
                         end = event
                     yield event
             assert end is not None, "an engine's events end with Finished"
-            answer = "".join(text)
+            parts = parts_of(pieces)
             if end.reason is not FinishReason.CANCELLED and not self._closed:
-                self._messages = (*attempt.messages, Message(role="assistant", content=answer))
+                self._messages = (*attempt.messages, Message.of_parts("assistant", parts))
                 self._leave_origins()
         yield Turn(
-            text=answer,
+            text=joined(parts),
             reason=end.reason,
             tokens=end.tokens,
             first_token_s=first_token_s,
             duration_s=time.monotonic() - started,
             dropped_messages=attempt.dropped,
+            parts=parts,
+            cut=end.cut,
         )
 
     @asynccontextmanager
