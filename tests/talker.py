@@ -6,6 +6,7 @@ next token's weight there. So each text that is said may come once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,14 +30,14 @@ def make_talker(
 
     `behind`: the last token of its prompts, behind which it begins: a character, or one of `control`.
     """
-    own = [text for text in says if text not in control]
+    own = [text for text in says if text not in control and _spelled(text) not in byte_texts()]
     tokens = [*byte_texts(), *control, *map(_spelled, own)]
     place = {text: number for number, text in enumerate(tokens)}
     chain = [_spelled(behind) if behind not in control else behind]
     chain += [text if text in control else _spelled(text) for text in says] + [control[-1]]
     assert len(tokens) <= WIDTH and len(set(chain)) == len(chain), "each text once"
     output = np.zeros((len(tokens), WIDTH), np.float32)
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in itertools.pairwise(chain):
         output[place[after], place[before]] = 1
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("talker")

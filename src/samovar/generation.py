@@ -88,6 +88,10 @@ def is_seed(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_SEED
 
 
+NO_TEMPLATE = "none"
+Template = Mapping[str, Any] | Literal["none"]
+"""Arguments of a chat template, by name, with values that JSON has; or `NO_TEMPLATE`."""
+
 TIMEOUT_CEILING = 20
 """A whole answer may take so many times as long as the pause after which it is given up."""
 
@@ -107,17 +111,20 @@ class Options:
     the reasoning before it."""
     think: bool | None = None
     """Turns the model's reasoning on or off, if its chat template can; None: as the template does."""
-    template: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of the model's chat template, by name: values that JSON has."""
-    raw: bool = False
-    """No chat template at all: the messages' texts are one text that the model goes on with, and the answer
-    is what it says, untouched."""
+    template: Template = field(default_factory=dict)
+    """Further arguments of the model's chat template; or `none`, see `raw`."""
     timeout_s: float | None = None
     """Ends the answer when no token came for so long, in seconds, or after `ceiling_s`; None: never."""
     overflow: Overflow = "error"
     """What a conversation longer than any context does: fail, or forget its oldest messages."""
     deterministic: bool = False
     """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
+
+    @property
+    def raw(self) -> bool:
+        """No chat template is used: the messages' texts are one text that the model goes on
+        with, and its answer is what it says, untouched."""
+        return self.template == NO_TEMPLATE
 
     @property
     def answer_tokens(self) -> int:

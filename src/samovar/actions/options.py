@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.template_options import (
-    NO_TEMPLATE,
     RAW_HAS_NO,
     read_template,
     read_think,
     without_template,
 )
 from samovar.errors import ActionError
-from samovar.generation import MOST_SEED, Options, Sampling
+from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
 from samovar.language.workflow import beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
@@ -233,11 +232,6 @@ class Using:
         sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
         sampling.setdefault("seed", defaults.seed)
         model, executor, session, fork, system = (_text_or_none(given.pop(name, None)) for name in _NAMES)
-        template = given.pop("template", {})
-        if template == NO_TEMPLATE:
-            given["raw"] = True
-        else:
-            given["template"] = template
         if defaults.deterministic:
             given["deterministic"] = True
         timeout_s = given.pop("timeout", defaults.timeout_s)

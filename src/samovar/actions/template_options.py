@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
 
+from samovar.generation import NO_TEMPLATE, Template
 from samovar.values import plain, to_text
 
 
@@ -20,11 +20,6 @@ def read_think(value: object) -> bool:
     if text not in ("on", "off", "true", "false"):
         raise ValueError("on or off")
     return text in ("on", "true")
-
-
-NO_TEMPLATE = "none"
-"""What `template` is where the model's chat template is not used at all."""
-Template = Mapping[str, object] | Literal["none"]
 
 
 def read_template(value: object) -> Template:

@@ -15,9 +15,9 @@ from samovar.actions.options import (
     TOGETHER,
     WHOLE_TEXTS,
 )
-from samovar.actions.template_options import NO_TEMPLATE, read_template, without_template
+from samovar.actions.template_options import read_template, without_template
 from samovar.errors import UsageError
-from samovar.generation import Options, Overflow, Sampling
+from samovar.generation import NO_TEMPLATE, Options, Overflow, Sampling
 from samovar.python.arguments import brief, check_names
 from samovar.values import is_utf8
 
@@ -92,9 +92,7 @@ def make_options(call: str, given: AnswerOptions) -> Options:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
         raise UsageError(TOGETHER)
-    template = read.pop("template", {})
-    read |= {"raw": True} if template == NO_TEMPLATE else {"template": template}
-    if read.get("raw") and read.get("think") is not None:
+    if read.get("template") == NO_TEMPLATE and read.get("think") is not None:
         raise UsageError(without_template("think"))
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

@@ -130,6 +130,7 @@ class ChatTemplate:
             return PromptTokens(tokens=self._raw_tokens(messages, options), beginning=None)
         arguments: Mapping[str, Any] = {}
         if options.template or options.think is not None:
+            assert isinstance(options.template, Mapping)
             arguments = self._arguments.checked(
                 options.template, options.think, always_thinks=self._always_thinks
             )
@@ -173,7 +174,7 @@ class ChatTemplate:
 
     def _raw_tokens(self, messages: Sequence[Message], options: Options) -> list[int]:
         """Of the messages' texts as one text, in which nothing is a control token."""
-        if options.template or options.think is not None:
+        if options.think is not None:
             raise EngineError(NO_ARGUMENTS)
         if any(message.role == "system" for message in messages):
             raise EngineError(NO_SYSTEM)
