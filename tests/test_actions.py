@@ -192,7 +192,7 @@ def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str
 LANGUAGE = {
     *("model", "session", "fork", "schema", "choices", "regex", "grammar", "max_tokens", "temperature"),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
-    *("timeout", "retries", "think", "overflow", "deterministic"),
+    *("timeout", "retries", "think", "template", "overflow", "deterministic"),
 }
 
 

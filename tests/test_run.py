@@ -118,7 +118,7 @@ def test_a_run_as_json() -> None:
     assert wire["status"] == "completed"
     assert wire["variables"] == {"answer": "yes", "n": 1, "nested": {"a": "yes"}}
     assert wire["records"]["answer"]["tokens"] == 3
-    assert wire["tokens"] == {"evaluated": 5, "reused": 2, "generated": 3}
+    assert wire["tokens"] == {"evaluated": 5, "reused": 2, "generated": 3, "reasoning": 0}
     first, second = wire["states"]
     assert (first["name"], first["action"], first["status"]) == ("Sub", "log", "running")
     assert "path" not in first
