@@ -243,6 +243,16 @@ def test_being_stuck_is_explained_with_the_values_of_the_conditions() -> None:
     )
 
 
+def test_a_value_in_a_reason_keeps_the_white_space_at_its_ends() -> None:
+    edges = state(transition('v == "Paris"', When.CONDITION))
+    situation = Situation(failed_here=False, failed_last=False, goes_on=False)
+    for value, shown in (
+        (" Paris\n", r"' Paris\n'"),
+        ("Paris " * 9, "'Paris Paris Paris Paris Paris Paris Par…'"),
+    ):
+        assert f"is false where v = {shown}" in explain(edges, choose(edges, {"v": value}, situation))
+
+
 def test_states_that_only_choose_have_several_ways_one_of_them_conditional() -> None:
     states = {
         "a": state(CEL, ALWAYS),

@@ -5,6 +5,7 @@ Above: `run.py`. Below: `preflight/`, which fills and counts.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -188,6 +189,13 @@ def _settings_line(state: Mapping[str, Any]) -> str:
         ]
         if not options["temperature"] and "temperature" not in state["open_options"]:
             parts.append("temperature 0")
+    if options["think"] is not None:
+        parts.append("think " + ("on" if options["think"] else "off"))
+    if options["template"]:
+        given = options["template"]
+        parts.append(
+            "template " + (given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+        )
     if options["timeout_s"] is not None:
         parts.append(f"timeout {options['timeout_s']:g} s")
     parts += [f"stop {text!r}" for text in options["stop"]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -52,6 +53,15 @@ def _answer_to(options: Options) -> AnswerParts:
     return AnswerParts(markers, stop=() if options.choices else options.stop, choices=options.choices)
 
 
+def text_of(said: str, options: Options) -> str:
+    """What of an answer is its text: without the reasoning, and trimmed."""
+    if said in options.choices:
+        return said
+    answer = _answer_to(replace(options, choices=()))
+    pieces = [*answer.feed(said.encode("utf-8", "replace")), *answer.finish()]
+    return "".join(piece.piece for piece in pieces if piece.kind == "text")
+
+
 class ScriptedModel:
     """Answers from a script, word by word as it is read. `pause` is awaited before each of them."""
 
@@ -85,12 +95,11 @@ class ScriptedModel:
 
     def _answer(self, messages: Sequence[Message], options: Options) -> str:
         text = self._script(messages)
-        if options.choices:
-            answer = _answer_to(options)
-            pieces = [*answer.feed(text.encode("utf-8", "replace")), *answer.finish()]
-            if "".join(piece.piece for piece in pieces if piece.kind == "text") not in options.choices:
-                return options.choices[0]
-        return text
+        said = text_of(text, options)
+        if not options.choices or text in options.choices or (not said and text):
+            return text
+        choice = said if said in options.choices else options.choices[0]
+        return text[: text.rindex(said)] + choice
 
     async def _events(self, prompt: list[str], said: str, options: Options) -> AsyncIterator[GenerationEvent]:
         answer = _answer_to(options)
