@@ -178,6 +178,8 @@ def test_what_was_only_thought_is_no_part_of_the_text(
         ),
         ("Here are my reasoning steps:\n[BEGIN FINAL RESPONSE]", "Here are my reasoning steps:\n",
          "see\n[BEGIN FINAL RESPONSE]\nParis\n[END FINAL RESPONSE]\n", ("see", "Paris")),
+        ("'<' ~ tag ~ '>'", "<ifm|think_fast>\n", "see</ifm|think_fast>Paris", ("see", "Paris")),
+        ("'<' ~ tag ~ '>'", "<think:opensource></think:opensource>", " Paris", ("", "Paris")),
         ("nothing of it", "", "<think>see</think>Paris", ("see", "Paris")),
         ("nothing of it", "", "[THINK]see[/THINK]Paris", ("", "[THINK]see[/THINK]Paris")),
     ],

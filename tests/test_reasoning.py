@@ -12,7 +12,8 @@ import pytest
 from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
-from samovar.errors import EngineError
+from samovar.engines.llama.sampling import EMPTY_LINES
+from samovar.errors import ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options, TextGenerated
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
@@ -232,6 +233,20 @@ async def test_reasoning_that_takes_all_leaves_no_choice_and_says_so(tmp_path: P
     # The tokens of the choice itself are kept for it, however little is left behind the reasoning.
     turn = await asked(path, Options(choices=("Paris", "Rome"), max_tokens=6))
     assert turn.text == "Paris"
+
+
+async def test_a_context_that_is_too_small_says_what_reasoning_and_choice_may_take(tmp_path: Path) -> None:
+    async with loaded(make_talker(tmp_path / "m.gguf", SAYS, chat_template=QWEN)) as model:
+        options = Options(choices=("Paris", "Rome"), max_tokens=100)
+        most = len("Paris") + 1 + EMPTY_LINES
+        with pytest.raises(ContextError) as raised:
+            async with model.generate(user("x" * (1024 - 19 - most)), options):
+                pass
+        assert raised.value.answer_tokens == most + 100
+        tokens = model._template.tokens(user("x" * (1024 - 19 - most - 10)))
+        prompt = model._template.prompt(user("x"), options)
+        answer = model._template.answer(options, prompt.beginning)
+        assert model._request(tokens, options, None, answer=answer).choice_tokens == most
 
 
 # Arguments of the template -------------------------------------------------------------------------------

@@ -115,7 +115,8 @@ class AnswerParts:
         if markers is not None:
             beginning = beginning or Beginning()
             self._splitter = Splitter(markers, beginning, once=bool(choices))
-            self.is_free = bool(choices) and markers.is_known and not beginning.is_over
+            may_think = markers.is_known or beginning.inside is not None
+            self.is_free = bool(choices) and may_think and not beginning.is_over
             if choices and not self.is_free:
                 self._splitter.settle()
         self._stop = StopText(stop)

@@ -48,8 +48,12 @@ WRAPS = (
     Block(opens="<|begin_of_solution|>", closes="<|end_of_solution|>"),
 )
 """What some of these models put around the text that follows."""
-_TAG = re.compile(r"<((?:\w{1,20}[:|])?think(?:ing)?(?::\w{1,20})?)>")
-"""Tags of more families in a template: `<seed:think>`, `<thinking>`, `<think:opensource>`."""
+_NAME = r"((?:\w{1,20}[:|])?think\w{0,20}(?::\w{1,20})?)"
+_TAG, _OPENED, _CLOSED = (re.compile(form.format(_NAME)) for form in ("<{}>", "<{}>$", "</{}>$"))
+"""Tags of more families, as in `<seed:think>`, `<thinking>`, `<think:opensource>`: in a template, and at a
+prompt's end."""
+
+_LONGEST_TAG = 80
 
 CHANNEL, MESSAGE, START, END = "<|channel|>", "<|message|>", "<|start|>", "<|end|>"
 ENDINGS = (END, "<|return|>", "<|call|>", START)
@@ -112,5 +116,8 @@ class Markers:
         """What a prompt, as it was rendered, has opened or closed already at its end."""
         end = prompt.rstrip()
         inside = next((block for block in self.blocks if end.endswith(block.opens.rstrip())), None)
+        if inside is None and (opened := _OPENED.search(end, len(end) - _LONGEST_TAG)):
+            inside = Block(opens=f"<{opened[1]}>", closes=f"</{opened[1]}>")
         is_over = any(end.endswith(block.closes) for block in self.blocks)
+        is_over = is_over or _CLOSED.search(end, len(end) - _LONGEST_TAG) is not None
         return Beginning(inside=None if self.has_channels else inside, is_over=is_over)

@@ -188,7 +188,8 @@ class LocalSession:
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
         if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:
             attempt.may_grow = False
-            wanted_tokens = min(error.prompt_tokens + attempt.options.answer_tokens, most_tokens)
+            answer_tokens = error.answer_tokens or attempt.options.answer_tokens
+            wanted_tokens = min(error.prompt_tokens + answer_tokens, most_tokens)
             try:
                 await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
             except BudgetError:

@@ -155,6 +155,7 @@ class LlamaModel:
                 context_tokens=self._arena.cells,
                 most_tokens=self._most_tokens,
                 trained_tokens=self._trained_tokens,
+                answer_tokens=asked,
             )
         return Request(
             tokens=tokens,
