@@ -281,6 +281,7 @@ def test_while_a_model_thinks_it_is_free_and_then_no_more() -> None:
     assert [answer.judge(raw) for raw in (b"\n", b"<thi", b"<think>", b"ye", b"<b>")] == [
         "thinks", "thinks", "thinks", "says", "says",
     ]  # fmt: skip
+    assert answer.judge(b"\n" * 5) == "says"
     answer.feed(b"<think>so")
     assert [answer.judge(raw) for raw in (b" ye", b"</think>", b"</think>\n\n", b"</think>yes")] == [
         "thinks", "thinks", "thinks", "crosses",

@@ -218,6 +218,13 @@ async def test_a_model_that_may_think_and_does_not_makes_its_choice_at_once(tmp_
     assert (turn.text, turn.reasoning, turn.tokens.generated) == ("Paris", "", 2)
 
 
+async def test_white_space_alone_is_no_thinking(tmp_path: Path) -> None:
+    says = ("\n\n", " \n\n", "  \n\n", "   \n\n", "Paris")
+    path = make_talker(tmp_path / "m.gguf", says, chat_template=QWEN)
+    turn = await asked(path, Options(choices=("Paris", "Rome"), max_tokens=3))
+    assert turn.text in ("Paris", "Rome") and turn.reasoning == ""
+
+
 async def test_a_token_that_ends_the_reasoning_and_begins_the_choice_is_passed_over(tmp_path: Path) -> None:
     says = ("<think>", "see", "</think>Rome")
     path = make_talker(tmp_path / "m.gguf", says, chat_template=QWEN)

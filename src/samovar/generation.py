@@ -47,6 +47,10 @@ class Message:
     parts: tuple[MessagePart, ...] = ()
     """Where it is more than one text: all of it, `content` included; else empty."""
 
+    def __post_init__(self) -> None:
+        if self.parts and joined(self.parts) != self.content:
+            raise ValueError("the content of a message is the text of its parts")
+
     @classmethod
     def of_parts(cls, role: Role, parts: Iterable[MessagePart]) -> Self:
         """A message of these parts; one that is only text is a plain one."""

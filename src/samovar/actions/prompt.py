@@ -155,7 +155,7 @@ class ExecutePrompt(Action):
             error = TimedOutError(f"{why}, so the answer was given up.", place=self.place)
         elif reply.finish_reason is FinishReason.CANCELLED:
             error = ActionError("The answer was cancelled.", place=self.place)
-        elif reply.cut == "reasoning" and chosen.options.choices:
+        elif reply.cut and chosen.options.choices:  # which is never cut itself
             error = ActionError(_unfinished(reply, chosen.options), place=self.place)
         elif reply.cut == "reasoning":
             context.warn(_unfinished(reply, chosen.options))

@@ -17,6 +17,8 @@ from samovar.generation import PartKind, TextGenerated
 Blank = Literal["text", "one", "extra"]
 """What a blank at the head of an answer is: text; not meant, if it is only one; or one more than is meant, as
 in vocabularies that put a blank before each text."""
+MOST_WHITE = 4
+"""So many characters of white space may be before a marker; a model that says more will not think."""
 Verdict = Literal["thinks", "says", "crosses"]
 """What a next token would do: stay before the text; be the first of the text; or belong to both."""
 
@@ -191,7 +193,8 @@ class AnswerParts:
         decoder.setstate(self._decoder.getstate())
         splitter = self._splitter.copy()
         runs = splitter.feed(decoder.decode(raw), is_token=is_token, is_hidden=is_hidden)
-        if not any(kind == "text" and text.strip() for kind, text in runs):
+        is_text = any(kind == "text" and text.strip() for kind, text in runs)
+        if not is_text and not (splitter.may_be_text and splitter.held_white > MOST_WHITE):
             return "thinks"
         return "says" if self._splitter.may_be_text else "crosses"
 

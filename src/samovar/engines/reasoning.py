@@ -89,6 +89,11 @@ class Splitter:
         """Whether what comes next is text unless it begins with a marker."""
         return self._state is _State.START or (self._state is _State.HEADER and self._is_fresh)
 
+    @property
+    def held_white(self) -> int:
+        """How many characters are held, if all of them are white space."""
+        return 0 if self._held.strip() else len(self._held)
+
     def copy(self) -> Splitter:
         other = Splitter.__new__(Splitter)
         for name in self.__slots__:
