@@ -175,7 +175,8 @@ async def test_a_template_that_asks_for_it_gets_what_was_thought(tmp_path: Path)
     messages = [*user("q"), Message.of_parts("assistant", (await _turn(tmp_path)).parts), *user("r")]
     async with loaded(make_talker(tmp_path / "asks.gguf", SAYS, chat_template=asks)) as model:
         assert REASONING + TEXT in model._vocabulary.detokenize(model._template.tokens(messages))
-    async with loaded(make_talker(tmp_path / "not.gguf", SAYS)) as model:
+    shows_all = CHATML.replace("message['content']", "message | tojson")
+    async with loaded(make_talker(tmp_path / "not.gguf", SAYS, chat_template=shows_all)) as model:
         assert REASONING not in model._vocabulary.detokenize(model._template.tokens(messages))
 
 

@@ -15,6 +15,9 @@ from samovar.generation import FinishReason, Message, TextGenerated, TokenCounts
 from samovar.running.run import Run
 from samovar.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told
+from tests.bench import text_of as bench_text
+from tests.talker import make_talker
+from tests.test_cli import samovar
 from tests.test_cli_output import lines_of
 from tests.test_live import Screen, enter
 from tests.test_testing import Cases, told
@@ -172,3 +175,13 @@ async def test_the_lines_of_a_run_show_the_text_and_how_much_was_thought(bench: 
 def test_a_reply_without_parts_has_no_reasoning() -> None:
     reply = PromptReply(text="x", finish_reason=FinishReason.STOP, model="m", tokens=TokenCounts())
     assert (reply.reasoning, reply.cut) == ("", None)
+
+
+def test_a_dry_run_says_at_its_state_what_the_template_would_refuse(tmp_path: Path) -> None:
+    model = make_talker(tmp_path / "m.gguf", ("x",))
+    path = tmp_path / "w.md"
+    path.write_text(bench_text(ASK, ask("think=off")), encoding="utf-8")
+    done = samovar(tmp_path, "run", "w.md", "--model", str(model), "--dry-run")
+    assert done.returncode == 2
+    assert "think off" in done.stdout and "cannot turn reasoning on or off" in done.stdout
+    assert "w.md:" in done.stdout

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.text import Text
@@ -17,6 +17,7 @@ from samovar.cli.live import make_console, masked
 from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
+from samovar.errors import EngineError
 from samovar.executors.table import LOCAL, member
 from samovar.library import Library
 from samovar.memory import in_words
@@ -48,7 +49,8 @@ def dry_run(
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         here = [one for one in prompts if member(_executor(one, settings)).needs_local_model]
-        counts = {id(prompt): count(prompt, outlook) for prompt in here}
+        counts, refused = _counted(here, outlook)
+        states = tuple(replace(state, error=state.error or refused.get(id(state.prompt))) for state in states)
         looks = {(look := outlook.model(one.model)).reference: look for one in here}
         told: dict[str, Any] = {
             "workflow": workflow.name,
@@ -64,6 +66,20 @@ def dry_run(
     else:
         _show_run(told)
     return 2 if any(state.error for state in states) else 0
+
+
+def _counted(
+    prompts: Sequence[PromptPreview], outlook: Outlook
+) -> tuple[dict[int, Counts], dict[int, EngineError]]:
+    """The tokens of each prompt, and why its model's chat template would refuse it, by the prompt's id."""
+    counts: dict[int, Counts] = {}
+    refused: dict[int, EngineError] = {}
+    for prompt in prompts:
+        try:
+            counts[id(prompt)] = count(prompt, outlook)
+        except EngineError as error:
+            counts[id(prompt)], refused[id(prompt)] = Counts(), error
+    return counts, refused
 
 
 def _state_object(
