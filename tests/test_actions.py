@@ -184,7 +184,7 @@ def test_options_that_are_not_there_yet_say_so(option: str) -> None:
         (
             "template",
             ['{"enable_thinking": false}', "none", '"none"', "'{\"a\": [1]}'", "{}"],
-            ["[1]", "1", '"no"', '""', "true"],
+            ["[1]", "1", '"no"', '""', "true", '{"messages": []}', '{"bos_token": "x", "a": 1}'],
         ),
     ],
 )

@@ -95,6 +95,10 @@ def is_seed(value: object) -> TypeGuard[int]:
 NO_TEMPLATE = "none"
 Template = Mapping[str, Any] | Literal["none"]
 """Arguments of a chat template, by name, with values that JSON has; or `NO_TEMPLATE`."""
+GIVEN_TO_TEMPLATES = frozenset(
+    ("messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token")
+)
+"""The arguments that every chat template gets from whoever renders it, and nobody else gives."""
 
 TIMEOUT_CEILING = 20
 """A whole answer may take so many times as long as the pause after which it is given up."""

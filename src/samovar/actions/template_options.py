@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 
-from samovar.generation import NO_TEMPLATE, Template
+from samovar.generation import GIVEN_TO_TEMPLATES, NO_TEMPLATE, Template
 from samovar.values import plain, to_text
 
 
@@ -31,6 +31,8 @@ def read_template(value: object) -> Template:
             value = json.loads(value)
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ValueError('a map of template arguments, as in {"enable_thinking": false}, or none')
+    if given := sorted(GIVEN_TO_TEMPLATES & value.keys()):
+        raise ValueError(f"other names than {', '.join(given)}, which every chat template gets by itself")
     return {name: plain(item) for name, item in value.items()}
 
 

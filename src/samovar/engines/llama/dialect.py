@@ -22,22 +22,11 @@ from jinja2.parser import Parser
 
 from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError, counted
 from samovar.errors import EngineError
+from samovar.generation import GIVEN_TO_TEMPLATES
 
 Clock = Callable[[], datetime]
 """The local time now."""
 
-GIVEN = frozenset(
-    (
-        "messages",
-        "tools",
-        "documents",
-        "add_generation_prompt",
-        "bos_token",
-        "eos_token",
-        "continue_final_message",
-    )
-)
-"""What each template gets by these names, or never."""
 _FILE = "<template>"
 """What Jinja calls a template that was made of a string, in tracebacks."""
 
@@ -74,12 +63,12 @@ class Dialect:
         for node in _in_order(tree):
             first.setdefault(node.name, node.ctx)
         unset = {name for name, use in first.items() if use == "load"}
-        return frozenset(meta.find_undeclared_variables(tree) & unset) - GIVEN
+        return frozenset(meta.find_undeclared_variables(tree) & unset) - GIVEN_TO_TEMPLATES
 
     @property
     def builtins(self) -> frozenset[str]:
         """The names that have a meaning in every template."""
-        return GIVEN | self._environment.globals.keys()
+        return GIVEN_TO_TEMPLATES | self._environment.globals.keys()
 
     def render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, Any]) -> str:
         """The prompt up to where the assistant's answer starts. `texts`: those of single tokens, and further
