@@ -14,10 +14,10 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.sampling import EMPTY_LINES
 from samovar.errors import ContextError, EngineError
-from samovar.generation import FinishReason, Message, Options, TextGenerated
+from samovar.generation import FinishReason, Message, Options, TextGenerated, joined
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
-from samovar.serving.turn import Turn
+from samovar.serving.turn import Turn, parts_of
 from tests.talker import make_talker
 from tests.test_llama import loaded, user
 from tests.tiny import CHATML, CONTROL, add_sentence_pieces, make_tiny
@@ -116,6 +116,27 @@ async def test_of_channels_the_final_one_is_the_text(tmp_path: Path) -> None:
     assert (await asked(path)).text == TEXT
 
 
+async def test_an_answer_in_several_channels_is_told_apart_token_by_token(tmp_path: Path) -> None:
+    said = (
+        "<|channel|>analysis<|message|>Let me see.<|end|><|start|>assistant"
+        "<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Paris."
+    )
+    path = make_talker(tmp_path / "m.gguf", ("x",), control=HARMONY_TOKENS, chat_template=HARMONY)
+    async with loaded(path) as model:
+        prompt = model._template.prompt(user("x"), Options())
+        answer = model._template.answer(Options(), prompt.beginning)
+        tokens = model._vocabulary.tokenize(said, special=True)
+        pieces = [piece for token in tokens for piece in answer.feed(token)] + answer.finish()
+        assert joined(parts_of(pieces)) == TEXT
+        assert joined(parts_of(pieces), "reasoning") == REASONING + "\n\nHm."
+        assert [token for piece in pieces for token in piece.tokens] == tokens
+        # The same letters, spelled: a text about the format.
+        spelled = model._vocabulary.tokenize_apart(["Paris <|end|>"])
+        answer = model._template.answer(Options(), prompt.beginning)
+        pieces = [piece for token in spelled for piece in answer.feed(token)] + answer.finish()
+        assert joined(parts_of(pieces)) == "Paris <|end|>"
+
+
 async def test_each_token_that_was_generated_is_of_one_piece(tmp_path: Path) -> None:
     async with loaded(make_talker(tmp_path / "m.gguf", SAYS)) as model:
         pieces, end = await pieces_of(model, Options())
@@ -168,6 +189,23 @@ async def test_the_next_turn_does_not_hear_what_was_thought_and_its_books_balanc
     assert whole.tokens.evaluated == second.tokens.evaluated + second.tokens.reused
     # All of the first prompt is reused, and nothing behind it but the head of the answer's turn.
     assert second.tokens.reused == first.tokens.evaluated
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "mamba", "jamba"])
+async def test_what_was_thought_leaves_the_books_in_balance_whatever_memory_there_is(
+    tmp_path: Path, architecture: str
+) -> None:
+    path = make_tiny(tmp_path / "m.gguf", architecture, chat_template=OPENED)
+    async with sessions_on(path) as (sessions, spec), sessions.open(spec) as session:
+        first = await session.ask(user("one " * 30), Options(max_tokens=6))
+        assert (first.text, first.cut, first.tokens.reasoning) == ("", "reasoning", 6)
+        async with session.fork() as other:
+            turns = [await one.ask(user("two"), Options(max_tokens=3)) for one in (session, other)]
+        sessions.pool.check()
+        await session.ask(user("three"), Options(max_tokens=3))
+    assert turns[0].reasoning == turns[1].reasoning
+    for turn in turns:
+        assert turn.tokens.evaluated + turn.tokens.reused > first.tokens.evaluated
 
 
 async def test_a_template_that_asks_for_it_gets_what_was_thought(tmp_path: Path) -> None:
