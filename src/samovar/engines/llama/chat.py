@@ -140,11 +140,11 @@ class ChatTemplate:
     def answer(self, options: Options, beginning: Beginning | None) -> TokenAnswer:
         """What the tokens of an answer are fed to. Blocks."""
         markers = None if beginning is None else self.markers
-        stop = () if options.choices else options.stop
+        stop = options.stop if options.raw else (*options.stop, *self.stop)
         answer = AnswerParts(
             markers,
             beginning,
-            stop=stop if options.raw else (*stop, *self.stop),
+            stop=() if options.choices else stop,
             choices=options.choices,
             blank="text" if markers is None else self._vocabulary.head_blank(),
         )
