@@ -22,6 +22,7 @@ from samovar.background import beside
 from samovar.cli.live import Answers, LiveLines, Show
 from samovar.cli.report import Figures, Memory
 from samovar.cli.showing import shown
+from samovar.cli.terminal import say
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
@@ -120,8 +121,7 @@ async def _tick(show: Show) -> None:
 
 async def wait_for_user(message: str) -> None:
     """Shows the message and returns when a line was read."""
-    sys.stderr.write(f"{shown(message)} [Enter] ")
-    sys.stderr.flush()
+    say(f"{shown(message)} [Enter] ", end="")
     # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
     await anyio.wait_readable(sys.stdin.fileno())
     sys.stdin.readline()

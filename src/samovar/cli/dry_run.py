@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.text import Text
 
-from samovar.cli.live import make_console, masked
+from samovar.cli.console import make_console
+from samovar.cli.live import masked
 from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings

@@ -16,6 +16,7 @@ from samovar.cli import app
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The `samovar` command. Errors become one message on standard error and an exit status."""
     from samovar.cli.showing import shown
+    from samovar.cli.terminal import say
     from samovar.errors import SamovarError
 
     status: Any = 0
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         app(arguments, standalone_mode=True)
         sys.stdout.flush()
     except SamovarError as error:
-        sys.stderr.write(f"samovar: {shown(str(error))}\n")
+        say(f"samovar: {shown(str(error))}")
         status = error.exit_status
     except KeyboardInterrupt:
         status = 130
@@ -34,11 +35,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = 141
     except OSError as error:
         if error.filename is not None:
-            sys.stderr.write(f"samovar: {error.filename} cannot be used: {error.strerror}.\n")
+            say(f"samovar: {error.filename} cannot be used: {error.strerror}.")
         else:
             # Nothing that was asked for can be written, as on a full disk.
             sys.stdout = None
-            sys.stderr.write(f"samovar: the output could not be written: {error.strerror}.\n")
+            say(f"samovar: the output could not be written: {error.strerror}.")
         status = 1
     sys.exit(status)
 

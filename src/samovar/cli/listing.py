@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.app import open_library, open_snapshots
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.config import load_settings
 from samovar.errors import UsageError

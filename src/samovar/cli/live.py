@@ -6,11 +6,10 @@ the lines are plain and come when a state ends.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import IO, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -42,11 +41,6 @@ class Show(Protocol):
     def __call__(self, event: Event) -> None: ...
 
     def close(self) -> None: ...
-
-
-def make_console(stream: IO[str] | None = None) -> Console:
-    """Standard error, as rich writes to it. `NO_COLOR` is rich's own to honour."""
-    return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
 
 
 class Answers:

@@ -15,12 +15,14 @@ from typing import Any
 import anyio
 
 from samovar.app import budget_bytes, open_app, open_library, surroundings
+from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive, wait_for_user
 from samovar.cli.dry_run import dry_run
-from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
+from samovar.cli.live import Answers, Lines, LiveLines, Show
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.report import error_line, report_object, show_report
 from samovar.cli.showing import shown
+from samovar.cli.terminal import Remarks, put, say
 from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import (
     asker,
@@ -133,7 +135,7 @@ def _run(arguments: RunArguments) -> int:
             try:
                 _record(arguments, arguments.record, prepared, library, outcome)
             except SamovarError as error:
-                sys.stderr.write(f"samovar: the run is not recorded: {shown(str(error))}\n")
+                say(f"samovar: the run is not recorded: {shown(str(error))}")
                 unrecorded = error.exit_status
     return status or unrecorded
 
@@ -193,7 +195,7 @@ def _route_log(verbose: int) -> None:
     """The log of the engine and of the project goes nowhere, or with -vv to standard error."""
     log = logging.getLogger("samovar")
     log.propagate = False
-    handler = logging.StreamHandler(sys.stderr) if verbose > 1 else logging.NullHandler()
+    handler = logging.StreamHandler(Remarks()) if verbose > 1 else logging.NullHandler()
     handler.setFormatter(logging.Formatter("  %(name)s: %(message)s"))
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
@@ -217,7 +219,7 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> i
     elif not arguments.quiet and not arguments.as_events:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
-        sys.stderr.write(f"samovar: {run.ending}: {shown(error_line(report['error']))}\n")
+        say(f"samovar: {run.ending}: {shown(error_line(report['error']))}")
     is_asked = arguments.print_variable is not None
     if run.ending.exit_status == 0 and (
         is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
@@ -225,10 +227,8 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> i
         text = printed(run.variables)
         if text is not None:
             if not is_asked and sys.stderr.isatty():
-                sys.stderr.write("\n")
-                sys.stderr.flush()
-            sys.stdout.write(text if text.endswith("\n") else text + "\n")
-            sys.stdout.flush()
+                say("")
+            put(text if text.endswith("\n") else text + "\n")
     return run.ending.exit_status
 
 
@@ -243,12 +243,12 @@ def _record(
     run, recording = outcome.run, outcome.recording
     assert run is not None and recording is not None
     if not can_be_recorded(run):
-        sys.stderr.write("samovar: the run was cancelled and is not recorded\n")
+        say("samovar: the run was cancelled and is not recorded")
         return
     tree = Tree(prepared.workflow, library)
     values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
-        sys.stderr.write(f"samovar: {path}: {shown(str(doubt))}\n")
+        say(f"samovar: {path}: {shown(str(doubt))}")
     if not arguments.quiet:
-        sys.stderr.write(f"recorded in {path}\n")
+        say(f"recorded in {path}")
