@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.base import ThisMachine, VisitOf
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, Place, UsageError
@@ -48,9 +48,10 @@ class Idle(ThisMachine):
     """This machine, on which no time passes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.waited = 0.0
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         self.waited += duration_s
 
 

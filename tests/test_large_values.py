@@ -154,17 +154,15 @@ def test_an_error_with_a_large_text_is_bounded(tmp_path: Path, option: str) -> N
 STUCK = """
 import sys
 import anyio
-from samovar.cli.driving import hear_signals
+from samovar.actions.process_groups import ProcessGroups
+from samovar.cli.driving import Signals
 
 class Run:
     def stop(self):
         print("stopped", flush=True)
 
 async def main():
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(hear_signals, Run())
-        await anyio.lowlevel.checkpoint()
-        await anyio.sleep(0)
+    with Signals(Run(), ProcessGroups()).listen():
         print("ready", flush=True)
         while True:
             pass

@@ -25,7 +25,7 @@ from samovar.events import (
 )
 from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.running.run import Run
-from samovar.running.runner import ABORT_FILE, RunnerSettings
+from samovar.running.runner import RunnerSettings
 from samovar.values import Record
 from tests.bench import Bench, Told, paths, reply, statuses, unchecked
 
@@ -266,21 +266,6 @@ async def test_abort_ends_the_run(bench: Bench) -> None:
     assert run.error is not None
     assert (run.error.message, run.error.state) == ("no way", "A")
     assert paths(run) == ["A"]
-
-
-async def test_an_abort_file_ends_the_run_before_the_next_state_and_a_stale_one_does_not(
-    bench: Bench,
-) -> None:
-    file = bench.folder / ABORT_FILE
-    file.parent.mkdir()
-    file.write_text("stale")
-    workflow = bench.write("w", LINE, f'A: Shell "echo enough > {ABORT_FILE}"')
-    run = await bench.run(workflow)
-    assert run.ending is Ending.ABORTED
-    assert run.error is not None
-    assert run.error.message == "enough"
-    assert paths(run) == ["A"]
-    assert not file.exists()
 
 
 LOOP = "[*] --> A\nA --> A"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 import anyio
 
 from samovar.actions.process import Command, CommandResult, run
+from samovar.actions.process_groups import ProcessGroups
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import PromptFigures
@@ -124,26 +125,46 @@ class CallWorkflow(Protocol):
     ) -> dict[str, object]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitOf:
+    """One visit of one run."""
+
+    run: str
+    """The id of the run."""
+    number: int
+    """Of the visit in the run, from 1."""
+
+
 class Outside(Protocol):
     """What a run reaches besides its executor: commands, and time."""
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
-        """Runs a command to its end, as `process.run` does. `visit` is the number of the visit."""
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        """Runs a command to its end, as `process.run` does."""
         ...
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """Returns when so many seconds have passed."""
+        ...
+
+    async def end(self, run: str) -> None:
+        """The run with this id is over: what its commands have left behind ends."""
         ...
 
 
 class ThisMachine:
     """See `Outside`: this machine, and its time."""
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
-        return await run(command)
+    def __init__(self) -> None:
+        self.groups = ProcessGroups()
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        return await run(command, self.groups, at.run)
+
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         await anyio.sleep(duration_s)
+
+    async def end(self, run: str) -> None:
+        await self.groups.end(run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

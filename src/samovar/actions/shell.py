@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one variable of the environment, name and all."""
-_OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe")
+_OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Shell(Action):
     runs_command: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Shell "command" [with timeout=30 result="variable" working_dir="folder" '
-        'env={"NAME":"value"} retry_safe=true]'
+        'env={"NAME":"value"} retry_safe=true detach=true]'
     )
 
     place: Place
@@ -52,6 +52,8 @@ class Shell(Action):
     environment: tuple[tuple[str, Template], ...] = ()
     retry_safe: bool = False
     """It may be repeated when it is not known whether it was done."""
+    detach: bool = False
+    """What it leaves running may outlive the run."""
     doubts: tuple[Fault, ...] = ()
     """Warnings about values in the command."""
 
@@ -76,6 +78,7 @@ class Shell(Action):
             folder=options["working_dir"].value if "working_dir" in options else None,
             environment=_environment(line, options.get("env")),
             retry_safe=_is_true(line, options.get("retry_safe")),
+            detach=_is_true(line, options.get("detach")),
             doubts=_check_command(line, command),
         )
         line.end()
@@ -151,6 +154,7 @@ class Shell(Action):
             environment=environment,
             folder=self._folder(context),
             timeout_s=self._timeout_s(variables),
+            detach=self.detach,
         )
 
     def _quoted(self, pieces: Iterable[Piece]) -> Quoted:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -22,6 +23,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     status: Any = 0
     _prepare_streams()
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app(arguments, standalone_mode=True)
         sys.stdout.flush()
     except SamovarError as error:
@@ -41,6 +44,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             sys.stdout = None
             say(f"samovar: the output could not be written: {error.strerror}.")
         status = 1
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and nothing is left to stop
     sys.exit(status)
 
 

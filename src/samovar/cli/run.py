@@ -31,6 +31,7 @@ from samovar.cli.variables import (
 )
 from samovar.config import load_settings
 from samovar.errors import SamovarError, UsageError
+from samovar.events import Ending
 from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -229,6 +230,8 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> i
             if not is_asked and sys.stderr.isatty():
                 say("")
             put(text if text.endswith("\n") else text + "\n")
+    if run.ending is Ending.CANCELLED and outcome.signal is not None:
+        return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status
 
 

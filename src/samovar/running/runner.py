@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,14 +21,14 @@ from samovar.executors.base import Connection, Executor
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.frame import Frame
-from samovar.running.loop import ABORT_FILE, AbortedError, End, Loop
+from samovar.running.loop import ABORT_FILE, OWN_ABORT_FILE, AbortedError, End, Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.visit_context import Services
 
-__all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
+__all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +137,12 @@ class _Driven:
             for warning in self.prepared.warnings:
                 recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
-            with suppress(OSError):
-                (self.settings.folder / ABORT_FILE).unlink(missing_ok=True)
             async with self.runner.executor.open(recorder.record.id) as connection:
-                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
+                try:
+                    end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self.settings.outside.end(recorder.record.id)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise

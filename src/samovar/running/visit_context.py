@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samovar.actions.base import ActionContext, Outside, PromptDefaults
+from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.config import Settings
 from samovar.errors import ActionError, Place
@@ -99,11 +99,15 @@ class VisitContext:
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
+    @property
+    def _at(self) -> VisitOf:
+        return VisitOf(run=self.services.run, number=self.number)
+
     async def run_command(self, command: Command) -> CommandResult:
-        return await self.services.outside.run_command(command, self.number)
+        return await self.services.outside.run_command(command, self._at)
 
     async def sleep(self, duration_s: float) -> None:
-        await self.services.outside.sleep(duration_s, self.number)
+        await self.services.outside.sleep(duration_s, self._at)
 
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, ThisMachine
+from samovar.actions.base import Outside, ThisMachine, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, OnEvent, StateEntered, VisitStatus
@@ -62,17 +62,20 @@ class Recording:
         async with self._executor.open(run) as connection:
             yield _RecordingConnection(connection, self._answers)
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         try:
-            finished = await self._outside.run_command(command, visit)
+            finished = await self._outside.run_command(command, at)
         except SamovarError as error:
-            self._shell[visit] = {"error": error.code, "message": error.message}
+            self._shell[at.number] = {"error": error.code, "message": error.message}
             raise
-        self._shell[visit] = _printed(finished)
+        self._shell[at.number] = _printed(finished)
         return finished
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
-        await self._outside.sleep(duration_s, visit)
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
+        await self._outside.sleep(duration_s, at)
+
+    async def end(self, run: str) -> None:
+        await self._outside.end(run)
 
     def values(
         self, tree: Tree, variables: Mapping[str, object], run: Run, *, transitions: int | None = None

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
+from samovar.actions.base import VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.errors import ActionError, Fault, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken
@@ -94,7 +95,7 @@ class Stage:
         async with self.executor.open(run) as connection:
             yield _StageConnection(self, connection)
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
         told = self.case.shell.get(path)
         result = self._next("shell", path, told)
@@ -111,8 +112,11 @@ class Stage:
             is_cut=False,
         )
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """No time passes."""
+
+    async def end(self, run: str) -> None:
+        """No command has left anything behind."""
 
     async def wait_for_user(self, message: str) -> None:
         path = _VISITED.get()
