@@ -76,6 +76,13 @@ class PrefixNode:
         """All of it is on disk."""
         return self.saved >= len(self.tokens)
 
+    def unsaved_from(self) -> int:
+        """The position from which on nothing of its path is on disk."""
+        node = self
+        while not node.saved and node.parent is not None and not node.parent.is_saved:
+            node = node.parent
+        return node.start + node.saved
+
     def open_claims(self) -> set[Conversation]:
         """Who may still go on from its end; the others are forgotten."""
         self.claims = {claim for claim in self.claims if not claim.is_over}

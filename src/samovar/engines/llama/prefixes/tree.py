@@ -157,11 +157,16 @@ class TreePrefixes:
         """Copies to disk what is likely to come again, piece by piece. Whether any of it is new there."""
         before = node.saved
         while node.origin.may_be_kept and not node.is_saved:
-            start = node.start + node.saved
+            start = node.unsaved_from()
             end = min(node.end, start + self._disk.piece_tokens)
-            if end - start < WORTH_KEEPING_TOKENS or not self._disk.takes(end - start):
+            if end - max(start, node.start) < WORTH_KEEPING_TOKENS or not self._disk.takes(end - start):
                 break
+            for above in node.path()[:-1]:  # what is too short to be worth a copy of its own
+                if above.end > start:
+                    self._context.copy(above.sequence, node.sequence, max(start, above.start), above.end)
             blob = self._context.state(node.sequence, start, end)
+            if start < node.start:
+                self._context.remove(node.sequence, start, node.start)
             if not self._disk.offer(node.prefix()[:end], start, blob):
                 break
             node.saved = end - node.start
