@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samovar.models import snapshot_folder
 from samovar.models import snapshots as module
 from samovar.models.snapshot_file import HEADER, fingerprint
 from samovar.models.snapshots import Snapshots
@@ -115,18 +117,18 @@ def test_the_least_recently_used_go_first_and_branches_before_what_they_grew_fro
             assert model.offer(array("i", [number] * 5), 0, BLOB) and snapshots.wait(10)
             left = [path.exists() for path in paths]
             assert left == ([True, False, True, True] if number == 4 else [False, False, True, True])
-        assert sum(use.size_bytes for use in snapshots.uses()) == 4 * size
+        assert sum(use.size_bytes for use in snapshots.folder.uses()) == 4 * size
 
 
 def test_there_are_never_more_copies_than_can_be_looked_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_COPIES", 3)
+    monkeypatch.setattr(snapshot_folder, "MAX_COPIES", 3)
     with opened(tmp_path, 10**6) as snapshots:
         for number in range(9):
             assert snapshots.of("model").offer(array("i", [number]), 0, BLOB)
         assert snapshots.wait(10)
-        assert snapshots.uses()[0].copies == 3
+        assert snapshots.folder.uses()[0].copies == 3
 
 
 def test_a_folder_that_others_may_write_to_is_not_trusted(
@@ -142,11 +144,11 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(
 
 
 def test_loading_is_using(tmp_path: Path) -> None:
-    path = keep(tmp_path)
-    os.utime(path, (1000, 1000))
+    path, an_hour_ago_s = keep(tmp_path), time.time() - 3600
+    os.utime(path, (an_hour_ago_s, an_hour_ago_s))
     with opened(tmp_path) as snapshots:
         snapshots.of("model").load(snapshots.of("model").entries()[0])
-    assert path.stat().st_mtime > 1000
+    assert path.stat().st_mtime > an_hour_ago_s + 1000
 
 
 def test_more_than_the_disk_keeps_up_with_is_not_taken(
@@ -195,8 +197,8 @@ def test_what_another_process_is_writing_is_left_alone(
 
     def look(source: Path, target: Path) -> None:
         other = Snapshots(tmp_path, limit_bytes=len(BLOB))
-        found.extend([*other.of("model").entries(), *other.uses()])
-        other._make_room(len(BLOB))
+        found.extend([*other.of("model").entries(), *other.folder.uses()])
+        other.folder.make_room(len(BLOB))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", look)
@@ -211,7 +213,7 @@ def test_a_folder_that_is_cleared_meanwhile_costs_one_copy(
 
     def clear(source: Path, target: Path) -> None:
         monkeypatch.setattr(os, "replace", replace)
-        Snapshots(tmp_path / "kv", 10_000).clear()
+        Snapshots(tmp_path / "kv", 10_000).folder.clear()
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", clear)
@@ -255,9 +257,11 @@ def test_clear_says_what_was_freed(tmp_path: Path) -> None:
     path = keep(tmp_path / "kv")
     size = path.stat().st_size
     with opened(tmp_path / "kv") as snapshots:
-        assert [(use.name, use.copies, use.size_bytes) for use in snapshots.uses()] == [("model", 1, size)]
-        assert snapshots.clear() == size
-        assert snapshots.uses() == [] and snapshots.clear() == 0
+        assert [(use.name, use.copies, use.size_bytes) for use in snapshots.folder.uses()] == [
+            ("model", 1, size)
+        ]
+        assert snapshots.folder.clear() == size
+        assert snapshots.folder.uses() == [] and snapshots.folder.clear() == 0
 
 
 def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> None:

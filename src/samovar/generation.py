@@ -22,6 +22,8 @@ class Message:
 
     role: Role
     content: str
+    secret: bool = False
+    """While it is in a conversation, nothing that is evaluated for it is written to disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,8 @@ class AnswerOptions(TypedDict, total=False):
     timeout_s: float | None
     overflow: Overflow
     deterministic: bool
+    secret: bool
+    """Of what is said: see `generation.Message`."""
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -69,11 +71,15 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "timeout_s": _seconds,
     "overflow": _overflow,
     "deterministic": _flag,
+    "secret": _flag,
 }
 
 
 def make_options(call: str, given: AnswerOptions) -> Options:
-    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be."""
+    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be.
+
+    `secret` is not in it: that goes with the messages.
+    """
     check_names(call, given, _READ)
     read: dict[str, Any] = {}
     for name, value in given.items():
@@ -83,5 +89,6 @@ def make_options(call: str, given: AnswerOptions) -> Options:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
         raise UsageError(TOGETHER)
+    read.pop("secret", None)
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

@@ -116,7 +116,8 @@ class Samovar:
         make_options("open_session()", defaults)
         spec = await self._locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
         self._check_open()
-        first = () if system is None else (Message(role="system", content=system),)
+        secret = defaults.get("secret", False)
+        first = () if system is None else (Message(role="system", content=system, secret=secret),)
         return self._keep(self._app.sessions.open(spec, first), spec, defaults)
 
     def _keep(self, session: LocalSession, spec: ModelSpec, defaults: AnswerOptions) -> Session:

@@ -257,7 +257,7 @@ class Loop:
         frame = Frame.begin(
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
-        frame.prefix, frame.branch = prefix, above.branch
+        frame.prefix, frame.branch, frame.secrets = prefix, above.branch, above.secret_texts()
         return frame
 
 

@@ -16,7 +16,7 @@ from samovar.config import Settings
 from samovar.errors import ActionError, Place
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Connection, PromptReply, PromptRequest
-from samovar.generation import PromptEvent
+from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
@@ -112,8 +112,14 @@ class VisitContext:
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)
         self._claim(request.fork, continues=False)
-        request = replace(request, run=self.services.run, visit=self.number)
+        messages = tuple(self._marked(message) for message in request.messages)
+        request = replace(request, messages=messages, run=self.services.run, visit=self.number)
         return await self.services.connection.ask(request, self._pass_on)
+
+    def _marked(self, message: Message) -> Message:
+        """A message with a secret value in it says so."""
+        is_secret = any(text in message.content for text in self.frame.secret_texts())
+        return replace(message, secret=True) if is_secret else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
         """Raises `ActionError` where another branch has to do with the conversation."""

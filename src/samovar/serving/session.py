@@ -149,7 +149,9 @@ class LocalSession:
             assert end is not None, "an engine's events end with Finished"
             answer = "".join(text)
             if end.reason is not FinishReason.CANCELLED and not self._closed:
-                self._messages = (*attempt.messages, Message(role="assistant", content=answer))
+                secret = any(message.secret for message in attempt.messages)  # the answer may repeat it
+                said = Message(role="assistant", content=answer, secret=secret)
+                self._messages = (*attempt.messages, said)
                 self._leave_origins()
         yield Turn(
             text=answer,
