@@ -90,7 +90,7 @@ def test_rich_is_handed_a_bounded_part_of_every_event(
     text: str, kind: type[Lines] | type[LiveLines], verbose: int
 ) -> None:
     console = Counting(file=io.StringIO(), width=100, force_terminal=kind is LiveLines, highlight=False)
-    show: Show = Answers(kind(console, verbose), hidden=("s3cret",))
+    show: Show = Answers(kind(console, verbose))
     for event in events_with(text):
         show(event)
     show.close()

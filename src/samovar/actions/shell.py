@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one variable of the environment, name and all."""
+SAID_CHARS = 500
+"""Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
 _OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
 
 
@@ -135,7 +137,8 @@ class Shell(Action):
             )
         if finished.exit_code:
             said = finished.stderr.strip() or finished.stdout.strip()
-            tail = f": {brief(said[-500:], 200)}" if said else "."
+            end = said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}"
+            tail = f": {brief(end, 200)}" if said else "."
             return ShellError(f"The command ended with status {finished.exit_code}{tail}", place=self.place)
         return None
 

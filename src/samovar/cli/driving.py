@@ -133,7 +133,10 @@ class Signals:
 
     def _end(self, number: int) -> NoReturn:
         """Ends all commands, and then the process, at once."""
-        self._groups.kill()
+        for each in HEARD:
+            signal.signal(each, signal.SIG_IGN)  # an impatient third one must not come between
+        with suppress(Exception):
+            self._groups.kill()
         with suppress(OSError):  # written past what `sys.stderr` may be in the midst of
             os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + b"\nsamovar: stopped at once\n")
         os._exit(128 + number)

@@ -7,8 +7,6 @@ the lines are plain and come when a state ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from rich.console import Console
@@ -18,10 +16,9 @@ from rich.text import Text
 
 from samovar.actions.base import brief
 from samovar.cli.showing import shown, visible
-from samovar.events import Event, Logged, RunEnded, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.events import Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
-from samovar.wire import HIDDEN
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
@@ -50,12 +47,10 @@ class Answers:
     Mutable: what was said so far.
     """
 
-    def __init__(self, show: Show, hidden: Sequence[str] = ()) -> None:
-        """`hidden`: texts that are shown to nobody; but what a workflow logs, it logs."""
+    def __init__(self, show: Show) -> None:
         self.show = show
         self.last: str | None = None
         self._is_picked = True
-        self._hidden = hidden
         self._said: dict[int, list[str]] = {}
 
     def __call__(self, event: Event) -> None:
@@ -67,17 +62,7 @@ class Answers:
                 is_picked = bool(event.figures.options.choices)
                 if self._is_picked or not is_picked:
                     self.last, self._is_picked = "".join(said), is_picked
-        self.show(self._masked(event) if self._hidden else event)
-
-    def _masked(self, event: Event) -> Event:
-        if isinstance(event, Warned):
-            return replace(event, message=masked(event.message, self._hidden))
-        if isinstance(event, StateLeft):
-            event = replace(event, what=masked(event.what, self._hidden))
-        if isinstance(event, StateLeft | RunEnded) and event.error is not None:
-            error = replace(event.error, message=masked(event.error.message, self._hidden))
-            event = replace(event, error=error)
-        return event
+        self.show(event)
 
     def close(self) -> None:
         self.show.close()
@@ -196,13 +181,6 @@ class LiveLines:
         self._live.stop()
 
 
-def masked(text: str, hidden: Sequence[str]) -> str:
-    """The text without what is shown to nobody."""
-    for secret in hidden:
-        text = text.replace(secret, HIDDEN)
-    return text
-
-
 def answer_lines(said: str, verbose: int) -> list[Text]:
     """An answer below its state: on one line, cut where it is long, or with `-v` as it is."""
     lines = shown(said.strip()).splitlines() if verbose else [visible(brief(said, ANSWER_CHARS))]
@@ -216,7 +194,7 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
     line.append(f"{mark} ", style=style)
     line.append(entered.path, style="bold")
     line.append(f"  {entered.verb or 'passes'}", style="dim")
-    if left.duration_s >= 0.005 or left.figures:
+    if left.duration_s >= 0.05 or left.figures:
         line.append(f"  {left.duration_s:.1f} s", style="dim")
     if left.figures:
         tokens = left.figures.tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
+from samovar.secrecy import Secrets
 from samovar.testing.paths import Tree
 from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s, to_text
-from samovar.wire import LEAST_HIDDEN_CHARS
+from samovar.values import duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def _run(arguments: RunArguments) -> int:
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
-    show = Answers(_make_show(arguments), hidden)
+    show = Answers(_make_show(arguments))
     outcome = RunOutcome(records=arguments.record is not None)
 
     async def main() -> None:
@@ -152,14 +152,25 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
         raise UsageError(
             f"{both[0]} is given twice, as an option and as --var {both[0]}. It takes one value."
         )
+    for name in (parameter.name for parameter in workflow.parameters if parameter.secret):
+        if name in switches or _is_inline(name, arguments.variables):
+            say(
+                f"samovar: warning: others can read {name!r} in the list of processes, and your shell may "
+                f"keep it. Give it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
+                "environment (`from_env` in the workflow)."
+            )
     return given | switches | assignments
 
 
-def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
-    """Texts that are shown to nobody, the longest first."""
-    secret = [parameter.name for parameter in workflow.parameters if parameter.secret]
-    texts = [to_text(variables[name]) for name in secret if name in variables]
-    return tuple(sorted((text for text in texts if len(text) >= LEAST_HIDDEN_CHARS), key=len, reverse=True))
+def _is_inline(name: str, assignments: Sequence[str]) -> bool:
+    """Whether the value stands on the command line itself."""
+    values = [text.partition("=")[2] for text in assignments if text.partition("=")[0] == name]
+    return any(not value.startswith("@") and value != "-" for value in values)
+
+
+def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
+    """What nobody is shown, before anything has run."""
+    return Secrets(variables[one.name] for one in workflow.parameters if one.secret and one.name in variables)
 
 
 def _check_outputs(arguments: RunArguments) -> None:
@@ -229,6 +240,7 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> i
         if text is not None:
             if not is_asked and sys.stderr.isatty():
                 say("")
+            text = run.hidden.mask(text)
             put(text if text.endswith("\n") else text + "\n")
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it

@@ -7,7 +7,7 @@ branch of a fork, beside it, until the join.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from samovar.language.workflow import State, Workflow
 from samovar.running.branches import Claims, merge
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
-from samovar.values import to_text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,8 +47,6 @@ class Frame:
     """The first state of the branch that this is; None outside of forks."""
     claims: Claims | None = None
     """What the branches of the same fork use; None outside of forks."""
-    secrets: frozenset[str] = frozenset()
-    """Texts of secret values of the workflows above it."""
 
     @classmethod
     def begin(
@@ -113,10 +110,11 @@ class Frame:
         if "duration_ms" in old and "duration_s" in outcome.sets:
             self.variables["duration_ms"] = round(float(str(outcome.sets["duration_s"])) * 1000)
 
-    def secret_texts(self) -> frozenset[str]:
-        """Texts of secret values, those of the workflows above it too."""
-        names = [parameter.name for parameter in self.workflow.parameters if parameter.secret]
-        return self.secrets.union(*(_texts(self.variables.get(name)) for name in names))
+    @property
+    def secret_values(self) -> list[object]:
+        """Of secret parameters, as they are now."""
+        names = (parameter.name for parameter in self.workflow.parameters if parameter.secret)
+        return [self.variables.get(name) for name in names]
 
     def branch_off(self, first: str, claims: Claims) -> Frame:
         """The frame of a branch that begins with the state `first`: its variables are a copy."""
@@ -159,14 +157,3 @@ class Frame:
             variables[BRANCHES] = kept
         self.is_branches_ours = bool(kept)
         return merged.doubts
-
-
-def _texts(value: object) -> Iterator[str]:
-    """The texts in a value that say something of it."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
-    elif not isinstance(value, bool) and (text := to_text(value).strip()):
-        yield text

@@ -162,6 +162,7 @@ class Loop:
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None
             frame.leave_behind(state, outcome, error)
+            recorder.secrets.learn(frame.secret_values)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         recorder.leave(entry, status, error=error, outcome=outcome)
         if outcome.abort is not None:
@@ -257,7 +258,8 @@ class Loop:
         frame = Frame.begin(
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
-        frame.prefix, frame.branch, frame.secrets = prefix, above.branch, above.secret_texts()
+        frame.prefix, frame.branch = prefix, above.branch
+        self._recorder.secrets.learn(frame.secret_values)
         return frame
 
 

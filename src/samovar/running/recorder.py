@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
@@ -17,6 +17,7 @@ from samovar.errors import Place
 from samovar.events import (
     Event,
     OnEvent,
+    RunEnded,
     RunError,
     RunStarted,
     StateEntered,
@@ -25,9 +26,11 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
+from samovar.generation import TextGenerated
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
+from samovar.secrecy import Secrets, Stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,12 @@ class Recorder:
     """The record of one run while it goes on."""
 
     def __init__(self, started: RunStarted, on_event: OnEvent) -> None:
-        self.record = Run.begin(started)
+        self.secrets = Secrets()
+        """What nobody is shown. The record and the listener get copies, but for variables at the end."""
+        self.record = replace(Run.begin(started), hidden=self.secrets)
         """The newest."""
+        self._texts: dict[int, Stream] = {}
+        """Of answers that come in pieces, by visit."""
         self.broken: BaseException | None = None
         """What `on_event` raised."""
         self._on_event = on_event
@@ -64,14 +71,31 @@ class Recorder:
 
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
-        self.record = self.record.after(event)
+        copy = self._copy(event)
+        self.record = self.record.after(copy)
         if self.broken is not None:
             return
         try:
-            self._on_event(event)
+            self._on_event(self.secrets.copy(copy) if isinstance(copy, RunEnded) else copy)
         except BaseException as error:  # kept, since nothing may be reported after it
             self.broken = error
             raise
+
+    def _copy(self, event: Event) -> Event:
+        """Without secrets; pieces of a text are held back while they may become one."""
+        if isinstance(event, RunEnded):
+            return replace(self.secrets.copy(event), variables=event.variables)
+        if isinstance(event, TextGenerated):
+            stream = self._texts.setdefault(event.visit, Stream(self.secrets))
+            return replace(event, piece=stream.next(event.piece))
+        return self.secrets.copy(event)
+
+    def _tell_rest(self, visit: int) -> None:
+        """What was held back of a text that has come to its end."""
+        stream = self._texts.pop(visit, None)
+        rest = stream.rest() if stream else ""
+        if rest:
+            self.tell(TextGenerated(visit=visit, piece=rest))
 
     def tell_quietly(self, event: Event) -> None:
         """Where something else is already on its way out."""

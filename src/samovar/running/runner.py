@@ -5,6 +5,7 @@ Above: the app and the doors. Below: `loop.py`, which goes from state to state; 
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -48,6 +49,8 @@ class RunnerSettings:
     """For actions that read one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where commands run, and where the abort file is looked for."""
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    """Where secret parameters that are not given are looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
     wait_for_user: Callable[[str], Awaitable[None]] | None = None
@@ -132,6 +135,7 @@ class _Driven:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
         frame = self._first_frame(self.prepared.variables)
+        recorder.secrets.learn(frame.secret_values)
         try:
             recorder.tell(self.started)
             for warning in self.prepared.warnings:
@@ -170,6 +174,7 @@ class _Driven:
             outside=settings.outside,
             wait_for_user=wait_for_user and _in_turn(wait_for_user),
             tell=self.recorder.tell,
+            secrets=self.recorder.secrets,
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:

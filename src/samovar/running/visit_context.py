@@ -20,6 +20,7 @@ from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
+from samovar.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class Services:
     """Shows a message and returns when the user is ready; None: there is no user."""
     tell: Callable[[Event], None]
     """Records an event and reports it."""
+    secrets: Secrets
+    """What nobody is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +121,7 @@ class VisitContext:
 
     def _marked(self, message: Message) -> Message:
         """A message with a secret value in it says so."""
-        is_secret = any(text in message.content for text in self.frame.secret_texts())
-        return replace(message, secret=True) if is_secret else message
+        return replace(message, secret=True) if self.services.secrets.is_in(message.content) else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
         """Raises `ActionError` where another branch has to do with the conversation."""

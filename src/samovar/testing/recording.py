@@ -23,12 +23,12 @@ from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
+from samovar.secrecy import Secrets
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.cases import TIMEOUT
 from samovar.testing.paths import Tree
 from samovar.testing.trial import run_case
-from samovar.values import plain, to_text
-from samovar.wire import HIDDEN, LEAST_HIDDEN_CHARS, masked
+from samovar.values import plain
 
 NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 """Variables that every action leaves behind."""
@@ -86,7 +86,6 @@ class Recording:
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
-        hidden = _texts(secrets, variables) | _texts(secrets, run.variables)
         waits = {
             visit.path: False
             for visit in run.visits
@@ -105,11 +104,9 @@ class Recording:
         values["expect"] = {
             "ending": str(run.ending),
             "path": [visit.path for visit in run.visits],
-            "variables": _left(_changed(run.variables, variables), secrets, hidden),
+            "variables": _left(_changed(run.variables, variables), secrets, run.hidden),
         }
-        shown = masked(values, hidden)
-        assert isinstance(shown, dict)
-        return shown
+        return run.hidden.copy(values)
 
     def _by_path(self, told: Mapping[int, object]) -> dict[str, object]:
         by_path: dict[str, list[object]] = {}
@@ -175,14 +172,14 @@ def _changed(variables: Mapping[str, object], begun: Mapping[str, object]) -> di
     return {name: value for name, value in variables.items() if name not in begun or begun[name] != value}
 
 
-def _left(variables: Mapping[str, object], secrets: set[str], hidden: set[str]) -> dict[str, object]:
+def _left(variables: Mapping[str, object], secrets: set[str], hidden: Secrets) -> dict[str, object]:
     """The variables at the end that a case can expect: none with a secret in it."""
     left = _without({name: plain(value) for name, value in variables.items()}, NOT_RECORDED | secrets)
     assert isinstance(left, dict)
     return {
         name: value
         for name, value in left.items()
-        if not name.startswith("_") and masked(value, hidden) == value
+        if not name.startswith("_") and hidden.copy(value) == value
     }
 
 
@@ -191,14 +188,6 @@ def _without(value: object, names: set[str] | frozenset[str]) -> object:
     if isinstance(value, Mapping):
         return {name: _without(item, names) for name, item in value.items() if name not in names}
     return [_without(item, names) for item in value] if isinstance(value, list) else value
-
-
-def _texts(secrets: set[str], variables: Mapping[str, object]) -> set[str]:
-    """Those long enough that they do not stand in other texts by chance."""
-    texts = {to_text(variables[name]) for name in secrets if name in variables}
-    return {
-        text for text in texts if len(text) >= LEAST_HIDDEN_CHARS and text not in ("true", "false", HIDDEN)
-    }
 
 
 def check_record(path: Path, workflow: Workflow) -> None:
