@@ -14,7 +14,7 @@ from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, nearest
 from samovar.language.expression import Expression
-from samovar.language.parameters import KINDS, Kind, Parameter
+from samovar.language.parameters import KINDS, Parameter
 from samovar.language.patterns import Pattern, PatternError
 from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text
@@ -162,13 +162,10 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
 
 def _from_env(entry: dict[str, Any], name: str) -> str | None:
     value = entry.get("from_env")
-    is_name = isinstance(value, str) and value.isascii() and value.isidentifier()
-    if value is not None and not (is_name and _flag(entry, "secret", name)):
-        message = (
-            f"`from_env` of {name!r} is the name of an environment variable, and for `secret: true` only."
-        )
-        raise _WrongError("from_env", message)
-    return value
+    if value is None or (str(value).isidentifier() and str(value).isascii() and _flag(entry, "secret", name)):
+        return value
+    message = f"`from_env` of {name!r} is the name of an environment variable, and for secrets only."
+    raise _WrongError("from_env", message)
 
 
 def _as_written(entry: dict[str, Any], source: Source) -> dict[str, Any]:
