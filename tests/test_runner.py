@@ -11,6 +11,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from samovar.actions.base import ThisMachine
+from samovar.actions.question import NO, YES, Question, Reply
 from samovar.errors import ModelNotFoundError, UsageError
 from samovar.events import (
     Ending,
@@ -446,12 +448,15 @@ async def test_waiting_for_a_user(bench: Bench) -> None:
     assert (await bench.run(workflow)).ending is Ending.COMPLETED
     asked: list[str] = []
 
-    async def ask(message: str) -> None:
-        asked.append(message)
+    async def ask(question: Question) -> Reply:
+        asked.append(f"{question.path}: {question.text}")
+        return NO if len(asked) > 1 else YES
 
-    bench.settings = RunnerSettings(folder=bench.folder, wait_for_user=ask)
+    bench.settings = RunnerSettings(folder=bench.folder, outside=ThisMachine(ask))
     assert (await bench.run(workflow)).ending is Ending.COMPLETED
-    assert asked == ["Go?"]
+    run = await bench.run(workflow)
+    assert run.ending is Ending.FAILED and run.error is not None and run.error.code == "refused"
+    assert asked == ["A: Go?"] * 2
 
 
 async def test_variables_are_typed_and_checked_before_anything_runs(bench: Bench) -> None:

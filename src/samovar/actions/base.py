@@ -19,6 +19,7 @@ import anyio
 
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
+from samovar.actions.question import Ask, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import PromptFigures
@@ -136,7 +137,7 @@ class VisitOf:
 
 
 class Outside(Protocol):
-    """What a run reaches besides its executor: commands, and time."""
+    """What a run reaches besides its executor: commands, a person, and time."""
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         """Runs a command to its end, as `process.run` does."""
@@ -146,22 +147,31 @@ class Outside(Protocol):
         """Returns when so many seconds have passed."""
         ...
 
+    async def ask_user(self, question: Question) -> Reply | None:
+        """Asks a person. None: there is nobody who could answer."""
+        ...
+
     async def end(self, run: str) -> None:
         """The run with this id is over: what its commands have left behind ends."""
         ...
 
 
 class ThisMachine:
-    """See `Outside`: this machine, and its time."""
+    """See `Outside`: this machine, its time, and who can be asked at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Ask | None = None) -> None:
+        """`ask`: None if there is nobody."""
         self.groups = ProcessGroups()
+        self._ask = ask
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         return await run(command, self.groups, at.run)
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         await anyio.sleep(duration_s)
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        return await self._ask(question) if self._ask else None
 
     async def end(self, run: str) -> None:
         await self.groups.end(run)
@@ -183,8 +193,8 @@ class ActionContext:
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
     """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
     run_workflow: CallWorkflow
-    wait_for_user: Callable[[str], Awaitable[None]] | None
-    """Shows a message and returns when the user is ready; None: there is no user."""
+    ask_user: Callable[[tuple[str | Filled, ...]], Awaitable[Reply | None]]
+    """Asks a person whether to go on; None: there is nobody who could answer."""
     log: Callable[[str, str], None]
     """Shows a text at a level: debug, info, warning, error."""
     warn: Callable[[str], None]

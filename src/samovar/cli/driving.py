@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
@@ -22,10 +22,9 @@ from samovar.actions.base import ThisMachine
 from samovar.actions.process_groups import ProcessGroups
 from samovar.app import App
 from samovar.background import beside
+from samovar.cli.asking import Person
 from samovar.cli.live import Answers, LiveLines, Show
 from samovar.cli.report import Figures, Memory
-from samovar.cli.showing import shown
-from samovar.cli.terminal import say
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
@@ -85,7 +84,9 @@ async def drive(
     app: App, prepared: Prepared, runner_settings: RunnerSettings, outcome: RunOutcome, show: Show
 ) -> None:
     """Runs what was prepared; `outcome` gets the record, and what the run was told if that is asked for."""
-    machine = ThisMachine()
+    moving = show.show if isinstance(show, Answers) else show
+    paused = moving.paused() if isinstance(moving, LiveLines) else nullcontext()
+    machine = ThisMachine(Person(paused).ask if sys.stdin.isatty() else None)
     settings = replace(runner_settings, outside=machine)
     runner = Runner(app.library, app.executor, on_event=show, settings=settings)
     if outcome.records:
@@ -147,11 +148,3 @@ async def _tick(show: Show) -> None:
     while isinstance(shown, LiveLines):
         await anyio.sleep(TICK_S)
         shown.tick()
-
-
-async def wait_for_user(message: str) -> None:
-    """Shows the message and returns when a line was read."""
-    say(f"{shown(message)} [Enter] ", end="")
-    # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
-    await anyio.wait_readable(sys.stdin.fileno())
-    sys.stdin.readline()

@@ -7,6 +7,7 @@ the lines are plain and come when a state ends.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from rich.console import Console
@@ -158,9 +159,13 @@ class LiveLines:
     def tick(self) -> None:
         """Draws again, if some time has gone by."""
         now = time.monotonic()
-        if now - self._refreshed_s >= REFRESH_S:
+        if self._live.is_started and now - self._refreshed_s >= REFRESH_S:
             self._refreshed_s = now
             self._live.refresh()
+
+    def paused(self) -> _Paused:
+        """Nothing moves while in it, as often as it is entered."""
+        return _Paused(self)
 
     def _render(self) -> Text:
         lines = []
@@ -179,6 +184,17 @@ class LiveLines:
     def close(self) -> None:
         self._running.clear()
         self._live.stop()
+
+
+class _Paused(AbstractContextManager[None]):
+    def __init__(self, lines: LiveLines) -> None:
+        self._live = lines._live
+
+    def __enter__(self) -> None:
+        self._live.stop()
+
+    def __exit__(self, *_: object) -> None:
+        self._live.start()
 
 
 def answer_lines(said: str, verbose: int) -> list[Text]:

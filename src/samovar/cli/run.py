@@ -16,7 +16,7 @@ import anyio
 
 from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
-from samovar.cli.driving import RunOutcome, drive, wait_for_user
+from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
@@ -101,7 +101,6 @@ def _run(arguments: RunArguments) -> int:
         deterministic=arguments.deterministic,
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
-        wait_for_user=None if not sys.stdin.isatty() else wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,
         transitions=arguments.limit_transitions,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,12 +53,10 @@ class RunnerSettings:
     """Where secret parameters that are not given are looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
-    wait_for_user: Callable[[str], Awaitable[None]] | None = None
-    """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
     outside: Outside = field(default_factory=ThisMachine)
-    """Runs the commands, and lets time pass."""
+    """Runs the commands, asks the user, and lets time pass."""
     lenient: bool = False
     """Text that is not an action is a warning, in sub-workflows too."""
     transitions: int | None = None
@@ -163,7 +161,6 @@ class _Driven:
 
     def _services(self, connection: Connection) -> Services:
         settings = self.settings
-        wait_for_user = _go_on if settings.yes else settings.wait_for_user
         return Services(
             run=self.recorder.record.id,
             library=self.runner.library,
@@ -172,7 +169,8 @@ class _Driven:
             surroundings=settings.surroundings,
             connection=connection,
             outside=settings.outside,
-            wait_for_user=wait_for_user and _in_turn(wait_for_user),
+            yes=settings.yes,
+            asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
         )
@@ -216,21 +214,6 @@ def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaul
         deterministic=settings.deterministic,
         timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
     ).below(workflow)
-
-
-async def _go_on(_: str) -> None:
-    return
-
-
-def _in_turn(wait_for_user: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
-    """The user is asked one thing at a time, also where several branches wait."""
-    lock = anyio.Lock()
-
-    async def wait(message: str) -> None:
-        async with lock:
-            await wait_for_user(message)
-
-    return wait
 
 
 def _limits(limits: Limits, settings: RunnerSettings) -> Limits:

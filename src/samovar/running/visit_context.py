@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio
+
 from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place
 from samovar.events import Event, Logged, Warned
@@ -40,8 +43,10 @@ class Services:
     """Answers the run's prompts."""
     outside: Outside
     """Runs the commands, and lets time pass."""
-    wait_for_user: Callable[[str], Awaitable[None]] | None
-    """Shows a message and returns when the user is ready; None: there is no user."""
+    yes: bool
+    """Nobody is asked whether to go on."""
+    asking: anyio.Lock
+    """Held while a person is asked: one thing at a time, also where several branches ask."""
     tell: Callable[[Event], None]
     """Records an event and reports it."""
     secrets: Secrets
@@ -88,7 +93,7 @@ class VisitContext:
             surroundings=services.surroundings,
             ask=self.ask,
             run_workflow=self.run_workflow,
-            wait_for_user=services.wait_for_user,
+            ask_user=self.ask_user,
             log=self.log,
             warn=self.warn,
             run_command=self.run_command,
@@ -108,6 +113,16 @@ class VisitContext:
 
     async def run_command(self, command: Command) -> CommandResult:
         return await self.services.outside.run_command(command, self._at)
+
+    async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
+        services, path = self.services, self.frame.prefix + self.state.name
+        if services.yes:
+            return YES
+        mask = services.secrets.mask
+        masked = tuple(mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in parts)
+        question = Question(run=services.run, visit=self.number, path=path, parts=masked)
+        async with services.asking:
+            return await services.outside.ask_user(question)
 
     async def sleep(self, duration_s: float) -> None:
         await self.services.outside.sleep(duration_s, self._at)

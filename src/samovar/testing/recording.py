@@ -15,8 +15,9 @@ import anyio
 
 from samovar.actions.base import Outside, ThisMachine, VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
-from samovar.events import Ending, Event, OnEvent, StateEntered, VisitStatus
+from samovar.events import Ending, Event, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason
 from samovar.language.names import BUILT_IN, OLD_CONTEXT
@@ -51,6 +52,8 @@ class Recording:
         """By visit."""
         self._shell: dict[int, object] = {}
         """By visit, as a case has it."""
+        self._waits: dict[int, object] = {}
+        """By visit, as a case has it."""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StateEntered):
@@ -74,6 +77,11 @@ class Recording:
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         await self._outside.sleep(duration_s, at)
 
+    async def ask_user(self, question: Question) -> Reply | None:
+        reply = await self._outside.ask_user(question)
+        self._waits[question.visit] = False if reply is None else True if reply == YES else "no"
+        return reply
+
     async def end(self, run: str) -> None:
         await self._outside.end(run)
 
@@ -86,18 +94,13 @@ class Recording:
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
-        waits = {
-            visit.path: False
-            for visit in run.visits
-            if visit.verb == "wait" and visit.what == "for user input" and visit.status is VisitStatus.FAILURE
-        }
         values: dict[str, object] = {
             "variables": _given(tree.workflow, variables, secrets),
             "answers": self._by_path(
                 {visit: _answer(told, counts=counts) for visit, told in self._answers.items()}
             ),
             "shell": self._by_path(self._shell),
-            "waits": waits,
+            "waits": self._by_path(self._waits),
             "limits": {} if transitions is None else {"transitions": transitions},
         }
         values = {name: value for name, value in values.items() if value}

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from samovar.actions.base import VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import NO, YES, Question, Reply
 from samovar.errors import ActionError, Fault, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
@@ -118,10 +119,9 @@ class Stage:
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
 
-    async def wait_for_user(self, message: str) -> None:
-        path = _VISITED.get()
-        if self._next("waits", path, self.case.waits.get(path)) is False:
-            raise ActionError("There is no user to wait for, as the case says.")
+    async def ask_user(self, question: Question) -> Reply | None:
+        told = self._next("waits", question.path, self.case.waits.get(question.path))
+        return {None: YES, "yes": YES, "no": NO, "nobody": None}[told]
 
     def answer(self, request: PromptRequest) -> Answer:
         """What a prompt is answered with. Raises the error that is told instead."""

@@ -58,7 +58,6 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
                 environment={},
                 folder=Path(folder),
                 surroundings=surroundings_of(folder, ()),
-                wait_for_user=stage.wait_for_user,
                 outside=stage,
                 lenient=lenient,
                 transitions=case.transitions,
