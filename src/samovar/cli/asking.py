@@ -36,8 +36,7 @@ class Person:
         with self._paused:
             make_console().print(_text_of(question), soft_wrap=True)
             while True:
-                say("Go on? [Y/n] ", end="")
-                line = await _read_line()
+                line = await _ask("Go on? [Y/n] ")
                 if not line:
                     say("")
                     return NO
@@ -57,11 +56,12 @@ def _text_of(question: Question) -> Text:
     return text
 
 
-async def _read_line() -> str:
+async def _ask(prompt: str) -> str:
     """The next line that is typed from now on; empty at the end of input."""
     descriptor = sys.stdin.fileno()
     with suppress(termios.error):  # it is no terminal
         termios.tcflush(descriptor, termios.TCIFLUSH)
+    say(prompt, end="")
     # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
     await anyio.wait_readable(descriptor)
     return sys.stdin.readline()
