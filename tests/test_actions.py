@@ -193,6 +193,12 @@ def test_options_that_are_not_there_yet_say_so(option: str) -> None:
         ("fork", ["chat", '"a b"'], ['"  "', "true"]),
         ("overflow", ["error", '"drop_oldest"'], ["drop", "true", '""']),
         ("deterministic", ["true", '"false"'], ["1", "maybe", '""']),
+        ("think", ["on", "off", "true", '"false"'], ["1", "maybe", '""', "high"]),
+        (
+            "template",
+            ['{"enable_thinking": false}', "none", '"none"', "'{\"a\": [1]}'", "{}"],
+            ["[1]", "1", '"no"', '""', "true", '{"messages": []}', '{"bos_token": "x", "a": 1}'],
+        ),
     ],
 )
 def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str], bad: list[str]) -> None:
@@ -202,10 +208,15 @@ def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str
         assert faults(f'Prompt "p" using {option}={text}')[0][0] == "option-value", text
 
 
+def test_without_a_template_there_is_no_place_for_a_system_text_and_nothing_to_turn_off() -> None:
+    for option in ('system="Be kind."', "think=off"):
+        assert faults(f'Prompt "p" using template=none {option}')[0][0] == "option-value"
+
+
 LANGUAGE = {
     *("model", "session", "fork", "schema", "choices", "regex", "grammar", "max_tokens", "temperature"),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
-    *("timeout", "retries", "think", "overflow", "deterministic"),
+    *("timeout", "retries", "think", "template", "overflow", "deterministic"),
 }
 
 

@@ -167,11 +167,11 @@ def test_a_narrow_report_has_every_figure(width: int) -> None:
                 "action": "prompt",
                 "status": "success",
                 "duration_s": 0.72,
-                "tokens": {"evaluated": 33, "reused": 24, "generated": 1},
+                "tokens": {"evaluated": 33, "reused": 24, "generated": 1, "reasoning": 0},
             }
         ],
         "models": [],
-        "tokens": {"evaluated": 33, "reused": 24, "generated": 1},
+        "tokens": {"evaluated": 33, "reused": 24, "generated": 1, "reasoning": 0},
         "sessions": {"opened": 1, "closed": 1},
         "memory": {f"{name}_bytes": 1 for name in ("ready", "end", "peak", "closed")},
     }

@@ -120,7 +120,7 @@ def test_a_run_as_json() -> None:
     assert wire["status"] == "completed"
     assert wire["variables"] == {"answer": "yes", "n": 1, "nested": {"a": "yes"}}
     assert wire["records"]["answer"]["tokens"] == 3
-    assert wire["tokens"] == {"evaluated": 5, "reused": 2, "generated": 3}
+    assert wire["tokens"] == {"evaluated": 5, "reused": 2, "generated": 3, "reasoning": 0}
     first, second = wire["states"]
     assert (first["name"], first["action"], first["status"]) == ("Sub", "log", "running")
     assert "path" not in first
@@ -242,6 +242,16 @@ def test_being_stuck_is_explained_with_the_values_of_the_conditions() -> None:
     assert "No transition leaves" in explain(
         state(), choose(state(), {}, Situation(failed_here=False, failed_last=False, goes_on=False))
     )
+
+
+def test_a_value_in_a_reason_keeps_the_white_space_at_its_ends() -> None:
+    edges = state(transition('v == "Paris"', When.CONDITION))
+    situation = Situation(failed_here=False, failed_last=False, goes_on=False)
+    for value, shown in (
+        (" Paris\n", r"' Paris\n'"),
+        ("Paris " * 9, "'Paris Paris Paris Paris Paris Paris Par…'"),
+    ):
+        assert f"is false where v = {shown}" in explain(edges, choose(edges, {"v": value}, situation))
 
 
 def test_states_that_only_choose_have_several_ways_one_of_them_conditional() -> None:

@@ -23,6 +23,7 @@ from tests.bench import Bench, Told, reply, unchecked
 from tests.test_cli import folder, run_json, samovar, write
 
 __all__ = ["folder"]
+pytestmark = pytest.mark.anyio
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0…*")
 SECRETS = st.text(LETTERS, min_size=LEAST_CHARS, max_size=300).filter(
@@ -59,6 +60,15 @@ def test_pieces_say_what_the_whole_text_says(pieces: list[str]) -> None:
 def test_a_piece_that_begins_no_secret_is_shown_at_once() -> None:
     stream = Stream(Secrets(["hunter2hunter2"]))
     assert [stream.next(piece) for piece in ("Use ", "h", "ello")] == ["Use ", "", "hello"]
+
+
+async def test_a_text_that_ends_like_the_beginning_of_a_secret_is_told_whole(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    front = "parameters: [{name: key, secret: true, required: true}]"
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", 'A: Prompt "x"', front=front)
+    await bench.run(workflow, Told(["it is hunt"]), key="hunter2hunter2")
+    assert "".join(one.piece for one in bench.events if isinstance(one, TextGenerated)) == "it is hunt"
+    assert [type(one).__name__ for one in bench.events][-4:-2] == ["TextGenerated", "StateLeft"]
 
 
 def test_short_values_and_words_are_left_alone_but_known() -> None:

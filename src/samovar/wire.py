@@ -33,8 +33,8 @@ def event_to_wire(event: Event) -> Object:
 def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
     """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …
 
-    Secrets are `***`, also within other values. `with_values`: False leaves out `variables` and
-    `records`, which can be large.
+    Secrets are `***`, also within other values. `with_values`: False leaves out `variables`, `records` and
+    what models thought, which can be large.
     """
     wire: Object = {
         "run": run.id,
@@ -42,7 +42,7 @@ def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
         "status": str(run.ending) if run.ending else "running",
         "duration_s": run.duration_s,
         "transitions": run.transitions,
-        "states": [_visit(visit) for visit in run.visits],
+        "states": [_visit(visit, with_values=with_values) for visit in run.visits],
     }
     if with_values:
         wire["variables"] = {
@@ -60,7 +60,12 @@ def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
 
 
 def tokens_to_wire(tokens: TokenCounts) -> Object:
-    return {"evaluated": tokens.evaluated, "reused": tokens.reused, "generated": tokens.generated}
+    return {
+        "evaluated": tokens.evaluated,
+        "reused": tokens.reused,
+        "generated": tokens.generated,
+        "reasoning": tokens.reasoning,
+    }
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:
@@ -91,7 +96,7 @@ def place_to_wire(place: Place) -> Object:
     return {"path": path, "line": place.line, "column": place.column}
 
 
-def _visit(visit: Visit) -> Object:
+def _visit(visit: Visit, *, with_values: bool) -> Object:
     wire: Object = {
         "name": visit.name,
         "action": visit.verb,
@@ -107,6 +112,8 @@ def _visit(visit: Visit) -> Object:
         wire["error"] = error_to_wire(visit.error)
     if visit.figures:
         wire |= _figures(visit.figures)
+        if with_values:
+            wire["reasoning"] = visit.figures.reasoning
     return wire
 
 
@@ -120,6 +127,7 @@ def _figures(figures: PromptFigures) -> Object:
         "session": figures.session,
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
+        "cut": figures.cut,
     }
 
 

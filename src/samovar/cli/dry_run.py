@@ -5,9 +5,10 @@ Above: `run.py`. Below: `preflight/`, which fills and counts.
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.text import Text
@@ -16,6 +17,7 @@ from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
+from samovar.errors import EngineError
 from samovar.executors.table import LOCAL, member
 from samovar.library import Library
 from samovar.memory import in_words
@@ -48,7 +50,8 @@ def dry_run(
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         here = [one for one in prompts if member(_executor(one, settings)).needs_local_model]
-        counts = {id(prompt): count(prompt, outlook) for prompt in here}
+        counts, refused = _counted(here, outlook)
+        states = tuple(replace(state, error=state.error or refused.get(id(state.prompt))) for state in states)
         looks = {(look := outlook.model(one.model)).reference: look for one in here}
         told: dict[str, Any] = {
             "workflow": workflow.name,
@@ -64,6 +67,20 @@ def dry_run(
     else:
         _show_run(told)
     return 2 if any(state.error for state in states) else 0
+
+
+def _counted(
+    prompts: Sequence[PromptPreview], outlook: Outlook
+) -> tuple[dict[int, Counts], dict[int, EngineError]]:
+    """The tokens of each prompt, and why its model's chat template would refuse it, by the prompt's id."""
+    counts: dict[int, Counts] = {}
+    refused: dict[int, EngineError] = {}
+    for prompt in prompts:
+        try:
+            counts[id(prompt)] = count(prompt, outlook)
+        except EngineError as error:
+            counts[id(prompt)], refused[id(prompt)] = Counts(), error
+    return counts, refused
 
 
 def _state_object(
@@ -189,6 +206,13 @@ def _settings_line(state: Mapping[str, Any]) -> str:
         ]
         if not options["temperature"] and "temperature" not in state["open_options"]:
             parts.append("temperature 0")
+    if options["think"] is not None:
+        parts.append("think " + ("on" if options["think"] else "off"))
+    if options["template"]:
+        given = options["template"]
+        parts.append(
+            "template " + (given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+        )
     if options["timeout_s"] is not None:
         parts.append(f"timeout {options['timeout_s']:g} s")
     parts += [f"stop {text!r}" for text in options["stop"]]

@@ -30,6 +30,8 @@ MARKS = {
     VisitStatus.FAILURE: ("✗", "red"),
     VisitStatus.CANCELLED: ("■", "yellow"),
 }
+THINKING = "thinking, "
+"""What stands before the count of tokens while a model thinks."""
 LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 
 
@@ -56,7 +58,8 @@ class Answers:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TextGenerated):
-            self._said.setdefault(event.visit, []).append(event.piece)
+            if event.kind == "text":
+                self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, StateLeft):
             said = self._said.pop(event.visit, [])
             if event.figures and event.status is VisitStatus.SUCCESS:
@@ -88,7 +91,8 @@ class Lines:
             for line in answer_lines("".join(self._said.pop(event.visit, ())), self._verbose):
                 self._console.print(Text(" " * INDENT) + line, soft_wrap=True)
         elif isinstance(event, TextGenerated):
-            self._said.setdefault(event.visit, []).append(event.piece)
+            if event.kind == "text":
+                self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, ModelFetching | ModelLoading):
             self._tell(event)
         elif text := note_of(event, self._verbose):
@@ -148,7 +152,7 @@ class LiveLines:
                 self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
-            if isinstance(event, TextGenerated):
+            if isinstance(event, TextGenerated) and event.kind == "text":
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif text := note_of(event, self._verbose):
             if isinstance(event, Logged):
@@ -175,7 +179,8 @@ class LiveLines:
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
             line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
-            line.append(shown(self._doing.get(visit) or entered.what))
+            doing = self._doing.get(visit) or entered.what
+            line.append(shown(doing), style="dim" if doing.startswith(THINKING) else "")
             # Room for the `^C` of the terminal: a line that it makes two would not be wiped away.
             line.truncate(max(10, self._console.width - 3), overflow="ellipsis")
             lines.append(line)
@@ -214,8 +219,9 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
         line.append(f"  {left.duration_s:.1f} s", style="dim")
     if left.figures:
         tokens = left.figures.tokens
+        thought = f" ({tokens.reasoning} of them reasoning)" if tokens.reasoning else ""
         line.append(
-            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated",
+            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated{thought}",
             style="dim",
         )
     if left.error:
@@ -227,8 +233,11 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
 
 def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetching, before: str) -> str:
     """What a running state is at."""
+    if isinstance(event, TextGenerated) and event.kind == "reasoning":
+        thought = int(before.removeprefix(THINKING).split()[0]) if before.startswith(THINKING) else 0
+        return f"{THINKING}{thought + (len(event.tokens) or 1)} tokens"
     if isinstance(event, TextGenerated):
-        said = "" if before.startswith(("loading ", "evaluating ", "fetching ")) else before
+        said = "" if before.startswith(("loading ", "evaluating ", "fetching ", THINKING)) else before
         return " ".join((said + event.piece[-400:]).splitlines())[-400:]
     if isinstance(event, PromptEvaluating):
         left = event.total_tokens - event.reused_tokens

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
-from samovar.actions.options import OPTIONS, TOGETHER, WHOLE_TEXTS
+from samovar.actions.options import (
+    OPTIONS,
+    TOGETHER,
+    WHOLE_TEXTS,
+)
+from samovar.actions.template_options import read_template, without_template
 from samovar.errors import UsageError
-from samovar.generation import Options, Overflow, Sampling
+from samovar.generation import NO_TEMPLATE, Options, Overflow, Sampling
 from samovar.python.arguments import brief, check_names
 from samovar.values import is_utf8
 
@@ -34,6 +39,8 @@ class AnswerOptions(TypedDict, total=False):
     deterministic: bool
     secret: bool
     """Of what is said: see `generation.Message`."""
+    think: bool | None
+    template: Mapping[str, object] | Literal["none"] | None
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -72,6 +79,8 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "overflow": _overflow,
     "deterministic": _flag,
     "secret": _flag,
+    "think": lambda value: None if value is None else _flag(value),
+    "template": lambda value: {} if value is None else read_template(value),
 }
 
 
@@ -90,5 +99,7 @@ def make_options(call: str, given: AnswerOptions) -> Options:
     if read.get("stop") and read.get("choices"):
         raise UsageError(TOGETHER)
     read.pop("secret", None)
+    if read.get("template") == NO_TEMPLATE and read.get("think") is not None:
+        raise UsageError(without_template("think"))
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

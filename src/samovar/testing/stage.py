@@ -16,6 +16,7 @@ from typing import TypeVar
 from samovar.actions.base import VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
+from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, Fault, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
@@ -135,10 +136,11 @@ class Stage:
         if isinstance(answer, Failure):
             raise told_error(answer)
         choices = request.options.choices
-        if choices and answer.text not in choices and answer.finish_reason is FinishReason.STOP:
-            message = f"The answer of {path!r} is none of its choices.{nearest(answer.text[:100], choices)}"
+        text = text_of(answer.text, request.options)
+        if choices and text not in choices and answer.finish_reason is FinishReason.STOP:
+            message = f"The answer of {path!r} is none of its choices.{nearest(text[:100], choices)}"
             raise StoppedError(
-                Difference(what="answer", message=message, name=path, expected=list(choices), got=answer.text)
+                Difference(what="answer", message=message, name=path, expected=list(choices), got=text)
             )
         return answer
 
@@ -175,7 +177,10 @@ class _StageConnection:
         tokens = reply.tokens
         if answer.tokens is not None:
             tokens = replace(tokens, generated=answer.tokens)
-        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens)
+        cut = reply.cut
+        if answer.finish_reason is FinishReason.LENGTH:  # of a choice only what was thought before it is cut
+            cut = "reasoning" if request.options.choices else "text"
+        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut)
 
 
 def _unanswered(path: str, told: Told[object] | None, visit: int, request: PromptRequest) -> Difference:
