@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 ONCE = 0.1
 """Uses to expect of what was asked for once, by nobody who may go on from it."""
-CLAIM = 0.3
-"""… and of each conversation that may go on from it."""
+CLAIM = 0.05
+"""… and of each conversation that may go on from it: those that do have uses to show for it."""
 YOUNG = 0.02
 """In fillings: what was used less long ago is not worth more for that."""
 HALF_LIFE = 4.0

@@ -187,8 +187,9 @@ class PrefixTree:
 
     def is_dear(self, node: PrefixNode) -> bool:
         """Whether the node's cells have cost the decode steps since its last use more than they may save."""
-        likely = node.uses.likely(self.now, len(node.open_claims()))
-        returns, held_steps = self._returns.share, self.steps - node.step
+        claims, held_steps = len(node.open_claims()), self.steps - node.step
+        likely = node.uses.likely(self.now, claims)
+        returns = 1.0 if claims else self._returns.share
         return is_dear(likely, held_steps, returns=returns, is_saved=node.is_saved)
 
     def leaves(self) -> list[PrefixNode]:
