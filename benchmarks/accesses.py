@@ -169,7 +169,7 @@ class Recorder:
 async def record() -> list[Access]:
     """A day of the examples in one process, with the default model: some of it twice, a chat in between."""
     recorder = Recorder()
-    model_module.TreePrefixes = recorder.make  # type: ignore[assignment, misc]
+    vars(model_module)["TreePrefixes"] = recorder.make
     with tempfile.TemporaryDirectory() as folder:
         reports = Path(folder) / "reports.txt"
         reports.write_text("\n".join(REPORTS) + "\n", encoding="utf-8")

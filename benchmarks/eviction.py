@@ -146,9 +146,7 @@ def optimum(accesses: Sequence[Access], cells: int) -> int:
 def _give_up(segments: Iterable[Segment], needed: set[Segment], cells: int) -> None:
     over = sum(segment.held for segment in segments) - cells
     others = [segment for segment in segments if segment.held and segment not in needed]
-    others.sort(
-        key=lambda one: (one.uses[-1] if one.uses else len(one.uses) + 10**9, one.depth), reverse=True
-    )
+    others.sort(key=lambda one: (one.uses[-1] if one.uses else 10**9, one.depth), reverse=True)
     for segment in others:
         if over <= 0:
             return
@@ -183,7 +181,8 @@ def _paths(asked: Sequence[Asked]) -> list[list[Segment]]:
             here.update(place + 1 for place, token in enumerate(one.tokens) if token in ends)
     paths = []
     for one, here in zip(asked, cuts, strict=True):
-        path, start = [], 0
+        path: list[Segment] = []
+        start = 0
         for end in sorted(here - {0}):
             segment = known.setdefault(one.tokens[end - 1], Segment(len(path), end - start))
             assert segment.size == end - start

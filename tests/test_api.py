@@ -176,6 +176,21 @@ async def test_options_of_the_session_hold_until_a_question_has_its_own() -> Non
 
 
 @pytest.mark.anyio
+async def test_what_is_said_in_secret_stays_so_with_its_answer_and_in_forks() -> None:
+    async with samovar.open() as app, app.session(system="Be brief.", max_tokens=2) as session:
+        await session.ask("one")
+        assert not any(message.secret for message in session.messages)
+        await session.ask("two", secret=True)
+        assert [message.secret for message in session.messages] == [False, False, False, True, True]
+        async with session.fork() as fork:
+            await fork.ask("three")
+            assert [message.secret for message in fork.messages[-2:]] == [False, True], "as is its answer"
+        async with app.session(system="Be brief.", secret=True, max_tokens=2) as other:
+            await other.ask("one")
+            assert all(message.secret for message in other.messages)
+
+
+@pytest.mark.anyio
 async def test_a_model_is_loaded_once_and_kept_while_a_session_is_open() -> None:
     async with samovar.open(keep_alive_s=0) as app:
         async with app.session() as session:

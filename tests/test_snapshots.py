@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -356,10 +356,13 @@ def test_closing_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Snapshots, "_write", lambda *_: go_on.wait(10))
     snapshots = Snapshots(tmp_path, 10_000)
     assert snapshots.of("model").offer(TOKENS, 0, BLOB)
-    wait = snapshots._lock.wait_for
-    monkeypatch.setattr(
-        snapshots._lock, "wait_for", lambda is_done, s: waited.append(s) or wait(is_done, 0.01)
-    )
+    wait_for = snapshots._lock.wait_for
+
+    def wait(is_done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        waited.append(timeout_s)
+        return wait_for(is_done, 0.01)
+
+    monkeypatch.setattr(snapshots._lock, "wait_for", wait)
     monkeypatch.setattr(module, "JOINING_S", 0.01)
     snapshots.close()
     assert waited == [module.CLOSING_S] and module.CLOSING_S <= 2

@@ -178,7 +178,7 @@ def test_only_what_others_have_asked_for_counts_as_seen() -> None:
     assert sightings.see(prompt, mine) == 0, "its own next turn"
     assert sightings.see(prompt[:50], other) == 50 // BLOCK_TOKENS * BLOCK_TOKENS
     assert sightings.see(prompt, mine) == 48, "what another has asked for too"
-    assert Sightings(cut(sightings.digests())).see(prompt, mine) == 96, "another process"
+    assert Sightings(cut(sightings.digests())).see(prompt, mine) == 100, "another process"
     assert sightings.see(array("i", [7, *range(100)]), None) == 0
 
 
