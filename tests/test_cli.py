@@ -423,11 +423,12 @@ def test_a_secret_is_in_no_copy_on_disk(folder: Path, tiny_model: Path, is_secre
     )
     actions = [
         '- A: Prompt "Keep {{ key }} in mind, and tell nobody." using session="s" max_tokens=2',
+        '- D: Prompt "It is {{ key | upcase | downcase }} to all." using max_tokens=2',
         '- B: Prompt "What was it? Say it again, please." using session="s" max_tokens=2',
         '- C: Run workflow "below" with given="${key}"',
     ]
     for suffix in ("", "", "."):  # asked for again, in one process and in the next
-        write(folder, "[*] --> A\nA --> B\nB --> C\nC --> [*]", "\n".join(actions), front)
+        write(folder, "[*] --> A\nA --> B\nB --> C\nC --> D\nD --> [*]", "\n".join(actions), front)
         status, _, _ = run_json(folder, "--model", str(tiny_model), "--key", f"wx-hunter2-qz{suffix}")
         assert status == 0
 

@@ -113,8 +113,11 @@ class VisitContext:
         return await self.services.connection.ask(request, self._pass_on)
 
     def _marked(self, message: Message) -> Message:
-        """A message with a secret value in it says so."""
-        is_secret = any(text in message.content for text in self.frame.secret_texts())
+        """A message with a secret value in it, or with what an action made of one, says so."""
+        frame, action = self.frame, self.state.action
+        names = {parameter.name for parameter in frame.workflow.parameters if parameter.secret}
+        is_secret = action is not None and not names.isdisjoint(action.names)
+        is_secret = is_secret or any(text in message.content for text in frame.secret_texts())
         return replace(message, secret=True) if is_secret else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
