@@ -1,6 +1,6 @@
 """What is evaluated again because it had to be given up, against the least that is possible.
 
-    python -m benchmarks.eviction [--record] [--out FOLDER]
+    python -m benchmarks.eviction [--record] [--accesses FILE]
 
 Recorded accesses of the shipped examples (`accesses.py`) are replayed with room for a quarter, half and three
 quarters of all that they ask for: by the product's own prefix tree over cells that are only counted, by two

@@ -59,23 +59,23 @@ class Talk:
         return end.tokens.evaluated
 
 
-async def by_turns(path: Path, rounds: int, idle_tokens: int) -> int:
-    """Tokens that are evaluated for two prefixes of 300, asked for by turns."""
+async def by_turns(path: Path, rounds: int, names: str, idle_tokens: int) -> int:
+    """Tokens that are evaluated for prefixes of 300, asked for by turns."""
     async with loaded(path, CONTEXT) as model:
         if idle_tokens:
             await Talk(model).say(text("z", idle_tokens))
-        asked = zip(range(rounds), itertools.cycle("ab"), strict=False)
+        asked = zip(range(rounds), itertools.cycle(names), strict=False)
         return sum([await evaluated(model, f"{text(one, 300)} {number}") for number, one in asked])
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("rounds", [6, 20])
+@pytest.mark.parametrize(("names", "rounds"), [("ab", 6), ("ab", 20), ("abc", 12)])
 async def test_an_idle_conversation_does_not_push_out_what_is_asked_for(
-    models: dict[str, Path], rounds: int
+    models: dict[str, Path], names: str, rounds: int
 ) -> None:
-    alone = await by_turns(models["llama"], rounds, 0)
-    beside = await by_turns(models["llama"], rounds, 1600)
-    assert alone < 800 + 30 * rounds
+    alone = await by_turns(models["llama"], rounds, names, 0)
+    beside = await by_turns(models["llama"], rounds, names, 1600)
+    assert alone < 400 * len(names) + 30 * rounds
     assert beside <= 1.2 * alone
 
 
