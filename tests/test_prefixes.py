@@ -428,3 +428,19 @@ def test_a_longer_copy_of_a_whole_state_does_not_hide_one_that_can_be_used() -> 
     prompt = [*system, 50, 51, 60, 61]  # goes a little further with the longer one
     assert memory.known(prompt) == len(system)
     assert Turns(memory, books).take(prompt) == len(system)
+
+
+def test_an_idle_conversation_does_not_push_out_states_that_are_used() -> None:
+    books = Books(CELLS, whole=True)
+    sizes = {n: len(pickle.dumps([tuple(range(end)) for end in range(1, n + 1)])) for n in (40, 90)}
+    limit_bytes = sizes[90] + int(1.5 * sizes[40])
+    memory = StatePrefixes(cast(Context, books), DiskIndex(None, 1), limit_bytes=limit_bytes)
+    turns, idle = Turns(memory, books), Conversation()
+    prefixes = [list(range(start, start + 40)) for start in (1000, 2000)]
+    turns.take(list(range(89)), [7], idle)
+    assert memory.carry(), "there is room for it, and for one of the prefixes"
+    known = [turns.take([*prefixes[number % 2], 10_000 + number]) for number in range(12)]
+    assert known[6:] == [40] * 6
+    for start in (3000, 4000, 5000):
+        turns.take(list(range(start, start + 40)), [7], Conversation())
+    assert [turns.take([*prefix, 1]) for prefix in prefixes] == [40, 40]

@@ -7,8 +7,8 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +106,12 @@ def test_a_foreign_file_under_a_good_name_is_deleted(tmp_path: Path) -> None:
 def test_the_least_recently_used_go_first_and_branches_before_what_they_grew_from(tmp_path: Path) -> None:
     size = HEADER.size + 4 * 5 + len(BLOB)
     with opened(tmp_path, limit_bytes=4 * size) as snapshots:
-        model = snapshots.of("model")
+        model, days_ago_s = snapshots.of("model"), time.time() - 3 * 86_400
         paths = []
         for number, start in enumerate((0, 3, 0, 0)):
             snapshot = model.offer(array("i", [number] * 5), start, BLOB)
             assert snapshot and snapshots.wait(10)
-            os.utime(snapshot.path, (1000, 1000) if number < 2 else None)
+            os.utime(snapshot.path, (days_ago_s, days_ago_s) if number < 2 else None)
             paths.append(snapshot.path)
         for number in (4, 5):
             assert model.offer(array("i", [number] * 5), 0, BLOB) and snapshots.wait(10)
@@ -287,3 +287,86 @@ def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> No
         fingerprint(one, kv_type="f16", build="2"),
     }
     assert len(names) == 6
+
+
+# Time, trust and worth -----------------------------------------------------------------------------------
+
+
+def test_what_was_not_used_for_days_is_deleted_when_a_model_is_opened(tmp_path: Path) -> None:
+    day_s = 86_400
+    old, young = keep(tmp_path), keep(tmp_path, tokens=array("i", range(9)))
+    seen = old.parent / "seen"
+    seen.write_bytes(bytes(16))
+    for path, days in ((old, 15), (seen, 15), (young, 13)):
+        os.utime(path, (time.time() - days * day_s,) * 2)
+    with opened(tmp_path) as snapshots:
+        assert [one.path for one in snapshots.of("other").entries()] == []
+        assert [path.exists() for path in (old, young, seen)] == [False, True, False]
+    with closing(Snapshots(tmp_path, 10_000, limit_days=12)) as snapshots:
+        assert snapshots.of("model").entries() == []
+
+
+def test_days_are_looked_at_whenever_a_copy_is_written(tmp_path: Path) -> None:
+    with opened(tmp_path) as snapshots:
+        model = snapshots.of("model")
+        first = model.offer(TOKENS, 0, BLOB)
+        assert first and snapshots.wait(10)
+        os.utime(first.path, (1000, 1000))
+        assert model.offer(TOKENS, 2, BLOB) and snapshots.wait(10)
+        assert not first.path.exists()
+
+
+def test_why_a_folder_is_not_trusted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with opened(tmp_path) as snapshots:
+        model = snapshots.of("model")
+        assert model.entries() == [] and model.sightings() == []
+        assert model.offer(TOKENS, 0, BLOB) is None
+    assert "another user" in caplog.text and "others may write" not in caplog.text
+
+
+def test_what_took_longest_to_evaluate_by_its_bytes_stays(tmp_path: Path) -> None:
+    size = HEADER.size + 4 * 5 + len(BLOB)
+    with opened(tmp_path, limit_bytes=3 * size) as snapshots:
+        model = snapshots.of("model")
+        paths = []
+        for number, seconds in enumerate((5.0, 0.1, 1.0, 1.0)):
+            snapshot = model.offer(array("i", [number] * 5), 0, BLOB, seconds)
+            assert snapshot and snapshots.wait(10)
+            paths.append(snapshot.path)
+        assert [path.exists() for path in paths] == [True, False, True, True]
+
+
+def test_what_processes_have_seen_is_put_together(tmp_path: Path) -> None:
+    with opened(tmp_path) as one, closing(Snapshots(tmp_path, 10_000)) as other:
+        for snapshots, digests in ((one, b"aaaaaaaabbbbbbbb"), (other, b"bbbbbbbbcccccccc")):
+            snapshots.of("model").keep_sightings(digests)
+            assert snapshots.wait(10)
+        assert one.of("model").sightings() == [b"aaaaaaaa", b"bbbbbbbb", b"cccccccc"]
+        assert one.of("model").entries() == [] and one.folder.uses() == []
+        (path,) = (tmp_path / "model").iterdir()
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_closing_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, waited = threading.Event(), list[float | None]()
+    monkeypatch.setattr(Snapshots, "_write", lambda *_: go_on.wait(10))
+    snapshots = Snapshots(tmp_path, 10_000)
+    assert snapshots.of("model").offer(TOKENS, 0, BLOB)
+    wait_for = snapshots._lock.wait_for
+
+    def wait(is_done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        waited.append(timeout_s)
+        return wait_for(is_done, 0.01)
+
+    monkeypatch.setattr(snapshots._lock, "wait_for", wait)
+    monkeypatch.setattr(module, "JOINING_S", 0.01)
+    snapshots.close()
+    assert waited == [module.CLOSING_S] and module.CLOSING_S <= 2
+    assert not snapshots.of("model").is_open(1)
+    go_on.set()
+    assert snapshots._thread
+    snapshots._thread.join(10)

@@ -76,7 +76,12 @@ def list_snapshots(*, clear: bool, as_json: bool) -> int:
     if as_json:
         rows = [asdict(use) for use in uses]
         limit = int(settings.snapshots_bytes)
-        told = {"limit_bytes": limit, "bytes": total, "freed_bytes": freed, "snapshots": rows}
+        told: dict[str, object] = {
+            "limit_bytes": limit,
+            "limit_days": settings.snapshots_days,
+            "bytes": total,
+        }
+        told |= {"freed_bytes": freed, "snapshots": rows}
         write_json(told)
         return 0
     console = make_console(sys.stdout)

@@ -68,7 +68,8 @@ class SnapshotFolder:
 
     def make_room(self, size_bytes: int) -> None:
         """For one more of this size. What is worth least goes first; of what is worth about the same, what
-        goes on from others."""
+        goes on from others. What was not used for too long goes in any case."""
+        self.sweep()
         files = list(self.files())
         total, count = sum(size for _, size, _ in files) + size_bytes, len(files) + 1
         if total <= self.limit_bytes and count <= MAX_COPIES:

@@ -48,6 +48,8 @@ PIECE_BYTES = QUEUE_BYTES // 8
 """A long prefix is copied in pieces of this size, so that none is too long for the queue."""
 CLOSING_S = 2.0
 """Closing waits so long for copies to be written; the rest is evaluated again some day."""
+JOINING_S = 0.5
+"""… and so long at least for the writer to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +188,7 @@ class Snapshots:
                 self._queue, self._queued_bytes = deque(), 0
             self._lock.notify_all()
         if self._thread is not None:
-            self._thread.join(max(0.5, deadline_s - time.monotonic()))
+            self._thread.join(max(JOINING_S, deadline_s - time.monotonic()))
 
 
 class ModelSnapshots:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 ONCE = 0.1
 """Uses to expect of what was asked for once, by nobody who may go on from it."""
-CLAIM = 0.3
-"""… and of each conversation that may go on from it."""
+CLAIM = 0.05
+"""… and of each conversation that may go on from it: those that do have uses to show for it."""
 YOUNG = 0.02
 """In fillings: what was used less long ago is not worth more for that."""
 HALF_LIFE = 4.0
@@ -44,13 +44,14 @@ class Uses:
         self.again = 1 + self._faded(now)
         self.last = now
 
-    def expected(self, now: float, claims: int = 0) -> float:
-        """How many uses are to be expected. `claims`: how many conversations may go on from it."""
-        return ONCE + self._faded(now) + CLAIM * claims
+    def likely(self, now: float, claims: int = 0) -> float:
+        """How many uses are likely to come for those that came before, and for those who may go on from it:
+        so many `claims`."""
+        return self._faded(now) + CLAIM * claims
 
     def rate(self, now: float, claims: int = 0) -> float:
-        """The same by how long it has been waited for."""
-        return self.expected(now, claims) / (YOUNG + max(0.0, now - self.last))
+        """The uses to expect, by how long they have been waited for."""
+        return (ONCE + self.likely(now, claims)) / (YOUNG + max(0.0, now - self.last))
 
     def _faded(self, now: float) -> float:
         return self.again * math.exp2((self.last - now) / HALF_LIFE)
@@ -61,13 +62,36 @@ def worth(rate: float, saves: float, size: float) -> float:
     return rate * saves / max(size, 1e-9)
 
 
-def is_dear(expected: float, held_steps: int, *, is_saved: bool) -> bool:
-    """Whether holding an idle cell has cost more since its last use than it is expected to save.
+@dataclass(slots=True)
+class Returns:
+    """How much of what was asked for once was asked for again. Mutable; old counts fade."""
+
+    filling: int
+    """Tokens that there is room for. At first as if a quarter of it had come again."""
+    again: float = 0.0
+    never: float = 0.0
+    """Tokens that were given up before they were."""
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        prior = max(1, self.filling / 4)
+        return (prior + self.again) / (prior + self.again + self.never)
+
+    def count(self, *, again: int = 0, never: int = 0) -> None:
+        """So many tokens came again, or were given up before they did."""
+        self.again, self.never = self.again + again, self.never + never
+        if self.again + self.never > 2 * self.filling:
+            self.again, self.never = self.again / 2, self.never / 2
+
+
+def is_dear(likely: float, held_steps: int, *, returns: float = 1.0, is_saved: bool = False) -> bool:
+    """Whether holding an idle cell since its last use has cost more than evaluating it again would.
 
     As with skis that one rents until the rent has come to their price: never twice the least possible cost
-    (Karlin et al., 1988).
+    (Karlin et al., 1988). `returns`: the share of what was asked for once that comes again.
     """
-    return held_steps > expected * HOLDING_STEPS * (RESTORING if is_saved else 1)
+    return held_steps > (returns + likely) * HOLDING_STEPS * (RESTORING if is_saved else 1)
 
 
 def pays(evaluate_s: float | None, write_s: float, read_s: float) -> bool:

@@ -135,8 +135,12 @@ class VisitContext:
         return await self.services.connection.ask(request, self._pass_on)
 
     def _marked(self, message: Message) -> Message:
-        """A message with a secret value in it says so."""
-        return replace(message, secret=True) if self.services.secrets.is_in(message.content) else message
+        """A message with a secret value in it, or with what an action made of one, says so."""
+        frame, action = self.frame, self.state.action
+        names = {parameter.name for parameter in frame.workflow.parameters if parameter.secret}
+        is_secret = action is not None and not names.isdisjoint(action.names)
+        is_secret = is_secret or self.services.secrets.is_in(message.content)
+        return replace(message, secret=True) if is_secret else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
         """Raises `ActionError` where another branch has to do with the conversation."""

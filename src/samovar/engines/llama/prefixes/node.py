@@ -85,7 +85,8 @@ class PrefixNode:
 
     def open_claims(self) -> set[Conversation]:
         """Who may still go on from its end; the others are forgotten."""
-        self.claims = {claim for claim in self.claims if not claim.is_over}
+        if self.claims:
+            self.claims = {claim for claim in self.claims if not claim.is_over}
         return self.claims
 
     def path(self) -> list[PrefixNode]:

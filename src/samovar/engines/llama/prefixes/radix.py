@@ -15,7 +15,7 @@ from typing import Protocol
 
 from samovar.engines.llama.prefixes.node import NOBODY, Origin, PrefixNode
 from samovar.engines.llama.tokens import common_length
-from samovar.models.worth import RESTORING, Uses, is_dear, worth
+from samovar.models.worth import RESTORING, Returns, Uses, is_dear, worth
 
 
 class Cells(Protocol):
@@ -41,6 +41,7 @@ class PrefixTree:
         self.steps = 0
         """Decode steps so far, as far as they were told."""
         self._added = 0
+        self._returns = Returns(filling)
 
     @property
     def now(self) -> float:
@@ -75,6 +76,7 @@ class PrefixTree:
             node = self._split(node, length)
         self._added += 1
         for part in node.path():
+            self._returns.count(again=0 if part.uses.again else len(part.tokens))
             part.uses.use(self.now)
             part.step = self.steps
             part.origin = part.origin.asked_by(origin)
@@ -155,6 +157,7 @@ class PrefixTree:
         )
         node.origin = origin
         if origin.is_shared:
+            self._returns.count(again=len(tokens))
             node.uses.use(self.now)
         parent.children[tokens[0]] = node
         return node
@@ -184,8 +187,10 @@ class PrefixTree:
 
     def is_dear(self, node: PrefixNode) -> bool:
         """Whether the node's cells have cost the decode steps since its last use more than they may save."""
-        expected = node.uses.expected(self.now, len(node.open_claims()))
-        return is_dear(expected, self.steps - node.step, is_saved=node.is_saved)
+        claims, held_steps = len(node.open_claims()), self.steps - node.step
+        likely = node.uses.likely(self.now, claims)
+        returns = 1.0 if claims else self._returns.share
+        return is_dear(likely, held_steps, returns=returns, is_saved=node.is_saved)
 
     def leaves(self) -> list[PrefixNode]:
         """Those that may be given up."""
@@ -196,6 +201,7 @@ class PrefixTree:
         running sequence shares them. Who may go on from its end goes on from what is left."""
         assert node.parent is not None and not node.children and not node.pins
         self.version += 1
+        self._returns.count(never=0 if node.uses.again else min(tokens, len(node.tokens)))
         if tokens < len(node.tokens):
             self._cells.remove(node.sequence, node.end - tokens, node.end)
             del node.tokens[-tokens:]

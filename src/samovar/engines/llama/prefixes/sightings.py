@@ -16,7 +16,7 @@ from samovar.engines.base import Conversation
 from samovar.models.snapshot_folder import MAX_SEEN, SEEN_BYTES
 
 BLOCK_TOKENS = 16
-"""Beginnings are remembered at multiples of it."""
+"""Beginnings are remembered at multiples of it, and whole prompts."""
 
 
 class Sightings:
@@ -32,8 +32,9 @@ class Sightings:
     def see(self, tokens: array[int], asker: Conversation | None) -> int:
         """A prompt was asked for. How many of its first tokens others have asked for before."""
         seen, is_known, digest = 0, True, blake2b(digest_size=SEEN_BYTES)
-        for end in range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS):
-            digest.update(tokens[end - BLOCK_TOKENS : end].tobytes())
+        for start in range(0, len(tokens), BLOCK_TOKENS):
+            end = min(start + BLOCK_TOKENS, len(tokens))
+            digest.update(tokens[start:end].tobytes())
             block = digest.digest()
             if block not in self._askers:
                 is_known, self.is_new = False, True

@@ -153,27 +153,32 @@ class TreePrefixes:
         self._save(node)
         self.tree.shorten(node, cells)
 
-    def _save(self, node: PrefixNode) -> bool:
-        """Copies to disk what is likely to come again, piece by piece. Whether any of it is new there."""
-        before = node.saved
-        while node.origin.may_be_kept and not node.is_saved:
-            start = node.unsaved_from()
-            end = min(node.end, start + self._disk.piece_tokens)
-            if end - max(start, node.start) < WORTH_KEEPING_TOKENS or not self._disk.takes(end - start):
-                break
-            for above in node.path()[:-1]:  # what is too short to be worth a copy of its own
-                if above.end > start:
-                    self._context.copy(above.sequence, node.sequence, max(start, above.start), above.end)
-            blob = self._context.state(node.sequence, start, end)
-            if start < node.start:
-                self._context.remove(node.sequence, start, node.start)
-            if not self._disk.offer(node.prefix()[:end], start, blob):
-                break
+    def _save(self, node: PrefixNode) -> None:
+        """Copies to disk all of it that is likely to come again."""
+        while self._save_piece(node):
+            pass
+
+    def _save_piece(self, node: PrefixNode) -> bool:
+        """Whether there was one that is likely to come again, and was taken."""
+        if node.is_saved or not node.origin.may_be_kept:
+            return False
+        start = node.unsaved_from()
+        end = min(node.end, start + self._disk.piece_tokens)
+        if end - max(start, node.start) < WORTH_KEEPING_TOKENS or not self._disk.takes(end - start):
+            return False
+        for above in node.path()[:-1]:  # what is too short to be worth a copy of its own
+            if above.end > start:
+                self._context.copy(above.sequence, node.sequence, max(start, above.start), above.end)
+        blob = self._context.state(node.sequence, start, end)
+        if start < node.start:
+            self._context.remove(node.sequence, start, node.start)
+        if self._disk.offer(node.prefix()[:end], start, blob):
             node.saved = end - node.start
-        return node.saved > before
+            return True
+        return False
 
     def save(self) -> bool:
-        return any(self._save(node) for node in self.tree) or self._disk.save_sightings()
+        return any(self._save_piece(node) for node in self.tree) or self._disk.save_sightings()
 
     def give_back(self, row: Row, conversation: Conversation | None) -> None:
         if row.node is not None:
