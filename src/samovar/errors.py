@@ -8,7 +8,9 @@
     │   ├── TemplateError       a template could not be filled
     │   ├── ExpressionError     a CEL expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
-    │   └── TimedOutError       it took longer than it may
+    │   ├── TimedOutError       it took longer than it may
+    │   ├── RefusedError        a person said no
+    │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
     ├── ModelError              a model cannot be had, loaded or used
     │   ├── ModelNotFoundError  no such file, package or reference
@@ -180,6 +182,18 @@ class ShellError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class RefusedError(ActionError):
+    """A person said no."""
+
+    code = "refused"
+
+
+class UnansweredError(ActionError):
+    """There was nobody to ask."""
+
+    code = "unanswered"
 
 
 class LimitError(SamovarError):

@@ -46,6 +46,8 @@ class Message:
     """Its text, without what was only thought."""
     parts: tuple[MessagePart, ...] = ()
     """Where it is more than one text: all of it, `content` included; else empty."""
+    secret: bool = False
+    """While it is in a conversation, nothing that is evaluated for it is written to disk."""
 
     def __post_init__(self) -> None:
         if self.parts and joined(self.parts) != self.content:

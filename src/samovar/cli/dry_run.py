@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.text import Text
 
-from samovar.cli.live import make_console, masked
+from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
@@ -27,6 +27,7 @@ from samovar.preflight.preview import StatePreview, preview
 from samovar.preflight.prompts import MessagePreview, PromptPreview
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings, first_defaults
+from samovar.secrecy import Secrets
 from samovar.wire import error_to_wire, place_to_wire
 
 
@@ -36,12 +37,12 @@ def dry_run(
     settings: Settings,
     run: RunnerSettings,
     *,
-    hidden: Sequence[str],
+    hidden: Secrets,
     as_json: bool,
 ) -> int:
     """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
 
-    `hidden`: texts that are shown to nobody.
+    `hidden`: what nobody is shown.
     """
     workflow = prepared.workflow
     defaults = first_defaults(workflow, run)
@@ -83,12 +84,12 @@ def _counted(
 
 
 def _state_object(
-    state: StatePreview, counts: Mapping[int, Counts], settings: Settings, hidden: Sequence[str]
+    state: StatePreview, counts: Mapping[int, Counts], settings: Settings, hidden: Secrets
 ) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": state.name,
         "action": state.verb,
-        "what": masked(state.what, hidden),
+        "what": hidden.mask(state.what),
         "is_repeatable": state.is_repeatable,
         "place": place_to_wire(state.place),
     }
@@ -117,12 +118,12 @@ def _executor(prompt: PromptPreview, settings: Settings) -> str:
     return settings.executor if prompt.executor is None else prompt.executor
 
 
-def _message_object(message: MessagePreview, hidden: Sequence[str]) -> dict[str, Any]:
+def _message_object(message: MessagePreview, hidden: Secrets) -> dict[str, Any]:
     return {
         "role": message.role,
-        "content": masked(message.text(), hidden),
+        "content": hidden.mask(message.text()),
         "parts": [
-            {"open": part.source} if isinstance(part, Open) else {"text": masked(part, hidden)}
+            {"open": part.source} if isinstance(part, Open) else {"text": hidden.mask(part)}
             for part in message.parts
         ],
     }

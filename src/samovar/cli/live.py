@@ -6,11 +6,9 @@ the lines are plain and come when a state ends.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import IO, Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -19,10 +17,9 @@ from rich.text import Text
 
 from samovar.actions.base import brief
 from samovar.cli.showing import shown, visible
-from samovar.events import Event, Logged, RunEnded, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.events import Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
-from samovar.wire import HIDDEN
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
@@ -46,11 +43,6 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
-def make_console(stream: IO[str] | None = None) -> Console:
-    """Standard error, as rich writes to it. `NO_COLOR` is rich's own to honour."""
-    return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
-
-
 class Answers:
     """Passes events on to what shows them, and keeps what the run is for, as far as events say it.
 
@@ -58,12 +50,10 @@ class Answers:
     Mutable: what was said so far.
     """
 
-    def __init__(self, show: Show, hidden: Sequence[str] = ()) -> None:
-        """`hidden`: texts that are shown to nobody; but what a workflow logs, it logs."""
+    def __init__(self, show: Show) -> None:
         self.show = show
         self.last: str | None = None
         self._is_picked = True
-        self._hidden = hidden
         self._said: dict[int, list[str]] = {}
 
     def __call__(self, event: Event) -> None:
@@ -76,17 +66,7 @@ class Answers:
                 is_picked = bool(event.figures.options.choices)
                 if self._is_picked or not is_picked:
                     self.last, self._is_picked = "".join(said), is_picked
-        self.show(self._masked(event) if self._hidden else event)
-
-    def _masked(self, event: Event) -> Event:
-        if isinstance(event, Warned):
-            return replace(event, message=masked(event.message, self._hidden))
-        if isinstance(event, StateLeft):
-            event = replace(event, what=masked(event.what, self._hidden))
-        if isinstance(event, StateLeft | RunEnded) and event.error is not None:
-            error = replace(event.error, message=masked(event.error.message, self._hidden))
-            event = replace(event, error=error)
-        return event
+        self.show(event)
 
     def close(self) -> None:
         self.show.close()
@@ -183,9 +163,13 @@ class LiveLines:
     def tick(self) -> None:
         """Draws again, if some time has gone by."""
         now = time.monotonic()
-        if now - self._refreshed_s >= REFRESH_S:
+        if self._live.is_started and now - self._refreshed_s >= REFRESH_S:
             self._refreshed_s = now
             self._live.refresh()
+
+    def paused(self) -> _Paused:
+        """Nothing moves while in it, as often as it is entered."""
+        return _Paused(self)
 
     def _render(self) -> Text:
         lines = []
@@ -207,11 +191,15 @@ class LiveLines:
         self._live.stop()
 
 
-def masked(text: str, hidden: Sequence[str]) -> str:
-    """The text without what is shown to nobody."""
-    for secret in hidden:
-        text = text.replace(secret, HIDDEN)
-    return text
+class _Paused(AbstractContextManager[None]):
+    def __init__(self, lines: LiveLines) -> None:
+        self._live = lines._live
+
+    def __enter__(self) -> None:
+        self._live.stop()
+
+    def __exit__(self, *_: object) -> None:
+        self._live.start()
 
 
 def answer_lines(said: str, verbose: int) -> list[Text]:
@@ -227,7 +215,7 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
     line.append(f"{mark} ", style=style)
     line.append(entered.path, style="bold")
     line.append(f"  {entered.verb or 'passes'}", style="dim")
-    if left.duration_s >= 0.005 or left.figures:
+    if left.duration_s >= 0.05 or left.figures:
         line.append(f"  {left.duration_s:.1f} s", style="dim")
     if left.figures:
         tokens = left.figures.tokens

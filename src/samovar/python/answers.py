@@ -37,6 +37,8 @@ class AnswerOptions(TypedDict, total=False):
     timeout_s: float | None
     overflow: Overflow
     deterministic: bool
+    secret: bool
+    """Of what is said: see `generation.Message`."""
     think: bool | None
     template: Mapping[str, object] | Literal["none"] | None
 
@@ -76,13 +78,17 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "timeout_s": _seconds,
     "overflow": _overflow,
     "deterministic": _flag,
+    "secret": _flag,
     "think": lambda value: None if value is None else _flag(value),
     "template": lambda value: {} if value is None else read_template(value),
 }
 
 
 def make_options(call: str, given: AnswerOptions) -> Options:
-    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be."""
+    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be.
+
+    `secret` is not in it: that goes with the messages.
+    """
     check_names(call, given, _READ)
     read: dict[str, Any] = {}
     for name, value in given.items():
@@ -92,6 +98,7 @@ def make_options(call: str, given: AnswerOptions) -> Options:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
         raise UsageError(TOGETHER)
+    read.pop("secret", None)
     if read.get("template") == NO_TEMPLATE and read.get("think") is not None:
         raise UsageError(without_template("think"))
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from weakref import WeakSet
 
@@ -149,7 +149,9 @@ class LocalSession:
             assert end is not None, "an engine's events end with Finished"
             parts = parts_of(pieces)
             if end.reason is not FinishReason.CANCELLED and not self._closed:
-                self._messages = (*attempt.messages, Message.of_parts("assistant", parts))
+                secret = any(message.secret for message in attempt.messages)  # the answer may repeat it
+                said = replace(Message.of_parts("assistant", parts), secret=secret)
+                self._messages = (*attempt.messages, said)
                 self._leave_origins()
         yield Turn(
             text=joined(parts),

@@ -13,7 +13,9 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
+from samovar.actions.base import VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import NO, YES, Question, Reply
 from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, Fault, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken
@@ -95,7 +97,7 @@ class Stage:
         async with self.executor.open(run) as connection:
             yield _StageConnection(self, connection)
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
         told = self.case.shell.get(path)
         result = self._next("shell", path, told)
@@ -112,13 +114,15 @@ class Stage:
             is_cut=False,
         )
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """No time passes."""
 
-    async def wait_for_user(self, message: str) -> None:
-        path = _VISITED.get()
-        if self._next("waits", path, self.case.waits.get(path)) is False:
-            raise ActionError("There is no user to wait for, as the case says.")
+    async def end(self, run: str) -> None:
+        """No command has left anything behind."""
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        told = self._next("waits", question.path, self.case.waits.get(question.path))
+        return {None: YES, "yes": YES, "no": NO, "nobody": None}[told]
 
     def answer(self, request: PromptRequest) -> Answer:
         """What a prompt is answered with. Raises the error that is told instead."""

@@ -15,6 +15,7 @@ from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.prefixes.node import Origin
 from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.vocabulary import Vocabulary
@@ -126,7 +127,7 @@ class Admission:
             self.waiting.remove(request)
             request.fail(error)
             return True
-        row = Row(self._free.pop())
+        row = Row(self._free.pop(), Origin(request.conversation, is_secret=request.is_secret))
         held = sum(running.row.own + running.promised for running in self.running)
         prefixes.begin(
             row,

@@ -65,11 +65,13 @@ class LlamaModel:
             template,
         )
         self._spec, self._cost = spec, cost
-        self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
+        self._disk = DiskIndex(
+            store, max(1, cost.kv_bytes // cost.context_tokens), evaluate_s=self._usage.evaluating_s
+        )
         self._arena = self._make_arena(cost, [])
         self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
@@ -141,6 +143,8 @@ class LlamaModel:
         conversation: Conversation | None,
         on_end: OnEnd = lambda: None,
         answer: TokenAnswer | None = None,
+        *,
+        is_secret: bool = False,
     ) -> Request:
         """`answer`: None for that of a prompt which has neither opened nor closed any reasoning."""
         answer = answer or self._template.answer(options, Beginning())
@@ -165,6 +169,7 @@ class LlamaModel:
             choice_tokens=kept,
             events=EventStream(on_end),
             conversation=conversation,
+            is_secret=is_secret,
         )
 
     @asynccontextmanager
@@ -183,7 +188,8 @@ class LlamaModel:
             async with self._resizing:
                 if self._arena.is_broken:
                     await self._replace(self._cost)
-                request = self._request(tokens, options, conversation, on_end, answer)
+                is_secret = any(message.secret for message in messages)
+                request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
                 self._arena.submit(request)
                 self._asked.add(request)
             try:

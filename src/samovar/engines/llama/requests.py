@@ -32,6 +32,11 @@ class Usage:
     evaluate_s: float = 0.0
     """How long the other turns took, what was decoded in them included."""
 
+    def evaluating_s(self, tokens: int) -> float | None:
+        """About what evaluating so many prompt tokens takes; None before an answer has ended."""
+        evaluated = self.tokens.evaluated
+        return tokens * self.evaluate_s / evaluated if evaluated else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
@@ -62,6 +67,8 @@ class Request:
     """Of `max_tokens`: kept for its choice, while it thinks before it."""
     conversation: Conversation | None = None
     """Who may go on from the answer; None if nobody may."""
+    is_secret: bool = False
+    """Nothing of it may be written to disk."""
     submitted_s: float = field(default_factory=time.monotonic)
     """On the monotonic clock."""
     ending: FinishReason | None = None
