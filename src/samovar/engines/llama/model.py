@@ -22,6 +22,7 @@ from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.embedding import Embedding
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -31,7 +32,7 @@ from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import Embeddings, FinishReason, Message, Options
 from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 EXACT_PART = 4
@@ -54,8 +55,10 @@ class LlamaModel:
         cost: Cost,
         trained_tokens: int,
         store: CopyStore | None,
+        embedding: Embedding,
     ) -> None:
         """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
+        self._embedding = embedding
         self._binding, self._weights, self._vocabulary, self._template = (
             binding,
             weights,
@@ -198,9 +201,16 @@ class LlamaModel:
             if isinstance(event, Finished):
                 return
 
+    async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
+        return await self._embedding.embed(texts, prefix)
+
     async def resize(self, cost: Cost) -> None:
+        await self._embedding.resize(cost.embedding_tokens)
         async with self._resizing:
-            await self._replace(cost)
+            if cost.context_tokens == self._cost.context_tokens:
+                self._cost = cost
+            else:
+                await self._replace(cost)
 
     async def _replace(self, cost: Cost) -> None:
         """Has another arena answer from now on; the answers of this one are waited for."""
@@ -251,6 +261,8 @@ class LlamaModel:
             sequences_running=books.running,
             requests_waiting=books.waiting + self._turns.statistics().tasks_waiting,
             cells_used=books.cells_used,
+            embedded_texts=self._embedding.texts,
+            embedded_tokens=self._embedding.tokens,
             notes=notes,
         )
 
@@ -263,12 +275,14 @@ class LlamaModel:
             return
         self._closed = True
         with anyio.CancelScope(shield=True):
+            await self._embedding.close()
             async with self._resizing:
                 await anyio.to_thread.run_sync(self.free)
 
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
+        self._embedding.free()
         with self._using_weights:
             self._binding.lib.llama_model_free(self._weights)
             self._weights = None

@@ -117,6 +117,8 @@ class Running:
     """The answer so far, where choices are given."""
     first_token_s: float | None = None
     """From the request to the first token; None before that."""
+    is_suspect: bool = False
+    """It was in a batch that failed; its next one is its own."""
 
     @property
     def pending(self) -> int:
