@@ -135,15 +135,13 @@ def _turning_encoder(sizes: Sizes, layer: int) -> Tensors:
             yield name, shape
 
 
-ENCODERS = ("bert", "nomic-bert")
-"""Which read a text as a whole."""
+ENCODERS: dict[str, Callable[[Sizes, int], Tensors]] = {"bert": _encoder, "nomic-bert": _turning_encoder}
+"""Of architectures that read a text as a whole: the tensors of a layer."""
 TENSORS: dict[str, Callable[[Sizes, int], Tensors]] = {
     "llama": _plain,
     "gemma2": _sliding,
     "mamba": _recurrent,
     "jamba": _hybrid,
-    "bert": _encoder,
-    "nomic-bert": _turning_encoder,
 }
 """By architecture: the tensors of a layer, beside its `attn_norm`."""
 
@@ -195,7 +193,7 @@ def _all_tensors(architecture: str, sizes: Sizes, vocabulary: int, context: int)
         if architecture == "bert":
             yield "position_embd.weight", (context, sizes.width)
         for layer in range(sizes.layers):
-            for name, shape in TENSORS[architecture](sizes, layer):
+            for name, shape in ENCODERS[architecture](sizes, layer):
                 yield f"blk.{layer}.{name}", shape
         return
     yield "output_norm.weight", (sizes.width,)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from samovar.errors import ContextError
 from samovar.generation import (
     Embeddings,
     FinishReason,
@@ -144,6 +145,23 @@ class Finished:
 
 GenerationEvent = PromptEvaluating | TextGenerated | Finished
 """What a model says of an answer; see `generation.py` for the first two."""
+
+
+def check_lengths(lengths: Sequence[int], *, room_tokens: int, most_tokens: int) -> None:
+    """Raises `ContextError` unless texts of these lengths, in tokens, can be embedded one after the other.
+
+    It names the first that is longer than `most_tokens`, which no room is enough for, or else the longest.
+    """
+    never = [number for number, length in enumerate(lengths) if length > most_tokens]
+    longest = max(range(len(lengths)), key=lengths.__getitem__, default=0)
+    number = never[0] if never else longest
+    if lengths and lengths[number] > min(room_tokens, most_tokens):
+        raise ContextError(
+            prompt_tokens=lengths[number],
+            context_tokens=room_tokens,
+            most_tokens=most_tokens,
+            text=number + 1,
+        )
 
 
 class Model(Protocol):

@@ -26,6 +26,7 @@ from samovar.engines.base import (
     OnEnd,
     OnLoadProgress,
     WeightsKey,
+    check_lengths,
 )
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import (
@@ -157,14 +158,7 @@ class ScriptedModel:
                 raise EngineError(
                     f"Text {number} is empty, and no word stands for an empty text. Leave it out."
                 )
-        longest = max(range(len(tokens)), key=lambda number: len(tokens[number]), default=None)
-        if longest is not None and len(tokens[longest]) > self._longest:
-            raise ContextError(
-                prompt_tokens=len(tokens[longest]),
-                context_tokens=self._longest,
-                most_tokens=CONTEXT_TOKENS,
-                text=longest + 1,
-            )
+        check_lengths([len(some) for some in tokens], room_tokens=self._longest, most_tokens=CONTEXT_TOKENS)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -27,7 +27,7 @@ class MemoryKind(StrEnum):
     """Nothing is kept: it reads a text as a whole, or is a part or a helper of other models."""
 
 
-class Kind(StrEnum):
+class Purpose(StrEnum):
     """What models of an architecture are made for. `capabilities.py` says what one file of it can do."""
 
     DECODER = "decoder"
@@ -45,7 +45,7 @@ class Architecture:
     name: str
     """As files have it in `general.architecture`."""
     memory: MemoryKind
-    kind: Kind = Kind.DECODER
+    purpose: Purpose = Purpose.DECODER
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""
     full_every: int = 0
@@ -117,9 +117,9 @@ def _table() -> Iterator[Architecture]:
         yield Architecture(name=name, memory=MemoryKind.HYBRID)
 
     for name in _ENCODERS.split():
-        yield Architecture(name=name, memory=MemoryKind.NONE, kind=Kind.ENCODER)
+        yield Architecture(name=name, memory=MemoryKind.NONE, purpose=Purpose.ENCODER)
     for name in _OTHER.split():
-        yield Architecture(name=name, memory=MemoryKind.NONE, kind=Kind.OTHER)
+        yield Architecture(name=name, memory=MemoryKind.NONE, purpose=Purpose.OTHER)
 
 
 ARCHITECTURES = {one.name: one for one in _table()}

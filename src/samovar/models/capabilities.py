@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from samovar.models.architectures import Architecture, Kind
+from samovar.models.architectures import Architecture, Purpose
 
 KEYS = frozenset(["pooling_type", "attention.causal", "decision.block_count"])
 """What is looked at, each below the architecture's name."""
@@ -60,10 +60,12 @@ def abilities_of(kind: Architecture, values: Mapping[str, Any], *, has_head: boo
     """By the entries of a file's header, which are known to be such as the engine takes."""
     said = values.get(f"{kind.name}.pooling_type", Pooling.NONE)
     pooling = Pooling(said)
-    is_causal = kind.kind is Kind.DECODER and values.get(f"{kind.name}.attention.causal", True) is not False
+    is_causal = (
+        kind.purpose is Purpose.DECODER and values.get(f"{kind.name}.attention.causal", True) is not False
+    )
     if pooling is Pooling.RANK:
         can = {Capability.RERANK} if has_head else set()
-    elif kind.kind is Kind.OTHER or values.get(f"{kind.name}.decision.block_count", 0):
+    elif kind.purpose is Purpose.OTHER or values.get(f"{kind.name}.decision.block_count", 0):
         can = set()
     elif is_causal and pooling is Pooling.NONE:
         can = {Capability.ANSWER, Capability.EMBED}

@@ -68,13 +68,10 @@ def _context_bytes(header: Header, room: int) -> int:
         kept += 4 * shape.state_elements
     logits = 4 * piece * header.vocabulary_size
     vectors = 4 * piece * shape.embedding
-    widths = [
-        5 * shape.embedding + 3 * max(shape.feed_forward, shape.experts_used * shape.expert_feed_forward),
-        8 * shape.embedding + 3 * shape.query + 2 * shape.key,
-        30 * shape.inner,
-    ]
-    layers = 4 * piece * max(widths) + 8 * shape.inner_state
-    # Every token with every other one: as a mask, and, where attention makes a table of it, for each head.
-    pairs = piece * room * (6 + (0 if kind.has_flash_attention and keeps else 8 * shape.heads))
-    graph = layers + pairs + (logits if keeps else 0)
+    # Attention, without flash attention: every token with every other one, as a mask and for each head.
+    attention = piece * room * (6 + 4 * shape.heads)
+    attention += 4 * piece * (5 * shape.embedding + shape.query + 2 * shape.key)
+    feed_forward = max(shape.feed_forward, shape.experts_used * shape.expert_feed_forward)
+    wide = 4 * piece * max(5 * shape.embedding + 3 * feed_forward, 30 * shape.inner) + 8 * shape.inner_state
+    graph = max(attention, wide) + (logits if keeps else 0)
     return kept + logits + vectors + graph + RUNTIME_BYTES // 2 + TENSOR_BYTES * header.tensors

@@ -18,7 +18,7 @@ from typing import Any
 
 from samovar.errors import ModelFileError, ModelNotFoundError, nearest
 from samovar.models import capabilities, engine_limits, shape
-from samovar.models.architectures import ARCHITECTURES, Architecture, Kind
+from samovar.models.architectures import ARCHITECTURES, Architecture, Purpose
 from samovar.models.binary_reader import Reader, damaged, shown
 from samovar.models.capabilities import HEADS, Abilities, Capability, abilities_of
 from samovar.models.gguf import Contents, read_contents
@@ -144,7 +144,7 @@ def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
             f"{path} has the architecture {architecture!r}, which the engine does not know."
             f"{nearest(architecture, ARCHITECTURES)} A newer Samovar may."
         )
-    if kind.kind is Kind.OTHER:
+    if kind.purpose is Purpose.OTHER:
         raise ModelFileError(
             f"{path} is a {architecture!r} model, which can neither answer prompts nor embed texts."
         )

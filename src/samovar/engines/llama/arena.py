@@ -194,9 +194,7 @@ class Arena:
 
     def _plan(self) -> None:
         """Fills the batch: running sequences first, then prompts."""
-        batch = self._batch
-        suspects = [running for running in self._admission.running if running.is_suspect]
-        planned = suspects[:1] or self._admission.running
+        batch, planned = self._batch, self._admission.next_ones()
         for running in planned:
             if running.next_token is not None:
                 batch.add(running, [running.next_token], len(running.row), wants_logits=True)
@@ -279,14 +277,7 @@ class Arena:
             if code == 1:
                 self._prefixes.clear()
                 log.warning("the engine found no cells for a batch that the books had room for")
-            if code < 0 and len(parts) > 1:
-                log.warning("the engine could not evaluate a batch of %d (code %d)", len(parts), code)
-                for part in parts:  # each is tried alone, so that one does not fail the others
-                    part.running.is_suspect = True
-                return
-            error = EngineError(f"The engine could not evaluate a batch (code {code}).")
-            for part in parts:
-                self._admission.fail(part.running, error)
+            self._admission.fail_batch([part.running for part in parts], code)
 
     def _trim(self, running: Running) -> None:
         row = running.row

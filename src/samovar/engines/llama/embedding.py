@@ -17,11 +17,12 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from samovar.engines.base import check_lengths
 from samovar.engines.llama import machine
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.embedding_context import EmbeddingContext, Stopped
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import ClosedError, ContextError, EngineError
+from samovar.errors import ClosedError, EngineError
 from samovar.generation import Embeddings
 from samovar.models.capabilities import Abilities
 
@@ -101,20 +102,9 @@ class Embedding:
         return [self._model.vocabulary.tokenize_text(text) for text in texts]
 
     def _check_lengths(self, tokens: Sequence[Sequence[int]]) -> None:
-        """Raises `ContextError` for the first text that never fits, or else for the longest that does not."""
-        lengths = [len(text) for text in tokens]
-        most = self._model.most_tokens
-        too_long = [number for number, length in enumerate(lengths) if length > most]
-        longest = max(range(len(lengths)), key=lengths.__getitem__, default=None)
-        number = too_long[0] if too_long else longest
-        if number is not None and lengths[number] > min(self._room, most):
-            raise ContextError(
-                prompt_tokens=lengths[number],
-                context_tokens=self._room,
-                most_tokens=most,
-                trained_tokens=most,
-                text=number + 1,
-            )
+        check_lengths(
+            [len(text) for text in tokens], room_tokens=self._room, most_tokens=self._model.most_tokens
+        )
 
     async def _made(self) -> EmbeddingContext:
         """The context, which is made now if there is none."""
