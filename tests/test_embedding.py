@@ -21,7 +21,7 @@ from samovar.app import check_answers
 from samovar.config import Settings
 from samovar.engines.base import Model, ModelSpec
 from samovar.engines.llama.binding import Binding, open_binding
-from samovar.engines.llama.embedding_context import EmbeddingContext
+from samovar.engines.llama.embedding_context import EmbeddingContext, Stopped
 from samovar.engines.llama.embedding_model import EmbeddingModel
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.vocabulary import Vocabulary
@@ -90,7 +90,7 @@ def weights_of(path: Path) -> Iterator[tuple[Binding, Any]]:
 
 
 def furthest(one: Any, other: Any) -> float:
-    return max(map(abs, map(sub, one, other)))
+    return float(max(map(abs, map(sub, one, other))))
 
 
 # Vectors -------------------------------------------------------------------------------------------------
@@ -140,6 +140,21 @@ def test_pooled_here_or_by_the_engine_a_vector_is_the_same(tiny_model: Path, poo
             vectors.append(context.embed(text))
             context.close()
     assert furthest(*vectors) <= 1e-5
+
+
+@pytest.mark.parametrize("architecture", ["llama", "jamba", "bert"])
+def test_what_is_stopped_can_be_asked_again(tmp_path: Path, architecture: str) -> None:
+    path = make_tiny(tmp_path / "x.gguf", architecture)
+    with weights_of(path) as (binding, weights):
+        abilities = read_header(path).abilities
+        context = EmbeddingContext(binding, weights, tokens=256, threads=2, abilities=abilities)
+        before = context.embed(range(200))
+        context.stop_soon()
+        with pytest.raises(Stopped):
+            context.embed(range(200))
+        context.go_on()
+        assert context.embed(range(200)) == before
+        context.close()
 
 
 async def test_a_file_s_own_pooling_is_used(tmp_path: Path) -> None:

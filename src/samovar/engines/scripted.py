@@ -69,9 +69,18 @@ def vector_of(tokens: Sequence[str]) -> array[float]:
 class ScriptedModel:
     """Answers from a script, word by word as it is read. `pause` is awaited before each of them."""
 
-    def __init__(self, script: Script, pause: Callable[[], object], spec: ModelSpec, cost: Cost) -> None:
-        self._script, self._pause, self._reference = script, pause, spec.reference
-        self._cells, self._longest = cost.context_tokens, cost.embedding_tokens
+    def __init__(
+        self,
+        script: Script,
+        pause: Callable[[], object],
+        cells: int,
+        *,
+        longest: int = 0,
+        name: str = "scripted",
+    ) -> None:
+        """`longest`: text that there is room to embed, in words. `name`: the reference of the model."""
+        self._script, self._pause, self._reference = script, pause, name
+        self._cells, self._longest = cells, longest
         self._embedded = (0, 0)
         self._seen: list[str] = []
         self._running = 0
@@ -217,7 +226,13 @@ class ScriptedEngine:
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> ScriptedModel:
         on_progress(1.0)
         await anyio.lowlevel.checkpoint()
-        return ScriptedModel(self._script, self._pause, spec, cost)
+        return ScriptedModel(
+            self._script,
+            self._pause,
+            cost.context_tokens,
+            longest=cost.embedding_tokens,
+            name=spec.reference,
+        )
 
     def close(self) -> None:
         """Nothing is held."""

@@ -108,11 +108,13 @@ class Embedding:
 
     async def _made(self) -> EmbeddingContext:
         """The context, which is made now if there is none."""
-        if self._context is None:
-            with anyio.CancelScope(shield=True):  # it is nobody's until it is here
-                self._context = await anyio.to_thread.run_sync(self._make_here)
-            await anyio.lowlevel.checkpoint_if_cancelled()
-        return self._context
+        if self._context is not None:
+            return self._context
+        with anyio.CancelScope(shield=True):  # it is nobody's until it is here
+            made: EmbeddingContext = await anyio.to_thread.run_sync(self._make_here)
+            self._context = made
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return made
 
     def _make_here(self) -> EmbeddingContext:
         model = self._model

@@ -6,7 +6,7 @@ Above: `engine.py` makes it, the pool lends it. Below: `embedding.py`. Asked for
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import anyio.to_thread
@@ -29,18 +29,16 @@ class EmbeddingModel:
         self._embedding = Embedding(model, cost.embedding_tokens)
         self._is_freed = False
 
-    @asynccontextmanager
-    async def generate(
+    def generate(
         self,
         messages: Sequence[Message],
         options: Options,
         conversation: Conversation | None = None,
         *,
         on_end: OnEnd = lambda: None,
-    ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         require(self._header, Capability.ANSWER, name=self._model.reference)
         raise AssertionError("what can answer has an arena")
-        yield  # pragma: no cover
 
     async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
         require(self._header, Capability.EMBED, name=self._model.reference)
