@@ -205,8 +205,8 @@ is not used yet |
 What is asked of a model that cannot do it is refused with what it can do: before the run if the model is
 known then, and otherwise before anything is evaluated. Embedding takes memory besides, which is in the
 prediction as soon as a model embeds: a context for texts of 256 tokens, or for the longest text, in powers of
-two. The engine keeps logits for each token of a text that it reads as a whole, so that a vocabulary of 250,000
-tokens takes 1 MB for each of them.
+two. The engine keeps logits for each token of a text that it reads as a whole, so that a vocabulary of
+250,000 tokens takes 1 MB for each of them.
 """
 _KEPT = {
     MemoryKind.FULL: "keys and values of every token, in every layer",

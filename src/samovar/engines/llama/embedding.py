@@ -185,6 +185,7 @@ class Embedding:
         if self._context is not None:
             self._context.close()
             self._context = None
+            self._model.binding.give_back_memory()
 
 
 def _embed(context: EmbeddingContext, texts: Sequence[Sequence[int]]) -> list[array[float]]:
