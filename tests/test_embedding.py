@@ -278,6 +278,7 @@ async def test_what_cannot_embed_says_what_it_is(tmp_path: Path) -> None:
         ("rope.dimension_count", 15),
         ("rope.dimension_count", 64),
         ("attention.head_count", 0),
+        ("embedding_length_out", 65),
         ("block_count", 0),
     ],
 )

@@ -13,7 +13,9 @@ from typing import Any
 
 from samovar.models.architectures import Architecture, Purpose
 
-KEYS = frozenset(["pooling_type", "attention.causal", "decision.block_count"])
+KEYS = frozenset(
+    ["pooling_type", "attention.causal", "decision.block_count", "embedding_length", "embedding_length_out"]
+)
 """What is looked at, each below the architecture's name."""
 HEADS = frozenset(["cls.weight", "cls.output.weight"])
 """Tensors of which a model that scores texts has at least one."""
@@ -63,10 +65,13 @@ def abilities_of(kind: Architecture, values: Mapping[str, Any], *, has_head: boo
     is_causal = (
         kind.purpose is Purpose.DECODER and values.get(f"{kind.name}.attention.causal", True) is not False
     )
+    own = {key: values.get(f"{kind.name}.{key}", 0) for key in ("embedding_length", "embedding_length_out")}
     if pooling is Pooling.RANK:
         can = {Capability.RERANK} if has_head else set()
     elif kind.purpose is Purpose.OTHER or values.get(f"{kind.name}.decision.block_count", 0):
         can = set()
+    elif own["embedding_length_out"] not in (0, own["embedding_length"]):
+        can = set()  # several vectors for each text, of another length
     elif is_causal and pooling is Pooling.NONE:
         can = {Capability.ANSWER, Capability.EMBED}
     else:

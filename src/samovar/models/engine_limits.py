@@ -43,6 +43,7 @@ KEYS = frozenset(
         "pooling_type",
         "classifier.pooling_type",
         "embedding_length",
+        "embedding_length_out",
         "attention.head_count",
         "attention.key_length",
         "attention.value_length",
@@ -137,6 +138,9 @@ def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
             if own.get(key, 0) not in (0, width):
                 return f"its {key} is {str(own[key])[:40]}, and must be its embedding_length"
     if architecture in _ONE_WIDTH:
+        given = own.get("embedding_length_out", 0)
+        if given not in (0, width):
+            return f"its embedding_length_out is {str(given)[:40]}, and must be its embedding_length"
         heads = _most(own, "attention.head_count")
         length = width // heads if isinstance(width, int) and heads > 0 else 0
         key_length = own.get("attention.key_length", length)
