@@ -18,7 +18,7 @@ from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings, settings_known
 from samovar.models import cost
-from samovar.models.architectures import ARCHITECTURES, MemoryKind
+from samovar.models.architectures import ARCHITECTURES, MemoryKind, Purpose
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -172,13 +172,42 @@ def models_page() -> str:
             parts.append(f"| {memory.value} | {_KEPT[memory]} | {cells[0]} | {cells[1]} |")
     parts += [
         "",
+        "These read a text as a whole, and keep nothing of it. They embed or score texts; what they take is "
+        "an estimate:\n",
+        _of_purpose(Purpose.ENCODER) + ".\n",
         "A file of any other architecture is refused by its header, before the engine sees it. So are these, "
-        "which answer no prompt token by token:\n",
-        _names(MemoryKind.NONE, is_measured=False) + ".",
+        "which neither answer prompts nor embed texts:\n",
+        _of_purpose(Purpose.OTHER) + ".\n",
+        _ABILITIES,
     ]
     return "\n".join(parts) + "\n"
 
 
+def _of_purpose(purpose: Purpose) -> str:
+    return ", ".join(sorted(f"`{one.name}`" for one in ARCHITECTURES.values() if one.purpose is purpose))
+
+
+_ABILITIES = """\
+## What a model can do
+
+It is in the file's header (`can` of `samovar models --json`):
+
+| the file | can |
+|---|---|
+| goes on from a text, and gives no `pooling_type` (or 0) | answer prompts, and embed texts by the mean of \
+their tokens' vectors |
+| gives a `pooling_type` of 1 (mean), 2 (first token) or 3 (last token), says `attention.causal` is false, \
+or is of an architecture that reads a text as a whole | embed texts |
+| gives a `pooling_type` of 4 (a score), and has a head for it (`cls` or `cls.output`) | score texts, which \
+is not used yet |
+| gives a `pooling_type` of 4, and has no such head | nothing: it was not converted completely |
+
+What is asked of a model that cannot do it is refused with what it can do: before the run if the model is
+known then, and otherwise before anything is evaluated. Embedding takes memory besides, which is in the
+prediction as soon as a model embeds: a context for texts of 256 tokens, or for the longest text, in powers of
+two. The engine keeps logits for each token of a text that it reads as a whole, so that a vocabulary of
+250,000 tokens takes 1 MB for each of them.
+"""
 _KEPT = {
     MemoryKind.FULL: "keys and values of every token, in every layer",
     MemoryKind.SLIDING: "in some layers only those of a window's tokens, for each sequence",

@@ -53,6 +53,7 @@ async def loaded(
     spec = ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
     with anyio.fail_after(60):
         model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
+        assert isinstance(model, LlamaModel)
         try:
             yield model
             model.check()

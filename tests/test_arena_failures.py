@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import anyio.to_thread
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec
+from samovar.engines.llama.binding import open_binding
 from samovar.engines.llama.chat import PromptTokens
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.requests import Request
 from samovar.errors import ClosedError, EngineError
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import FinishReason, Message, Options, TextGenerated
 from tests.test_arena import CUT_ANYWHERE, answer, loaded, user
 from tests.tiny import make_tiny
 
@@ -220,3 +222,83 @@ async def test_cancelling_others_evaluates_nothing_again_of_an_answer_whose_memo
         while not isinstance(end, Finished):
             end = await one.events.next(None)
         assert end.tokens.evaluated == len(tokens)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_prompt_that_the_engine_cannot_evaluate_fails_none_that_shares_its_batch(
+    tiny_kinds: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Request] = []
+    failed: list[int] = []
+    decode = Context.decode
+    async with loaded(tiny_kinds[kind], 2048) as model:
+        arena = model._arena
+
+        def failing(context: Context, batch: Any) -> int:
+            parts = arena._batch.parts
+            if any(part.running.request is bad for part in parts):
+                failed.append(len(parts))
+                return -3
+            return decode(context, batch)
+
+        monkeypatch.setattr(Context, "decode", failing)
+        begun = threading.Event()
+        admit = arena._admission.admit
+
+        def together() -> None:
+            assert begun.wait(10)
+            arena._admission.waiting.extend(arena._queue.take())
+            admit()
+
+        monkeypatch.setattr(arena._admission, "admit", together)
+        for text in ("good" * 9, "bad" * 9, "better" * 9):
+            tokens = model._template.tokens(user(text))
+            asked.append(model._request(tokens, Options(max_tokens=30), None))
+        bad = asked[1]
+        for request in asked:
+            arena.submit(request)
+        begun.set()
+        with pytest.raises(EngineError, match=r"could not evaluate a batch \(code -3\)"):
+            await read(bad)
+        texts = [await text_of(request) for request in (asked[0], asked[2])]
+        assert failed == [3, 1], "once with the others, once alone"
+        assert all(texts)
+        model.check()
+
+
+async def text_of(request: Request) -> str:
+    said = ""
+    with anyio.fail_after(60):
+        while not isinstance(event := await request.events.next(None), Finished):
+            if isinstance(event, TextGenerated):
+                said += event.piece
+    return said
+
+
+def test_a_failed_load_reads_its_own_reasons_while_others_fail() -> None:
+    binding = open_binding()
+    wrong: list[object] = []
+    binding._errors.extend((0, "of a thread that never asks") for _ in range(60))
+
+    def fail(name: str) -> None:
+        text = binding.ffi.new("char[]", name.encode())
+        try:
+            for _ in range(1000):
+                for _ in range(2):
+                    binding._log(4, text, None)
+                wrong.extend(line for line in binding.errors_of_this_thread() if line != name)
+        except RuntimeError as error:  # of a collection that changed meanwhile
+            wrong.append(error)
+
+    threads = [threading.Thread(target=fail, args=(name,)) for name in ("one", "other", "third", "last")]
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert wrong == []
+    binding._errors.clear()

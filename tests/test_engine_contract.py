@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from operator import sub
 from pathlib import Path
 
 import anyio
@@ -13,8 +15,16 @@ from samovar import generation
 from samovar.engines.base import Engine, Finished, Model, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.scripted import ScriptedEngine
-from samovar.errors import ClosedError, ContextError, ModelError
-from samovar.generation import FinishReason, Message, Options, PromptEvaluating, Sampling, TextGenerated
+from samovar.errors import ClosedError, ContextError, EngineError, ModelError
+from samovar.generation import (
+    Embeddings,
+    FinishReason,
+    Message,
+    Options,
+    PromptEvaluating,
+    Sampling,
+    TextGenerated,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -28,8 +38,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @asynccontextmanager
-async def loaded(engine: Engine, path: Path, context_tokens: int | None = 512) -> AsyncIterator[Model]:
-    spec = ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
+async def loaded(
+    engine: Engine, path: Path, context_tokens: int | None = 512, embedding_tokens: int = 0
+) -> AsyncIterator[Model]:
+    spec = ModelSpec(
+        reference="tiny", path=path, context_tokens=context_tokens, embedding_tokens=embedding_tokens
+    )
     with anyio.fail_after(60):
         model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
         try:
@@ -231,3 +245,117 @@ async def test_however_steadily_tokens_come_an_answer_has_a_ceiling(
         _, end, _ = await answer(model, "a " * 100, Options(max_tokens=3000, timeout_s=30))
         assert end.reason is FinishReason.TIMEOUT
         assert end.tokens.generated < 2000
+
+
+# Embedding -------------------------------------------------------------------------------------------------
+
+TEXTS = ("a cat sat", "the price of steel rose again " * 5, "x", "A cat sat.", "<|im_end|>", "ü é")
+
+
+async def test_a_text_is_a_vector_of_length_1_the_same_alone_and_with_others(
+    engine: Engine, tiny_model: Path
+) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        whole = await model.embed(TEXTS)
+        assert whole.model == "tiny" and len(whole.vectors) == len(TEXTS)
+        for text, vector in zip(TEXTS, whole.vectors, strict=True):
+            assert sum(value * value for value in vector) == pytest.approx(1, abs=1e-5)
+            alone = await model.embed([text])
+            assert max(map(abs, map(sub, alone.vectors[0], vector))) <= 1e-5, text
+        assert model.statistics().embedded_texts == 2 * len(TEXTS)
+        assert model.statistics().embedded_tokens == 2 * whole.tokens
+        assert model.statistics().tokens.evaluated == 0
+
+
+async def test_a_prefix_is_put_before_each_text_and_nothing_else_is(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        given = await model.embed(["one", "other"], prefix="query: ")
+        written = await model.embed(["query: one", "query: other"])
+        assert given == written
+        assert given.vectors != (await model.embed(["one", "other"])).vectors
+        assert (await model.embed([])).vectors == ()
+
+
+async def test_a_text_that_is_too_long_is_named_with_its_tokens_and_the_limit(
+    engine: Engine, tiny_model: Path
+) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        with pytest.raises(ContextError) as caught:
+            await model.embed(["short", "word " * 400, "short"])
+        error = caught.value
+        assert (error.text, error.context_tokens) == (2, 256)
+        assert error.context_tokens < error.prompt_tokens <= error.most_tokens
+        with pytest.raises(
+            ContextError, match=rf"Text 3 has \d+ tokens.*at most {error.most_tokens} at once"
+        ):
+            await model.embed(["short", "word " * 400, "word " * 20_000, "word " * 30_000])
+        assert model.statistics().embedded_texts == 0
+
+
+async def test_there_is_as_much_room_for_texts_as_was_promised(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model) as model:
+        with pytest.raises(ContextError) as caught:
+            await model.embed(["one"])
+        assert caught.value.context_tokens == 0
+        spec = ModelSpec(reference="tiny", path=tiny_model, context_tokens=512, embedding_tokens=256)
+        answered, _, _ = await answer(model, "before", Options(max_tokens=3))
+        await model.resize(engine.predict(spec))
+        assert len((await model.embed(["one"])).vectors) == 1
+        assert (await answer(model, "before", Options(max_tokens=3)))[0] == answered
+        await model.resize(engine.predict(replace(spec, embedding_tokens=0)))
+        with pytest.raises(ContextError):
+            await model.embed(["one"])
+
+
+async def test_answers_and_embeddings_go_on_side_by_side(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        alone = await model.embed(TEXTS)
+        found: list[Embeddings] = []
+
+        async def embed() -> None:
+            found.append(await model.embed(TEXTS))
+
+        async def ask() -> None:
+            await answer(model, "a b c", Options(max_tokens=40))
+
+        async with anyio.create_task_group() as tasks:
+            for work in (embed, ask, embed, ask, embed):
+                tasks.start_soon(work)
+        assert found == [alone] * 3
+
+
+async def test_cancelled_embedding_stops_and_gives_everything_back(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(model.embed, ["the price of steel " * 10] * 20_000)
+                await model.embed(["the first"])
+                scope.cancel()
+        assert scope.cancelled_caught
+        assert model.statistics().embedded_texts == 1
+        await model.embed(["another"])
+
+
+async def test_closing_ends_what_embeds(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        errors: list[ClosedError] = []
+
+        async def embed() -> None:
+            try:
+                await model.embed(["the price of steel " * 10] * 20_000)
+            except ClosedError as error:
+                errors.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(embed)
+            await model.embed(["the first"])
+            await model.close()
+        assert len(errors) == 1
+        with pytest.raises(ClosedError):
+            await model.embed(["late"])
+
+
+async def test_a_text_of_no_token_is_refused_by_its_number(engine: Engine, tiny_model: Path) -> None:
+    async with loaded(engine, tiny_model, embedding_tokens=256) as model:
+        with pytest.raises(EngineError, match="Text 2 is empty"):
+            await model.embed(["one", "", "three"])

@@ -39,6 +39,7 @@ async def loaded(path: Path, context_tokens: int | None = 1024) -> AsyncIterator
     engine, spec = LlamaEngine(), spec_of(path, context_tokens)
     with anyio.fail_after(60):
         model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
+        assert isinstance(model, LlamaModel)
         try:
             yield model
             model.check()

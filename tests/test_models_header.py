@@ -113,7 +113,7 @@ def test_an_unknown_architecture_is_named(tmp_path: Path, tiny_model: Path) -> N
 def test_a_model_that_answers_no_prompts_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     key = b"general.architecture" + struct.pack("<IQ", 8, 5)
     path = patched(tiny_model, tmp_path / "x.gguf", key + b"llama", key + b"dream")
-    with pytest.raises(ModelFileError, match="'dream' model, which does not answer prompts"):
+    with pytest.raises(ModelFileError, match="'dream' model, which can neither answer"):
         read_header(path)
 
 

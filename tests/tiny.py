@@ -112,6 +112,31 @@ def hybrid_kv_heads(sizes: Sizes) -> list[int]:
     return [sizes.kv_heads if layer % 2 else 0 for layer in range(sizes.layers)]
 
 
+def _encoder(sizes: Sizes, layer: int) -> Tensors:
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+        yield f"{name}.weight", (sizes.width, sizes.width)
+        yield f"{name}.bias", (sizes.width,)
+    yield "attn_output_norm.weight", (sizes.width,)
+    yield "attn_output_norm.bias", (sizes.width,)
+    yield "ffn_up.weight", (sizes.feed_forward, sizes.width)
+    yield "ffn_up.bias", (sizes.feed_forward,)
+    yield "ffn_down.weight", (sizes.width, sizes.feed_forward)
+    yield "ffn_down.bias", (sizes.width,)
+    yield "layer_output_norm.weight", (sizes.width,)
+    yield "layer_output_norm.bias", (sizes.width,)
+
+
+def _turning_encoder(sizes: Sizes, layer: int) -> Tensors:
+    for name, shape in _encoder(sizes, layer):
+        if not name.startswith("ffn") and not name.endswith(("q.bias", "k.bias", "v.bias", "output.bias")):
+            yield name, shape
+    for name, shape in _feed_forward(sizes):
+        if name != "ffn_norm.weight":
+            yield name, shape
+
+
+ENCODERS: dict[str, Callable[[Sizes, int], Tensors]] = {"bert": _encoder, "nomic-bert": _turning_encoder}
+"""Of architectures that read a text as a whole: the tensors of a layer."""
 TENSORS: dict[str, Callable[[Sizes, int], Tensors]] = {
     "llama": _plain,
     "gemma2": _sliding,
@@ -138,11 +163,13 @@ def make_tiny(
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_name(f"tiny {seed}")
     _add_sizes(writer, architecture, sizes, context)
+    if architecture in ENCODERS:
+        vocabulary, chat_template = vocabulary or add_word_pieces(), None
     size = (vocabulary or add_bytes())(writer, sizes.more_tokens)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     amend(writer)
-    for name, shape in _all_tensors(architecture, sizes, size):
+    for name, shape in _all_tensors(architecture, sizes, size, context):
         if name.endswith("norm.weight"):
             values = np.ones(shape)
         elif name.endswith("ssm_a"):
@@ -157,8 +184,18 @@ def make_tiny(
     return path
 
 
-def _all_tensors(architecture: str, sizes: Sizes, vocabulary: int) -> Tensors:
+def _all_tensors(architecture: str, sizes: Sizes, vocabulary: int, context: int) -> Tensors:
     yield "token_embd.weight", (vocabulary, sizes.width)
+    if architecture in ENCODERS:
+        yield "token_embd_norm.weight", (sizes.width,)
+        yield "token_embd_norm.bias", (sizes.width,)
+        yield "token_types.weight", (2, sizes.width)
+        if architecture == "bert":
+            yield "position_embd.weight", (context, sizes.width)
+        for layer in range(sizes.layers):
+            for name, shape in ENCODERS[architecture](sizes, layer):
+                yield f"blk.{layer}.{name}", shape
+        return
     yield "output_norm.weight", (sizes.width,)
     if architecture != "gemma2":  # which has no other than the embeddings
         yield "output.weight", (vocabulary, sizes.width)
@@ -173,12 +210,17 @@ def _add_sizes(writer: gguf.GGUFWriter, architecture: str, sizes: Sizes, context
     writer.add_embedding_length(sizes.width)
     writer.add_block_count(sizes.layers)
     writer.add_layer_norm_rms_eps(1e-5)
+    if architecture in ENCODERS:
+        writer.add_layer_norm_eps(1e-5)
+        writer.add_token_type_count(2)
+        writer.add_causal_attention(False)
     if architecture == "mamba":
         writer.add_head_count(0)
         writer.add_feed_forward_length(0)
     else:
         writer.add_head_count(sizes.heads)
-        writer.add_head_count_kv(hybrid_kv_heads(sizes) if architecture == "jamba" else sizes.kv_heads)
+        kv_heads = sizes.heads if architecture in ENCODERS else sizes.kv_heads
+        writer.add_head_count_kv(hybrid_kv_heads(sizes) if architecture == "jamba" else kv_heads)
         writer.add_rope_dimension_count(sizes.head)
         writer.add_feed_forward_length(sizes.feed_forward)
     if architecture == "gemma2":
@@ -238,6 +280,34 @@ def add_sentence_pieces(user_defined: tuple[str, ...] = ()) -> Callable[[gguf.GG
         writer.add_eos_token_id(2)
         writer.add_add_bos_token(True)
         writer.add_add_space_prefix(True)
+        return len(tokens)
+
+    return add
+
+
+WORDS = ("hello", "world", "the", "a", "cat", "sat", "on", "mat", "##s", "##ing", "price", "steel", "rise")
+
+
+def add_word_pieces() -> Callable[[gguf.GGUFWriter, int], int]:
+    """A vocabulary as BERT has it: words and their ends, letters, and the tokens around a text."""
+
+    def add(writer: gguf.GGUFWriter, more: int) -> int:
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        letters = [chr(letter) for letter in range(33, 127) if not chr(letter).isupper()]
+        # As files have them: the beginning of a word is marked, and what goes on is not.
+        plain = ["\u2581" + one for one in (*letters, *(word for word in WORDS if word[0] != "#"))]
+        tokens = [*special, *plain, *letters, *(word[2:] for word in WORDS if word[0] == "#")]
+        tokens += [f"[more {number}]" for number in range(more)]
+        tokens = list(dict.fromkeys(tokens))
+        kinds = gguf.TokenType
+        writer.add_tokenizer_model("bert")
+        writer.add_token_list(tokens)
+        writer.add_token_types([kinds.CONTROL if one in special else kinds.NORMAL for one in tokens])
+        writer.add_pad_token_id(0)
+        writer.add_unk_token_id(1)
+        writer.add_bos_token_id(2)
+        writer.add_sep_token_id(3)
+        writer.add_mask_token_id(4)
         return len(tokens)
 
     return add

@@ -20,8 +20,8 @@ from samovar import memory
 from samovar.actions import parse_action
 from samovar.config import Settings
 from samovar.engines.base import ModelSpec
-from samovar.errors import ModelFetchError, ModelNotFoundError
-from samovar.executors.base import Executor
+from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError
+from samovar.executors.base import Embedder, Executor
 from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
@@ -48,6 +48,8 @@ class App:
     settings: Settings
     library: Library
     executor: Executor
+    embedder: Embedder
+    """Embeds with the executor that is named."""
     sessions: Sessions
     pool: Pool
 
@@ -116,6 +118,18 @@ class Locator:
         return spec_for(self._settings, reference, resolve(reference, self._store))
 
 
+def check_answers(spec: ModelSpec) -> None:
+    """Raises `ModelFileError` for a model that is known to answer no prompts: one for embeddings, say."""
+    from samovar.models.capabilities import Capability
+    from samovar.models.header import read_header, require
+
+    try:
+        header = read_header(spec.path)
+    except ModelError:  # which whoever loads it will get
+        return
+    require(header, Capability.ANSWER, name=spec.reference)
+
+
 def is_here(reference: Reference, store: Store) -> bool:
     """Whether the model was fetched before."""
     try:
@@ -171,10 +185,12 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
         )
         sessions = Sessions(pool)
         locate = Locator(settings, open_store(settings))
+        dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate))
         yield App(
             settings=settings,
             library=library or open_library(current_folder()),
-            executor=Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate)),
+            executor=dispatcher,
+            embedder=dispatcher,
             sessions=sessions,
             pool=pool,
         )

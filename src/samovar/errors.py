@@ -236,11 +236,12 @@ class BudgetError(ModelError):
 
 
 class ContextError(ModelError):
-    """`prompt_tokens` do not fit `context_tokens` (one is needed for the answer).
+    """`prompt_tokens` do not fit `context_tokens` (one is needed for an answer).
 
     `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not. `trained_tokens`:
     what the model was trained for, where that is known. `answer_tokens`: what the answer may take, with the
-    reasoning before it; None if that is only what was asked for.
+    reasoning before it; None if that is only what was asked for. `text`: which of the texts to embed, counted
+    from 1; None for a prompt.
     """
 
     code = "context"
@@ -252,17 +253,24 @@ class ContextError(ModelError):
         context_tokens: int,
         most_tokens: int | None = None,
         trained_tokens: int | None = None,
+        text: int | None = None,
         answer_tokens: int | None = None,
     ) -> None:
+        self.text = text
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
         self.answer_tokens = answer_tokens
         self.most_tokens = context_tokens if most_tokens is None else most_tokens
         way = "Shorten the prompt, or give the model a larger context (--context)."
         if trained_tokens is not None and prompt_tokens >= trained_tokens:
             way = f"Shorten the prompt: the model was trained for no more than {trained_tokens} tokens."
-        super().__init__(
-            f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. {way}"
-        )
+        if text is None:
+            said = f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. {way}"
+        else:
+            said = (
+                f"Text {text} has {prompt_tokens} tokens, its prefix and the model's own included, but the "
+                f"model embeds at most {self.most_tokens} at once. Shorten it, or embed parts of it."
+            )
+        super().__init__(said)
 
 
 class EngineError(ModelError):

@@ -6,6 +6,7 @@ values. Below: nothing. It does not know how anything is generated.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -178,6 +179,18 @@ class TokenCounts:
             generated=self.generated + other.generated,
             reasoning=self.reasoning + other.reasoning,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """Texts as vectors: the nearer two are, the more alike their texts are to the model."""
+
+    vectors: tuple[array[float], ...]
+    """One for each text, in their order: `array("f")` of length 1, so that a product is a cosine."""
+    tokens: int
+    """Evaluated, of all texts together."""
+    model: str
+    """The reference of the model that made them. Vectors of different models cannot be compared."""
 
 
 # What happens while a prompt is answered -----------------------------------------------------------------

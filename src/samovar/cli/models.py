@@ -27,8 +27,10 @@ from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
 from samovar.generation import KvType
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
+from samovar.models.capabilities import Capability
 from samovar.models.cost import predict
-from samovar.models.header import read_header
+from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder
+from samovar.models.header import Header, read_header
 from samovar.models.package import FetchProgress, fetch, is_pinned
 from samovar.models.reference import ALIASES, Reference, names_of, parse_reference, resolve
 from samovar.models.store import Store
@@ -82,17 +84,22 @@ def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: i
         header = read_header(path)
     except SamovarError as error:
         return {"fault": error.message}
-    tokens = context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
+    answers = Capability.ANSWER in header.abilities.can
+    tokens = context_tokens if answers and context_tokens else _first_tokens(header)
     if tokens > header.context_tokens:
         return {
             "file_bytes": header.file_bytes,
             "fault": f"It was trained for {header.context_tokens} tokens; {tokens} were asked for.",
         }
-    cost = predict(header, context_tokens=tokens, kv_type=kv_type)
+    if answers:
+        cost = predict(header, context_tokens=tokens, kv_type=kv_type)
+    else:
+        cost = predict_embedder(header, tokens)
     return {
         "fault": None,
         "file_bytes": header.file_bytes,
         "architecture": header.architecture,
+        "can": sorted(header.abilities.can),
         "memory": ARCHITECTURES[header.architecture].memory.value,
         "trained_context_tokens": header.context_tokens,
         "context_tokens": tokens,
@@ -102,10 +109,17 @@ def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: i
         "compute_bytes": cost.compute_bytes,
         "output_bytes": cost.output_bytes,
         "snapshot_bytes": cost.snapshot_bytes,
+        "embedding_bytes": cost.embedding_bytes,
         "total_bytes": cost.total_bytes,
         "estimated": cost.estimated,
         "fits": cost.total_bytes <= budget,
     }
+
+
+def _first_tokens(header: Header) -> int:
+    """The context, or the longest text to embed, that a model has at first."""
+    answers = Capability.ANSWER in header.abilities.can
+    return min(header.context_tokens, DEFAULT_CONTEXT_TOKENS if answers else FIRST_EMBEDDING_TOKENS)
 
 
 def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -117,7 +131,7 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
     is_narrow = console.width < NARROW_COLUMNS
     for row in rows:
         names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
-        compute_bytes = row["compute_bytes"] + row["output_bytes"]
+        compute_bytes = row["compute_bytes"] + row["output_bytes"] + row["embedding_bytes"]
         sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
         total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
         fits = Text("yes") if row["fits"] else Text("no", style="red")

@@ -3,7 +3,8 @@
 Above: `pool.py`, which decides what is loaded and when it goes, and `session.py`, which asks. Below: the
 members of this shelf. An engine knows files, tokens and bytes; it knows no session, pool or workflow.
 
-Order of a model's life: `Engine.load` → any number of `Model.generate`, also at once → `Model.close`.
+Order of a model's life: `Engine.load` → any number of `Model.generate` and `embed`, also at once →
+`Model.close`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from samovar.errors import ContextError
 from samovar.generation import (
+    Embeddings,
     FinishReason,
     KvType,
     Message,
@@ -64,6 +67,8 @@ class ModelSpec:
     """CPU threads; None means as many as serve best, changed while it runs."""
     kv_type: KvType = "f16"
     """What KV cells are kept in; the quantized ones take about a half and a quarter."""
+    embedding_tokens: int = 0
+    """The longest text that there is to be room to embed; 0: as many as the engine begins with."""
 
 
 class Conversation:
@@ -121,6 +126,9 @@ class ModelStatistics:
     """Asked for and not begun."""
     cells_used: int
     """By answers that run and by prefixes that are kept."""
+    embedded_texts: int = 0
+    embedded_tokens: int = 0
+    """Of all texts that were embedded; not among `tokens`."""
     notes: tuple[str, ...] = ()
     """What a person should know: no chat template in the file, spin policy set too late …"""
 
@@ -142,8 +150,25 @@ GenerationEvent = PromptEvaluating | TextGenerated | Finished
 """What a model says of an answer; see `generation.py` for the first two."""
 
 
+def check_lengths(lengths: Sequence[int], *, room_tokens: int, most_tokens: int) -> None:
+    """Raises `ContextError` unless texts of these lengths, in tokens, can be embedded one after the other.
+
+    It names the first that is longer than `most_tokens`, which no room is enough for, or else the longest.
+    """
+    never = [number for number, length in enumerate(lengths) if length > most_tokens]
+    longest = max(range(len(lengths)), key=lengths.__getitem__, default=0)
+    number = never[0] if never else longest
+    if lengths and lengths[number] > min(room_tokens, most_tokens):
+        raise ContextError(
+            prompt_tokens=lengths[number],
+            context_tokens=room_tokens,
+            most_tokens=most_tokens,
+            text=number + 1,
+        )
+
+
 class Model(Protocol):
-    """Loaded weights that can answer."""
+    """Loaded weights that can answer or embed texts. What they cannot do raises `ModelFileError`."""
 
     def generate(
         self,
@@ -167,8 +192,24 @@ class Model(Protocol):
         """
         ...
 
+    async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
+        """Each of `texts` as a vector of length 1, alone or with others the same to 1e-5.
+
+        `prefix` is put before each of them, as it is; nothing else is. A text is data: the text of a control
+        token in it stays text. Pooled as the file says, otherwise the mean. Cancelling stops it within one
+        node of the engine's graph, and gives everything back first.
+
+        Raises `ContextError` for a text that is too long, with its number: either there is no room for it now
+        (`resize` with a cost of more `embedding_tokens`), or its tokens are more than `most_tokens`.
+        `ModelFileError` if the model cannot embed, `EngineError` for a text without any token and for vectors
+        that are not numbers, `ClosedError` after `close`, also when it closes meanwhile.
+        """
+        ...
+
     async def resize(self, cost: Cost) -> None:
         """Replaces the arena by one of `cost.context_tokens` cells over the same weights.
+
+        Where only `cost.embedding_tokens` differ, the arena stays: the room for texts to embed is changed.
 
         Answers that run come to their end first; requests that come later wait. What was evaluated is
         kept as far as it fits. Raises `EngineError` when there is no room; the old size then remains.
@@ -198,7 +239,8 @@ class Engine(Protocol):
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         """What a load would take, from the header alone.
 
-        With `free_bytes` and no `context_tokens` asked for, the context is what fits into them.
+        With `free_bytes` and no `context_tokens` asked for, the context is what fits into them. A model that
+        cannot answer has no context, but room to embed texts from the start.
         Raises `ModelError` when the file cannot be used.
         """
         ...

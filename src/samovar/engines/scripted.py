@@ -7,11 +7,14 @@ endings hold as with any engine.
 
 from __future__ import annotations
 
+import math
 import re
+from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import anyio
 import anyio.lowlevel
@@ -26,15 +29,18 @@ from samovar.engines.base import (
     OnEnd,
     OnLoadProgress,
     WeightsKey,
+    check_lengths,
 )
 from samovar.engines.markers import Markers
-from samovar.errors import ClosedError, ContextError
-from samovar.generation import FinishReason, Message, Options, PromptEvaluating, TokenCounts
+from samovar.errors import ClosedError, ContextError, EngineError
+from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
 
 Script = Callable[[Sequence[Message]], str]
 
 CONTEXT_TOKENS = 8192
+DIMENSIONS = 64
+"""Of its vectors."""
 
 
 def echo(messages: Sequence[Message]) -> str:
@@ -45,6 +51,15 @@ def echo(messages: Sequence[Message]) -> str:
 def words(text: str) -> list[str]:
     """The scripted engine's tokens: words, each with the blanks before it."""
     return re.findall(r"\s*\S+|\s+$", text)
+
+
+def vector_of(tokens: Sequence[str]) -> array[float]:
+    """The scripted engine's vector of a text: how often each word is there, at a place by its name."""
+    counts = [0.0] * DIMENSIONS
+    for token in tokens:
+        counts[crc32(token.strip().lower().encode("utf-8", "replace")) % DIMENSIONS] += 1.0
+    length = math.hypot(*counts)
+    return array("f", [count / length for count in counts])
 
 
 def _answer_to(options: Options) -> AnswerParts:
@@ -65,8 +80,19 @@ def text_of(said: str, options: Options) -> str:
 class ScriptedModel:
     """Answers from a script, word by word as it is read. `pause` is awaited before each of them."""
 
-    def __init__(self, script: Script, pause: Callable[[], object], cells: int) -> None:
-        self._script, self._pause, self._cells = script, pause, cells
+    def __init__(
+        self,
+        script: Script,
+        pause: Callable[[], object],
+        cells: int,
+        *,
+        longest: int = 0,
+        name: str = "scripted",
+    ) -> None:
+        """`longest`: text that there is room to embed, in words. `name`: the reference of the model."""
+        self._script, self._pause, self._reference = script, pause, name
+        self._cells, self._longest = cells, longest
+        self._embedded = (0, 0)
         self._seen: list[str] = []
         self._running = 0
         self._tokens = TokenCounts()
@@ -81,8 +107,7 @@ class ScriptedModel:
         *,
         on_end: OnEnd = lambda: None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
-        if self._closed:
-            raise ClosedError("The model was closed.")
+        self._check_open()
         prompt = words(" ".join(f"{message.role}: {message.content}" for message in messages))
         if len(prompt) >= self._cells:
             raise ContextError(prompt_tokens=len(prompt), context_tokens=self._cells)
@@ -146,8 +171,33 @@ class ScriptedModel:
         if hasattr(waiting, "__await__"):
             await waiting
 
+    async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
+        tokens = [words(prefix + text) for text in texts]
+        self._check_texts(tokens)
+        vectors = []
+        for some in tokens:
+            await self._wait()
+            self._check_open()
+            vectors.append(vector_of(some))
+        counted = sum(map(len, tokens))
+        self._embedded = (self._embedded[0] + len(texts), self._embedded[1] + counted)
+        return Embeddings(vectors=tuple(vectors), tokens=counted, model=self._reference)
+
+    def _check_texts(self, tokens: Sequence[Sequence[str]]) -> None:
+        self._check_open()
+        for number, some in enumerate(tokens, start=1):
+            if not some:
+                raise EngineError(
+                    f"Text {number} is empty, and no word stands for an empty text. Leave it out."
+                )
+        check_lengths([len(some) for some in tokens], room_tokens=self._longest, most_tokens=CONTEXT_TOKENS)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("The model was closed.")
+
     async def resize(self, cost: Cost) -> None:
-        self._cells = cost.context_tokens
+        self._cells, self._longest = cost.context_tokens, cost.embedding_tokens
 
     def statistics(self) -> ModelStatistics:
         return ModelStatistics(
@@ -164,6 +214,8 @@ class ScriptedModel:
             sequences_running=self._running,
             requests_waiting=0,
             cells_used=0,
+            embedded_texts=self._embedded[0],
+            embedded_tokens=self._embedded[1],
         )
 
     def check(self) -> None:
@@ -189,6 +241,7 @@ class ScriptedEngine:
             weights_bytes=0,
             kv_bytes=0,
             compute_bytes=0,
+            embedding_tokens=min(spec.embedding_tokens, CONTEXT_TOKENS),
             context_tokens=spec.context_tokens or CONTEXT_TOKENS,
             estimated=False,
         )
@@ -196,7 +249,13 @@ class ScriptedEngine:
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> ScriptedModel:
         on_progress(1.0)
         await anyio.lowlevel.checkpoint()
-        return ScriptedModel(self._script, self._pause, cost.context_tokens)
+        return ScriptedModel(
+            self._script,
+            self._pause,
+            cost.context_tokens,
+            longest=cost.embedding_tokens,
+            name=spec.reference,
+        )
 
     def close(self) -> None:
         """Nothing is held."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from samovar.generation import (
+    Embeddings,
     FinishReason,
     Message,
     MessagePart,
@@ -93,8 +94,34 @@ class Connection(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRequest:
+    """Texts to be embedded."""
+
+    texts: tuple[str, ...]
+    prefix: str = ""
+    """Put before each of them as it is: what the model was trained to find there."""
+    executor: str | None = None
+    """The name of the executor that is to embed; None means that of the settings."""
+    model: str | None = None
+    """A model reference; None means the executor's default."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """An executor that can embed texts, which not every one can."""
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Each text as a vector of length 1, in their order.
+
+        Raises a `ModelError` when it cannot be had: `ContextError` names the text that is too long. On
+        cancellation everything is given back first.
+        """
+        ...
+
+
 class Executor(Protocol):
-    """Answers prompts."""
+    """Answers prompts. One that can also embed texts has what `Embedder` has."""
 
     name: str
     """How settings, workflows and prompts name it."""

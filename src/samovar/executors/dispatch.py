@@ -14,9 +14,18 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from samovar.errors import SamovarError
-from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.table import Parts, member
+from samovar.errors import SamovarError, UsageError
+from samovar.executors.base import (
+    Connection,
+    Embedder,
+    EmbedRequest,
+    Executor,
+    OnPromptEvent,
+    PromptReply,
+    PromptRequest,
+)
+from samovar.executors.table import EXECUTORS, Parts, member
+from samovar.generation import Embeddings
 
 
 class Dispatcher:
@@ -37,6 +46,15 @@ class Dispatcher:
         if name not in self._made:
             self._made[name] = member(name).make(self._parts)
         return self._made[name]
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """See `base.Embedder`. Raises `UsageError` if the executor that it names cannot embed."""
+        name = self._parts.settings.executor if request.executor is None else request.executor
+        executor = self.executor(name)
+        if not isinstance(executor, Embedder):
+            able = ", ".join(one for one in EXECUTORS if hasattr(member(one), "embed"))
+            raise UsageError(f"The executor {name!r} cannot embed texts. There is: {able}.")
+        return await executor.embed(request)
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[DispatchingConnection]:

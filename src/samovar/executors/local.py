@@ -15,9 +15,10 @@ import anyio
 
 from samovar.engines.base import GenerationEvent, ModelSpec
 from samovar.errors import NotFoundError
-from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import EmbedRequest, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.table import Locate, Parts
-from samovar.generation import ModelFetching, ModelLoading, PromptEvent
+from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent
+from samovar.serving.embedding import embed
 from samovar.serving.session import LocalSession, Sessions
 from samovar.serving.turn import Turn
 
@@ -36,6 +37,12 @@ class LocalExecutor:
     def __init__(self, sessions: Sessions, locate: Locate, *, default_model: str) -> None:
         """`default_model`: the reference that answers requests which name none."""
         self._sessions, self._locate, self._default_model = sessions, locate, default_model
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """See `base.Embedder`."""
+        model = request.model or self._default_model
+        spec = await self._locate(model, lambda done_bytes, total_bytes: None)
+        return await embed(self._sessions.pool, spec, request.texts, prefix=request.prefix)
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[LocalConnection]:

@@ -1,7 +1,8 @@
-"""The one table of architectures: what the pinned engine knows, and what kind of memory each has.
+"""The one table of architectures: what the pinned engine knows, what each is for, and what it keeps.
 
-Above: `header.py` (is it known?), `shape.py` (which layers keep what), `cost.py`, docs/models.md. Below:
-nothing. Names are those of `src/llama-arch.cpp` in llama.cpp build b11549, patterns those of `src/models/`.
+Above: `header.py` (is it known?), `capabilities.py` (what a file can do), `shape.py` (which layers keep
+what), `cost.py`, docs/models.md. Below: nothing. Names are those of `src/llama-arch.cpp` in llama.cpp build
+b11549, patterns those of `src/models/`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ class MemoryKind(StrEnum):
     HYBRID = "hybrid"
     """Some layers keep tokens and some a state, or each does both."""
     NONE = "none"
-    """It answers no prompt token by token: an embedder, encoder, projector, diffusion or draft model."""
+    """Nothing is kept: it reads a text as a whole, or is a part or a helper of other models."""
+
+
+class Purpose(StrEnum):
+    """What models of an architecture are made for. `capabilities.py` says what one file of it can do."""
+
+    DECODER = "decoder"
+    """Goes on from a text, token by token; may also embed."""
+    ENCODER = "encoder"
+    """Reads a text as a whole: embeds, or scores."""
+    OTHER = "other"
+    """A projector, a diffusion, draft, speech or decision model, or an encoder with a decoder: not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,7 @@ class Architecture:
     name: str
     """As files have it in `general.architecture`."""
     memory: MemoryKind
+    purpose: Purpose = Purpose.DECODER
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""
     full_every: int = 0
@@ -65,10 +78,13 @@ _SLIDING = """
 _HYBRID = """
     bailingmoe3 deepseek4 glm5-next kimi-k3 kimi-linear lfm2moe nemotron_h nemotron_h_moe plamo2
 """
-_NONE = """
-    bert clef clip dflash dream eagle3 eurobert gemma-embedding gemma-embedding2 gemma4-assistant
-    jina-bert-v2 jina-bert-v3 llada llada-moe llama-embed modern-bert neo-bert nomic-bert nomic-bert-moe
-    pockettts qwen3tts rnd1 t5 t5encoder wavtokenizer-dec
+_ENCODERS = """
+    bert eurobert gemma-embedding gemma-embedding2 jina-bert-v2 jina-bert-v3 llama-embed modern-bert neo-bert
+    nomic-bert nomic-bert-moe t5encoder
+"""
+_OTHER = """
+    clef clip dflash dream eagle3 gemma4-assistant llada llada-moe pockettts qwen3tts rnd1 t5
+    wavtokenizer-dec
 """
 
 
@@ -100,8 +116,10 @@ def _table() -> Iterator[Architecture]:
     for name in _HYBRID.split():
         yield Architecture(name=name, memory=MemoryKind.HYBRID)
 
-    for name in _NONE.split():
-        yield Architecture(name=name, memory=MemoryKind.NONE)
+    for name in _ENCODERS.split():
+        yield Architecture(name=name, memory=MemoryKind.NONE, purpose=Purpose.ENCODER)
+    for name in _OTHER.split():
+        yield Architecture(name=name, memory=MemoryKind.NONE, purpose=Purpose.OTHER)
 
 
 ARCHITECTURES = {one.name: one for one in _table()}

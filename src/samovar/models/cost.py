@@ -60,8 +60,13 @@ class Cost:
     """Logits of all sequences that may run together."""
     snapshot_bytes: int = 0
     """The most that copies of states may take in host memory; it is taken as they are made."""
+    embedding_bytes: int = 0
+    """Of the context that texts are embedded in."""
+    embedding_tokens: int = 0
+    """The longest text that it takes; 0: there is no such context."""
     context_tokens: int
-    """Cells that these bytes are for: what was asked for, rounded up as the engine does."""
+    """Cells that these bytes are for: what was asked for, rounded up as the engine does. 0 of a model that
+    cannot answer."""
     estimated: bool
     """An upper bound: this architecture was not compared with what the engine takes, or this model's memory
     is compressed, or shared by layers."""
@@ -69,7 +74,12 @@ class Cost:
     @property
     def total_bytes(self) -> int:
         return (
-            self.weights_bytes + self.kv_bytes + self.compute_bytes + self.output_bytes + self.snapshot_bytes
+            self.weights_bytes
+            + self.kv_bytes
+            + self.compute_bytes
+            + self.output_bytes
+            + self.snapshot_bytes
+            + self.embedding_bytes
         )
 
 

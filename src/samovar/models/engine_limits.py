@@ -14,6 +14,13 @@ MOST_LAYERS = 512
 MOST_EXPERTS = 1024
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 _CLASSIFIER_ACTIVATIONS = ("gelu", "silu", "tanh")
+_MOST_POOLING = 4
+"""The last of the engine's pooling types."""
+_ONE_WIDTH = (
+    "bert", "eurobert", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert",
+    "nomic-bert-moe", "llama-embed", "t5encoder",
+)  # fmt: skip
+"""Encoders whose heads have keys and values of the same length."""
 _EPSILONS = (
     "attention.layer_norm_rms_epsilon",
     "attention.layer_norm_epsilon",
@@ -33,21 +40,39 @@ KEYS = frozenset(
         "expert_group_used_count",
         "rope.scaling.type",
         "classifier.activation",
+        "pooling_type",
+        "classifier.pooling_type",
+        "embedding_length",
+        "embedding_length_out",
+        "attention.head_count",
+        "attention.key_length",
+        "attention.value_length",
+        "rope.dimension_count",
+        "feed_forward_length",
+        "dense_2_feat_in",
+        "dense_3_feat_out",
         *_EPSILONS,
     ]
 )
 """What is looked at, each below the architecture's name."""
 
 
-def objection(architecture: str, values: Mapping[str, Any]) -> str | None:
-    """What the engine would assert about these entries; None when nothing."""
+def objection(
+    architecture: str, values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> str | None:
+    """What the engine would assert about these entries, and tensors of these shapes; None when nothing."""
     own = {key: values[full] for key in KEYS if (full := f"{architecture}.{key}") in values}
     layers, predicting = _most(own, "block_count"), _most(own, "nextn_predict_layers")
     if not 1 <= layers <= MOST_LAYERS:
         return f"it has {layers} layers, and the engine takes 1 to {MOST_LAYERS}"
     if not 0 <= predicting <= layers:
         return f"{predicting} of its {layers} layers predict further tokens"
-    return _experts(architecture, own) or _settings(own)
+    return (
+        _experts(architecture, own)
+        or _settings(own)
+        or _reading(architecture, own)
+        or _gates(architecture, own, shapes or {})
+    )
 
 
 def vocabulary_objection(tokenizer: object, *, size: int, spells_every_byte: bool) -> str | None:
@@ -98,4 +123,41 @@ def _settings(own: Mapping[str, Any]) -> str | None:
         # Not a number is not at least 0 either.
         if not (isinstance(value, int | float) and value >= 0):
             return f"its {key} is {str(value)[:40]}, and must be at least 0"
+    return None
+
+
+def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
+    """Of pooling, and of encoders."""
+    for key in ("pooling_type", "classifier.pooling_type"):
+        pooling = own.get(key, 0)
+        if not isinstance(pooling, int) or not 0 <= pooling <= _MOST_POOLING:
+            return f"its {key} is {str(pooling)[:40]}, and the engine knows 0 to {_MOST_POOLING}"
+    width = own.get("embedding_length", 0)
+    if architecture in ("gemma-embedding", "gemma-embedding2"):
+        for key in ("dense_2_feat_in", "dense_3_feat_out"):
+            if own.get(key, 0) not in (0, width):
+                return f"its {key} is {str(own[key])[:40]}, and must be its embedding_length"
+    if architecture in _ONE_WIDTH:
+        given = own.get("embedding_length_out", 0)
+        if given not in (0, width):
+            return f"its embedding_length_out is {str(given)[:40]}, and must be its embedding_length"
+        heads = _most(own, "attention.head_count")
+        length = width // heads if isinstance(width, int) and heads > 0 else 0
+        key_length = own.get("attention.key_length", length)
+        if heads < 1 or key_length != own.get("attention.value_length", length):
+            return f"its {heads} heads have keys and values of different lengths"
+        turned = own.get("rope.dimension_count", 0)
+        if not isinstance(turned, int) or turned % 2 or not 0 <= turned <= key_length:
+            return f"its rope.dimension_count is {str(turned)[:40]}, and its heads have {key_length}"
+    return None
+
+
+def _gates(architecture: str, own: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Of the matrices that may have a gate beside."""
+    if architecture != "jina-bert-v2":
+        return None
+    widths = own.get("feed_forward_length", 0)
+    for name, shape in shapes.items():
+        if name.endswith(".ffn_up.weight") and shape[1:] not in ((widths,), (2 * widths,)):
+            return f"its tensor {name!r} has the shape {list(shape)}, and a feed_forward_length of {widths}"
     return None

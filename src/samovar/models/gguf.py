@@ -16,6 +16,7 @@ from typing import Any
 
 from samovar.errors import ModelFileError
 from samovar.models.binary_reader import Reader, damaged, shown
+from samovar.models.capabilities import HEADS
 from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES
 
 LONGEST_KEY_BYTES = 1 << 10
@@ -32,6 +33,7 @@ MOST_TENSORS = 1 << 17
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _TOKENS = "tokenizer.ggml.tokens"
+_FEED_FORWARD = ".ffn_up.weight"
 # Bytes that UTF-8 can hold. The engine's tokenizer ends the process where it has no token for one.
 _BYTES = [byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1)]
 
@@ -50,6 +52,9 @@ class Contents:
     """How many."""
     tensor_bytes: int
     """Of all tensors together."""
+    shapes: dict[str, tuple[int, ...]]
+    """Of some tensors by name: heads that texts are scored with, and the first feed-forward matrix of each
+    layer. The fastest dimension first."""
 
 
 def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
@@ -59,6 +64,7 @@ def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
     """
     tensors, pairs = _read_preamble(reader)
     values, vocabulary = _read_entries(reader, pairs, wanted)
+    tensor_bytes, shapes = _read_tensors(reader, tensors, values.get("general.alignment", 32))
     return Contents(
         values=values,
         vocabulary_size=len(vocabulary),
@@ -66,7 +72,8 @@ def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
             b"<0x%02X>" % byte in vocabulary or bytes((byte,)) in vocabulary for byte in _BYTES
         ),
         tensors=tensors,
-        tensor_bytes=_read_tensors(reader, tensors, values.get("general.alignment", 32)),
+        tensor_bytes=tensor_bytes,
+        shapes=shapes,
     )
 
 
@@ -176,12 +183,16 @@ def _skip_array(reader: Reader, key: str, of: int, count: int) -> None:
         reader.skip_texts(count)
 
 
-def _read_tensors(reader: Reader, tensors: int, alignment: Any) -> int:
-    """Bytes of all tensors; raises when one cannot be, or they do not lie within the file."""
+def _read_tensors(reader: Reader, tensors: int, alignment: Any) -> tuple[int, dict[str, tuple[int, ...]]]:
+    """Bytes of all tensors, and the shapes of those that are asked for.
+
+    Raises when one cannot be, or they do not lie within the file.
+    """
     path = reader.path
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
         raise damaged(path, f"its alignment is {shown(alignment)}")
     names: set[str] = set()
+    shapes: dict[str, tuple[int, ...]] = {}
     total, end = 0, 0
     for _ in range(tensors):
         name, dimensions = reader.text(LONGEST_TENSOR_NAME_BYTES), reader.number("I")
@@ -191,6 +202,8 @@ def _read_tensors(reader: Reader, tensors: int, alignment: Any) -> int:
             )
         names.add(name)
         shape = [reader.number("Q") for _ in range(dimensions)]
+        if name in HEADS or name.endswith(_FEED_FORWARD):
+            shapes[name] = tuple(shape)
         kind, offset = reader.number("I"), reader.number("Q")
         tensor_bytes = _bytes_of(path, name, shape, kind)
         if offset != end:
@@ -204,7 +217,7 @@ def _read_tensors(reader: Reader, tensors: int, alignment: Any) -> int:
             f"{path} is truncated: it has {reader.size} bytes, its tensors need {needed}. "
             "Fetch or copy it again."
         )
-    return total
+    return total, shapes
 
 
 def _bytes_of(path: Path, name: str, shape: list[int], kind: int) -> int:

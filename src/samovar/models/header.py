@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import ModelFileError, ModelNotFoundError, nearest
-from samovar.models import engine_limits, shape
-from samovar.models.architectures import ARCHITECTURES, Architecture, MemoryKind
+from samovar.models import capabilities, engine_limits, shape
+from samovar.models.architectures import ARCHITECTURES, Architecture, Purpose
 from samovar.models.binary_reader import Reader, damaged, shown
+from samovar.models.capabilities import HEADS, Abilities, Capability, abilities_of
 from samovar.models.gguf import Contents, read_contents
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
@@ -39,7 +40,7 @@ _WANTED = frozenset(
         "tokenizer.chat_template",  # only so that one that is too long is refused
     ]
 )
-_WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | {"context_length"}
+_WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | capabilities.KEYS | {"context_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,13 @@ class Header:
     tensors: int
     """How many."""
     shape: shape.Shape
+    abilities: Abilities
+
+
+def require(header: Header, wanted: Capability, *, name: str) -> None:
+    """Raises `ModelFileError` if the model, which a person calls `name`, cannot do what is wanted."""
+    if why := capabilities.missing(header.abilities, wanted, name=name, architecture=header.architecture):
+        raise ModelFileError(why)
 
 
 def read_header(path: Path) -> Header:
@@ -136,8 +144,10 @@ def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
             f"{path} has the architecture {architecture!r}, which the engine does not know."
             f"{nearest(architecture, ARCHITECTURES)} A newer Samovar may."
         )
-    if kind.memory is MemoryKind.NONE:
-        raise ModelFileError(f"{path} is a {architecture!r} model, which does not answer prompts.")
+    if kind.purpose is Purpose.OTHER:
+        raise ModelFileError(
+            f"{path} is a {architecture!r} model, which can neither answer prompts nor embed texts."
+        )
     return kind
 
 
@@ -148,7 +158,7 @@ def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> No
         raise ModelFileError(
             f"{path} is one of {shown(parts)} parts: join them with llama-gguf-split --merge."
         )
-    if what := engine_limits.objection(architecture, values):
+    if what := engine_limits.objection(architecture, values, contents.shapes):
         raise damaged(path, what)
     if what := engine_limits.vocabulary_objection(
         values.get("tokenizer.ggml.model"),
@@ -175,4 +185,5 @@ def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Hea
         tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
         shape=shape.read_shape(kind, entries),
+        abilities=abilities_of(kind, values, has_head=not HEADS.isdisjoint(contents.shapes)),
     )

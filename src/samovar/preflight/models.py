@@ -20,7 +20,8 @@ from samovar.files import exists
 from samovar.language.names import OF_FAILURE
 from samovar.language.workflow import ParsedAction, State, When, Workflow, beside
 from samovar.library import Library
-from samovar.models.header import read_header
+from samovar.models.capabilities import Capability
+from samovar.models.header import read_header, require
 from samovar.models.reference import parse_reference, resolve
 from samovar.running.runner import RunnerSettings, first_defaults
 
@@ -56,7 +57,8 @@ def check_models(
             reference = parse_reference(need.reference)
             if not reference.is_fetched or is_here(reference, store):
                 path = resolve(reference, store)
-                read_header(path)  # which names the file as it was written
+                header = read_header(path)  # which names the file as it was written
+                require(header, Capability.ANSWER, name=need.reference)
                 if budget is not None:
                     _check_room(spec_for(settings, reference, path), budget)
             elif settings.offline:

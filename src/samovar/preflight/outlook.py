@@ -20,8 +20,9 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import ModelError
 from samovar.generation import Message, Options
+from samovar.models.capabilities import Capability
 from samovar.models.cost import Cost
-from samovar.models.header import read_header
+from samovar.models.header import read_header, require
 from samovar.models.reference import parse_reference, resolve
 from samovar.preflight.prompts import PromptPreview
 
@@ -76,7 +77,9 @@ class Outlook:
         reference = parse_reference(name)
         try:
             spec = spec_for(self._settings, reference, resolve(reference, self._store))
-            trained_tokens = read_header(spec.path).context_tokens
+            header = read_header(spec.path)
+            require(header, Capability.ANSWER, name=name)
+            trained_tokens = header.context_tokens
         except ModelError as error:
             return ModelOutlook(reference=name, budget_bytes=self.budget_bytes, why=error.message)
         try:

@@ -7,7 +7,7 @@ happens below.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,16 +21,17 @@ import anyio.to_thread
 from samovar import memory
 from samovar.actions.base import ThisMachine
 from samovar.actions.question import NO, YES, Ask, Question, Reply
-from samovar.app import App, Locator, open_app, open_store, surroundings
+from samovar.app import App, Locator, check_answers, open_app, open_store, surroundings
 from samovar.config import load_settings, settings_known
 from samovar.engines.base import ModelSpec
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
+from samovar.executors.base import EmbedRequest
 from samovar.folders import current_folder
-from samovar.generation import SEEDS, Message, is_seed
+from samovar.generation import SEEDS, Embeddings, Message, is_seed
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options
-from samovar.python.arguments import check_names, expect
+from samovar.python.arguments import check_names, expect, texts_of
 from samovar.python.open_settings import OpenSettings
 from samovar.python.sessions import Session
 from samovar.python.unentered import Unentered
@@ -122,6 +123,7 @@ class Samovar:
         _check_session("open_session()", model, system)
         make_options("open_session()", defaults)
         spec = await self._locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
+        await anyio.to_thread.run_sync(check_answers, spec)
         self._check_open()
         secret = defaults.get("secret", False)
         first = () if system is None else (Message(role="system", content=system, secret=secret),)
@@ -198,6 +200,31 @@ class Samovar:
         prepared = await anyio.to_thread.run_sync(preparing)
         runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=run)
         return await runner.run(prepared)
+
+    async def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        prefix: str = "",
+        executor: str | None = None,
+    ) -> Embeddings:
+        """Texts as vectors: `vectors` has one `array("f")` of length 1 for each, in their order.
+
+        `model`: as for `session`; one that was made for it, or one that answers, whose vectors are the mean
+        of its tokens'. It is loaded if need be, beside those that are. `prefix`: put before each text as it
+        is; many models were trained with one (docs/python.md). Cancelling stops it. Raises `UsageError` for
+        what are not texts, and `ModelError` if there is nothing to embed with, or for a text that is too long
+        (`ContextError`, which names it).
+        """
+        self._check_open()
+        expect("embed()", "model", model, (str, type(None)), "a model reference")
+        expect("embed()", "executor", executor, (str, type(None)), "the name of an executor")
+        expect("embed()", "prefix", prefix, (str,), "a text")
+        request = EmbedRequest(
+            texts=texts_of("embed()", texts), prefix=prefix, executor=executor, model=model
+        )
+        return await self._app.embedder.embed(request)
 
     def statistics(self) -> Statistics:
         """The books as they stand."""

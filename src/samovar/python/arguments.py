@@ -5,7 +5,7 @@ Above: the other files of this folder. Below: the errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from samovar.errors import UsageError, nearest
 
@@ -27,3 +27,15 @@ def check_names(call: str, given: Mapping[str, object], known: Mapping[str, obje
     for name in given:
         if name not in known:
             raise TypeError(f"{call} takes no option {name!r}.{nearest(name, known)}")
+
+
+def texts_of(call: str, texts: object) -> tuple[str, ...]:
+    """One text, or several. Raises `UsageError` for what are none, with the number of the first."""
+    if isinstance(texts, str):
+        return (texts,)
+    if isinstance(texts, bytes) or not isinstance(texts, Sequence):
+        raise UsageError(f"{call} takes a text, or a list of texts: not {brief(texts)}.")
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise UsageError(f"{call} takes texts: number {number} is {brief(text)}.")
+    return tuple(texts)

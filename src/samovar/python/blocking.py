@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from samovar.errors import ClosedError, UsageError
 from samovar.events import OnEvent
-from samovar.generation import Message
+from samovar.generation import Embeddings, Message
 from samovar.python import api, sessions
 from samovar.python.answers import AnswerOptions
 from samovar.python.api import Answer, Statistics
@@ -104,6 +104,18 @@ class BlockingSamovar:
             answer=answer,
         )
         return self._loop.call(run)
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        prefix: str = "",
+        executor: str | None = None,
+    ) -> Embeddings:
+        """As `api.Samovar.embed`."""
+        embed = partial(self._app.embed, texts, model=model, prefix=prefix, executor=executor)
+        return self._loop.call(embed)
 
     def statistics(self) -> Statistics:
         """As `api.Samovar.statistics`, also after it was closed."""

@@ -6,8 +6,8 @@ engine's contract.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import anyio
@@ -76,7 +76,7 @@ class PoolEntry:
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """Someone who wants a lease, or more context for the lease he has."""
+    """Someone who wants a lease, or more context, or room for longer texts, for the lease he has."""
 
     key: WeightsKey
     """Of the model it wants."""
@@ -85,8 +85,10 @@ class Waiter:
     """Called with the fraction loaded, 0 to 1."""
     grow_tokens: int = 0
     """Cells wanted by someone who has a lease; 0 for someone who wants one."""
+    grow_embedding_tokens: int = 0
+    """The longest text that someone who has a lease wants to embed; 0 for someone who does not."""
     most_tokens: int | None = None
-    """Cells that an arena can have at most; None where that is not known."""
+    """Cells that an arena can have at most, or tokens that a text can; None where that is not known."""
     number: int = 0
     """In the order of coming; given by the ledger."""
     cost: Cost | None = None
@@ -97,6 +99,28 @@ class Waiter:
     """The model it was lent; None before that, and for someone who wants more context."""
     error: BaseException | None = None
     """Why it cannot have what it wants; None if it can, or while it waits."""
+
+    @property
+    def grows(self) -> bool:
+        """It has a lease already."""
+        return bool(self.grow_tokens or self.grow_embedding_tokens)
+
+    def has_enough(self, cost: Cost) -> bool:
+        """Whether a model that takes `cost` has what it wants to grow to."""
+        return cost.context_tokens >= self.grow_tokens and cost.embedding_tokens >= self.grow_embedding_tokens
+
+    def grown(self, cost: Cost) -> Iterator[ModelSpec]:
+        """What the model would be then, which takes `cost` now: with the next power of two, else as asked."""
+        asked = max(self.grow_tokens, self.grow_embedding_tokens)
+        doubled = 1 << (asked - 1).bit_length()
+        if self.most_tokens is not None:
+            doubled = max(asked, min(doubled, self.most_tokens))
+        for tokens in dict.fromkeys((doubled, asked)):
+            if self.grow_tokens:
+                yield replace(self.spec, context_tokens=tokens, embedding_tokens=cost.embedding_tokens)
+            else:
+                yield replace(self.spec, context_tokens=cost.context_tokens, embedding_tokens=tokens)
+
     since_others_s: float | None = None
     """On the pool's clock: since when only other processes keep this one from its room."""
 

@@ -72,7 +72,7 @@ class Ledger:
         """
         self._number += 1
         waiter.number = self._number
-        if waiter.grow_tokens:
+        if waiter.grows:
             self.growers[waiter] = None
             return self.entries[waiter.key].next_cost is None
         line = self.lines.setdefault(waiter.key, Line(waiter.key))
@@ -132,7 +132,7 @@ class Ledger:
         if replaced:
             entry.cost = wanted
             return
-        if wanted.context_tokens < entry.cost.context_tokens:
+        if wanted.total_bytes < entry.cost.total_bytes:
             entry.first_cost = entry.cost  # it cannot shrink: it is not tried again
         elif error is not None:
             for grower in [one for one in self.growers if one.key == entry.key]:

@@ -160,10 +160,25 @@ class Pool:
         already or is held by other processes; `EngineError` when the engine has no room (the arena stays as
         it was); `ClosedError` when model or pool was closed.
         """
+        await self._grow(model, context_tokens=context_tokens, most_tokens=most_tokens)
+
+    async def grow_embedding(self, model: Model, tokens: int, *, most_tokens: int | None = None) -> None:
+        """As `grow`, with room to embed texts of `tokens`; running answers go on meanwhile."""
+        await self._grow(model, embedding_tokens=tokens, most_tokens=most_tokens)
+
+    async def _grow(
+        self, model: Model, *, context_tokens: int = 0, embedding_tokens: int = 0, most_tokens: int | None
+    ) -> None:
         entry = next((one for one in self._ledger.entries.values() if one.model is model), None)
         if not self._lifecycle.is_open or entry is None or entry.state is not ModelState.READY:
             raise ClosedError("The model is not the pool's, or was closed.")
-        grower = Waiter(entry.key, entry.spec, grow_tokens=context_tokens, most_tokens=most_tokens)
+        grower = Waiter(
+            entry.key,
+            entry.spec,
+            grow_tokens=context_tokens,
+            grow_embedding_tokens=embedding_tokens,
+            most_tokens=most_tokens,
+        )
         entry.leases += 1  # one of its own: the entry stays, whatever the caller does
         try:
             await self._wait(grower)

@@ -42,6 +42,9 @@ def refusal(
     ways = list(_smaller(engine, spec, cost, free_bytes))
     if others_bytes and cost.total_bytes <= free_bytes + others_bytes:
         ways.append("closing the other processes")
+    embedding = ""
+    if cost.embedding_tokens:
+        embedding = f", embedding texts of {cost.embedding_tokens} tokens {in_words(cost.embedding_bytes)}"
     needed_bytes = cost.total_bytes + growing_bytes + others_bytes
     ways.append(f"a budget of {_up(needed_bytes)} (--budget)")
     ways.append("a smaller model")
@@ -49,7 +52,7 @@ def refusal(
         f"{spec.reference} needs {in_words(cost.total_bytes)} (weights {in_words(cost.weights_bytes)}, "
         f"KV for {cost.context_tokens} tokens {in_words(cost.kv_bytes)}, compute "
         f"{in_words(cost.compute_bytes + cost.output_bytes)}, copies of prefixes "
-        f"{in_words(cost.snapshot_bytes)}) but the memory budget is {in_words(budget_bytes)}"
+        f"{in_words(cost.snapshot_bytes)}{embedding}) but the memory budget is {in_words(budget_bytes)}"
         f"{', less ' if taken else ''}{' and '.join(taken)}. "
         f"What would do: {', '.join(ways[:-1])}, or {ways[-1]}.",
         needed_bytes=cost.total_bytes,

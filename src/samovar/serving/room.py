@@ -8,7 +8,6 @@ synchronous method, `Room.decide`, makes each decision.
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import replace
 from enum import Enum, auto
 
 from samovar.engines.base import Engine, ModelSpec, WeightsKey
@@ -110,7 +109,7 @@ class Room:
         ahead: set[WeightsKey] = set()
         for grower in list(self._ledger.growers):
             entry = self._ledger.entries[grower.key]
-            if entry.next_cost is None and entry.cost.context_tokens >= grower.grow_tokens:
+            if entry.next_cost is None and grower.has_enough(entry.cost):
                 self._ledger.answer(grower)
                 continue
             if entry.next_cost is None:
@@ -123,13 +122,9 @@ class Room:
             ahead.add(grower.key)
 
     def _grown_cost(self, grower: Waiter, entry: PoolEntry, ahead: set[WeightsKey]) -> Cost | None:
-        """What a grower's arena costs: of the next power of two, or else as asked; None if it is refused."""
-        doubled = 1 << (grower.grow_tokens - 1).bit_length()
-        if grower.most_tokens is not None:
-            doubled = max(grower.grow_tokens, min(doubled, grower.most_tokens))
+        """What the model takes that a grower wants: the next power of two, else as asked; None if refused."""
         problem: SamovarError | None = None
-        for tokens in dict.fromkeys((doubled, grower.grow_tokens)):
-            spec = replace(entry.spec, context_tokens=tokens)
+        for spec in grower.grown(entry.cost):
             try:
                 cost = self._engine.predict(spec)
             except SamovarError as error:

@@ -8,7 +8,7 @@ when it is admitted, so a batch always finds its cells. It evaluates nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.binding import Binding
@@ -67,6 +67,13 @@ class Admission:
             prefixes.check([running.row for running in self.running if running.prefixes is prefixes])
         held = [running.row.sequence for running in self.running]
         assert sorted(held + self._free) == list(range(self._context.max_running))
+
+    # Turns -------------------------------------------------------------------------------------------
+
+    def next_ones(self) -> list[Running]:
+        """Whose tokens the next batch may have: everybody's, or those of one that is to be tried alone."""
+        suspects = [running for running in self.running if running.is_suspect]
+        return suspects[:1] or self.running
 
     # Coming in ---------------------------------------------------------------------------------------
 
@@ -189,6 +196,16 @@ class Admission:
         """The answer cannot go on: its reader gets `error` raised."""
         self._give_back(running, None)
         running.request.fail(error)
+
+    def fail_batch(self, batch: Sequence[Running], code: int) -> None:
+        """The engine could not evaluate a batch. Each of it is tried alone, so that one fails no others."""
+        if code < 0 and len(batch) > 1:
+            for running in batch:
+                running.is_suspect = True
+            return
+        error = EngineError(f"The engine could not evaluate a batch (code {code}).")
+        for running in batch:
+            self.fail(running, error)
 
     def _give_back(self, running: Running, conversation: Conversation | None) -> TokenCounts:
         running.sampler.close()

@@ -194,14 +194,14 @@ class Arena:
 
     def _plan(self) -> None:
         """Fills the batch: running sequences first, then prompts."""
-        batch = self._batch
-        for running in self._admission.running:
+        batch, planned = self._batch, self._admission.next_ones()
+        for running in planned:
             if running.next_token is not None:
                 batch.add(running, [running.next_token], len(running.row), wants_logits=True)
         is_unstoppable = self._context.keeps_whole_states and len(self._admission.running) > 1
         alone = MICRO_BATCH_TOKENS if is_unstoppable else BATCH_TOKENS
         chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
-        for running in self._admission.running:
+        for running in planned:
             if running.pending and chunk > 0:
                 start = len(running.row)
                 end = min(running.prefixes.stop(running.row, running.prompt), start + min(chunk, batch.room))
@@ -228,6 +228,7 @@ class Arena:
                 running = part.running
                 running.row.tokens.extend(part.tokens)
                 running.row.own += len(part.tokens)
+                running.is_suspect = False
                 if running.next_token is None:
                     running.evaluated += len(part.tokens)
                     running.prefixes.evaluated(running.row, running.prompt)
@@ -276,9 +277,7 @@ class Arena:
             if code == 1:
                 self._prefixes.clear()
                 log.warning("the engine found no cells for a batch that the books had room for")
-            error = EngineError(f"The engine could not evaluate a batch (code {code}).")
-            for part in parts:
-                self._admission.fail(part.running, error)
+            self._admission.fail_batch([part.running for part in parts], code)
 
     def _trim(self, running: Running) -> None:
         row = running.row

@@ -45,6 +45,7 @@ class Binding:
             self.lib: Any = self._open(path)
         self._check_defaults()
         self._errors: deque[tuple[int, str]] = deque(maxlen=64)
+        self._reporting = threading.Lock()
         self._log_callback = self.ffi.callback("ggml_log_callback", self._log)
         self._users = 0
         self.tokenizing = TokenizingThread()
@@ -53,10 +54,11 @@ class Binding:
     def errors_of_this_thread(self) -> list[str]:
         """The error lines the engine logged on the calling thread since last asked."""
         own = threading.get_ident()
-        lines = [text for thread, text in self._errors if thread == own]
-        for entry in [entry for entry in self._errors if entry[0] == own]:
-            self._errors.remove(entry)
-        return lines
+        with self._reporting:
+            entries = list(self._errors)
+            self._errors.clear()
+            self._errors.extend(entry for entry in entries if entry[0] != own)
+        return [text for thread, text in entries if thread == own]
 
     def begin_use(self) -> None:
         """Before the first model of an engine: starts the backend, and routes its log lines here."""
@@ -90,7 +92,8 @@ class Binding:
         if not line or line == ".":
             return
         if level == 4:
-            self._errors.append((threading.get_ident(), line))
+            with self._reporting:
+                self._errors.append((threading.get_ident(), line))
         # The engine calls much an error or a warning that a person can do nothing about.
         log.log(min(_LEVELS.get(level, logging.DEBUG), logging.INFO), "%s", line)
 

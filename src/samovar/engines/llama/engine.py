@@ -18,11 +18,15 @@ from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.declarations import WHEEL_VERSION
+from samovar.engines.llama.embedding import EmbeddedModel, Embedding
+from samovar.engines.llama.embedding_model import EmbeddingModel
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
-from samovar.models.cost import Cost, predict
-from samovar.models.header import read_header
+from samovar.models.capabilities import Capability
+from samovar.models.cost import CELL_STEP_TOKENS, Cost, predict
+from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder, with_embedding
+from samovar.models.header import Header, read_header
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
 
@@ -55,8 +59,15 @@ class LlamaEngine:
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         header = read_header(spec.path.resolve())
+        if Capability.ANSWER not in header.abilities.can:
+            longest = spec.embedding_tokens or min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
+            return predict_embedder(header, longest)
+        return with_embedding(self._predict_arena(spec, header, free_bytes), header, spec.embedding_tokens)
+
+    def _predict_arena(self, spec: ModelSpec, header: Header, free_bytes: int | None) -> Cost:
         if spec.context_tokens is not None:
-            if spec.context_tokens > header.context_tokens:
+            trained_tokens = -(-header.context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
+            if spec.context_tokens > trained_tokens:
                 raise EngineError(
                     f"A context of {spec.context_tokens} tokens was asked for, "
                     f"but {spec.reference} was trained for {header.context_tokens}."
@@ -69,14 +80,16 @@ class LlamaEngine:
             cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
         return cost
 
-    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
+    async def load(
+        self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress
+    ) -> LlamaModel | EmbeddingModel:
         if self._binding is None:
             binding = await anyio.to_thread.run_sync(open_binding)
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        trained_tokens = read_header(spec.path.resolve()).context_tokens
-        load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
+        header = read_header(spec.path.resolve())
+        load = _Load(self._binding, spec, cost, on_progress, header, self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -100,21 +113,24 @@ class _Load:
         spec: ModelSpec,
         cost: Cost,
         on_progress: OnLoadProgress,
-        trained_tokens: int,
+        header: Header,
         snapshots: Snapshots | None,
     ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._trained_tokens, self._snapshots = trained_tokens, snapshots
+        self._header, self._snapshots = header, snapshots
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
         self._told = 0.0
         self._weights: Any = None
-        self._model: LlamaModel | None = None
+        self._model: LlamaModel | EmbeddingModel | None = None
 
-    def run(self) -> LlamaModel:
+    def run(self) -> LlamaModel | EmbeddingModel:
         """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
         self._weights = self._load_weights()
-        vocabulary = Vocabulary(self._binding, self._weights)
+        vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
+        if Capability.ANSWER not in self._header.abilities.can:
+            self._model = EmbeddingModel(self._embedded(vocabulary), self._header, self._cost)
+            return self._model
         template = ChatTemplate.of(self._binding, self._weights, vocabulary)
         self._model = LlamaModel(
             self._binding,
@@ -123,15 +139,32 @@ class _Load:
             template,
             spec=self._spec,
             cost=self._cost,
-            trained_tokens=self._trained_tokens,
+            trained_tokens=self._header.context_tokens,
             store=self._open_snapshots(),
+            embedding=Embedding(self._embedded(vocabulary), self._cost.embedding_tokens),
         )
         return self._model
+
+    def _embedded(self, vocabulary: Vocabulary) -> EmbeddedModel:
+        return EmbeddedModel(
+            binding=self._binding,
+            weights=self._weights,
+            vocabulary=vocabulary,
+            abilities=self._header.abilities,
+            reference=self._spec.reference,
+            path=self._spec.path,
+            most_tokens=self._header.context_tokens,
+            threads=self._spec.threads,
+        )
 
     def _open_snapshots(self) -> ModelSnapshots | None:
         if self._snapshots is None:
             return None
-        name = fingerprint(self._spec.path, kv_type=self._spec.kv_type, build=WHEEL_VERSION)
+        try:
+            name = fingerprint(self._spec.path, kv_type=self._spec.kv_type, build=WHEEL_VERSION)
+        except OSError as error:  # copies are never a reason for a model not to load
+            log.warning("No evaluated prompts are kept for %s: %s", self._spec.path, error)
+            return None
         return self._snapshots.of(name)
 
     def _load_weights(self) -> Any:

@@ -22,6 +22,7 @@ from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.embedding import Embedding
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -33,7 +34,7 @@ from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning
 from samovar.errors import ClosedError, ContextError, EngineError
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import Embeddings, FinishReason, Message, Options
 from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 EXACT_PART = 4
@@ -56,14 +57,11 @@ class LlamaModel:
         cost: Cost,
         trained_tokens: int,
         store: CopyStore | None,
+        embedding: Embedding,
     ) -> None:
         """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
-        self._binding, self._weights, self._vocabulary, self._template = (
-            binding,
-            weights,
-            vocabulary,
-            template,
-        )
+        self._binding, self._weights = binding, weights
+        self._vocabulary, self._template, self._embedding = vocabulary, template, embedding
         self._spec, self._cost = spec, cost
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
@@ -216,9 +214,15 @@ class LlamaModel:
             if isinstance(event, Finished):
                 return
 
+    async def embed(self, texts: Sequence[str], *, prefix: str = "") -> Embeddings:
+        return await self._embedding.embed(texts, prefix)
+
     async def resize(self, cost: Cost) -> None:
+        await self._embedding.resize(cost.embedding_tokens)
         async with self._resizing:
-            await self._replace(cost)
+            if cost.context_tokens != self._cost.context_tokens:
+                await self._replace(cost)
+            self._cost = cost
 
     async def _replace(self, cost: Cost) -> None:
         """Has another arena answer from now on; the answers of this one are waited for."""
@@ -269,6 +273,8 @@ class LlamaModel:
             sequences_running=books.running,
             requests_waiting=books.waiting + self._turns.statistics().tasks_waiting,
             cells_used=books.cells_used,
+            embedded_texts=self._embedding.texts,
+            embedded_tokens=self._embedding.tokens,
             notes=notes,
         )
 
@@ -281,6 +287,7 @@ class LlamaModel:
             return
         self._closed = True
         with anyio.CancelScope(shield=True):
+            await self._embedding.close()
             async with self._resizing:
                 await anyio.to_thread.run_sync(self.free)
 

@@ -124,6 +124,8 @@ class Running:
     """Sampled but not evaluated yet."""
     first_token_s: float | None = None
     """From the request to the first token; None before that."""
+    is_suspect: bool = False
+    """It was in a batch that failed; its next one is its own."""
 
     @property
     def pending(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from samovar.engines.answer import takes_empty_lines
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.numbers import check_logits
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Options, Sampling
@@ -54,6 +55,7 @@ class Sampler:
         self._answer = answer
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._grammar: Any = None
+        self._is_checked = False
         self._ids = memoryview(array("i", range(vocabulary.size if options.choices else 0)))
         self._chain = self._build_chain(options.sampling)
         if options.choices:
@@ -100,8 +102,13 @@ class Sampler:
     def pick(self, context: Any, row: int) -> int:
         """The next token from the logits of `row` of the last batch.
 
-        With a grammar the whole vocabulary is looked at only when the unconstrained pick is refused.
+        With a grammar the whole vocabulary is looked at only when the unconstrained pick is refused. Raises
+        `EngineError` if an answer's first logits are not numbers.
         """
+        if not self._is_checked:  # a damaged file's numbers are none from the first on
+            logits = self._ffi.buffer(self._lib.llama_get_logits_ith(context, row), self._vocabulary.size * 4)
+            check_logits(logits, self._vocabulary.path)
+            self._is_checked = True
         if self._grammar is None:
             return int(self._lib.llama_sampler_sample(self._chain, context, row))
         if self._answer.is_free:

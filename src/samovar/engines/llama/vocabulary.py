@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from samovar.engines.answer import Blank
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.controls import ControlTexts
 from samovar.engines.llama.tokenizing import longest_match
+from samovar.errors import EngineError, ModelFileError
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
 _STRIPS_LEFT, _STRIPS_RIGHT = 1 << 7, 1 << 8
+_WORD_PIECE = 3
+"""`LLAMA_VOCAB_TYPE_WPM`: its tokenizer puts tokens around each text whatever the file says."""
 _SENTENCE_PIECES = (1, 4)
 """The engine's numbers of vocabularies of SentencePiece: BPE with bytes, unigram."""
 _BLANKS = " \t\n\v\f\r"
@@ -31,7 +35,9 @@ _UNMERGED = ("\n", "\ue000")
 class Vocabulary:
     """The vocabulary of loaded weights."""
 
-    def __init__(self, binding: Binding, model: Any) -> None:
+    def __init__(self, binding: Binding, model: Any, path: Path | None = None) -> None:
+        """`path`: the model's file, for messages."""
+        self.path = path
         self._ffi, self._lib, self._tokenizing = binding.ffi, binding.lib, binding.tokenizing
         self.pointer = self._lib.llama_model_get_vocab(model)
         self.size: int = self._lib.llama_vocab_n_tokens(self.pointer)
@@ -46,6 +52,8 @@ class Vocabulary:
         self._is_of_sentence_pieces = self._lib.llama_vocab_type(self.pointer) in _SENTENCE_PIECES
         self._blank_goes_before: bool | None = None
         """Whether the engine puts a blank before each text; None while that is not known."""
+        self._around: tuple[list[int], list[int]] | None = None
+        """What goes before and after a text that is read for itself; None while that is not known."""
         self._pieces: dict[int, bytes] = {}
 
     def _control_tokens(self) -> dict[str, int]:
@@ -117,6 +125,31 @@ class Vocabulary:
         characters = max((longest_match(part) for part in beside if isinstance(part, str)), default=0)
         return self._tokenizing.run(partial(self._apart_here, beside), characters)
 
+    def tokenize_text(self, text: str) -> list[int]:
+        """The tokens of a text that is read for itself, with those that begin and end one.
+
+        Nothing in it becomes a control token. Blocks. Raises `EngineError` as `tokenize_parts` does, and
+        `ModelFileError` if the vocabulary lacks a token that it says begins or ends a text.
+        """
+        if self._around is None:
+            self._around = self._tokenizing.run(self._around_here, 1)
+        before, after = self._around
+        return [*before, *self.tokenize_apart([text] if text else []), *after]
+
+    def _around_here(self) -> tuple[list[int], list[int]]:
+        """The tokens before and after each text. The engine asserts that there are those it is to add."""
+        lib, is_word_piece = self._lib, self._lib.llama_vocab_type(self.pointer) == _WORD_PIECE
+        adds_bos, adds_eos = self.adds_bos or is_word_piece, lib.llama_vocab_get_add_eos(self.pointer)
+        lacks_sep = is_word_piece and lib.llama_vocab_sep(self.pointer) < 0
+        if (adds_bos and self.bos < 0) or (adds_eos and self.eos < 0) or lacks_sep:
+            raise ModelFileError("The model's vocabulary lacks the token that it says begins or ends a text.")
+        around = self._tokenize_here("", False, around=True)
+        plain, whole = self._tokenize_here("x", False), self._tokenize_here("x", False, around=True)
+        for count in range(len(around) + 1):
+            if [*around[:count], *plain, *around[count:]] == whole:
+                return around[:count], around[count:]
+        raise EngineError("The model's tokenizer does not say what begins and ends a text.")
+
     def _apart_here(self, parts: Sequence[str | int]) -> list[int]:
         tokens: list[int] = []
         for part in parts:
@@ -153,14 +186,17 @@ class Vocabulary:
             return "text"
         return "extra" if self._tokenizing.run(self._puts_blank_here, 1) else "one"
 
-    def _tokenize_here(self, text: str, special: bool) -> list[int]:
-        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process."""
+    def _tokenize_here(self, text: str, special: bool, *, around: bool = False) -> list[int]:
+        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process.
+
+        `around`: with the tokens that begin and end a text.
+        """
         raw = text.encode("utf-8", "replace")
         room = len(raw) + 8
         count = -1
         while count < 0:
             buffer = self._ffi.new("llama_token[]", room)
-            count = self._lib.llama_tokenize(self.pointer, raw, len(raw), buffer, room, False, special)
+            count = self._lib.llama_tokenize(self.pointer, raw, len(raw), buffer, room, around, special)
             room = -count
         return list(self._ffi.unpack(buffer, count)) if count else []
 
