@@ -85,7 +85,7 @@ def open_settings_module() -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from collections.abc import Sequence",
+        "from collections.abc import Mapping, Sequence",
         "from pathlib import Path",
         "from typing import Literal, TypedDict",
         "",

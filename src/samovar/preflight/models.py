@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from samovar.actions.base import PromptDefaults
 from samovar.actions.prompt import ExecutePrompt
-from samovar.app import is_here, not_here, open_store, spec_for
-from samovar.config import Settings
+from samovar.app import budget_bytes, not_here, open_stores, read_reference, spec_for
+from samovar.config import Settings, source_of
 from samovar.engines.base import ModelSpec
-from samovar.errors import Fault, Place, SamovarError, UsageError
+from samovar.errors import Fault, ModelError, Place, SamovarError, UsageError
 from samovar.executors.table import EXECUTORS, member
 from samovar.files import exists
 from samovar.language.names import OF_FAILURE
 from samovar.language.workflow import ParsedAction, State, When, Workflow, beside
 from samovar.library import Library
 from samovar.models.header import read_header
-from samovar.models.reference import parse_reference, resolve
+from samovar.models.offers import offer
 from samovar.running.runner import RunnerSettings, first_defaults
 
 
@@ -49,23 +49,33 @@ def check_models(
     looked at whether they have room. Raises `UsageError` for what cannot be a reference, `ModelError` for a
     file that is not there, or that cannot answer with this context and budget.
     """
-    store = open_store(settings)
+    stores = open_stores(settings)
     needs = needed_models(workflow, library, settings, run)
     for need in needs:
         try:
-            reference = parse_reference(need.reference)
-            if not reference.is_fetched or is_here(reference, store):
-                path = resolve(reference, store)
+            reference = read_reference(settings, need.reference)
+            if not reference.is_fetched or stores.is_here(reference):
+                path = stores.find(reference)
                 read_header(path)  # which names the file as it was written
                 if budget is not None:
                     _check_room(spec_for(settings, reference, path), budget)
             elif settings.offline:
                 raise not_here(reference)
         except SamovarError as error:
+            if isinstance(error, ModelError) and need.place is None and run.model is None:
+                error.message += _also_here(settings, budget)
             error.place = error.place or need.place
             error.exit_status = 2  # nothing was run
             raise
     return tuple(need.reference for need in needs)
+
+
+def _also_here(settings: Settings, budget: int | None) -> str:
+    """A sentence that offers another model to whoever has configured none; empty if there is none."""
+    if source_of("model", {}) is not None:
+        return ""
+    found = offer(open_stores(settings), budget or budget_bytes(settings), settings.kv_type)
+    return f" Also here: --model {found.said}." if found else ""
 
 
 def _check_room(spec: ModelSpec, budget: int) -> None:
@@ -85,7 +95,7 @@ def doubtful_models(workflow: Workflow, library: Library, settings: Settings) ->
         if need.place is None or need.place.path != workflow.path:
             continue
         try:
-            path = parse_reference(need.reference).path
+            path = read_reference(settings, need.reference).path
         except UsageError as error:
             yield Fault(code="unknown-model", message=error.message, place=need.place)
             continue

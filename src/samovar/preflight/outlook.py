@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from samovar.app import budget_bytes, open_store, spec_for
+from samovar.app import budget_bytes, open_stores, read_reference, spec_for
 from samovar.config import Settings
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.counting import open_template
@@ -22,7 +22,6 @@ from samovar.errors import ModelError
 from samovar.generation import Message
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
-from samovar.models.reference import parse_reference, resolve
 from samovar.preflight.prompts import PromptPreview
 
 # Memory ------------------------------------------------------------------------------------------------
@@ -52,7 +51,7 @@ class Outlook:
     """Looks at models without loading them. Mutable: the vocabularies that are open, until it is left."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._store = settings, open_store(settings)
+        self._settings, self._stores = settings, open_stores(settings)
         self._engine = LlamaEngine()
         self.budget_bytes = budget_bytes(settings)
         self._models: dict[str, ModelOutlook] = {}
@@ -73,9 +72,9 @@ class Outlook:
         return self._models[name]
 
     def _look(self, name: str) -> ModelOutlook:
-        reference = parse_reference(name)
+        reference = read_reference(self._settings, name)
         try:
-            spec = spec_for(self._settings, reference, resolve(reference, self._store))
+            spec = spec_for(self._settings, reference, self._stores.find(reference))
             trained_tokens = read_header(spec.path).context_tokens
         except ModelError as error:
             return ModelOutlook(reference=name, budget_bytes=self.budget_bytes, why=error.message)

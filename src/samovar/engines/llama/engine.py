@@ -25,6 +25,7 @@ from samovar.models.cost import Cost, predict
 from samovar.models.header import read_header
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
+from samovar.models.split import first_part, real_path
 
 log = logging.getLogger("samovar.engine")
 
@@ -44,17 +45,17 @@ class LlamaEngine:
         self._binding: Binding | None = None
 
     def key(self, spec: ModelSpec) -> WeightsKey:
-        path = spec.path.resolve()
+        path = real_path(spec.path)
         header = read_header(path)
         return WeightsKey(
             path=path,
             size_bytes=header.file_bytes,
-            modified_ns=path.stat().st_mtime_ns,
+            modified_ns=header.modified_ns,
             gpu_layers=spec.gpu_layers,
         )
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
-        header = read_header(spec.path.resolve())
+        header = read_header(real_path(spec.path))
         if spec.context_tokens is not None:
             if spec.context_tokens > header.context_tokens:
                 raise EngineError(
@@ -75,7 +76,7 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        trained_tokens = read_header(spec.path.resolve()).context_tokens
+        trained_tokens = read_header(real_path(spec.path)).context_tokens
         load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
@@ -140,7 +141,7 @@ class _Load:
         callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
         params.progress_callback = callback
         self._binding.errors_of_this_thread()
-        weights = self._lib.llama_model_load_from_file(str(self._spec.path).encode(), params)
+        weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
         if weights != self._ffi.NULL:
             return weights
         if self._error is not None:
