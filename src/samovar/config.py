@@ -62,8 +62,8 @@ class Settings:
     )
     aliases: tuple[tuple[str, str], ...] = setting(
         (),
-        "Names of your own for models, as a table `[aliases]` of names and references; in the environment "
-        "`fast=hf:…,big=…`, or an object of JSON.",
+        "Names of your own for models, as a table `[aliases]` of names and references; those of all files "
+        "count. In the environment `fast=hf:…,big=…`, or an object of JSON.",
         expected="a table of names and model references (in SAMOVAR_ALIASES: fast=hf:…,big=…)",
         reads="pairs",
         given="Mapping[str, str]",

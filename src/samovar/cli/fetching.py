@@ -49,6 +49,7 @@ def pull_model(text: str, *, quiet: bool) -> int:
         kept = "what has come is kept for the next pull" if is_resumed(reference) else "nothing was kept"
         sys.stderr.write(f"samovar: cancelled; {kept}\n")
         return 130
+    read_header(path)  # which says why, if it cannot answer
     return _say_here(text, path, quiet)
 
 

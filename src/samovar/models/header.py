@@ -146,9 +146,8 @@ def _joined(parts: tuple[Path, ...], found: list[Contents]) -> Contents:
     for at, (path, contents) in enumerate(zip(parts, found, strict=True)):
         number = contents.values.get("split.no", 0)
         if number != at:
-            raise damaged(
-                path, f"it is part {at + 1} by its name, and part {shown(number)} + 1 by its header"
-            )
+            told_part = number + 1 if isinstance(number, int) else shown(number)
+            raise damaged(path, f"its name says that it is part {at + 1}, and its header part {told_part}")
     joined = replace(
         first,
         tensors=sum(one.tensors for one in found),

@@ -52,5 +52,5 @@ def choose(names: Iterable[str], quant: str | None) -> str | None:
 
 def _has(name: str, quant: str) -> bool:
     """Whether a part of the name, between dots, hyphens and slashes, is this quantization."""
-    pattern = rf"(?:^|[-._/]){re.escape(quant)}(?=[-._/])"
+    pattern = rf"(?:^|[-._/]){re.escape(quant)}(?=[-./])"
     return re.search(pattern, name, re.IGNORECASE) is not None

@@ -103,9 +103,8 @@ def parse_reference(text: str, aliases: Iterable[tuple[str, str]] = ()) -> Refer
         )
     if "/" not in target and not target.endswith(".gguf") and not _exists(target):
         raise UsageError(
-            f"There is no model {target!r}.{nearest(target, known)} Give a path to a .gguf file, "
-            "package:NAME/FILE.gguf, hf:OWNER/REPO, ollama:NAME, lmstudio:PUBLISHER/REPO, or a known name: "
-            "`samovar models` shows what is here."
+            f"There is no model {target!r}.{nearest(target, known)} Give a path to a .gguf file, a "
+            "known name, or package:…, hf:…, ollama:… or lmstudio:…; `samovar models` shows what is here."
         )
     try:
         return Reference(text=written, path=Path(target).expanduser())
