@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.test_stores import add_to_hub, add_to_ollama, write_manifest
 from tests.tiny import Sizes, make_tiny
 from tests.warm import warm
 
+NONE: Mapping[str, str] = {}
 PROMPT = '- A: Prompt "Say something" using max_tokens=2'
 
 
@@ -34,9 +35,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def samovar(
-    folder: Path, *arguments: str, hub: FakeHub | None = None, **variables: str
+    folder: Path, *arguments: str, hub: FakeHub | None = None, variables: Mapping[str, str] = NONE
 ) -> subprocess.CompletedProcess[str]:
-    own = {"HF_ENDPOINT": hub.endpoint if hub else "http://127.0.0.1:9", **variables}
+    own = {"HF_ENDPOINT": hub.endpoint if hub else "http://127.0.0.1:9"} | dict(variables)
     return warm().run(
         list(arguments), folder=folder, environment=environment(folder) | own, stdin="", timeout_s=TIMEOUT_S
     )
@@ -57,7 +58,7 @@ def test_models_lists_all_stores_and_says_what_cannot_answer(folder: Path, tiny_
     add_to_ollama(folder / "ollama", tiny_model)
     write_manifest(folder / "ollama", "host/library/m/mlx", {"layers": []})
     add_to_hub(hub_cache(folder), tiny_model)
-    done = samovar(folder, "models", "--json", SAMOVAR_ALIASES="mine=ollama:qwen3")
+    done = samovar(folder, "models", "--json", variables={"SAMOVAR_ALIASES": "mine=ollama:qwen3"})
     rows = {row["ref"]: row for row in json.loads(done.stdout)["models"]}
     assert done.returncode == 0 and done.stderr == ""
     good = {"hf:own/repo:Q4_K_M", "ollama:qwen3", "lmstudio:pub/repo:Q8_0"}
@@ -90,12 +91,12 @@ def test_a_model_of_a_hub_is_pulled_once_then_used_offline(folder: Path, hub: Fa
     asked = len(hub.asked)
     write(folder, "[*] --> A\nA --> [*]", PROMPT, "model: mine")
     aliases = {"SAMOVAR_ALIASES": "mine=hf:own/repo:q4_k_m"}
-    done = samovar(folder, "run", "w.md", "--offline", "--json", hub=hub, **aliases)
+    done = samovar(folder, "run", "w.md", "--offline", "--json", hub=hub, variables=aliases)
     assert done.returncode == 0 and json.loads(done.stdout)["models"][0]["ref"] == "mine"
     assert len(hub.asked) == asked
     samovar(folder, "pull", "-q", f"hf:own/repo@{COMMIT}", hub=hub)
     assert len(hub.asked) == asked  # a commit stays what it is
-    offline = samovar(folder, "pull", "hf:own/repo:Q8_0", hub=hub, HF_HUB_OFFLINE="1")
+    offline = samovar(folder, "pull", "hf:own/repo:Q8_0", hub=hub, variables={"HF_HUB_OFFLINE": "1"})
     assert offline.returncode == 1 and "HF_HUB_OFFLINE" in offline.stderr
     assert len(hub.asked) == asked
 
@@ -180,23 +181,28 @@ def default_and_larger(folder: Path, tiny_model: Path) -> Path:
 
 def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: Path) -> None:
     cache = {"SAMOVAR_CACHE_FOLDER": str(default_and_larger / "cache")}
-    samovar(default_and_larger, "models", **cache)  # so that the look beside the run has little to read
-    done = samovar(default_and_larger, "run", "w.md", **cache)
+    samovar(
+        default_and_larger, "models", variables=cache
+    )  # so that the look beside the run has little to read
+    done = samovar(default_and_larger, "run", "w.md", variables=cache)
     assert done.returncode == 0 and "model     smollm2" in done.stderr
     assert "hint      also here: --model hf:own/repo:Q4_K_M (" in done.stderr
-    for arguments, variables in (
+    cases: tuple[tuple[list[str], dict[str, str]], ...] = (
         (["--json"], {}),
         (["-q"], {}),
         (["--events"], {}),
         (["--model", "smollm2"], {}),
         ([], {"SAMOVAR_MODEL": "smollm2"}),
         (["--budget", "20MB"], {}),
-    ):
-        done = samovar(default_and_larger, "run", "w.md", *arguments, **cache, **variables)
+    )
+    for arguments, variables in cases:
+        done = samovar(default_and_larger, "run", "w.md", *arguments, variables=cache | variables)
         assert done.returncode == 0 and "also here" not in done.stderr + done.stdout, arguments
 
 
 def test_a_better_model_is_offered_where_the_default_is_not_to_be_had(default_and_larger: Path) -> None:
-    done = samovar(default_and_larger, "run", "w.md", "--offline", SAMOVAR_CACHE_FOLDER="other")
+    done = samovar(
+        default_and_larger, "run", "w.md", "--offline", variables={"SAMOVAR_CACHE_FOLDER": "other"}
+    )
     assert done.returncode == 2 and "smollm2 is not here" in done.stderr
     assert "Also here: --model hf:own/repo:Q4_K_M (" in done.stderr
