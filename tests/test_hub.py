@@ -73,7 +73,7 @@ async def test_a_file_is_where_the_hubs_own_library_keeps_it(hub: FakeHub, cache
 async def test_what_is_here_is_fetched_from_nowhere(hub: FakeHub, cache: HubCache) -> None:
     await get("hf:own/repo", cache, hub)
     asked, sent = len(hub.asked), hub.sent_bytes
-    for text in ("hf:own/repo", "hf:own/repo:q4_k_m", "hf:own/repo/m-Q4_K_M.gguf", f"hf:own/repo@{COMMIT}"):
+    for text in ("hf:own/repo", "hf:own/repo:q4_k_m", "hf:own/repo/M-q4_k_m.gguf", f"hf:own/repo@{COMMIT}"):
         cache.find(parse_reference(text))
     assert len(hub.asked) == asked
     await get("hf:own/repo:Q4_K_M", cache, hub)
@@ -261,7 +261,7 @@ async def test_a_refusal_says_what_to_do(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("hf:own/repo:Q2_K", r"has no Q2_K\. There is: m-Q4_K_M\.gguf"),
+        ("hf:own/repo:Q2_K", r"has no Q2_K\. There is: m-Q4_K_M\.gguf\.$"),
         ("hf:own/repo/m-Q4_KM.gguf", r"Did you mean 'm-Q4_K_M\.gguf'"),
         ("hf:no/where", "there is no repository no/where"),
     ],
@@ -275,7 +275,7 @@ async def test_what_a_repository_does_not_have_is_said_with_what_it_has(
 
 async def test_a_repository_without_a_gguf_says_so(hub: FakeHub, cache: HubCache) -> None:
     hub.files = {"model.safetensors": RAW, "mmproj-F16.gguf": RAW, "imatrix.gguf": RAW}
-    with pytest.raises(ModelNotFoundError, match="has no GGUF model"):
+    with pytest.raises(ModelNotFoundError, match=r"has no GGUF model\..*-GGUF in its name"):
         await get("hf:own/repo", cache, hub)
 
 
@@ -357,6 +357,16 @@ async def test_what_is_deleted_is_a_name_and_then_what_no_other_name_leads_to(
     assert not second.exists() and first.read_bytes() == RAW
     assert cache.remove(parse_reference(f"hf:own/repo@{COMMIT}")) == len(RAW)
     assert not (cache.folder / "models--own--repo").exists()
+
+
+async def test_what_a_fetch_left_is_deleted_too(hub: FakeHub, cache: HubCache) -> None:
+    hub.cuts = [3_000_000, 0, 0, 0, 0, 0]
+    with pytest.raises(ModelFetchError):
+        await get("hf:own/repo", cache, hub)
+    assert cache.remove(parse_reference("hf:own/repo")) == 3_000_000
+    assert not (cache.folder / "models--own--repo").exists()
+    with pytest.raises(ModelNotFoundError):
+        cache.remove(parse_reference("hf:own/repo"))
 
 
 def test_what_is_remembered_and_damaged_is_as_if_it_were_not_there(cache: HubCache, tmp_path: Path) -> None:

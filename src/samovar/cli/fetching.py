@@ -16,7 +16,7 @@ from samovar.app import open_stores, read_reference
 from samovar.background import beside
 from samovar.cli.live import make_console
 from samovar.config import load_settings
-from samovar.errors import ModelError, ModelFetchError, UsageError
+from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError, UsageError
 from samovar.memory import in_words
 from samovar.models.fetch_progress import FetchProgress
 from samovar.models.fetching import fetch_model, is_pinned, is_resumed
@@ -102,11 +102,14 @@ def remove_model(text: str, *, yes: bool, quiet: bool) -> int:
     settings = load_settings({})
     reference, stores = read_reference(settings, text), open_stores(settings)
     if reference.is_fetched and not yes:
-        path = stores.find(reference)
-        size_bytes = sum(part.stat().st_size for part in parts_of(path))
+        try:
+            path = stores.find(reference)
+            what = f"{in_words(sum(part.stat().st_size for part in parts_of(path)))}, {path}"
+        except ModelNotFoundError:
+            what = "what has come of fetches that were stopped"
         if not sys.stdin.isatty():
             raise UsageError(f"{text} is not deleted without being asked about it: add --yes.")
-        sys.stderr.write(f"Delete {text} ({in_words(size_bytes)}, {path})? [y/N] ")
+        sys.stderr.write(f"Delete {text} ({what})? [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             sys.stderr.write("samovar: nothing was deleted\n")

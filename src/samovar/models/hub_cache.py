@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from samovar.errors import ModelFetchError, ModelNotFoundError, nearest
+from samovar.errors import ModelFetchError, ModelNotFoundError
 from samovar.files import is_file, is_folder
-from samovar.models.lm_studio import files_below, folders_in, in_words_of, shortest_end
-from samovar.models.quants import choose, models_of
+from samovar.models.lm_studio import files_below, folders_in
+from samovar.models.quants import file_meant, guess, models_of, shortest_end
 from samovar.models.reference import Reference, Scheme
-from samovar.models.split import check_complete, part_names, parts_of
+from samovar.models.split import check_complete, parts_of
 from samovar.models.stored import Stored
 
 MAIN = "main"
@@ -96,16 +96,13 @@ class HubCache:
 
     def chosen(self, reference: Reference, names: list[str]) -> str:
         """Which of a repository's files is meant, of several parts the first. Raises `ModelNotFoundError`."""
-        if reference.file is not None and reference.file in names:
-            return part_names(reference.file)[0]
-        chosen = None if reference.file is not None else choose(names, reference.quant)
+        chosen = file_meant(names, reference.file, reference.quant)
         if chosen is None:
             wanted = reference.file or reference.quant
-            what = f"has no {wanted}" if wanted else "has no GGUF model"
-            guess = nearest(reference.file, models_of(names)) if reference.file and models_of(names) else ""
+            way = "" if models_of(names) else " Many models have a second repository with -GGUF in its name."
             raise ModelNotFoundError(
-                f"{reference.text}: {reference.repository} {what}.{guess}{in_words_of(names)} "
-                "Many models have a second repository with -GGUF in its name."
+                f"{reference.text}: {reference.repository} has no {wanted or 'GGUF model'}."
+                f"{guess(names, reference.file)}{way}"
             )
         return chosen
 
@@ -175,8 +172,13 @@ class HubCache:
     # Deleting ---------------------------------------------------------------------------------------------
 
     def remove(self, reference: Reference) -> int:
-        path = self.find(reference)
         place = self.place_of(reference.repository or "")
+        try:
+            path = self.find(reference)
+        except ModelNotFoundError:
+            if freed := self._remove_parts(place):
+                return freed
+            raise
         links = parts_of(path)
         blobs = {link.resolve() for link in links if link.is_symlink()}
         freed = sum(link.stat().st_size for link in links if not link.is_symlink())
@@ -188,6 +190,16 @@ class HubCache:
                 freed += blob.stat().st_size
                 blob.unlink()
         self._tidy(place, path.parent)
+        return freed
+
+    def _remove_parts(self, place: Path) -> int:
+        """Deletes what has come of fetches that were stopped."""
+        parts = [one for one in files_in(place / "blobs") if one.name.endswith(PART)]
+        freed = sum(part.stat().st_size for part in parts)
+        for part in parts:
+            part.unlink()
+        if parts:
+            self._tidy(place, place / "snapshots")
         return freed
 
     def _tidy(self, place: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from samovar.errors import ModelNotFoundError, UsageError, nearest
 from samovar.files import is_file, is_folder
-from samovar.models.quants import choose, models_of, quant_of
+from samovar.models.quants import file_meant, guess, models_of, shortest_end
 from samovar.models.reference import Reference, Scheme
 from samovar.models.split import check_complete
 from samovar.models.stored import Stored
@@ -44,12 +44,9 @@ class LmStudio:
                 f"To fetch it: lms get {repository}, or hf:{repository}."
             )
         names = files_below(folder)
-        chosen = reference.file or choose(names, reference.quant)
-        if chosen is None or chosen not in names:
-            raise ModelNotFoundError(
-                f"{reference.text} is not in {folder}.{nearest(reference.file or '', models_of(names))}"
-                f"{in_words_of(names)}"
-            )
+        chosen = file_meant(names, reference.file, reference.quant)
+        if chosen is None:
+            raise ModelNotFoundError(f"{reference.text} is not in {folder}.{guess(names, reference.file)}")
         check_complete(folder / chosen)
         return folder / chosen
 
@@ -96,19 +93,6 @@ def _read(path: Path) -> str:
             return file.read(1 << 16).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
-
-
-def shortest_end(names: list[str], name: str) -> str:
-    """What to write after a repository for one of its files: its quantization if that leads to it."""
-    quant = quant_of(name)
-    return f":{quant}" if quant and choose(names, quant) == name else f"/{name}"
-
-
-def in_words_of(names: list[str]) -> str:
-    """Which models there are, in a sentence."""
-    models = models_of(names)
-    more = f" and {len(models) - 8} more" if len(models) > 8 else ""
-    return f" There is: {', '.join(models[:8])}{more}." if models else " There is no model in it."
 
 
 def folders_in(folder: Path | None) -> list[Path]:
