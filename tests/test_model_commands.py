@@ -144,6 +144,22 @@ def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) 
     assert hub.starts == [0, 3 << 20]
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("ollama:qwen", r"ollama:qwen is not in Ollama's store. Did you mean 'qwen3'?"),
+        ("hf:own/repo", ""),
+        ("fsat", "error: There is no model 'fsat'. Did you mean 'fast'?"),
+        ("fast", ""),
+    ],
+)
+def test_check_says_what_no_run_would_find(folder: Path, tiny_model: Path, model: str, said: str) -> None:
+    add_to_ollama(folder / "ollama", tiny_model)
+    write(folder, "[*] --> A\nA --> [*]", f'- A: Prompt "x" using model="{model}"')
+    done = samovar(folder, "check", "w.md", variables={"SAMOVAR_ALIASES": "fast=ollama:qwen3"})
+    assert said in done.stdout and ("unknown-model" in done.stdout) == bool(said)
+
+
 # Deleting ----------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,8 @@ from samovar.language.workflow import ParsedAction, State, When, Workflow, besid
 from samovar.library import Library
 from samovar.models.header import read_header
 from samovar.models.offers import offer
+from samovar.models.reference import Reference
+from samovar.models.split import first_part
 from samovar.running.runner import RunnerSettings, first_defaults
 
 
@@ -95,13 +97,26 @@ def doubtful_models(workflow: Workflow, library: Library, settings: Settings) ->
         if need.place is None or need.place.path != workflow.path:
             continue
         try:
-            path = read_reference(settings, need.reference).path
+            reference = read_reference(settings, need.reference)
         except UsageError as error:
             yield Fault(code="unknown-model", message=error.message, place=need.place)
             continue
-        if path is not None and not exists(path):
-            message = f"There is no model file {need.reference} on this machine."
+        if message := _missing(reference, settings):
             yield Fault(code="unknown-model", message=message, place=need.place, severity="warning")
+
+
+def _missing(reference: Reference, settings: Settings) -> str | None:
+    """What is said of a model that is not on this machine, and that no run would fetch; else None."""
+    if reference.is_fetched:
+        return None
+    if reference.path is not None:
+        there = exists(first_part(reference.path))
+        return None if there else f"There is no model file {reference.text} on this machine."
+    try:
+        open_stores(settings).find(reference)
+    except ModelError as error:
+        return error.message
+    return None
 
 
 def needed_models(
