@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -196,15 +198,36 @@ def test_a_damaged_manifest_and_an_older_store_are_read(tmp_path: Path, tiny_mod
         Ollama([tmp_path]).find(parse_reference("ollama:qwen3"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_store_that_may_not_be_read_says_how_to_get_access(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0)
-    with pytest.raises(ModelNotFoundError, match="usermod -aG ollama"):
-        Ollama([closed]).find(parse_reference("ollama:m"))
-    [listed] = Ollama([closed]).listed()
-    assert listed.fault == f"This user may not read {closed}."
-    closed.chmod(0o700)
+STRANGER = """
+import os, sys
+from pathlib import Path
+from samovar.errors import ModelNotFoundError
+from samovar.models.ollama import Ollama
+from samovar.models.reference import parse_reference
+if os.geteuid() == 0:
+    os.setuid(65534)
+store, reference = Ollama([Path(sys.argv[1])]), parse_reference("ollama:m")
+print([one.fault for one in store.listed()])
+try:
+    store.find(reference)
+except ModelNotFoundError as error:
+    print(error)
+"""
+"""What another user sees, who may read the modules only before becoming one."""
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o311])
+def test_a_store_that_may_not_be_read_says_how_to_get_access(mode: int) -> None:
+    with TemporaryDirectory(prefix="samovar-store-") as name:
+        Path(name).chmod(0o755)
+        closed = Path(name) / "closed"
+        closed.mkdir(mode=mode)
+        command = [sys.executable, "-c", STRANGER, str(closed)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        closed.chmod(0o700)
+    listed, found = done.stdout.splitlines()
+    assert listed == f"['This user may not read {closed}.']"
+    assert f"this user may not read {closed}" in found and "usermod -aG ollama" in found
 
 
 def test_the_folders_of_other_programs_are_where_they_say(tmp_path: Path) -> None:
