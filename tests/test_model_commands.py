@@ -115,6 +115,9 @@ def test_what_is_not_here_is_said_before_a_run_that_is_offline(folder: Path, hub
     write(folder, "[*] --> A\nA --> [*]", PROMPT)
     done = samovar(folder, "run", "w.md", "--model", "hf:own/repo", "--offline", hub=hub)
     assert done.returncode == 2 and "samovar pull hf:own/repo" in done.stderr and not hub.asked
+    variables = {"HF_HUB_OFFLINE": "1"}
+    done = samovar(folder, "run", "w.md", "--model", "hf:own/repo", hub=hub, variables=variables)
+    assert done.returncode == 2 and "HF_HUB_OFFLINE says not to ask" in done.stderr and not hub.asked
 
 
 def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) -> None:

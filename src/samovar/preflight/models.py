@@ -14,7 +14,7 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.app import budget_bytes, not_here, open_stores, read_reference, spec_for
 from samovar.config import Settings, source_of
 from samovar.engines.base import ModelSpec
-from samovar.errors import Fault, ModelError, Place, SamovarError, UsageError
+from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarError, UsageError
 from samovar.executors.table import EXECUTORS, member
 from samovar.files import exists
 from samovar.language.names import OF_FAILURE
@@ -63,6 +63,8 @@ def check_models(
                     _check_room(spec_for(settings, reference, path), budget)
             elif settings.offline:
                 raise not_here(reference)
+            else:
+                _check_fetched(reference)
         except SamovarError as error:
             if isinstance(error, ModelError) and need.place is None and run.model is None:
                 error.message += _also_here(settings, budget)
@@ -70,6 +72,15 @@ def check_models(
             error.exit_status = 2  # nothing was run
             raise
     return tuple(need.reference for need in needs)
+
+
+def _check_fetched(reference: Reference) -> None:
+    """Raises `ModelFetchError` for what the run could not fetch, as far as that is known."""
+    if reference.scheme == "hf":
+        from samovar.models.fetching import objection  # which takes time to import
+
+        if why := objection(reference):
+            raise ModelFetchError(why)
 
 
 def _also_here(settings: Settings, budget: int | None) -> str:
