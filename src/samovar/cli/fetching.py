@@ -14,7 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from samovar.app import open_stores, read_reference
 from samovar.background import beside
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
+from samovar.cli.terminal import say
 from samovar.config import load_settings
 from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError, UsageError
 from samovar.memory import in_words
@@ -43,11 +44,11 @@ def pull_model(text: str, *, quiet: bool) -> int:
     except ModelFetchError as error:
         if here is None:
             raise
-        sys.stderr.write(f"samovar: whether there is a newer one is not known: {error}\n")
+        say(f"samovar: whether there is a newer one is not known: {error}")
         path = here
     if path is None:
         kept = "what has come is kept for the next pull" if is_resumed(reference) else "nothing was kept"
-        sys.stderr.write(f"samovar: cancelled; {kept}\n")
+        say(f"samovar: cancelled; {kept}")
         return 130
     read_header(path)  # which says why, if it cannot answer
     return _say_here(text, path, quiet)
@@ -65,7 +66,7 @@ def _whole(reference: Reference, stores: Stores) -> Path | None:
 
 def _say_here(text: str, path: Path, quiet: bool) -> int:
     if not quiet:
-        sys.stderr.write(f"{text} is here: {path}\n")
+        say(f"{text} is here: {path}")
     return 0
 
 
@@ -109,15 +110,14 @@ def remove_model(text: str, *, yes: bool, quiet: bool) -> int:
             what = "what has come of fetches that were stopped"
         if not sys.stdin.isatty():
             raise UsageError(f"{text} is not deleted without being asked about it: add --yes.")
-        sys.stderr.write(f"Delete {text} ({what})? [y/N] ")
-        sys.stderr.flush()
+        say(f"Delete {text} ({what})? [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            sys.stderr.write("samovar: nothing was deleted\n")
+            say("samovar: nothing was deleted")
             return 1
     try:
         freed = stores.remove(reference)
     except OSError as error:
         raise UsageError(f"{text} cannot be deleted: {error.strerror or error}.") from error
     if not quiet:
-        sys.stderr.write(f"{text} is deleted: {in_words(freed)} are free again.\n")
+        say(f"{text} is deleted: {in_words(freed)} are free again.")
     return 0

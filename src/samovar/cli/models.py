@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.app import budget_bytes, open_stores, read_reference
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings, load_settings
