@@ -21,7 +21,7 @@ from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, question
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.generation import Message, Options, PromptEvaluating, TextGenerated
-from samovar.models.reference import parse_reference, resolve
+from samovar.models.reference import parse_reference
 from samovar.models.store import Store
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
@@ -109,7 +109,7 @@ async def measure(busy: bool) -> list[tuple[str, str]]:
         print(f"{what}: {measured}", flush=True)
 
     engine = LlamaEngine()
-    spec = ModelSpec(reference="smollm2", path=resolve(parse_reference("smollm2"), Store()))
+    spec = ModelSpec(reference="smollm2", path=Store().find(parse_reference("smollm2")))
     async with Pool(engine, budget_bytes=4_000_000_000) as pool:
         sessions = Sessions(pool)
         async with sessions.open(spec) as session:

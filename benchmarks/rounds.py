@@ -26,7 +26,7 @@ from benchmarks import contenders
 from benchmarks.results import Spread, spread
 from benchmarks.work import Measured
 from samovar.engines.llama.machine import usable_cores
-from samovar.models.reference import parse_reference, resolve
+from samovar.models.reference import parse_reference
 from samovar.models.store import Store
 
 ROUND_S = 900.0
@@ -38,7 +38,7 @@ Rounds = dict[str, list[Measured]]
 
 def default_model() -> Path:
     """The file of the default model. Raises `ModelNotFoundError` when it was not fetched."""
-    return resolve(parse_reference("smollm2"), Store(None))
+    return Store(None).find(parse_reference("smollm2"))
 
 
 @contextlib.contextmanager

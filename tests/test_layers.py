@@ -31,6 +31,7 @@ LAYERS = (
     "folders",
     "language",
     "config",
+    "config_files",
     "events",
     "files",
     "background",
@@ -46,7 +47,17 @@ DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
-RECORDS = {"config", "events", "files", "background", "secrecy", "values", "generation", "errors"}
+RECORDS = {
+    "config",
+    "config_files",
+    "events",
+    "files",
+    "background",
+    "secrecy",
+    "values",
+    "generation",
+    "errors",
+}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400

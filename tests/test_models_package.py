@@ -10,7 +10,7 @@ import pytest
 
 from samovar.errors import ModelFetchError, ModelFileError, ModelNotFoundError, UsageError
 from samovar.models.package import PINS, Pin, fetch
-from samovar.models.reference import parse_reference, resolve
+from samovar.models.reference import parse_reference
 from samovar.models.store import Store
 from tests.test_package import get, ignore, index, make_wheel, nothing_left, store
 
@@ -25,9 +25,9 @@ async def test_two_files_of_one_name_are_two_models(index: Path, store: Store, t
     one, other = (parse_reference(f"package:tiny-model/{folder}/m.gguf") for folder in "ab")
     await get(one, store)
     with pytest.raises(ModelNotFoundError):
-        resolve(other, store)
-    assert (await get(other, store)).read_bytes() != resolve(one, store).read_bytes()
-    assert store.files() == [resolve(one, store), resolve(other, store)]
+        store.find(other)
+    assert (await get(other, store)).read_bytes() != store.find(one).read_bytes()
+    assert store.files() == [store.find(one), store.find(other)]
 
 
 @pytest.mark.slow
@@ -144,4 +144,4 @@ def test_what_can_be_no_file_is_no_reference(text: str) -> None:
 
 def test_a_name_that_no_file_system_takes_is_not_found(store: Store) -> None:
     with pytest.raises(ModelNotFoundError, match="samovar pull"):
-        resolve(parse_reference(f"package:x/{'y' * 300}.gguf"), store)
+        store.find(parse_reference(f"package:x/{'y' * 300}.gguf"))

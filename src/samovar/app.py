@@ -20,19 +20,20 @@ from samovar import memory
 from samovar.actions import parse_action
 from samovar.config import Settings
 from samovar.engines.base import ModelSpec
-from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError
+from samovar.errors import ModelError, ModelFetchError
 from samovar.executors.base import Embedder, Executor
 from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
-from samovar.models.reference import Reference, parse_reference, resolve
+from samovar.models.reference import Reference, parse_reference
 from samovar.models.store import Store
+from samovar.models.stores import Stores
 
 # What a command that only reads files does not need is imported where it is used.
 if TYPE_CHECKING:
     from samovar.engines.scripted import Script
     from samovar.executors.table import OnFetchProgress
-    from samovar.models.package import FetchProgress
+    from samovar.models.fetch_progress import FetchProgress
     from samovar.models.snapshots import Snapshots
     from samovar.serving.pool import Pool
     from samovar.serving.session import Sessions
@@ -66,8 +67,18 @@ def surroundings(settings: Settings, folder: Path) -> dict[str, object]:
 
 
 def open_store(settings: Settings) -> Store:
-    """Where fetched models are."""
+    """Samovar's own cache folder."""
     return Store(settings.cache_folder)
+
+
+def open_stores(settings: Settings) -> Stores:
+    """All places on this machine that keep models."""
+    return Stores.of_this_machine(settings.cache_folder)
+
+
+def read_reference(settings: Settings, text: str) -> Reference:
+    """A model reference, taken apart. Raises `UsageError`."""
+    return parse_reference(text, settings.aliases)
 
 
 def open_snapshots(settings: Settings) -> Snapshots:
@@ -100,22 +111,22 @@ def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
 class Locator:
     """Finds the file of a model reference, fetching it where the settings allow."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self._settings, self._store = settings, store
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        self._settings, self._stores = settings, stores
 
     async def __call__(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
-        from samovar.models.package import fetch
+        from samovar.models.fetching import fetch_model
 
-        reference = parse_reference(model)
-        if reference.is_fetched and not is_here(reference, self._store):
+        reference = read_reference(self._settings, model)
+        if reference.is_fetched and not self._stores.is_here(reference):
             if self._settings.offline:
                 raise not_here(reference)
 
             def told(progress: FetchProgress) -> None:
                 on_progress(progress.done_bytes, progress.total_bytes)
 
-            await fetch(reference, self._store, told)
-        return spec_for(self._settings, reference, resolve(reference, self._store))
+            await fetch_model(reference, self._stores, told)
+        return spec_for(self._settings, reference, self._stores.find(reference))
 
 
 def check_answers(spec: ModelSpec) -> None:
@@ -128,15 +139,6 @@ def check_answers(spec: ModelSpec) -> None:
     except ModelError:  # which whoever loads it will get
         return
     require(header, Capability.ANSWER, name=spec.reference)
-
-
-def is_here(reference: Reference, store: Store) -> bool:
-    """Whether the model was fetched before."""
-    try:
-        resolve(reference, store)
-    except ModelNotFoundError:
-        return False
-    return True
 
 
 def not_here(reference: Reference) -> ModelFetchError:
@@ -184,7 +186,7 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
             )
         )
         sessions = Sessions(pool)
-        locate = Locator(settings, open_store(settings))
+        locate = Locator(settings, open_stores(settings))
         dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate))
         yield App(
             settings=settings,

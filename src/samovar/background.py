@@ -1,14 +1,21 @@
-"""Tasks beside a body: they end with it, and an exception comes out as itself, in no group.
+"""Tasks beside a body, which end with it; and work in a thread that nobody has to wait for.
 
-Above: the command line and fetches, which watch and listen while something goes on. Below: anyio.
+Above: the command line and fetches, which watch and listen while something goes on. Below: anyio. An
+exception comes out as itself, in no group.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -37,3 +44,27 @@ async def beside(**functions: Callable[[], Awaitable[object]]) -> AsyncIterator[
             tasks.cancel_scope.cancel()
     if errors:
         raise errors[0]
+
+
+async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
+    """What `work` returns or raises, in a thread of its own.
+
+    Cancelled, it is left behind, and does not keep the process from ending: `work` must not matter then.
+    """
+    token, finished = anyio.lowlevel.current_token(), anyio.Event()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # handed on: it is raised below
+            errors.append(error)
+        with suppress(RuntimeError):  # the event loop has ended
+            anyio.from_thread.run_sync(finished.set, token=token)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    await finished.wait()
+    if errors:
+        raise errors[0]
+    return results[0]

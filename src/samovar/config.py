@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from samovar.config_files import config_files, read_settings_file, reason_unread
 from samovar.errors import UsageError, nearest
 from samovar.generation import KvType
 
@@ -35,8 +36,9 @@ class Setting:
     """What stands for its value in `--help`; None for a flag."""
     help: str | None = None
     """For `--help`."""
-    reads: Literal["bytes", "names"] | None = None
-    """How a text is read, where its type does not say that: `4GB`; names with commas between them."""
+    reads: Literal["bytes", "names", "pairs"] | None = None
+    """How a text is read, where its type does not say that: `4GB`; names with commas between them;
+    `name=value` with commas between them, or an object of JSON."""
     least: int | None = None
     most: int | None = None
     given: str | None = None
@@ -54,8 +56,17 @@ class Settings:
 
     model: str = setting(
         "smollm2",
-        "The model of prompts that name none: a path, `package:…`, or a known name.",
-        expected="a text: a path, package:… or a known name",
+        "The model of prompts that name none: a path, `package:…`, `hf:…`, `ollama:…`, `lmstudio:…`, or a "
+        "known name.",
+        expected="a text: a path, package:…, hf:…, ollama:…, lmstudio:… or a known name",
+    )
+    aliases: tuple[tuple[str, str], ...] = setting(
+        (),
+        "Names of your own for models, as a table `[aliases]` of names and references; those of all files "
+        "count. In the environment `fast=hf:…,big=…`, or an object of JSON.",
+        expected="a table of names and model references (in SAMOVAR_ALIASES: fast=hf:…,big=…)",
+        reads="pairs",
+        given="Mapping[str, str]",
     )
     executor: str = setting(
         "local",
@@ -156,23 +167,6 @@ def settings_known() -> Mapping[str, Setting]:
     return {one.name: one.metadata["setting"] for one in fields(Settings)}
 
 
-def user_folder() -> Path | None:
-    """The user's own folder of settings, workflows and prompts; None for a user without a home folder."""
-    import platformdirs
-
-    try:
-        folder = platformdirs.user_config_path("samovar")
-    except RuntimeError:  # neither HOME nor the system knows of one
-        return None
-    return folder if folder.is_absolute() else None
-
-
-def config_files() -> list[Path]:
-    """The files that are read, the user's first (the later wins)."""
-    user = user_folder()
-    return [*([user / "config.toml"] if user else ()), Path(".samovar") / "config.toml"]
-
-
 def load_settings(flags: Mapping[str, Any]) -> Settings:
     """The settings in force. `flags` that are None count as not given.
 
@@ -189,7 +183,7 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
         said = [_say(name, one, given) for name, one in reversed(wrong.items())]
         raise UsageError("\n".join(said)) from error
     except (ValueError, OSError) as error:  # in TOML, in its encoding, with the file
-        raise UsageError(_unread(error)) from error
+        raise UsageError(reason_unread(error)) from error
     return Settings(**{name: getattr(loaded, name) for name in settings_known()})
 
 
@@ -217,7 +211,9 @@ def _loader() -> Any:
         ) -> tuple[Any, ...]:
             written: dict[str, Any] = {}
             for path in config_files():
-                written.update(_read(path))
+                for name, value in read_settings_file(path).items():
+                    both = isinstance(value, dict) and isinstance(written.get(name), dict)
+                    written[name] = written[name] | value if both else value
             return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
     hints = get_type_hints(Settings)
@@ -237,6 +233,8 @@ def _validated(kind: Any, default: object, known: Setting) -> Any:
 
     if known.reads == "names":
         return Annotated[kind, NoDecode, BeforeValidator(_parted)]
+    if known.reads == "pairs":
+        return Annotated[kind, NoDecode, BeforeValidator(_paired)]
     if known.reads is None and known.least is None and known.most is None:
         return kind
     number: Any = ByteSize
@@ -252,8 +250,22 @@ def _parted(value: object) -> object:
     return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
 
 
+def _paired(value: object) -> object:
+    """The pairs of a table, which the environment has as one text. Raises `ValueError`."""
+    import json
+
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, str):
+        parts = [one.partition("=") for one in value.split(",") if one.strip()]
+        if not all(equals for _, equals, _ in parts):
+            raise ValueError("not name=value")
+        value = {name.strip(): text.strip() for name, _, text in parts}
+    return tuple(value.items()) if isinstance(value, Mapping) else value
+
+
 def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
-    source = _source(name, given)
+    source = source_of(name, given)
     where = f" ({source})" if source else ""
     if error["type"] == "extra_forbidden":
         return f"There is no setting {name!r}{where}.{nearest(name, settings_known())}"
@@ -262,33 +274,15 @@ def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
     return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
 
 
-def _source(name: str, given: Mapping[str, object]) -> str | None:
-    """Where the value in force comes from."""
+def source_of(name: str, given: Mapping[str, object]) -> str | None:
+    """Where the value in force comes from: an option, a variable, a file; None if it is the default.
+
+    `given`: as for `load_settings`, without what is None.
+    """
     if name in given:
         known = settings_known().get(name)
         return known.option if known else None
     variable = f"SAMOVAR_{name.upper()}"
     if any(known.upper() == variable and text for known, text in os.environ.items()):
         return variable
-    return next((str(path) for path in reversed(config_files()) if name in _read(path)), None)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What a file of settings says; nothing if it is not there, or in a folder that may not be entered."""
-    import tomllib
-
-    from samovar.files import exists  # which what only lists the settings does not need
-
-    return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
-
-
-def _unread(error: Exception) -> str:
-    """Which file of settings cannot be read, and why."""
-    for path in config_files():
-        try:
-            _read(path)
-        except OSError as found:
-            return f"The settings in {path} cannot be read: {found.strerror}."
-        except ValueError as found:
-            return f"The settings in {path} cannot be read: {found}."
-    return f"The settings cannot be read: {error}"
+    return next((str(path) for path in reversed(config_files()) if name in read_settings_file(path)), None)

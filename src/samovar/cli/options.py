@@ -52,7 +52,10 @@ DryRun = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="REF", help="The model of every prompt: a path, package:… or a known name."
+        "--model",
+        "-m",
+        metavar="REF",
+        help="The model of every prompt: a path, package:…, hf:…, ollama:…, lmstudio:… or a name.",
     ),
 ]
 Executor = Annotated[
@@ -100,6 +103,7 @@ Verbose = Annotated[
 # For one command only -------------------------------------------------------------------------------
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")]
+SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")]
 Fix = Annotated[
     bool,

@@ -85,8 +85,10 @@ def model_object(use: ModelUse) -> dict[str, Any]:
     }
 
 
-def show_report(console: Console, report: dict[str, Any], *, width_of_names: int = 32) -> None:
-    """The report for a person, from the object of `--json`."""
+def show_report(
+    console: Console, report: dict[str, Any], *, width_of_names: int = 32, hint: str | None = None
+) -> None:
+    """The report for a person, from the object of `--json`. `hint`: a last line, for a person only."""
     status, style = report["status"], "green" if report["status"] == "completed" else "red"
     console.print()
     title = Text()
@@ -118,6 +120,8 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     console.print(_line("sessions", f"opened {sessions['opened']} · closed {sessions['closed']}"))
     parts = [f"{name} {in_words(memory[name + '_bytes'])}" for name in ("ready", "end", "peak", "closed")]
     console.print(_line("memory", " · ".join(parts)))
+    if hint is not None:
+        console.print(_line("hint", shown(hint)))
 
 
 def error_line(error: dict[str, Any]) -> str:

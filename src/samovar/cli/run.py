@@ -19,6 +19,7 @@ from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Answers, Lines, LiveLines, Show
+from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.report import error_line, report_object, show_report
 from samovar.cli.showing import shown
@@ -115,6 +116,10 @@ def _run(arguments: RunArguments) -> int:
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
+    shows = not (arguments.quiet or arguments.as_json or arguments.as_events)
+    offering = (
+        offering_for(settings, budget, named=arguments.model, models=prepared.models) if shows else None
+    )
     show = Answers(_make_show(arguments))
     outcome = RunOutcome(records=arguments.record is not None)
 
@@ -129,7 +134,7 @@ def _run(arguments: RunArguments) -> int:
         show.close()
     unrecorded = 0
     try:
-        status = _finish(arguments, outcome, printed or result_of(workflow, show))
+        status = _finish(arguments, outcome, printed or result_of(workflow, show), offering)
     finally:  # also where standard output takes nothing
         if arguments.record is not None:
             try:
@@ -221,14 +226,14 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> int:
+def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed, offering: Offering | None) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures(), with_values=arguments.as_json)
     if arguments.as_json:
         write_json(report)
     elif not arguments.quiet and not arguments.as_events:
-        show_report(make_console(), report)
+        show_report(make_console(), report, hint=offering.said() if offering else None)
     elif "error" in report and not arguments.as_events:
         say(f"samovar: {run.ending}: {shown(error_line(report['error']))}")
     is_asked = arguments.print_variable is not None

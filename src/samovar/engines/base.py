@@ -42,11 +42,11 @@ class WeightsKey:
     """The identity of loaded weights: all that truly needs another load, and nothing else."""
 
     path: Path
-    """The resolved file."""
+    """The resolved file; of several parts, the first."""
     size_bytes: int
-    """Of the file."""
+    """Of the file, with all its parts."""
     modified_ns: int
-    """When the file was last changed, in nanoseconds since 1970."""
+    """When the file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     gpu_layers: int | None
     """As asked for in the `ModelSpec`; None leaves it to the engine."""
 

@@ -29,8 +29,10 @@ def shown(value: object) -> str:
 class Reader:
     """Reads forward through a file of known length, in chunks."""
 
-    def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
+    def __init__(self, file: BinaryIO, size: int, path: Path, ends: dict[int, int] | None = None) -> None:
+        """`ends`: where lists of texts end, by where they begin, if known; it gets those that are not."""
         self._file, self.size, self.path = file, size, path
+        self._ends = {} if ends is None else ends
         self._buffer, self._base, self._at = b"", 0, 0
 
     @property
@@ -78,6 +80,14 @@ class Reader:
         return self.take(length).decode("utf-8", "replace")
 
     def skip_texts(self, count: int) -> None:
+        start = self.position
+        if (end := self._ends.get(start, 0)) > start:
+            self.skip(end - start)
+            return
+        self._skip_each(count)
+        self._ends[start] = self.position
+
+    def _skip_each(self, count: int) -> None:
         # There may be a million of them: one comparison each, and the position in a local variable.
         unpack = struct.Struct("<Q").unpack_from
         buffer, at, last = self._window(self._at, 0)

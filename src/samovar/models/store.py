@@ -1,6 +1,6 @@
-"""The folder of fetched models, in the user's cache.
+"""The folder of models out of packages, in the user's cache: `package:NAME/FILE.gguf`.
 
-Above: `reference.py`, `package.py`, `samovar models`. A file comes into it by `os.replace` only, from a
+Above: `stores.py`, `package.py`. Below: `stored.py`. A file comes into it by `os.replace` only, from a
 temporary folder beside it, so that what is there is whole.
 """
 
@@ -12,16 +12,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
-from samovar.errors import ModelFetchError
-from samovar.files import is_folder
+from samovar.errors import ModelFetchError, ModelNotFoundError
+from samovar.files import is_file, is_folder
+from samovar.models.reference import ALIASES, Reference, Scheme, is_package_file
+from samovar.models.stored import Stored
 
 LEFTOVER_AGE_S = 86_400
 _TEMPORARY = ".fetching-"
 
 
 class Store:
-    """Use `path_of` to find, and `temporary` to bring something in."""
+    """See `stored.ModelStore`. Use `temporary` to bring something in."""
+
+    scheme: ClassVar[Scheme] = "package"
+    title: ClassVar[str] = "Samovar's own cache"
 
     def __init__(self, root: Path | None = None) -> None:
         """`root`: the cache folder; None is the user's own."""
@@ -52,6 +58,34 @@ class Store:
         return sorted(
             path for path in found if not path.relative_to(self.folder).parts[0].startswith(_TEMPORARY)
         )
+
+    def find(self, reference: Reference) -> Path:
+        path = self.path_of(reference.package or "", reference.version, reference.file or "")
+        if not is_file(path):
+            raise ModelNotFoundError(f"{reference.text} has not been fetched: samovar pull {reference.text}")
+        return path
+
+    def listed(self) -> Iterator[Stored]:
+        for path in self.files():
+            inside = path.relative_to(self.folder).as_posix()
+            reference = f"package:{inside}"
+            if is_package_file(inside):
+                short = [alias for alias, target in ALIASES.items() if target == reference]
+                names = (*short, reference)
+                yield Stored(reference=names[0], scheme=self.scheme, path=path, names=names[1:])
+
+    def remove(self, reference: Reference) -> int:
+        path = self.find(reference)
+        freed = path.stat().st_size
+        path.unlink()
+        for folder in path.parents:
+            if folder == self.folder:
+                break
+            try:
+                folder.rmdir()
+            except OSError:  # there is more in it
+                break
+        return freed
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:

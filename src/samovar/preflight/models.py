@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from samovar.actions.base import PromptDefaults
 from samovar.actions.prompt import ExecutePrompt
-from samovar.app import is_here, not_here, open_store, spec_for
-from samovar.config import Settings
+from samovar.app import budget_bytes, not_here, open_stores, read_reference, spec_for
+from samovar.config import Settings, source_of
 from samovar.engines.base import ModelSpec
-from samovar.errors import Fault, Place, SamovarError, UsageError
+from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarError, UsageError
 from samovar.executors.table import EXECUTORS, member
 from samovar.files import exists
 from samovar.language.names import OF_FAILURE
@@ -22,7 +22,9 @@ from samovar.language.workflow import ParsedAction, State, When, Workflow, besid
 from samovar.library import Library
 from samovar.models.capabilities import Capability
 from samovar.models.header import read_header, require
-from samovar.models.reference import parse_reference, resolve
+from samovar.models.offers import offer
+from samovar.models.reference import Reference
+from samovar.models.split import first_part
 from samovar.running.runner import RunnerSettings, first_defaults
 
 
@@ -50,24 +52,45 @@ def check_models(
     looked at whether they have room. Raises `UsageError` for what cannot be a reference, `ModelError` for a
     file that is not there, or that cannot answer with this context and budget.
     """
-    store = open_store(settings)
+    stores = open_stores(settings)
     needs = needed_models(workflow, library, settings, run)
     for need in needs:
         try:
-            reference = parse_reference(need.reference)
-            if not reference.is_fetched or is_here(reference, store):
-                path = resolve(reference, store)
+            reference = read_reference(settings, need.reference)
+            if not reference.is_fetched or stores.is_here(reference):
+                path = stores.find(reference)
                 header = read_header(path)  # which names the file as it was written
                 require(header, Capability.ANSWER, name=need.reference)
                 if budget is not None:
                     _check_room(spec_for(settings, reference, path), budget)
             elif settings.offline:
                 raise not_here(reference)
+            else:
+                _check_fetched(reference)
         except SamovarError as error:
+            if isinstance(error, ModelError) and need.place is None and run.model is None:
+                error.message += _also_here(settings, budget)
             error.place = error.place or need.place
             error.exit_status = 2  # nothing was run
             raise
     return tuple(need.reference for need in needs)
+
+
+def _check_fetched(reference: Reference) -> None:
+    """Raises `ModelFetchError` for what the run could not fetch, as far as that is known."""
+    if reference.scheme == "hf":
+        from samovar.models.fetching import objection  # which takes time to import
+
+        if why := objection(reference):
+            raise ModelFetchError(why)
+
+
+def _also_here(settings: Settings, budget: int | None) -> str:
+    """A sentence that offers another model to whoever has configured none; empty if there is none."""
+    if source_of("model", {}) is not None:
+        return ""
+    found = offer(open_stores(settings), budget or budget_bytes(settings), settings.kv_type)
+    return f" Also here: --model {found.said}." if found else ""
 
 
 def _check_room(spec: ModelSpec, budget: int) -> None:
@@ -87,13 +110,26 @@ def doubtful_models(workflow: Workflow, library: Library, settings: Settings) ->
         if need.place is None or need.place.path != workflow.path:
             continue
         try:
-            path = parse_reference(need.reference).path
+            reference = read_reference(settings, need.reference)
         except UsageError as error:
             yield Fault(code="unknown-model", message=error.message, place=need.place)
             continue
-        if path is not None and not exists(path):
-            message = f"There is no model file {need.reference} on this machine."
+        if message := _missing(reference, settings):
             yield Fault(code="unknown-model", message=message, place=need.place, severity="warning")
+
+
+def _missing(reference: Reference, settings: Settings) -> str | None:
+    """What is said of a model that is not on this machine, and that no run would fetch; else None."""
+    if reference.is_fetched:
+        return None
+    if reference.path is not None:
+        there = exists(first_part(reference.path))
+        return None if there else f"There is no model file {reference.text} on this machine."
+    try:
+        open_stores(settings).find(reference)
+    except ModelError as error:
+        return error.message
+    return None
 
 
 def needed_models(

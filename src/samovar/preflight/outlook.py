@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from samovar.app import budget_bytes, open_store, spec_for
+from samovar.app import budget_bytes, open_stores, read_reference, spec_for
 from samovar.config import Settings
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.counting import open_template
@@ -23,7 +23,6 @@ from samovar.generation import Message, Options
 from samovar.models.capabilities import Capability
 from samovar.models.cost import Cost
 from samovar.models.header import read_header, require
-from samovar.models.reference import parse_reference, resolve
 from samovar.preflight.prompts import PromptPreview
 
 # Memory ------------------------------------------------------------------------------------------------
@@ -53,7 +52,7 @@ class Outlook:
     """Looks at models without loading them. Mutable: the vocabularies that are open, until it is left."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._store = settings, open_store(settings)
+        self._settings, self._stores = settings, open_stores(settings)
         self._engine = LlamaEngine()
         self.budget_bytes = budget_bytes(settings)
         self._models: dict[str, ModelOutlook] = {}
@@ -74,9 +73,9 @@ class Outlook:
         return self._models[name]
 
     def _look(self, name: str) -> ModelOutlook:
-        reference = parse_reference(name)
+        reference = read_reference(self._settings, name)
         try:
-            spec = spec_for(self._settings, reference, resolve(reference, self._store))
+            spec = spec_for(self._settings, reference, self._stores.find(reference))
             header = read_header(spec.path)
             require(header, Capability.ANSWER, name=name)
             trained_tokens = header.context_tokens

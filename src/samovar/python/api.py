@@ -21,7 +21,7 @@ import anyio.to_thread
 from samovar import memory
 from samovar.actions.base import ThisMachine
 from samovar.actions.question import NO, YES, Ask, Question, Reply
-from samovar.app import App, Locator, check_answers, open_app, open_store, surroundings
+from samovar.app import App, Locator, check_answers, open_app, open_stores, surroundings
 from samovar.config import load_settings, settings_known
 from samovar.engines.base import ModelSpec
 from samovar.errors import ClosedError, UsageError
@@ -83,7 +83,7 @@ class Samovar:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._locate = Locator(app.settings, open_store(app.settings))
+        self._locate = Locator(app.settings, open_stores(app.settings))
         self._sessions: set[Session] = set()
         self._closed = False
 
@@ -92,8 +92,9 @@ class Samovar:
     ) -> AbstractAsyncContextManager[Session]:
         """A fresh conversation, closed on leaving the context.
 
-        `model`: a path, `package:…` or a known name; None for that of the settings. It is fetched on entry
-        where that is needed, loaded with the first question, and kept loaded while a session uses it.
+        `model`: a path, `package:…`, `hf:…`, `ollama:…`, `lmstudio:…` or a known name; None for that of the
+        settings. It is fetched on entry where that is needed, loaded with the first question, and kept loaded
+        while a session uses it.
         `system`: what the model is told to be. `defaults`: for every question of the session. Raises
         `TypeError` for an option's name, `UsageError` for its value, and on entry `ModelError` for a
         model that cannot be had.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -13,6 +13,7 @@ class OpenSettings(TypedDict, total=False):
     """Every setting by its name; `config.Settings` says what each means."""
 
     model: str
+    aliases: Mapping[str, str]
     executor: str
     context_tokens: int
     budget_bytes: int | str

@@ -15,6 +15,7 @@ from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ModelFileError
 from samovar.models.header import read_header
+from samovar.models.split import first_part
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def open_template(path: Path) -> Iterator[ChatTemplate]:
         params.vocab_only = True
         params.n_gpu_layers = 0
         binding.errors_of_this_thread()
-        model = binding.lib.llama_model_load_from_file(str(path).encode(), params)
+        model = binding.lib.llama_model_load_from_file(str(first_part(path)).encode(), params)
         if model == binding.ffi.NULL:
             reason = "; ".join(binding.errors_of_this_thread()) or "no reason given"
             raise ModelFileError(f"{path} could not be read: {reason}")

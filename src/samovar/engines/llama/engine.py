@@ -29,6 +29,7 @@ from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedd
 from samovar.models.header import Header, read_header
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
+from samovar.models.split import first_part, real_path
 
 log = logging.getLogger("samovar.engine")
 
@@ -48,17 +49,17 @@ class LlamaEngine:
         self._binding: Binding | None = None
 
     def key(self, spec: ModelSpec) -> WeightsKey:
-        path = spec.path.resolve()
+        path = real_path(spec.path)
         header = read_header(path)
         return WeightsKey(
             path=path,
             size_bytes=header.file_bytes,
-            modified_ns=path.stat().st_mtime_ns,
+            modified_ns=header.modified_ns,
             gpu_layers=spec.gpu_layers,
         )
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
-        header = read_header(spec.path.resolve())
+        header = read_header(real_path(spec.path))
         if Capability.ANSWER not in header.abilities.can:
             longest = spec.embedding_tokens or min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
             return predict_embedder(header, longest)
@@ -88,7 +89,7 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        header = read_header(spec.path.resolve())
+        header = read_header(real_path(spec.path))
         load = _Load(self._binding, spec, cost, on_progress, header, self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
@@ -173,7 +174,7 @@ class _Load:
         callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
         params.progress_callback = callback
         self._binding.errors_of_this_thread()
-        weights = self._lib.llama_model_load_from_file(str(self._spec.path).encode(), params)
+        weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
         if weights != self._ffi.NULL:
             return weights
         if self._error is not None:

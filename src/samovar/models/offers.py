@@ -1,0 +1,75 @@
+"""The best model that is on this machine already and fits, for whoever has configured none. It is only named.
+
+Above: the command line, `preflight/`. Below: `stores.py`, `glances.py`, `cost.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from samovar.errors import SamovarError
+from samovar.generation import KvType
+from samovar.memory import in_words
+from samovar.models.capabilities import Capability
+from samovar.models.cost import predict
+from samovar.models.glances import Glances
+from samovar.models.header import require
+from samovar.models.package import PINS
+from samovar.models.reference import DEFAULT_MODEL, parse_reference
+from samovar.models.stores import Stores
+
+CONTEXT_TOKENS = 8192
+"""What models are compared with, if they were trained for as many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that could answer."""
+
+    reference: str
+    weights_bytes: int
+    total_bytes: int
+    """What it would take in memory."""
+    has_chat_template: bool
+
+    @property
+    def said(self) -> str:
+        return f"{self.reference} ({in_words(self.total_bytes)} in memory, fits)"
+
+
+def pick(candidates: Iterable[Candidate], budget_bytes: int, *, least_bytes: int) -> Candidate | None:
+    """The one with the most weights that fits, has a chat template, and is larger than the default."""
+    fit = [
+        one
+        for one in candidates
+        if one.total_bytes <= budget_bytes and one.has_chat_template and one.weights_bytes > least_bytes
+    ]
+    return max(fit, key=lambda one: (one.weights_bytes, -len(one.reference)), default=None)
+
+
+def candidates(stores: Stores, glances: Glances, kv_type: KvType) -> Iterator[Candidate]:
+    """Every model of every store that can be read."""
+    for stored in stores.listed():
+        if stored.path is None:
+            continue
+        try:
+            header = glances.header(stored.path)
+            require(header, Capability.ANSWER, name=stored.reference)
+            cost = predict(header, context_tokens=min(header.context_tokens, CONTEXT_TOKENS), kv_type=kv_type)
+        except SamovarError:
+            continue
+        yield Candidate(
+            reference=stored.reference,
+            weights_bytes=cost.weights_bytes,
+            total_bytes=cost.total_bytes,
+            has_chat_template=header.has_chat_template,
+        )
+
+
+def offer(stores: Stores, budget_bytes: int, kv_type: KvType) -> Candidate | None:
+    """What is offered to whoever uses the default model; None if there is nothing better."""
+    default = parse_reference(DEFAULT_MODEL)
+    least_bytes = PINS[default.package or "", default.file or ""].file_bytes
+    with Glances(stores.memory) as glances:
+        return pick(candidates(stores, glances, kv_type), budget_bytes, least_bytes=least_bytes)
