@@ -263,6 +263,8 @@ class PrefixMachine(RuleBasedStateMachine):
         asked = self.pick(index)
         self.running.remove(asked)
         sequence = asked.row.sequence
+        if not asked.row.origin.is_secret and self.shelf.public is not None:
+            self.shelf.public.append(list(asked.row.tokens))  # two conversations may say the same
         self.memory.give_back(asked.row, None if cancelled else asked.conversation)
         assert not self.books.of(sequence)
         self.free.append(sequence)
