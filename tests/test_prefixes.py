@@ -205,7 +205,7 @@ class PrefixMachine(RuleBasedStateMachine):
         cut=st.integers(0, 8),
         answer=st.integers(1, 30),
         goes_on=st.booleans(),
-        is_secret=rarely,
+        is_secret=st.booleans(),
     )
     def ask(self, words: list[int], cut: int, answer: int, goes_on: bool, is_secret: bool = False) -> None:
         tokens = [token for word in words for token in WORDS[word]]
@@ -263,17 +263,19 @@ class PrefixMachine(RuleBasedStateMachine):
         asked = self.pick(index)
         self.running.remove(asked)
         sequence = asked.row.sequence
+        if not asked.row.origin.is_secret and self.shelf.public is not None:
+            self.shelf.public.append(list(asked.row.tokens))  # two conversations may say the same
         self.memory.give_back(asked.row, None if cancelled else asked.conversation)
         assert not self.books.of(sequence)
         self.free.append(sequence)
         if asked.conversation:
             self.conversations.append(asked.conversation)
 
-    @rule(words=prompts, cut=st.integers(0, 8), goes_on=st.booleans())
-    def take_a_turn(self, words: list[int], cut: int, goes_on: bool) -> None:
+    @rule(words=prompts, cut=st.integers(0, 8), goes_on=st.booleans(), is_secret=st.booleans())
+    def take_a_turn(self, words: list[int], cut: int, goes_on: bool, is_secret: bool) -> None:
         """From the beginning to the end."""
         others = len(self.running)
-        self.ask(words, cut, 2, goes_on)
+        self.ask(words, cut, 2, goes_on, is_secret)
         if len(self.running) > others:
             while self.running[-1].promised:
                 self.go_on(others, 40)
