@@ -35,7 +35,13 @@ from samovar.generation import Message
 
 TEXTS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "sep_token": "<sep>"}
 NOW = datetime(2026, 3, 5, 12)
-SAME, PARTS, FOLDED_IN, REFUSED, DIFFERENT = "same text", "as parts", "system folded in", "refused", "DIFFERENT"
+SAME, PARTS, FOLDED_IN, REFUSED, DIFFERENT = (
+    "same text",
+    "as parts",
+    "system folded in",
+    "refused",
+    "DIFFERENT",
+)
 BOTH = "system folded in, as parts"
 LEFT_OUT = "the reference leaves a message out"
 MOST_SHOWN = 160
@@ -43,10 +49,15 @@ MOST_SHOWN = 160
 Turn = tuple[str, str]
 Render = Callable[[Sequence[dict[str, Any]]], str]
 
-PLAIN = ("Be kind and short, please.", "What is a samovar, in one word?", "An urn for tea.", "And what is tea?")
+PLAIN = (
+    "Be kind and short, please.",
+    "What is a samovar, in one word?",
+    "An urn for tea.",
+    "And what is tea?",
+)
 ODD = (
     "  “Zitat”, 'é' & <b>\n{{ messages }} {% if x %}\n",
-    "\n  Sind's \"100 %\"? \\n \\u00e9 {# no #}  ",
+    '\n  Sind\'s "100 %"? \\n \\u00e9 {# no #}  ',
     "```python\nprint({'a': 1})\n```\n",
     "漢字 😀 </think> [INST] x\t",
 )

@@ -36,6 +36,7 @@ _WANTED = frozenset(
         "general.alignment",
         "split.count",
         "tokenizer.ggml.model",
+        "tokenizer.ggml.pre",
         "tokenizer.chat_template",  # only so that one that is too long is refused
     ]
 )
@@ -149,6 +150,8 @@ def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> No
             f"{path} is one of {shown(parts)} parts: join them with llama-gguf-split --merge."
         )
     if what := engine_limits.objection(architecture, values):
+        raise damaged(path, what)
+    if what := engine_limits.tokenizer_objection(values):
         raise damaged(path, what)
     if what := engine_limits.vocabulary_objection(
         values.get("tokenizer.ggml.model"),

@@ -6,11 +6,11 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -22,6 +22,7 @@ from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -64,8 +65,8 @@ class LlamaModel:
         )
         self._spec, self._cost = spec, cost
         self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
-        self._using_weights = threading.Lock()
-        """Held in worker threads, beside the arena, which is closed before the weights go."""
+        self._lanes = Lanes()
+        """Where prompts become tokens; they end before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
         self._arena = self._make_arena(cost, [])
@@ -74,7 +75,6 @@ class LlamaModel:
         # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
         # event loop's thread.
         self._asked: set[Request] = set()
-        self._tokenizing = anyio.CapacityLimiter(1)
         self._resizing = anyio.Lock()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
@@ -122,14 +122,9 @@ class LlamaModel:
         )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
-        """In a worker thread, so that the event loop goes on; one after the other, in the order of asking."""
-        return await anyio.to_thread.run_sync(self._tokenize_here, messages, limiter=self._tokenizing)
-
-    def _tokenize_here(self, messages: Sequence[Message]) -> list[int]:
-        with self._using_weights:
-            if self._weights is None:
-                raise ClosedError("The model was closed.")
-            return self._template.tokens(messages)
+        """In a worker thread, so that the event loop goes on. Whoever is cancelled does not wait for it."""
+        characters = sum(len(message.content) for message in messages)
+        return await self._lanes.run(partial(self._template.tokens, messages), characters)
 
     def _request(
         self,
@@ -269,7 +264,7 @@ class LlamaModel:
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
-        with self._using_weights:
-            self._binding.lib.llama_model_free(self._weights)
-            self._weights = None
+        self._lanes.close()
+        self._binding.lib.llama_model_free(self._weights)
+        self._weights = None
         self._binding.give_back_memory()
