@@ -21,6 +21,7 @@ from samovar.serving.ledger import Ledger
 from samovar.serving.lifecycle import Lifecycle, ModelUse
 from samovar.serving.reservations import Reservations
 from samovar.serving.room import Room
+from samovar.serving.waking import Waking
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +75,7 @@ class Pool:
         """
         self._engine = engine
         self._reservations = reservations
-        self._ledger = Ledger(clock)
+        self._ledger = Ledger(clock, Waking().wake)
         self._room = Room(
             engine,
             self._ledger,
