@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.controls import Marking, Span
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
-from samovar.generation import Message
+from samovar.generation import Message, Role
 
 if TYPE_CHECKING:
     from samovar.engines.llama.turns import Turns
@@ -97,7 +99,8 @@ class ChatTemplate:
         than it may.
         """
         vocabulary = self._vocabulary
-        marking = Marking(vocabulary.controls, (message.content for message in messages), self._source)
+        contents = [message.content for message in messages]
+        marking = Marking(vocabulary.controls, contents, self._source, of_all=self._leaves_open)
         marked = self._rendered(messages, marking)
         text, spans = marking.undone(marked), vocabulary.controls.found(marked)
         if vocabulary.controls.found(text) == spans:  # all of them are the template's
@@ -115,6 +118,9 @@ class ChatTemplate:
         it. A rendering in which no content can begin one shows whether it does.
         """
         whole = self._turns.render(messages, marking.whole_texts)
+        if self._leaves_open:
+            safe = self._turns.render(messages, marking.all_characters)
+            return whole if self._controls_of(whole) == self._controls_of(safe) else safe
         if all(
             marking.whole_texts(message.content) == marking.all_beginnings(message.content)
             for message in messages
@@ -122,6 +128,20 @@ class ChatTemplate:
             return whole
         safe = self._turns.render(messages, marking.all_beginnings)
         return whole if self._controls_of(whole) == self._controls_of(safe) else safe
+
+    @cached_property
+    def _leaves_open(self) -> bool:
+        """Whether the template writes the beginning of a control text right before a content."""
+        words = [f"{_PROBE} {number}" for number in range(4)]
+        roles: tuple[Role, ...] = ("system", "user", "assistant", "user")
+        messages = [Message(role=role, content=word) for role, word in zip(roles, words, strict=True)]
+        notes, text = tuple(self._turns.notes), ""
+        for some in (messages[1:2], messages):
+            with suppress(EngineError):  # which whoever asks will get
+                text += self._turns.render(some)
+        self._turns.notes[:] = notes
+        starts = [place.start() for word in words for place in re.finditer(word, text)]
+        return any(self._vocabulary.controls.is_left_open(text[:start]) for start in starts)
 
     def _controls_of(self, text: str) -> list[str]:
         return [text[start:end] for start, end in self._vocabulary.controls.found(text)]
