@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samovar.engines.llama.cuts import RUN_BLANKS, RUN_DIGITS, pieces
+from samovar.engines.llama.cuts import RUN_BLANKS, RUN_DIGITS, STEP_BLANKS, pieces
 from samovar.engines.llama.vocabulary import Vocabulary
 from tests.test_controls import opened
 from tests.test_tokenizing import with_pre_tokenizer
 
-CUTTING = ("superbpe", "deepseek-llm")
+CUTTING = ("superbpe", "deepseek-llm", "jais-2")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def uncut(vocabulary: Vocabulary, text: str) -> list[int]:
 RUN = st.builds(
     lambda run, length: (run * length)[:length],
     st.sampled_from(["7", "123", " ", "\t ", "\n", "x", ".", "漢", "7 ", "٣"]),
-    st.sampled_from([1, 2, 3, 63, 64, 65, 99, 100, 101, 198, 300, 301]),
+    st.sampled_from([1, 2, 3, 63, 64, 65, 99, 100, 101, 198, 300, 301, 4095, 4096, 4097, 4609, 8195]),
 )
 
 
@@ -50,14 +50,15 @@ def test_the_pieces_of_a_text_become_its_tokens(
 
 @pytest.mark.parametrize("name", CUTTING)
 def test_no_piece_has_more_of_a_run_than_is_looked_at_again_and_again(name: str) -> None:
-    text = "x" + "7" * 1000 + " " * 1000 + "8" + "\t" * RUN_BLANKS + "漢"
-    longest = {"superbpe": RUN_DIGITS, "deepseek-llm": None}[name]
+    text = "x" + "7" * 1000 + " " * 9000 + "8" + "\t" * RUN_BLANKS + "漢"
     parts = pieces(name, text)
     assert "".join(parts) == text
-    if longest is None:
+    if name == "deepseek-llm":
         assert [part[:1] for part in parts] == ["x", "8", "漢"]
+    elif name == "jais-2":
+        assert max(map(len, parts[1:])) == STEP_BLANKS and parts[-1].endswith("漢")
     else:
-        assert max(part.count("7") for part in parts) <= longest
+        assert max(part.count("7") for part in parts) == RUN_DIGITS
 
 
 def test_looking_for_cuts_grows_with_the_text() -> None:

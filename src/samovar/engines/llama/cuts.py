@@ -1,6 +1,6 @@
 """Where a text is cut before the engine makes tokens of it, so that no pre-tokenizer takes hours.
 
-Above: `vocabulary.py`. Below: nothing. Two of the pinned build's pre-tokenizers (`llm_tokenizer_bpe` in
+Above: `vocabulary.py`. Below: nothing. Three of the pinned build's pre-tokenizers (`llm_tokenizer_bpe` in
 `llama-vocab.cpp`) look at a run of equal characters once for each of its characters: the work grows with the
 square of the run. The pieces of such a run become the tokens of the whole, with the exception named below.
 """
@@ -15,9 +15,12 @@ RUN_DIGITS = 33 * GROUP_DIGITS
 """A run of digits is looked at in pieces of so many."""
 RUN_BLANKS = 64
 """From so many blanks on a run of them ends a piece."""
+STEP_BLANKS = 8 * 512
+"""A longer run of blanks without a line break is looked at in pieces of so many."""
 
 _DIGITS = re.compile(rf"[0-9]{{{RUN_DIGITS + 1},}}")
 _BLANKS = re.compile(rf"\s{{{RUN_BLANKS},}}")
+_LINE_BLANKS = re.compile(rf"[^\S\r\n\x1c-\x1f]{{{STEP_BLANKS + 1},}}")
 _TAKES_A_BLANK = re.compile(r"[!-/:-~]")
 
 
@@ -37,9 +40,17 @@ def _after_blanks(text: str) -> Iterator[int]:
             yield run.end()
 
 
+def _in_steps(text: str) -> Iterator[int]:
+    """A run is taken in steps of 512 by one branch, before which another looks at all that is left of it."""
+    for run in _LINE_BLANKS.finditer(text):
+        if text[run.end() : run.end() + 1] not in ("\r", "\n"):
+            yield from range(run.start() + STEP_BLANKS, run.end(), STEP_BLANKS)
+
+
 _WHERE: Mapping[str, Callable[[str], Iterator[int]]] = {
     "superbpe": _in_groups,
     "deepseek-llm": _after_blanks,
+    "jais-2": _in_steps,
 }
 """By the name of the pre-tokenizer in a model's file."""
 
