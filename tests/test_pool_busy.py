@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 import samovar.serving
 from samovar.errors import EngineError
+from samovar.serving.collecting import MANY_TURNS, Collecting
 from samovar.serving.pool import Pool
 from samovar.serving.waking import WOKEN_AT_ONCE, Waking
 from tests.test_pool import SlowEngine, open_pool, spec
@@ -204,3 +206,30 @@ async def test_a_few_are_woken_at_once_and_kinds_have_turns() -> None:
     assert many[-1].is_set()
     waking.wake(later := anyio.Event(), "many")
     assert later.is_set()
+
+
+async def test_full_collections_wait_while_very_many_turns_are_open() -> None:
+    before = gc.get_threshold()
+    collecting, other = Collecting(), Collecting()
+    with ExitStack() as stack:
+        for _ in range(MANY_TURNS):
+            stack.enter_context(collecting.turn())
+        assert gc.get_threshold() == before
+        for _ in range(MANY_TURNS + 1):
+            stack.enter_context(collecting.turn())
+            stack.enter_context(other.turn())
+        assert gc.get_threshold()[:2] == before[:2] and gc.get_threshold()[2] > 1_000_000
+    assert gc.get_threshold() == before
+
+
+async def test_what_the_program_set_itself_meanwhile_stays() -> None:
+    before = gc.get_threshold()
+    try:
+        with ExitStack() as stack:
+            collecting = Collecting()
+            for _ in range(MANY_TURNS + 1):
+                stack.enter_context(collecting.turn())
+            gc.set_threshold(701, 11, 12)
+        assert gc.get_threshold() == (701, 11, 12)
+    finally:
+        gc.set_threshold(*before)
