@@ -21,8 +21,9 @@ import anyio
 import anyio.lowlevel
 from tests.tiny import make_tiny
 
-from samovar.engines.base import Model, ModelSpec, OnLoadProgress
+from samovar.engines.base import ModelSpec, OnLoadProgress
 from samovar.engines.llama.engine import LlamaEngine
+from samovar.engines.llama.model import LlamaModel
 from samovar.engines.scripted import ScriptedEngine, ScriptedModel
 from samovar.generation import Message, Options
 from samovar.models.cost import Cost
@@ -54,7 +55,7 @@ class GatedLlama(LlamaEngine):
         super().__init__()
         self.gate = anyio.Event()
 
-    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> Model:
+    async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
         if spec.reference == "wanted":
             await self.gate.wait()
         return await super().load(spec, cost, on_progress)

@@ -111,7 +111,7 @@ def by_the_rules(source: str) -> Render:
 
 def by_transformers(source: str) -> Render:
     """A template as the installed transformers renders it."""
-    from transformers.utils import chat_template_utils as utils  # type: ignore[import-not-found]
+    from transformers.utils import chat_template_utils as utils
 
     utils.datetime = _Clock
 
@@ -133,7 +133,7 @@ class _Clock:
 def reference() -> tuple[str, Callable[[str], Render]]:
     """What the templates are compared with."""
     try:
-        import transformers
+        import transformers  # type: ignore[import-not-found]
     except ImportError:
         return "the rules of transformers", by_the_rules
     return f"transformers {transformers.__version__}", by_transformers
@@ -212,9 +212,9 @@ def templates(source: Path) -> Iterator[tuple[str, str]]:
 def engine_source(folder: Path) -> Path:
     """The source distribution of the pinned engine."""
     wanted = f"xllamacpp=={version('xllamacpp')}"
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-build-isolation"]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
     command += ["--no-binary", "xllamacpp", "--dest", str(folder), wanted]
-    subprocess.run(command, check=False)  # it fails when it prepares a build, which nobody wants
+    subprocess.run(command, check=False)
     found = sorted(folder.glob("*.tar.gz"))
     if not found:
         raise SystemExit(f"pip has no source distribution of {wanted}. Give a SOURCE.")

@@ -49,7 +49,7 @@ async def test_in_one_lane_they_go_in_the_order_of_asking() -> None:
         tasks.start_soon(lanes.run, slow, 1)
         await slow.has_begun()
         for number in range(3):
-            tasks.start_soon(lanes.run, lambda number=number: order.append(number), 1)  # type: ignore[misc]
+            tasks.start_soon(lanes.run, lambda number=number: order.append(number), 1)
             await anyio.wait_all_tasks_blocked()
         slow.go_on.set()
     assert order == [0, 1, 2]

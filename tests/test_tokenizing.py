@@ -24,7 +24,7 @@ FAMILIES = (
     "default", "falcon", "tekken", "gpt-4o", "deepseek-llm", "deepseek-v3", "seed-coder", "minicpm5",
     "bloom", "exaone-moe", "superbpe", "jais-2",
 )  # fmt: skip
-"""Pre-tokenizers of llama.cpp that use a recursive regular expression: one of each kind, and two with cuts."""
+"""Pre-tokenizers of llama.cpp that use a recursive regular expression: one of each kind, and two of cuts."""
 
 
 def with_pre_tokenizer(path: Path, name: str) -> Path:
