@@ -19,7 +19,8 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,8 @@ def by_the_rules(source: str) -> Render:
 
 def by_transformers(source: str) -> Render:
     """A template as the installed transformers renders it."""
-    from transformers.utils import chat_template_utils as utils
-
-    utils.datetime = _Clock
+    utils = import_module("transformers.utils.chat_template_utils")
+    utils.datetime = _Clock  # type: ignore[attr-defined]
 
     def render(turns: Sequence[dict[str, Any]]) -> str:
         texts, _ = utils.render_jinja_template(
@@ -133,10 +133,10 @@ class _Clock:
 def reference() -> tuple[str, Callable[[str], Render]]:
     """What the templates are compared with."""
     try:
-        import transformers  # type: ignore[import-not-found]
-    except ImportError:
+        installed = version("transformers")
+    except PackageNotFoundError:
         return "the rules of transformers", by_the_rules
-    return f"transformers {transformers.__version__}", by_transformers
+    return f"transformers {installed}", by_transformers
 
 
 # Comparing --------------------------------------------------------------------------------------------
