@@ -30,7 +30,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from samovar.engines.llama.dialect import Dialect
-from samovar.engines.llama.turns import BETWEEN, FOLDED, Turns
+from samovar.engines.llama.turns import BETWEEN, FOLDED, Filling, Turns
 from samovar.errors import EngineError
 from samovar.generation import Message
 
@@ -172,7 +172,7 @@ def outcome(render: Render | Exception, turns: Sequence[Turn], source: str) -> t
             refusals.append(str(error))
     is_whole = SAME in wanted and all(text.strip() in wanted[SAME] for _, text in turns)
     try:
-        ours = Turns(Dialect(source, lambda: NOW), TEXTS)
+        ours = Turns(Dialect(source, lambda: NOW), Filling(texts=TEXTS))
         text = ours.render([Message(role=role, content=content) for role, content in turns])  # type: ignore[arg-type]
     except EngineError as error:
         return (DIFFERENT if is_whole else REFUSED), str(error)
