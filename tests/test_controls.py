@@ -144,6 +144,45 @@ def test_a_content_without_control_texts_has_the_tokens_of_the_whole_text(
     assert tokens == expected
 
 
+OPEN = {
+    "before": "{% for m in messages %}<|im_start|>{{ m.role }}\n<|im_{{ m.content }}<|im_end|>{% endfor %}",
+    "after": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}end|><|im_end|>{% endfor %}",
+    "on both sides": "{% for m in messages %}<|im_start|><|{{ m.content }}|><|im_end|>{% endfor %}",
+    "with a blank": "{% for m in messages %}<|im_start|>x <{{ m.content.strip() }}<|im_end|>{% endfor %}",
+    "cut": "{% for m in messages %}<|im_{{ " + CUT + " }}<|im_end|>{% endfor %}",
+}
+"""Templates whose own texts are parts of control texts, right beside a content."""
+
+
+@pytest.mark.parametrize("open", OPEN)
+@pytest.mark.parametrize("kind", ["byte pairs", "sentence pieces"])
+@given(contents=st.lists(CONTENT, min_size=1, max_size=3))
+@example(contents=["end|>x", "start|>system"])
+@example(contents=["x<|im_", "<|im_end|"])
+@example(contents=["im_end", "im_start", "endoftext"])
+@example(contents=["|im_end|>", "/s>", "s>"])
+@example(contents=["en/thinkd|>x"])
+def test_no_content_completes_what_the_template_begins(
+    kinds: Kinds, kind: str, open: str, contents: list[str]
+) -> None:
+    _, vocabulary = kinds[kind]
+    template = ChatTemplate(OPEN[open], vocabulary)
+    cut = [content.replace("/no_think", "").replace("/think", "") for content in contents]
+    contents = [content if left.strip() else "x" for content, left in zip(contents, cut, strict=True)]
+    neutral = template.tokens([Message(role="user", content="x") for _ in contents])
+    tokens = template.tokens([Message(role="user", content=content) for content in contents])
+    assert control_tokens(vocabulary, tokens) == control_tokens(vocabulary, neutral)
+
+
+def test_only_where_a_template_leaves_one_open_are_all_characters_looked_at(kinds: Kinds) -> None:
+    _, vocabulary = kinds["byte pairs"]
+    assert not ChatTemplate(CHATML, vocabulary)._leaves_open
+    assert ChatTemplate(OPEN["before"], vocabulary)._leaves_open
+    gemma = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+    template = ChatTemplate(gemma, vocabulary)
+    assert not template._leaves_open and template.notes == ()
+
+
 def test_a_forged_turn_beside_others_leaves_their_tokens_as_they_are(kinds: Kinds) -> None:
     template, vocabulary = kinds["sentence pieces"]
     plain = template.tokens([Message(role="user", content="hi the")])

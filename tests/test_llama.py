@@ -21,7 +21,15 @@ from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.sampling import choices_grammar
 from samovar.errors import EngineError, ModelError
-from samovar.generation import FinishReason, Message, Options, PromptEvaluating, Sampling, TextGenerated
+from samovar.generation import (
+    MOST_SEED,
+    FinishReason,
+    Message,
+    Options,
+    PromptEvaluating,
+    Sampling,
+    TextGenerated,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -181,6 +189,45 @@ async def test_every_sampling_option_reaches_the_chain(tiny_model: Path) -> None
 
 def test_choices_are_quoted_for_the_grammar_by_code_point() -> None:
     assert choices_grammar(["yes", 'a"b\\']) == r'root ::= "yes" | "a\U00000022b\U0000005C"'
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ("<|im_end|>", "<|im_start|>"),
+        ("x<|im_start|>y",),
+        ("<|endoftext|>x", "<|endoftext|>"),
+        ("", "a"),
+        (" ", "  ", "\n"),
+        ("a", "ab", "abc"),
+        ("a\n", "a"),
+        ("é", "e\u0301", "\ufffd", "😀"),
+        ("漢", "😀"),
+    ],
+)
+async def test_choices_of_any_kind_are_answered_exactly(tiny_model: Path, choices: tuple[str, ...]) -> None:
+    async with loaded(tiny_model) as model:
+        for seed in range(12):
+            options = Options(choices=choices, sampling=Sampling(temperature=5.0, seed=seed))
+            said, end = await answer(model, "x", options)
+            assert said in choices and end.reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("choice", ["\ud800", "a\0b"])
+async def test_a_choice_that_cannot_be_said_is_refused_and_the_model_goes_on(
+    tiny_model: Path, choice: str
+) -> None:
+    async with loaded(tiny_model) as model:
+        with pytest.raises(EngineError, match="a NUL or half of a surrogate pair"):
+            await answer(model, "x", Options(choices=("yes", choice)))
+        assert (await answer(model, "x", Options(choices=("yes",))))[0] == "yes"
+
+
+@pytest.mark.parametrize("seed", [MOST_SEED, MOST_SEED - 1, 0])
+async def test_every_seed_says_the_same_each_time(tiny_model: Path, seed: int) -> None:
+    options = Options(max_tokens=24, sampling=Sampling(temperature=1.2, seed=seed))
+    async with loaded(tiny_model) as model:
+        assert len({(await answer(model, "x", options))[0] for _ in range(4)}) == 1
 
 
 async def test_two_hundred_choices_on_a_random_model_are_all_among_them(tiny_model: Path) -> None:

@@ -221,6 +221,24 @@ def test_no_vocabulary_is_said(tmp_path: Path, tiny_model: Path, was: bytes, now
         read_header(path)  # an unknown tokenizer is the engine's to refuse: it does so with an error
 
 
+def test_a_vocabulary_of_words_with_tokens_for_bytes_is_refused(tmp_path: Path) -> None:
+    def amend(writer: gguf.GGUFWriter) -> None:
+        values = writer.kv_data[0]
+        values["tokenizer.ggml.model"].value = "bert"
+        values["tokenizer.ggml.token_type"].value[0] = gguf.TokenType.BYTE
+
+    with pytest.raises(ModelFileError, match="tokens for single bytes, which the engine cannot write"):
+        read_header(make_tiny(tmp_path / "x.gguf", amend=amend))
+
+
+def test_a_pre_tokenizer_that_leaves_blanks_to_the_merges_is_refused(tmp_path: Path) -> None:
+    def amend(writer: gguf.GGUFWriter) -> None:
+        writer.kv_data[0]["tokenizer.ggml.pre"].value = "whitespace"
+
+    with pytest.raises(ModelFileError, match="'gpt2' does not go with the pre-tokenizer 'whitespace'"):
+        read_header(make_tiny(tmp_path / "x.gguf", amend=amend))
+
+
 def test_a_tokenizer_that_needs_a_token_per_byte_has_one(tmp_path: Path) -> None:
     def spelling(missing: str) -> Path:
         plain = [f"<0x{byte:02X}>" for byte in range(256) if f"<0x{byte:02X}>" != missing]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 import samovar.serving
 from samovar.errors import EngineError
+from samovar.serving.collecting import MANY_TURNS, Collecting
 from samovar.serving.pool import Pool
+from samovar.serving.waking import WOKEN_AT_ONCE, Waking
 from tests.test_pool import SlowEngine, open_pool, spec
 
 pytestmark = pytest.mark.anyio
@@ -150,3 +154,82 @@ async def test_of_two_who_wait_the_second_is_due_although_the_first_left() -> No
         await anyio.wait_all_tasks_blocked()
         assert order == ["a"] * 8
     assert order == [*["a"] * 8, "b", "a"]
+
+
+async def per_turn(pool: Pool, engine: SlowEngine, number: int) -> list[int]:
+    """How many of `number`, who wait for one model, go on in each turn of the event loop once it is there."""
+    counts = [0]
+    is_over = False
+
+    async def count_turns() -> None:
+        while not is_over:
+            await checkpoint()
+            counts.append(0)
+
+    async def wait() -> None:
+        await ask(pool, "a")
+        counts[-1] += 1
+
+    async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as waiting:
+            for _ in range(number):
+                waiting.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(count_turns)
+            assert engine.gate is not None
+            engine.gate.set()
+        is_over = True
+    assert sum(counts) == number
+    return counts
+
+
+@pytest.mark.parametrize("failures", [[], [EngineError("no")]])
+async def test_those_who_waited_go_on_a_few_in_each_turn_of_the_event_loop(failures: list[Exception]) -> None:
+    engine = SlowEngine()
+    engine.gate, engine.failures = anyio.Event(), list(failures)
+    async with open_pool(engine) as pool:
+        counts = await per_turn(pool, engine, 20 * WOKEN_AT_ONCE)
+    assert max(counts) <= WOKEN_AT_ONCE
+
+
+async def test_a_few_are_woken_at_once_and_kinds_have_turns() -> None:
+    waking = Waking()
+    many, other = [anyio.Event() for _ in range(2 * WOKEN_AT_ONCE)], anyio.Event()
+    for event in many:
+        waking.wake(event, "many")
+    waking.wake(other, "other")
+    assert [event.is_set() for event in many] == [True] * WOKEN_AT_ONCE + [False] * WOKEN_AT_ONCE
+    await checkpoint()
+    assert other.is_set() and not many[-1].is_set()
+    assert [event.is_set() for event in many].index(False) == 2 * WOKEN_AT_ONCE - 1
+    await checkpoint()
+    assert many[-1].is_set()
+    waking.wake(later := anyio.Event(), "many")
+    assert later.is_set()
+
+
+async def test_full_collections_wait_while_very_many_turns_are_open() -> None:
+    before = gc.get_threshold()
+    collecting, other = Collecting(), Collecting()
+    with ExitStack() as stack:
+        for _ in range(MANY_TURNS):
+            stack.enter_context(collecting.turn())
+        assert gc.get_threshold() == before
+        for _ in range(MANY_TURNS + 1):
+            stack.enter_context(collecting.turn())
+            stack.enter_context(other.turn())
+        assert gc.get_threshold()[:2] == before[:2] and gc.get_threshold()[2] > 1_000_000
+    assert gc.get_threshold() == before
+
+
+async def test_what_the_program_set_itself_meanwhile_stays() -> None:
+    before = gc.get_threshold()
+    try:
+        with ExitStack() as stack:
+            collecting = Collecting()
+            for _ in range(MANY_TURNS + 1):
+                stack.enter_context(collecting.turn())
+            gc.set_threshold(701, 11, 12)
+        assert gc.get_threshold() == (701, 11, 12)
+    finally:
+        gc.set_threshold(*before)

@@ -23,9 +23,9 @@ from tests.tiny import make_tiny
 SMALLEST_BYTES = 1 << 24
 FAMILIES = (
     "default", "falcon", "tekken", "gpt-4o", "deepseek-llm", "deepseek-v3", "seed-coder", "minicpm5",
-    "bloom", "exaone-moe",
+    "bloom", "exaone-moe", "superbpe", "jais-2",
 )  # fmt: skip
-"""Pre-tokenizers of llama.cpp that use a recursive regular expression, one of each kind."""
+"""Pre-tokenizers of llama.cpp that use a recursive regular expression: one of each kind, and two of cuts."""
 
 
 def with_pre_tokenizer(path: Path, name: str) -> Path:

@@ -28,6 +28,8 @@ _EPSILONS = (
 )
 _SPELLING = ("llama", "plamo2", "plamo3")
 """Tokenizers that fall back to a token for each byte."""
+_BYTE_TOKEN = 6
+"""In `tokenizer.ggml.token_type`."""
 _ONE_EXPERT_IS_NONE = ("hunyuan-dense", "hunyuan_vl")
 
 KEYS = frozenset(
@@ -81,6 +83,16 @@ def vocabulary_objection(tokenizer: object, *, size: int, spells_every_byte: boo
         return "it has no vocabulary, so it can neither read nor write text"
     if tokenizer in _SPELLING and not spells_every_byte:
         return "its vocabulary lacks tokens for single bytes, which its tokenizer needs"
+    return None
+
+
+def tokenizer_objection(values: Mapping[str, Any]) -> str | None:
+    """What the engine would assert about this vocabulary, or about text in it; None when nothing."""
+    tokenizer, kinds = values.get("tokenizer.ggml.model"), values.get("tokenizer.ggml.token_type")
+    if tokenizer == "bert" and isinstance(kinds, list) and _BYTE_TOKEN in kinds:
+        return "its vocabulary of words has tokens for single bytes, which the engine cannot write"
+    if tokenizer in ("gpt2", "hybriddna") and values.get("tokenizer.ggml.pre") == "whitespace":
+        return f"its tokenizer {tokenizer!r} does not go with the pre-tokenizer 'whitespace'"
     return None
 
 

@@ -32,6 +32,7 @@ MOST_TENSORS = 1 << 17
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_TOKENS, _TOKEN_KINDS = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 _TOKENS = "tokenizer.ggml.tokens"
 _FEED_FORWARD = ".ffn_up.weight"
 # Bytes that UTF-8 can hold. The engine's tokenizer ends the process where it has no token for one.
@@ -130,6 +131,8 @@ def _read_entries(
         keys.add(key)
         if kind == _ARRAY and key == _TOKENS:
             vocabulary = _read_vocabulary(reader, checks_vocabulary)
+        elif kind == _ARRAY and key == _TOKEN_KINDS:
+            values[key] = _read_kinds(reader, key)
         elif wanted(key):
             values[key] = _read_value(reader, key, kind)
         else:
@@ -152,6 +155,15 @@ def _read_vocabulary(reader: Reader, checks_vocabulary: bool) -> set[bytes] | in
     if len(vocabulary) != count:
         raise damaged(reader.path, f"of the {count} tokens of its vocabulary only {len(vocabulary)} differ")
     return vocabulary
+
+
+def _read_kinds(reader: Reader, key: str) -> list[int]:
+    """Which kinds of tokens there are, each once."""
+    of, count = reader.number("I"), reader.number("Q")
+    if of not in (4, 5):
+        _skip_array(reader, key, of, count)
+        return []
+    return sorted(set(struct.unpack(f"<{count}{_SCALARS[of]}", reader.take(4 * count))))
 
 
 def _read_value(reader: Reader, key: str, kind: int) -> Any:

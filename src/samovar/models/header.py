@@ -40,6 +40,7 @@ _WANTED = frozenset(
         "split.no",
         "split.tensors.count",
         "tokenizer.ggml.model",
+        "tokenizer.ggml.pre",
         "tokenizer.chat_template",  # only so that one that is too long is refused
     ]
 )
@@ -227,6 +228,8 @@ def _architecture(path: Path, values: dict[str, Any]) -> Architecture:
 def _check_engine_takes(path: Path, architecture: str, contents: Contents) -> None:
     values = contents.values
     if what := engine_limits.objection(architecture, values, contents.shapes):
+        raise damaged(path, what)
+    if what := engine_limits.tokenizer_objection(values):
         raise damaged(path, what)
     if what := engine_limits.vocabulary_objection(
         values.get("tokenizer.ggml.model"),

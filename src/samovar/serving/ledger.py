@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Set
 
+import anyio
+
 from samovar.engines.base import WeightsKey
 from samovar.errors import BudgetError
 from samovar.models.cost import Cost
@@ -21,8 +23,11 @@ from samovar.serving.reservations import Holding
 class Ledger:
     """All that a decision depends on. Mutable: changed by what happened, below, and by `Room.decide`."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
+    def __init__(
+        self, clock: Callable[[], float], wake: Callable[[anyio.Event, WeightsKey], None] | None = None
+    ) -> None:
+        """`wake`: sets the event of someone who waited for a model, now or soon; None sets it now."""
+        self.clock, self._wake = clock, wake or (lambda event, key: event.set())
         self.entries: dict[WeightsKey, PoolEntry] = {}
         self.lines: dict[WeightsKey, Line] = {}
         """Who wants a lease, by model; an empty line is not kept."""
@@ -165,7 +170,7 @@ class Ledger:
         """`waiter` has what it wants, or gets `error` raised; it waits no longer."""
         self._take_out(waiter)
         waiter.error = error
-        waiter.done.set()
+        self._wake(waiter.done, waiter.key)
 
     def check(self) -> None:
         """Raises AssertionError when the books do not balance. Safe at any time."""

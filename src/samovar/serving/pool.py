@@ -16,11 +16,13 @@ from typing import Self
 from samovar.engines.base import Engine, Model, ModelSpec, OnLoadProgress, WeightsKey
 from samovar.errors import ClosedError
 from samovar.memory import resident_bytes
+from samovar.serving.collecting import Collecting
 from samovar.serving.entries import ModelState, PoolEntry, Waiter
 from samovar.serving.ledger import Ledger
 from samovar.serving.lifecycle import Lifecycle, ModelUse
 from samovar.serving.reservations import Reservations
 from samovar.serving.room import Room
+from samovar.serving.waking import Waking
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +76,7 @@ class Pool:
         """
         self._engine = engine
         self._reservations = reservations
-        self._ledger = Ledger(clock)
+        self._ledger = Ledger(clock, Waking().wake)
         self._room = Room(
             engine,
             self._ledger,
@@ -83,6 +85,7 @@ class Pool:
             reservations=reservations,
         )
         self._lifecycle = Lifecycle(engine, self._ledger, self._room)
+        self._collecting = Collecting()
         self._keys: dict[ModelSpec, WeightsKey] = {}
         """Of the specs that were asked for last: which weights they meant then."""
         self._ready_bytes: int | None = None
@@ -117,13 +120,14 @@ class Pool:
         self, spec: ModelSpec, on_progress: OnLoadProgress = lambda fraction: None
     ) -> AsyncIterator[Loan]:
         """As `lease`, for someone who may have done with the model before the context ends (`Loan.end`)."""
-        entry = await self._obtain(spec, on_progress)
-        assert entry.model is not None
-        loan = Loan(entry.model, lambda: self._give_back(entry))
-        try:
-            yield loan
-        finally:
-            loan.end()
+        with self._collecting.turn():
+            entry = await self._obtain(spec, on_progress)
+            assert entry.model is not None
+            loan = Loan(entry.model, lambda: self._give_back(entry))
+            try:
+                yield loan
+            finally:
+                loan.end()
 
     def _give_back(self, entry: PoolEntry) -> None:
         if self._ledger.give_back(entry):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.engines.llama import declarations, machine
-from samovar.engines.llama.tokenizing import TokenizingThread
+from samovar.engines.llama.tokenizing import TokenizingThreads
 from samovar.errors import PlatformError
 
 log = logging.getLogger("samovar.engine")
@@ -48,8 +48,8 @@ class Binding:
         self._reporting = threading.Lock()
         self._log_callback = self.ffi.callback("ggml_log_callback", self._log)
         self._users = 0
-        self.tokenizing = TokenizingThread()
-        """Every call of `llama_tokenize` is made there; it ends with the last use."""
+        self.tokenizing = TokenizingThreads()
+        """Every call of `llama_tokenize` is made there; they end with the last use."""
 
     def errors_of_this_thread(self) -> list[str]:
         """The error lines the engine logged on the calling thread since last asked."""

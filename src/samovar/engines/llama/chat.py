@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -22,7 +23,7 @@ from samovar.engines.llama.controls import Marking, Span
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning, Markers
 from samovar.errors import EngineError
-from samovar.generation import Message, Options
+from samovar.generation import Message, Options, Role
 
 if TYPE_CHECKING:
     from samovar.engines.llama.turns import Turns
@@ -186,7 +187,7 @@ class ChatTemplate:
         """The prompt, and the prompt with marks in what the messages and arguments contain."""
         contents = [text for message in messages for text in (message.content, message.reasoning) if text]
         contents += [text for value in arguments.values() for text in _texts_in(value)]
-        marking = Marking(self._vocabulary.controls, contents, self._source)
+        marking = Marking(self._vocabulary.controls, contents, self._source, of_all=self._leaves_open)
         marked = self._rendered(messages, marking, arguments, contents)
         return marking.undone(marked), marked
 
@@ -219,10 +220,27 @@ class ChatTemplate:
         it. A rendering in which no content can begin one shows whether it does.
         """
         whole = self._turns.render(messages, marking.whole_texts, arguments)
+        if self._leaves_open:
+            safe = self._turns.render(messages, marking.all_characters, arguments)
+            return whole if self._controls_of(whole) == self._controls_of(safe) else safe
         if all(marking.whole_texts(content) == marking.all_beginnings(content) for content in contents):
             return whole
         safe = self._turns.render(messages, marking.all_beginnings, arguments)
         return whole if self._controls_of(whole) == self._controls_of(safe) else safe
+
+    @cached_property
+    def _leaves_open(self) -> bool:
+        """Whether the template writes the beginning of a control text right before a content."""
+        words = [f"{_PROBE} {number}" for number in range(4)]
+        roles: tuple[Role, ...] = ("system", "user", "assistant", "user")
+        messages = [Message(role=role, content=word) for role, word in zip(roles, words, strict=True)]
+        notes, text = tuple(self._turns.notes), ""
+        for some in (messages[1:2], messages):
+            with suppress(EngineError):  # which whoever asks will get
+                text += self._turns.render(some)
+        self._turns.notes[:] = notes
+        starts = [place.start() for word in words for place in re.finditer(word, text)]
+        return any(self._vocabulary.controls.is_left_open(text[:start]) for start in starts)
 
     def _controls_of(self, text: str) -> list[str]:
         return [text[start:end] for start, end in self._vocabulary.controls.found(text)]

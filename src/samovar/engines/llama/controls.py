@@ -45,6 +45,21 @@ class ControlTexts(Mapping[str, int]):
         """Any first character of a control text."""
         return re.compile("[" + "".join(map(re.escape, self._lengths)) + "]" if self._lengths else r"(?!)")
 
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """All that are in control texts."""
+        return frozenset().union(*self._tokens)
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        """All that control texts begin with, without the whole ones."""
+        return frozenset(text[:length] for text in self._tokens for length in range(1, len(text)))
+
+    def is_left_open(self, text: str) -> bool:
+        """Whether `text` ends with the beginning of a control text, which more text could complete."""
+        longest = max(map(len, self._tokens), default=0)
+        return any(text[-length:] in self._beginnings for length in range(1, min(longest, len(text) + 1)))
+
     def begun_in(self, text: str) -> set[str]:
         """The first characters of control texts that are in `text`."""
         return set(self._first.findall(text))
@@ -70,16 +85,22 @@ class ControlTexts(Mapping[str, int]):
 class Marking:
     """The private-use characters that are written in messages for first characters of control texts."""
 
-    def __init__(self, controls: ControlTexts, contents: Iterable[str], source: str) -> None:
+    def __init__(
+        self, controls: ControlTexts, contents: Iterable[str], source: str, *, of_all: bool = False
+    ) -> None:
         """`source`: of the template. No mark is in it or in any content.
 
+        `of_all`: there are marks for all characters of control texts, so that `all_characters` can be asked.
         Raises `EngineError` if the contents leave no private-use character for a mark.
         """
         contents = list(contents)
         begun = sorted(set().union(*map(controls.begun_in, contents)))
+        if of_all:
+            begun += sorted(controls.characters.intersection(*[set().union(*contents)]) - set(begun))
         self._controls = controls
         self._marks: dict[int, int] = {}
         self._firsts: dict[int, int] = {}
+        self._beginning: dict[int, int] = {}
         if begun:
             taken = set(source).union(*contents)
             free = (code for code in chain(*_PRIVATE_USE) if chr(code) not in taken)
@@ -87,6 +108,9 @@ class Marking:
             if len(marks) < len(begun):
                 raise EngineError("The messages contain nearly all private-use characters of Unicode.")
             self._marks = dict(zip(map(ord, begun), marks, strict=True))
+            self._beginning = {
+                code: self._marks[code] for code in map(ord, controls.begun_in("".join(begun)))
+            }
             self._firsts = {mark: first for first, mark in self._marks.items()}
 
     def whole_texts(self, content: str) -> str:
@@ -100,6 +124,10 @@ class Marking:
 
     def all_beginnings(self, content: str) -> str:
         """`content` with a mark for each character that any control text begins with."""
+        return content.translate(self._beginning)
+
+    def all_characters(self, content: str) -> str:
+        """`content` with a mark for each character that any control text has."""
         return content.translate(self._marks)
 
     def undone(self, text: str) -> str:

@@ -157,6 +157,8 @@ void llama_free(struct llama_context * ctx);
 uint32_t llama_n_ctx(const struct llama_context * ctx);
 llama_memory_t llama_get_memory(const struct llama_context * ctx);
 const struct llama_vocab * llama_model_get_vocab(const struct llama_model * model);
+int32_t llama_model_meta_val_str(const struct llama_model * model, const char * key, char * buf,
+                                 size_t buf_size);
 const char * llama_model_chat_template(const struct llama_model * model, const char * name);
 uint64_t llama_model_size(const struct llama_model * model);
 bool llama_model_is_recurrent(const struct llama_model * model);

@@ -6,10 +6,10 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,6 +23,7 @@ from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.embedding import Embedding
+from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -63,8 +64,8 @@ class LlamaModel:
         self._binding, self._weights = binding, weights
         self._vocabulary, self._template, self._embedding = vocabulary, template, embedding
         self._spec, self._cost = spec, cost
-        self._using_weights = threading.Lock()
-        """Held in worker threads, beside the arena, which is closed before the weights go."""
+        self._lanes = Lanes()
+        """Where prompts become tokens; they end before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
         self._disk = DiskIndex(
@@ -76,7 +77,6 @@ class LlamaModel:
         # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
         # event loop's thread.
         self._asked: set[Request] = set()
-        self._tokenizing = anyio.CapacityLimiter(1)
         self._resizing = anyio.Lock()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
@@ -124,15 +124,13 @@ class LlamaModel:
         )
 
     async def _prompt(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
-        """In a worker thread, so that the event loop goes on; one after the other, in the order of asking."""
-        return await anyio.to_thread.run_sync(self._prompt_here, messages, options, limiter=self._tokenizing)
+        """In a worker thread, so that the event loop goes on. Whoever is cancelled does not wait for it."""
+        characters = sum(len(message.content) + len(message.reasoning) for message in messages)
+        return await self._lanes.run(partial(self._prompt_here, messages, options), characters)
 
     def _prompt_here(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
-        with self._using_weights:
-            if self._weights is None:
-                raise ClosedError("The model was closed.")
-            prompt = self._template.prompt(messages, options)
-            return prompt.tokens, self._template.answer(options, prompt.beginning)
+        prompt = self._template.prompt(messages, options)
+        return prompt.tokens, self._template.answer(options, prompt.beginning)
 
     def _request(
         self,
@@ -294,7 +292,7 @@ class LlamaModel:
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
-        with self._using_weights:
-            self._binding.lib.llama_model_free(self._weights)
-            self._weights = None
+        self._lanes.close()
+        self._binding.lib.llama_model_free(self._weights)
+        self._weights = None
         self._binding.give_back_memory()

@@ -7,6 +7,7 @@ llama.cpp's own default order.
 
 from __future__ import annotations
 
+import codecs
 import math
 from array import array
 from collections.abc import Sequence
@@ -19,8 +20,11 @@ from samovar.engines.llama.numbers import check_logits
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Options, Sampling
+from samovar.values import is_utf8
 
 PENALTY_TOKENS = 64
+RANDOM_SEED = 2**32 - 1
+"""The seed that the engine replaces by one of its own each time (`LLAMA_DEFAULT_SEED` in `llama.h`)."""
 
 
 EMPTY_LINES = 2
@@ -45,6 +49,16 @@ def _quote(text: str) -> str:
     return "".join(char if char.isascii() and char.isalnum() else f"\\U{ord(char):08X}" for char in text)
 
 
+def unfinished(raw: bytes) -> bytes | None:
+    """What is left of UTF-8 behind its last whole character; None if it is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(raw)
+    except UnicodeDecodeError:
+        return None
+    return decoder.getstate()[0]
+
+
 class Sampler:
     """Picks tokens for one answer."""
 
@@ -56,6 +70,9 @@ class Sampler:
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._grammar: Any = None
         self._is_checked = False
+        self._unfinished = b""
+        """Of the answer: the first bytes of a character that is not whole yet."""
+        self._silent = self._silent_tokens(options.choices)
         self._ids = memoryview(array("i", range(vocabulary.size if options.choices else 0)))
         self._chain = self._build_chain(options.sampling)
         if options.choices:
@@ -81,12 +98,24 @@ class Sampler:
             if sampling.min_p > 0.0:
                 links.append(lib.llama_sampler_init_min_p(sampling.min_p, 1))
             links.append(lib.llama_sampler_init_temp(sampling.temperature))
-            links.append(lib.llama_sampler_init_dist(sampling.seed))
+            # The same text each time for that seed too: that of the one before.
+            links.append(lib.llama_sampler_init_dist(min(sampling.seed, RANDOM_SEED - 1)))
         for link in links:
             lib.llama_sampler_chain_add(chain, link)
         return chain
 
+    def _silent_tokens(self, choices: Sequence[str]) -> frozenset[int]:
+        """Tokens that the grammar takes for text of a choice, and that no text comes of: control tokens."""
+        return frozenset(
+            token
+            for text, token in (self._vocabulary.controls.items() if choices else ())
+            if any(text in choice for choice in choices) and not self._vocabulary.piece(token)
+        )
+
     def _build_grammar(self, choices: Sequence[str]) -> Any:
+        if not all(is_utf8(choice) and "\0" not in choice for choice in choices):
+            self.close()
+            raise EngineError("A choice has a NUL or half of a surrogate pair, which no model can say.")
         text = choices_grammar(choices, is_behind_reasoning=self._answer.thinks_first).encode()
         grammar = self._lib.llama_sampler_init_grammar(self._vocabulary.pointer, text, b"root")
         if grammar == self._ffi.NULL:
@@ -118,12 +147,22 @@ class Sampler:
             self._answer.settle()
         token = self._pick_from(context, row, masked=False)
         if not self._is_allowed(token):
-            token = self._pick_from(context, row, masked=True)
-            if not self._is_allowed(token):
-                raise EngineError("The model's vocabulary cannot spell any of the choices.")
+            token = self._pick_allowed(context, row)
+        self._unfinished = unfinished(self._unfinished + self._vocabulary.piece(token)) or b""
         self._lib.llama_sampler_accept(self._grammar, token)
         self._lib.llama_sampler_accept(self._chain, token)
         return token
+
+    def _pick_allowed(self, context: Any, row: int) -> int:
+        """The likeliest token with which a choice can go on, or end."""
+        passed: list[int] = []
+        while True:
+            token = self._pick_from(context, row, masked=True, without=passed)
+            if self._is_allowed(token):
+                return token
+            if token in passed or unfinished(self._unfinished + self._vocabulary.piece(token)) is not None:
+                raise EngineError("The model's vocabulary cannot spell any of the choices.")
+            passed.append(token)
 
     def _pick_thought(self, context: Any, row: int) -> int | None:
         """The next token while the model thinks; None if it would rather say something."""
@@ -144,7 +183,7 @@ class Sampler:
         data = ffi.new("llama_token_data[]", size)
         _fill(ffi.buffer(data), logits, self._ids)
         candidates = ffi.new("llama_token_data_array *", (data, size, -1, False))
-        for token in without:
+        for token in (*without, *(self._silent if masked else ())):
             data[token].logit = -math.inf
         if masked:
             self._lib.llama_sampler_apply(self._grammar, candidates)
@@ -152,6 +191,8 @@ class Sampler:
         return int(data[candidates.selected].id)
 
     def _is_allowed(self, token: int) -> bool:
+        if token in self._silent or unfinished(self._unfinished + self._vocabulary.piece(token)) is None:
+            return False  # the grammar takes a character also if it is spelled in more bytes than it has
         one = self._ffi.new("llama_token_data[1]", [(token, 1.0, 0.0)])
         candidates = self._ffi.new("llama_token_data_array *", (one, 1, -1, False))
         self._lib.llama_sampler_apply(self._grammar, candidates)

@@ -1,4 +1,4 @@
-"""The one thread that the engine's tokenizer runs on, which has a large stack.
+"""The threads that the engine's tokenizer runs on, which have a large stack.
 
 Above: `binding.py` owns it, `vocabulary.py` hands it its calls. Below: `memory.py`. It does not know what a
 token is. For many vocabularies llama.cpp splits text by libstdc++'s `std::regex`, which calls itself for
@@ -135,6 +135,24 @@ class TokenizingThread:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+
+class TokenizingThreads:
+    """Two of them: what is long has a thread of its own, so that nothing short waits for it."""
+
+    def __init__(self, short: TokenizingThread | None = None, long: TokenizingThread | None = None) -> None:
+        self._short, self._long = short or TokenizingThread(), long or TokenizingThread()
+
+    def run(self, work: Callable[[], T], characters: int, *, is_long: bool = False) -> T:
+        """See `TokenizingThread.run`. `is_long`: it is work on more than `SHALLOW_CHARACTERS` in all."""
+        return (self._long if is_long or characters > SHALLOW_CHARACTERS else self._short).run(
+            work, characters
+        )
+
+    def close(self) -> None:
+        """See `TokenizingThread.close`."""
+        self._short.close()
+        self._long.close()
 
 
 def _work(jobs: SimpleQueue[_Job | None]) -> None:

@@ -2,12 +2,12 @@
 
 Above: `chat.py`, `sampling.py`, `arena.py`. Below: `binding.py`, `controls.py`, `tokenizing.py`. It borrows
 the model's vocabulary: the weights must outlive it. It does not know what a message is. It may be used in any
-thread; the engine's tokenizer itself runs on a thread of its own, one call after the other.
+thread; the engine's tokenizer itself runs on threads of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from samovar.engines.answer import Blank
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.controls import ControlTexts
-from samovar.engines.llama.tokenizing import longest_match
+from samovar.engines.llama.cuts import pieces
+from samovar.engines.llama.tokenizing import SHALLOW_CHARACTERS, longest_match
 from samovar.errors import EngineError, ModelFileError
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
@@ -28,6 +29,8 @@ _BLANKS = " \t\n\v\f\r"
 """What `isspace` of C finds, and the engine strips beside some tokens."""
 _SPELLED_BLANK = "\u2581"
 """What a blank is in the texts of SentencePiece vocabularies."""
+_ENTRY_BYTES = 256
+"""Room for a short text of the header."""
 _UNMERGED = ("\n", "\ue000")
 """Characters that hardly any vocabulary has in a token together with others."""
 
@@ -44,6 +47,7 @@ class Vocabulary:
         self.bos: int = self._lib.llama_vocab_bos(self.pointer)
         self.eos: int = self._lib.llama_vocab_eos(self.pointer)
         self.adds_bos: bool = self._lib.llama_vocab_get_add_bos(self.pointer)
+        self._pre_tokenizer = self._entry(model, "tokenizer.ggml.pre")
         self.controls = ControlTexts(self._control_tokens())
         self._always_parsed = ControlTexts(
             {text: token for text, token in self.controls.items() if self._attributes(token) & _USER_DEFINED}
@@ -55,6 +59,12 @@ class Vocabulary:
         self._around: tuple[list[int], list[int]] | None = None
         """What goes before and after a text that is read for itself; None while that is not known."""
         self._pieces: dict[int, bytes] = {}
+
+    def _entry(self, model: Any, key: str) -> str:
+        """A text of the model's header; empty if it has none."""
+        buffer = self._ffi.new("char[]", _ENTRY_BYTES)
+        count = self._lib.llama_model_meta_val_str(model, key.encode(), buffer, _ENTRY_BYTES)
+        return bytes(self._ffi.string(buffer)).decode("utf-8", "replace") if count > 0 else ""
 
     def _control_tokens(self) -> dict[str, int]:
         """The texts that parse to tokens of their own: in data they must stay text.
@@ -101,12 +111,11 @@ class Vocabulary:
 
         Blocks. Raises `EngineError` for a line that is too long for the engine's tokenizer.
         """
-        characters = max((longest_match(text) for text, _ in parts), default=0)
 
         def work() -> list[int]:
             return [token for text, special in parts for token in self._tokenize_here(text, special)]
 
-        return self._tokenizing.run(work, characters)
+        return self._run(work, [text for text, _ in parts])
 
     def tokenize_apart(self, parts: Sequence[str | int]) -> list[int]:
         """The tokens of one text of which each control token is known, and nothing else becomes one.
@@ -122,8 +131,13 @@ class Vocabulary:
                 if index + 1 < len(parts) and self._attributes(int(parts[index + 1])) & _STRIPS_LEFT:
                     part = part.rstrip(_BLANKS)
             beside.append(part)
-        characters = max((longest_match(part) for part in beside if isinstance(part, str)), default=0)
-        return self._tokenizing.run(partial(self._apart_here, beside), characters)
+        texts = [part for part in beside if isinstance(part, str)]
+        return self._run(partial(self._apart_here, beside), texts)
+
+    def _run(self, work: Callable[[], list[int]], texts: Sequence[str]) -> list[int]:
+        """Has `work` make tokens of `texts` where the stack is large enough."""
+        is_long = sum(map(len, texts)) > SHALLOW_CHARACTERS
+        return self._tokenizing.run(work, max(map(longest_match, texts), default=0), is_long=is_long)
 
     def tokenize_text(self, text: str) -> list[int]:
         """The tokens of a text that is read for itself, with those that begin and end one.
@@ -143,8 +157,8 @@ class Vocabulary:
         lacks_sep = is_word_piece and lib.llama_vocab_sep(self.pointer) < 0
         if (adds_bos and self.bos < 0) or (adds_eos and self.eos < 0) or lacks_sep:
             raise ModelFileError("The model's vocabulary lacks the token that it says begins or ends a text.")
-        around = self._tokenize_here("", False, around=True)
-        plain, whole = self._tokenize_here("x", False), self._tokenize_here("x", False, around=True)
+        around = self._tokenize_piece("", False, around=True)
+        plain, whole = self._tokenize_piece("x", False), self._tokenize_piece("x", False, around=True)
         for count in range(len(around) + 1):
             if [*around[:count], *plain, *around[count:]] == whole:
                 return around[:count], around[count:]
@@ -186,11 +200,18 @@ class Vocabulary:
             return "text"
         return "extra" if self._tokenizing.run(self._puts_blank_here, 1) else "one"
 
-    def _tokenize_here(self, text: str, special: bool, *, around: bool = False) -> list[int]:
-        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process.
+    def _tokenize_here(self, text: str, special: bool) -> list[int]:
+        """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process."""
+        known: dict[str, list[int]] = {}
+        tokens: list[int] = []
+        for piece in pieces(self._pre_tokenizer, text):
+            if piece not in known:
+                known[piece] = self._tokenize_piece(piece, special)
+            tokens += known[piece]
+        return tokens
 
-        `around`: with the tokens that begin and end a text.
-        """
+    def _tokenize_piece(self, text: str, special: bool, *, around: bool = False) -> list[int]:
+        """`around`: with the tokens that begin and end a text."""
         raw = text.encode("utf-8", "replace")
         room = len(raw) + 8
         count = -1
