@@ -94,7 +94,7 @@ def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16") -> 
         compute_bytes=buffer_bytes * (3 if estimated else 2) // 2
         + RUNTIME_BYTES
         + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
-        + TENSOR_BYTES * header.tensors,
+        + TENSOR_BYTES * len(header.tensors),
         output_bytes=output_bytes,
         snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)
         if shape.has_whole_states
