@@ -88,6 +88,8 @@ def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: i
             "fault": f"It was trained for {header.context_tokens} tokens; {tokens} were asked for.",
         }
     cost = predict(header, context_tokens=tokens, kv_type=kv_type)
+    if cost.total_bytes > budget:
+        cost = predict(header, context_tokens=tokens, kv_type=kv_type, repack=False)
     return {
         "fault": None,
         "file_bytes": header.file_bytes,
@@ -97,6 +99,7 @@ def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: i
         "context_tokens": tokens,
         "kv_type": kv_type,
         "weights_bytes": cost.weights_bytes,
+        "private_weights_bytes": cost.private_weights_bytes,
         "kv_bytes": cost.kv_bytes,
         "compute_bytes": cost.compute_bytes,
         "output_bytes": cost.output_bytes,

@@ -63,6 +63,9 @@ class ModelSpec:
     """CPU threads; None means as many as serve best, changed while it runs."""
     kv_type: KvType = "f16"
     """What KV cells are kept in; the quantized ones take about a half and a quarter."""
+    repack: bool | None = None
+    """Whether weights may be put into another order in private memory, which makes evaluating faster; None:
+    if they fit so, and else they are used as they are in the file."""
 
 
 class Conversation:

@@ -223,4 +223,10 @@ size_t ggml_quantize_chunk(int type, const float * src, void * dst, int64_t star
 bool ggml_is_empty(const void * tensor);
 void ggml_time_init(void);
 int malloc_trim(size_t pad);
+int madvise(void * addr, size_t length, int advice);
+int ggml_cpu_has_avx2(void);
+int ggml_cpu_has_avx512(void);
+int ggml_cpu_has_neon(void);
+int ggml_cpu_has_dotprod(void);
+int ggml_cpu_has_matmul_int8(void);
 """

@@ -22,6 +22,7 @@ from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.mapping import alone_with
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -36,6 +37,10 @@ from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
+MAPPED_NOTE = (
+    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
+    "faster, they would not fit the memory budget."
+)
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -63,6 +68,7 @@ class LlamaModel:
             template,
         )
         self._spec, self._cost = spec, cost
+        self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
@@ -236,7 +242,7 @@ class LlamaModel:
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage
-        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes)
+        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes, *self._notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
@@ -269,7 +275,7 @@ class LlamaModel:
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
-        with self._using_weights:
+        with self._using_weights, alone_with(self._spec.path):
             self._binding.lib.llama_model_free(self._weights)
             self._weights = None
         self._binding.give_back_memory()
