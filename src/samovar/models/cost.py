@@ -65,6 +65,9 @@ class Cost:
     """Logits of all sequences that may run together."""
     snapshot_bytes: int = 0
     """The most that copies of states may take in host memory; it is taken as they are made."""
+    carry_bytes: int = 0
+    """While an arena of this size takes the place of another, the most that copies of what that one has
+    evaluated may take. Not in `total_bytes`."""
     context_tokens: int
     """Cells that these bytes are for: what was asked for, rounded up as the engine does."""
     estimated: bool
@@ -75,6 +78,16 @@ class Cost:
     def mapped_weights_bytes(self) -> int:
         """Of `weights_bytes`, what is in memory once for all processes that use the file."""
         return self.weights_bytes - self.private_weights_bytes
+
+    @property
+    def fixed_bytes(self) -> int:
+        """All but copies of states and of what was evaluated."""
+        return self.total_bytes - self.snapshot_bytes
+
+    @property
+    def replacing_bytes(self) -> int:
+        """While an arena of this size takes the place of another: the room for copies is for those then."""
+        return self.fixed_bytes + max(self.snapshot_bytes, self.carry_bytes)
 
     @property
     def total_bytes(self) -> int:

@@ -122,8 +122,9 @@ class Room:
                 grower.cost = self._grown_cost(grower, entry, ahead)
                 if grower.cost is None:
                     continue
-                if self._make_room(grower.key, grower.cost, work):
-                    entry.next_cost = grower.cost
+                cost = self._carrying(entry, grower.cost)
+                if self._make_room(grower.key, cost, work):
+                    entry.next_cost = cost
                     work.append((Verb.RESIZE, entry))
             ahead.add(grower.key)
 
@@ -147,6 +148,12 @@ class Room:
         assert problem is not None
         self._ledger.fail(grower, problem)
         return None
+
+    def _carrying(self, entry: PoolEntry, cost: Cost) -> Cost:
+        """`cost` with room for what is carried over, as far as that is free."""
+        beside_bytes = self._ledger.held_bytes - entry.held_bytes + cost.fixed_bytes
+        free_bytes = self._limit_bytes(entry.key, cost) - beside_bytes
+        return replace(cost, carry_bytes=max(0, min(entry.carried_most_bytes, free_bytes)))
 
     def _lend(self) -> None:
         """Leases for models that are ready, unless they must go for someone who is due."""
@@ -249,7 +256,7 @@ class Room:
     def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:
         """Whether the model may take `cost` now. Where not, starts what frees it, if idle models can."""
         own = self._ledger.entries.get(key)
-        needed_bytes = cost.total_bytes - (own.held_bytes if own else 0)
+        needed_bytes = cost.replacing_bytes - (own.held_bytes if own else 0)
         limit_bytes = self._limit_bytes(key, cost)
         if self._ledger.held_bytes + needed_bytes <= limit_bytes:
             held = self._ledger.holding(key, cost)

@@ -218,9 +218,15 @@ class LlamaModel:
             await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
-        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries.
+
+        Copies of what was evaluated are beside the old context first, and then beside the new one. They take
+        what was promised for that time and neither context needs.
+        """
+        promised_bytes = max(self._cost.total_bytes, cost.replacing_bytes)
+        carry_bytes = promised_bytes - max(self._cost.fixed_bytes, cost.fixed_bytes)
         try:
-            carried = self._arena.close(carry=True)
+            carried = self._arena.close(carry_bytes=carry_bytes)
         except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
             carried = []
         try:
@@ -229,7 +235,9 @@ class LlamaModel:
             if cost != self._cost:
                 self._arena = self._make_old_arena(carried)
             raise
-        self._cost = cost
+        self._cost = replace(cost, carry_bytes=0)
+        del carried
+        self._binding.give_back_memory()
 
     def _make_old_arena(self, carried: list[Carried]) -> Arena:
         """Of the size that there was; without what was evaluated if that is too much now."""
