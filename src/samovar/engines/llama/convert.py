@@ -18,8 +18,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from samovar.engines.llama import machine
 from samovar.engines.llama.binding import Binding, open_binding
+from samovar.engines.llama.cores import usable_cores
 from samovar.errors import ModelFileError
 from samovar.memory import in_words
 from samovar.models.binary_reader import Reader
@@ -165,7 +165,7 @@ class _Copy:
 def _write(copy: _Copy, tensors: list[Tensor], on_progress: OnConvertProgress) -> None:
     _write_header(copy, tensors)
     done, most = 0, _extent(tensors)
-    with ThreadPoolExecutor(machine.usable_cores(), thread_name_prefix="samovar: convert") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="samovar: convert") as pool:
         for old, new in zip(copy.contents.tensors, tensors, strict=True):
             copy.target.write(b"\0" * (copy.contents.data_start + new.offset - copy.target.tell()))
             for raw in _converted(copy, pool, old, new):
@@ -198,7 +198,7 @@ def _converted(copy: _Copy, pool: ThreadPoolExecutor, old: Tensor, new: Tensor) 
         for start in starts:
             yield _raw(copy, old, start, min(rows, last - start))
         return
-    at_once = machine.usable_cores()
+    at_once = usable_cores()
     for first in range(0, len(starts), at_once):
         pieces = starts[first : first + at_once]
         yield from pool.map(lambda start: _piece(copy, old, new, start, min(rows, last - start)), pieces)

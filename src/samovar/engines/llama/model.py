@@ -17,11 +17,11 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
-from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.mapping import alone_with
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
@@ -87,7 +87,7 @@ class LlamaModel:
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
         """Raises `EngineError` when there is no room; then nothing is left of it."""
-        threads = self._spec.threads or machine.usable_cores()
+        threads = self._spec.threads or engine_cores()
         context = Context(
             self._binding,
             self._weights,
