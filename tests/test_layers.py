@@ -36,6 +36,7 @@ LAYERS = (
     "files",
     "background",
     "memory",
+    "cgroups",
     "values",
     "generation",
     "errors",
@@ -45,7 +46,7 @@ LAYERS = (
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
-MODEL_HALF = {"serving", "engines", "models", "memory"}
+MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
 RECORDS = {"config", "config_files", "events", "files", "background", "values", "generation", "errors"}
 """Plain values and small tools, which both halves may know."""
 

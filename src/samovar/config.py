@@ -94,8 +94,8 @@ class Settings:
     )
     threads: int | None = setting(
         None,
-        "CPU threads of the engine; unset: one per core this process may use, fewer for decoding beside "
-        "other busy processes.",
+        "CPU threads of the engine; unset: one per physical core of the fast kind that this process may use, "
+        "fewer for decoding beside other busy processes.",
         expected="a whole number from 1 to 1024",
         option="--threads",
         metavar="N",

@@ -121,6 +121,8 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
             "fault": f"It was trained for {header.context_tokens} tokens; {tokens} were asked for.",
         }
     cost = predict(header, context_tokens=tokens, kv_type=kv_type)
+    if cost.total_bytes > budget:
+        cost = predict(header, context_tokens=tokens, kv_type=kv_type, repack=False)
     return {
         "fault": None,
         "file_bytes": header.file_bytes,
@@ -130,6 +132,7 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
         "context_tokens": tokens,
         "kv_type": kv_type,
         "weights_bytes": cost.weights_bytes,
+        "private_weights_bytes": cost.private_weights_bytes,
         "kv_bytes": cost.kv_bytes,
         "compute_bytes": cost.compute_bytes,
         "output_bytes": cost.output_bytes,

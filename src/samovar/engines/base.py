@@ -63,6 +63,9 @@ class ModelSpec:
     """CPU threads; None means as many as serve best, changed while it runs."""
     kv_type: KvType = "f16"
     """What KV cells are kept in; the quantized ones take about a half and a quarter."""
+    repack: bool | None = None
+    """Whether weights may be put into another order in private memory, which makes evaluating faster; None:
+    if they fit so, and else they are used as they are in the file."""
 
 
 class Conversation:
@@ -168,7 +171,9 @@ class Model(Protocol):
         """Replaces the arena by one of `cost.context_tokens` cells over the same weights.
 
         Answers that run come to their end first; requests that come later wait. What was evaluated is
-        kept as far as it fits. Raises `EngineError` when there is no room; the old size then remains.
+        kept as far as it fits. While it is carried over no more is held than `cost.replacing_bytes`, or
+        what the old size costs if that is more. Raises `EngineError` when there is no room; the old size
+        then remains.
         """
         ...
 

@@ -7,6 +7,7 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -18,11 +19,13 @@ from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.declarations import WHEEL_VERSION
+from samovar.engines.llama.mapping import alone_with, release
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.models.cost import Cost, predict
-from samovar.models.header import read_header
+from samovar.models.header import Header, read_header
+from samovar.models.held_weights import EngineBuild, HeldWeights, hold, this_build
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
 from samovar.models.split import first_part, real_path
@@ -32,6 +35,22 @@ log = logging.getLogger("samovar.engine")
 DEFAULT_CONTEXT_TOKENS = 8192
 SMALLEST_CONTEXT_TOKENS = 512
 PROGRESS_STEP = 0.01
+READ_WHOLE = 0
+"""`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
+
+
+def _contexts(spec: ModelSpec, header: Header, *, is_bounded: bool) -> Iterator[int]:
+    """The sizes of context to try, in tokens, the best first. Raises `EngineError` for one that cannot be."""
+    tokens = spec.context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
+    if tokens > header.context_tokens:
+        raise EngineError(
+            f"A context of {tokens} tokens was asked for, "
+            f"but {spec.reference} was trained for {header.context_tokens}."
+        )
+    yield tokens
+    while is_bounded and spec.context_tokens is None and tokens > SMALLEST_CONTEXT_TOKENS:
+        tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
+        yield tokens
 
 
 class LlamaEngine:
@@ -39,10 +58,15 @@ class LlamaEngine:
 
     name = "llama"
 
-    def __init__(self, snapshots: Snapshots | None = None) -> None:
-        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere."""
+    def __init__(self, snapshots: Snapshots | None = None, *, build: EngineBuild | None = None) -> None:
+        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere.
+
+        `build`: what the engine does with weights; None: what it says, and before the first load what is
+        known of it.
+        """
         self._snapshots = snapshots
         self._binding: Binding | None = None
+        self._build = build
 
     def key(self, spec: ModelSpec) -> WeightsKey:
         path = real_path(spec.path)
@@ -56,18 +80,13 @@ class LlamaEngine:
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         header = read_header(real_path(spec.path))
-        if spec.context_tokens is not None:
-            if spec.context_tokens > header.context_tokens:
-                raise EngineError(
-                    f"A context of {spec.context_tokens} tokens was asked for, "
-                    f"but {spec.reference} was trained for {header.context_tokens}."
+        for tokens in _contexts(spec, header, is_bounded=free_bytes is not None):
+            for repack in (True, False) if spec.repack is None else (spec.repack,):
+                cost = predict(
+                    header, context_tokens=tokens, kv_type=spec.kv_type, repack=repack, build=self._build
                 )
-            return predict(header, context_tokens=spec.context_tokens, kv_type=spec.kv_type)
-        tokens = min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-        cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
-        while free_bytes is not None and cost.total_bytes > free_bytes and tokens > SMALLEST_CONTEXT_TOKENS:
-            tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
-            cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
+                if free_bytes is None or cost.total_bytes <= free_bytes:
+                    return cost
         return cost
 
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
@@ -76,8 +95,8 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        trained_tokens = read_header(real_path(spec.path)).context_tokens
-        load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
+                self._build = self._build or binding.build()
+        load = _Load(self._binding, spec, cost, on_progress, self._held(spec, cost), self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -85,6 +104,9 @@ class LlamaEngine:
             load.free()
             raise
         return model
+
+    def _held(self, spec: ModelSpec, cost: Cost) -> HeldWeights:
+        return hold(read_header(real_path(spec.path)), self._build or this_build(), repack=cost.repack)
 
     def close(self) -> None:
         if self._binding is not None:
@@ -101,11 +123,12 @@ class _Load:
         spec: ModelSpec,
         cost: Cost,
         on_progress: OnLoadProgress,
-        trained_tokens: int,
+        held: HeldWeights,
         snapshots: Snapshots | None,
     ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._trained_tokens, self._snapshots = trained_tokens, snapshots
+        self._held, self._snapshots = held, snapshots
+        self._trained_tokens = read_header(real_path(spec.path)).context_tokens
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
         self._told = 0.0
@@ -114,7 +137,9 @@ class _Load:
 
     def run(self) -> LlamaModel:
         """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
-        self._weights = self._load_weights()
+        with alone_with(self._spec.path):
+            self._weights = self._load_weights()
+            release(self._binding, self._spec.path, self._held.released)
         vocabulary = Vocabulary(self._binding, self._weights)
         template = ChatTemplate.of(self._binding, self._weights, vocabulary)
         self._model = LlamaModel(
@@ -138,6 +163,9 @@ class _Load:
     def _load_weights(self) -> Any:
         params = self._lib.llama_model_default_params()
         params.n_gpu_layers = self._gpu_layers()
+        params.use_extra_bufts = self._cost.repack
+        if not self._held.is_mapped:
+            params.load_mode = READ_WHOLE
         callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
         params.progress_callback = callback
         self._binding.errors_of_this_thread()
@@ -171,5 +199,6 @@ class _Load:
         if self._model is not None:
             self._model.free()
         elif self._weights is not None:
-            self._lib.llama_model_free(self._weights)
+            with alone_with(self._spec.path):
+                self._lib.llama_model_free(self._weights)
         self._model = self._weights = None

@@ -17,11 +17,12 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
-from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.cores import engine_cores
+from samovar.engines.llama.mapping import alone_with
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -36,6 +37,10 @@ from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
+MAPPED_NOTE = (
+    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
+    "faster, they would not fit the memory budget."
+)
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -63,6 +68,7 @@ class LlamaModel:
             template,
         )
         self._spec, self._cost = spec, cost
+        self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
@@ -81,7 +87,7 @@ class LlamaModel:
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
         """Raises `EngineError` when there is no room; then nothing is left of it."""
-        threads = self._spec.threads or machine.usable_cores()
+        threads = self._spec.threads or engine_cores()
         context = Context(
             self._binding,
             self._weights,
@@ -212,9 +218,15 @@ class LlamaModel:
             await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
-        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries.
+
+        Copies of what was evaluated are beside the old context first, and then beside the new one. They take
+        what was promised for that time and neither context needs.
+        """
+        promised_bytes = max(self._cost.total_bytes, cost.replacing_bytes)
+        carry_bytes = promised_bytes - max(self._cost.fixed_bytes, cost.fixed_bytes)
         try:
-            carried = self._arena.close(carry=True)
+            carried = self._arena.close(carry_bytes=carry_bytes)
         except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
             carried = []
         try:
@@ -223,7 +235,9 @@ class LlamaModel:
             if cost != self._cost:
                 self._arena = self._make_old_arena(carried)
             raise
-        self._cost = cost
+        self._cost = replace(cost, carry_bytes=0)
+        del carried
+        self._binding.give_back_memory()
 
     def _make_old_arena(self, carried: list[Carried]) -> Arena:
         """Of the size that there was; without what was evaluated if that is too much now."""
@@ -236,7 +250,7 @@ class LlamaModel:
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage
-        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes)
+        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes, *self._notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
@@ -269,7 +283,7 @@ class LlamaModel:
     def free(self) -> None:
         """What `close` does, in a worker thread."""
         self._arena.close()
-        with self._using_weights:
+        with self._using_weights, alone_with(self._spec.path):
             self._binding.lib.llama_model_free(self._weights)
             self._weights = None
         self._binding.give_back_memory()

@@ -216,8 +216,13 @@ class StatePrefixes:
         while self._states:
             self._drop(next(iter(self._states)))
 
-    def carry(self) -> list[Carried]:
-        return [Carried(state.tokens, 0, state.blob, state.conversation) for state in self._states.values()]
+    def carry(self, limit_bytes: int) -> list[Carried]:
+        carried, left_bytes = [], self.bytes
+        for state in self._states.values():  # those used last are at the end
+            if left_bytes <= limit_bytes:
+                carried.append(Carried(state.tokens, 0, state.blob, state.conversation))
+            left_bytes -= len(state.blob)
+        return carried
 
     def accept(self, carried: Sequence[Carried]) -> None:
         for part in carried:

@@ -172,16 +172,15 @@ class TreePrefixes:
     def clear(self) -> None:
         self.make_room(0)
 
-    def carry(self) -> list[Carried]:
-        return [
-            Carried(
-                node.prefix(),
-                node.start,
-                self._context.state(node.sequence, node.start, node.end),
-                node.conversation,
-            )
-            for node in self.tree
-        ]
+    def carry(self, limit_bytes: int) -> list[Carried]:
+        carried = []
+        for node in self.tree:
+            limit_bytes -= self._context.state_bytes(node.sequence, node.start, node.end)
+            if limit_bytes < 0:
+                break
+            blob = self._context.state(node.sequence, node.start, node.end)
+            carried.append(Carried(node.prefix(), node.start, blob, node.conversation))
+        return carried
 
     def accept(self, carried: Sequence[Carried]) -> None:
         for part in carried:
