@@ -29,6 +29,8 @@ class FakeHub:
     stalls_after: int | None = None
     """Each transfer of a file stops there until `goes_on` is set."""
     goes_on: threading.Event = field(default_factory=threading.Event)
+    refused_elsewhere: int = 0
+    """So many of the next requests for large files are answered with 403."""
     busy: int = 0
     """So many of the next requests are answered with 503."""
     refusal: str | None = None
@@ -83,6 +85,9 @@ def open_hub(hub: FakeHub) -> Iterator[FakeHub]:
             if hub.busy:
                 hub.busy -= 1
                 self.answer(503)
+            elif self.where == "files" and hub.refused_elsewhere:
+                hub.refused_elsewhere -= 1
+                self.answer(403)
             elif self.where == "files":
                 self.send_file(path.rpartition("/files/")[2])
             elif hub.refusal is not None:

@@ -78,6 +78,7 @@ async def test_what_is_here_is_fetched_from_nowhere(hub: FakeHub, cache: HubCach
     assert len(hub.asked) == asked
     await get("hf:own/repo:Q4_K_M", cache, hub)
     assert (len(hub.asked) - asked, hub.sent_bytes) == (1, sent)
+    assert cache.find(parse_reference("hf:Own/REPO")).is_file()
 
 
 async def test_what_another_program_fetched_is_used(cache: HubCache) -> None:
@@ -153,6 +154,12 @@ async def test_a_busy_hub_is_asked_again_and_a_dead_one_is_named(hub: FakeHub, c
     hub.busy = 100
     with pytest.raises(ModelFetchError, match=r"the list of its files did not come from http.*answers 503"):
         await get("hf:own/repo", cache, hub)
+
+
+async def test_an_address_that_holds_no_more_is_asked_for_again(hub: FakeHub, cache: HubCache) -> None:
+    hub.cuts, hub.refused_elsewhere = [3_000_000], 2
+    assert (await get("hf:own/repo", cache, hub)).read_bytes() == RAW
+    assert hub.sent_bytes == len(RAW)
 
 
 async def test_a_server_without_ranges_sends_all_again(hub: FakeHub, cache: HubCache) -> None:

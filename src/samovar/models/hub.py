@@ -82,7 +82,8 @@ class Hub:
             if target.scheme not in ("http", "https") or (own.scheme, target.scheme) == ("https", "http"):
                 raise ModelFetchError(f"{reference.text}: {own.netloc} sends to {url}, which is not safe.")
             told = {"User-Agent": "samovar", "Accept-Encoding": "identity", **headers}
-            if self.token and (target.scheme, target.netloc) == (own.scheme, own.netloc):
+            is_hub = (target.scheme, target.netloc) == (own.scheme, own.netloc)
+            if self.token and is_hub:
                 told["Authorization"] = f"Bearer {self.token}"
             request = urllib.request.Request(url, headers=told)
             try:
@@ -91,6 +92,8 @@ class Hub:
                 with error:
                     location = error.headers.get("Location")
                     if error.code not in _REDIRECTS or not location:
+                        if not is_hub:  # the address that the hub gave holds for a while only
+                            raise CutError(f"{target.netloc} answers {error.code}") from error
                         raise self._refused(error, reference) from error
                 url = urljoin(url, location)
             except (OSError, http.client.HTTPException) as error:

@@ -74,8 +74,13 @@ class HubCache:
         return self._folder
 
     def place_of(self, repository: str) -> Path:
-        """The folder of a repository."""
-        return self.folder / f"models--{repository.replace('/', '--')}"
+        """The folder of a repository, whose name is the same in upper and lower case, as at the hub."""
+        name = f"models--{repository.replace('/', '--')}"
+        if not is_folder(self.folder / name):
+            for one in folders_in(self.folder):
+                if one.name.lower() == name.lower():
+                    return one
+        return self.folder / name
 
     # Finding ----------------------------------------------------------------------------------------------
 
