@@ -89,7 +89,7 @@ def open_settings_module() -> str:
         "from pathlib import Path",
         "from typing import Literal, TypedDict",
         "",
-        "from samovar.generation import KvType",
+        "from samovar.generation import KvType, SplitMode",
         "",
         "",
         "class OpenSettings(TypedDict, total=False):",

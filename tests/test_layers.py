@@ -31,6 +31,7 @@ LAYERS = (
     "folders",
     "language",
     "config",
+    "setting",
     "events",
     "files",
     "background",
@@ -46,7 +47,7 @@ DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
-RECORDS = {"config", "events", "files", "background", "values", "generation", "errors"}
+RECORDS = {"config", "setting", "events", "files", "background", "values", "generation", "errors"}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400
