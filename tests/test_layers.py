@@ -32,6 +32,7 @@ LAYERS = (
     "language",
     "config",
     "config_files",
+    "setting",
     "events",
     "files",
     "background",
@@ -47,7 +48,17 @@ DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
-RECORDS = {"config", "config_files", "events", "files", "background", "values", "generation", "errors"}
+RECORDS = {
+    "config",
+    "config_files",
+    "setting",
+    "events",
+    "files",
+    "background",
+    "values",
+    "generation",
+    "errors",
+}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400

@@ -24,6 +24,7 @@ from samovar.generation import (
     TokenCounts,
 )
 from samovar.models.cost import Cost
+from samovar.models.devices import ANY_DEVICES, DeviceChoice
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
@@ -44,7 +45,9 @@ class WeightsKey:
     modified_ns: int
     """When the file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     gpu_layers: int | None
-    """As asked for in the `ModelSpec`; None leaves it to the engine."""
+    """As asked for in the `ModelSpec`; None: as many as fit."""
+    devices: DeviceChoice = ANY_DEVICES
+    """As asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +59,18 @@ class ModelSpec:
     path: Path
     """The model's file."""
     gpu_layers: int | None = None
-    """Layers on the GPU; None leaves it to the engine, 0 keeps everything on the CPU."""
+    """Layers on devices, the output counted as one; None: as many as fit, 0: everything stays on the CPU."""
     context_tokens: int | None = None
     """Cells asked for; None means min(trained, 8192)."""
     threads: int | None = None
     """CPU threads; None means as many as serve best, changed while it runs."""
     kv_type: KvType = "f16"
     """What KV cells are kept in; the quantized ones take about a half and a quarter."""
+    devices: DeviceChoice = ANY_DEVICES
+    """Which devices layers go to, and how they are parted among them."""
+    replaces: Cost | None = None
+    """Of an arena over the same weights whose place this one would take: what that has on devices is free for
+    it."""
     repack: bool | None = None
     """Whether weights may be put into another order in private memory, which makes evaluating faster; None:
     if they fit so, and else they are used as they are in the file."""

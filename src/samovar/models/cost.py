@@ -48,6 +48,16 @@ TENSOR_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnDevices:
+    """What of a model is put on devices."""
+
+    layers: int = 0
+    """As the engine counts them: the output is one."""
+    is_unified: bool = False
+    """Their memory is the host's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Bytes a model is expected to take, known before anything is allocated."""
 
@@ -57,8 +67,13 @@ class Cost:
     """Of `weights_bytes`, what is the process's own: no other process that uses the file shares it."""
     repack: bool = True
     """The load may put weights into another order in private memory, which makes evaluating faster."""
+    gpu_layers: int = 0
+    """Layers that are put on devices, as the engine counts them: the output is one."""
+    device_bytes: int = 0
+    """On devices that have memory of their own: weights, keys and values, buffers. Not in `total_bytes`, that
+    is of the host's memory."""
     kv_bytes: int
-    """Keys and values of all cells, and the states of recurrent layers."""
+    """Keys and values of all cells, and the states of recurrent layers, as far as the host has them."""
     compute_bytes: int
     """Buffers for evaluation, and the engine's own tables."""
     output_bytes: int = 0
@@ -103,13 +118,15 @@ def predict(
     kv_type: KvType = "f16",
     repack: bool = True,
     build: EngineBuild | None = None,
+    on_devices: OnDevices | None = None,
 ) -> Cost:
     """The bytes for `context_tokens` cells of `kv_type`.
 
     `repack`: whether the engine may repack weights. `build`: what it is compiled for; None: as the pinned
     wheel for this machine.
     """
-    held = hold(header, build or this_build(), repack=repack)
+    on_devices = on_devices or OnDevices()
+    held = hold(header, build or this_build(), repack=repack, gpu_layers=on_devices.layers)
     kind, shape = ARCHITECTURES[header.architecture], header.shape
     cells = -(-context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
     sequences = (MAX_RUNNING_WHOLE if shape.has_whole_states else MAX_RUNNING) + 1
@@ -123,15 +140,26 @@ def predict(
     buffer_bytes = _buffer_bytes(kind, shape, cells, window_cells, sequences, output_bytes)
     if kv_type != "f16":  # keys and values are rotated by two matrices before they are quantized
         buffer_bytes += 2 * 4 * shape.head**2
-    return Cost(
-        weights_bytes=held.mapped_bytes + held.private_bytes,
-        private_weights_bytes=held.private_bytes,
-        repack=repack,
-        kv_bytes=kv_bytes,
-        compute_bytes=buffer_bytes * (3 if estimated else 2) // 2
+    compute_bytes = (
+        buffer_bytes * (3 if estimated else 2) // 2
         + RUNTIME_BYTES
         + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
-        + TENSOR_BYTES * len(header.tensors),
+        + TENSOR_BYTES * len(header.tensors)
+    )
+    weights_bytes, device_bytes, away_bytes = held.mapped_bytes + held.private_bytes, 0, 0
+    if on_devices.is_unified:
+        weights_bytes += held.device_bytes
+    elif on_devices.layers > 0:
+        away_bytes = kv_bytes * min(on_devices.layers - 1, header.layers) // header.layers
+        device_bytes = held.device_bytes + away_bytes + compute_bytes + output_bytes
+    return Cost(
+        weights_bytes=weights_bytes,
+        private_weights_bytes=held.private_bytes,
+        repack=repack,
+        gpu_layers=on_devices.layers,
+        device_bytes=device_bytes,
+        kv_bytes=kv_bytes - away_bytes,
+        compute_bytes=compute_bytes,
         output_bytes=output_bytes,
         snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)
         if shape.has_whole_states

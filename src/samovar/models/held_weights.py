@@ -121,6 +121,18 @@ def hold(header: Header, build: EngineBuild, *, repack: bool = True, gpu_layers:
     )
 
 
+def layer_bytes(header: Header) -> list[int]:
+    """What a device takes of each block's weights, and at the end of the output's and what is in no block."""
+    found = [0] * (header.layers + 1)
+    for tensor in header.tensors:
+        if not _is_looked_up(tensor):
+            match = _LAYER.match(tensor.name)
+            found[min(int(match[1]), header.layers) if match else -1] += tensor.size_bytes
+    tied = _tied(header)
+    found[-1] += tied.size_bytes if tied else 0
+    return found
+
+
 def _tied(header: Header) -> Tensor | None:
     """The embeddings, if they are the output too: of that the engine makes a tensor of its own."""
     names = {tensor.name: tensor for tensor in header.tensors}

@@ -7,7 +7,7 @@ engine's contract.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import anyio
@@ -59,6 +59,16 @@ class PoolEntry:
         """While the arena is replaced, of the larger one, with copies of what was evaluated: the two arenas
         are not held together."""
         return max(self.cost.total_bytes, self.next_cost.replacing_bytes if self.next_cost else 0)
+
+    def spec_of(self, context_tokens: int) -> ModelSpec:
+        """For an arena of another size over the weights as they are."""
+        return replace(
+            self.spec,
+            context_tokens=context_tokens,
+            repack=self.cost.repack,
+            gpu_layers=self.cost.gpu_layers,
+            replaces=self.cost,
+        )
 
     @property
     def carried_most_bytes(self) -> int:

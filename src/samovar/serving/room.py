@@ -135,7 +135,7 @@ class Room:
             doubled = max(grower.grow_tokens, min(doubled, grower.most_tokens))
         problem: SamovarError | None = None
         for tokens in dict.fromkeys((doubled, grower.grow_tokens)):
-            spec = replace(entry.spec, context_tokens=tokens, repack=entry.cost.repack)
+            spec = entry.spec_of(tokens)
             try:
                 cost = self._engine.predict(spec)
             except SamovarError as error:

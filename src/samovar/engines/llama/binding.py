@@ -181,7 +181,7 @@ def find_library() -> Path:
         raise PlatformError(
             f"The engine is not installed: pip install {declarations.WHEEL}=={declarations.WHEEL_VERSION}"
         )
-    if version != declarations.WHEEL_VERSION:
+    if version.partition("+")[0] != declarations.WHEEL_VERSION:  # `+cu…` and the like: other devices
         raise PlatformError(
             f"The engine's version is {version}, but Samovar knows only {declarations.WHEEL_VERSION}: "
             f"pip install {declarations.WHEEL}=={declarations.WHEEL_VERSION}"

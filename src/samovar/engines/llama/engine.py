@@ -7,7 +7,7 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -21,9 +21,11 @@ from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.mapping import alone_with, release
 from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.placing import all_devices, place, set_devices
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
-from samovar.models.cost import Cost, predict
+from samovar.models.cost import Cost
+from samovar.models.devices import Device
 from samovar.models.header import Header, read_header
 from samovar.models.held_weights import EngineBuild, HeldWeights, hold, this_build
 from samovar.models.snapshot_file import fingerprint
@@ -58,12 +60,19 @@ class LlamaEngine:
 
     name = "llama"
 
-    def __init__(self, snapshots: Snapshots | None = None, *, build: EngineBuild | None = None) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots | None = None,
+        *,
+        build: EngineBuild | None = None,
+        devices: Callable[[], Sequence[Device]] = all_devices,
+    ) -> None:
         """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere.
 
         `build`: what the engine does with weights; None: what it says, and before the first load what is
-        known of it.
+        known of it. `devices`: those that layers can be put on, with what is free there now.
         """
+        self._devices = devices
         self._snapshots = snapshots
         self._binding: Binding | None = None
         self._build = build
@@ -76,15 +85,15 @@ class LlamaEngine:
             size_bytes=header.file_bytes,
             modified_ns=header.modified_ns,
             gpu_layers=spec.gpu_layers,
+            devices=spec.devices,
         )
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         header = read_header(real_path(spec.path))
+        devices = self._devices() if spec.gpu_layers != 0 else []
         for tokens in _contexts(spec, header, is_bounded=free_bytes is not None):
             for repack in (True, False) if spec.repack is None else (spec.repack,):
-                cost = predict(
-                    header, context_tokens=tokens, kv_type=spec.kv_type, repack=repack, build=self._build
-                )
+                cost = place(spec, header, devices, self._build or this_build(), tokens, repack=repack)
                 if free_bytes is None or cost.total_bytes <= free_bytes:
                     return cost
         return cost
@@ -106,7 +115,9 @@ class LlamaEngine:
         return model
 
     def _held(self, spec: ModelSpec, cost: Cost) -> HeldWeights:
-        return hold(read_header(real_path(spec.path)), self._build or this_build(), repack=cost.repack)
+        header = read_header(real_path(spec.path))
+        build = self._build or this_build()
+        return hold(header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
 
     def close(self) -> None:
         if self._binding is not None:
@@ -162,7 +173,7 @@ class _Load:
 
     def _load_weights(self) -> Any:
         params = self._lib.llama_model_default_params()
-        params.n_gpu_layers = self._gpu_layers()
+        held = set_devices(self._binding, params, self._spec, self._cost)
         params.use_extra_bufts = self._cost.repack
         if not self._held.is_mapped:
             params.load_mode = READ_WHOLE
@@ -170,17 +181,13 @@ class _Load:
         params.progress_callback = callback
         self._binding.errors_of_this_thread()
         weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
+        del held
         if weights != self._ffi.NULL:
             return weights
         if self._error is not None:
             raise self._error
         reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
         raise ModelFileError(f"{self._spec.path} could not be loaded: {reason}")
-
-    def _gpu_layers(self) -> int:
-        if self._spec.gpu_layers is not None:
-            return self._spec.gpu_layers
-        return -1 if self._lib.llama_supports_gpu_offload() else 0
 
     def _progress(self, fraction: float, _data: Any) -> bool:
         """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
