@@ -76,7 +76,7 @@ def test_tensors_lie_in_the_parts_as_if_these_were_one_file(parts: list[Path], t
 def test_the_key_and_the_fingerprint_are_those_of_all_parts(parts: list[Path]) -> None:
     def known() -> tuple[object, str]:
         engine, spec = LlamaEngine(), ModelSpec(reference="tiny", path=parts[1])
-        return engine.key(spec), fingerprint(parts[0], kv_type="f16", build="1")
+        return engine.key(spec), fingerprint(parts[1], kv_type="f16", build="1")
 
     first = known()
     assert known() == first and first == (

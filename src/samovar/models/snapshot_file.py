@@ -58,7 +58,9 @@ def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
                 digest.update(file.read(4096))
             file.seek(-min(size, 1 << 20), os.SEEK_END)
             digest.update(file.read())
-    stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
+    stem = "".join(
+        letter if letter.isalnum() or letter in "-_." else "_" for letter in parts_of(path)[0].stem
+    )[:80]
     return f"{stem}-{digest.hexdigest()}"
 
 
