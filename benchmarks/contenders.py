@@ -23,7 +23,7 @@ import anyio
 import samovar
 from benchmarks import node
 from benchmarks.work import CELLS, MAX_TOKENS, SYSTEM, TOPICS, Clock, Direct, Measured, question
-from samovar.engines.llama.machine import usable_cores
+from samovar.engines.llama.cores import usable_cores
 
 SLOT_CELLS = 2048
 """Of each slot or sequence of a peer that divides its context; one conversation of W12 takes some 650."""

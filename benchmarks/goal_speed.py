@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.results import Finding, spread
 from benchmarks.rounds import Rounds, busy_neighbours, interleaved, one_round, ratios
-from samovar.engines.llama.machine import usable_cores
+from samovar.engines.llama.cores import usable_cores
 
 LOAD_ROUNDS = 3
 """At most, of loading for each prompt, which takes long and varies little."""

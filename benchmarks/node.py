@@ -14,7 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from benchmarks.work import MAX_TOKENS, SYSTEM, TOPICS, Measured, question
-from samovar.engines.llama.machine import usable_cores
+from samovar.engines.llama.cores import usable_cores
 
 PACKAGE = "node-llama-cpp"
 VERSION = "3"

@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks import contenders
 from benchmarks.results import Spread, spread
 from benchmarks.work import Measured
-from samovar.engines.llama.machine import usable_cores
+from samovar.engines.llama.cores import usable_cores
 from samovar.models.reference import parse_reference
 from samovar.models.store import Store
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
-from samovar.engines.llama.machine import usable_cores
+from samovar.engines.llama.cores import usable_cores
 from samovar.engines.llama.tokens import common_length
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.generation import Message

@@ -89,7 +89,7 @@ def open_settings_module() -> str:
         "from pathlib import Path",
         "from typing import Literal, TypedDict",
         "",
-        "from samovar.generation import KvType",
+        "from samovar.generation import KvType, SplitMode",
         "",
         "",
         "class OpenSettings(TypedDict, total=False):",
@@ -218,7 +218,8 @@ Before anything is allocated, `samovar models` and the memory budget know from a
 
 | part | bytes |
 |---|---|
-| weights | those of the file's tensors, which are mapped |
+| weights | those of the file's tensors: mapped, or private where the engine repacks them \
+([engine.md](engine.md#mapped-and-private-weights)) |
 | KV | keys and values of all cells in the KV type (`f16`, `q8_0`, `q4_0`), and the states of recurrent \
 layers for {running_whole} sequences |
 | compute | the buffers of the largest graph for {batch} tokens, and the engine's tables of the vocabulary |

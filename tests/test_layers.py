@@ -32,11 +32,13 @@ LAYERS = (
     "language",
     "config",
     "config_files",
+    "setting",
     "events",
     "files",
     "background",
     "memory",
     "secrecy",
+    "cgroups",
     "values",
     "generation",
     "errors",
@@ -46,10 +48,11 @@ LAYERS = (
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
-MODEL_HALF = {"serving", "engines", "models", "memory"}
+MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
 RECORDS = {
     "config",
     "config_files",
+    "setting",
     "events",
     "files",
     "background",

@@ -8,13 +8,17 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import psutil
 import pytest
 
+from samovar.engines.base import ModelSpec
 from samovar.errors import BudgetError
+from samovar.models.cost import Cost
+from samovar.serving.ledger import file_of
 from samovar.serving.lines import OVERTAKEN_MOST
 from samovar.serving.pool import Pool
 from samovar.serving.reservations import Holding, Reservations, runtime_folder
@@ -54,7 +58,7 @@ def test_weights_of_one_file_count_once_however_many_map_them(tmp_path: Path) ->
     one, other, third = (Reservations(tmp_path / "run", is_measured=False) for _ in range(3))
     held = Holding(private_bytes=10, weights={"a": 60})
     assert one.take(held, 100) and other.take(held, 100)
-    assert third.others().beside({"a"}) == 20
+    assert third.others().beside({"a": 60}) == 20
     assert third.others().total_bytes == 80
     assert not third.take(Holding(private_bytes=5, weights={"b": 20}), 100)
     assert third.take(Holding(private_bytes=5, weights={"b": 15}), 100)
@@ -251,3 +255,48 @@ async def test_two_pools_share_the_weights_of_one_file(tmp_path: Path) -> None:
             other.lease(spec("a")),
         ):
             assert reserved(tmp_path / "run") == [60, 60]
+
+
+class RepackingEngine(SlowEngine):
+    """Each model takes 10 of its own and 40 of weights, private if they are repacked."""
+
+    def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
+        repack = spec.repack is not False
+        return Cost(
+            weights_bytes=40,
+            private_weights_bytes=40 if repack else 0,
+            repack=repack,
+            kv_bytes=10,
+            compute_bytes=0,
+            context_tokens=100,
+            estimated=False,
+        )
+
+
+async def test_private_weights_count_for_each_process_and_mapped_ones_once(tmp_path: Path) -> None:
+    def pool() -> Pool:
+        reservations = Reservations(tmp_path / "run", is_measured=False)
+        return Pool(
+            RepackingEngine(), budget_bytes=120, keep_alive_s=None, clock=Clock(), reservations=reservations
+        )
+
+    looking = Reservations(tmp_path / "run", is_measured=False)
+    with anyio.fail_after(60):
+        for asked, others_bytes in ((spec("a"), 100), (replace(spec("a"), repack=False), 60)):
+            async with pool() as one, pool() as other, one.lease(asked), other.lease(asked):
+                assert looking.others().total_bytes == others_bytes
+                assert not looking.take(private(121 - others_bytes), 120)
+                assert looking.take(private(120 - others_bytes), 120)
+                looking.give_back(private(0))
+
+
+async def test_what_does_not_fit_repacked_is_mapped_if_another_has_it_mapped_already(tmp_path: Path) -> None:
+    other, reservations = (Reservations(tmp_path / "run", is_measured=False) for _ in range(2))
+    engine = RepackingEngine()
+    assert other.take(Holding(private_bytes=10, weights={file_of(engine.key(spec("a"))): 40}), 80)
+    pool = Pool(engine, budget_bytes=80, keep_alive_s=None, clock=Clock(), reservations=reservations)
+    with anyio.fail_after(60):
+        async with pool, pool.lease(spec("a")):
+            (model,) = pool.statistics().models
+            assert model.cost is not None and not model.cost.repack
+            assert reserved(tmp_path / "run") == [50, 50], "of which 40 are the same"

@@ -114,6 +114,22 @@ async def test_two_who_grow_at_once_are_one_resize() -> None:
         assert engine.happened == ["load a", "resize a 2048"]
 
 
+@pytest.mark.parametrize(("budget_bytes", "held_bytes"), [(2058, 2058), (2500, 2500), (100_000, 67_058)])
+async def test_what_is_carried_to_a_larger_arena_is_promised_as_far_as_there_is_room(
+    budget_bytes: int, held_bytes: int
+) -> None:
+    engine = GrowingEngine()
+    engine.resize_gate = anyio.Event()
+    async with open_pool(engine, budget_bytes) as pool, pool.lease(spec()) as model:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pool.grow, model, 2048)
+            await anyio.wait_all_tasks_blocked()
+            assert pool.held_bytes == held_bytes, "with 1000 cells' copies of 65 bytes, if they fit"
+            pool.check()
+            engine.resize_gate.set()
+        assert pool.held_bytes == 2058
+
+
 async def test_an_arena_that_never_fits_is_refused_with_the_numbers_and_stays() -> None:
     async with open_pool(GrowingEngine({"a": 100_000}), 104_000) as pool, pool.lease(spec()) as model:
         with pytest.raises(BudgetError, match=r"needs 105\.0 kB|needs 105 kB") as caught:

@@ -90,6 +90,9 @@ class Books:
             pickle.dumps([one for one in held if start < len(one) and (end < 0 or len(one) <= end)])
         )
 
+    def state_bytes(self, sequence: int, start: int = 0, end: int = -1) -> int:
+        return len(self.state(sequence, start, end))
+
     def restore(self, sequence: int, blob: bytes) -> bool:
         histories = pickle.loads(blob)
         if self.taken + len(histories) > self.cells:
@@ -297,12 +300,13 @@ class PrefixMachine(RuleBasedStateMachine):
         self.shelf.is_damaged, self.shelf.is_full = damaged, full
 
     @precondition(lambda self: not self.running)
-    @rule(is_process=st.booleans())
-    def start_anew(self, is_process: bool) -> None:
+    @rule(is_process=st.booleans(), limit_bytes=st.sampled_from([0, 100, 400, 1 << 40]))
+    def start_anew(self, is_process: bool, limit_bytes: int) -> None:
         """Another process, with the same disk; or another arena."""
-        carried = [] if is_process else self.memory.carry()
+        carried = [] if is_process else self.memory.carry(limit_bytes)
+        assert sum(len(one.blob) for one in carried) <= limit_bytes
         self.memory.clear()
-        assert not self.books.taken and not self.memory.carry()
+        assert not self.books.taken and not self.memory.carry(1 << 40)
         self.memory = self.make()
         self.known.clear()
         self.memory.accept(carried)

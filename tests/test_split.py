@@ -17,7 +17,7 @@ from samovar.errors import ModelFileError, ModelNotFoundError
 from samovar.generation import Message, Options, TextGenerated
 from samovar.models.header import read_header
 from samovar.models.snapshot_file import fingerprint
-from samovar.models.split import first_name, part_names
+from samovar.models.split import first_name, part_names, ranges_of_parts
 from tests.tiny import make_tiny
 
 pytestmark = pytest.mark.anyio
@@ -48,10 +48,29 @@ def test_a_header_is_that_of_all_parts(parts: list[Path], tiny_model: Path) -> N
     whole = read_header(tiny_model)
     for part in parts:
         header = read_header(part)
-        assert (header.tensor_bytes, header.tensors) == (whole.tensor_bytes, whole.tensors)
+        assert header.tensor_bytes == whole.tensor_bytes and len(header.tensors) == len(whole.tensors)
         assert (header.vocabulary_size, header.shape) == (whole.vocabulary_size, whole.shape)
         assert header.file_bytes == sum(one.stat().st_size for one in parts)
     assert len(parts) == 3
+
+
+def test_tensors_lie_in_the_parts_as_if_these_were_one_file(parts: list[Path], tiny_model: Path) -> None:
+    def content(raw: bytes, path: Path) -> dict[str, bytes]:
+        header = read_header(path)
+        return {
+            one.name: raw[(at := header.data_start + one.offset) : at + one.size_bytes]
+            for one in header.tensors
+        }
+
+    joined = b"".join(part.read_bytes() for part in parts)
+    assert content(joined, parts[0]) == content(tiny_model.read_bytes(), tiny_model)
+    sizes = [part.stat().st_size for part in parts]
+    wanted = [(5, 10), (sizes[0] - 3, sizes[0] + sizes[1] + 7)]
+    assert list(ranges_of_parts(parts[1], wanted)) == [
+        (parts[0], [(5, 10), (sizes[0] - 3, sizes[0])]),
+        (parts[1], [(0, sizes[1])]),
+        (parts[2], [(0, 7)]),
+    ]
 
 
 def test_the_key_and_the_fingerprint_are_those_of_all_parts(parts: list[Path]) -> None:

@@ -25,6 +25,7 @@ from samovar.executors.base import Embedder, Executor
 from samovar.folders import current_folder, library_folders
 from samovar.language.names import surroundings_of
 from samovar.library import Library
+from samovar.models.devices import DeviceChoice
 from samovar.models.reference import Reference, parse_reference
 from samovar.models.store import Store
 from samovar.models.stores import Stores
@@ -105,6 +106,12 @@ def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
         context_tokens=settings.context_tokens,
         threads=settings.threads,
         kv_type=settings.kv_type,
+        devices=DeviceChoice(
+            names=tuple(settings.devices),
+            split_mode=settings.split_mode,
+            split=tuple(settings.tensor_split),
+            main=settings.main_gpu,
+        ),
     )
 
 

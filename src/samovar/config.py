@@ -1,8 +1,8 @@
 """The settings: one frozen value from the command line, the environment and files.
 
-Above: `app.py`, the doors, and actions, which find it in their context. Below: pydantic-settings, which is
-imported when settings are loaded. Nearer wins: flags, then `SAMOVAR_*` variables, then the project's
-`.samovar/config.toml`, then the user's `config.toml`.
+Above: `app.py`, the doors, and actions, which find it in their context. Below: `setting.py`, and
+pydantic-settings, which is imported when settings are loaded. Nearer wins: flags, then `SAMOVAR_*` variables,
+then the project's `.samovar/config.toml`, then the user's `config.toml`.
 
 A setting is one field of `Settings`. Its option, its variable, its key in the files, the docs and the types
 of `samovar.open()` are made from that field.
@@ -12,42 +12,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from samovar.config_files import config_files, read_settings_file, reason_unread
 from samovar.errors import UsageError, nearest
-from samovar.generation import KvType
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What there is to know of a setting besides its type and its default."""
-
-    description: str
-    """For the docs."""
-    expected: str
-    """What it takes, in words, for messages."""
-    option: str | None = None
-    """Its option of `samovar run`; None: it has none."""
-    metavar: str | None = None
-    """What stands for its value in `--help`; None for a flag."""
-    help: str | None = None
-    """For `--help`."""
-    reads: Literal["bytes", "names", "pairs"] | None = None
-    """How a text is read, where its type does not say that: `4GB`; names with commas between them;
-    `name=value` with commas between them, or an object of JSON."""
-    least: int | None = None
-    most: int | None = None
-    given: str | None = None
-    """The type that `samovar.open()` takes, where it takes more than the field's own."""
-
-
-def setting(default: Any, description: str, **known: Any) -> Any:
-    """A field of `Settings`; `known` as in `Setting`."""
-    return field(default=default, metadata={"setting": Setting(description=description, **known)})
+from samovar.generation import KvType, SplitMode
+from samovar.setting import Setting, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +67,8 @@ class Settings:
     )
     threads: int | None = setting(
         None,
-        "CPU threads of the engine; unset: one per core this process may use, fewer for decoding beside "
-        "other busy processes.",
+        "CPU threads of the engine; unset: one per physical core of the fast kind that this process may use, "
+        "fewer for decoding beside other busy processes.",
         expected="a whole number from 1 to 1024",
         option="--threads",
         metavar="N",
@@ -105,11 +78,37 @@ class Settings:
     )
     gpu_layers: Literal["auto"] | int = setting(
         "auto",
-        "Layers kept on the GPU: `auto` is all of them where the engine has one, 0 is none.",
+        "Layers kept on the GPU, the output counted as one: `auto` is as many as fit, 0 is none.",
         expected="auto, or a whole number from 0 on",
         option="--gpu-layers",
         metavar="auto|N",
         help="Layers kept on the GPU; 0 is none.",
+        least=0,
+    )
+    devices: tuple[str, ...] = setting(
+        (),
+        "GPUs that layers are put on, by the engine's names as in `CUDA0`; unset: all there are.",
+        expected="a list of names (with commas between them in SAMOVAR_DEVICES)",
+        reads="names",
+        given="Sequence[str]",
+    )
+    split_mode: SplitMode = setting(
+        "layer",
+        "How a model is put on several GPUs: `layer` puts each layer on one, `row` parts each matrix, `none` "
+        "takes one GPU.",
+        expected="'layer', 'row' or 'none'",
+    )
+    tensor_split: tuple[float, ...] = setting(
+        (),
+        "Each GPU's part of a model, in any unit; unset: by the memory that is free there.",
+        expected="a list of numbers from 0 on (with commas between them in SAMOVAR_TENSOR_SPLIT)",
+        reads="names",
+        given="Sequence[float]",
+    )
+    main_gpu: int = setting(
+        0,
+        "With the split mode `none`, which of the GPUs, from 0 on.",
+        expected="a whole number from 0 on",
         least=0,
     )
     kv_type: KvType = setting(

@@ -14,6 +14,8 @@ from typing import Any, Literal, Self, TypeGuard
 
 Role = Literal["system", "user", "assistant"]
 Overflow = Literal["error", "drop_oldest"]
+SplitMode = Literal["layer", "row", "none"]
+"""How a model is put on several devices: by layers, by rows of matrices, or on one of them."""
 KvType = Literal["f16", "q8_0", "q4_0"]
 """What the cells of a context are kept in."""
 

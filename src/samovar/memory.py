@@ -1,6 +1,6 @@
 """How much memory this process has and may have, in bytes, as the operating system counts it.
 
-Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, and files of `/proc` and `/sys`. It
+Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, `cgroups.py`, files of `/proc`. It
 decides nothing.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-_ROOT = Path("/")
+from samovar.cgroups import ROOT, folders, number_of, text_of
+
 _UNLIMITED = 1 << 60
 """Version 1 has no word for it, and gives a number beyond any memory."""
 
@@ -53,7 +54,7 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def available_bytes(root: Path = _ROOT) -> int:
+def available_bytes(root: Path = ROOT) -> int:
     """Bytes that could be taken without swapping, by the machine and by every limit above this process.
 
     `root`: where `/proc` and `/sys` are.
@@ -78,54 +79,21 @@ class _Group:
 
 
 def _limited_groups(root: Path) -> Iterator[_Group]:
-    """This process's cgroup and all above it, as far as they can be seen from here.
-
-    A container sees its own group as the root of the mount, whatever the path in `/proc/self/cgroup` says
-    (cgroup_namespaces(7)): so where that path is not under the mount, only the mount itself is looked at.
-    """
-    for mount, path, names in _hierarchies(root):
-        inside = [mount / path, *(mount / path).parents] if path.parts else [mount]
-        for folder in inside:
-            if folder.is_relative_to(mount) and (group := _group(folder, names)):
-                yield group
-
-
-def _hierarchies(root: Path) -> Iterator[tuple[Path, Path, _Names]]:
-    """(mount, path of this process below it, names of its files) of version 2, and of 1 where it is used."""
-    mounts = root / "sys" / "fs" / "cgroup"
-    for line in _text(root / "proc" / "self" / "cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, written = rest.partition(":")
-        path = Path(written.lstrip("/"))
-        if ".." in path.parts:  # a group outside of what this namespace sees
-            path = Path()
-        if number == "0" and not controllers:
-            unified = mounts / "unified"  # where both versions are mounted
-            yield unified if unified.is_dir() else mounts, path, _VERSION_2
-        elif "memory" in controllers.split(","):
-            yield mounts / "memory", path, _VERSION_1
+    """This process's cgroup and all above it that have a limit, as far as they can be seen from here."""
+    for folder, version in folders(root, "memory"):
+        if group := _group(folder, _VERSION_1 if version == 1 else _VERSION_2):
+            yield group
 
 
 def _group(folder: Path, names: _Names) -> _Group | None:
     """None without a limit."""
-    limit, used = (_number(_text(folder / name)) for name in (names.limit, names.used))
+    limit, used = (number_of(text_of(folder / name)) for name in (names.limit, names.used))
     if limit is None or limit >= _UNLIMITED or used is None:
         return None
-    statistics = dict(line.partition(" ")[::2] for line in _text(folder / "memory.stat").splitlines())
+    statistics = dict(line.partition(" ")[::2] for line in text_of(folder / "memory.stat").splitlines())
     return _Group(
-        limit_bytes=limit, used_bytes=used, cached_bytes=_number(statistics.get(names.cached, "")) or 0
+        limit_bytes=limit, used_bytes=used, cached_bytes=number_of(statistics.get(names.cached, "")) or 0
     )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.strip().isascii() and text.strip().isdigit() else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def in_words(size_bytes: int | None) -> str:

@@ -137,6 +137,7 @@ def _model_object(look: ModelOutlook) -> dict[str, Any]:
         "trained_context_tokens": look.trained_tokens,
         "context_tokens": cost.context_tokens if cost else None,
         "weights_bytes": cost.weights_bytes if cost else None,
+        "private_weights_bytes": cost.private_weights_bytes if cost else None,
         "kv_bytes": cost.kv_bytes if cost else None,
         "compute_bytes": cost.compute_bytes if cost else None,
         "output_bytes": cost.output_bytes if cost else None,
@@ -227,7 +228,10 @@ def _model_line(model: Mapping[str, Any], budget: int) -> str:
         return f"{model['ref']}: memory not known; {model['why']}"
     total = ("at most " if model["estimated"] else "") + in_words(model["total_bytes"])
     context = f"{model['context_tokens']} tokens of context"
-    parts = [f"weights {in_words(model['weights_bytes'])}", f"KV {in_words(model['kv_bytes'])}", context]
+    private = model["private_weights_bytes"]
+    weights = f"weights {in_words(model['weights_bytes'])}"
+    weights += f", {in_words(private)} of them private" if private else ""
+    parts = [weights, f"KV {in_words(model['kv_bytes'])}", context]
     fits = "fits" if model["fits"] else "does not fit"
     return (
         f"{model['ref']}: {total} in memory ({', '.join(parts)}), "

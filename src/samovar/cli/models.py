@@ -125,6 +125,8 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
         }
     if answers:
         cost = predict(header, context_tokens=tokens, kv_type=kv_type)
+        if cost.total_bytes > budget:
+            cost = predict(header, context_tokens=tokens, kv_type=kv_type, repack=False)
     else:
         cost = predict_embedder(header, tokens)
     return {
@@ -137,6 +139,7 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
         "context_tokens": tokens,
         "kv_type": kv_type,
         "weights_bytes": cost.weights_bytes,
+        "private_weights_bytes": cost.private_weights_bytes,
         "kv_bytes": cost.kv_bytes,
         "compute_bytes": cost.compute_bytes,
         "output_bytes": cost.output_bytes,

@@ -14,8 +14,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from samovar.cli.completion import complete_variable, complete_workflow
-from samovar.config import Setting, Settings
+from samovar.config import Settings
 from samovar.generation import MOST_SEED
+from samovar.setting import Setting
 
 Workflow = Annotated[
     str,

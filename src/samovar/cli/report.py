@@ -73,6 +73,7 @@ def model_object(use: ModelUse) -> dict[str, Any]:
         "loads": use.loads,
         "load_s": use.load_s,
         "weights_bytes": statistics.weights_bytes if statistics else None,
+        "private_weights_bytes": use.cost.private_weights_bytes if use.cost else None,
         "kv_bytes": statistics.kv_bytes if statistics else None,
         "context_tokens": statistics.context_tokens if statistics else None,
         "threads": statistics.threads if statistics else None,
@@ -142,6 +143,8 @@ def _line(name: str, text: str) -> Text:
 def _model(model: dict[str, Any]) -> Text:
     text = f"{model['ref']}  loads: {model['loads']} ({model['load_s']:.2f} s)"
     text += f" · weights {in_words(model['weights_bytes'])}"
+    if model["private_weights_bytes"]:
+        text += f" ({in_words(model['private_weights_bytes'])} private)"
     if model["kv_bytes"] is not None:
         text += f" · KV {in_words(model['kv_bytes'])} ({model['context_tokens']} tokens)"
     if model["threads"]:

@@ -28,6 +28,7 @@ from samovar.generation import (
     TokenCounts,
 )
 from samovar.models.cost import Cost
+from samovar.models.devices import ANY_DEVICES, DeviceChoice
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
@@ -48,7 +49,9 @@ class WeightsKey:
     modified_ns: int
     """When the file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     gpu_layers: int | None
-    """As asked for in the `ModelSpec`; None leaves it to the engine."""
+    """As asked for in the `ModelSpec`; None: as many as fit."""
+    devices: DeviceChoice = ANY_DEVICES
+    """As asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class ModelSpec:
     path: Path
     """The model's file."""
     gpu_layers: int | None = None
-    """Layers on the GPU; None leaves it to the engine, 0 keeps everything on the CPU."""
+    """Layers on devices, the output counted as one; None: as many as fit, 0: everything stays on the CPU."""
     context_tokens: int | None = None
     """Cells asked for; None means min(trained, 8192)."""
     threads: int | None = None
@@ -69,6 +72,14 @@ class ModelSpec:
     """What KV cells are kept in; the quantized ones take about a half and a quarter."""
     embedding_tokens: int = 0
     """The longest text that there is to be room to embed; 0: as many as the engine begins with."""
+    devices: DeviceChoice = ANY_DEVICES
+    """Which devices layers go to, and how they are parted among them."""
+    replaces: Cost | None = None
+    """Of an arena over the same weights whose place this one would take: what that has on devices is free for
+    it."""
+    repack: bool | None = None
+    """Whether weights may be put into another order in private memory, which makes evaluating faster; None:
+    if they fit so, and else they are used as they are in the file."""
 
 
 class Conversation:
@@ -212,7 +223,9 @@ class Model(Protocol):
         Where only `cost.embedding_tokens` differ, the arena stays: the room for texts to embed is changed.
 
         Answers that run come to their end first; requests that come later wait. What was evaluated is
-        kept as far as it fits. Raises `EngineError` when there is no room; the old size then remains.
+        kept as far as it fits. While it is carried over no more is held than `cost.replacing_bytes`, or
+        what the old size costs if that is more. Raises `EngineError` when there is no room; the old size
+        then remains.
         """
         ...
 

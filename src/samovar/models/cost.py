@@ -1,9 +1,9 @@
 """What a model takes in bytes, predicted from its header, and the sizes that its contexts are made with.
 
-Above: the engines and `samovar models`. Below: `header.py`, `shape.py`. Weights are mapped, so their bytes
-are those of the tensors. Keys, values, states and logits are exact; buffers for evaluation follow formulas
-that were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which models
-this was compared; for others every rule that may apply is taken to apply, and buffers are half as much again.
+Above: the engines and `samovar models`. Below: `header.py`, `shape.py`, and `held_weights.py` for where
+weights are. Weights, keys, values, states and logits are exact; buffers for evaluation follow formulas that
+were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which models this
+was compared; for others every rule that may apply is taken to apply, and buffers are half as much again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from samovar.generation import KvType
 from samovar.models.architectures import ARCHITECTURES, Architecture
 from samovar.models.header import Header
+from samovar.models.held_weights import EngineBuild, hold, this_build
 from samovar.models.shape import Shape
 
 # How contexts are made --------------------------------------------------------------------------------
@@ -47,13 +48,32 @@ TENSOR_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnDevices:
+    """What of a model is put on devices."""
+
+    layers: int = 0
+    """As the engine counts them: the output is one."""
+    is_unified: bool = False
+    """Their memory is the host's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Bytes a model is expected to take, known before anything is allocated."""
 
     weights_bytes: int
-    """All tensors, which are mapped from the file."""
+    """All tensors as they are held in the host's memory, mapped from the file or private."""
+    private_weights_bytes: int = 0
+    """Of `weights_bytes`, what is the process's own: no other process that uses the file shares it."""
+    repack: bool = True
+    """The load may put weights into another order in private memory, which makes evaluating faster."""
+    gpu_layers: int = 0
+    """Layers that are put on devices, as the engine counts them: the output is one."""
+    device_bytes: int = 0
+    """On devices that have memory of their own: weights, keys and values, buffers. Not in `total_bytes`, that
+    is of the host's memory."""
     kv_bytes: int
-    """Keys and values of all cells, and the states of recurrent layers."""
+    """Keys and values of all cells, and the states of recurrent layers, as far as the host has them."""
     compute_bytes: int
     """Buffers for evaluation, and the engine's own tables."""
     output_bytes: int = 0
@@ -64,12 +84,30 @@ class Cost:
     """Of the context that texts are embedded in."""
     embedding_tokens: int = 0
     """The longest text that it takes; 0: there is no such context."""
+    carry_bytes: int = 0
+    """While an arena of this size takes the place of another, the most that copies of what that one has
+    evaluated may take. Not in `total_bytes`."""
     context_tokens: int
     """Cells that these bytes are for: what was asked for, rounded up as the engine does. 0 of a model that
     cannot answer."""
     estimated: bool
     """An upper bound: this architecture was not compared with what the engine takes, or this model's memory
     is compressed, or shared by layers."""
+
+    @property
+    def mapped_weights_bytes(self) -> int:
+        """Of `weights_bytes`, what is in memory once for all processes that use the file."""
+        return self.weights_bytes - self.private_weights_bytes
+
+    @property
+    def fixed_bytes(self) -> int:
+        """All but copies of states and of what was evaluated."""
+        return self.total_bytes - self.snapshot_bytes
+
+    @property
+    def replacing_bytes(self) -> int:
+        """While an arena of this size takes the place of another: the room for copies is for those then."""
+        return self.fixed_bytes + max(self.snapshot_bytes, self.carry_bytes)
 
     @property
     def total_bytes(self) -> int:
@@ -83,8 +121,22 @@ class Cost:
         )
 
 
-def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16") -> Cost:
-    """The bytes for `context_tokens` cells of `kv_type`."""
+def predict(
+    header: Header,
+    *,
+    context_tokens: int,
+    kv_type: KvType = "f16",
+    repack: bool = True,
+    build: EngineBuild | None = None,
+    on_devices: OnDevices | None = None,
+) -> Cost:
+    """The bytes for `context_tokens` cells of `kv_type`.
+
+    `repack`: whether the engine may repack weights. `build`: what it is compiled for; None: as the pinned
+    wheel for this machine.
+    """
+    on_devices = on_devices or OnDevices()
+    held = hold(header, build or this_build(), repack=repack, gpu_layers=on_devices.layers)
     kind, shape = ARCHITECTURES[header.architecture], header.shape
     cells = -(-context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
     sequences = (MAX_RUNNING_WHOLE if shape.has_whole_states else MAX_RUNNING) + 1
@@ -98,13 +150,26 @@ def predict(header: Header, *, context_tokens: int, kv_type: KvType = "f16") -> 
     buffer_bytes = _buffer_bytes(kind, shape, cells, window_cells, sequences, output_bytes)
     if kv_type != "f16":  # keys and values are rotated by two matrices before they are quantized
         buffer_bytes += 2 * 4 * shape.head**2
-    return Cost(
-        weights_bytes=header.tensor_bytes,
-        kv_bytes=kv_bytes,
-        compute_bytes=buffer_bytes * (3 if estimated else 2) // 2
+    compute_bytes = (
+        buffer_bytes * (3 if estimated else 2) // 2
         + RUNTIME_BYTES
         + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
-        + TENSOR_BYTES * header.tensors,
+        + TENSOR_BYTES * len(header.tensors)
+    )
+    weights_bytes, device_bytes, away_bytes = held.mapped_bytes + held.private_bytes, 0, 0
+    if on_devices.is_unified:
+        weights_bytes += held.device_bytes
+    elif on_devices.layers > 0:
+        away_bytes = kv_bytes * min(on_devices.layers - 1, header.layers) // header.layers
+        device_bytes = held.device_bytes + away_bytes + compute_bytes + output_bytes
+    return Cost(
+        weights_bytes=weights_bytes,
+        private_weights_bytes=held.private_bytes,
+        repack=repack,
+        gpu_layers=on_devices.layers,
+        device_bytes=device_bytes,
+        kv_bytes=kv_bytes - away_bytes,
+        compute_bytes=compute_bytes,
         output_bytes=output_bytes,
         snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)
         if shape.has_whole_states

@@ -21,6 +21,7 @@ from samovar.models.cost import (
     Cost,
 )
 from samovar.models.header import Header
+from samovar.models.held_weights import EngineBuild, hold, this_build
 
 FIRST_EMBEDDING_TOKENS = 256
 """The longest text that an embedding model has room for at first."""
@@ -45,11 +46,16 @@ def with_embedding(cost: Cost, header: Header, tokens: int) -> Cost:
     return replace(cost, embedding_tokens=room, embedding_bytes=_context_bytes(header, room))
 
 
-def predict_embedder(header: Header, tokens: int) -> Cost:
-    """What a model takes that cannot answer, with room for texts of `tokens`."""
+def predict_embedder(header: Header, tokens: int, build: EngineBuild | None = None) -> Cost:
+    """What a model takes that cannot answer, with room for texts of `tokens`; all of it in the host's memory.
+
+    `build`: what the engine is compiled for; None: as the pinned wheel for this machine.
+    """
+    held = hold(header, build or this_build(), repack=True, gpu_layers=0)
     tables = RUNTIME_BYTES // 2 + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
     alone = Cost(
-        weights_bytes=header.tensor_bytes,
+        weights_bytes=held.mapped_bytes + held.private_bytes,
+        private_weights_bytes=held.private_bytes,
         kv_bytes=0,
         compute_bytes=tables,
         context_tokens=0,
@@ -74,4 +80,4 @@ def _context_bytes(header: Header, room: int) -> int:
     feed_forward = max(shape.feed_forward, shape.experts_used * shape.expert_feed_forward)
     wide = 4 * piece * max(5 * shape.embedding + 3 * feed_forward, 30 * shape.inner) + 8 * shape.inner_state
     graph = max(attention, wide) + (logits if keeps else 0)
-    return kept + logits + vectors + graph + RUNTIME_BYTES // 2 + TENSOR_BYTES * header.tensors
+    return kept + logits + vectors + graph + RUNTIME_BYTES // 2 + TENSOR_BYTES * len(header.tensors)

@@ -23,6 +23,7 @@ from samovar.models.binary_reader import Reader, damaged, shown
 from samovar.models.capabilities import HEADS, Abilities, Capability, abilities_of
 from samovar.models.gguf import Contents, read_contents
 from samovar.models.split import check_complete, first_part, is_part, parts_of, real_path
+from samovar.models.tensor_types import Tensor
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
 """More than any model has; a header that says more is damaged or made to harm."""
@@ -63,13 +64,20 @@ class Header:
     """Tokens."""
     has_merges: bool
     """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
-    tensor_bytes: int
-    """Of all tensors together."""
-    tensors: int
-    """How many."""
+    tensors: tuple[Tensor, ...]
+    """In the order of the file, and of its parts."""
+    data_start: int
+    """Where in the file the tensors begin, in bytes."""
+    layers: int
+    """Blocks of the model, those included that predict further tokens."""
     has_chat_template: bool
     shape: shape.Shape
     abilities: Abilities
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
 
 
 def require(header: Header, wanted: Capability, *, name: str) -> None:
@@ -121,7 +129,7 @@ def _read(path: Path, facts: tuple[tuple[int, int], ...], ends: dict[int, int] |
     kind = _architecture(path, found[0].values)
     _check_is_whole(path, found[0], len(parts))
     found += [_contents(part, size, None) for part, (size, _) in zip(parts[1:], facts[1:], strict=True)]
-    contents = _joined(parts, found)
+    contents = _joined(parts, [size for size, _ in facts], found)
     _check_engine_takes(path, kind.name, contents)
     return _build(path, facts, kind, contents)
 
@@ -149,23 +157,22 @@ def _check_is_whole(path: Path, contents: Contents, parts: int) -> None:
         )
 
 
-def _joined(parts: tuple[Path, ...], found: list[Contents]) -> Contents:
-    """What all parts hold together: the entries of the first, the tensors of all."""
-    first = found[0]
+def _joined(parts: tuple[Path, ...], sizes: list[int], found: list[Contents]) -> Contents:
+    """What all parts hold together: the entries of the first, the tensors of all, as if the parts were one
+    file, one after the other."""
+    first, tensors, begin = found[0], list[Tensor](), 0
     for at, (path, contents) in enumerate(zip(parts, found, strict=True)):
         number = contents.values.get("split.no", 0)
         if number != at:
             told_part = number + 1 if isinstance(number, int) else shown(number)
             raise damaged(path, f"its name says that it is part {at + 1}, and its header part {told_part}")
-    joined = replace(
-        first,
-        tensors=sum(one.tensors for one in found),
-        tensor_bytes=sum(one.tensor_bytes for one in found),
-    )
-    told = first.values.get("split.tensors.count", joined.tensors)
-    if len(parts) > 1 and told != joined.tensors:
-        raise damaged(parts[0], f"its parts hold {joined.tensors} tensors, and {shown(told)} were split")
-    return joined
+        moved = begin + contents.data_start - first.data_start
+        tensors += (replace(tensor, offset=tensor.offset + moved) for tensor in contents.tensors)
+        begin += sizes[at]
+    told = first.values.get("split.tensors.count", len(tensors))
+    if len(parts) > 1 and told != len(tensors):
+        raise damaged(parts[0], f"its parts hold {len(tensors)} tensors, and {shown(told)} were split")
+    return replace(first, tensors=tuple(tensors))
 
 
 def _is_wanted(key: str) -> bool:
@@ -254,9 +261,10 @@ def _build(path: Path, facts: tuple[tuple[int, int], ...], kind: Architecture, c
         context_tokens=context,
         vocabulary_size=contents.vocabulary_size,
         has_merges=values.get("tokenizer.ggml.model") == "gpt2",
-        tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
         has_chat_template=bool(values.get("tokenizer.chat_template")),
+        data_start=contents.data_start,
+        layers=entries.whole("block_count"),
         shape=shape.read_shape(kind, entries),
         abilities=abilities_of(kind, values, has_head=not HEADS.isdisjoint(contents.shapes)),
     )

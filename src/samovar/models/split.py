@@ -7,6 +7,7 @@ finds the others by their names, so a part is never resolved through a link that
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from samovar.errors import ModelNotFoundError
@@ -44,6 +45,17 @@ def first_part(path: Path) -> Path:
 def parts_of(path: Path) -> tuple[Path, ...]:
     """All files of the model, in order. They need not be there."""
     return tuple(path.with_name(name) for name in part_names(path.name)) if is_part(path) else (path,)
+
+
+def ranges_of_parts(
+    path: Path, ranges: Iterable[tuple[int, int]]
+) -> Iterator[tuple[Path, list[tuple[int, int]]]]:
+    """(part, its share) of ranges that count all parts as one file, in bytes. Raises `OSError`."""
+    wanted, begin = list(ranges), 0
+    for part in parts_of(path):
+        end = begin + part.stat().st_size
+        yield part, [(max(a, begin) - begin, min(b, end) - begin) for a, b in wanted if a < end and begin < b]
+        begin = end
 
 
 def real_path(path: Path) -> Path:

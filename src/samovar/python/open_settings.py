@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from samovar.generation import KvType
+from samovar.generation import KvType, SplitMode
 
 
 class OpenSettings(TypedDict, total=False):
@@ -19,6 +19,10 @@ class OpenSettings(TypedDict, total=False):
     budget_bytes: int | str
     threads: int
     gpu_layers: Literal["auto"] | int
+    devices: Sequence[str]
+    split_mode: SplitMode
+    tensor_split: Sequence[float]
+    main_gpu: int
     kv_type: KvType
     keep_alive_s: float
     cache_folder: str | Path

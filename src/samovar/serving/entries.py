@@ -15,6 +15,8 @@ import anyio
 from samovar.engines.base import Model, ModelSpec, OnLoadProgress, WeightsKey
 from samovar.models.cost import Cost
 
+CARRIED_CELL_BYTES = 64
+"""Of a cell's copy, beside keys and values: its position, and the token itself."""
 BACK_OFF_S = 1.0
 """After a failed load the same error is given at once for so long; doubled by each further failure."""
 BACK_OFF_MOST_S = 60.0
@@ -54,8 +56,22 @@ class PoolEntry:
 
     @property
     def held_bytes(self) -> int:
-        """While the arena is replaced, of the larger one: they are not held together."""
-        return max(self.cost.total_bytes, self.next_cost.total_bytes if self.next_cost else 0)
+        """While the arena is replaced, of the larger one, with copies of what was evaluated: the two arenas
+        are not held together."""
+        return max(self.cost.total_bytes, self.next_cost.replacing_bytes if self.next_cost else 0)
+
+    def spec_of(self, context_tokens: int) -> ModelSpec:
+        """For an arena of another size over the weights as they are."""
+        return self.over_its_weights(replace(self.spec, context_tokens=context_tokens))
+
+    def over_its_weights(self, spec: ModelSpec) -> ModelSpec:
+        """A spec of the model for an arena over the weights as they are."""
+        return replace(spec, repack=self.cost.repack, gpu_layers=self.cost.gpu_layers, replaces=self.cost)
+
+    @property
+    def carried_most_bytes(self) -> int:
+        """What copies of all that its arena can hold take."""
+        return self.cost.kv_bytes + CARRIED_CELL_BYTES * self.cost.context_tokens
 
     @property
     def lasting_bytes(self) -> int:

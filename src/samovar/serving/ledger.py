@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Set
+from dataclasses import replace
 
 import anyio
 
@@ -47,10 +48,10 @@ class Ledger:
 
     def holding(self, key: WeightsKey | None = None, cost: Cost | None = None) -> Holding:
         """What is held, for others to know; with the model `key` at `cost` if that is given."""
-        sizes = {one.key: (one.held_bytes, one.cost.weights_bytes) for one in self.entries.values()}
+        sizes = {one.key: (one.held_bytes, one.cost.mapped_weights_bytes) for one in self.entries.values()}
         if key is not None and cost is not None:
-            sizes[key] = (cost.total_bytes, cost.weights_bytes)
-        weights = {file_of(key): weights_bytes for key, (_, weights_bytes) in sizes.items()}
+            sizes[key] = (cost.replacing_bytes, cost.mapped_weights_bytes)
+        weights = {file_of(key): mapped_bytes for key, (_, mapped_bytes) in sizes.items()}
         held_bytes = sum(held_bytes for held_bytes, _ in sizes.values())
         return Holding(private_bytes=held_bytes - sum(weights.values()), weights=weights)
 
@@ -135,7 +136,7 @@ class Ledger:
         assert wanted is not None
         entry.next_cost = None
         if replaced:
-            entry.cost = wanted
+            entry.cost = replace(wanted, carry_bytes=0)
             return
         if wanted.total_bytes < entry.cost.total_bytes:
             entry.first_cost = entry.cost  # it cannot shrink: it is not tried again

@@ -78,7 +78,7 @@ def _smaller(engine: Engine, spec: ModelSpec, cost: Cost, free_bytes: int) -> It
 
 def _fits(engine: Engine, spec: ModelSpec, free_bytes: int) -> bool:
     try:
-        return engine.predict(spec).total_bytes <= free_bytes
+        return engine.predict(spec, free_bytes=free_bytes).total_bytes <= free_bytes
     except SamovarError:
         return False
 

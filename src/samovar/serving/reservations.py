@@ -15,7 +15,8 @@ What of the others' bytes counts depends on where the budget came from:
   had promised but not taken yet, and what they take later. Their mapped weights were free by the system's
   count, and so they count here.
 
-Weights are mapped, so that of one file there is one copy in memory however many use it: it counts once.
+What is mapped of a file's weights is in memory once, however many use it: it counts once. What the engine
+puts into another order is private, and counts for each process.
 
 Nothing here stops the work: a folder that cannot be used is told once in the log, and then nobody counts.
 """
@@ -27,7 +28,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,17 +51,18 @@ class Holding:
     """What one pool holds, or several together."""
 
     private_bytes: int = 0
-    """All but weights."""
+    """All but mapped weights."""
     weights: dict[str, int] = field(default_factory=dict)
-    """The bytes of each file's weights."""
+    """What is mapped of each file's weights, in bytes."""
 
     @property
     def total_bytes(self) -> int:
-        return self.beside(())
+        return self.beside({})
 
-    def beside(self, files: Collection[str]) -> int:
-        """The bytes that come on top for someone who holds the weights of `files` himself."""
-        return self.private_bytes + sum(size for file, size in self.weights.items() if file not in files)
+    def beside(self, own: Mapping[str, int]) -> int:
+        """The bytes that come on top for someone who has mapped `own` bytes of these files himself."""
+        shared = (max(0, size - own.get(file, 0)) for file, size in self.weights.items())
+        return self.private_bytes + sum(shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,8 @@ class Reservations:
         weights: dict[str, int] = {}
         for one in self._others():
             private_bytes += one.holding.private_bytes
-            weights |= one.holding.weights
+            for file, size in one.holding.weights.items():
+                weights[file] = max(size, weights.get(file, 0))
         return Holding(private_bytes=max(0, private_bytes), weights=weights)
 
     def _measure(self) -> int:

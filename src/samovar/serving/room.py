@@ -8,6 +8,7 @@ synchronous method, `Room.decide`, makes each decision.
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from enum import Enum, auto
 
 from samovar.engines.base import Engine, ModelSpec, WeightsKey
@@ -60,17 +61,22 @@ class Room:
         """Read when it is needed first, anew for each decision."""
         self._looks_again = False
 
-    def _others_bytes(self, key: WeightsKey) -> int:
-        """What other processes hold beside the models that are here and the one that is to come."""
+    def _others_bytes(self, key: WeightsKey, cost: Cost | None = None) -> int:
+        """What other processes hold beside the models that are here and the one that is to come.
+
+        What is mapped of a file is in memory once. Without a `cost`, all that is to come is taken as mapped.
+        """
         if self._reservations is None:
             return 0
         if self._others is None:
             self._others = self._reservations.others()
-        return self._others.beside({file_of(one) for one in (key, *self._ledger.entries)})
+        own = dict(self._ledger.holding().weights)
+        own[file_of(key)] = self.budget_bytes if cost is None else cost.mapped_weights_bytes
+        return self._others.beside(own)
 
-    def _limit_bytes(self, key: WeightsKey) -> int:
+    def _limit_bytes(self, key: WeightsKey, cost: Cost | None = None) -> int:
         """What of the budget this process may have now, when it loads this model or has it grow."""
-        return max(0, self.budget_bytes - self._others_bytes(key))
+        return max(0, self.budget_bytes - self._others_bytes(key, cost))
 
     def decide(self) -> Work:
         """Makes every decision there is, for the state as it is. Returns the I/O to be done."""
@@ -116,26 +122,34 @@ class Room:
                 grower.cost = self._grown_cost(grower, entry, ahead)
                 if grower.cost is None:
                     continue
-                if self._make_room(grower.key, grower.cost, work):
-                    entry.next_cost = grower.cost
+                cost = self._carrying(entry, grower.cost)
+                if self._make_room(grower.key, cost, work):
+                    entry.next_cost = cost
                     work.append((Verb.RESIZE, entry))
             ahead.add(grower.key)
 
     def _grown_cost(self, grower: Waiter, entry: PoolEntry, ahead: set[WeightsKey]) -> Cost | None:
         """What the model takes that a grower wants: the next power of two, else as asked; None if refused."""
         problem: SamovarError | None = None
-        for spec in grower.grown(entry.cost):
+        for spec in map(entry.over_its_weights, grower.grown(entry.cost)):
             try:
                 cost = self._engine.predict(spec)
             except SamovarError as error:
                 problem = error
                 continue
-            if cost.total_bytes <= self._limit_bytes(entry.key) - self._ledger.bytes_ahead(entry.key, ahead):
+            free_bytes = self._limit_bytes(entry.key, cost) - self._ledger.bytes_ahead(entry.key, ahead)
+            if cost.total_bytes <= free_bytes:
                 return cost
             problem = self._refusal(entry.key, spec, cost, ahead)
         assert problem is not None
         self._ledger.fail(grower, problem)
         return None
+
+    def _carrying(self, entry: PoolEntry, cost: Cost) -> Cost:
+        """`cost` with room for what is carried over, as far as that is free."""
+        beside_bytes = self._ledger.held_bytes - entry.held_bytes + cost.fixed_bytes
+        free_bytes = self._limit_bytes(entry.key, cost) - beside_bytes
+        return replace(cost, carry_bytes=max(0, min(entry.carried_most_bytes, free_bytes)))
 
     def _lend(self) -> None:
         """Leases for models that are ready, unless they must go for someone who is due."""
@@ -168,7 +182,7 @@ class Room:
         return line.is_overtaken or kept_too_long
 
     def _must_go(self, one: Line | Waiter) -> set[WeightsKey]:
-        return eviction.must_go(self._ledger, one.key, one.cost, self._limit_bytes(one.key))
+        return eviction.must_go(self._ledger, one.key, one.cost, self._limit_bytes(one.key, one.cost))
 
     def _load(self, work: Work) -> None:
         """Loads that fit, in order; past one who is due nobody is given room."""
@@ -197,13 +211,12 @@ class Room:
         if failure is not None:
             self._ledger.fail(waiter, failure)
             return False
-        free_bytes = self._limit_bytes(waiter.key)
         try:
-            cost = self._engine.predict(waiter.spec, free_bytes=free_bytes)
+            cost = line.cost = self._first_cost(waiter)
         except SamovarError as error:
             self._ledger.fail(waiter, error)
             return False
-        line.cost = cost
+        free_bytes = self._limit_bytes(waiter.key, cost)
         if cost.total_bytes <= free_bytes:
             waiter.since_others_s = None
             return True
@@ -216,6 +229,14 @@ class Room:
         self._ledger.fail(waiter, self._refusal(waiter.key, waiter.spec, cost))
         return False
 
+    def _first_cost(self, waiter: Waiter) -> Cost:
+        """Of the load that fits best. What others have mapped of the file helps only if it is mapped here."""
+        free_bytes = self._limit_bytes(waiter.key)
+        cost = self._engine.predict(waiter.spec, free_bytes=free_bytes)
+        if waiter.spec.repack is None and cost.total_bytes > self._limit_bytes(waiter.key, cost):
+            return self._engine.predict(replace(waiter.spec, repack=False), free_bytes=free_bytes)
+        return cost
+
     def _refusal(
         self, key: WeightsKey, spec: ModelSpec, cost: Cost, ahead: Set[WeightsKey] = frozenset()
     ) -> BudgetError:
@@ -225,14 +246,14 @@ class Room:
             cost,
             budget_bytes=self.budget_bytes,
             growing_bytes=self._ledger.bytes_ahead(key, ahead),
-            others_bytes=self._others_bytes(key),
+            others_bytes=self._others_bytes(key, cost),
         )
 
     def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:
         """Whether the model may take `cost` now. Where not, starts what frees it, if idle models can."""
         own = self._ledger.entries.get(key)
-        needed_bytes = cost.total_bytes - (own.held_bytes if own else 0)
-        limit_bytes = self._limit_bytes(key)
+        needed_bytes = cost.replacing_bytes - (own.held_bytes if own else 0)
+        limit_bytes = self._limit_bytes(key, cost)
         if self._ledger.held_bytes + needed_bytes <= limit_bytes:
             held = self._ledger.holding(key, cost)
             if self._reservations is None or self._reservations.take(held, self.budget_bytes):

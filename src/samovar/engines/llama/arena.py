@@ -95,11 +95,11 @@ class Arena:
         parts = self._batch.parts
         return bool(parts) and all(part.running.request.ending for part in parts)
 
-    def close(self, *, carry: bool = False) -> list[Carried]:
+    def close(self, *, carry_bytes: int | None = None) -> list[Carried]:
         """Ends every answer as cancelled, stops the loop, frees the context. Blocks; safe to call twice.
 
-        With `carry` the prefixes are returned, for another arena; without, they are copied to disk. Those
-        of a broken arena are lost.
+        With `carry_bytes` the prefixes are returned, for another arena, as far as their copies take no more;
+        without, they are copied to disk. Those of a broken arena are lost.
         """
         self._queue.close()
         self._context.stop_soon()
@@ -110,9 +110,9 @@ class Arena:
         try:
             if self._is_broken:
                 return []
-            carried = self._prefixes.carry() if carry else []
+            self._exact.clear()  # first, so that there is room for what is carried
+            carried = [] if carry_bytes is None else self._prefixes.carry(carry_bytes)
             self._prefixes.clear()
-            self._exact.clear()
             return carried
         finally:
             self._batch.close()

@@ -16,12 +16,14 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from samovar.engines.llama import declarations, machine
 from samovar.engines.llama.tokenizing import TokenizingThreads
 from samovar.errors import PlatformError
+from samovar.models.held_weights import EngineBuild, this_build
 
 log = logging.getLogger("samovar.engine")
 
@@ -86,6 +88,18 @@ class Binding:
         """Hands what was freed back to the operating system, which glibc does not do by itself."""
         if machine.read_machine().libc == "glibc":
             self.ffi.dlopen(None).malloc_trim(0)
+
+    def build(self) -> EngineBuild:
+        """What this build of the engine does with weights, as it says itself."""
+        has = {
+            "avx2": self.lib.ggml_cpu_has_avx2(),
+            "avx512": self.lib.ggml_cpu_has_avx512(),
+            "neon": self.lib.ggml_cpu_has_neon(),
+            "dotprod": self.lib.ggml_cpu_has_dotprod(),
+            "matmul_int8": self.lib.ggml_cpu_has_matmul_int8(),
+        }
+        features = frozenset(name for name, value in has.items() if value)
+        return replace(this_build(), features=features)
 
     def _log(self, level: int, text: Any, _data: Any) -> None:
         line = self.ffi.string(text).decode("utf-8", "replace").rstrip()
@@ -170,7 +184,7 @@ def find_library() -> Path:
         raise PlatformError(
             f"The engine is not installed: pip install {declarations.WHEEL}=={declarations.WHEEL_VERSION}"
         )
-    if version != declarations.WHEEL_VERSION:
+    if version.partition("+")[0] != declarations.WHEEL_VERSION:  # `+cu…` and the like: other devices
         raise PlatformError(
             f"The engine's version is {version}, but Samovar knows only {declarations.WHEEL_VERSION}: "
             f"pip install {declarations.WHEEL}=={declarations.WHEEL_VERSION}"

@@ -103,6 +103,13 @@ class Context:
         """Every cell is free, and the next one that is taken is the first."""
         self._lib.llama_memory_clear(self._memory, False)
 
+    def state_bytes(self, sequence: int, start: int = 0, end: int = -1) -> int:
+        """How large what `state` gives would be."""
+        self.copy(sequence, self.max_running, start, end)
+        size = int(self._lib.llama_state_seq_get_size(self._value, self.max_running))
+        self.remove(self.max_running)
+        return size
+
     def state(self, sequence: int, start: int = 0, end: int = -1) -> bytearray:
         """A copy of what `sequence` has in the cells of these positions (and beside them)."""
         scratch = self.max_running  # the engine writes only cells of sequences that it could evaluate

@@ -148,7 +148,6 @@ llama_sampler_chain_params llama_sampler_chain_default_params(void);
 void llama_backend_init(void);
 void llama_backend_free(void);
 void llama_log_set(ggml_log_callback log_callback, void * user_data);
-bool llama_supports_gpu_offload(void);
 
 struct llama_model * llama_model_load_from_file(const char * path_model, struct llama_model_params params);
 void llama_model_free(struct llama_model * model);
@@ -218,7 +217,34 @@ struct llama_sampler * llama_sampler_init_grammar(const struct llama_vocab * voc
                                                   const char * grammar, const char * root);
 llama_token llama_sampler_sample(struct llama_sampler * smpl, struct llama_context * ctx, int32_t idx);
 
+struct ggml_type_traits {
+    const char * type_name;
+    int64_t blck_size;
+    int64_t blck_size_interleave;
+    size_t type_size;
+    bool is_quantized;
+    void (*to_float)(const void * x, float * y, int64_t k);
+    void * from_float_ref;
+};
+const struct ggml_type_traits * ggml_get_type_traits(int type);
+size_t ggml_quantize_chunk(int type, const float * src, void * dst, int64_t start, int64_t nrows,
+                           int64_t n_per_row, const float * imatrix);
+
+size_t ggml_backend_dev_count(void);
+void * ggml_backend_dev_get(size_t index);
+const char * ggml_backend_dev_name(void * device);
+const char * ggml_backend_dev_description(void * device);
+void ggml_backend_dev_memory(void * device, size_t * free, size_t * total);
+int ggml_backend_dev_type(void * device);
+size_t llama_max_devices(void);
+
 bool ggml_is_empty(const void * tensor);
 void ggml_time_init(void);
 int malloc_trim(size_t pad);
+int madvise(void * addr, size_t length, int advice);
+int ggml_cpu_has_avx2(void);
+int ggml_cpu_has_avx512(void);
+int ggml_cpu_has_neon(void);
+int ggml_cpu_has_dotprod(void);
+int ggml_cpu_has_matmul_int8(void);
 """

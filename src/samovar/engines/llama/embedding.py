@@ -18,8 +18,8 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from samovar.engines.base import check_lengths
-from samovar.engines.llama import machine
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding_context import EmbeddingContext, Stopped
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError
@@ -122,7 +122,7 @@ class Embedding:
             model.binding,
             model.weights,
             tokens=self._room,
-            threads=model.threads or machine.usable_cores(),
+            threads=model.threads or engine_cores(),
             abilities=model.abilities,
             path=model.path,
         )

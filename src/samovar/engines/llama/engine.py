@@ -7,6 +7,7 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -20,13 +21,17 @@ from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.embedding import EmbeddedModel, Embedding
 from samovar.engines.llama.embedding_model import EmbeddingModel
+from samovar.engines.llama.mapping import alone_with, release
 from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.placing import all_devices, place, set_devices
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.models.capabilities import Capability
-from samovar.models.cost import CELL_STEP_TOKENS, Cost, predict
+from samovar.models.cost import CELL_STEP_TOKENS, Cost
+from samovar.models.devices import Device
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder, with_embedding
 from samovar.models.header import Header, read_header
+from samovar.models.held_weights import EngineBuild, hold, this_build
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
 from samovar.models.split import first_part, real_path
@@ -36,6 +41,22 @@ log = logging.getLogger("samovar.engine")
 DEFAULT_CONTEXT_TOKENS = 8192
 SMALLEST_CONTEXT_TOKENS = 512
 PROGRESS_STEP = 0.01
+READ_WHOLE = 0
+"""`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
+
+
+def _contexts(spec: ModelSpec, header: Header, *, is_bounded: bool) -> Iterator[int]:
+    """The sizes of context to try, in tokens, the best first. Raises `EngineError` for one that cannot be."""
+    tokens = spec.context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
+    if tokens > -(-header.context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS:
+        raise EngineError(
+            f"A context of {tokens} tokens was asked for, "
+            f"but {spec.reference} was trained for {header.context_tokens}."
+        )
+    yield tokens
+    while is_bounded and spec.context_tokens is None and tokens > SMALLEST_CONTEXT_TOKENS:
+        tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
+        yield tokens
 
 
 class LlamaEngine:
@@ -43,10 +64,22 @@ class LlamaEngine:
 
     name = "llama"
 
-    def __init__(self, snapshots: Snapshots | None = None) -> None:
-        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere."""
+    def __init__(
+        self,
+        snapshots: Snapshots | None = None,
+        *,
+        build: EngineBuild | None = None,
+        devices: Callable[[], Sequence[Device]] = all_devices,
+    ) -> None:
+        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere.
+
+        `build`: what the engine does with weights; None: what it says, and before the first load what is
+        known of it. `devices`: those that layers can be put on, with what is free there now.
+        """
+        self._devices = devices
         self._snapshots = snapshots
         self._binding: Binding | None = None
+        self._build = build
 
     def key(self, spec: ModelSpec) -> WeightsKey:
         path = real_path(spec.path)
@@ -56,29 +89,21 @@ class LlamaEngine:
             size_bytes=header.file_bytes,
             modified_ns=header.modified_ns,
             gpu_layers=spec.gpu_layers,
+            devices=spec.devices,
         )
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         header = read_header(real_path(spec.path))
         if Capability.ANSWER not in header.abilities.can:
             longest = spec.embedding_tokens or min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
-            return predict_embedder(header, longest)
-        return with_embedding(self._predict_arena(spec, header, free_bytes), header, spec.embedding_tokens)
-
-    def _predict_arena(self, spec: ModelSpec, header: Header, free_bytes: int | None) -> Cost:
-        if spec.context_tokens is not None:
-            trained_tokens = -(-header.context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
-            if spec.context_tokens > trained_tokens:
-                raise EngineError(
-                    f"A context of {spec.context_tokens} tokens was asked for, "
-                    f"but {spec.reference} was trained for {header.context_tokens}."
-                )
-            return predict(header, context_tokens=spec.context_tokens, kv_type=spec.kv_type)
-        tokens = min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-        cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
-        while free_bytes is not None and cost.total_bytes > free_bytes and tokens > SMALLEST_CONTEXT_TOKENS:
-            tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
-            cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
+            return predict_embedder(header, longest, self._build or this_build())
+        devices = self._devices() if spec.gpu_layers != 0 else []
+        for tokens in _contexts(spec, header, is_bounded=free_bytes is not None):
+            for repack in (True, False) if spec.repack is None else (spec.repack,):
+                arena = place(spec, header, devices, self._build or this_build(), tokens, repack=repack)
+                cost = with_embedding(arena, header, spec.embedding_tokens)
+                if free_bytes is None or cost.total_bytes <= free_bytes:
+                    return cost
         return cost
 
     async def load(
@@ -89,8 +114,8 @@ class LlamaEngine:
             if self._binding is None:  # not by another load meanwhile
                 self._binding = binding
                 binding.begin_use()
-        header = read_header(real_path(spec.path))
-        load = _Load(self._binding, spec, cost, on_progress, header, self._snapshots)
+                self._build = self._build or binding.build()
+        load = _Load(self._binding, spec, cost, on_progress, self._build or this_build(), self._snapshots)
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -114,11 +139,12 @@ class _Load:
         spec: ModelSpec,
         cost: Cost,
         on_progress: OnLoadProgress,
-        header: Header,
+        build: EngineBuild,
         snapshots: Snapshots | None,
     ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._header, self._snapshots = header, snapshots
+        self._header, self._snapshots = read_header(real_path(spec.path)), snapshots
+        self._held = hold(self._header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
         self._told = 0.0
@@ -127,7 +153,9 @@ class _Load:
 
     def run(self) -> LlamaModel | EmbeddingModel:
         """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
-        self._weights = self._load_weights()
+        with alone_with(self._spec.path):
+            self._weights = self._load_weights()
+            release(self._binding, self._spec.path, self._held.released)
         vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
         if Capability.ANSWER not in self._header.abilities.can:
             self._model = EmbeddingModel(self._embedded(vocabulary), self._header, self._cost)
@@ -170,22 +198,21 @@ class _Load:
 
     def _load_weights(self) -> Any:
         params = self._lib.llama_model_default_params()
-        params.n_gpu_layers = self._gpu_layers()
+        held = set_devices(self._binding, params, self._spec, self._cost)
+        params.use_extra_bufts = self._cost.repack
+        if not self._held.is_mapped:
+            params.load_mode = READ_WHOLE
         callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
         params.progress_callback = callback
         self._binding.errors_of_this_thread()
         weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
+        del held
         if weights != self._ffi.NULL:
             return weights
         if self._error is not None:
             raise self._error
         reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
         raise ModelFileError(f"{self._spec.path} could not be loaded: {reason}")
-
-    def _gpu_layers(self) -> int:
-        if self._spec.gpu_layers is not None:
-            return self._spec.gpu_layers
-        return -1 if self._lib.llama_supports_gpu_offload() else 0
 
     def _progress(self, fraction: float, _data: Any) -> bool:
         """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
@@ -204,5 +231,6 @@ class _Load:
         if self._model is not None:
             self._model.free()
         elif self._weights is not None:
-            self._lib.llama_model_free(self._weights)
+            with alone_with(self._spec.path):
+                self._lib.llama_model_free(self._weights)
         self._model = self._weights = None

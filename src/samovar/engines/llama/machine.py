@@ -6,7 +6,6 @@ library with a line that names no mending, so both are looked for first. It open
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -79,15 +78,3 @@ def objection(machine: Machine) -> str | None:
                 f"for. In a virtual machine, expose the host's CPU. Supported: {SUPPORTED}."
             )
     return None
-
-
-def usable_cores() -> int:
-    """Cores this process may use: its affinity, capped by the cgroup's CPU quota; at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return max(1, cores)

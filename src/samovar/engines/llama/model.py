@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,14 +17,15 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
-from samovar.engines.llama import machine
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
+from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding import Embedding
 from samovar.engines.llama.lanes import Lanes
+from samovar.engines.llama.mapping import alone_with
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -40,6 +42,10 @@ from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
+MAPPED_NOTE = (
+    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
+    "faster, they would not fit the memory budget."
+)
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -64,6 +70,7 @@ class LlamaModel:
         self._binding, self._weights = binding, weights
         self._vocabulary, self._template, self._embedding = vocabulary, template, embedding
         self._spec, self._cost = spec, cost
+        self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._lanes = Lanes()
         """Where prompts become tokens; they end before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
@@ -83,7 +90,7 @@ class LlamaModel:
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
         """Raises `EngineError` when there is no room; then nothing is left of it."""
-        threads = self._spec.threads or machine.usable_cores()
+        threads = self._spec.threads or engine_cores()
         context = Context(
             self._binding,
             self._weights,
@@ -220,7 +227,7 @@ class LlamaModel:
         async with self._resizing:
             if cost.context_tokens != self._cost.context_tokens:
                 await self._replace(cost)
-            self._cost = cost
+            self._cost = replace(cost, carry_bytes=0)
 
     async def _replace(self, cost: Cost) -> None:
         """Has another arena answer from now on; the answers of this one are waited for."""
@@ -232,9 +239,15 @@ class LlamaModel:
             await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
-        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries.
+
+        Copies of what was evaluated are beside the old context first, and then beside the new one. They take
+        what was promised for that time and neither context needs.
+        """
+        promised_bytes = max(self._cost.total_bytes, cost.replacing_bytes)
+        carry_bytes = promised_bytes - max(self._cost.fixed_bytes, cost.fixed_bytes)
         try:
-            carried = self._arena.close(carry=True)
+            carried = self._arena.close(carry_bytes=carry_bytes)
         except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
             carried = []
         try:
@@ -243,7 +256,9 @@ class LlamaModel:
             if cost != self._cost:
                 self._arena = self._make_old_arena(carried)
             raise
-        self._cost = cost
+        self._cost = replace(cost, carry_bytes=0)
+        del carried
+        self._binding.give_back_memory()
 
     def _make_old_arena(self, carried: list[Carried]) -> Arena:
         """Of the size that there was; without what was evaluated if that is too much now."""
@@ -256,7 +271,7 @@ class LlamaModel:
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage
-        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes)
+        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes, *self._notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
@@ -293,6 +308,7 @@ class LlamaModel:
         """What `close` does, in a worker thread."""
         self._arena.close()
         self._lanes.close()
-        self._binding.lib.llama_model_free(self._weights)
-        self._weights = None
+        with alone_with(self._spec.path):
+            self._binding.lib.llama_model_free(self._weights)
+            self._weights = None
         self._binding.give_back_memory()

@@ -127,8 +127,8 @@ class Prefixes(Protocol):
         """Gives up everything that no row uses."""
         ...
 
-    def carry(self) -> list[Carried]:
-        """Copies of everything, parents first."""
+    def carry(self, limit_bytes: int) -> list[Carried]:
+        """Copies of what there is, parents first, as far as they take no more than `limit_bytes`."""
         ...
 
     def accept(self, carried: Sequence[Carried]) -> None:

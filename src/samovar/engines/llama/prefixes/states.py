@@ -242,11 +242,15 @@ class StatePrefixes:
             self._drop(number)
         self._disk.save_sightings()
 
-    def carry(self) -> list[Carried]:
-        return [
-            Carried(state.tokens, 0, state.blob, frozenset(state.claims), state.origin)
-            for state in self._states.values()
-        ]
+    def carry(self, limit_bytes: int) -> list[Carried]:
+        carried = []
+        for number in sorted(self._states, key=self._worth, reverse=True):
+            state = self._states[number]
+            limit_bytes -= len(state.blob)
+            if limit_bytes < 0:
+                break
+            carried.append(Carried(state.tokens, 0, state.blob, frozenset(state.claims), state.origin))
+        return carried
 
     def accept(self, carried: Sequence[Carried]) -> None:
         for part in carried:

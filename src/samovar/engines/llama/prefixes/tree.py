@@ -198,17 +198,16 @@ class TreePrefixes:
             if not node.children and not node.pins:
                 self.tree.shorten(node, len(node.tokens))
 
-    def carry(self) -> list[Carried]:
-        return [
-            Carried(
-                node.prefix(),
-                node.start,
-                self._context.state(node.sequence, node.start, node.end),
-                frozenset(node.open_claims()),
-                node.origin,
-            )
-            for node in self.tree
-        ]
+    def carry(self, limit_bytes: int) -> list[Carried]:
+        carried = []
+        for node in self.tree:
+            limit_bytes -= self._context.state_bytes(node.sequence, node.start, node.end)
+            if limit_bytes < 0:
+                break
+            blob = self._context.state(node.sequence, node.start, node.end)
+            claims = frozenset(node.open_claims())
+            carried.append(Carried(node.prefix(), node.start, blob, claims, node.origin))
+        return carried
 
     def accept(self, carried: Sequence[Carried]) -> None:
         for part in carried:
