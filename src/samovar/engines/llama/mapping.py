@@ -42,9 +42,12 @@ def release(binding: Binding, path: Path, ranges: Iterable[tuple[int, int]]) -> 
 
     Returns how many bytes that are; they need not have been in memory.
     """
+    pages = list(pages_of(MAPS, path, ranges))
+    if not pages:
+        return 0
     libc = binding.ffi.dlopen(None)
     given = 0
-    for address, length in pages_of(MAPS, path, ranges):
+    for address, length in pages:
         if libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED) == 0:
             given += length
     return given
@@ -54,6 +57,8 @@ def pages_of(maps: Path, path: Path, ranges: Iterable[tuple[int, int]]) -> Itera
     """(address, bytes) of the whole pages that `ranges` of the file are mapped to, as `maps` says."""
     page = mmap.PAGESIZE
     wanted = list(ranges)
+    if not wanted:
+        return
     for address, begin, end in _mappings(maps, path):
         for first, last in wanted:
             low = -(-max(first, begin) // page) * page
