@@ -37,6 +37,7 @@ LAYERS = (
     "background",
     "memory",
     "cgroups",
+    "secrecy",
     "values",
     "generation",
     "errors",
@@ -47,7 +48,10 @@ DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
-RECORDS = {"config", "setting", "events", "files", "background", "values", "generation", "errors"}
+RECORDS = {
+    *("config", "setting", "events", "files", "background", "secrecy"),
+    *("values", "generation", "errors"),
+}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400

@@ -16,6 +16,11 @@ from pathlib import Path
 
 from samovar.engines.llama.binding import Binding
 
+MAPPED_NOTE = (
+    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
+    "faster, they would not fit the memory budget."
+)
+"""For a model that was not repacked although nobody asked for that."""
 MAPS = Path("/proc/self/maps")
 _DONTNEED = 4
 """`MADV_DONTNEED` of Linux."""
