@@ -177,3 +177,29 @@ async def test_what_fits_only_mapped_is_mapped_with_a_note(tmp_path: Path) -> No
         assert [note for note in model.statistics().notes if "repacked" in note]
         await model.close()
     engine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+async def test_a_load_that_is_cancelled_beside_another_of_the_same_file_ends(small: Path) -> None:
+    engine = LlamaEngine(build=AVX2)
+    spec = ModelSpec(reference="small", path=small, context_tokens=512)
+    cost = engine.predict(spec)
+    loaded = []
+
+    async def load() -> None:
+        loaded.append(await engine.load(spec, cost, lambda fraction: None))
+
+    with anyio.fail_after(60):
+        for _ in range(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(load)
+                with anyio.CancelScope() as scope:
+
+                    def stop(fraction: float, scope: anyio.CancelScope = scope) -> None:
+                        scope.cancel()
+
+                    await engine.load(spec, cost, stop)
+                assert scope.cancelled_caught
+            await loaded.pop().close()
+    assert str(small) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+    engine.close()

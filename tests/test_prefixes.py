@@ -444,7 +444,7 @@ def test_an_idle_conversation_does_not_push_out_states_that_are_used() -> None:
     turns, idle = Turns(memory, books), Conversation()
     prefixes = [list(range(start, start + 40)) for start in (1000, 2000)]
     turns.take(list(range(89)), [7], idle)
-    assert memory.carry(), "there is room for it, and for one of the prefixes"
+    assert memory.carry(1 << 40), "there is room for it, and for one of the prefixes"
     known = [turns.take([*prefixes[number % 2], 10_000 + number]) for number in range(12)]
     assert known[6:] == [40] * 6
     for start in (3000, 4000, 5000):

@@ -120,7 +120,8 @@ class LlamaEngine:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:  # also when cancelled: what the load has taken is given back
-            load.free()
+            with anyio.CancelScope(shield=True):  # not here: another load of this file may be waiting for us
+                await anyio.to_thread.run_sync(load.free)
             raise
         return model
 

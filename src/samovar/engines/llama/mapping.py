@@ -17,6 +17,11 @@ from pathlib import Path
 from samovar.engines.llama.binding import Binding
 from samovar.models.split import ranges_of_parts
 
+MAPPED_NOTE = (
+    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
+    "faster, they would not fit the memory budget."
+)
+"""For a model that was not repacked although nobody asked for that."""
 MAPS = Path("/proc/self/maps")
 _DONTNEED = 4
 """`MADV_DONTNEED` of Linux."""
@@ -45,12 +50,15 @@ def release(binding: Binding, path: Path, ranges: Iterable[tuple[int, int]]) -> 
 
     Returns how many bytes that are; they need not have been in memory.
     """
+    parts = ranges_of_parts(path, ranges)
+    pages = [page for part, share in parts for page in pages_of(MAPS, part, share)]
+    if not pages:
+        return 0
     libc = binding.ffi.dlopen(None)
     given = 0
-    for part, share in ranges_of_parts(path, ranges):
-        for address, length in pages_of(MAPS, part, share):
-            if libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED) == 0:
-                given += length
+    for address, length in pages:
+        if libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED) == 0:
+            given += length
     return given
 
 
@@ -58,6 +66,8 @@ def pages_of(maps: Path, path: Path, ranges: Iterable[tuple[int, int]]) -> Itera
     """(address, bytes) of the whole pages that `ranges` of the file are mapped to, as `maps` says."""
     page = mmap.PAGESIZE
     wanted = list(ranges)
+    if not wanted:
+        return
     for address, begin, end in _mappings(maps, path):
         for first, last in wanted:
             low = -(-max(first, begin) // page) * page

@@ -25,7 +25,7 @@ from samovar.engines.llama.context import Context
 from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding import Embedding
 from samovar.engines.llama.lanes import Lanes
-from samovar.engines.llama.mapping import alone_with
+from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
 from samovar.engines.llama.prefixes.base import Carried, Prefixes
 from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
@@ -42,10 +42,6 @@ from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
 
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
-MAPPED_NOTE = (
-    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
-    "faster, they would not fit the memory budget."
-)
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -239,11 +235,8 @@ class LlamaModel:
             await anyio.to_thread.run_sync(self._replace_arena, cost)
 
     def _replace_arena(self, cost: Cost) -> None:
-        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries.
-
-        Copies of what was evaluated are beside the old context first, and then beside the new one. They take
-        what was promised for that time and neither context needs.
-        """
+        """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        # Copies are beside the old context first, then beside the new: what neither needs is theirs.
         promised_bytes = max(self._cost.total_bytes, cost.replacing_bytes)
         carry_bytes = promised_bytes - max(self._cost.fixed_bytes, cost.fixed_bytes)
         try:
@@ -256,7 +249,7 @@ class LlamaModel:
             if cost != self._cost:
                 self._arena = self._make_old_arena(carried)
             raise
-        self._cost = replace(cost, carry_bytes=0)
+        self._cost = cost
         del carried
         self._binding.give_back_memory()
 
