@@ -80,7 +80,7 @@ def test_another_number_of_sequences_is_not_compared() -> None:
 
 
 def test_what_a_person_has_set_stays() -> None:
-    choice = ThreadChoice(2, is_fixed=True, switches=lambda: 10**6)
+    choice = ThreadChoice(2, is_fixed=True, reason="as set", switches=lambda: 10**6)
     for _ in range(100):
         choice.stepped(1.0, 1)
     assert (choice.threads, choice.reason) == (2, "as set")

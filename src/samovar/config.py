@@ -109,6 +109,12 @@ class Settings:
         metavar="TYPE",
         help="What a context's cells are kept in: f16, q8_0 or q4_0.",
     )
+    tune: Literal["auto", "off"] = setting(
+        "auto",
+        "`auto` loads models with what `samovar tune` measured and kept for them on this machine, `off` with "
+        "the built-in table.",
+        expected="'auto' or 'off'",
+    )
     keep_alive_s: float = setting(
         300.0,
         "Seconds an idle model stays loaded when no run needs it.",

@@ -99,6 +99,7 @@ def _cost_row(path: Path, context_tokens: int | None, kv_type: KvType, budget: i
         "weights_bytes": cost.weights_bytes,
         "kv_bytes": cost.kv_bytes,
         "compute_bytes": cost.compute_bytes,
+        "scores_bytes": cost.scores_bytes,
         "output_bytes": cost.output_bytes,
         "snapshot_bytes": cost.snapshot_bytes,
         "total_bytes": cost.total_bytes,
@@ -116,7 +117,7 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
     is_narrow = console.width < NARROW_COLUMNS
     for row in rows:
         names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
-        compute_bytes = row["compute_bytes"] + row["output_bytes"]
+        compute_bytes = row["compute_bytes"] + row["scores_bytes"] + row["output_bytes"]
         sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
         total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
         fits = Text("yes") if row["fits"] else Text("no", style="red")

@@ -38,15 +38,16 @@ class Snapshot:
     path: Path
 
 
-def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
-    """The name of all states that fit each other: of these weights, in cells of this type, by this build.
+def fingerprint(path: Path, *, kv_type: str, build: str, is_transposed: bool = False) -> str:
+    """The name of all states that fit each other: of these weights, in cells of this type, by this build,
+    with values laid out by rows or, `is_transposed`, by columns.
 
     A file is the same with the same time of change, size, beginning, end, and pages in between, wherever
     it is: models that were tuned from one another may differ anywhere. Raises `OSError`.
     """
     stat = path.stat()
     size = stat.st_size
-    told = f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0"
+    told = f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0{'transposed' * is_transposed}\0"
     digest = hashlib.blake2b(told.encode(), digest_size=8)
     with path.open("rb") as file:
         digest.update(file.read(1 << 20))

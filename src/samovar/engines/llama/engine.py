@@ -7,6 +7,9 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 from __future__ import annotations
 
 import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,16 +24,21 @@ from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
+from samovar.generation import KvType
 from samovar.models.cost import Cost, predict
-from samovar.models.header import read_header
+from samovar.models.header import Header, read_header
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
+from samovar.models.tuned import Found, Tuned
+from samovar.models.tuning import Device, Tuning, table
 
 log = logging.getLogger("samovar.engine")
 
 DEFAULT_CONTEXT_TOKENS = 8192
 SMALLEST_CONTEXT_TOKENS = 512
 PROGRESS_STEP = 0.01
+_IS_MAC = sys.platform == "darwin"
+"""The wheel for it can use the GPU."""
 
 
 class LlamaEngine:
@@ -38,10 +46,13 @@ class LlamaEngine:
 
     name = "llama"
 
-    def __init__(self, snapshots: Snapshots | None = None) -> None:
-        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere."""
-        self._snapshots = snapshots
+    def __init__(self, snapshots: Snapshots | None = None, tuned: Tuned | None = None) -> None:
+        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere. `tuned`: what
+        was measured on this machine; None: the table alone."""
+        self._snapshots, self._tuned = snapshots, tuned
         self._binding: Binding | None = None
+        self._found: dict[tuple[Path, int, KvType], Found | None] = {}
+        """By file, time of change and KV type: looked up once, so that a prediction and its load agree."""
 
     def key(self, spec: ModelSpec) -> WeightsKey:
         path = spec.path.resolve()
@@ -61,13 +72,45 @@ class LlamaEngine:
                     f"A context of {spec.context_tokens} tokens was asked for, "
                     f"but {spec.reference} was trained for {header.context_tokens}."
                 )
-            return predict(header, context_tokens=spec.context_tokens, kv_type=spec.kv_type)
+            return self._predict(header, spec, spec.context_tokens)
         tokens = min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-        cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
+        cost = self._predict(header, spec, tokens)
         while free_bytes is not None and cost.total_bytes > free_bytes and tokens > SMALLEST_CONTEXT_TOKENS:
             tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
-            cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
+            cost = self._predict(header, spec, tokens)
         return cost
+
+    def _predict(self, header: Header, spec: ModelSpec, tokens: int) -> Cost:
+        """With the settings in force, or the table's, which a deterministic request brings back."""
+        tunings = {self._tuning(spec), table(self._device(spec), spec.kv_type)}
+        costs = [
+            predict(header, context_tokens=tokens, kv_type=spec.kv_type, tuning=tuning) for tuning in tunings
+        ]
+        return max(costs, key=lambda cost: cost.total_bytes)
+
+    def _device(self, spec: ModelSpec) -> Device:
+        """Where the weights go, as far as that is known before the shared object is open."""
+        offloads = self._binding.lib.llama_supports_gpu_offload() if self._binding else _IS_MAC
+        return "gpu" if offloads and spec.gpu_layers != 0 else "cpu"
+
+    def _tuning(self, spec: ModelSpec) -> Tuning:
+        """The settings of the model's contexts."""
+        found, device = self._looked_up(spec), self._device(spec)
+        tuning = table(device, spec.kv_type)
+        if found is None:
+            return tuning
+        if found.tuning is None or found.tuning.device != device:
+            return replace(tuning, notes=() if found.note is None else (found.note,))
+        return found.tuning
+
+    def _looked_up(self, spec: ModelSpec) -> Found | None:
+        if self._tuned is None:
+            return None
+        path = spec.path.resolve()
+        key = (path, path.stat().st_mtime_ns, spec.kv_type)
+        if key not in self._found:
+            self._found[key] = self._tuned.find(path, spec.kv_type)
+        return self._found[key]
 
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
         if self._binding is None:
@@ -76,7 +119,9 @@ class LlamaEngine:
                 self._binding = binding
                 binding.begin_use()
         trained_tokens = read_header(spec.path.resolve()).context_tokens
-        load = _Load(self._binding, spec, cost, on_progress, trained_tokens, self._snapshots)
+        load = _Load(
+            self._binding, spec, cost, on_progress, self._tuning(spec), trained_tokens, self._snapshots
+        )
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -100,11 +145,12 @@ class _Load:
         spec: ModelSpec,
         cost: Cost,
         on_progress: OnLoadProgress,
+        tuning: Tuning,
         trained_tokens: int,
         snapshots: Snapshots | None,
     ) -> None:
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._trained_tokens, self._snapshots = trained_tokens, snapshots
+        self._tuning, self._trained_tokens, self._snapshots = tuning, trained_tokens, snapshots
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
         self._told = 0.0
@@ -123,6 +169,7 @@ class _Load:
             template,
             spec=self._spec,
             cost=self._cost,
+            tuning=self._tuning,
             trained_tokens=self._trained_tokens,
             store=self._open_snapshots(),
         )
@@ -131,7 +178,12 @@ class _Load:
     def _open_snapshots(self) -> ModelSnapshots | None:
         if self._snapshots is None:
             return None
-        name = fingerprint(self._spec.path, kv_type=self._spec.kv_type, build=WHEEL_VERSION)
+        name = fingerprint(
+            self._spec.path,
+            kv_type=self._spec.kv_type,
+            build=WHEEL_VERSION,
+            is_transposed=self._tuning.transposes_values,
+        )
         return self._snapshots.of(name)
 
     def _load_weights(self) -> Any:

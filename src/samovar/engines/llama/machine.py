@@ -81,6 +81,19 @@ def objection(machine: Machine) -> str | None:
     return None
 
 
+def in_words() -> str:
+    """What tells this machine from one of another speed: the kind of CPU, and how much of it is usable."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass  # not Linux
+    return f"{sys.platform} {platform.machine()}, {name}, {usable_cores()} cores"
+
+
 def usable_cores() -> int:
     """Cores this process may use: its affinity, capped by the cgroup's CPU quota; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

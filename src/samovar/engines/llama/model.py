@@ -17,7 +17,6 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
-from samovar.engines.llama import machine
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
@@ -28,11 +27,12 @@ from samovar.engines.llama.prefixes.states import StatePrefixes
 from samovar.engines.llama.prefixes.tree import TreePrefixes
 from samovar.engines.llama.requests import Request, Usage
 from samovar.engines.llama.stream import EventStream
-from samovar.engines.llama.threads import ThreadChoice
+from samovar.engines.llama.threads import ThreadChoice, chosen_threads
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
-from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
+from samovar.models.cost import Cost
+from samovar.models.tuning import MICRO_BATCH_TOKENS, Tuning, table
 
 EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
@@ -52,6 +52,7 @@ class LlamaModel:
         *,
         spec: ModelSpec,
         cost: Cost,
+        tuning: Tuning,
         trained_tokens: int,
         store: CopyStore | None,
     ) -> None:
@@ -62,7 +63,7 @@ class LlamaModel:
             vocabulary,
             template,
         )
-        self._spec, self._cost = spec, cost
+        self._spec, self._cost, self._tuning = spec, cost, tuning
         self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
@@ -81,13 +82,14 @@ class LlamaModel:
 
     def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
         """Raises `EngineError` when there is no room; then nothing is left of it."""
-        threads = self._spec.threads or machine.usable_cores()
+        threads = chosen_threads(self._spec.threads, self._tuning)
         context = Context(
             self._binding,
             self._weights,
             cells=cost.context_tokens,
-            threads=threads,
+            threads=threads.most,
             kv_type=self._spec.kv_type,
+            tuning=self._tuning,
         )
         try:
             return self._fill_arena(context, threads, cost, carried)
@@ -99,7 +101,9 @@ class LlamaModel:
                 ) from error
             raise
 
-    def _fill_arena(self, context: Context, threads: int, cost: Cost, carried: list[Carried]) -> Arena:
+    def _fill_arena(
+        self, context: Context, threads: ThreadChoice, cost: Cost, carried: list[Carried]
+    ) -> Arena:
         """An arena that owns `context` from now on, with what another has `carried`."""
         # Where prefixes are copies too, both kinds share what was counted on.
         exact_bytes = cost.snapshot_bytes
@@ -118,7 +122,7 @@ class LlamaModel:
             prefixes=prefixes,
             exact=exact,
             usage=self._usage,
-            threads=ThreadChoice(threads, is_fixed=self._spec.threads is not None),
+            threads=threads,
         )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
@@ -169,8 +173,8 @@ class LlamaModel:
         tokens = await self._tokenize(messages)
         async with self._turns:
             async with self._resizing:
-                if self._arena.is_broken:
-                    await self._replace(self._cost)
+                if self._arena.is_broken or (options.deterministic and self._is_tuned):
+                    await self._replace(self._cost, plain=options.deterministic)
                 request = self._request(tokens, options, conversation, on_end)
                 self._arena.submit(request)
                 self._asked.add(request)
@@ -202,21 +206,31 @@ class LlamaModel:
         async with self._resizing:
             await self._replace(cost)
 
-    async def _replace(self, cost: Cost) -> None:
-        """Has another arena answer from now on; the answers of this one are waited for."""
+    @property
+    def _is_tuned(self) -> bool:
+        """Whether logits depend on what `samovar tune` measured on this machine."""
+        return not self._tuning.answers_like(table(self._tuning.device, self._spec.kv_type))
+
+    async def _replace(self, cost: Cost, *, plain: bool = False) -> None:
+        """Has another arena answer from now on; the answers of this one are waited for. `plain`: with the
+        table's settings, for as long as the model is loaded."""
         for request in list(self._asked):
             await request.events.finished.wait()  # not for its reader, who may wait for us
         if self._closed:
             raise ClosedError("The model was closed.")
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._replace_arena, cost)
+            await anyio.to_thread.run_sync(self._replace_arena, cost, plain)
 
-    def _replace_arena(self, cost: Cost) -> None:
+    def _replace_arena(self, cost: Cost, plain: bool) -> None:
         """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
+        changes = plain and self._is_tuned
         try:
-            carried = self._arena.close(carry=True)
+            carried = self._arena.close(carry=not changes)
         except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
             carried = []
+        if changes:  # states may have another layout from now on, and the copies on disk are of the old one
+            self._tuning = table(self._tuning.device, self._spec.kv_type)
+            self._disk = DiskIndex(None, 1)
         try:
             self._arena = self._make_arena(cost, carried)
         except EngineError:
@@ -236,13 +250,14 @@ class LlamaModel:
 
     def statistics(self) -> ModelStatistics:
         books, usage = self._arena.books(), self._usage
-        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes)
+        notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes, *self._tuning.notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
             kv_bytes=self._cost.kv_bytes,
             context_tokens=self._arena.cells,
             threads=self._arena.threads.settled,
             threads_reason=self._arena.threads.reason,
+            tuning=str(self._tuning),
             tokens=usage.tokens,
             restored_tokens=self._disk.restored_tokens,
             restored_s=self._disk.restored_s,
