@@ -194,8 +194,8 @@ Before anything is allocated, `samovar models` and the memory budget know from a
 | KV | keys and values of all cells in the KV type (`f16`, `q8_0`, `q4_0`), and the states of recurrent \
 layers for {running_whole} sequences |
 | compute | the buffers of the largest graph for {batch} tokens, and the engine's tables of the vocabulary |
-| scores | of each of those tokens with each cell, where flash attention is off; memory is taken as the context \
-fills |
+| scores | of each of those tokens with each cell, where flash attention is off; memory is taken as the \
+context fills |
 | output | the logits of {running} sequences, or of {running_whole} where each has a state of its own |
 | copies | copies of states in host memory: at most 1/{part} of KV; where all reuse is by copies, as much \
 as KV, and at least {states} recurrent states |

@@ -1,9 +1,10 @@
 """What a model takes in bytes, predicted from its header, and the sizes that its contexts are made with.
 
 Above: the engines and `samovar models`. Below: `header.py`, `shape.py`, `tuning.py`. Weights are mapped, so
-their bytes are those of the tensors. Keys, values, states and logits are exact; buffers for evaluation follow formulas
-that were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which models
-this was compared; for others every rule that may apply is taken to apply, and buffers are half as much again.
+their bytes are those of the tensors. Keys, values, states and logits are exact; buffers for evaluation follow
+formulas that were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which
+models this was compared; for others every rule that may apply is taken to apply, and buffers are half as much
+again.
 """
 
 from __future__ import annotations

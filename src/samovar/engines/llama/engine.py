@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ import anyio.to_thread
 from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.context import Context
 from samovar.engines.llama.declarations import WHEEL_VERSION
-from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.model import LlamaModel, make_context
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.generation import KvType
@@ -36,7 +40,8 @@ log = logging.getLogger("samovar.engine")
 
 DEFAULT_CONTEXT_TOKENS = 8192
 SMALLEST_CONTEXT_TOKENS = 512
-PROGRESS_STEP = 0.01
+PROGRESS_EVERY_S = 0.05
+"""The load stops while the event loop hears how far it is."""
 _IS_MAC = sys.platform == "darwin"
 """The wheel for it can use the GPU."""
 
@@ -153,29 +158,46 @@ class _Load:
         self._tuning, self._trained_tokens, self._snapshots = tuning, trained_tokens, snapshots
         self._spec, self._cost, self._on_progress = spec, cost, on_progress
         self._error: BaseException | None = None
-        self._told = 0.0
+        self._told_s = 0.0
         self._weights: Any = None
         self._model: LlamaModel | None = None
 
     def run(self) -> LlamaModel:
-        """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
-        self._weights = self._load_weights()
-        vocabulary = Vocabulary(self._binding, self._weights)
-        template = ChatTemplate.of(self._binding, self._weights, vocabulary)
-        self._model = LlamaModel(
-            self._binding,
-            self._weights,
-            vocabulary,
-            template,
-            spec=self._spec,
-            cost=self._cost,
-            tuning=self._tuning,
-            trained_tokens=self._trained_tokens,
-            store=self._open_snapshots(),
-        )
+        """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded.
+
+        What needs the interpreter goes on beside what the engine does by itself.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="samovar load") as beside:
+            store = beside.submit(self._open_snapshots)
+            self._weights = self._load_weights()
+            context = beside.submit(self._make_context)
+            try:
+                vocabulary = Vocabulary(self._binding, self._weights)
+                template = ChatTemplate.of(self._binding, self._weights, vocabulary)
+                found = store.result()
+            except BaseException:  # the context is nobody's yet
+                if context.exception() is None:
+                    context.result().close()
+                raise
+            self._model = LlamaModel(
+                self._binding,
+                self._weights,
+                vocabulary,
+                template,
+                spec=self._spec,
+                cost=self._cost,
+                tuning=self._tuning,
+                trained_tokens=self._trained_tokens,
+                store=found,
+                context=context.result(),
+            )
         return self._model
 
+    def _make_context(self) -> Context:
+        return make_context(self._binding, self._weights, self._spec, self._cost, self._tuning)
+
     def _open_snapshots(self) -> ModelSnapshots | None:
+        import_module("samovar.engines.llama.dialect")  # which is needed as soon as the weights are there
         if self._snapshots is None:
             return None
         name = fingerprint(
@@ -209,8 +231,9 @@ class _Load:
         """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
         try:
             anyio.from_thread.check_cancelled()
-            if fraction >= 1.0 or fraction - self._told >= PROGRESS_STEP:
-                self._told = fraction
+            now_s = time.monotonic()
+            if fraction >= 1.0 or now_s - self._told_s >= PROGRESS_EVERY_S:
+                self._told_s = now_s
                 anyio.from_thread.run_sync(self._on_progress, fraction)
         except BaseException as error:  # handed on: `_load_weights` raises it
             self._error = error

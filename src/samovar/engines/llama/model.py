@@ -27,7 +27,7 @@ from samovar.engines.llama.prefixes.states import StatePrefixes
 from samovar.engines.llama.prefixes.tree import TreePrefixes
 from samovar.engines.llama.requests import Request, Usage
 from samovar.engines.llama.stream import EventStream
-from samovar.engines.llama.threads import ThreadChoice, chosen_threads
+from samovar.engines.llama.threads import chosen_threads
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
@@ -38,6 +38,18 @@ EXACT_PART = 4
 """Deterministic answers get one part in so many of the room for copies, where the others need it too."""
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
+
+
+def make_context(binding: Binding, weights: Any, spec: ModelSpec, cost: Cost, tuning: Tuning) -> Context:
+    """A context as an arena needs it. Raises `EngineError` when there is no room."""
+    return Context(
+        binding,
+        weights,
+        cells=cost.context_tokens,
+        threads=chosen_threads(spec.threads, tuning).most,
+        kv_type=spec.kv_type,
+        tuning=tuning,
+    )
 
 
 class LlamaModel:
@@ -55,8 +67,10 @@ class LlamaModel:
         tuning: Tuning,
         trained_tokens: int,
         store: CopyStore | None,
+        context: Context,
     ) -> None:
-        """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
+        """`trained_tokens`: what the arena may grow to where the spec asks for no size. `context`: of the
+        first arena, as `make_context` makes it; it is the model's from now on."""
         self._binding, self._weights, self._vocabulary, self._template = (
             binding,
             weights,
@@ -69,7 +83,7 @@ class LlamaModel:
         """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
-        self._arena = self._make_arena(cost, [])
+        self._arena = self._make_arena(cost, [], context)
         self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
         # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
@@ -80,19 +94,12 @@ class LlamaModel:
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
 
-    def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
+    def _make_arena(self, cost: Cost, carried: list[Carried], context: Context | None = None) -> Arena:
         """Raises `EngineError` when there is no room; then nothing is left of it."""
-        threads = chosen_threads(self._spec.threads, self._tuning)
-        context = Context(
-            self._binding,
-            self._weights,
-            cells=cost.context_tokens,
-            threads=threads.most,
-            kv_type=self._spec.kv_type,
-            tuning=self._tuning,
-        )
+        if context is None:
+            context = make_context(self._binding, self._weights, self._spec, cost, self._tuning)
         try:
-            return self._fill_arena(context, threads, cost, carried)
+            return self._fill_arena(context, cost, carried)
         except BaseException as error:  # the context is nobody's yet
             context.close()
             if isinstance(error, MemoryError):
@@ -101,9 +108,7 @@ class LlamaModel:
                 ) from error
             raise
 
-    def _fill_arena(
-        self, context: Context, threads: ThreadChoice, cost: Cost, carried: list[Carried]
-    ) -> Arena:
+    def _fill_arena(self, context: Context, cost: Cost, carried: list[Carried]) -> Arena:
         """An arena that owns `context` from now on, with what another has `carried`."""
         # Where prefixes are copies too, both kinds share what was counted on.
         exact_bytes = cost.snapshot_bytes
@@ -122,7 +127,7 @@ class LlamaModel:
             prefixes=prefixes,
             exact=exact,
             usage=self._usage,
-            threads=threads,
+            threads=chosen_threads(self._spec.threads, self._tuning),
         )
 
     async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
