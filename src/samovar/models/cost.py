@@ -103,7 +103,7 @@ def predict(
         compute_bytes=buffer_bytes * (3 if estimated else 2) // 2
         + RUNTIME_BYTES
         + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
-        + TENSOR_BYTES * header.tensors,
+        + TENSOR_BYTES * len(header.tensors),
         scores_bytes=scores_bytes * (3 if estimated else 2) // 2,
         output_bytes=output_bytes,
         snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)

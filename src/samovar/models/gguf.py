@@ -16,7 +16,7 @@ from typing import Any
 
 from samovar.errors import ModelFileError
 from samovar.models.binary_reader import Reader, damaged, shown
-from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES
+from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES, Tensor
 
 LONGEST_KEY_BYTES = 1 << 10
 LONGEST_TEXT_BYTES = 1 << 20
@@ -46,10 +46,14 @@ class Contents:
     """Tokens; 0 if the file has no vocabulary."""
     spells_every_byte: bool
     """The vocabulary has a token like `<0x0A>`, or the character itself, for each byte of UTF-8."""
-    tensors: int
-    """How many."""
-    tensor_bytes: int
-    """Of all tensors together."""
+    tensors: tuple[Tensor, ...]
+    """In the order of the file."""
+    entries_end: int
+    """Where in the file the entries end and the descriptions of tensors begin, in bytes."""
+    data_start: int
+    """Where the tensors begin; their offsets count from there."""
+    alignment: int
+    """Each tensor begins at a multiple of so many bytes from there."""
 
 
 def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
@@ -57,8 +61,11 @@ def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
 
     `wanted` says which keys are kept. Raises `ModelFileError` for whatever is wrong.
     """
-    tensors, pairs = _read_preamble(reader)
+    count, pairs = _read_preamble(reader)
     values, vocabulary = _read_entries(reader, pairs, wanted)
+    entries_end = reader.position
+    alignment = values.get("general.alignment", 32)
+    tensors = _read_tensors(reader, count, alignment)
     return Contents(
         values=values,
         vocabulary_size=len(vocabulary),
@@ -66,7 +73,9 @@ def read_contents(reader: Reader, wanted: Callable[[str], bool]) -> Contents:
             b"<0x%02X>" % byte in vocabulary or bytes((byte,)) in vocabulary for byte in _BYTES
         ),
         tensors=tensors,
-        tensor_bytes=_read_tensors(reader, tensors, values.get("general.alignment", 32)),
+        entries_end=entries_end,
+        data_start=_aligned(reader.position, alignment),
+        alignment=alignment,
     )
 
 
@@ -176,38 +185,41 @@ def _skip_array(reader: Reader, key: str, of: int, count: int) -> None:
         reader.skip_texts(count)
 
 
-def _read_tensors(reader: Reader, tensors: int, alignment: Any) -> int:
-    """Bytes of all tensors; raises when one cannot be, or they do not lie within the file."""
+def _read_tensors(reader: Reader, count: int, alignment: Any) -> tuple[Tensor, ...]:
+    """All tensors; raises when one cannot be, or they do not lie within the file."""
     path = reader.path
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
         raise damaged(path, f"its alignment is {shown(alignment)}")
-    names: set[str] = set()
-    total, end = 0, 0
-    for _ in range(tensors):
+    tensors: dict[str, Tensor] = {}
+    end = 0
+    for _ in range(count):
         name, dimensions = reader.text(LONGEST_TENSOR_NAME_BYTES), reader.number("I")
-        if not name or name in names or not 1 <= dimensions <= 4:
+        if not name or name in tensors or not 1 <= dimensions <= 4:
             raise damaged(
                 path, f"its tensor {name!r} is named twice, unnamed, or has {dimensions} dimensions"
             )
-        names.add(name)
-        shape = [reader.number("Q") for _ in range(dimensions)]
+        shape = tuple(reader.number("Q") for _ in range(dimensions))
         kind, offset = reader.number("I"), reader.number("Q")
-        tensor_bytes = _bytes_of(path, name, shape, kind)
+        size = _bytes_of(path, name, shape, kind)
         if offset != end:
             raise damaged(path, f"its tensor {name!r} begins at {offset} and should at {end}")
-        total += tensor_bytes
-        end = -(-(end + tensor_bytes) // alignment) * alignment
+        tensors[name] = Tensor(name=name, shape=shape, kind=kind, size_bytes=size, offset=offset)
+        end = _aligned(end + size, alignment)
     # The padding after the last tensor need not be there.
-    needed = -(-reader.position // alignment) * alignment + offset + tensor_bytes
+    needed = _aligned(reader.position, alignment) + offset + size
     if needed > reader.size:
         raise ModelFileError(
             f"{path} is truncated: it has {reader.size} bytes, its tensors need {needed}. "
             "Fetch or copy it again."
         )
-    return total
+    return tuple(tensors.values())
 
 
-def _bytes_of(path: Path, name: str, shape: list[int], kind: int) -> int:
+def _aligned(position: int, alignment: int) -> int:
+    return -(-position // alignment) * alignment
+
+
+def _bytes_of(path: Path, name: str, shape: tuple[int, ...], kind: int) -> int:
     if kind not in TYPE_SIZES:
         raise ModelFileError(
             f"{path}: its tensor {name!r} has the type {kind}, which the engine does not know."
@@ -215,7 +227,7 @@ def _bytes_of(path: Path, name: str, shape: list[int], kind: int) -> int:
     block, block_bytes = TYPE_SIZES[kind]
     elements = math.prod(shape)
     if not 0 < elements < 1 << 48 or shape[0] % block:
-        raise damaged(path, f"its tensor {name!r} has the shape {shape}")
+        raise damaged(path, f"its tensor {name!r} has the shape {list(shape)}")
     if objection := _uncomputable(name, kind):
         raise damaged(path, f"its tensor {name!r} has the type {kind}: {objection}")
     return elements // block * block_bytes

@@ -21,6 +21,7 @@ from samovar.models import engine_limits, shape
 from samovar.models.architectures import ARCHITECTURES, Architecture, MemoryKind
 from samovar.models.binary_reader import Reader, damaged, shown
 from samovar.models.gguf import Contents, read_contents
+from samovar.models.tensor_types import Tensor
 
 LARGEST_CONTEXT_TOKENS = 1 << 27
 """More than any model has; a header that says more is damaged or made to harm."""
@@ -55,11 +56,18 @@ class Header:
     """Tokens."""
     has_merges: bool
     """The tokenizer merges pairs (BPE), so that the engine has a table of them."""
-    tensor_bytes: int
-    """Of all tensors together."""
-    tensors: int
-    """How many."""
+    tensors: tuple[Tensor, ...]
+    """In the order of the file."""
+    data_start: int
+    """Where in the file the tensors begin, in bytes."""
+    layers: int
+    """Blocks of the model, those included that predict further tokens."""
     shape: shape.Shape
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
 
 
 def read_header(path: Path) -> Header:
@@ -172,7 +180,8 @@ def _build(path: Path, size: int, kind: Architecture, contents: Contents) -> Hea
         context_tokens=context,
         vocabulary_size=contents.vocabulary_size,
         has_merges=values.get("tokenizer.ggml.model") == "gpt2",
-        tensor_bytes=contents.tensor_bytes,
         tensors=contents.tensors,
+        data_start=contents.data_start,
+        layers=entries.whole("block_count"),
         shape=shape.read_shape(kind, entries),
     )

@@ -1,9 +1,11 @@
 """Tensor types that the pinned engine knows, and their sizes: from `ggml/include/ggml.h`, `ggml-common.h`.
 
-Above: `gguf.py`. Below: nothing. From llama.cpp build b11549.
+Above: `gguf.py`, `repacking.py`, the engine's `convert.py`. Below: nothing. From llama.cpp build b11549.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 TYPE_SIZES: dict[int, tuple[int, int]] = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
@@ -17,3 +19,18 @@ TYPE_SIZES: dict[int, tuple[int, int]] = {
 NOT_MULTIPLIED = frozenset([9, 15, 24, 25, 26, 27, 28])
 """Tensor types (blocks of activations, integers, 64-bit numbers) that no product can be taken with: those
 without a `vec_dot` in `ggml/src/ggml-cpu/ggml-cpu.c`, through which the engine would call a null pointer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """One tensor of a file, as the file describes it."""
+
+    name: str
+    """As the engine looks for it: `blk.3.ffn_up.weight`."""
+    shape: tuple[int, ...]
+    """Elements by dimension, the fastest first: a row of a matrix, then how many rows."""
+    kind: int
+    """Its type, by `enum ggml_type`."""
+    size_bytes: int
+    offset: int
+    """From where the file's tensors begin."""

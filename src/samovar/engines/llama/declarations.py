@@ -207,6 +207,19 @@ struct llama_sampler * llama_sampler_init_grammar(const struct llama_vocab * voc
                                                   const char * grammar, const char * root);
 llama_token llama_sampler_sample(struct llama_sampler * smpl, struct llama_context * ctx, int32_t idx);
 
+struct ggml_type_traits {
+    const char * type_name;
+    int64_t blck_size;
+    int64_t blck_size_interleave;
+    size_t type_size;
+    bool is_quantized;
+    void (*to_float)(const void * x, float * y, int64_t k);
+    void * from_float_ref;
+};
+const struct ggml_type_traits * ggml_get_type_traits(int type);
+size_t ggml_quantize_chunk(int type, const float * src, void * dst, int64_t start, int64_t nrows,
+                           int64_t n_per_row, const float * imatrix);
+
 bool ggml_is_empty(const void * tensor);
 void ggml_time_init(void);
 int malloc_trim(size_t pad);
