@@ -78,12 +78,17 @@ def open_snapshots(settings: Settings) -> Snapshots:
 
 def open_tuned(settings: Settings) -> Tuned | None:
     """What `samovar tune` has kept; None if it is not to be used, or there is no place for it."""
+    return None if settings.tune == "off" else kept_tunings(settings)
+
+
+def kept_tunings(settings: Settings) -> Tuned | None:
+    """Where `samovar tune` keeps what it has measured; None if there is no place for it."""
     from samovar.engines.llama.declarations import WHEEL_VERSION
     from samovar.engines.llama.machine import in_words
     from samovar.models.tuned import Tuned
 
     store = open_store(settings)
-    if settings.tune == "off" or not store.is_anywhere:
+    if not store.is_anywhere:
         return None
     return Tuned(store.folder.parent / "tuned", machine=in_words(), build=WHEEL_VERSION)
 

@@ -294,3 +294,6 @@ def new(
     from samovar.cli.new import new_workflow
 
     leave(new_workflow(path))
+
+
+from samovar.cli import of_tuning  # noqa: E402, F401  # in `--help`, its command comes after these

@@ -118,6 +118,11 @@ class Tuned:
                 file.unlink()
 
 
+def measured_on(day: str) -> str:
+    """Where a choice comes from, in words."""
+    return f"measured by samovar tune on {day:.10}"
+
+
 def _read(said: Mapping[str, Any], kv_type: KvType) -> Tuning:
     """The choice in a file. Raises `KeyError`, `TypeError` or `ValueError` if it cannot be one."""
     choice, device = said["choice"], said["device"]
@@ -139,5 +144,5 @@ def _read(said: Mapping[str, Any], kv_type: KvType) -> Tuning:
         threads=threads[0],
         evaluating_threads=threads[1],
         device=device,
-        source=f"measured by samovar tune on {said['measured']:.10}",
+        source=measured_on(said["measured"]),
     )

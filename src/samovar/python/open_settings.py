@@ -19,6 +19,7 @@ class OpenSettings(TypedDict, total=False):
     threads: int
     gpu_layers: Literal["auto"] | int
     kv_type: KvType
+    tune: Literal["auto", "off"]
     keep_alive_s: float
     cache_folder: str | Path
     snapshots_bytes: int | str

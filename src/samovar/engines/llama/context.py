@@ -26,8 +26,17 @@ class Context:
     """`cells` cells in one unified KV cache over loaded weights."""
 
     def __init__(
-        self, binding: Binding, weights: Any, *, cells: int, threads: int, kv_type: KvType, tuning: Tuning
+        self,
+        binding: Binding,
+        weights: Any,
+        *,
+        cells: int,
+        threads: int,
+        kv_type: KvType,
+        tuning: Tuning,
+        outputs: int | None = None,
     ) -> None:
+        """`outputs`: tokens of one batch that may have logits; None: one of each sequence."""
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
         self._abort = self._ffi.new("struct ggml_tensor_head *")
         self._abort.ne = [1, 1, 1, 1]
@@ -40,6 +49,7 @@ class Context:
         self.max_running = MAX_RUNNING_WHOLE if self.keeps_whole_states else MAX_RUNNING
         self.micro_batch_tokens = tuning.micro_batch_tokens
         self.threads = threads
+        self._outputs = outputs or self.max_running + 1
         self._value = self._make(weights, cells, kv_type, tuning)
         self._memory = self._lib.llama_get_memory(self._value)
         self.cells: int = self._lib.llama_n_ctx(self._value)
@@ -49,7 +59,8 @@ class Context:
         params.n_ctx = cells
         params.n_batch, params.n_ubatch = BATCH_TOKENS, tuning.micro_batch_tokens
         # In a unified cache any number below the engine's limit may hold cells; `n_seq_max` is for batches.
-        params.n_seq_max = params.n_outputs_max = self.max_running + 1  # one for `state` and `restore`
+        params.n_seq_max = self.max_running + 1  # one for `state` and `restore`
+        params.n_outputs_max = self._outputs
         params.n_threads = params.n_threads_batch = self.threads
         params.kv_unified = True
         params.swa_full = False
