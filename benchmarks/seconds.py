@@ -112,6 +112,7 @@ def ours() -> Stages:
         workflow.write_text(w12_workflow(), encoding="utf-8")
         command = [sys.executable, "-c", _OURS, "run", str(workflow), "--json"]
         began, began_s = time.perf_counter(), time.time()
+        environment["XDG_CACHE_HOME"] = environment.pop("SAMOVAR_CACHE_FOLDER")  # as if nothing were set
         done = subprocess.run(
             [*command, "--model", str(default_model())],
             env={**environment, "BENCHMARK_STAGES": str(figures)},

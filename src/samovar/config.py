@@ -111,8 +111,7 @@ class Settings:
     )
     tune: Literal["auto", "off"] = setting(
         "auto",
-        "`auto` loads models with what `samovar tune` measured and kept for them on this machine, `off` with "
-        "the built-in table.",
+        "`auto` loads models with what `samovar tune` kept for them on this machine, `off` does not.",
         expected="'auto' or 'off'",
     )
     keep_alive_s: float = setting(
@@ -178,9 +177,11 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
     Raises `UsageError` naming each wrong setting, its value, what was expected and the nearest name.
     """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if not given and _is_nothing_set():
+        return Settings()  # without what reads them, which takes a tenth of a second to import
     from pydantic import ValidationError
 
-    given = {name: value for name, value in flags.items() if value is not None}
     try:
         loaded = _loader()(**given)
     except ValidationError as error:
@@ -191,6 +192,13 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
     except (ValueError, OSError) as error:  # in TOML, in its encoding, with the file
         raise UsageError(_unread(error)) from error
     return Settings(**{name: getattr(loaded, name) for name in settings_known()})
+
+
+def _is_nothing_set() -> bool:
+    from samovar.files import exists  # which what only lists the settings does not need
+
+    is_named = any(name.upper().startswith("SAMOVAR_") for name in os.environ)
+    return not is_named and not any(map(exists, config_files()))
 
 
 @cache
@@ -217,7 +225,7 @@ def _loader() -> Any:
         ) -> tuple[Any, ...]:
             written: dict[str, Any] = {}
             for path in config_files():
-                written.update(_read(path))
+                written |= _read(path)
             return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
     hints = get_type_hints(Settings)
@@ -277,7 +285,7 @@ def _read(path: Path) -> dict[str, Any]:
     """What a file of settings says; nothing if it is not there, or in a folder that may not be entered."""
     import tomllib
 
-    from samovar.files import exists  # which what only lists the settings does not need
+    from samovar.files import exists
 
     return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
 
@@ -287,8 +295,6 @@ def _unread(error: Exception) -> str:
     for path in config_files():
         try:
             _read(path)
-        except OSError as found:
-            return f"The settings in {path} cannot be read: {found.strerror}."
-        except ValueError as found:
-            return f"The settings in {path} cannot be read: {found}."
+        except (OSError, ValueError) as found:
+            return f"The settings in {path} cannot be read: {getattr(found, 'strerror', None) or found}."
     return f"The settings cannot be read: {error}"
