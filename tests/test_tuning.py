@@ -226,12 +226,21 @@ def arguments(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **given
 def test_tune_keeps_its_choice(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch)) == 0
+    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch, keep=True)) == 0
     said = json.loads(capsys.readouterr().out)
     assert len(said["speeds"]) == 4 and Path(said["kept"]).is_file()
     assert json.loads(Path(said["kept"]).read_text())["choice"]["threads"] == said["choice"]["threads"]
     assert tune_model(arguments(tiny_model, tmp_path, monkeypatch, forget=True)) == 0
     assert not Path(said["kept"]).exists()
+
+
+def test_what_was_measured_beside_others_is_not_kept(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("samovar.cli.tuning.LEAST_SHARE", 1.1)
+    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch)) == 1
+    assert json.loads(capsys.readouterr().out)["kept"] is None
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_a_converted_copy_has_a_name_and_its_price(

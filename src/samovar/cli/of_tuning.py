@@ -21,6 +21,7 @@ ConvertTo = Annotated[
     ),
 ]
 Short = Annotated[bool, typer.Option("--quick", help="Shorter prompts and fewer rounds.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the choice even if the machine was busy.")]
 Forget = Annotated[bool, typer.Option("--forget", help="Use the built-in table again.")]
 
 
@@ -30,6 +31,7 @@ def tune(
     reference: Annotated[str, typer.Argument(metavar="REF", help="A model that is here.")],
     convert: ConvertTo = None,
     quick: Short = False,
+    keep: Keep = False,
     forget: Forget = False,
     settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
@@ -38,6 +40,8 @@ def tune(
 
     Do it while the machine does nothing else. The settings can change the last bits of what a model
     computes; with --deterministic the built-in table is used, whatever was measured.
+
+    Exit: 0 kept, 1 the machine was too busy to keep anything, 2 usage, 130 cancelled.
     """
     from samovar.cli.tuning import TuneArguments, tune_model
 
@@ -49,6 +53,7 @@ def tune(
                 convert=convert,
                 forget=forget,
                 quick=quick,
+                keep=keep,
                 as_json=json,
             )
         )

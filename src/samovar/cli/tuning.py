@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +46,8 @@ TEXT = Path(convert.__file__).with_name("measured.txt")
 QUICK = Plan(lengths=(256, 768), decoded=12, rounds=2)
 BUSY_PART = 0.4
 """Of the cores, from which load on the machine does other things."""
+LEAST_SHARE = 0.75
+"""Of the cores' time: whoever got less has measured other programs too. Alone it is nine tenths."""
 FOLDER = "converted"
 """Of copies, beside the models that are fetched."""
 _FORMAT = re.compile(r"[._-](?:i?q\d\w*|f16|f32|bf16)$", re.IGNORECASE)
@@ -62,6 +65,8 @@ class TuneArguments:
     """The format of a copy."""
     forget: bool = False
     quick: bool = False
+    keep: bool = False
+    """Also what was measured while the machine was busy."""
     as_json: bool = False
 
 
@@ -84,7 +89,7 @@ def tune_model(arguments: TuneArguments) -> int:
     found = _beside_signals(console, lambda bench: _tune(bench, spec, plan), spec)
     if found is None:
         return _cancelled()
-    speeds, decode_ms, rates, tuning = found
+    speeds, decode_ms, rates, tuning, share = found
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     tuning = replace(tuning, source=measured_on(day))
     measured = {
@@ -94,16 +99,24 @@ def tune_model(arguments: TuneArguments) -> int:
             for count in decode_ms
         ],
     }
-    path = kept.keep(spec.path.resolve(), spec.kv_type, tuning, measured, day)
+    path = None
+    if share >= LEAST_SHARE or arguments.keep:
+        path = kept.keep(spec.path.resolve(), spec.kv_type, tuning, measured, day)
     if arguments.as_json:
         choice = {**tuning_object(tuning), "threads": tuning.threads}
         choice["evaluating_threads"] = tuning.evaluating_threads
-        write_json({"model": arguments.model, "kept": str(path), "choice": choice, **measured})
-        return 0
+        figures = {"kept": None if path is None else str(path), "share": share, "choice": choice}
+        write_json({"model": arguments.model, **figures, **measured})
+        return 0 if path else 1
     out = make_console(sys.stdout)
     out.print(speeds_table(speeds, best(speeds)))
     for count, ms in decode_ms.items():
         out.print(f"{count:>3} threads: {ms:.1f} ms a token, evaluates {rates[count]:.0f} tokens/s")
+    if path is None:
+        out.print(
+            f"Nothing is kept: other programs took {1 - share:.0%} of the time. --keep keeps it anyway."
+        )
+        return 1
     out.print(Text(f"Kept for this machine: {tuning}."))
     if settings.tune == "off":
         out.print("The setting tune is off, so loads do not use it.")
@@ -131,12 +144,15 @@ def _fitting(plan: Plan, spec: ModelSpec, settings: Settings) -> Plan:
 
 def _tune(
     bench: Workbench, spec: ModelSpec, plan: Plan
-) -> tuple[list[Speed], dict[int, float], dict[int, float], Tuning]:
+) -> tuple[list[Speed], dict[int, float], dict[int, float], Tuning, float]:
     text = TEXT.read_text(encoding="utf-8")
+    began, cpu = time.perf_counter(), time.process_time()
     speeds = bench.speeds(choices(bench.standard, spec.kv_type), text, plan)
+    wanted_s = (time.perf_counter() - began) * usable_cores()
+    share = min(1.0, (time.process_time() - cpu) / wanted_s)
     chosen = best(speeds).tuning
     decode_ms, rates = bench.threads(chosen, text, plan)
-    return speeds, decode_ms, rates, bench.tuned(chosen, decode_ms, rates)
+    return speeds, decode_ms, rates, bench.tuned(chosen, decode_ms, rates), share
 
 
 # Another format ----------------------------------------------------------------------------------------
