@@ -31,10 +31,12 @@ LAYERS = (
     "folders",
     "language",
     "config",
+    "config_files",
     "events",
     "files",
     "background",
     "memory",
+    "secrecy",
     "values",
     "generation",
     "errors",
@@ -45,7 +47,17 @@ DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
-RECORDS = {"config", "events", "files", "background", "values", "generation", "errors"}
+RECORDS = {
+    "config",
+    "config_files",
+    "events",
+    "files",
+    "background",
+    "secrecy",
+    "values",
+    "generation",
+    "errors",
+}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from samovar.config_files import config_files, is_nothing_set, read_settings_file, reason_unread
 from samovar.errors import UsageError, nearest
 from samovar.generation import KvType
 
@@ -134,6 +135,12 @@ class Settings:
         reads="bytes",
         given="int | str",
     )
+    snapshots_days: float = setting(
+        14.0,
+        "Days after which an evaluated prompt on disk that was not used is deleted.",
+        expected="a number of days from 0 on",
+        least=0,
+    )
     environment: tuple[str, ...] = setting(
         (),
         "Environment variables that prompts may read, as `env.NAME`; others are not there.",
@@ -155,30 +162,13 @@ def settings_known() -> Mapping[str, Setting]:
     return {one.name: one.metadata["setting"] for one in fields(Settings)}
 
 
-def user_folder() -> Path | None:
-    """The user's own folder of settings, workflows and prompts; None for a user without a home folder."""
-    import platformdirs
-
-    try:
-        folder = platformdirs.user_config_path("samovar")
-    except RuntimeError:  # neither HOME nor the system knows of one
-        return None
-    return folder if folder.is_absolute() else None
-
-
-def config_files() -> list[Path]:
-    """The files that are read, the user's first (the later wins)."""
-    user = user_folder()
-    return [*([user / "config.toml"] if user else ()), Path(".samovar") / "config.toml"]
-
-
 def load_settings(flags: Mapping[str, Any]) -> Settings:
     """The settings in force. `flags` that are None count as not given.
 
     Raises `UsageError` naming each wrong setting, its value, what was expected and the nearest name.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    if not given and _is_nothing_set():
+    if not given and is_nothing_set():
         return Settings()  # without what reads them, which takes a tenth of a second to import
     from pydantic import ValidationError
 
@@ -190,15 +180,8 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
         said = [_say(name, one, given) for name, one in reversed(wrong.items())]
         raise UsageError("\n".join(said)) from error
     except (ValueError, OSError) as error:  # in TOML, in its encoding, with the file
-        raise UsageError(_unread(error)) from error
+        raise UsageError(reason_unread(error)) from error
     return Settings(**{name: getattr(loaded, name) for name in settings_known()})
-
-
-def _is_nothing_set() -> bool:
-    from samovar.files import exists  # which what only lists the settings does not need
-
-    is_named = any(name.upper().startswith("SAMOVAR_") for name in os.environ)
-    return not is_named and not any(map(exists, config_files()))
 
 
 @cache
@@ -225,7 +208,7 @@ def _loader() -> Any:
         ) -> tuple[Any, ...]:
             written: dict[str, Any] = {}
             for path in config_files():
-                written |= _read(path)
+                written |= read_settings_file(path)
             return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
     hints = get_type_hints(Settings)
@@ -278,23 +261,4 @@ def _source(name: str, given: Mapping[str, object]) -> str | None:
     variable = f"SAMOVAR_{name.upper()}"
     if any(known.upper() == variable and text for known, text in os.environ.items()):
         return variable
-    return next((str(path) for path in reversed(config_files()) if name in _read(path)), None)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What a file of settings says; nothing if it is not there, or in a folder that may not be entered."""
-    import tomllib
-
-    from samovar.files import exists
-
-    return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
-
-
-def _unread(error: Exception) -> str:
-    """Which file of settings cannot be read, and why."""
-    for path in config_files():
-        try:
-            _read(path)
-        except (OSError, ValueError) as found:
-            return f"The settings in {path} cannot be read: {getattr(found, 'strerror', None) or found}."
-    return f"The settings cannot be read: {error}"
+    return next((str(path) for path in reversed(config_files()) if name in read_settings_file(path)), None)

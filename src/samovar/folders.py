@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from samovar.config import user_folder
+from samovar.config_files import user_folder
 from samovar.errors import UsageError
 from samovar.files import exists, is_file, is_folder
 

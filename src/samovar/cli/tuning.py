@@ -24,9 +24,10 @@ from rich.text import Text
 
 from samovar.app import budget_bytes, kept_tunings, open_store, spec_for
 from samovar.background import beside
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.speeds import formats_table, speed_object, speeds_table, tuning_object
+from samovar.cli.terminal import say
 from samovar.config import Settings, load_settings
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama import convert
@@ -275,5 +276,5 @@ async def _until_done(console: Console, what: str, work: Callable[[], T], stop: 
 
 
 def _cancelled() -> int:
-    sys.stderr.write("samovar: cancelled; nothing was kept\n")
+    say("samovar: cancelled; nothing was kept")
     return 130

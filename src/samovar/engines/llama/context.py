@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from samovar.engines.base import ModelSpec
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.threads import chosen_threads
 from samovar.errors import EngineError
 from samovar.generation import KvType
-from samovar.models.cost import MAX_RUNNING, MAX_RUNNING_WHOLE
+from samovar.models.cost import MAX_RUNNING, MAX_RUNNING_WHOLE, Cost
 from samovar.models.tuning import BATCH_TOKENS, Tuning
 
 MAX_SEQUENCES = 256
@@ -143,3 +145,15 @@ class Context:
         if self._value is not None:
             self._lib.llama_free(self._value)
             self._value = None
+
+
+def make_context(binding: Binding, weights: Any, spec: ModelSpec, cost: Cost, tuning: Tuning) -> Context:
+    """A context as an arena needs it. Raises `EngineError` when there is no room."""
+    return Context(
+        binding,
+        weights,
+        cells=cost.context_tokens,
+        threads=chosen_threads(spec.threads, tuning).most,
+        kv_type=spec.kv_type,
+        tuning=tuning,
+    )

@@ -23,9 +23,9 @@ import anyio.to_thread
 from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.chat import ChatTemplate
-from samovar.engines.llama.context import Context
+from samovar.engines.llama.context import Context, make_context
 from samovar.engines.llama.declarations import WHEEL_VERSION
-from samovar.engines.llama.model import LlamaModel, make_context
+from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, ModelFileError
 from samovar.generation import KvType
