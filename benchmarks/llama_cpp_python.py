@@ -23,6 +23,10 @@ PACKAGE = "llama-cpp-python"
 VARIABLE = "SAMOVAR_BENCHMARKS_LLAMA_CPP_PYTHON"
 """An interpreter that can import `llama_cpp`."""
 
+BUILD = "-DGGML_NATIVE=OFF"
+"""For the instructions that the wheel of our engine is built for; what a compiler takes for this machine's own
+may be more than a virtual one has."""
+
 
 def folder() -> Path:
     """Of the virtual environment that `install` makes."""
@@ -61,6 +65,7 @@ def install() -> str | None:
         [folder() / "bin" / "python", "-m", "pip", "install", "-q", "--no-binary", PACKAGE, PACKAGE],
         capture_output=True,
         text=True,
+        env={**os.environ, "CMAKE_ARGS": BUILD},
     )
     return None if done.returncode == 0 else f"pip says: {done.stderr.strip()[-400:]}"
 
