@@ -24,8 +24,8 @@ VARIABLE = "SAMOVAR_BENCHMARKS_LLAMA_CPP_PYTHON"
 """An interpreter that can import `llama_cpp`."""
 
 BUILD = "-DGGML_NATIVE=OFF"
-"""For the instructions that the wheel of our engine is built for; what a compiler takes for this machine's own
-may be more than a virtual one has."""
+"""For the instructions that the wheel of our engine is built for; what a compiler takes for this machine's
+own may be more than a virtual one has."""
 
 
 def folder() -> Path:

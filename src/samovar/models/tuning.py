@@ -12,7 +12,7 @@ from typing import Literal
 
 from samovar.generation import KvType
 
-Device = Literal["cpu", "gpu"]
+DeviceKind = Literal["cpu", "gpu"]
 
 BATCH_TOKENS = 512
 """At most so many tokens are evaluated in one call."""
@@ -37,7 +37,7 @@ class Tuning:
     """Of steps that only decode, at most; None is one per usable core."""
     evaluating_threads: int | None = None
     """Of steps that evaluate prompts; None is one per usable core."""
-    device: Device = "cpu"
+    device: DeviceKind = "cpu"
     """Where the weights are."""
     source: str = TABLE
     """Where this comes from, in words."""
@@ -72,7 +72,7 @@ _CPU_QUANTIZED = Tuning(flash_attention=True)
 _GPU = Tuning(flash_attention=None, micro_batch_tokens=BATCH_TOKENS, device="gpu")
 _GPU_QUANTIZED = Tuning(flash_attention=True, micro_batch_tokens=BATCH_TOKENS, device="gpu")
 
-_TUNINGS: dict[tuple[Device, bool], Tuning] = {
+_TUNINGS: dict[tuple[DeviceKind, bool], Tuning] = {
     ("cpu", False): _CPU,
     ("cpu", True): _CPU_QUANTIZED,
     ("gpu", False): _GPU,
@@ -81,6 +81,6 @@ _TUNINGS: dict[tuple[Device, bool], Tuning] = {
 """By device, and whether cells are quantized."""
 
 
-def table(device: Device, kv_type: KvType) -> Tuning:
+def table(device: DeviceKind, kv_type: KvType) -> Tuning:
     """What a context is made with if nothing was measured."""
     return _TUNINGS[device, kv_type != "f16"]

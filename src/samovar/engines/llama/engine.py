@@ -34,7 +34,7 @@ from samovar.models.header import Header, read_header
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
 from samovar.models.tuned import Found, Tuned
-from samovar.models.tuning import Device, Tuning, table
+from samovar.models.tuning import DeviceKind, Tuning, table
 
 log = logging.getLogger("samovar.engine")
 
@@ -93,7 +93,7 @@ class LlamaEngine:
         ]
         return max(costs, key=lambda cost: cost.total_bytes)
 
-    def _device(self, spec: ModelSpec) -> Device:
+    def _device(self, spec: ModelSpec) -> DeviceKind:
         """Where the weights go, as far as that is known before the shared object is open."""
         offloads = self._binding.lib.llama_supports_gpu_offload() if self._binding else _IS_MAC
         return "gpu" if offloads and spec.gpu_layers != 0 else "cpu"
