@@ -14,15 +14,26 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 import samovar
-from benchmarks import node
-from benchmarks.work import CELLS, MAX_TOKENS, SYSTEM, TOPICS, Clock, Direct, Measured, question
+from benchmarks import llama_cpp_python, node
+from benchmarks.work import (
+    CELLS,
+    MAX_TOKENS,
+    SYSTEM,
+    TOPICS,
+    Clock,
+    Direct,
+    DirectSetting,
+    Measured,
+    question,
+)
+from samovar.engines.base import ModelStatistics
 from samovar.engines.llama.cores import usable_cores
 
 SLOT_CELLS = 2048
@@ -73,6 +84,21 @@ def _measured(clock: Clock, turns: list[samovar.Turn]) -> Measured:
     )
 
 
+def _with_steps(
+    measured: Measured, before: ModelStatistics | None, after: ModelStatistics | None
+) -> Measured:
+    """With what the engine's calls took, as the model counts it; the warm-up decodes nothing."""
+    if before is None or after is None or not after.decode_tokens_per_s:
+        return measured
+    tokens = measured.generated_tokens - len(measured.answers)  # the first of each is of its prompt's logits
+    return replace(
+        measured,
+        evaluate_s=(after.evaluate_s or 0) - (before.evaluate_s or 0),
+        decode_s=tokens / after.decode_tokens_per_s,
+        decode_tokens=tokens,
+    )
+
+
 async def _warm_up(app: samovar.Samovar) -> None:
     async with app.session(system=WARM_UP_SYSTEM) as session:
         await session.ask(WARM_UP, max_tokens=1)
@@ -92,8 +118,10 @@ def sessions(at_once: int, *, threads: int | None = None) -> Callable[[Path], Me
                     return await session.ask(said)
 
             await _warm_up(app)
+            before = app.statistics().pool.models[0].statistics
             clock = Clock()
-            return _measured(clock, await _answer_all(ask, at_once))
+            measured = _measured(clock, await _answer_all(ask, at_once))
+            return _with_steps(measured, before, app.statistics().pool.models[0].statistics)
 
     return lambda path: anyio.run(round_of, path)
 
@@ -181,22 +209,6 @@ def server(slots: int) -> Callable[[Path], Measured]:
     return answer
 
 
-def llama_cpp_python(path: Path) -> Measured:
-    """One `Llama` that is kept, asked in turn: it keeps the longest prefix it has in common with the next."""
-    from llama_cpp import Llama
-
-    cores = usable_cores()
-    llama = Llama(str(path), n_ctx=CELLS, n_threads=cores, n_threads_batch=cores, verbose=False)
-    llama.create_chat_completion(**_chat(WARM_UP, system=WARM_UP_SYSTEM, max_tokens=1))
-    clock = Clock()
-    replies: list[Any] = [llama.create_chat_completion(**_chat(question(topic))) for topic in TOPICS]
-    return clock.measured(
-        evaluated_tokens=None,
-        generated_tokens=sum(reply["usage"]["completion_tokens"] for reply in replies),
-        answers=[reply["choices"][0]["message"]["content"] for reply in replies],
-    )
-
-
 def _missing_module(module: str) -> Callable[[], str | None]:
     def missing() -> str | None:
         return None if importlib.util.find_spec(module) else f"{module} is not installed"
@@ -228,13 +240,25 @@ def _node(sequences: int) -> Contender:
     )
 
 
-ALL = (
-    Contender(
-        name="ideal",
-        says="the ideal: direct calls, each distinct token once, in turn",
-        answer=lambda path: Direct(path).w12(warm_up=(WARM_UP_SYSTEM, WARM_UP)),
+IDEALS = tuple(
+    DirectSetting(flash_attention=flash, micro_batch_tokens=size)
+    for flash in (False, True)
+    for size in (512, 128)
+)
+"""Settings of direct calls: the ideal is the best of them, which `rounds.best_ideal` finds in each run."""
+
+
+def _ideal(setting: DirectSetting) -> Contender:
+    return Contender(
+        name=setting.name,
+        says=f"direct calls, each distinct token once, in turn: {setting}",
+        answer=lambda path: Direct(path, setting).w12(warm_up=(WARM_UP_SYSTEM, WARM_UP)),
         version=_version_of("xllamacpp"),
-    ),
+    )
+
+
+ALL = (
+    *map(_ideal, IDEALS),
     Contender(name="samovar-1", says="Samovar, sessions in turn", answer=sessions(1)),
     Contender(name="samovar-4", says="Samovar, sessions, 4 at once", answer=sessions(4)),
     Contender(name="samovar-12", says="Samovar, sessions, 12 at once", answer=sessions(12)),
@@ -245,9 +269,9 @@ ALL = (
     Contender(
         name="llama-cpp-python",
         says="llama-cpp-python, one model kept, in turn",
-        answer=llama_cpp_python,
-        missing=_missing_module("llama_cpp"),
-        version=_version_of("llama-cpp-python"),
+        answer=lambda path: llama_cpp_python.answer(path, (WARM_UP_SYSTEM, WARM_UP)),
+        missing=llama_cpp_python.missing,
+        version=llama_cpp_python.version,
     ),
     _node(1),
     _node(4),

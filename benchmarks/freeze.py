@@ -58,7 +58,9 @@ class GatedLlama(LlamaEngine):
     async def load(self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress) -> LlamaModel:
         if spec.reference == "wanted":
             await self.gate.wait()
-        return await super().load(spec, cost, on_progress)
+        model = await super().load(spec, cost, on_progress)
+        assert isinstance(model, LlamaModel)
+        return model
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ class Line:
 
 LINES = (
     Line(name="sequence", measure=goal_speed.in_turn),
+    Line(name="process", measure=goal_speed.whole_process),
     Line(name="parallel", measure=goal_speed.in_parallel),
     Line(name="fork", measure=goal_sessions.fork),
     Line(name="disk", measure=goal_disk.second_process),

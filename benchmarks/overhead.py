@@ -18,8 +18,9 @@ from pathlib import Path
 
 import anyio
 
+from benchmarks.contenders import IDEALS
 from benchmarks.results import save, spread
-from benchmarks.rounds import default_model, machine
+from benchmarks.rounds import IDEAL_ROUNDS, best_ideal, default_model, machine
 from benchmarks.work import TOPICS, Direct, Measured, w12_workflow
 from samovar.app import open_app
 from samovar.config import load_settings
@@ -29,8 +30,10 @@ from samovar.preflight.prepare import prepare
 from samovar.running.runner import Runner
 
 
-def direct_round() -> Measured:
-    return Direct(default_model()).w12()
+def direct_round(name: str) -> Measured:
+    """`name`: of an ideal."""
+    setting = next(one for one in IDEALS if one.name == name)
+    return Direct(default_model(), setting).w12()
 
 
 async def samovar_round() -> Measured:
@@ -91,13 +94,15 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=9, help="rounds of each kind")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write overhead.json there")
-    parser.add_argument("--one", choices=["direct", "samovar"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measured = direct_round() if arguments.one == "direct" else anyio.run(samovar_round)
+        ours = arguments.one == "samovar"
+        measured = anyio.run(samovar_round) if ours else direct_round(arguments.one)
         print(json.dumps({name: getattr(measured, name) for name in Measured.__slots__}))
         return
-    rounds = [(one_round("direct"), one_round("samovar")) for _ in range(arguments.pairs)]
+    ideal = best_ideal(min(arguments.pairs, IDEAL_ROUNDS))
+    rounds = [(one_round(ideal), one_round("samovar")) for _ in range(arguments.pairs)]
     costs = [anyio.run(state_cost_us) for _ in range(5)]
     rows = [
         ("wall time, workflow / direct", str(spread([ours.wall_s / one.wall_s for one, ours in rounds]))),

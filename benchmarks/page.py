@@ -15,6 +15,8 @@ from benchmarks.results import Spread, saved, spread
 OURS = "samovar-1"
 """What the contenders are compared with."""
 PLOT = "performance.svg"
+RESULTS = ("goals", "seconds", "peers", "overhead", "load", "latency", "steps")
+"""In the order of the page."""
 
 
 def times_ours(rounds: dict[str, list[dict[str, Any]]], name: str) -> Spread:
@@ -26,7 +28,7 @@ def times_ours(rounds: dict[str, list[dict[str, Any]]], name: str) -> Spread:
 
 def page(results: Path) -> str:
     """The whole page. Raises `FileNotFoundError` when there are no results at all."""
-    found = {name: saved(results, name) for name in ("goals", "peers", "overhead", "latency", "steps")}
+    found = {name: saved(results, name) for name in RESULTS}
     there = [one for one in found.values() if one is not None]
     if not there:
         raise FileNotFoundError(f"There are no results in {results}: run a benchmark with --out {results}")
@@ -41,31 +43,51 @@ def page(results: Path) -> str:
         f"contenders take turns. {here['versions']}. This page is written by "
         "`python -m benchmarks.plots RESULTS`.\n",
     ]
-    if found["goals"]:
-        parts += _goals(found["goals"])
-    if found["peers"]:
-        parts += _peers(found["peers"])
-    if found["overhead"]:
-        parts += [
-            "## A workflow, over the same calls made directly\n",
-            f"`python -m benchmarks.overhead`, W12 as a workflow file, {found['overhead']['pairs']} pairs:\n",
-            *_table(["", ""], found["overhead"]["rows"]),
-        ]
-    if found["latency"]:
-        parts += [
-            "## Sessions and cancels\n",
-            "`python -m benchmarks.latency`:\n",
-            *_table(["", ""], found["latency"]["rows"]),
-        ]
-    if found["steps"]:
-        parts += [
-            "## The language\n",
-            f"`python -m benchmarks.steps`, {found['steps']['rounds']} rounds. A step sets a variable and "
-            "evaluates a condition; nothing is kept on disk.\n",
-            *_table(["", ""], found["steps"]["rows"]),
-        ]
+    for name in RESULTS:
+        if (one := found[name]) is None:
+            continue
+        if name == "goals":
+            parts += _goals(one)
+        elif name == "peers":
+            parts += _peers(one)
+        else:
+            parts += _section(name, one)
     parts.append("What busy neighbours cost, and why, is in [engine.md](engine.md).")
     return "\n".join(parts).rstrip() + "\n"
+
+
+SECTIONS = {
+    "seconds": (
+        "Where the seconds go",
+        "`python -m benchmarks.seconds`, W12 as a whole process with an empty cache, {pairs} rounds of each "
+        "in turn, in seconds.",
+    ),
+    "overhead": (
+        "A workflow, over the same calls made directly",
+        "`python -m benchmarks.overhead`, W12 as a workflow file, {pairs} pairs:",
+    ),
+    "load": (
+        "Loading",
+        "`python -m benchmarks.load`, {rounds} rounds. The parts are timed one after the other; a run does "
+        "the interpreter's parts beside the engine's.",
+    ),
+    "latency": ("Sessions and cancels", "`python -m benchmarks.latency`:"),
+    "steps": (
+        "The language",
+        "`python -m benchmarks.steps`, {rounds} rounds. A step sets a variable and evaluates a condition; "
+        "nothing is kept on disk.",
+    ),
+}
+"""By result that is one table: its heading, and what is said of it."""
+HEADS = {"seconds": ("", "Samovar", "llama-cpp-python")}
+
+
+def _section(name: str, results: dict[str, Any]) -> Iterator[str]:
+    heading, says = SECTIONS[name]
+    rows = results["rows"]
+    yield f"## {heading}\n"
+    yield says.format_map(results) + "\n"
+    yield from _table(HEADS.get(name, ("", ""))[: len(rows[0])], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -78,7 +100,8 @@ def _goals(goals: dict[str, Any]) -> Iterator[str]:
     yield (
         "`python -m benchmarks.goals`. W12 is twelve prompts behind one system prompt of some 600 tokens, "
         "at most 24 tokens each, greedy, from the first prompt to the last answer, with the model loaded. "
-        "The ideal evaluates each distinct token once by direct calls on the engine, one prompt at a time. "
+        "The ideal evaluates each distinct token once by direct calls on the engine, one prompt at a time, "
+        "with the settings that were the fastest of all in the same minutes. "
         "`of` is how many measurements a median is of.\n"
     )
     rows = [

@@ -3,7 +3,8 @@
     python -m benchmarks.peers [--pairs 9] [--quick] [--only NAME,NAME] [--install] [--out FOLDER]
 
 `--out` also writes the rounds as JSON, from which `benchmarks.plots` makes the page. A peer that is not
-installed is left out and named; `--install` fetches node-llama-cpp from npm first. `load-each` takes long
+installed is left out and named; `--install` fetches node-llama-cpp from npm and compiles llama-cpp-python
+first. `load-each` takes long
 and varies little: it runs in at most three of the rounds.
 """
 
@@ -14,7 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import node
+from benchmarks import llama_cpp_python, node
 from benchmarks.contenders import ALL, Contender
 from benchmarks.results import save, spread
 from benchmarks.rounds import Rounds, interleaved, machine, ratios
@@ -71,12 +72,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=9, help="rounds of each contender")
     parser.add_argument("--quick", action="store_true", help="one round of each")
     parser.add_argument("--only", metavar="NAME,NAME", help="these contenders, beside Samovar in turn")
-    parser.add_argument("--install", action="store_true", help="install node-llama-cpp from npm first")
+    parser.add_argument("--install", action="store_true", help="install the peers that are missing first")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write peers.json there")
     arguments = parser.parse_args()
     chosen = choose(arguments.only)
     if arguments.install and node.missing() and (why := node.install()):
         print(f"node-llama-cpp was not installed: {why}", file=sys.stderr)
+    if arguments.install and llama_cpp_python.missing() and (why := llama_cpp_python.install()):
+        print(f"llama-cpp-python was not installed: {why}", file=sys.stderr)
     pairs = 1 if arguments.quick else arguments.pairs
     rounds, missing = measure(chosen, pairs)
     print(f"W12, medians of {pairs} rounds in turn (and the middle half)")

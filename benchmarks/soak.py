@@ -98,6 +98,7 @@ async def one_round(kind: str, seed: int, folder: Path) -> Counter[str]:
         reference=kind, path=make_tiny(folder / f"{kind}.gguf", kind, context=8192), context_tokens=1024
     )
     model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
+    assert isinstance(model, LlamaModel)
     soak = Soak(model, engine, spec, chance)
     with anyio.fail_after(300):
         async with anyio.create_task_group() as tasks:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,28 @@ class Measured:
     """Of the prompts; None where the contender does not say."""
     generated_tokens: int
     answers: list[str]
+    evaluate_s: float | None = None
+    """In calls of the engine that evaluated prompts; None where that is not known."""
+    decode_s: float | None = None
+    """In those that only decoded, …"""
+    decode_tokens: int | None = None
+    """… and how many tokens they decoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectSetting:
+    """How the context of direct calls is made."""
+
+    flash_attention: bool
+    micro_batch_tokens: int
+
+    @property
+    def name(self) -> str:
+        return f"ideal-{'flash' if self.flash_attention else 'plain'}-{self.micro_batch_tokens}"
+
+    def __str__(self) -> str:
+        flash = "on" if self.flash_attention else "off"
+        return f"flash attention {flash}, micro-batches of {self.micro_batch_tokens}"
 
 
 class Clock:
@@ -84,7 +106,9 @@ class Clock:
 class Direct:
     """One sequence, one loop: the longest common prefix is kept, the rest evaluated, greedily."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, setting: DirectSetting | None = None) -> None:
+        """`setting`: None is that of Samovar's table for this KV type, in llama.cpp's usual micro-batches."""
+        setting = setting or DirectSetting(flash_attention=False, micro_batch_tokens=512)
         self._binding: Binding = open_binding()
         self._binding.begin_use()
         lib, ffi = self._binding.lib, self._binding.ffi
@@ -95,14 +119,19 @@ class Direct:
         source = lib.llama_model_chat_template(self._weights, ffi.NULL)
         self.template = ChatTemplate(ffi.string(source).decode(), self.vocabulary)
         params = lib.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch = CELLS, 512, 512
+        params.n_ctx, params.n_batch, params.n_ubatch = CELLS, 512, setting.micro_batch_tokens
+        params.flash_attn_type = int(setting.flash_attention)
         params.n_threads = params.n_threads_batch = usable_cores()
         self._context: Any = lib.llama_init_from_model(self._weights, params)
         self._batch = lib.llama_batch_init(512, 0, 1)
         self._held: list[int] = []
-        self.evaluated = self.generated = 0
+        self._start_counting()
 
-    def _decode(self, tokens: list[int]) -> None:
+    def _start_counting(self) -> None:
+        self.evaluated = self.generated = self.decode_tokens = 0
+        self.evaluate_s = self.decode_s = 0.0
+
+    def _decode(self, tokens: list[int], *, is_prompt: bool = False) -> None:
         """Evaluates `tokens` after what is held; logits for the last one."""
         batch = self._batch
         for start in range(0, len(tokens), 512):
@@ -115,7 +144,13 @@ class Direct:
                 batch.logits[index] = 0
             batch.logits[len(chunk) - 1] = 1
             batch.n_tokens = len(chunk)
+            began = time.perf_counter()
             assert self._binding.lib.llama_decode(self._context, batch) == 0
+            if is_prompt:
+                self.evaluate_s += time.perf_counter() - began
+            else:
+                self.decode_s += time.perf_counter() - began
+                self.decode_tokens += len(tokens)
             self._held += chunk
 
     def answer(self, messages: list[Message], max_tokens: int) -> str:
@@ -124,7 +159,7 @@ class Direct:
         shared = min(common_length(self._held, tokens), len(tokens) - 1)
         lib.llama_memory_seq_rm(lib.llama_get_memory(self._context), 0, shared, -1)
         del self._held[shared:]
-        self._decode(tokens[shared:])
+        self._decode(tokens[shared:], is_prompt=True)
         self.evaluated += len(tokens) - shared
         sampler = lib.llama_sampler_init_greedy()
         said: list[int] = []
@@ -145,7 +180,7 @@ class Direct:
         if warm_up is not None:
             system, said = warm_up
             self.answer([Message(role="system", content=system), Message(role="user", content=said)], 1)
-            self.evaluated = self.generated = 0
+            self._start_counting()
         clock = Clock()
         answers = [
             self.answer(
@@ -154,6 +189,12 @@ class Direct:
             )
             for topic in TOPICS
         ]
-        return clock.measured(
+        measured = clock.measured(
             evaluated_tokens=self.evaluated, generated_tokens=self.generated, answers=answers
+        )
+        return replace(
+            measured,
+            evaluate_s=self.evaluate_s,
+            decode_s=self.decode_s,
+            decode_tokens=self.decode_tokens,
         )

@@ -17,7 +17,7 @@ from samovar.checks.codes import codes
 from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings, settings_known
-from samovar.models import cost
+from samovar.models import cost, tuning
 from samovar.models.architectures import ARCHITECTURES, MemoryKind, Purpose
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -157,7 +157,7 @@ def models_tables() -> str:
         _PREDICTION.format(
             running=cost.MAX_RUNNING + 1,
             running_whole=cost.MAX_RUNNING_WHOLE + 1,
-            batch=cost.MICRO_BATCH_TOKENS,
+            batch=tuning.MICRO_BATCH_TOKENS,
             part=cost.SNAPSHOT_PART,
             states=cost.SNAPSHOT_STATES,
         ),
@@ -223,6 +223,8 @@ Before anything is allocated, `samovar models` and the memory budget know from a
 | KV | keys and values of all cells in the KV type (`f16`, `q8_0`, `q4_0`), and the states of recurrent \
 layers for {running_whole} sequences |
 | compute | the buffers of the largest graph for {batch} tokens, and the engine's tables of the vocabulary |
+| scores | of each of those tokens with each cell, where flash attention is off; memory is taken as the \
+context fills |
 | output | the logits of {running} sequences, or of {running_whole} where each has a state of its own |
 | copies | copies of states in host memory: at most 1/{part} of KV; where all reuse is by copies, as much \
 as KV, and at least {states} recurrent states |

@@ -28,6 +28,7 @@ from samovar.errors import BudgetError, ContextError
 from samovar.generation import Message, Options, Sampling, TextGenerated
 from samovar.models.cost import MAX_RUNNING
 from samovar.models.snapshots import Snapshots
+from samovar.models.tuning import table
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from tests.tiny import TENSORS, make_tiny
@@ -220,7 +221,7 @@ def test_forks_of_one_prefix_never_see_each_other(tiny_kinds: dict[str, Path]) -
         weights = binding.lib.llama_model_load_from_file(str(path).encode(), params)
 
         def fresh(weights: Any = weights) -> Context:
-            return Context(binding, weights, cells=512, threads=1, kv_type="f16")
+            return Context(binding, weights, cells=512, threads=1, kv_type="f16", tuning=table("cpu", "f16"))
 
         prefix, left, right = list(range(40, 90)), [5, 6, 7, 8], [9, 10, 11, 12]
         alone = fresh()

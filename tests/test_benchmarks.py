@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from benchmarks import goals
-from benchmarks.contenders import ALL, contender
+from benchmarks.contenders import ALL, IDEALS, contender
 from benchmarks.page import page
 from benchmarks.results import Finding, save, spread
+from benchmarks.seconds import STAGES, rows_of
 from benchmarks.work import TOPICS, w12_workflow
 
 from samovar.actions import parse_action
@@ -28,6 +29,7 @@ def results(folder: Path) -> Path:
     missing = {"node-1": "there is no `node`"}
     save(folder, "peers", {**HERE, "pairs": 3, "rounds": rounds, "missing": missing})
     save(folder, "latency", {**HERE, "rows": [["opening", "0.2 ms"]]})
+    save(folder, "seconds", {**HERE, "pairs": 5, "rows": [["sampling", "0.02", "0.03"]]})
     return folder
 
 
@@ -46,6 +48,21 @@ def test_a_contender_with_fewer_rounds_is_compared_with_those_next_to_its_own(tm
     assert "| xllamacpp's server object, 4 slots | 2 (2 to 2) | 6.00 | 8.00 | 721 |" in text
     assert "Not measured: node-llama-cpp, 1 sequence (there is no `node`)." in text
     assert "| opening | 0.2 ms |" in text
+    assert "|  | Samovar | llama-cpp-python |" in text and "| sampling | 0.02 | 0.03 |" in text
+
+
+def test_every_stage_is_in_the_table_of_seconds() -> None:
+    found = {"ours": [{"load": 1.0, "all": 3.0}], "theirs": [{"load": 2.0, "all": 4.0}]}
+    rows = {row[0]: row[1:] for row in rows_of(found)}
+    assert len(rows) == len(STAGES)
+    assert rows[STAGES["load"]] == ("1 (1 to 1)", "2 (2 to 2)")
+    assert rows[STAGES["sampling"]] == ("0 (0 to 0)", "0 (0 to 0)")
+
+
+def test_the_ideal_is_the_best_of_every_setting_of_direct_calls() -> None:
+    settings = {(one.flash_attention, one.micro_batch_tokens) for one in IDEALS}
+    assert settings == {(flash, size) for flash in (False, True) for size in (128, 512)}
+    assert {one.name for one in IDEALS} <= {one.name for one in ALL}
 
 
 def test_a_page_without_any_results_says_how_to_get_some(tmp_path: Path) -> None:

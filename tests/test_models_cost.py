@@ -73,7 +73,8 @@ async def test_a_cost_is_what_the_engine_logs(
         assert output_bytes > 0
         assert cost.output_bytes == pytest.approx(output_bytes, abs=rounding_bytes)
         compute_bytes = logged_bytes(caplog.messages, "compute")
-        assert 0 < compute_bytes < cost.compute_bytes < compute_bytes + TOLERANCE_BYTES
+        predicted_bytes = cost.compute_bytes + cost.scores_bytes
+        assert 0 < compute_bytes < predicted_bytes < compute_bytes + TOLERANCE_BYTES
         assert not cost.estimated
 
 
@@ -95,7 +96,7 @@ async def test_a_wide_model_costs_what_the_engine_logs(
     with caplog.at_level(logging.DEBUG, logger="samovar.engine"):
         cost = await load(wide_model, 8192, kv_type)
     taken_bytes = sum(logged_bytes(caplog.messages, what) for what in ("KV", "output", "compute"))
-    predicted_bytes = cost.kv_bytes + cost.output_bytes + cost.compute_bytes
+    predicted_bytes = cost.kv_bytes + cost.output_bytes + cost.compute_bytes + cost.scores_bytes
     assert taken_bytes < predicted_bytes < taken_bytes + TOLERANCE_BYTES + 448 * 20_000
 
 
@@ -116,7 +117,7 @@ async def used(engine, path, context_tokens):
     async with model.generate(messages, Options(max_tokens=4)) as events:
         async for event in events:
             pass
-    print(cost.total_bytes - cost.snapshot_bytes, resident_bytes() - before_bytes)
+    print(cost.total_bytes - cost.snapshot_bytes - cost.scores_bytes, resident_bytes() - before_bytes)
     return model
 
 async def main(first, path, context_tokens):
@@ -170,7 +171,8 @@ def test_keys_and_values_are_what_the_formula_says(tiny_model: Path) -> None:
 
 def test_the_total_is_the_sum_of_all_parts(tiny_model: Path) -> None:
     cost = predict(read_header(tiny_model), context_tokens=1024)
-    parts = [cost.weights_bytes, cost.kv_bytes, cost.compute_bytes, cost.output_bytes, cost.snapshot_bytes]
+    parts = [cost.weights_bytes, cost.kv_bytes, cost.compute_bytes, cost.scores_bytes]
+    parts += [cost.output_bytes, cost.snapshot_bytes]
     assert all(part > 0 for part in parts) and cost.total_bytes == sum(parts)
 
 

@@ -125,13 +125,13 @@ async def test_an_answer_in_several_channels_is_told_apart_token_by_token(tmp_pa
     async with loaded(path) as model:
         prompt = model._template.prompt(user("x"), Options())
         answer = model._template.answer(Options(), prompt.beginning)
-        tokens = model._vocabulary.tokenize(said, special=True)
+        tokens = model._arenas.vocabulary.tokenize(said, special=True)
         pieces = [piece for token in tokens for piece in answer.feed(token)] + answer.finish()
         assert joined(parts_of(pieces)) == TEXT
         assert joined(parts_of(pieces), "reasoning") == REASONING + "\n\nHm."
         assert [token for piece in pieces for token in piece.tokens] == tokens
         # The same letters, spelled: a text about the format.
-        spelled = model._vocabulary.tokenize_apart(["Paris <|end|>"])
+        spelled = model._arenas.vocabulary.tokenize_apart(["Paris <|end|>"])
         answer = model._template.answer(Options(), prompt.beginning)
         pieces = [piece for token in spelled for piece in answer.feed(token)] + answer.finish()
         assert joined(parts_of(pieces)) == "Paris <|end|>"
@@ -140,7 +140,7 @@ async def test_an_answer_in_several_channels_is_told_apart_token_by_token(tmp_pa
 async def test_each_token_that_was_generated_is_of_one_piece(tmp_path: Path) -> None:
     async with loaded(make_talker(tmp_path / "m.gguf", SAYS)) as model:
         pieces, end = await pieces_of(model, Options())
-        vocabulary = model._vocabulary
+        vocabulary = model._arenas.vocabulary
         for kind, said in (("reasoning", "".join(SAYS[:5])), ("text", "".join(SAYS[5:]))):
             tokens = [token for piece in pieces if piece.kind == kind for token in piece.tokens]
             assert vocabulary.detokenize(tokens) == said
@@ -212,10 +212,10 @@ async def test_a_template_that_asks_for_it_gets_what_was_thought(tmp_path: Path)
     asks = CHATML.replace("message['content']", "message.get('reasoning_content', '') + message['content']")
     messages = [*user("q"), Message.of_parts("assistant", (await _turn(tmp_path)).parts), *user("r")]
     async with loaded(make_talker(tmp_path / "asks.gguf", SAYS, chat_template=asks)) as model:
-        assert REASONING + TEXT in model._vocabulary.detokenize(model._template.tokens(messages))
+        assert REASONING + TEXT in model._arenas.vocabulary.detokenize(model._template.tokens(messages))
     shows_all = CHATML.replace("message['content']", "message | tojson")
     async with loaded(make_talker(tmp_path / "not.gguf", SAYS, chat_template=shows_all)) as model:
-        assert REASONING not in model._vocabulary.detokenize(model._template.tokens(messages))
+        assert REASONING not in model._arenas.vocabulary.detokenize(model._template.tokens(messages))
 
 
 async def _turn(folder: Path) -> Turn:
@@ -301,7 +301,7 @@ async def test_a_context_that_is_too_small_says_what_reasoning_and_choice_may_ta
 async def test_reasoning_is_turned_off_and_on_by_the_name_that_the_template_has(tmp_path: Path) -> None:
     path = make_talker(tmp_path / "m.gguf", SAYS, chat_template=QWEN)
     async with loaded(path) as model:
-        vocabulary, template = model._vocabulary, model._template
+        vocabulary, template = model._arenas.vocabulary, model._template
 
         def prompt(options: Options) -> str:
             return vocabulary.detokenize(template.tokens(user("x"), options))
@@ -355,9 +355,9 @@ async def test_no_argument_makes_a_control_token(tmp_path: Path) -> None:
         persona = Options(template={"persona": "<|im_end|> you"})
         tokens = model._template.tokens(user("x"), persona)
         plain = model._template.tokens(user("x"))
-        end = model._vocabulary.controls["<|im_end|>"]
+        end = model._arenas.vocabulary.controls["<|im_end|>"]
         assert tokens.count(end) == plain.count(end)
-        assert model._vocabulary.detokenize(tokens).startswith("<|im_end|> you")
+        assert model._arenas.vocabulary.detokenize(tokens).startswith("<|im_end|> you")
 
 
 # No template ---------------------------------------------------------------------------------------------
@@ -384,7 +384,7 @@ async def test_without_a_template_nothing_is_added_but_the_token_that_begins_a_t
     async with loaded(make_tiny(tmp_path / "spm.gguf", vocabulary=add_sentence_pieces())) as model:
         raw = Options(template="none")
         tokens = model._template.tokens(user("hi </s>"), raw)
-        vocabulary = model._vocabulary
+        vocabulary = model._arenas.vocabulary
         assert tokens[0] == vocabulary.bos and vocabulary.eos not in tokens
         assert vocabulary.detokenize(tokens) == " hi </s>"
         with pytest.raises(EngineError, match="no place for a system text"):
@@ -406,6 +406,6 @@ async def test_the_blank_of_a_sentence_piece_vocabulary_is_no_part_of_the_answer
     async with loaded(path) as model:
         prompt = model._template.prompt(user("x"), Options())
         answer = model._template.answer(Options(), prompt.beginning)
-        vocabulary = model._vocabulary
+        vocabulary = model._arenas.vocabulary
         token = next(token for token in range(vocabulary.size) if vocabulary.piece(token) == b" hi")
         assert "".join(piece.piece for piece in answer.feed(token)) == "hi"

@@ -285,8 +285,9 @@ def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> No
         fingerprint(changed, kv_type="f16", build="1"),
         fingerprint(one, kv_type="q8_0", build="1"),
         fingerprint(one, kv_type="f16", build="2"),
+        fingerprint(one, kv_type="f16", build="1", is_transposed=True),
     }
-    assert len(names) == 6
+    assert len(names) == 7
 
 
 # Time, trust and worth -----------------------------------------------------------------------------------

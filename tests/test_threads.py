@@ -38,7 +38,7 @@ def test_alone_nothing_is_tried() -> None:
     machine = Machine(2, ALONE, switches=0.2)
     machine.run(1000)
     assert set(machine.chosen) == {2}
-    assert machine.choice.reason == "one per usable core"
+    assert machine.choice.reason == "one per core"
 
 
 def test_beside_a_busy_process_fewer_threads_decode_and_all_when_it_has_gone() -> None:
@@ -80,7 +80,7 @@ def test_another_number_of_sequences_is_not_compared() -> None:
 
 
 def test_what_a_person_has_set_stays() -> None:
-    choice = ThreadChoice(2, is_fixed=True, switches=lambda: 10**6)
+    choice = ThreadChoice(2, is_fixed=True, reason="as set", switches=lambda: 10**6)
     for _ in range(100):
         choice.stepped(1.0, 1)
     assert (choice.threads, choice.reason) == (2, "as set")

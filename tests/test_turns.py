@@ -142,7 +142,7 @@ async def test_without_a_template_the_text_of_chatml_s_end_ends_an_answer(tmp_pa
     async with loaded(path) as model:
         for end in ("END", "<|im_end|>"):
             asked = model._template.answer(Options(stop=("END",)), Beginning())
-            tokens = model._vocabulary.tokenize(f"yes{end}no", special=False)
+            tokens = model._arenas.vocabulary.tokenize(f"yes{end}no", special=False)
             said = "".join(piece.piece for token in tokens for piece in asked.feed(token))
             assert (said, asked.is_over) == ("yes", True)
         await answer(model, "hello")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from samovar.executors.table import OnFetchProgress
     from samovar.models.fetch_progress import FetchProgress
     from samovar.models.snapshots import Snapshots
+    from samovar.models.tuned import Tuned
     from samovar.serving.pool import Pool
     from samovar.serving.session import Sessions
 
@@ -88,6 +89,23 @@ def open_snapshots(settings: Settings) -> Snapshots:
 
     folder = open_store(settings).folder.parent / "snapshots"
     return Snapshots(folder, int(settings.snapshots_bytes), limit_days=settings.snapshots_days)
+
+
+def open_tuned(settings: Settings) -> Tuned | None:
+    """What `samovar tune` has kept; None if it is not to be used, or there is no place for it."""
+    return None if settings.tune == "off" else kept_tunings(settings)
+
+
+def kept_tunings(settings: Settings) -> Tuned | None:
+    """Where `samovar tune` keeps what it has measured; None if there is no place for it."""
+    from samovar.engines.llama.cores import in_words
+    from samovar.engines.llama.declarations import WHEEL_VERSION
+    from samovar.models.tuned import Tuned
+
+    store = open_store(settings)
+    if not store.is_anywhere:
+        return None
+    return Tuned(store.folder.parent / "tuned", machine=in_words(), build=WHEEL_VERSION)
 
 
 def budget_bytes(settings: Settings) -> int:
@@ -182,7 +200,7 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
         if settings.snapshots_bytes and open_store(settings).is_anywhere:
             snapshots = open_snapshots(settings)
             stack.push_async_callback(_in_thread, snapshots.close)
-        engine = LlamaEngine(snapshots)
+        engine = LlamaEngine(snapshots, open_tuned(settings))
         stack.callback(engine.close)
         pool = await stack.enter_async_context(
             Pool(

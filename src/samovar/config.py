@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from samovar.config_files import config_files, read_settings_file, reason_unread
+from samovar.config_files import config_files, is_nothing_set, read_settings_file, reason_unread
 from samovar.errors import UsageError, nearest
 from samovar.generation import KvType, SplitMode
 from samovar.setting import Setting, setting
@@ -119,6 +119,11 @@ class Settings:
         metavar="TYPE",
         help="What a context's cells are kept in: f16, q8_0 or q4_0.",
     )
+    tune: Literal["auto", "off"] = setting(
+        "auto",
+        "`auto` loads models with what `samovar tune` kept for them on this machine, `off` does not.",
+        expected="'auto' or 'off'",
+    )
     keep_alive_s: float = setting(
         300.0,
         "Seconds an idle model stays loaded when no run needs it.",
@@ -171,9 +176,11 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
     Raises `UsageError` naming each wrong setting, its value, what was expected and the nearest name.
     """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if not given and is_nothing_set():
+        return Settings()  # without what reads them, which takes a tenth of a second to import
     from pydantic import ValidationError
 
-    given = {name: value for name, value in flags.items() if value is not None}
     try:
         loaded = _loader()(**given)
     except ValidationError as error:

@@ -5,6 +5,7 @@ Above: `config.py`, which makes settings of it; `folders.py`. Below: files. It k
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,11 @@ def reason_unread(error: Exception) -> str:
         except ValueError as found:
             return f"The settings in {path} cannot be read: {found}."
     return f"The settings cannot be read: {error}"
+
+
+def is_nothing_set() -> bool:
+    """No variable of the environment is for a setting, and there is no file of them."""
+    from samovar.files import exists
+
+    named = (name.upper().startswith("SAMOVAR_") for name in os.environ)
+    return not any(named) and not any(map(exists, config_files()))

@@ -268,4 +268,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_models  # noqa: E402, F401  # in `--help`, its commands come after these
+from samovar.cli import of_models, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

@@ -140,6 +140,7 @@ def _model_object(look: ModelOutlook) -> dict[str, Any]:
         "private_weights_bytes": cost.private_weights_bytes if cost else None,
         "kv_bytes": cost.kv_bytes if cost else None,
         "compute_bytes": cost.compute_bytes if cost else None,
+        "scores_bytes": cost.scores_bytes if cost else None,
         "output_bytes": cost.output_bytes if cost else None,
         "snapshot_bytes": cost.snapshot_bytes if cost else None,
         "total_bytes": cost.total_bytes if cost else None,

@@ -142,6 +142,7 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
         "private_weights_bytes": cost.private_weights_bytes,
         "kv_bytes": cost.kv_bytes,
         "compute_bytes": cost.compute_bytes,
+        "scores_bytes": cost.scores_bytes,
         "output_bytes": cost.output_bytes,
         "snapshot_bytes": cost.snapshot_bytes,
         "embedding_bytes": cost.embedding_bytes,
@@ -166,7 +167,7 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
     is_narrow = console.width < NARROW_COLUMNS
     for row in rows:
         names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
-        compute_bytes = row["compute_bytes"] + row["output_bytes"] + row["embedding_bytes"]
+        compute_bytes = sum(row[f"{part}_bytes"] for part in ("compute", "scores", "output", "embedding"))
         sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
         total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
         fits = Text("yes") if row["fits"] else Text("no", style="red")

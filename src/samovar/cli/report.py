@@ -78,6 +78,7 @@ def model_object(use: ModelUse) -> dict[str, Any]:
         "context_tokens": statistics.context_tokens if statistics else None,
         "threads": statistics.threads if statistics else None,
         "threads_reason": statistics.threads_reason if statistics else None,
+        "tuning": statistics.tuning if statistics else None,
         "restored_tokens": statistics.restored_tokens if statistics else 0,
         "restored_s": statistics.restored_s if statistics else 0.0,
         "evaluate_s": statistics.evaluate_s if statistics else None,

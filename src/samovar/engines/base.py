@@ -121,6 +121,8 @@ class ModelStatistics:
     """That decode at the moment."""
     threads_reason: str | None
     """Why so many."""
+    tuning: str | None
+    """Settings of the context, and where they come from."""
     tokens: TokenCounts
     """Of all answers that have ended."""
     restored_tokens: int

@@ -206,6 +206,7 @@ class ScriptedModel:
             context_tokens=self._cells,
             threads=None,
             threads_reason=None,
+            tuning=None,
             tokens=self._tokens,
             restored_tokens=0,
             restored_s=0.0,

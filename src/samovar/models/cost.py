@@ -1,9 +1,10 @@
 """What a model takes in bytes, predicted from its header, and the sizes that its contexts are made with.
 
-Above: the engines and `samovar models`. Below: `header.py`, `shape.py`, and `held_weights.py` for where
-weights are. Weights, keys, values, states and logits are exact; buffers for evaluation follow formulas that
-were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which models this
-was compared; for others every rule that may apply is taken to apply, and buffers are half as much again.
+Above: the engines and `samovar models`. Below: `header.py`, `shape.py`, `tuning.py`, and `held_weights.py`
+for where weights are. Weights, keys, values, states and logits are exact; buffers for evaluation follow
+formulas that were fitted to what llama.cpp build b11549 allocates, from above. docs/models.md says for which
+models this was compared; for others every rule that may apply is taken to apply, and buffers are half as much
+again.
 """
 
 from __future__ import annotations
@@ -15,14 +16,10 @@ from samovar.models.architectures import ARCHITECTURES, Architecture
 from samovar.models.header import Header
 from samovar.models.held_weights import EngineBuild, hold, this_build
 from samovar.models.shape import Shape
+from samovar.models.tuning import Tuning, table
 
 # How contexts are made --------------------------------------------------------------------------------
 
-BATCH_TOKENS = 512
-"""At most so many tokens are evaluated in one call."""
-MICRO_BATCH_TOKENS = 128
-"""The engine evaluates so many at once, and looks for a stop in between; larger ones are no faster on a CPU
-and need larger buffers."""
 MAX_RUNNING = 16
 """Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
 MAX_RUNNING_WHOLE = 4
@@ -76,6 +73,8 @@ class Cost:
     """Keys and values of all cells, and the states of recurrent layers, as far as the host has them."""
     compute_bytes: int
     """Buffers for evaluation, and the engine's own tables."""
+    scores_bytes: int = 0
+    """Of those buffers beside that, without flash attention: memory is taken as the context fills."""
     output_bytes: int = 0
     """Logits of all sequences that may run together."""
     snapshot_bytes: int = 0
@@ -115,6 +114,7 @@ class Cost:
             self.weights_bytes
             + self.kv_bytes
             + self.compute_bytes
+            + self.scores_bytes
             + self.output_bytes
             + self.snapshot_bytes
             + self.embedding_bytes
@@ -126,28 +126,32 @@ def predict(
     *,
     context_tokens: int,
     kv_type: KvType = "f16",
+    tuning: Tuning | None = None,
     repack: bool = True,
     build: EngineBuild | None = None,
     on_devices: OnDevices | None = None,
 ) -> Cost:
     """The bytes for `context_tokens` cells of `kv_type`.
 
-    `repack`: whether the engine may repack weights. `build`: what it is compiled for; None: as the pinned
-    wheel for this machine.
+    `tuning`: the settings of the context; None: the table's for a CPU. `repack`: whether the engine may
+    repack weights. `build`: what it is compiled for; None: as the pinned wheel for this machine.
     """
+    tuning = tuning or table("cpu", kv_type)
     on_devices = on_devices or OnDevices()
     held = hold(header, build or this_build(), repack=repack, gpu_layers=on_devices.layers)
     kind, shape = ARCHITECTURES[header.architecture], header.shape
     cells = -(-context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
     sequences = (MAX_RUNNING_WHOLE if shape.has_whole_states else MAX_RUNNING) + 1
-    window_cells = _window_cells(shape, cells, sequences)
+    window_cells = _window_cells(shape, cells, sequences, tuning.micro_batch_tokens)
     block, block_bytes = KV_BLOCKS[kv_type]
     elements = cells * shape.cell_elements + window_cells * shape.window_elements
     state_bytes = 4 * shape.state_elements
     kv_bytes = elements * block_bytes // block + sequences * state_bytes
     output_bytes = 4 * sequences * header.vocabulary_size
     estimated = not kind.is_measured or not shape.is_plain
-    buffer_bytes = _buffer_bytes(kind, shape, cells, window_cells, sequences, output_bytes)
+    buffer_bytes, scores_bytes = _buffer_bytes(
+        kind, shape, (cells, window_cells), sequences, output_bytes, tuning
+    )
     if kv_type != "f16":  # keys and values are rotated by two matrices before they are quantized
         buffer_bytes += 2 * 4 * shape.head**2
     compute_bytes = (
@@ -156,12 +160,13 @@ def predict(
         + (TOKEN_BYTES + MERGE_BYTES * header.has_merges) * header.vocabulary_size
         + TENSOR_BYTES * len(header.tensors)
     )
+    scores_bytes = scores_bytes * (3 if estimated else 2) // 2
     weights_bytes, device_bytes, away_bytes = held.mapped_bytes + held.private_bytes, 0, 0
     if on_devices.is_unified:
         weights_bytes += held.device_bytes
     elif on_devices.layers > 0:
         away_bytes = kv_bytes * min(on_devices.layers - 1, header.layers) // header.layers
-        device_bytes = held.device_bytes + away_bytes + compute_bytes + output_bytes
+        device_bytes = held.device_bytes + away_bytes + compute_bytes + scores_bytes + output_bytes
     return Cost(
         weights_bytes=weights_bytes,
         private_weights_bytes=held.private_bytes,
@@ -170,6 +175,7 @@ def predict(
         device_bytes=device_bytes,
         kv_bytes=kv_bytes - away_bytes,
         compute_bytes=compute_bytes,
+        scores_bytes=scores_bytes,
         output_bytes=output_bytes,
         snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)
         if shape.has_whole_states
@@ -179,29 +185,37 @@ def predict(
     )
 
 
-def _window_cells(shape: Shape, cells: int, sequences: int) -> int:
+def _window_cells(shape: Shape, cells: int, sequences: int, micro_batch_tokens: int) -> int:
     """As in `src/llama-kv-cache-iswa.cpp`: a window for each sequence, and one micro-batch."""
     if not shape.window_elements:
         return 0
-    needed = min(cells, shape.window_tokens * sequences + MICRO_BATCH_TOKENS)
+    needed = min(cells, shape.window_tokens * sequences + micro_batch_tokens)
     return -(-needed // CELL_STEP_TOKENS) * CELL_STEP_TOKENS
 
 
 def _buffer_bytes(
-    kind: Architecture, shape: Shape, cells: int, window_cells: int, sequences: int, output_bytes: int
-) -> int:
-    """The buffer of the largest graph, which the engine reserves beforehand.
+    kind: Architecture,
+    shape: Shape,
+    all_cells: tuple[int, int],
+    sequences: int,
+    output_bytes: int,
+    tuning: Tuning,
+) -> tuple[int, int]:
+    """The buffer of the largest graph, which the engine reserves beforehand, in two parts: without the scores
+    of attention, and what these add. `all_cells`: those of the whole context, and of windows.
 
     Nodes whose results are no longer needed give their room to later ones, so that only the widest places
     count: attention, the feed-forward part, a recurrence, or the logits at the end.
     """
-    tokens = -(-min(cells, MICRO_BATCH_TOKENS) // sequences) * sequences
-    masks = 2 * tokens * ((cells if shape.cell_elements else 0) + window_cells)
-    if not kind.has_flash_attention:
-        masks += 2 * 4 * tokens * cells * shape.heads
+    cells, window_cells = all_cells
+    tokens = -(-min(cells, tuning.micro_batch_tokens) // sequences) * sequences
+    kept_cells = cells if shape.cell_elements else 0
+    has_scores = tuning.flash_attention is False or not kind.has_flash_attention
+    masks = (4 if has_scores else 2) * tokens * (kept_cells + window_cells)
     around = 5 * shape.embedding
     used = shape.experts_used
-    widths = [around, 3 * (shape.embedding + shape.query) + 2 * shape.key]
+    attention = 3 * (shape.embedding + shape.query) + 2 * shape.key
+    widths = [around, attention]
     if used:
         widths += [around + 3 * used * shape.expert_feed_forward, (6 + 2 * used) * shape.embedding]
     if not used or not kind.is_measured:  # which may have experts in some layers only
@@ -211,4 +225,9 @@ def _buffer_bytes(
         layers = max(layers, 30 * tokens * shape.inner + 2 * 4 * sequences * shape.inner_state)
     # The logits take the place of the masks where they fit there.
     logits = 4 * tokens * around + output_bytes + (masks if masks < output_bytes else 0)
-    return max(masks + layers, logits)
+    plain = max(masks + layers, logits)
+    if not has_scores:
+        return plain, 0
+    # Of each token with each cell, while attention is computed.
+    scores = 4 * tokens * max(kept_cells, window_cells) * shape.heads
+    return plain, max(0, masks + scores + 4 * tokens * attention - plain)

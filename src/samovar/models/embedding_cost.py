@@ -14,7 +14,6 @@ from samovar.models.capabilities import Abilities
 from samovar.models.cost import (
     CELL_STEP_TOKENS,
     MERGE_BYTES,
-    MICRO_BATCH_TOKENS,
     RUNTIME_BYTES,
     TENSOR_BYTES,
     TOKEN_BYTES,
@@ -22,6 +21,7 @@ from samovar.models.cost import (
 )
 from samovar.models.header import Header
 from samovar.models.held_weights import EngineBuild, hold, this_build
+from samovar.models.tuning import MICRO_BATCH_TOKENS
 
 FIRST_EMBEDDING_TOKENS = 256
 """The longest text that an embedding model has room for at first."""

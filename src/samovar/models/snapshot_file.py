@@ -43,17 +43,19 @@ class Snapshot:
     """What it took to evaluate, in seconds, when it was written; 0: not known."""
 
 
-def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
-    """The name of all states that fit each other: of these weights, in cells of this type, by this build.
+def fingerprint(path: Path, *, kv_type: str, build: str, is_transposed: bool = False) -> str:
+    """The name of all states that fit each other: of these weights, in cells of this type, by this build,
+    with values laid out by rows or, `is_transposed`, by columns.
 
     A file is the same with the same time of change, size, beginning, end, and pages in between, wherever
     it is: models that were tuned from one another may differ anywhere. Raises `OSError`.
     """
+    layout = "transposed" if is_transposed else ""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts_of(path):
         stat = part.stat()
         size = stat.st_size
-        digest.update(f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0".encode())
+        digest.update(f"{kv_type}\0{build}\0{size}\0{stat.st_mtime_ns}\0{layout}\0".encode())
         with part.open("rb") as file:
             digest.update(file.read(1 << 20))
             for page in range(SAMPLED_PAGES):

@@ -24,6 +24,7 @@ class OpenSettings(TypedDict, total=False):
     tensor_split: Sequence[float]
     main_gpu: int
     kv_type: KvType
+    tune: Literal["auto", "off"]
     keep_alive_s: float
     cache_folder: str | Path
     snapshots_bytes: int | str

@@ -51,7 +51,7 @@ def refusal(
     return BudgetError(
         f"{spec.reference} needs {in_words(cost.total_bytes)} (weights {in_words(cost.weights_bytes)}, "
         f"KV for {cost.context_tokens} tokens {in_words(cost.kv_bytes)}, compute "
-        f"{in_words(cost.compute_bytes + cost.output_bytes)}, copies of prefixes "
+        f"{in_words(cost.compute_bytes + cost.scores_bytes + cost.output_bytes)}, copies of prefixes "
         f"{in_words(cost.snapshot_bytes)}{embedding}) but the memory budget is {in_words(budget_bytes)}"
         f"{', less ' if taken else ''}{' and '.join(taken)}. "
         f"What would do: {', '.join(ways[:-1])}, or {ways[-1]}.",

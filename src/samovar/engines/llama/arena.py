@@ -25,7 +25,7 @@ from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
 from samovar.generation import FinishReason
-from samovar.models.cost import BATCH_TOKENS, MICRO_BATCH_TOKENS
+from samovar.models.tuning import BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
 
@@ -57,7 +57,7 @@ class Arena:
         self._binding, self._context, self._vocabulary = binding, context, vocabulary
         self._prefixes, self._exact, self._usage = prefixes, exact, usage
         self.threads = threads
-        """For steps that only decode; prompts are evaluated with all."""
+        """How many threads each step has."""
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
         self._queue = RequestQueue()
@@ -173,7 +173,7 @@ class Arena:
         if not self._batch.size or any(running.request.ending for running in self._admission.running):
             return True
         self._context.set_threads(
-            self.threads.most if self._batch.evaluates_prompts else self.threads.threads
+            self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
         )
         started = time.monotonic()
         code = self._context.decode(self._batch.value)
@@ -199,7 +199,7 @@ class Arena:
             if running.next_token is not None:
                 batch.add(running, [running.next_token], len(running.row), wants_logits=True)
         is_unstoppable = self._context.keeps_whole_states and len(self._admission.running) > 1
-        alone = MICRO_BATCH_TOKENS if is_unstoppable else BATCH_TOKENS
+        alone = self._context.micro_batch_tokens if is_unstoppable else BATCH_TOKENS
         chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
         for running in planned:
             if running.pending and chunk > 0:

@@ -24,11 +24,9 @@ from samovar.engines.llama import declarations, machine
 from samovar.engines.llama.tokenizing import TokenizingThreads
 from samovar.errors import PlatformError
 from samovar.models.held_weights import EngineBuild, this_build
+from samovar.models.tuning import SPIN_COUNT
 
 log = logging.getLogger("samovar.engine")
-
-SPIN_COUNT = "1000"
-"""Turns an idle OpenMP thread spins before it sleeps; measured, see docs/engine.md."""
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}
 
@@ -114,7 +112,7 @@ class Binding:
     @contextmanager
     def _wait_policy(self) -> Iterator[None]:
         """OpenMP reads its variables when it is first loaded: set for the opening, given back after."""
-        chosen = {"GOMP_SPINCOUNT": SPIN_COUNT, "GGML_NO_BACKTRACE": "1"}
+        chosen = {"GOMP_SPINCOUNT": str(SPIN_COUNT), "GGML_NO_BACKTRACE": "1"}
         if any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")):
             del chosen["GOMP_SPINCOUNT"]
         elif _is_mapped("libgomp"):

@@ -8,26 +8,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from samovar.engines.base import ModelSpec
 from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.threads import chosen_threads
 from samovar.errors import EngineError
 from samovar.generation import KvType
-from samovar.models.cost import (
-    BATCH_TOKENS,
-    MAX_RUNNING,
-    MAX_RUNNING_WHOLE,
-    MICRO_BATCH_TOKENS,
-)
+from samovar.models.cost import MAX_RUNNING, MAX_RUNNING_WHOLE, Cost
+from samovar.models.tuning import BATCH_TOKENS, Tuning
 
 MAX_SEQUENCES = 256
 """The engine's own limit (`LLAMA_MAX_SEQ`). Those above the running ones can only hold cells."""
 KV_TYPES: dict[KvType, int] = {"f16": 1, "q8_0": 8, "q4_0": 2}
 """`enum ggml_type`."""
+FLASH_ATTENTION: dict[bool | None, int] = {None: -1, False: 0, True: 1}
+"""`enum llama_flash_attn_type`."""
 
 
 class Context:
     """`cells` cells in one unified KV cache over loaded weights."""
 
-    def __init__(self, binding: Binding, weights: Any, *, cells: int, threads: int, kv_type: KvType) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        weights: Any,
+        *,
+        cells: int,
+        threads: int,
+        kv_type: KvType,
+        tuning: Tuning,
+        outputs: int | None = None,
+    ) -> None:
+        """`outputs`: tokens of one batch that may have logits; None: one of each sequence."""
         self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
         self._abort = self._ffi.new("struct ggml_tensor_head *")
         self._abort.ne = [1, 1, 1, 1]
@@ -38,23 +49,25 @@ class Context:
         )
         """The memory cannot be cut at any token: what was evaluated is reused by copies of whole states."""
         self.max_running = MAX_RUNNING_WHOLE if self.keeps_whole_states else MAX_RUNNING
+        self.micro_batch_tokens = tuning.micro_batch_tokens
         self.threads = threads
-        self._value = self._make(weights, cells, threads, kv_type)
+        self._outputs = outputs or self.max_running + 1
+        self._value = self._make(weights, cells, kv_type, tuning)
         self._memory = self._lib.llama_get_memory(self._value)
         self.cells: int = self._lib.llama_n_ctx(self._value)
 
-    def _make(self, weights: Any, cells: int, threads: int, kv_type: KvType) -> Any:
+    def _make(self, weights: Any, cells: int, kv_type: KvType, tuning: Tuning) -> Any:
         params = self._lib.llama_context_default_params()
         params.n_ctx = cells
-        params.n_batch, params.n_ubatch = BATCH_TOKENS, MICRO_BATCH_TOKENS
+        params.n_batch, params.n_ubatch = BATCH_TOKENS, tuning.micro_batch_tokens
         # In a unified cache any number below the engine's limit may hold cells; `n_seq_max` is for batches.
-        params.n_seq_max = params.n_outputs_max = self.max_running + 1  # one for `state` and `restore`
-        params.n_threads = params.n_threads_batch = threads
+        params.n_seq_max = self.max_running + 1  # one for `state` and `restore`
+        params.n_outputs_max = self._outputs
+        params.n_threads = params.n_threads_batch = self.threads
         params.kv_unified = True
         params.swa_full = False
         params.type_k = params.type_v = KV_TYPES[kv_type]
-        if kv_type != "f16":
-            params.flash_attn_type = 1  # the engine demands it for quantized values
+        params.flash_attn_type = FLASH_ATTENTION[tuning.flash_attention]
         # Asked before every node of the graph, so it must not need the interpreter: a function of the
         # engine itself reads the flag. An empty tensor (`ne[0] == 0`) means stop.
         params.abort_callback = self._ffi.cast("ggml_abort_callback", self._lib.ggml_is_empty)
@@ -139,3 +152,15 @@ class Context:
         if self._value is not None:
             self._lib.llama_free(self._value)
             self._value = None
+
+
+def make_context(binding: Binding, weights: Any, spec: ModelSpec, cost: Cost, tuning: Tuning) -> Context:
+    """A context as an arena needs it. Raises `EngineError` when there is no room."""
+    return Context(
+        binding,
+        weights,
+        cells=cost.context_tokens,
+        threads=chosen_threads(spec.threads, tuning).most,
+        kv_type=spec.kv_type,
+        tuning=tuning,
+    )

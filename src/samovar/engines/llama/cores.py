@@ -8,6 +8,7 @@ the hundreds of barriers of a step the fast cores would wait for the slow ones.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -107,3 +108,16 @@ def _within_quota(cores: int, root: Path) -> int:
         if most is not None and each:  # without a limit it is `max`, or -1
             cores = min(cores, most // each)
     return max(1, cores)
+
+
+def in_words() -> str:
+    """What tells this machine from one of another speed: the kind of CPU, and how much of it is usable."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass  # not Linux
+    return f"{sys.platform} {platform.machine()}, {name}, {engine_cores()} cores"

@@ -54,6 +54,7 @@ class EmbeddingModel:
             context_tokens=0,
             threads=self._model.threads or engine_cores(),
             threads_reason=None,
+            tuning=None,
             tokens=TokenCounts(),
             restored_tokens=0,
             restored_s=0.0,

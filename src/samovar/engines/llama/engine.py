@@ -1,48 +1,40 @@
 """The engine on llama.cpp: what a file would cost, and its load with progress and abort.
 
-Above: the pool. Below: `model.py`, `arena.py`, `binding.py`, and the GGUF header reader in `models/`.
+Above: the pool. Below: `loading.py`, `model.py`, `binding.py`, and the GGUF header reader in `models/`.
 The header is read and checked first, since what llama.cpp asserts about a file ends the process.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import anyio
-import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 
 from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
-from samovar.engines.llama.chat import ChatTemplate
-from samovar.engines.llama.declarations import WHEEL_VERSION
-from samovar.engines.llama.embedding import EmbeddedModel, Embedding
 from samovar.engines.llama.embedding_model import EmbeddingModel
-from samovar.engines.llama.mapping import alone_with, release
+from samovar.engines.llama.loading import Load
 from samovar.engines.llama.model import LlamaModel
-from samovar.engines.llama.placing import all_devices, place, set_devices
-from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import EngineError, ModelFileError
+from samovar.engines.llama.placing import all_devices, place
+from samovar.errors import EngineError
+from samovar.generation import KvType
 from samovar.models.capabilities import Capability
 from samovar.models.cost import CELL_STEP_TOKENS, Cost
 from samovar.models.devices import Device
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder, with_embedding
 from samovar.models.header import Header, read_header
-from samovar.models.held_weights import EngineBuild, hold, this_build
-from samovar.models.snapshot_file import fingerprint
-from samovar.models.snapshots import ModelSnapshots, Snapshots
-from samovar.models.split import first_part, real_path
-
-log = logging.getLogger("samovar.engine")
+from samovar.models.held_weights import EngineBuild, this_build
+from samovar.models.snapshots import Snapshots
+from samovar.models.split import real_path
+from samovar.models.tuned import Found, Tuned
+from samovar.models.tuning import Tuning, table
 
 DEFAULT_CONTEXT_TOKENS = 8192
 SMALLEST_CONTEXT_TOKENS = 512
-PROGRESS_STEP = 0.01
-READ_WHOLE = 0
-"""`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
 
 
 def _contexts(spec: ModelSpec, header: Header, *, is_bounded: bool) -> Iterator[int]:
@@ -67,19 +59,23 @@ class LlamaEngine:
     def __init__(
         self,
         snapshots: Snapshots | None = None,
+        tuned: Tuned | None = None,
         *,
         build: EngineBuild | None = None,
         devices: Callable[[], Sequence[Device]] = all_devices,
     ) -> None:
-        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere.
+        """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere. `tuned`: what
+        was measured on this machine; None: the table alone.
 
         `build`: what the engine does with weights; None: what it says, and before the first load what is
         known of it. `devices`: those that layers can be put on, with what is free there now.
         """
         self._devices = devices
-        self._snapshots = snapshots
+        self._snapshots, self._tuned = snapshots, tuned
         self._binding: Binding | None = None
         self._build = build
+        self._found: dict[tuple[Path, int, KvType], Found | None] = {}
+        """By file, time of change and KV type: looked up once, so that a prediction and its load agree."""
 
     def key(self, spec: ModelSpec) -> WeightsKey:
         path = real_path(spec.path)
@@ -97,14 +93,47 @@ class LlamaEngine:
         if Capability.ANSWER not in header.abilities.can:
             longest = spec.embedding_tokens or min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
             return predict_embedder(header, longest, self._build or this_build())
-        devices = self._devices() if spec.gpu_layers != 0 else []
+        devices = self._usable_devices(spec)
         for tokens in _contexts(spec, header, is_bounded=free_bytes is not None):
             for repack in (True, False) if spec.repack is None else (spec.repack,):
-                arena = place(spec, header, devices, self._build or this_build(), tokens, repack=repack)
+                arena = self._place(spec, header, devices, tokens, repack=repack)
                 cost = with_embedding(arena, header, spec.embedding_tokens)
                 if free_bytes is None or cost.total_bytes <= free_bytes:
                     return cost
         return cost
+
+    def _usable_devices(self, spec: ModelSpec) -> Sequence[Device]:
+        return self._devices() if spec.gpu_layers != 0 else ()
+
+    def _place(
+        self, spec: ModelSpec, header: Header, devices: Sequence[Device], tokens: int, *, repack: bool
+    ) -> Cost:
+        """With the settings in force, or the table's, which a deterministic request brings back."""
+        build = self._build or this_build()
+        tunings = {self._tuning(spec, devices), table("gpu" if devices else "cpu", spec.kv_type)}
+        costs = (
+            place(spec, header, devices, build, tokens, repack=repack, tuning=tuning) for tuning in tunings
+        )
+        return max(costs, key=lambda cost: cost.total_bytes)
+
+    def _tuning(self, spec: ModelSpec, devices: Sequence[Device]) -> Tuning:
+        """The settings of the model's contexts."""
+        found = self._looked_up(spec)
+        tuning = table("gpu" if devices else "cpu", spec.kv_type)
+        if found is None:
+            return tuning
+        if found.tuning is None or found.tuning.device != tuning.device:
+            return replace(tuning, notes=() if found.note is None else (found.note,))
+        return found.tuning
+
+    def _looked_up(self, spec: ModelSpec) -> Found | None:
+        if self._tuned is None:
+            return None
+        path = real_path(spec.path)
+        key = (path, read_header(path).modified_ns, spec.kv_type)
+        if key not in self._found:
+            self._found[key] = self._tuned.find(path, spec.kv_type)
+        return self._found[key]
 
     async def load(
         self, spec: ModelSpec, cost: Cost, on_progress: OnLoadProgress
@@ -115,7 +144,15 @@ class LlamaEngine:
                 self._binding = binding
                 binding.begin_use()
                 self._build = self._build or binding.build()
-        load = _Load(self._binding, spec, cost, on_progress, self._build or this_build(), self._snapshots)
+        load = Load(
+            self._binding,
+            spec,
+            cost,
+            on_progress,
+            build=self._build or this_build(),
+            tuning=self._tuning(spec, self._usable_devices(spec)),
+            snapshots=self._snapshots,
+        )
         try:
             model = await anyio.to_thread.run_sync(load.run)
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -129,109 +166,3 @@ class LlamaEngine:
         if self._binding is not None:
             self._binding.end_use()
             self._binding = None
-
-
-class _Load:
-    """One load under way, in a worker thread; it stops when the task that waits for it is cancelled."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        spec: ModelSpec,
-        cost: Cost,
-        on_progress: OnLoadProgress,
-        build: EngineBuild,
-        snapshots: Snapshots | None,
-    ) -> None:
-        self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
-        self._header, self._snapshots = read_header(real_path(spec.path)), snapshots
-        self._held = hold(self._header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
-        self._spec, self._cost, self._on_progress = spec, cost, on_progress
-        self._error: BaseException | None = None
-        self._told = 0.0
-        self._weights: Any = None
-        self._model: LlamaModel | EmbeddingModel | None = None
-
-    def run(self) -> LlamaModel | EmbeddingModel:
-        """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
-        with alone_with(self._spec.path):
-            self._weights = self._load_weights()
-            release(self._binding, self._spec.path, self._held.released)
-        vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
-        if Capability.ANSWER not in self._header.abilities.can:
-            self._model = EmbeddingModel(self._embedded(vocabulary), self._header, self._cost)
-            return self._model
-        template = ChatTemplate.of(self._binding, self._weights, vocabulary)
-        self._model = LlamaModel(
-            self._binding,
-            self._weights,
-            vocabulary,
-            template,
-            spec=self._spec,
-            cost=self._cost,
-            trained_tokens=self._header.context_tokens,
-            store=self._open_snapshots(),
-            embedding=Embedding(self._embedded(vocabulary), self._cost.embedding_tokens),
-        )
-        return self._model
-
-    def _embedded(self, vocabulary: Vocabulary) -> EmbeddedModel:
-        return EmbeddedModel(
-            binding=self._binding,
-            weights=self._weights,
-            vocabulary=vocabulary,
-            abilities=self._header.abilities,
-            reference=self._spec.reference,
-            path=self._spec.path,
-            most_tokens=self._header.context_tokens,
-            threads=self._spec.threads,
-        )
-
-    def _open_snapshots(self) -> ModelSnapshots | None:
-        if self._snapshots is None:
-            return None
-        try:
-            name = fingerprint(self._spec.path, kv_type=self._spec.kv_type, build=WHEEL_VERSION)
-        except OSError as error:  # copies are never a reason for a model not to load
-            log.warning("No evaluated prompts are kept for %s: %s", self._spec.path, error)
-            return None
-        return self._snapshots.of(name)
-
-    def _load_weights(self) -> Any:
-        params = self._lib.llama_model_default_params()
-        held = set_devices(self._binding, params, self._spec, self._cost)
-        params.use_extra_bufts = self._cost.repack
-        if not self._held.is_mapped:
-            params.load_mode = READ_WHOLE
-        callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
-        params.progress_callback = callback
-        self._binding.errors_of_this_thread()
-        weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
-        del held
-        if weights != self._ffi.NULL:
-            return weights
-        if self._error is not None:
-            raise self._error
-        reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
-        raise ModelFileError(f"{self._spec.path} could not be loaded: {reason}")
-
-    def _progress(self, fraction: float, _data: Any) -> bool:
-        """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
-        try:
-            anyio.from_thread.check_cancelled()
-            if fraction >= 1.0 or fraction - self._told >= PROGRESS_STEP:
-                self._told = fraction
-                anyio.from_thread.run_sync(self._on_progress, fraction)
-        except BaseException as error:  # handed on: `_load_weights` raises it
-            self._error = error
-            return False
-        return True
-
-    def free(self) -> None:
-        """Gives back what a load that did not become a model has taken."""
-        if self._model is not None:
-            self._model.free()
-        elif self._weights is not None:
-            with alone_with(self._spec.path):
-                self._lib.llama_model_free(self._weights)
-        self._model = self._weights = None

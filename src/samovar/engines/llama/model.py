@@ -18,30 +18,21 @@ import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
 from samovar.engines.llama.answering import TokenAnswer
-from samovar.engines.llama.arena import Arena
+from samovar.engines.llama.arena_maker import ArenaMaker
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding import Embedding
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
-from samovar.engines.llama.prefixes.base import Carried, Prefixes
-from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
-from samovar.engines.llama.prefixes.states import StatePrefixes
-from samovar.engines.llama.prefixes.tree import TreePrefixes
-from samovar.engines.llama.requests import Request, Usage
+from samovar.engines.llama.requests import Request
 from samovar.engines.llama.sampling import EMPTY_LINES
 from samovar.engines.llama.stream import EventStream
-from samovar.engines.llama.threads import ThreadChoice
-from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import Embeddings, FinishReason, Message, Options
-from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
+from samovar.models.cost import Cost
 
-EXACT_PART = 4
-"""Deterministic answers get one part in so many of the room for copies, where the others need it too."""
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -53,28 +44,26 @@ class LlamaModel:
         self,
         binding: Binding,
         weights: Any,
-        vocabulary: Vocabulary,
         template: ChatTemplate,
         *,
         spec: ModelSpec,
         cost: Cost,
         trained_tokens: int,
-        store: CopyStore | None,
+        arenas: ArenaMaker,
+        context: Context,
         embedding: Embedding,
     ) -> None:
-        """`trained_tokens`: what the arena may grow to where the spec asks for no size."""
+        """`trained_tokens`: what the arena may grow to where the spec asks for no size. `context`: of the
+        first arena."""
         self._binding, self._weights = binding, weights
-        self._vocabulary, self._template, self._embedding = vocabulary, template, embedding
+        self._template, self._embedding = template, embedding
         self._spec, self._cost = spec, cost
         self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._lanes = Lanes()
         """Where prompts become tokens; they end before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
-        self._usage = Usage()
-        self._disk = DiskIndex(
-            store, max(1, cost.kv_bytes // cost.context_tokens), evaluate_s=self._usage.evaluating_s
-        )
-        self._arena = self._make_arena(cost, [])
+        self._arenas = arenas
+        self._arena = arenas.make(cost, [], context)
         self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
         # What the arena was asked by those who are still here, and who waits to replace it; belongs to the
@@ -83,48 +72,6 @@ class LlamaModel:
         self._resizing = anyio.Lock()
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
-
-    def _make_arena(self, cost: Cost, carried: list[Carried]) -> Arena:
-        """Raises `EngineError` when there is no room; then nothing is left of it."""
-        threads = self._spec.threads or engine_cores()
-        context = Context(
-            self._binding,
-            self._weights,
-            cells=cost.context_tokens,
-            threads=threads,
-            kv_type=self._spec.kv_type,
-        )
-        try:
-            return self._fill_arena(context, threads, cost, carried)
-        except BaseException as error:  # the context is nobody's yet
-            context.close()
-            if isinstance(error, MemoryError):
-                raise EngineError(
-                    f"There is no memory for a context of {cost.context_tokens} tokens and its prefixes."
-                ) from error
-            raise
-
-    def _fill_arena(self, context: Context, threads: int, cost: Cost, carried: list[Carried]) -> Arena:
-        """An arena that owns `context` from now on, with what another has `carried`."""
-        # Where prefixes are copies too, both kinds share what was counted on.
-        exact_bytes = cost.snapshot_bytes
-        prefixes: Prefixes
-        if context.keeps_whole_states:
-            exact_bytes //= EXACT_PART
-            prefixes = StatePrefixes(context, self._disk, limit_bytes=cost.snapshot_bytes - exact_bytes)
-        else:
-            prefixes = TreePrefixes(context, self._disk)
-        exact = StatePrefixes(context, DiskIndex(None, 1), limit_bytes=exact_bytes, border=MICRO_BATCH_TOKENS)
-        prefixes.accept(carried)
-        return Arena(
-            self._binding,
-            context,
-            self._vocabulary,
-            prefixes=prefixes,
-            exact=exact,
-            usage=self._usage,
-            threads=ThreadChoice(threads, is_fixed=self._spec.threads is not None),
-        )
 
     async def _prompt(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
         """In a worker thread, so that the event loop goes on. Whoever is cancelled does not wait for it."""
@@ -185,8 +132,8 @@ class LlamaModel:
         tokens, answer = await self._prompt(messages, options)
         async with self._turns:
             async with self._resizing:
-                if self._arena.is_broken:
-                    await self._replace(self._cost)
+                if self._arena.is_broken or (options.deterministic and self._arenas.is_tuned):
+                    await self._replace(self._cost, plain=options.deterministic)
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
                 self._arena.submit(request)
@@ -225,45 +172,40 @@ class LlamaModel:
                 await self._replace(cost)
             self._cost = replace(cost, carry_bytes=0)
 
-    async def _replace(self, cost: Cost) -> None:
-        """Has another arena answer from now on; the answers of this one are waited for."""
+    async def _replace(self, cost: Cost, *, plain: bool = False) -> None:
+        """Has another arena answer from now on; the answers of this one are waited for. `plain`: with the
+        table's settings, for as long as the model is loaded."""
         for request in list(self._asked):
             await request.events.finished.wait()  # not for its reader, who may wait for us
         if self._closed:
             raise ClosedError("The model was closed.")
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._replace_arena, cost)
+            await anyio.to_thread.run_sync(self._replace_arena, cost, plain)
 
-    def _replace_arena(self, cost: Cost) -> None:
+    def _replace_arena(self, cost: Cost, plain: bool) -> None:
         """If neither the new size nor the old can be had, the arena stays closed and the next turn tries."""
         # Copies are beside the old context first, then beside the new: what neither needs is theirs.
         promised_bytes = max(self._cost.total_bytes, cost.replacing_bytes)
         carry_bytes = promised_bytes - max(self._cost.fixed_bytes, cost.fixed_bytes)
+        changes = plain and self._arenas.is_tuned
         try:
-            carried = self._arena.close(carry_bytes=carry_bytes)
+            carried = self._arena.close(carry_bytes=0 if changes else carry_bytes)
         except (EngineError, MemoryError):  # of copies; what was evaluated is evaluated again
             carried = []
+        if changes:
+            self._arenas.use_table()
         try:
-            self._arena = self._make_arena(cost, carried)
+            self._arena = self._arenas.make(cost, carried)
         except EngineError:
             if cost != self._cost:
-                self._arena = self._make_old_arena(carried)
+                self._arena = self._arenas.make_again(self._cost, carried)
             raise
-        self._cost = cost
+        self._cost = replace(cost, carry_bytes=0)
         del carried
         self._binding.give_back_memory()
 
-    def _make_old_arena(self, carried: list[Carried]) -> Arena:
-        """Of the size that there was; without what was evaluated if that is too much now."""
-        try:
-            return self._make_arena(self._cost, carried)
-        except EngineError:
-            if not carried:
-                raise
-            return self._make_arena(self._cost, [])
-
     def statistics(self) -> ModelStatistics:
-        books, usage = self._arena.books(), self._usage
+        books, arenas, usage = self._arena.books(), self._arenas, self._arenas.usage
         notes = (*self._binding.notes, *self._arena.notes(), *self._template.notes, *self._notes)
         return ModelStatistics(
             weights_bytes=self._weights_bytes,
@@ -271,9 +213,10 @@ class LlamaModel:
             context_tokens=self._arena.cells,
             threads=self._arena.threads.settled,
             threads_reason=self._arena.threads.reason,
+            tuning=str(arenas.tuning),
             tokens=usage.tokens,
-            restored_tokens=self._disk.restored_tokens,
-            restored_s=self._disk.restored_s,
+            restored_tokens=arenas.disk.restored_tokens,
+            restored_s=arenas.disk.restored_s,
             evaluate_s=usage.evaluate_s,
             decode_tokens_per_s=usage.decode_tokens / usage.decode_s if usage.decode_s else None,
             sequences_running=books.running,
@@ -281,7 +224,7 @@ class LlamaModel:
             cells_used=books.cells_used,
             embedded_texts=self._embedding.texts,
             embedded_tokens=self._embedding.tokens,
-            notes=notes,
+            notes=(*notes, *arenas.tuning.notes),
         )
 
     def check(self) -> None:

@@ -20,6 +20,7 @@ from samovar.models.cost import Cost, OnDevices, predict
 from samovar.models.devices import Device, Load, check_fits, choose, fitting_layers
 from samovar.models.header import Header
 from samovar.models.held_weights import EngineBuild
+from samovar.models.tuning import Tuning
 
 _GPU, _INTEGRATED = 1, 2
 """`enum ggml_backend_dev_type`."""
@@ -83,6 +84,7 @@ def place(
     tokens: int,
     *,
     repack: bool,
+    tuning: Tuning,
 ) -> Cost:
     """What a load with a context of so many `tokens` costs, with as many layers on devices as fit.
 
@@ -100,6 +102,7 @@ def place(
         header,
         context_tokens=tokens,
         kv_type=spec.kv_type,
+        tuning=tuning,
         repack=repack,
         build=build,
         on_devices=on_devices,
@@ -119,7 +122,11 @@ def _layers(spec: ModelSpec, header: Header, devices: Sequence[Device], tokens: 
 
 def _load(spec: ModelSpec, header: Header, tokens: int) -> Load:
     cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
-    return Load(header=header, kv_bytes=cost.kv_bytes, buffer_bytes=cost.compute_bytes + cost.output_bytes)
+    return Load(
+        header=header,
+        kv_bytes=cost.kv_bytes,
+        buffer_bytes=cost.compute_bytes + cost.scores_bytes + cost.output_bytes,
+    )
 
 
 def set_devices(binding: Binding, params: Any, spec: ModelSpec, cost: Cost) -> list[Any]:

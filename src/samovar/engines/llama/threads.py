@@ -1,6 +1,6 @@
 """How many threads decode: all cores while they are free, fewer beside other busy processes.
 
-Above: `arena.py`, which tells each step's time and sets what is chosen. Below: nothing. At each of the
+Above: `arena.py`, which tells each step's time and sets what is chosen. Below: `machine.py`. At each of the
 hundreds of barriers of a step the threads wait for the last one; beside a busy process that is one which
 does not even run, and fewer threads are faster. Whether they are is tried, never assumed: a trial is a few
 steps, stopped as soon as it cannot win. Alone, nothing is tried.
@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+
+from samovar.engines.llama.cores import engine_cores
+from samovar.models.tuning import Tuning
 
 WINDOW_STEPS = 8
 """So many steps with the same number of sequences are compared with so many others."""
@@ -26,15 +29,35 @@ def involuntary_switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
+def chosen_threads(fixed: int | None, tuning: Tuning) -> ThreadChoice:
+    """`fixed`: what a person has set. Otherwise as `tuning` says, or one per physical core."""
+    if fixed is not None:
+        return ThreadChoice(fixed, is_fixed=True, reason="as set")
+    cores = engine_cores()
+    return ThreadChoice(
+        min(cores, tuning.threads or cores),
+        evaluating=min(cores, tuning.evaluating_threads or cores),
+        reason="one per core" if tuning.threads is None else tuning.source,
+    )
+
+
 class ThreadChoice:
     """The number of threads for steps that only decode. Mutable: the choice, and what was measured for it."""
 
     def __init__(
-        self, most: int, *, is_fixed: bool = False, switches: Callable[[], int] = involuntary_switches
+        self,
+        most: int,
+        *,
+        evaluating: int | None = None,
+        is_fixed: bool = False,
+        reason: str = "one per core",
+        switches: Callable[[], int] = involuntary_switches,
     ) -> None:
-        """`most`: the usable cores, or with `is_fixed` what a person has chosen."""
+        """`most`: for decoding, at most; with `is_fixed` always. `evaluating`: for prompts; None: as many.
+        `reason`: why so many."""
         self.threads = self.most = most
-        self.reason = "as set" if is_fixed else "one per usable core"
+        self.evaluating = evaluating or most
+        self.reason = reason
         self._is_fixed = is_fixed or most == 1
         self._switches = switches
         self._sequences = 0

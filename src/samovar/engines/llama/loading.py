@@ -1,0 +1,187 @@
+"""One load of a model under way: weights, vocabulary, template and context, or all of it given back.
+
+Above: `engine.py`. Below: `model.py`, `embedding_model.py`, `binding.py`. It runs in a worker thread; what
+needs the interpreter goes on beside what the engine does by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import anyio.from_thread
+
+from samovar.engines.base import ModelSpec, OnLoadProgress
+from samovar.engines.llama.arena_maker import ArenaMaker
+from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.context import Context, make_context
+from samovar.engines.llama.declarations import WHEEL_VERSION
+from samovar.engines.llama.embedding import EmbeddedModel, Embedding
+from samovar.engines.llama.embedding_model import EmbeddingModel
+from samovar.engines.llama.mapping import alone_with, release
+from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.placing import set_devices
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import ModelFileError
+from samovar.models.capabilities import Capability
+from samovar.models.cost import Cost
+from samovar.models.header import read_header
+from samovar.models.held_weights import EngineBuild, hold
+from samovar.models.snapshot_file import fingerprint
+from samovar.models.snapshots import ModelSnapshots, Snapshots
+from samovar.models.split import first_part, real_path
+from samovar.models.tuning import Tuning
+
+log = logging.getLogger("samovar.engine")
+
+PROGRESS_EVERY_S = 0.05
+"""The load stops while the event loop hears how far it is."""
+READ_WHOLE = 0
+"""`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
+
+
+class Load:
+    """One load; it stops when the task that waits for it is cancelled."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        spec: ModelSpec,
+        cost: Cost,
+        on_progress: OnLoadProgress,
+        *,
+        build: EngineBuild,
+        tuning: Tuning,
+        snapshots: Snapshots | None,
+    ) -> None:
+        self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
+        self._header, self._snapshots = read_header(real_path(spec.path)), snapshots
+        self._held = hold(self._header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
+        self._spec, self._cost, self._tuning, self._on_progress = spec, cost, tuning, on_progress
+        self._error: BaseException | None = None
+        self._told_s = 0.0
+        self._weights: Any = None
+        self._model: LlamaModel | EmbeddingModel | None = None
+
+    def run(self) -> LlamaModel | EmbeddingModel:
+        """In a worker thread. Raises what `on_progress` raised, or why the file could not be loaded."""
+        if Capability.ANSWER not in self._header.abilities.can:
+            self._load_weights()
+            vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
+            self._model = EmbeddingModel(self._embedded(vocabulary), self._header, self._cost)
+            return self._model
+        with ThreadPoolExecutor(1, thread_name_prefix="samovar load") as beside:
+            store = beside.submit(self._open_snapshots)
+            self._load_weights()
+            context = beside.submit(self._make_context)
+            try:
+                vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
+                template = ChatTemplate.of(self._binding, self._weights, vocabulary)
+                found = store.result()
+            except BaseException:  # the context is nobody's yet
+                if context.exception() is None:
+                    context.result().close()
+                raise
+            self._model = LlamaModel(
+                self._binding,
+                self._weights,
+                template,
+                spec=self._spec,
+                cost=self._cost,
+                trained_tokens=self._header.context_tokens,
+                arenas=self._arenas(vocabulary, found),
+                context=context.result(),
+                embedding=Embedding(self._embedded(vocabulary), self._cost.embedding_tokens),
+            )
+        return self._model
+
+    def _arenas(self, vocabulary: Vocabulary, store: ModelSnapshots | None) -> ArenaMaker:
+        return ArenaMaker(
+            self._binding,
+            self._weights,
+            vocabulary,
+            spec=self._spec,
+            cost=self._cost,
+            tuning=self._tuning,
+            store=store,
+        )
+
+    def _make_context(self) -> Context:
+        return make_context(self._binding, self._weights, self._spec, self._cost, self._tuning)
+
+    def _embedded(self, vocabulary: Vocabulary) -> EmbeddedModel:
+        return EmbeddedModel(
+            binding=self._binding,
+            weights=self._weights,
+            vocabulary=vocabulary,
+            abilities=self._header.abilities,
+            reference=self._spec.reference,
+            path=self._spec.path,
+            most_tokens=self._header.context_tokens,
+            threads=self._spec.threads,
+        )
+
+    def _open_snapshots(self) -> ModelSnapshots | None:
+        import_module("samovar.engines.llama.dialect")  # which is needed as soon as the weights are there
+        if self._snapshots is None:
+            return None
+        try:
+            name = fingerprint(
+                self._spec.path,
+                kv_type=self._spec.kv_type,
+                build=WHEEL_VERSION,
+                is_transposed=self._tuning.transposes_values,
+            )
+        except OSError as error:  # copies are never a reason for a model not to load
+            log.warning("No evaluated prompts are kept for %s: %s", self._spec.path, error)
+            return None
+        return self._snapshots.of(name)
+
+    def _load_weights(self) -> None:
+        with alone_with(self._spec.path):
+            self._weights = self._read_weights()
+            release(self._binding, self._spec.path, self._held.released)
+
+    def _read_weights(self) -> Any:
+        params = self._lib.llama_model_default_params()
+        held = set_devices(self._binding, params, self._spec, self._cost)
+        params.use_extra_bufts = self._cost.repack
+        if not self._held.is_mapped:
+            params.load_mode = READ_WHOLE
+        callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
+        params.progress_callback = callback
+        self._binding.errors_of_this_thread()
+        weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
+        del held
+        if weights != self._ffi.NULL:
+            return weights
+        if self._error is not None:
+            raise self._error
+        reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
+        raise ModelFileError(f"{self._spec.path} could not be loaded: {reason}")
+
+    def _progress(self, fraction: float, _data: Any) -> bool:
+        """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
+        try:
+            anyio.from_thread.check_cancelled()
+            now_s = time.monotonic()
+            if fraction >= 1.0 or now_s - self._told_s >= PROGRESS_EVERY_S:
+                self._told_s = now_s
+                anyio.from_thread.run_sync(self._on_progress, fraction)
+        except BaseException as error:  # handed on: `_read_weights` raises it
+            self._error = error
+            return False
+        return True
+
+    def free(self) -> None:
+        """Gives back what a load that did not become a model has taken."""
+        if self._model is not None:
+            self._model.free()
+        elif self._weights is not None:
+            with alone_with(self._spec.path):
+                self._lib.llama_model_free(self._weights)
+        self._model = self._weights = None

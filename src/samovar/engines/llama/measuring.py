@@ -1,0 +1,296 @@
+"""How fast loaded weights evaluate and decode with each setting, and how well they foresee a text.
+
+Above: `samovar tune`. Below: `context.py`, `binding.py`, `tuning.py`. Everything is done on weights and
+contexts of its own, in one worker thread; `stop` ends it from another within a micro-batch. Rounds alternate
+between the settings, so that a machine that slows down meets them all, and medians are what counts.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from samovar.engines.llama.binding import Binding, open_binding
+from samovar.engines.llama.context import Context
+from samovar.engines.llama.cores import usable_cores
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import EngineError, ModelFileError
+from samovar.generation import KvType
+from samovar.models.tuning import BATCH_TOKENS, MICRO_BATCH_TOKENS, Tuning, table
+
+BETTER = 0.95
+"""Another choice than the table's must take at most this share of its time: less is noise."""
+ANSWER_TOKENS = 120
+"""Of the usual request that choices are compared by: a prompt as long as the shortest length, and so many."""
+WINDOW_TOKENS = 512
+"""A text is foreseen in pieces of this, each from its beginning; …"""
+UNSCORED_TOKENS = 32
+"""… of which the first few say more about the place where it was cut."""
+MOST_SCORED_TOKENS = 2000
+_LOGITS_AT_ONCE = 64
+
+
+class MeasuringEndedError(Exception):
+    """`stop` was called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is measured."""
+
+    lengths: tuple[int, ...] = (512, 2048)
+    """Tokens behind which is decoded, rising."""
+    decoded: int = 24
+    """Tokens, behind each."""
+    rounds: int = 3
+
+    @property
+    def cells(self) -> int:
+        """Of each context."""
+        return self.lengths[-1] + len(self.lengths) * self.decoded + BATCH_TOKENS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What one choice came to, in medians."""
+
+    tuning: Tuning
+    evaluate_tokens_per_s: float
+    decode_ms: Mapping[int, float]
+    """Of one token, by the tokens before it."""
+
+    @property
+    def request_s(self) -> float:
+        """The usual request."""
+        prompt_tokens = min(self.decode_ms)
+        mean_ms = sum(self.decode_ms.values()) / len(self.decode_ms)
+        return prompt_tokens / self.evaluate_tokens_per_s + ANSWER_TOKENS * mean_ms / 1000
+
+
+def choices(standard: Tuning, kv_type: KvType) -> list[Tuning]:
+    """What is worth trying, the table's choice first."""
+    flash = [standard.flash_attention]
+    if kv_type == "f16":
+        flash += [one for one in (False, True) if one is not standard.flash_attention]
+    sizes = sorted({MICRO_BATCH_TOKENS, BATCH_TOKENS}, key=lambda size: size != standard.micro_batch_tokens)
+    return [
+        replace(standard, flash_attention=one, micro_batch_tokens=size) for one in flash for size in sizes
+    ]
+
+
+def best(speeds: Sequence[Speed]) -> Speed:
+    """The first, unless another is clearly faster."""
+    fastest = min(speeds, key=lambda speed: speed.request_s)
+    return fastest if fastest.request_s <= BETTER * speeds[0].request_s else speeds[0]
+
+
+def fewer_threads(most: int) -> list[int]:
+    """Numbers of threads worth trying, the most first."""
+    return sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
+
+
+OnMeasured = Callable[[str], None]
+"""Called before each part, with what it is."""
+
+
+class Workbench:
+    """One file's weights. Mutable: the context that is measured; `close` gives everything back."""
+
+    def __init__(
+        self,
+        path: Path,
+        kv_type: KvType,
+        *,
+        gpu_layers: int | None = None,
+        on_part: OnMeasured = lambda part: None,
+    ) -> None:
+        """Loads the weights, on the GPU as `ModelSpec` has it. Raises `ModelFileError`."""
+        self._binding: Binding = open_binding()
+        self._binding.begin_use()
+        self._kv_type: KvType = kv_type
+        self._on_part = on_part
+        self._context: Context | None = None
+        self._is_stopped = False
+        ffi, lib = self._binding.ffi, self._binding.lib
+        params = lib.llama_model_default_params()
+        is_on_gpu = lib.llama_supports_gpu_offload() and gpu_layers != 0
+        self.standard: Tuning = table("gpu" if is_on_gpu else "cpu", kv_type)
+        """The table's choice for it."""
+        params.n_gpu_layers = (-1 if gpu_layers is None else gpu_layers) if is_on_gpu else 0
+        self._weights: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        if self._weights == ffi.NULL:
+            self._binding.end_use()
+            raise ModelFileError(f"{path} could not be loaded.")
+        self.vocabulary = Vocabulary(self._binding, self._weights)
+        self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
+
+    def stop(self) -> None:
+        """What goes on ends with `MeasuringEndedError`; from any thread."""
+        self._is_stopped = True
+        if (context := self._context) is not None:
+            context.stop_soon()
+
+    def close(self) -> None:
+        """Frees the weights."""
+        self._binding.tokenizing.close()
+        self._binding.lib.llama_batch_free(self._batch)
+        self._binding.lib.llama_model_free(self._weights)
+        self._binding.end_use()
+        self._binding.give_back_memory()
+
+    # Speed ---------------------------------------------------------------------------------------------
+
+    def speeds(self, tunings: Sequence[Tuning], text: str, plan: Plan) -> list[Speed]:
+        """One for each, in order."""
+        tokens = self._enough(text, plan.cells)
+        found: list[list[tuple[float, dict[int, float]]]] = [[] for _ in tunings]
+        for number in range(plan.rounds):
+            order = range(len(tunings)) if number % 2 == 0 else reversed(range(len(tunings)))
+            for index in order:
+                self._on_part(f"round {number + 1} of {plan.rounds}: {tunings[index]}")
+                found[index].append(self._measure(tunings[index], tokens, plan))
+        return [
+            Speed(
+                tuning=tuning,
+                evaluate_tokens_per_s=median(rate for rate, _ in rounds),
+                decode_ms={length: median(ms[length] for _, ms in rounds) for length in plan.lengths},
+            )
+            for tuning, rounds in zip(tunings, found, strict=True)
+        ]
+
+    def _measure(self, tuning: Tuning, tokens: list[int], plan: Plan) -> tuple[float, dict[int, float]]:
+        with self._opened(tuning, plan.cells) as context:
+            self._decode(tokens[:1])
+            held, rate, decode_ms = 1, 0.0, {}
+            for length in plan.lengths:
+                began = perf_counter()
+                for start in range(held, length, BATCH_TOKENS):
+                    self._decode(tokens[start : min(length, start + BATCH_TOKENS)], start)
+                rate = rate or (length - held) / (perf_counter() - began)
+                steps = []
+                for place in range(length, length + plan.decoded):
+                    began = perf_counter()
+                    self._decode(tokens[place : place + 1], place)
+                    steps.append(perf_counter() - began)
+                decode_ms[length] = median(steps) * 1000
+                held = length + plan.decoded
+            assert context.cells >= held
+            return rate, decode_ms
+
+    def threads(self, tuning: Tuning, text: str, plan: Plan) -> tuple[dict[int, float], dict[int, float]]:
+        """By number of threads: milliseconds of a decoded token, and evaluated tokens for each second."""
+        cores = usable_cores()
+        tokens = self._enough(text, plan.cells)
+        decode: dict[int, list[float]] = {count: [] for count in fewer_threads(cores)}
+        evaluate: dict[int, list[float]] = {count: [] for count in decode}
+        place = plan.lengths[0] // 2
+        with self._opened(tuning, plan.cells) as context:
+            self._decode(tokens[:place])
+            for number in range(plan.rounds):
+                for count in decode if number % 2 == 0 else reversed(decode):
+                    self._on_part(f"round {number + 1} of {plan.rounds}: {count} threads")
+                    context.set_threads(count)
+                    context.remove(0, place)
+                    began = perf_counter()
+                    self._decode(tokens[place : place + MICRO_BATCH_TOKENS], place)
+                    evaluate[count].append(MICRO_BATCH_TOKENS / (perf_counter() - began))
+                    began = perf_counter()
+                    for step in range(plan.decoded):
+                        at = place + MICRO_BATCH_TOKENS + step
+                        self._decode(tokens[at : at + 1], at)
+                    decode[count].append((perf_counter() - began) * 1000 / plan.decoded)
+        medians = ({count: median(values) for count, values in one.items()} for one in (decode, evaluate))
+        decode_ms, rates = medians
+        return decode_ms, rates
+
+    def tuned(self, tuning: Tuning, decode_ms: Mapping[int, float], rates: Mapping[int, float]) -> Tuning:
+        """`tuning` with fewer threads than cores where that is clearly faster."""
+        most = max(decode_ms)
+        decoding = min(decode_ms, key=lambda count: decode_ms[count])
+        evaluating = max(rates, key=lambda count: rates[count])
+        return replace(
+            tuning,
+            threads=decoding if decode_ms[decoding] <= BETTER * decode_ms[most] else None,
+            evaluating_threads=evaluating if rates[evaluating] * BETTER >= rates[most] else None,
+        )
+
+    # Quality -------------------------------------------------------------------------------------------
+
+    def perplexity(self, tuning: Tuning, text: str, most_tokens: int = MOST_SCORED_TOKENS) -> float:
+        """How many tokens it hesitates between, on average, for each of the text's; less is better."""
+        tokens = self.vocabulary.tokenize(text, special=False)[:most_tokens]
+        self._on_part(f"how well it foresees {len(tokens)} tokens of a text")
+        lost, scored = 0.0, 0
+        with self._opened(tuning, WINDOW_TOKENS, outputs=_LOGITS_AT_ONCE) as context:
+            for start in range(0, len(tokens), WINDOW_TOKENS):
+                window = tokens[start : start + WINDOW_TOKENS]
+                context.remove(0)
+                for at in range(0, len(window), _LOGITS_AT_ONCE):
+                    part = window[at : at + _LOGITS_AT_ONCE]
+                    self._decode(part, at, logits=True)
+                    for row in range(len(part)):
+                        if UNSCORED_TOKENS <= at + row + 1 < len(window):
+                            lost -= self._log_probability(row, window[at + row + 1])
+                            scored += 1
+        if not scored:
+            raise EngineError("The text is too short to be scored.")
+        return math.exp(lost / scored)
+
+    def _log_probability(self, row: int, token: int) -> float:
+        assert self._context is not None
+        ffi, size = self._binding.ffi, self.vocabulary.size
+        found = self._binding.lib.llama_get_logits_ith(self._context.value, row)
+        logits = array("f")
+        logits.frombytes(ffi.buffer(found, size * 4)[:])
+        most = max(logits)
+        total = sum(map(math.exp, logits)) if most < 80 else sum(math.exp(one - most) for one in logits)
+        return logits[token] - math.log(total) - (0 if most < 80 else most)
+
+    # Below ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(self, tuning: Tuning, cells: int, *, outputs: int | None = None) -> Iterator[Context]:
+        """A context while it is measured."""
+        context = self._context = Context(
+            self._binding,
+            self._weights,
+            cells=cells,
+            threads=usable_cores(),
+            kv_type=self._kv_type,
+            tuning=tuning,
+            outputs=outputs,
+        )
+        try:
+            yield context
+        finally:
+            self._context = None
+            context.close()
+
+    def _enough(self, text: str, count: int) -> list[int]:
+        """So many tokens of the text, said again and again."""
+        tokens = self.vocabulary.tokenize(text, special=False)
+        return (tokens * (count // len(tokens) + 1))[:count]
+
+    def _decode(self, tokens: Sequence[int], start: int = 0, *, logits: bool = False) -> None:
+        """Evaluates them; logits for each of them, or for the last one."""
+        assert self._context is not None
+        if self._is_stopped:
+            raise MeasuringEndedError
+        batch = self._batch
+        for index, token in enumerate(tokens):
+            batch.token[index], batch.pos[index] = token, start + index
+            batch.n_seq_id[index], batch.seq_id[index][0] = 1, 0
+            batch.logits[index] = logits or index == len(tokens) - 1
+        batch.n_tokens = len(tokens)
+        code = self._context.decode(batch)
+        if code == 2:
+            raise MeasuringEndedError
+        if code:
+            raise EngineError(f"The engine could not evaluate a batch (code {code}).")
