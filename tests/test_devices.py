@@ -14,6 +14,7 @@ from samovar.engines.llama.binding import find_library, open_binding
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.placing import all_devices, describe, may_have_devices, set_devices
 from samovar.errors import BudgetError, EngineError, PlatformError
+from samovar.models.cost import Cost, predict
 from samovar.models.devices import (
     RESERVED_BYTES,
     Device,
@@ -26,6 +27,7 @@ from samovar.models.devices import (
 )
 from samovar.models.header import read_header
 from samovar.models.held_weights import layer_bytes
+from samovar.models.tuning import table
 from tests.tiny import Sizes, make_tiny
 
 MB = 1_000_000
@@ -121,15 +123,20 @@ def spec(path: Path, *, gpu_layers: int | None = None) -> ModelSpec:
     return ModelSpec(reference="x", path=path, context_tokens=1024, gpu_layers=gpu_layers)
 
 
+def on_the_host(path: Path) -> Cost:
+    """All of it in the host's memory, with the settings that a context on a GPU has."""
+    return predict(read_header(path), context_tokens=1024, tuning=table("gpu", "f16"))
+
+
 def test_what_is_on_a_device_is_not_in_the_host(path: Path) -> None:
-    whole = engine_with().predict(spec(path))
-    assert whole.device_bytes == whole.gpu_layers == 0
+    assert engine_with().predict(spec(path)).device_bytes == engine_with().predict(spec(path)).gpu_layers == 0
+    whole = on_the_host(path)
     cost = engine_with(device(free_bytes=4000 * MB)).predict(spec(path))
     header = read_header(path)
     embeddings = next(one for one in header.tensors if one.name == "token_embd.weight").size_bytes
     assert cost.gpu_layers == SIZES.layers + 1
     assert (cost.weights_bytes, cost.kv_bytes) == (embeddings, 0)
-    buffers = whole.compute_bytes + whole.output_bytes
+    buffers = whole.compute_bytes + whole.scores_bytes + whole.output_bytes
     assert cost.device_bytes == whole.weights_bytes - embeddings + whole.kv_bytes + buffers
     assert cost.total_bytes == whole.total_bytes - whole.kv_bytes - whole.weights_bytes + embeddings
 
@@ -158,7 +165,7 @@ def test_an_arena_that_takes_the_place_of_another_has_what_that_one_has_on_devic
 
 
 def test_devices_that_use_the_hosts_memory_are_in_the_budget(path: Path) -> None:
-    whole = engine_with().predict(spec(path))
+    whole = on_the_host(path)
     cost = engine_with(device("Metal", free_bytes=MB, own=False)).predict(spec(path))
     assert (cost.total_bytes, cost.device_bytes) == (whole.total_bytes, 0)
     assert cost.gpu_layers == SIZES.layers + 1

@@ -28,7 +28,8 @@ from samovar.running.visit_context import Child, Services, VisitContext
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
 """A file of this name below the folder, written after a run began, ends it before its next state; its text is
-the reason. It ends every run of the folder, and nobody deletes it."""
+the reason. It ends every run of the folder, and nobody deletes it. By its state and not by a clock it is told
+from one that was there before: clocks are set, and those of files lag behind."""
 OWN_ABORT_FILE = Path(".samovar") / "abort"
 """In this folder below it, a file with the name of a run ends that run only, which deletes it."""
 
@@ -58,6 +59,7 @@ class Loop:
         self._services, self._recorder, self._limits = services, recorder, limits
         self._abort_file = services.folder / ABORT_FILE
         self._own_abort_file = services.folder / OWN_ABORT_FILE / services.run
+        self._old_abort = _state_of(self._abort_file)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -116,19 +118,16 @@ class Loop:
 
     def _check_abort_files(self) -> None:
         """Raises `AbortedError` if there is one for this run."""
-        for file in (self._own_abort_file, self._abort_file):
-            try:
-                written_s = file.stat().st_mtime
-            except (OSError, ValueError):
+        for file, before in ((self._own_abort_file, None), (self._abort_file, self._old_abort)):
+            now = _state_of(file)
+            if now is None or now == before:
                 continue
-            is_own = file == self._own_abort_file
-            if is_own or written_s >= self._recorder.record.started_at:
-                reason = ""
-                with suppress(OSError, UnicodeDecodeError):
-                    reason = file.read_text(encoding="utf-8").strip()
-                    if is_own:
-                        file.unlink()
-                raise AbortedError(reason or f"There was a file {file.relative_to(self._services.folder)}.")
+            reason = ""
+            with suppress(OSError, UnicodeDecodeError):
+                reason = file.read_text(encoding="utf-8").strip()
+                if file == self._own_abort_file:
+                    file.unlink()
+            raise AbortedError(reason or f"There was a file {file.relative_to(self._services.folder)}.")
 
     async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
@@ -278,3 +277,12 @@ def _no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | Non
     path = frame.prefix + state.name
     stuck = RunError(code="stuck", message=explain(state, choice), state=path, place=state.place)
     return End(ending=Ending.STUCK, error=stuck)
+
+
+def _state_of(file: Path) -> tuple[int, int, int, int] | None:
+    """What tells a file from another one that was written there later; None if there is none."""
+    try:
+        stat = file.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

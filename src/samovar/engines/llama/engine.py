@@ -17,7 +17,7 @@ import anyio.to_thread
 from samovar.engines.base import ModelSpec, OnLoadProgress, WeightsKey
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.embedding_model import EmbeddingModel
-from samovar.engines.llama.loading import Load
+from samovar.engines.llama.loading import ModelLoad
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.placing import all_devices, place
 from samovar.errors import EngineError
@@ -144,7 +144,7 @@ class LlamaEngine:
                 self._binding = binding
                 binding.begin_use()
                 self._build = self._build or binding.build()
-        load = Load(
+        load = ModelLoad(
             self._binding,
             spec,
             cost,

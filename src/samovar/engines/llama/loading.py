@@ -44,7 +44,7 @@ READ_WHOLE = 0
 """`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
 
 
-class Load:
+class ModelLoad:
     """One load; it stops when the task that waits for it is cancelled."""
 
     def __init__(

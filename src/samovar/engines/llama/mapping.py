@@ -50,7 +50,10 @@ def release(binding: Binding, path: Path, ranges: Iterable[tuple[int, int]]) -> 
 
     Returns how many bytes that are; they need not have been in memory.
     """
-    parts = ranges_of_parts(path, ranges)
+    try:
+        parts = list(ranges_of_parts(path, ranges))
+    except OSError:  # the file went meanwhile; what is mapped of it stays
+        return 0
     pages = [page for part, share in parts for page in pages_of(MAPS, part, share)]
     if not pages:
         return 0

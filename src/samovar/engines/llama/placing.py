@@ -97,7 +97,7 @@ def place(
         if not any(device.has_own_memory for device in chosen):
             on_devices = OnDevices(layers=wanted, is_unified=True)
         else:
-            on_devices = OnDevices(layers=_layers(spec, header, chosen, tokens, wanted))
+            on_devices = OnDevices(layers=_layers(spec, header, chosen, tokens, wanted, tuning))
     return predict(
         header,
         context_tokens=tokens,
@@ -109,10 +109,12 @@ def place(
     )
 
 
-def _layers(spec: ModelSpec, header: Header, devices: Sequence[Device], tokens: int, wanted: int) -> int:
-    load = _load(spec, header, tokens)
+def _layers(
+    spec: ModelSpec, header: Header, devices: Sequence[Device], tokens: int, wanted: int, tuning: Tuning
+) -> int:
+    load = _load(spec, header, tokens, tuning)
     if spec.replaces is not None:
-        there = _load(spec, header, spec.replaces.context_tokens)
+        there = _load(spec, header, spec.replaces.context_tokens, tuning)
         devices = there.freed(devices, spec.devices, spec.replaces.gpu_layers)
     if spec.gpu_layers is None:
         return fitting_layers(load, devices, spec.devices)
@@ -120,8 +122,8 @@ def _layers(spec: ModelSpec, header: Header, devices: Sequence[Device], tokens: 
     return wanted
 
 
-def _load(spec: ModelSpec, header: Header, tokens: int) -> Load:
-    cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type)
+def _load(spec: ModelSpec, header: Header, tokens: int, tuning: Tuning) -> Load:
+    cost = predict(header, context_tokens=tokens, kv_type=spec.kv_type, tuning=tuning)
     return Load(
         header=header,
         kv_bytes=cost.kv_bytes,
