@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,12 @@ class Binding:
     def give_back_memory(self) -> None:
         """Hands what was freed back to the operating system, which glibc does not do by itself."""
         if machine.read_machine().libc == "glibc":
-            self.ffi.dlopen(None).malloc_trim(0)
+            self.libc.malloc_trim(0)
+
+    @cached_property
+    def libc(self) -> Any:
+        """The C library. It is opened once: what cffi makes for one that is opened is never freed."""
+        return self.ffi.dlopen(None)
 
     def build(self) -> EngineBuild:
         """What this build of the engine does with weights, as it says itself."""

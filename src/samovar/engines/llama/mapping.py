@@ -57,10 +57,9 @@ def release(binding: Binding, path: Path, ranges: Iterable[tuple[int, int]]) -> 
     pages = [page for part, share in parts for page in pages_of(MAPS, part, share)]
     if not pages:
         return 0
-    libc = binding.ffi.dlopen(None)
     given = 0
     for address, length in pages:
-        if libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED) == 0:
+        if binding.libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED) == 0:
             given += length
     return given
 
