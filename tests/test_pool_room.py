@@ -535,3 +535,26 @@ def test_the_books_balance_whatever_grows_fails_and_is_cancelled(
         assert pool.held_bytes == 0
 
     anyio.run(main)
+
+
+class SavingEngine(SlowEngine):
+    """It holds copies for the disk, which go after a while."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        super().__init__(sizes)
+        self.saved = [50, 50, 0]
+        self.spare: list[int] = []
+
+    def beside_bytes(self) -> int:
+        return self.saved.pop(0) if len(self.saved) > 1 else self.saved[0]
+
+    def leave(self, spare_bytes: int) -> None:
+        self.spare.append(spare_bytes)
+
+
+async def test_copies_on_their_way_to_disk_are_in_the_budget() -> None:
+    engine = SavingEngine({"a": 60})
+    with anyio.fail_after(60):
+        async with Pool(engine, budget_bytes=100) as pool, pool.lease(spec("a")):
+            assert engine.saved == [0]  # it was asked again until they were gone
+            assert engine.spare[0] == 100 and engine.spare[-1] == 40

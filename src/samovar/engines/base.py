@@ -251,6 +251,14 @@ class Engine(Protocol):
         """The identity of the weights. Raises `ModelError` when the file cannot be used."""
         ...
 
+    def beside_bytes(self) -> int:
+        """What it holds beside its models for a moment: copies of prefixes on their way to disk."""
+        ...
+
+    def leave(self, spare_bytes: int) -> None:
+        """From now on it may hold so much beside its models; what is held already goes as it is written."""
+        ...
+
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         """What a load would take, from the header alone.
 

@@ -237,6 +237,12 @@ class ScriptedEngine:
     def key(self, spec: ModelSpec) -> WeightsKey:
         return WeightsKey(path=Path(spec.path), size_bytes=0, modified_ns=0, gpu_layers=None)
 
+    def beside_bytes(self) -> int:
+        return 0
+
+    def leave(self, spare_bytes: int) -> None:
+        """Nothing is held."""
+
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         return Cost(
             weights_bytes=0,

@@ -77,6 +77,8 @@ class Snapshots:
         self._lock = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._queued_bytes = 0
+        self.most_queued_bytes = QUEUE_BYTES
+        """At most so much waits for the disk; whoever promises memory makes it less."""
         self._write_s_per_byte: float | None = None
         self._is_open = limit_bytes > 0
         self._thread: threading.Thread | None = None
@@ -96,8 +98,13 @@ class Snapshots:
     def is_open(self, size_bytes: int) -> bool:
         """Whether `offer` would take a copy of so many bytes now."""
         with self._lock:
-            fits = self._queued_bytes + size_bytes <= QUEUE_BYTES and size_bytes <= self.folder.limit_bytes
-            return self._is_open and fits
+            fits = self._queued_bytes + size_bytes <= self.most_queued_bytes
+            return self._is_open and fits and size_bytes <= self.folder.limit_bytes
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for the disk."""
+        return self._queued_bytes
 
     def offer(self, job: _Job) -> bool:
         """Has it written soon; False when it is not taken."""

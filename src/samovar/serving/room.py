@@ -97,6 +97,8 @@ class Room:
                 self._evict(entry, work)
             elif entry.is_idle and entry.grown_bytes and self._ledger.idle_s(entry) >= SHRINK_AFTER_S:
                 self._shrink(entry, work)
+        others_bytes = 0 if self._others is None else self._others.beside(self._ledger.holding().weights)
+        self._engine.leave(max(0, self.budget_bytes - others_bytes - self._ledger.held_bytes))
         return work
 
     def next_s(self) -> float | None:
@@ -254,13 +256,15 @@ class Room:
         own = self._ledger.entries.get(key)
         needed_bytes = cost.replacing_bytes - (own.held_bytes if own else 0)
         limit_bytes = self._limit_bytes(key, cost)
-        if self._ledger.held_bytes + needed_bytes <= limit_bytes:
+        # What waits for the disk is in the way for a moment only: nothing is closed or refused for it.
+        beside_bytes = self._engine.beside_bytes()
+        if self._ledger.held_bytes + needed_bytes + beside_bytes <= limit_bytes:
             held = self._ledger.holding(key, cost)
             if self._reservations is None or self._reservations.take(held, self.budget_bytes):
                 return True
             self._looks_again = True  # another process was faster
             return False
-        self._looks_again = self._looks_again or limit_bytes < self.budget_bytes
+        self._looks_again = self._looks_again or limit_bytes - beside_bytes < self.budget_bytes
         missing_bytes = needed_bytes - limit_bytes
         missing_bytes += sum(entry.lasting_bytes for entry in self._ledger.entries.values())
         shrunk, closed = eviction.idle_that_free(self._ledger, missing_bytes)

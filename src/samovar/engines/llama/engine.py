@@ -28,7 +28,7 @@ from samovar.models.devices import Device
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder, with_embedding
 from samovar.models.header import Header, read_header
 from samovar.models.held_weights import EngineBuild, this_build
-from samovar.models.snapshots import Snapshots
+from samovar.models.snapshots import QUEUE_BYTES, Snapshots
 from samovar.models.split import real_path
 from samovar.models.tuned import Found, Tuned
 from samovar.models.tuning import Tuning, table
@@ -87,6 +87,13 @@ class LlamaEngine:
             gpu_layers=spec.gpu_layers,
             devices=spec.devices,
         )
+
+    def beside_bytes(self) -> int:
+        return 0 if self._snapshots is None else self._snapshots.queued_bytes
+
+    def leave(self, spare_bytes: int) -> None:
+        if self._snapshots is not None:
+            self._snapshots.most_queued_bytes = min(QUEUE_BYTES, spare_bytes)
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
         header = read_header(real_path(spec.path))
