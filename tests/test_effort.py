@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place, UsageError
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
+from samovar.expressions.patterns import Pattern, PatternError, atoms_of
 from samovar.language.parameter_list import read_parameters
-from samovar.language.patterns import Pattern, PatternError, atoms_of
 from tests.growth import assert_grows_with_size, cpu_s
 
 pytestmark = pytest.mark.xdist_group("cpu")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place
-from samovar.language.expression import Expression
-from samovar.language.functions import EXTENSIONS, extensions
+from samovar.expressions.expression import Expression
+
 from samovar.values import Record
 
 HERE = Place(path=None, line=3, column=10)

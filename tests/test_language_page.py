@@ -13,7 +13,7 @@ from samovar.actions.base import ThisMachine
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, Place, UsageError
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
 from samovar.language.graph import classify
 from samovar.language.mermaid import parse_diagram
 from samovar.language.parameter_list import read_parameters

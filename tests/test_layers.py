@@ -30,6 +30,7 @@ LAYERS = (
     "library",
     "folders",
     "language",
+    "expressions",
     "config",
     "events",
     "files",
@@ -42,7 +43,7 @@ LAYERS = (
 """From the top to the foot: everything that stands in the package's folder."""
 
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
-WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
+WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language", "expressions"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {"config", "events", "files", "background", "values", "generation", "errors"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Fault, FaultsError, Place
-from samovar.language.expression import Expression
-from samovar.language.spelling import old_spelling
+from samovar.expressions.expression import Expression
+from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Template
 from samovar.values import literal, to_text
 
@@ -93,7 +93,7 @@ class Set(Action):
         for assignment in self.assignments:
             found += [assignment.old_spelling] if assignment.old_spelling else []
             if isinstance(assignment.value, Expression):
-                found += assignment.value.old_spellings
+                found += spellings(assignment.value)
         return tuple(found)
 
     @property

@@ -20,7 +20,7 @@ from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import EXECUTORS
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND
 from samovar.language.parameters import Parameter
 from samovar.language.reading import much_to_keep

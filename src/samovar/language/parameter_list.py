@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, nearest
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
+from samovar.expressions.patterns import Pattern, PatternError
 from samovar.language.parameters import Kind, Parameter
-from samovar.language.patterns import Pattern, PatternError
 from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text
 

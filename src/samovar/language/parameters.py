@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from samovar.errors import ExpressionError, Place, UsageError, nearest
-from samovar.language.expression import Expression
-from samovar.language.patterns import Pattern, PatternError
+from samovar.expressions.expression import Expression
+from samovar.expressions.patterns import Pattern, PatternError
 from samovar.values import is_finite, to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]

@@ -1,0 +1,188 @@
+"""Conditions and computed values: expressions, read once and evaluated against variables.
+
+Above: transitions, `Set name := …`, conditions of parameters. Below: the parser, the compiler, the checks of
+types. The grammar and the functions are CEL's, with numbers of both kinds computed together and without
+CEL's unsigned and optional values. `default` as a label is no expression: transitions know it.
+
+A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
+from samovar.expressions.compiling import compiled
+from samovar.expressions.complaints import BadExpressionError
+from samovar.expressions.evaluation import Evaluation, Run
+from samovar.expressions.kinds import WrongError
+from samovar.expressions.meter import Meter, StoppedError, TooMuchError
+from samovar.expressions.parser import Parser
+from samovar.expressions.results import kept
+from samovar.expressions.tree import Literal, Node, reads_of
+
+MAX_LENGTH = 65_536
+_MOST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A spelling of another language that is read too."""
+
+    place: Place
+    old: str
+    new: str
+
+
+@dataclass(slots=True)
+class _Program:
+    """What evaluates an expression; made when it is evaluated first, since most of a large file's are not."""
+
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """An expression. Made by `Expression.parse`."""
+
+    text: str
+    """As it was written."""
+    place: Place
+    """Of its first character."""
+    names: frozenset[str]
+    """The variables it reads."""
+    defaulted: frozenset[str]
+    """Those of them that need not be there: they stand in `default(…)` only."""
+    cel: str
+    """The expression as CEL has it, with one blank between its tokens."""
+    old_spellings: tuple[Spelling, ...]
+    """Each spelling of JavaScript."""
+    tree: Node = field(compare=False, repr=False)
+    _program: _Program = field(compare=False, repr=False, default_factory=_Program)
+
+    @classmethod
+    def parse(cls, text: str, place: Place) -> Expression:
+        """Reads an expression. Raises `FaultsError`: `condition-syntax` or `unknown-function`."""
+        if len(text) > MAX_LENGTH:
+            raise _fault(f"An expression has at most {MAX_LENGTH} characters, this one {len(text)}.", place)
+        parser = Parser(text)
+        try:
+            tree = parser.whole()
+        except BadExpressionError as error:
+            raise _unreadable(text, error, place) from None
+        return cls._of(text, place, parser, tree)
+
+    @classmethod
+    def parse_first(cls, text: str, begin: int, place: Place) -> tuple[Expression, int]:
+        """Reads the expression that begins at an offset, and gives the offset behind it.
+
+        It ends before a bracket that it did not open, and before whatever cannot go on behind an operand: a
+        comma, a word, `key=`. The rest of the text is not read. Within it, `\\"` is a quote as `"` is.
+
+        Args:
+            text: With the expression in it.
+            begin: Where it begins, or blanks before it.
+            place: Of the text's first character.
+
+        Raises:
+            FaultsError: `condition-syntax` or `unknown-function`.
+        """
+        parser = Parser(text, begin)
+        try:
+            tree, end = parser.first()
+        except BadExpressionError as error:
+            raise _unreadable(text, error, place, begin) from None
+        return cls._of(text, place, parser, tree, begin, end), end
+
+    @classmethod
+    def _of(
+        cls, text: str, place: Place, parser: Parser, tree: Node, begin: int = 0, end: int | None = None
+    ) -> Expression:
+        if parser.unknown:
+            raise FaultsError(
+                [
+                    Fault(code="unknown-function", message=message, place=place.within(text, at))
+                    for at, message in parser.unknown
+                ]
+            )
+        reads = reads_of(tree)
+        return cls(
+            text=text[begin:end],
+            place=place.within(text, begin),
+            names=reads.needed | reads.defaulted,
+            defaulted=reads.defaulted - reads.needed,
+            cel=" ".join(parser.spelled),
+            old_spellings=tuple(Spelling(place.within(text, at), old, new) for at, old, new in parser.old),
+            tree=tree,
+        )
+
+    @property
+    def is_constant(self) -> bool:
+        """It is one literal, and the same whatever the variables are."""
+        return isinstance(self.tree, Literal)
+
+    def evaluate(
+        self,
+        variables: Mapping[str, object],
+        *,
+        meter: Meter | None = None,
+        doubts: list[tuple[str, Place]] | None = None,
+    ) -> object:
+        """The value it has now.
+
+        Args:
+            variables: All that it may read.
+            meter: What it may use; None gives what any expression may.
+            doubts: Takes what may not be meant, as sentences with their places: a text that was compared with
+                a number.
+
+        Raises:
+            ExpressionError: For a variable that is not there, naming the nearest, for anything that cannot be
+                computed, and for what would take too many steps or bytes.
+        """
+        for name in self.names:
+            if name not in variables and name not in self.defaulted:
+                message = f"There is no variable {name!r}.{nearest(name, variables)}"
+                raise self._error(message)
+        if self._program.run is None:
+            self._program.run = compiled(self.tree)
+        evaluation = Evaluation(variables, meter or Meter())
+        try:
+            return kept(self._program.run(evaluation), evaluation.meter)
+        except WrongError as error:
+            raise self._error(error.message, max(error.at, 0)) from error
+        except TooMuchError as error:
+            advice = "Use shorter lists or texts, or fewer macros in one expression."
+            raise self._error(f"This cannot be computed: {error}. {advice}") from error
+        except StoppedError:
+            raise self._error("The computation was stopped.") from None
+        except RecursionError:
+            raise self._error("A value is nested too deeply.") from None
+        finally:
+            if doubts is not None:
+                found = evaluation.doubts.items()
+                doubts += [(f"{message} In: {self._shown}", self._at(at)) for at, message in found]
+
+    @property
+    def _shown(self) -> str:
+        return self.text if len(self.text) <= _MOST_SHOWN else self.text[: _MOST_SHOWN - 1] + "…"
+
+    def _at(self, at: int) -> Place:
+        return self.place.within(self.text, at)
+
+    def _error(self, message: str, at: int = 0) -> ExpressionError:
+        return ExpressionError(f"{message} In: {self._shown}", place=self._at(at))
+
+
+def _fault(message: str, place: Place) -> FaultsError:
+    return FaultsError([Fault(code="condition-syntax", message=message, place=place)])
+
+
+def _unreadable(text: str, error: BadExpressionError, place: Place, begin: int = 0) -> FaultsError:
+    written = text[begin:]
+    if len(written) > _MOST_SHOWN:
+        first = max(error.at - begin - _MOST_SHOWN // 2, 0)
+        written = ("…" if first else "") + written[first : first + _MOST_SHOWN] + "…"
+    message = f"The expression {written!r} cannot be read: {error.complaint}"
+    return _fault(message, place.within(text, min(error.at, len(text))))
