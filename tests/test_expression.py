@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place
 from samovar.expressions.expression import Expression
-
 from samovar.values import Record
 
 HERE = Place(path=None, line=3, column=10)
@@ -26,6 +25,12 @@ def value(text: str, **variables: object) -> object:
     [
         ("n + 1", 6),
         ("n == 5.0", True),
+        ("n + 1.5", 6.5),
+        ("n / 2", 2),
+        ("n / 2.0", 2.5),
+        ("-n / 2", -2),
+        ("n < 5.5 && 4.5 < n", True),
+        ("size('häß😀')", 4),
         ("v.content.contains('YES') && v.contains('it')", True),
         ("v.includes('YES')", True),
         ("v.toLowerCase().includes('yes') && n === 5 && n !== 6", True),
@@ -61,12 +66,12 @@ def test_the_names_an_expression_reads_are_its_variables_only() -> None:
     ("text", "part", "column"),
     [
         ("n +", "the end", 13),
-        ("a b", "extraneous input 'b'", 12),
+        ("a b", "an operator or the end is expected, found 'b'", 12),
         ("v.content ==", "the end", 22),
         ("", "", 10),
         ("(" * 65 + "1" + ")" * 65, "at most 64 deep", 74),
         ("-" * 100 + "1", "64 signs", 10),
-        ("1" * 2001, "2000 characters", 10),
+        ("1" * 65_537, "65536 characters", 10),
         ("a ? b : " * 70 + "c", "64 ternaries", 10),
     ],
 )
@@ -88,8 +93,8 @@ def test_an_unknown_variable_is_named_with_the_nearest_also_where_it_would_not_m
 @pytest.mark.parametrize(
     "text",
     [
-        "n + 1.5", "1 / 0", "1 % 0", "n.x.y", "m.nothing", "xs[9]", "9223372036854775807 + 1", "b'bytes'",
-        "n.contains('x')", "'a'.matches('(')", "int('x')", "optional.of(n)",
+        "1 / 0", "1 % 0", "n.x.y", "m.nothing", "xs[9]", "9223372036854775807 + 1", "b'bytes'",
+        "n.contains('x')", "'a'.matches('(')", "int('x')",
     ],
 )  # fmt: skip
 def test_what_cannot_be_computed_is_an_expression_error(text: str) -> None:
@@ -150,10 +155,6 @@ def test_functions_of_the_extensions(text: str, expected: object) -> None:
     assert value(text, **variables) == expected
 
 
-def test_every_function_that_is_offered_is_there() -> None:
-    assert extensions().keys() == {*EXTENSIONS, "contains"}
-
-
 @pytest.mark.parametrize(
     ("text", "column", "near"),
     [
@@ -173,11 +174,11 @@ def test_a_function_that_is_not_there_is_named_before_the_run(text: str, column:
 
 @pytest.mark.parametrize("text", ["n.trim()", 'n.contains("x")', "word.charAt(9)", "min()", 'max(n, "a")'])
 def test_a_function_that_cannot_take_a_value_says_so(text: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ExpressionError, match=r"takes no such value|out of range|at least one"):
+    with pytest.raises(ExpressionError, match=r"takes a |out of range|at least one|Cannot compare"):
         value(text, n=3, word="x")
     assert capfd.readouterr().err == ""
 
 
-def test_functions_in_python_count_for_the_bound() -> None:
-    with pytest.raises(ExpressionError, match="might take very long"):
-        value("l.all(a, l.all(b, l.contains(a)))", l=[str(n) for n in range(500)])
+def test_functions_count_for_the_bound() -> None:
+    with pytest.raises(ExpressionError, match="takes too long"):
+        value("l.all(a, l.all(b, l.contains(a) && b != ''))", l=[str(n) for n in range(500)])

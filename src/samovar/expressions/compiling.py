@@ -14,7 +14,6 @@ from samovar.expressions.kinds import TypeValue
 from samovar.expressions.macros import WALKS, each, items_of
 from samovar.expressions.tree import (
     Call,
-    Choice,
     Default,
     Has,
     Index,
@@ -23,13 +22,14 @@ from samovar.expressions.tree import (
     Logic,
     Macro,
     MapOf,
-    Member,
     Method,
     Name,
-    Node,
     Operation,
+    PartOf,
     Signs,
     Steps,
+    Term,
+    Ternary,
     TypeName,
 )
 
@@ -37,16 +37,16 @@ Bound = frozenset[str]
 """The names that macros around bind."""
 
 
-def compiled(tree: Node) -> Run:
+def compiled(tree: Term) -> Run:
     """The function of a whole expression."""
     return _run(tree, frozenset())
 
 
-def _all(nodes: Iterable[Node], bound: Bound) -> list[Run]:
+def _all(nodes: Iterable[Term], bound: Bound) -> list[Run]:
     return [_run(node, bound) for node in nodes]
 
 
-def _run(node: Node, bound: Bound) -> Run:
+def _run(node: Term, bound: Bound) -> Run:
     match node:
         case Literal(value=value):
             return closures.constant(value)
@@ -65,8 +65,9 @@ def _run(node: Node, bound: Bound) -> Run:
             return closures.logic(sign, [(part.at, _run(part, bound)) for part in parts])
         case Signs(signs=signs, operand=operand):
             return closures.signs(signs, _run(operand, bound), node.at)
-        case Choice(condition=condition, then=then, otherwise=otherwise):
-            return closures.choice(*_all((condition, then, otherwise), bound), condition.at)
+        case Ternary(condition=condition, then=then, otherwise=otherwise):
+            asked = _run(condition, bound)
+            return closures.choice(asked, _run(then, bound), _run(otherwise, bound), condition.at)
         case Has():
             return _has(node, bound)
         case Default():
@@ -78,9 +79,9 @@ def _run(node: Node, bound: Bound) -> Run:
     raise AssertionError(node)
 
 
-def _step(step: Member | Index | Macro | Method, at: int, bound: Bound) -> StepRun:
+def _step(step: PartOf | Index | Macro | Method, at: int, bound: Bound) -> StepRun:
     match step:
-        case Member(name=name):
+        case PartOf(name=name):
             return closures.member(name, at)
         case Index(key=key):
             return closures.index(_run(key, bound), at)
@@ -110,7 +111,7 @@ def _macro(node: Macro, at: int, bound: Bound) -> StepRun:
 
 def _has(node: Has, bound: Bound) -> Run:
     *before, last = node.path.steps
-    assert isinstance(last, Member)
+    assert isinstance(last, PartOf)
     base = Steps(node.path.at, node.path.end, node.path.base, tuple(before))
     return closures.has(_run(base, bound), last.name, node.at)
 
@@ -120,7 +121,7 @@ def _default(node: Default, bound: Bound) -> Run:
     steps = node.path.steps if isinstance(node.path, Steps) else ()
     path: list[str | Run] = []
     for step in steps:
-        if isinstance(step, Member):
+        if isinstance(step, PartOf):
             path.append(step.name)
         elif isinstance(step, Index):
             path.append(_run(step.key, bound))

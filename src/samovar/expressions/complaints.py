@@ -5,7 +5,7 @@ Above: the parser. Below: `tokens.py`. Most mistakes are words or signs of anoth
 
 from __future__ import annotations
 
-from samovar.expressions.tokens import Token
+from samovar.expressions.tokens import ExpressionToken
 
 _WORDS = {
     "and": "Write `&&` for and.",
@@ -32,7 +32,7 @@ class BadExpressionError(Exception):
         self.complaint, self.at = complaint, at
 
 
-def after_operand(token: Token, behind: str) -> str:
+def after_operand(token: ExpressionToken, behind: str) -> str:
     """What is wrong where an operator or the end was expected. `behind`: the token before."""
     if token.kind == "bad":
         return str(token.value)
@@ -51,7 +51,7 @@ def after_operand(token: Token, behind: str) -> str:
     return f"Nothing opens the {token.text!r} here."
 
 
-def instead_of_operand(token: Token, behind: str) -> str:
+def instead_of_operand(token: ExpressionToken, behind: str) -> str:
     """What is wrong where a value was expected."""
     if token.kind == "bad":
         return str(token.value)

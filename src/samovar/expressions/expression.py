@@ -17,10 +17,10 @@ from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
 from samovar.expressions.evaluation import Evaluation, Run
 from samovar.expressions.kinds import WrongError
-from samovar.expressions.meter import Meter, StoppedError, TooMuchError
+from samovar.expressions.meter import GivenUpError, Meter, SpentError
 from samovar.expressions.parser import Parser
 from samovar.expressions.results import kept
-from samovar.expressions.tree import Literal, Node, reads_of
+from samovar.expressions.tree import Literal, Term, reads_of
 
 MAX_LENGTH = 65_536
 _MOST_SHOWN = 200
@@ -58,7 +58,7 @@ class Expression:
     """The expression as CEL has it, with one blank between its tokens."""
     old_spellings: tuple[Spelling, ...]
     """Each spelling of JavaScript."""
-    tree: Node = field(compare=False, repr=False)
+    tree: Term = field(compare=False, repr=False)
     _program: _Program = field(compare=False, repr=False, default_factory=_Program)
 
     @classmethod
@@ -97,7 +97,7 @@ class Expression:
 
     @classmethod
     def _of(
-        cls, text: str, place: Place, parser: Parser, tree: Node, begin: int = 0, end: int | None = None
+        cls, text: str, place: Place, parser: Parser, tree: Term, begin: int = 0, end: int | None = None
     ) -> Expression:
         if parser.unknown:
             raise FaultsError(
@@ -152,10 +152,10 @@ class Expression:
             return kept(self._program.run(evaluation), evaluation.meter)
         except WrongError as error:
             raise self._error(error.message, max(error.at, 0)) from error
-        except TooMuchError as error:
+        except SpentError as error:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
             raise self._error(f"This cannot be computed: {error}. {advice}") from error
-        except StoppedError:
+        except GivenUpError:
             raise self._error("The computation was stopped.") from None
         except RecursionError:
             raise self._error("A value is nested too deeply.") from None

@@ -5,7 +5,7 @@ Above: operators, functions, types. Below: `moments.py`, `values.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from samovar.expressions.moments import Duration, Moment
@@ -104,12 +104,12 @@ def called(value: object) -> str:
     return CALLED[kind_of(value)]
 
 
-def either(kinds: Collection[str]) -> str:
+def either(kinds: frozenset[str]) -> str:
     """Several kinds in words: `a text, a list or a map`."""
     if kinds >= ANY:
         return "any value"
     names = [name for kind, name in CALLED.items() if kind in kinds and kind not in NUMBERS]
-    numbers = NUMBERS & frozenset(kinds)
+    numbers = NUMBERS & kinds
     if numbers:
         names.append("a number" if len(numbers) == 2 else CALLED[next(iter(numbers))])
     return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)

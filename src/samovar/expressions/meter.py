@@ -20,11 +20,11 @@ _BYTES_A_STEP = 256
 """Bytes that are copied or compared in about the time of a step."""
 
 
-class TooMuchError(Exception):
+class SpentError(Exception):
     """The evaluation would use more than it may; the message says what."""
 
 
-class StoppedError(Exception):
+class GivenUpError(Exception):
     """Whoever wanted the value wants it no longer."""
 
 
@@ -46,7 +46,7 @@ class Meter:
         return self._given - self._rest - self._left
 
     def spend(self, steps: int = 1) -> None:
-        """Counts steps before they are taken. Raises `TooMuchError`, `StoppedError`."""
+        """Counts steps before they are taken. Raises `SpentError`, `GivenUpError`."""
         self._left -= steps
         if self._left < 0:
             self._renew()
@@ -59,14 +59,14 @@ class Meter:
         """Counts what is about to be made. Raises as `spend` does."""
         self._bytes -= size_bytes
         if self._bytes < 0:
-            raise TooMuchError("it makes too much: more than 64 MB of texts and lists")
+            raise SpentError("it makes too much: more than 64 MB of texts and lists")
         self.spend(1 + size_bytes // _BYTES_A_STEP)
 
     def _renew(self) -> None:
         if self._stop is not None and self._stop():
-            raise StoppedError
+            raise GivenUpError
         block = min(self._rest, _BLOCK - self._left)
         self._rest -= block
         self._left += block
         if self._left < 0:
-            raise TooMuchError(f"it takes too long: more than {self._given:,} steps")
+            raise SpentError(f"it takes too long: more than {self._given:,} steps")

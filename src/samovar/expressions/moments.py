@@ -115,7 +115,8 @@ class Moment:
             raise ValueError(f"{text[:40]!r} is not a time, as in '2026-01-31T12:00:00Z'")
         parts = [int(part) for part in match.groups()[:6]]
         try:
-            begun = datetime.datetime(*parts, tzinfo=datetime.UTC)  # type: ignore[arg-type]
+            year, month, day, hour, minute, second = parts
+            begun = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
         except ValueError as error:
             raise ValueError(f"{text!r} is not a time: {error}") from None
         offset = 0

@@ -9,18 +9,18 @@ from __future__ import annotations
 from samovar.expressions import tree
 from samovar.expressions.complaints import after_operand, instead_of_operand
 from samovar.expressions.functions import FUNCTIONS, NAMESPACES, arity_wrong, unknown_function
-from samovar.expressions.reader import JAVASCRIPT, MOST_NESTED, Reader
-from samovar.expressions.tokens import MOST_WHOLE, Token, token_at
+from samovar.expressions.reader import JAVASCRIPT, MOST_NESTED, TokenReader
+from samovar.expressions.tokens import MOST_WHOLE, ExpressionToken, token_at
 from samovar.expressions.tree import (
     MACROS,
     Index,
     Literal,
     Macro,
-    Member,
     Method,
     Name,
-    Node,
+    PartOf,
     Steps,
+    Term,
     with_types,
 )
 
@@ -37,17 +37,17 @@ _RELATION = 3
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
-class Parser(Reader):
+class Parser(TokenReader):
     """Reads one expression, from an offset of a text. Changed by each token that is taken."""
 
-    def whole(self) -> Node:
+    def whole(self) -> Term:
         """The expression that the text is, to its end. Raises `BadExpressionError`."""
         found = self._expression()
         if self._token.kind != "end":
             self._fail(after_operand(self._token, self._behind()))
         return found
 
-    def first(self) -> tuple[Node, int]:
+    def first(self) -> tuple[Term, int]:
         """The expression that the text begins with, and where it ends. Raises `BadExpressionError`.
 
         It ends where an operand stands and no operator follows: at a bracket that it did not open, at a
@@ -60,7 +60,7 @@ class Parser(Reader):
 
     # Expressions.
 
-    def _expression(self) -> Node:
+    def _expression(self) -> Term:
         condition = self._operation(1)
         if not self._is("?"):
             return condition
@@ -80,16 +80,16 @@ class Parser(Reader):
         self._expect(":", "`:` and another value are expected, as in `a ? b : c`.")
         otherwise = self._expression()
         self._choices -= 1
-        return tree.Choice(condition.at, self._end, condition, then, otherwise)
+        return tree.Ternary(condition.at, self._end, condition, then, otherwise)
 
     def _rank(self) -> int:
         token = self._token
         return RANKS.get(token.text, 0) if token.kind == "mark" or token.text == "in" else 0
 
-    def _operation(self, least: int) -> Node:
+    def _operation(self, least: int) -> Term:
         left = self._signs()
         while (rank := self._rank()) >= least:
-            rest: list[tuple[str, Node]] = []
+            rest: list[tuple[str, Term]] = []
             while self._rank() == rank:
                 rest.append((self._operator(), self._operation(rank + 1)))
             if rank in _LOGIC:
@@ -108,7 +108,7 @@ class Parser(Reader):
         self._take(sign)
         return sign
 
-    def _signs(self) -> Node:
+    def _signs(self) -> Term:
         at = self._token.at
         signs: list[str] = []
         while self._token.kind == "mark" and self._token.text in ("!", "-"):
@@ -122,7 +122,7 @@ class Parser(Reader):
             operand = self._steps(self._operand())
         return tree.Signs(at, self._end, tuple(reversed(signs)), operand) if signs else operand
 
-    def _number(self, *, negative: bool = False) -> Node:
+    def _number(self, *, negative: bool = False) -> Term:
         at = self._token.at - (1 if negative else 0)
         value = self._token.value
         assert isinstance(value, int | float)
@@ -134,7 +134,7 @@ class Parser(Reader):
 
     # Operands.
 
-    def _operand(self) -> Node:
+    def _operand(self) -> Term:
         token = self._token
         if token.kind == "number":
             return self._number()
@@ -154,7 +154,7 @@ class Parser(Reader):
             return self._map()
         self._fail(instead_of_operand(token, self._behind()))
 
-    def _name(self) -> Node:
+    def _name(self) -> Term:
         token = self._take()
         if token.text in _CONSTANTS:
             return Literal(token.at, token.end, _CONSTANTS[token.text])
@@ -169,13 +169,13 @@ class Parser(Reader):
         self._check_count(name, len(arguments), token.at)
         return tree.Call(token.at, self._end, name, arguments)
 
-    def _arguments(self) -> tuple[Node, ...]:
+    def _arguments(self) -> tuple[Term, ...]:
         self._take()
         return self._items(")")
 
-    def _items(self, closing: str) -> tuple[Node, ...]:
+    def _items(self, closing: str) -> tuple[Term, ...]:
         """Values with commas between them, to the bracket that closes them; a last comma is let go."""
-        items: list[Node] = []
+        items: list[Term] = []
         while not self._is(closing):
             items.append(self._within(self._expression))
             if not self._is(","):
@@ -184,14 +184,14 @@ class Parser(Reader):
         self._expect(closing, f"A comma or the bracket `{closing}` is expected.")
         return tuple(items)
 
-    def _list(self) -> Node:
+    def _list(self) -> Term:
         at = self._take().at
         items = self._items("]")
         return tree.ListOf(at, self._end, items)
 
-    def _map(self) -> Node:
+    def _map(self) -> Term:
         at = self._take().at
-        pairs: list[tuple[Node, Node]] = []
+        pairs: list[tuple[Term, Term]] = []
         while not self._is("}"):
             key = self._within(self._expression)
             self._expect(":", "A key and `:` are expected, as in {'key': value}.")
@@ -202,33 +202,35 @@ class Parser(Reader):
         self._expect("}", "A comma or the bracket `}` is expected.")
         return tree.MapOf(at, self._end, tuple(pairs))
 
-    def _has(self, name: Token) -> Node:
+    def _has(self, name: ExpressionToken) -> Term:
         (path,) = self._exactly(self._arguments(), 1, "has(path.name)", name)
-        if not isinstance(path, Steps) or not isinstance(path.steps[-1], Member):
+        if not isinstance(path, Steps) or not isinstance(path.steps[-1], PartOf):
             self._fail("`has` takes a path with a name at its end, as in has(answer.json).", path.at)
         return tree.Has(name.at, self._end, path)
 
-    def _default(self, name: Token) -> Node:
+    def _default(self, name: ExpressionToken) -> Term:
         path, otherwise = self._exactly(self._arguments(), 2, "default(path, value)", name)
         is_path = isinstance(path, Name) or (
             isinstance(path, Steps)
             and isinstance(path.base, Name)
-            and all(isinstance(step, Member | Index) for step in path.steps)
+            and all(isinstance(step, PartOf | Index) for step in path.steps)
         )
         if not is_path:
             self._fail("`default` takes the path of a value first, as in default(answer.json.k, 0).", path.at)
         assert isinstance(path, Name | Steps)
         return tree.Default(name.at, self._end, path, otherwise)
 
-    def _exactly(self, found: tuple[Node, ...], count: int, form: str, name: Token) -> tuple[Node, ...]:
+    def _exactly(
+        self, found: tuple[Term, ...], count: int, form: str, name: ExpressionToken
+    ) -> tuple[Term, ...]:
         if len(found) != count:
             self._fail(f"The form is `{form}`.", name.at)
         return found
 
     # What stands behind a value.
 
-    def _steps(self, base: Node) -> Node:
-        steps: list[Member | Index | Macro | Method] = []
+    def _steps(self, base: Term) -> Term:
+        steps: list[PartOf | Index | Macro | Method] = []
         while True:
             if self._is("."):
                 self._take()
@@ -245,7 +247,7 @@ class Parser(Reader):
                 break
         return Steps(base.at, self._end, base, tuple(steps)) if steps else base
 
-    def _namespaced(self, base: Node) -> Node | None:
+    def _namespaced(self, base: Term) -> Term | None:
         """The call of a function such as `math.abs`; None where it is none."""
         if not isinstance(base, Name) or base.name not in NAMESPACES or self._token.kind != "name":
             return None
@@ -260,7 +262,7 @@ class Parser(Reader):
         self._check_count(name, len(arguments), base.at)
         return tree.Call(base.at, self._end, name, arguments)
 
-    def _member(self) -> Member | Macro | Method:
+    def _member(self) -> PartOf | Macro | Method:
         token = self._token
         if token.kind != "name":
             self._fail(f"The name of a part is expected behind the dot, found {self._found()}.")
@@ -268,7 +270,7 @@ class Parser(Reader):
         follows = token_at(self.text, token.end)
         if follows.kind != "mark" or follows.text != "(":
             self._take()
-            return Member(token.at, token.end, token.text)
+            return PartOf(token.at, token.end, token.text)
         if name != token.text:
             self.old.append((token.at, token.text, name))
         self._take(name)

@@ -41,7 +41,7 @@ class Characters(NamedTuple):
     set: CharacterSet
 
 
-class Fork(NamedTuple):
+class Split(NamedTuple):
     """Goes on in several places at once."""
 
     places: tuple[int, ...]
@@ -57,7 +57,7 @@ class Match(NamedTuple):
     """The end."""
 
 
-Operation = Characters | Fork | Assertion | Match
+Operation = Characters | Split | Assertion | Match
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Program:
         operation = self.operations[place]
         return isinstance(operation, Characters) and operation.set.has(character)
 
-    def accepts(self, closed: Sequence[int] | set[int]) -> bool:
+    def accepts(self, closed: set[int]) -> bool:
         return 0 in closed
 
     def closure(self, places: Sequence[int], before: Around, after: Around) -> set[int]:
@@ -92,7 +92,7 @@ class Program:
                 continue
             found.add(place)
             operation = self.operations[place]
-            if isinstance(operation, Fork):
+            if isinstance(operation, Split):
                 waiting += operation.places
             elif isinstance(operation, Assertion) and _holds(operation.kind, before, after):
                 waiting.append(self.next[place])
@@ -166,16 +166,16 @@ def _write(program: Program, part: _Part, then: int) -> int:
             then = _write(program, one, then)
         return then
     if part.kind == "one of":
-        return _emit(program, Fork(tuple(_write(program, one, then) for one in part.parts)), then)
+        return _emit(program, Split(tuple(_write(program, one, then) for one in part.parts)), then)
     inner = part.parts[0]
     if part.most is None:
-        loop = _emit(program, Fork((then,)), then)
-        program.operations[loop] = Fork((then, _write(program, inner, loop)))
+        loop = _emit(program, Split((then,)), then)
+        program.operations[loop] = Split((then, _write(program, inner, loop)))
         then = loop
     else:
         end = then
         for _ in range(part.most - part.least):
-            then = _emit(program, Fork((_write(program, inner, then), end)), then)
+            then = _emit(program, Split((_write(program, inner, then), end)), then)
     for _ in range(part.least):
         then = _write(program, inner, then)
     return then

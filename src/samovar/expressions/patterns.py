@@ -9,10 +9,9 @@ not matter. Steps are counted by a meter, like all else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from samovar.expressions.meter import Meter, TooMuchError
+from samovar.expressions.meter import Meter, SpentError
 from samovar.expressions.pattern_syntax import Around, Characters, PatternError, Program, read_pattern
 
 __all__ = ["Pattern", "PatternError"]
@@ -75,7 +74,7 @@ class _Finder:
             found = self.known[key] = _Readings(places, before)
         return found
 
-    def _closed(self, readings: _Readings, character: str | None, meter: Meter) -> Iterable[int]:
+    def _closed(self, readings: _Readings, character: str | None, meter: Meter) -> set[int]:
         """All places that are reached before the next character is read."""
         after = Around.EDGE if character is None else self.program.around(character)
         found = self.program.closure(readings.places, readings.before, after)
@@ -132,7 +131,7 @@ class Pattern:
             return self._whole.search(text, meter)
         try:
             return self._whole.search(text, Meter())
-        except TooMuchError:
+        except SpentError:
             raise PatternError(
                 f"it stands for {self.atoms} characters, which takes too long for a text of {len(text)}"
             ) from None

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from samovar.expressions.complaints import BadExpressionError
-from samovar.expressions.tokens import Token, token_at
-from samovar.expressions.tree import Node
+from samovar.expressions.tokens import ExpressionToken, token_at
+from samovar.expressions.tree import Term
 
 MOST_NESTED = 64
 JAVASCRIPT = {
@@ -23,7 +23,7 @@ JAVASCRIPT = {
 """Spellings of JavaScript, and how CEL writes them."""
 
 
-class Reader:
+class TokenReader:
     """A place in the tokens of a text. Changed by each that is taken."""
 
     def __init__(self, text: str, begin: int = 0) -> None:
@@ -41,14 +41,14 @@ class Reader:
 
     # Tokens.
 
-    def _take(self, spelled: str | None = None) -> Token:
+    def _take(self, spelled: str | None = None) -> ExpressionToken:
         token = self._token
         self.spelled.append(token.text if spelled is None else spelled)
         self._end = token.end
         self._token = token_at(self.text, token.end)
         return token
 
-    def _expect(self, mark: str, why: str) -> Token:
+    def _expect(self, mark: str, why: str) -> ExpressionToken:
         if self._token.text != mark or self._token.kind != "mark":
             self._fail(why if self._token.kind == "end" else f"{why.rstrip('.')}, found {self._found()}.")
         return self._take()
@@ -68,7 +68,7 @@ class Reader:
             complaint = str(self._token.value)
         raise BadExpressionError(complaint, self._token.at if at is None else at)
 
-    def _within(self, read: Callable[[], Node]) -> Node:
+    def _within(self, read: Callable[[], Term]) -> Term:
         """What stands in brackets, which nest so deep only."""
         self._nested += 1
         if self._nested > MOST_NESTED:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 from math import isfinite, isnan
+from typing import TYPE_CHECKING
 
 from samovar.expressions.kinds import TYPE_OF, TypeValue, WrongError, called, kind_of
 from samovar.expressions.meter import Meter
 from samovar.expressions.operators import has_key, is_in
-from samovar.expressions.patterns import Pattern, PatternError
+
+if TYPE_CHECKING:
+    from samovar.expressions.patterns import Pattern
 
 _TRUE = frozenset(("1", "t", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "false", "FALSE", "False"))
@@ -47,14 +50,16 @@ def ends_with(meter: Meter, text: str, part: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _pattern(text: str) -> Pattern:
-    return Pattern.parse(text)
+    from samovar.expressions.patterns import Pattern, PatternError  # most workflows have none
+
+    try:
+        return Pattern.parse(text)
+    except PatternError as error:
+        raise WrongError(f"The pattern {text[:60]!r} is not a regular expression: {error}.") from None
 
 
 def matches(meter: Meter, text: str, pattern: str) -> bool:
-    try:
-        return _pattern(str(pattern)).is_in(str(text), meter)
-    except PatternError as error:
-        raise WrongError(f"The pattern {pattern[:60]!r} is not a regular expression: {error}.") from None
+    return _pattern(str(pattern)).is_in(str(text), meter)
 
 
 def trim(meter: Meter, text: str) -> str:

@@ -40,7 +40,7 @@ MOST_WHOLE = 2**63
 """One more than the largest whole number; behind a minus it is the smallest one."""
 
 
-class Token(NamedTuple):
+class ExpressionToken(NamedTuple):
     """A token of an expression."""
 
     kind: str
@@ -53,12 +53,12 @@ class Token(NamedTuple):
     """Of a number or a text; what is wrong with a bad one, as a sentence."""
 
 
-def token_at(text: str, begin: int) -> Token:
+def token_at(text: str, begin: int) -> ExpressionToken:
     """The token that begins at an offset or behind the blanks there."""
     match = _BLANKS.match(text, begin)
     at = match.end() if match else begin
     if at >= len(text):
-        return Token("end", "", at, at)
+        return ExpressionToken("end", "", at, at)
     first = text[at]
     if first in "\"'\\rRbB" and (quote := _QUOTE.match(text, at)) is not None:
         return _text(text, at, quote["prefix"].lower(), quote["quote"], quote.end())
@@ -67,45 +67,55 @@ def token_at(text: str, begin: int) -> Token:
     ):
         return _number(text, at)
     if (end := end_of_name(text, at)) > at:
-        return Token("name", normal(text[at:end]), at, end)
+        return ExpressionToken("name", normal(text[at:end]), at, end)
     if (mark := _MARK.match(text, at)) is not None:
-        return Token("mark", mark.group(), at, mark.end())
-    return Token("bad", first, at, at + 1, _foreign(text, at))
+        return ExpressionToken("mark", mark.group(), at, mark.end())
+    return _bad(text, at, at + 1, _foreign(text, at))
 
 
-def _number(text: str, at: int) -> Token:
+def _bad(text: str, at: int, end: int, complaint: str) -> ExpressionToken:
+    return ExpressionToken("bad", text[at:end], at, end, complaint)
+
+
+def _number(text: str, at: int) -> ExpressionToken:
     match = _HEX.match(text, at) or _NUMBER.match(text, at)
     assert match is not None
     written, end = match.group(), match.end()
     follows = text[end : end + 1]
     if written.isdigit() and follows in ("u", "U") and end_of_name(text, end) == end + 1:
-        return Token("bad", written, at, end, f"A whole number has no `u` behind it: write {written}.")
+        return ExpressionToken(
+            "bad", written, at, end, f"A whole number has no `u` behind it: write {written}."
+        )
     if end_of_name(text, end) > end or follows == "_" or follows.isdigit():
         whole = text[at : max(end_of_name(text, end), end + 1)]
-        return Token("bad", written, at, end, f"{whole!r} is not a number, and a name begins with no digit.")
+        return ExpressionToken(
+            "bad", written, at, end, f"{whole!r} is not a number, and a name begins with no digit."
+        )
     is_hex = written[:2] in ("0x", "0X")
     if not is_hex and not written.isdigit():
-        return Token("number", written, at, end, float(written))
+        return ExpressionToken("number", written, at, end, float(written))
     value = int(written, 16 if is_hex else 10) if len(written) <= 40 else MOST_WHOLE + 1
     if value > MOST_WHOLE:
-        return Token("bad", written, at, end, "A whole number goes up to 9223372036854775807 (64 bits).")
-    return Token("number", written, at, end, value)
+        return ExpressionToken(
+            "bad", written, at, end, "A whole number goes up to 9223372036854775807 (64 bits)."
+        )
+    return ExpressionToken("number", written, at, end, value)
 
 
-def _text(text: str, at: int, prefix: str, quote: str, begin: int) -> Token:
+def _text(text: str, at: int, prefix: str, quote: str, begin: int) -> ExpressionToken:
     """A text in quotes, or bytes. A quote with a back-slash before it ends at another one like it."""
     is_raw = "r" in prefix
     body = (_RAW_BODY if is_raw else _BODY)[quote].match(text, begin)
     end = body.end() if body is not None else begin
     if not text.startswith(quote, end):
-        return Token("bad", quote, at, at + 1, "The text in quotes does not end.")
+        return _bad(text, at, at + 1, "The text in quotes does not end.")
     try:
         value = meant(text[begin:end], is_raw=is_raw, is_bytes="b" in prefix)
     except BadTextError as error:
         where = begin + error.at
-        return Token("bad", text[at:end], where, where + 1, error.message)
+        return _bad(text, where, where + 1, error.message)
     end += len(quote)
-    return Token("text", text[at:end], at, end, value)
+    return ExpressionToken("text", text[at:end], at, end, value)
 
 
 _MEANT = {

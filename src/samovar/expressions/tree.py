@@ -1,7 +1,8 @@
 """An expression as a tree: what was written, with the offsets of each part.
 
 Above: the parser makes it, the compiler and the checks of types read it. Below: nothing. Runs of operators
-and of steps behind a value are one node each, so that a long expression makes a wide tree and not a deep one.
+and of steps behind a value are one node each, so that a long expression makes a wide tree, not a deep one. No
+node is ever changed; being frozen would cost ten times the time when this is imported.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ TYPE_NAMES = frozenset(
 """What `type(x)` can be compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+@dataclass(slots=True, eq=False, repr=False)
+class Term:
     """A part of an expression."""
 
     at: int
@@ -27,130 +28,130 @@ class Node:
     """The offset behind its last one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Literal(Term):
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Name(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Name(Term):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class TypeName(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class TypeName(Term):
     """The name of a type, beside `type(x)`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Member(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class PartOf(Term):
     """`.name`, a step behind a value."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Index(Term):
     """`[key]`, a step behind a value."""
 
-    key: Node
+    key: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Macro(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Macro(Term):
     """`.map(item, …)` and its like, a step behind a value."""
 
     kind: str
     variable: str
-    bodies: tuple[Node, ...]
+    bodies: tuple[Term, ...]
     """One, or a condition and what is made of an item."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Method(Term):
     """`.name(…)`, a step behind a value."""
 
     name: str
-    arguments: tuple[Node, ...]
+    arguments: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Steps(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Steps(Term):
     """A value and what stands behind it."""
 
-    base: Node
-    steps: tuple[Member | Index | Macro | Method, ...]
+    base: Term
+    steps: tuple[PartOf | Index | Macro | Method, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Call(Term):
     """`name(…)`."""
 
     name: str
-    arguments: tuple[Node, ...]
+    arguments: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Has(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Has(Term):
     """`has(path.name)`."""
 
     path: Steps
 
 
-@dataclass(frozen=True, slots=True)
-class Default(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Default(Term):
     """`default(path, value)`."""
 
     path: Name | Steps
-    otherwise: Node
+    otherwise: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Signs(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Signs(Term):
     """`!` and `-` before a value, the innermost first."""
 
     signs: tuple[str, ...]
-    operand: Node
+    operand: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Operation(Term):
     """Values with operators of one rank between them, taken from the left."""
 
-    first: Node
-    rest: tuple[tuple[str, Node], ...]
+    first: Term
+    rest: tuple[tuple[str, Term], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Logic(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Logic(Term):
     """`a && b && c`, or with `||`."""
 
     sign: str
-    parts: tuple[Node, ...]
+    parts: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Node):
+@dataclass(slots=True, eq=False, repr=False)
+class Ternary(Term):
     """`condition ? then : otherwise`."""
 
-    condition: Node
-    then: Node
-    otherwise: Node
+    condition: Term
+    then: Term
+    otherwise: Term
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf(Node):
-    items: tuple[Node, ...]
+@dataclass(slots=True, eq=False, repr=False)
+class ListOf(Term):
+    items: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf(Node):
-    pairs: tuple[tuple[Node, Node], ...]
+@dataclass(slots=True, eq=False, repr=False)
+class MapOf(Term):
+    pairs: tuple[tuple[Term, Term], ...]
 
 
-def children(node: Node) -> Iterator[Node]:
+def children(node: Term) -> Iterator[Term]:
     """The parts of a part, in the order of the text."""
     match node:
         case Index(key=key):
@@ -173,7 +174,7 @@ def children(node: Node) -> Iterator[Node]:
             yield first
             for _, operand in rest:
                 yield operand
-        case Choice(condition=condition, then=then, otherwise=otherwise):
+        case Ternary(condition=condition, then=then, otherwise=otherwise):
             yield from (condition, then, otherwise)
         case MapOf(pairs=pairs):
             for key, value in pairs:
@@ -181,7 +182,7 @@ def children(node: Node) -> Iterator[Node]:
                 yield value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Reads:
     """The variables that an expression reads."""
 
@@ -191,11 +192,11 @@ class Reads:
     """They stand in `default(…)` and need not."""
 
 
-def reads_of(tree: Node) -> Reads:
+def reads_of(tree: Term) -> Reads:
     """The variables that are read, but for those that macros bind."""
     needed: set[str] = set()
     defaulted: set[str] = set()
-    waiting: list[tuple[Node, frozenset[str]]] = [(tree, frozenset())]
+    waiting: list[tuple[Term, frozenset[str]]] = [(tree, frozenset())]
     while waiting:
         node, bound = waiting.pop()
         if isinstance(node, Name):
@@ -215,7 +216,7 @@ def reads_of(tree: Node) -> Reads:
     return Reads(frozenset(needed), frozenset(defaulted))
 
 
-def with_types(left: Node, rest: list[tuple[str, Node]]) -> tuple[Node, list[tuple[str, Node]]]:
+def with_types(left: Term, rest: list[tuple[str, Term]]) -> tuple[Term, list[tuple[str, Term]]]:
     """With the names of types as such, where they are compared with `type(x)`."""
     operands = [left, *(operand for _, operand in rest)]
     if not any(isinstance(one, Call) and one.name == "type" for one in operands):
@@ -224,7 +225,7 @@ def with_types(left: Node, rest: list[tuple[str, Node]]) -> tuple[Node, list[tup
     return named[0], [(sign, one) for (sign, _), one in zip(rest, named[1:], strict=True)]
 
 
-def _type_name(node: Node) -> Node:
+def _type_name(node: Term) -> Term:
     if isinstance(node, Name) and node.name in TYPE_NAMES:
         return TypeName(node.at, node.end, node.name)
     if isinstance(node, ListOf):

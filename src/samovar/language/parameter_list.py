@@ -14,7 +14,6 @@ from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, nearest
 from samovar.expressions.expression import Expression
-from samovar.expressions.patterns import Pattern, PatternError
 from samovar.language.parameters import Kind, Parameter
 from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text
@@ -228,6 +227,8 @@ def _pattern(entry: dict[str, Any], name: str) -> str | None:
         return None
     if isinstance(pattern, list | dict):
         raise _WrongError("pattern", f"The pattern of {name!r} must be a text.")
+    from samovar.expressions.patterns import Pattern, PatternError
+
     try:
         Pattern.parse(str(pattern))
     except PatternError as error:

@@ -15,7 +15,6 @@ from typing import Literal
 
 from samovar.errors import ExpressionError, Place, UsageError, nearest
 from samovar.expressions.expression import Expression
-from samovar.expressions.patterns import Pattern, PatternError
 from samovar.values import is_finite, to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
@@ -139,6 +138,8 @@ class Parameter:
             raise self._wrong(value, f"a text that matches {self.pattern}")
 
     def _matches(self, pattern: str, value: str) -> bool:
+        from samovar.expressions.patterns import Pattern, PatternError  # few have a pattern
+
         try:
             return Pattern.parse(pattern).matches_whole(value)
         except PatternError as error:
