@@ -25,6 +25,7 @@ from samovar.executors.base import PromptReply, PromptRequest
 
 if TYPE_CHECKING:
     from samovar.actions.scanner import Scanner
+    from samovar.expressions.types import Type
     from samovar.language.template import Template
     from samovar.language.workflow import Workflow
     from samovar.library import Library
@@ -203,6 +204,11 @@ class Action(ABC):
     def sets(self) -> frozenset[str]:
         """The variables it sets, besides `result` and its like."""
         return frozenset()
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        """What the variables it sets can hold, as far as that is known before the run."""
+        return {}
 
     @property
     @abstractmethod

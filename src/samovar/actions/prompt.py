@@ -6,8 +6,8 @@ The request goes through the waist; which executor and which model answer it is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.options import Chosen, Using
@@ -15,12 +15,21 @@ from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.expressions.types import FRACTIONAL, TEXT, WHOLE, Type, text_of
 from samovar.generation import FinishReason, Message
 from samovar.language.template import Template
 from samovar.values import Record
 
-if TYPE_CHECKING:
-    pass
+_PARTS: Mapping[str, Type] = {
+    "text": TEXT,
+    "content": TEXT,
+    "tokens": WHOLE,
+    "finish_reason": text_of(map(str, FinishReason)),
+    "duration_s": FRACTIONAL,
+    "model": TEXT,
+    "dropped_messages": WHOLE,
+}
+"""What is known of the parts of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +92,10 @@ class ExecutePrompt(Action):
     @property
     def sets(self) -> frozenset[str]:
         return frozenset((self.result,)) if self.result else frozenset()
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        return {self.result: replace(TEXT, values=self.using.choices, parts=_PARTS)} if self.result else {}
 
     @property
     def what(self) -> str:

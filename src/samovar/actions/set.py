@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Fault, FaultsError, Place
 from samovar.expressions.expression import Expression
+from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Template
 from samovar.values import literal, to_text
@@ -85,6 +86,10 @@ class Set(Action):
         return frozenset(assignment.name for assignment in self.assignments)
 
     @property
+    def types(self) -> Mapping[str, Type]:
+        return {one.name: _type(one.value) for one in self.assignments}
+
+    @property
     def what(self) -> str:
         return brief(", ".join(_shown(assignment) for assignment in self.assignments))
 
@@ -118,6 +123,13 @@ class Set(Action):
             value = sets[assignment.name] = assignment.of({**context.variables, **sets})
         what = brief(", ".join(_filled(name, value) for name, value in sets.items()))
         return Outcome(value=value, is_new=False, sets=sets, what=what)
+
+
+def _type(value: Value | Expression) -> Type:
+    if isinstance(value, Expression):
+        return replace(value.type({}), values=None)
+    # Its kind only: something from outside may have set the variable before, to another value.
+    return replace(type_of_value(value.given), values=None) if value.is_literal else ANYTHING
 
 
 def _filled(name: str, value: object) -> str:

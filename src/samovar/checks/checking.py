@@ -18,6 +18,7 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
+from samovar.checks.typed import mistyped, unknown_defaults
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import EXECUTORS
 from samovar.expressions.expression import Expression
@@ -46,6 +47,8 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
         found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
+        found += [*mistyped(workflow, is_old=is_old)]
+        found += [*unknown_defaults(workflow, _known_names(workflow), is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

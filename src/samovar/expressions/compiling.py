@@ -16,7 +16,7 @@ from samovar.expressions.tree import (
     Call,
     Default,
     Has,
-    Index,
+    ItemOf,
     ListOf,
     Literal,
     Logic,
@@ -79,11 +79,11 @@ def _run(node: Term, bound: Bound) -> Run:
     raise AssertionError(node)
 
 
-def _step(step: PartOf | Index | Macro | Method, at: int, bound: Bound) -> StepRun:
+def _step(step: PartOf | ItemOf | Macro | Method, at: int, bound: Bound) -> StepRun:
     match step:
         case PartOf(name=name):
             return closures.member(name, at)
-        case Index(key=key):
+        case ItemOf(key=key):
             return closures.index(_run(key, bound), at)
         case Method(name=name, arguments=arguments):
             return closures.method(name, _all(arguments, bound), at)
@@ -123,6 +123,6 @@ def _default(node: Default, bound: Bound) -> Run:
     for step in steps:
         if isinstance(step, PartOf):
             path.append(step.name)
-        elif isinstance(step, Index):
+        elif isinstance(step, ItemOf):
             path.append(_run(step.key, bound))
     return closures.default(_run(base, bound), path, _run(node.otherwise, bound), node.at)

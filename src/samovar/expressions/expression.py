@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, nearest
+from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
 from samovar.expressions.evaluation import Evaluation, Run
@@ -21,6 +22,7 @@ from samovar.expressions.meter import GivenUpError, Meter, SpentError
 from samovar.expressions.parser import Parser
 from samovar.expressions.results import kept
 from samovar.expressions.tree import Literal, Term, reads_of
+from samovar.expressions.types import Type
 
 MAX_LENGTH = 65_536
 _MOST_SHOWN = 200
@@ -90,15 +92,15 @@ class Expression:
         """
         parser = Parser(text, begin)
         try:
-            tree, end = parser.first()
+            end = parser.first()
         except BadExpressionError as error:
             raise _unreadable(text, error, place, begin) from None
-        return cls._of(text, place, parser, tree, begin, end), end
+        # Once more by itself, so that offsets count from its own first character.
+        begin = parser.start
+        return cls.parse(text[begin:end], place.within(text, begin)), end
 
     @classmethod
-    def _of(
-        cls, text: str, place: Place, parser: Parser, tree: Term, begin: int = 0, end: int | None = None
-    ) -> Expression:
+    def _of(cls, text: str, place: Place, parser: Parser, tree: Term) -> Expression:
         if parser.unknown:
             raise FaultsError(
                 [
@@ -108,8 +110,8 @@ class Expression:
             )
         reads = reads_of(tree)
         return cls(
-            text=text[begin:end],
-            place=place.within(text, begin),
+            text=text,
+            place=place,
             names=reads.needed | reads.defaulted,
             defaulted=reads.defaulted - reads.needed,
             cel=" ".join(parser.spelled),
@@ -121,6 +123,30 @@ class Expression:
     def is_constant(self) -> bool:
         """It is one literal, and the same whatever the variables are."""
         return isinstance(self.tree, Literal)
+
+    def type(self, types: Mapping[str, Type]) -> Type:
+        """What its value can be, where these are the types of variables; others may be anything."""
+        return TypeCheck(self.text).of(self.tree, types)
+
+    def check(
+        self, types: Mapping[str, Type], *, is_condition: bool = False, severity: Severity = "error"
+    ) -> tuple[Fault, ...]:
+        """What cannot be right: comparisons that are never true, values that do not go together.
+
+        Args:
+            types: Of variables, as far as they are known.
+            is_condition: It is asked whether it is true; a text that may say no is a fault then.
+            severity: Of the faults.
+        """
+        check = TypeCheck(self.text)
+        if is_condition:
+            check.condition(self.tree, types)
+        else:
+            check.of(self.tree, types)
+        return tuple(
+            Fault(code=one.code, message=one.message, place=self._at(one.at), severity=severity)
+            for one in check.findings
+        )
 
     def evaluate(
         self,

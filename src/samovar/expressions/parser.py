@@ -13,7 +13,7 @@ from samovar.expressions.reader import JAVASCRIPT, MOST_NESTED, TokenReader
 from samovar.expressions.tokens import MOST_WHOLE, ExpressionToken, token_at
 from samovar.expressions.tree import (
     MACROS,
-    Index,
+    ItemOf,
     Literal,
     Macro,
     Method,
@@ -47,16 +47,16 @@ class Parser(TokenReader):
             self._fail(after_operand(self._token, self._behind()))
         return found
 
-    def first(self) -> tuple[Term, int]:
-        """The expression that the text begins with, and where it ends. Raises `BadExpressionError`.
+    def first(self) -> int:
+        """Where the expression ends that stands here first. Raises `BadExpressionError`.
 
         It ends where an operand stands and no operator follows: at a bracket that it did not open, at a
         comma, at another word.
         """
-        found = self._expression()
+        self._expression()
         if self._token.kind == "bad":
             self._fail(after_operand(self._token, self._behind()))
-        return found, self._end
+        return self._end
 
     # Expressions.
 
@@ -68,14 +68,11 @@ class Parser(TokenReader):
         if self._token.at == mark.end and self._token.text in (":", "?", "."):
             sign = f"?{self._token.text}"
             path = self.text[condition.at : condition.end]
-            self._fail(
-                f"There is no `{sign}` here: `default({path}, value)` is the value if something on the way "
-                "is not there.",
-                mark.at,
-            )
+            instead = f"`default({path}, value)` is the value if something on the way is not there."
+            self._fail(f"There is no `{sign}` here: {instead}", mark.at)
         self._choices += 1
         if self._choices > MOST_NESTED:
-            self._fail(f"An expression has at most {MOST_NESTED} ternaries.", self._begin)
+            self._fail(f"An expression has at most {MOST_NESTED} ternaries.", self.start)
         then = self._expression()
         self._expect(":", "`:` and another value are expected, as in `a ? b : c`.")
         otherwise = self._expression()
@@ -114,7 +111,7 @@ class Parser(TokenReader):
         while self._token.kind == "mark" and self._token.text in ("!", "-"):
             signs.append(self._take().text)
         if len(signs) > MOST_NESTED:
-            self._fail(f"An expression has at most {MOST_NESTED} signs in a row.", self._begin)
+            self._fail(f"An expression has at most {MOST_NESTED} signs in a row.", self.start)
         if signs and signs[-1] == "-" and self._token.kind == "number":
             operand = self._steps(self._number(negative=True))
             signs.pop()
@@ -147,6 +144,7 @@ class Parser(TokenReader):
             self._take()
             inner = self._within(self._expression)
             self._expect(")", "A bracket `)` is expected.")
+            inner.at, inner.end = token.at, self._end
             return inner
         if self._is("["):
             return self._list()
@@ -213,7 +211,7 @@ class Parser(TokenReader):
         is_path = isinstance(path, Name) or (
             isinstance(path, Steps)
             and isinstance(path.base, Name)
-            and all(isinstance(step, PartOf | Index) for step in path.steps)
+            and all(isinstance(step, PartOf | ItemOf) for step in path.steps)
         )
         if not is_path:
             self._fail("`default` takes the path of a value first, as in default(answer.json.k, 0).", path.at)
@@ -230,7 +228,7 @@ class Parser(TokenReader):
     # What stands behind a value.
 
     def _steps(self, base: Term) -> Term:
-        steps: list[PartOf | Index | Macro | Method] = []
+        steps: list[PartOf | ItemOf | Macro | Method] = []
         while True:
             if self._is("."):
                 self._take()
@@ -242,7 +240,7 @@ class Parser(TokenReader):
                 at = self._take().at
                 key = self._within(self._expression)
                 self._expect("]", "A bracket `]` is expected.")
-                steps.append(Index(at, self._end, key))
+                steps.append(ItemOf(at, self._end, key))
             else:
                 break
         return Steps(base.at, self._end, base, tuple(steps)) if steps else base

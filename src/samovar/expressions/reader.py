@@ -36,8 +36,9 @@ class TokenReader:
         """What is wrong with names of functions: where, and the sentence."""
         self._nested = self._choices = 0
         self._end = begin
-        self._begin = begin
         self._token = token_at(text, begin)
+        self.start = self._token.at
+        """Where the expression begins."""
 
     # Tokens.
 

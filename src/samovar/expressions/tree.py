@@ -2,7 +2,7 @@
 
 Above: the parser makes it, the compiler and the checks of types read it. Below: nothing. Runs of operators
 and of steps behind a value are one node each, so that a long expression makes a wide tree, not a deep one. No
-node is ever changed; being frozen would cost ten times the time when this is imported.
+node is changed once it is read; being frozen would cost ten times the time when this is imported.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PartOf(Term):
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Index(Term):
+class ItemOf(Term):
     """`[key]`, a step behind a value."""
 
     key: Term
@@ -82,7 +82,7 @@ class Steps(Term):
     """A value and what stands behind it."""
 
     base: Term
-    steps: tuple[PartOf | Index | Macro | Method, ...]
+    steps: tuple[PartOf | ItemOf | Macro | Method, ...]
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -154,7 +154,7 @@ class MapOf(Term):
 def children(node: Term) -> Iterator[Term]:
     """The parts of a part, in the order of the text."""
     match node:
-        case Index(key=key):
+        case ItemOf(key=key):
             yield key
         case Macro(bodies=parts) | Logic(parts=parts) | ListOf(items=parts):
             yield from parts

@@ -153,6 +153,8 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         required=_flag(entry, "required", name),
         type=kind,
         whole=written in _WHOLE,
+        fractional=written == "float",
+        is_typed=bool(entry.get("type")),
         choices=choices,
         pattern=_pattern(entry, name),
         min=_number(entry, "min", name),
