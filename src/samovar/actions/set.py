@@ -11,6 +11,7 @@ from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Fault, FaultsError, Place
 from samovar.expressions.expression import Expression
+from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Template
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
     from samovar.library import Library
 
-_NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")
+_BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
+"""What stands behind the name of a variable that is set."""
 _COMPUTED = re.compile(r"(?P<quote>[\"']?)\$\{(?P<text>[^{}\"']*)\}(?P=quote)(?=\s*(?:,|$))")
 """Arithmetic where the older system has a path: `"${n + 1}"`."""
 _BRIEF_CHARS = 60
-_NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*(?::=|=(?!=)))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,31 +159,35 @@ def _cel_set(line: Scanner) -> Assignment:
 
 
 def _assignment(line: Scanner) -> Assignment:
-    match = _NAME.match(line.text, line.at)
+    line.blanks()
+    named = line.at
+    end = end_of_name(line.text, named)
+    match = _BEHIND.match(line.text, end) if end > named else None
     if match is None:
         line.fail(f"`name=` or `name :=` is expected, {line.found()}.")
+    name = normal(line.text[named:end])
     line.at = match.end()
-    if match.group(2) == ":=":
+    if match.group(1) == ":=":
         begin = line.at
         line.at = _end(line.text, begin, quotes="\"'")
         return Assignment(
-            name=match.group(1),
+            name=name,
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
         )
     begin = line.at
     try:
-        return Assignment(name=match.group(1), value=_value(line))
+        return Assignment(name=name, value=_value(line))
     except FaultsError:
         computed = _COMPUTED.match(line.text, begin)
         if computed is None or not computed["text"].strip():
             raise
         line.at = computed.end()
         text = computed["text"].strip()
-        old = line.text[match.start(1) : line.at]
+        old = line.text[named : line.at]
         return Assignment(
-            name=match.group(1),
+            name=name,
             value=Expression.parse(text, line.where(computed.start("text"))),
-            old_spelling=old_spelling(line.where(match.start(1)), old, f"{match.group(1)} := {text}"),
+            old_spelling=old_spelling(line.where(named), old, f"{name} := {text}"),
         )
 
 
@@ -225,7 +230,15 @@ def _end(text: str, begin: int, *, quotes: str) -> int:
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character == "," and depth <= 0 and _NEXT.match(text, at):
+        elif character == "," and depth <= 0 and _is_next(text, at + 1):
             return at
         at += 1
     return at
+
+
+def _is_next(text: str, at: int) -> bool:
+    """Whether another assignment begins here."""
+    while at < len(text) and text[at].isspace():
+        at += 1
+    end = end_of_name(text, at)
+    return end > at and _BEHIND.match(text, end) is not None

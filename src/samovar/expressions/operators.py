@@ -202,6 +202,8 @@ def is_in(item: object, container: object, meter: Meter) -> bool:
     if kind == "list":
         return any(equal(item, one, meter) for one in container)  # type: ignore[attr-defined]
     if kind == "map":
+        if kind_of(item) not in ("text", "int", "double", "bool"):
+            raise WrongError(f"A key of a map is a text or a whole number, not {called(item)}.")
         return has_key(container, item)  # type: ignore[arg-type]
     if kind == "text":
         raise WrongError("`in` looks into lists and maps. For a text, write text.contains(part).")

@@ -167,16 +167,17 @@ def _write(program: Program, part: _Part, then: int) -> int:
         return then
     if part.kind == "one of":
         return _emit(program, Split(tuple(_write(program, one, then) for one in part.parts)), then)
-    inner = part.parts[0]
+    inner, least = part.parts[0], part.least
     if part.most is None:
         loop = _emit(program, Split((then,)), then)
-        program.operations[loop] = Split((then, _write(program, inner, loop)))
-        then = loop
+        again = _write(program, inner, loop)
+        program.operations[loop] = Split((then, again))
+        then, least = (again, least - 1) if least else (loop, 0)
     else:
         end = then
         for _ in range(part.most - part.least):
             then = _emit(program, Split((_write(program, inner, then), end)), then)
-    for _ in range(part.least):
+    for _ in range(least):
         then = _write(program, inner, then)
     return then
 
@@ -287,7 +288,7 @@ class _Reader:
                 self.at += 1  # whether few or many are taken does not change whether it matches
             if most is not None and most < least:
                 self._fail("a repetition ends before it begins")
-            size = part.size * max(least + 1 if most is None else most, 1) + 1
+            size = part.size * max(least if most is None else most, 1) + 1
             if size > MOST_ATOMS:
                 self._fail(f"it stands for too many characters, more than {MOST_ATOMS:,}")
             part = _Part("repeated", size, parts=(part,), least=least, most=most)

@@ -9,26 +9,29 @@ from collections.abc import Mapping
 
 from samovar.expressions.evaluation import narrow
 from samovar.expressions.kinds import TypeValue, WrongError, called
-from samovar.expressions.meter import Meter
+from samovar.expressions.meter import ITEM_BYTES, Meter
 from samovar.expressions.moments import Duration, Moment
 
 
 def kept(value: object, meter: Meter) -> object:
     """A value as a variable holds it: a record is its text, a time its text, a duration its seconds.
 
-    Raises `WrongError` for what no variable holds. Lists and maps are copied, and count.
+    Raises `WrongError` for what no variable holds. It counts whole, what it has more than once each time.
     """
     if value is None or value is True or value is False or isinstance(value, float):
         return value
     if isinstance(value, str):
+        meter.made(len(value))
         return str(value)
     if isinstance(value, int):
         return narrow(value, -1)
     if isinstance(value, list | tuple):
-        meter.spend(1 + len(value))
+        meter.made(ITEM_BYTES * len(value))
+        meter.spend(len(value))
         return [kept(item, meter) for item in value]
     if isinstance(value, Mapping):
-        meter.spend(1 + 2 * len(value))
+        meter.made(2 * ITEM_BYTES * len(value))
+        meter.spend(2 * len(value))
         return {str(key): kept(item, meter) for key, item in value.items()}
     if isinstance(value, Duration):
         return value.seconds

@@ -1,8 +1,7 @@
 """Reads the list of parameters in a file's front matter, and the groups that they are shown in.
 
 Above: `front.py` for workflows, `prompt.py`. Below: `parameters.py`, whose own checks hold for defaults. It
-knows no file: whoever calls says where each entry is. What is wrong is a fault with its place, and the rest
-is read.
+knows no file: whoever calls says where each entry is. What is wrong is a fault, and the rest is read.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, nearest
 from samovar.expressions.expression import Expression
+from samovar.expressions.names import normal
 from samovar.language.parameters import Kind, Parameter
 from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text
@@ -52,8 +52,7 @@ def read_parameters(
     """The parameters of a front matter's list, and what is wrong with it.
 
     `lenient`: one that cannot be read is left out with a warning, and an unknown type is text; but for what
-    looks like a misspelling where the file is not surely of the older system. `source`: texts are what it
-    says, so that `1.10` stays `1.10`.
+    looks like a misspelling where the file is not surely old. `source`: what is written, as `1.10`.
     """
     faults: list[Fault] = []
     is_old = is_below_old_folder(where().path)
@@ -137,7 +136,7 @@ class _WrongError(Exception):
 def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) -> Parameter:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise _WrongError("name", f"Parameter {number} has no name: write `- name: …`.")
-    name = entry["name"].strip()
+    name = normal(entry["name"].strip())
     _hints(entry, name, where, faults)
     if wrong := _wrong_type(entry):
         raise _WrongError("type", wrong)

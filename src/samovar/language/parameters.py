@@ -15,6 +15,7 @@ from typing import Literal
 
 from samovar.errors import ExpressionError, Place, UsageError, nearest
 from samovar.expressions.expression import Expression
+from samovar.expressions.names import normal
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
 from samovar.values import is_finite, to_text, truth
 
@@ -183,6 +184,7 @@ def bind(
     Text for a parameter of another type is read by that type. Names that no parameter has pass as they
     are. Missing required ones are asked for; without `ask`, `UsageError` names all of them.
     """
+    given = {normal(name): value for name, value in given.items()}
     variables = dict(given)
     missing = []
     for parameter in parameters:
