@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, FaultsError, Place, UsageError
 from samovar.expressions.expression import Expression
-from samovar.expressions.meter import Meter
 from samovar.expressions.patterns import Pattern, PatternError
 from samovar.language.parameter_list import read_parameters
 from tests.growth import assert_grows_with_size, cpu_s

@@ -1,7 +1,7 @@
 """What cannot be right in an expression, as far as the types of its variables are known.
 
-Above: `expression.py`. Below: the tree, `types.py`, `typing_rules.py`. It evaluates nothing, and says nothing of
-what is not known.
+Above: `expression.py`. Below: the tree, `types.py`, `typing_rules.py`. It evaluates nothing, and what is not
+known is right.
 """
 
 from __future__ import annotations

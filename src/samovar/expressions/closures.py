@@ -108,8 +108,8 @@ def operation(first: Run, rest: Sequence[tuple[str, Run]], at: int) -> Run:
             right = operand(evaluation)
             evaluation.meter.spend()
             if is_equality and type(left) is not type(right) and _is_doubtful(left, right):
-                message = f"{sentence(called(left))} is compared with {called(right)}: they are never equal."
-                evaluation.doubts[at] = message
+                both = f"{sentence(called(left))} and {called(right)} are compared"
+                evaluation.doubts[at] = f"{both}, and are never equal."
             try:
                 left = operator(left, right, evaluation.meter)
             except WrongError as error:

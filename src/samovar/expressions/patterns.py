@@ -78,7 +78,7 @@ class _Finder:
         """All places that are reached before the next character is read."""
         after = Around.EDGE if character is None else self.program.around(character)
         found = self.program.closure(readings.places, readings.before, after)
-        meter.spend(len(found) + 1)
+        meter.spend(2 * len(found) + 1)
         return found
 
     def _follow(self, readings: _Readings, character: str, meter: Meter) -> _Readings:

@@ -27,11 +27,11 @@ def kept(value: object, meter: Meter) -> object:
         return narrow(value, -1)
     if isinstance(value, list | tuple):
         meter.made(ITEM_BYTES * len(value))
-        meter.spend(len(value))
+        meter.spend(3 * len(value))
         return [kept(item, meter) for item in value]
     if isinstance(value, Mapping):
         meter.made(2 * ITEM_BYTES * len(value))
-        meter.spend(2 * len(value))
+        meter.spend(4 * len(value))
         return {str(key): kept(item, meter) for key, item in value.items()}
     if isinstance(value, Duration):
         return value.seconds
