@@ -1,4 +1,4 @@
-"""CEL expressions: conditions and computed values."""
+"""Expressions: conditions and computed values."""
 
 from __future__ import annotations
 

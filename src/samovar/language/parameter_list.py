@@ -243,7 +243,7 @@ def _condition(entry: dict[str, Any], name: str, where: Where) -> Expression | N
     if text is None:
         return None
     if isinstance(text, list | dict):
-        raise _WrongError("condition", f"The condition of {name!r} must be a CEL expression.")
+        raise _WrongError("condition", f"The condition of {name!r} must be an expression.")
     try:
         return Expression.parse(to_text(text), where("condition"))
     except FaultsError as error:
