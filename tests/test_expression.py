@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -465,6 +466,12 @@ def test_an_evaluation_can_be_given_up() -> None:
     with pytest.raises(ExpressionError, match="was stopped"):
         expression.evaluate({"xs": list(range(2000))}, meter=Meter(stop=stop))
     assert asked == 4
+
+
+def test_reading_expressions_imports_no_library() -> None:
+    libraries = ["cel", "cffi", "jinja2", "lark", "liquid", "markdown_it", "pydantic", "rich", "yaml"]
+    code = f"import sys, samovar.expressions.expression\nprint([one for one in {libraries} if one in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_what_is_made_is_bounded_in_bytes() -> None:

@@ -55,7 +55,9 @@ def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool)
                 f"`default` is for a variable that may not be set yet, and nothing sets {name!r} at all."
                 f"{nearest(name, known)}"
             )
-            yield Fault(code="unset-variable", message=message, place=expression.place, severity=severity)
+            yield Fault(
+                code="unset-variable", message=message, place=expression.where(name), severity=severity
+            )
 
 
 def _expressions(workflow: Workflow) -> Iterator[tuple[Expression, bool]]:

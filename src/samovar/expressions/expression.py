@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, nearest
 from samovar.expressions.checking import TypeCheck
@@ -28,8 +29,7 @@ MAX_LENGTH = 65_536
 _MOST_SHOWN = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """A spelling of another language that is read too."""
 
     place: Place
@@ -37,7 +37,6 @@ class Spelling:
     new: str
 
 
-@dataclass(slots=True)
 class _Program:
     """What evaluates an expression; made when it is evaluated first, since most of a large file's are not."""
 
@@ -108,12 +107,14 @@ class Expression:
                     for at, message in parser.unknown
                 ]
             )
-        reads = reads_of(tree)
+        reads = list(reads_of(tree))
+        needed = {read.name for read in reads if read.is_needed}
+        names = frozenset(read.name for read in reads)
         return cls(
             text=text,
             place=place,
-            names=reads.needed | reads.defaulted,
-            defaulted=reads.defaulted - reads.needed,
+            names=names,
+            defaulted=names - needed,
             cel=" ".join(parser.spelled),
             old_spellings=tuple(Spelling(place.within(text, at), old, new) for at, old, new in parser.old),
             tree=tree,
@@ -123,6 +124,10 @@ class Expression:
     def is_constant(self) -> bool:
         """It is one literal, and the same whatever the variables are."""
         return isinstance(self.tree, Literal)
+
+    def where(self, name: str) -> Place:
+        """Where it reads a variable first."""
+        return self._at(min((read.at for read in reads_of(self.tree) if read.name == name), default=0))
 
     def type(self, types: Mapping[str, Type]) -> Type:
         """What its value can be, where these are the types of variables; others may be anything."""

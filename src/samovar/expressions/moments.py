@@ -33,7 +33,7 @@ _LAST_NS = 253402300800 * SECOND_NS - 1
 _MOST_NS = 2**63
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A length of time."""
 
@@ -74,6 +74,9 @@ class Duration:
         minutes, rest = divmod(rest, 60 * SECOND_NS)
         head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
         return f"{sign}{head}{_decimal(rest, SECOND_NS)}s"
+
+    def __lt__(self, other: Duration) -> bool:
+        return self.ns < other.ns
 
     @property
     def seconds(self) -> float:
@@ -156,6 +159,3 @@ class Moment:
 
     def __lt__(self, other: Moment) -> bool:
         return self.ns < other.ns
-
-    def __le__(self, other: Moment) -> bool:
-        return self.ns <= other.ns

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
 """They bind a variable to each item."""
@@ -182,38 +183,34 @@ def children(node: Term) -> Iterator[Term]:
                 yield value
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Reads:
-    """The variables that an expression reads."""
+class Read(NamedTuple):
+    """A reading of a variable."""
 
-    needed: frozenset[str]
-    """They must be there."""
-    defaulted: frozenset[str]
-    """They stand in `default(…)` and need not."""
+    name: str
+    at: int
+    """The offset of where."""
+    is_needed: bool
+    """The variable must be there; it does not begin the path of a `default(…)`."""
 
 
-def reads_of(tree: Term) -> Reads:
-    """The variables that are read, but for those that macros bind."""
-    needed: set[str] = set()
-    defaulted: set[str] = set()
-    waiting: list[tuple[Term, frozenset[str]]] = [(tree, frozenset())]
+def reads_of(tree: Term) -> Iterator[Read]:
+    """Each reading of a variable, in no order, but for those that macros bind."""
+    waiting: list[tuple[Term, frozenset[str], bool]] = [(tree, frozenset(), True)]
     while waiting:
-        node, bound = waiting.pop()
+        node, bound, is_needed = waiting.pop()
         if isinstance(node, Name):
             if node.name not in bound:
-                needed.add(node.name)
+                yield Read(node.name, node.at, is_needed)
+            continue
+        if isinstance(node, Default):
+            base = node.path.base if isinstance(node.path, Steps) else node.path
+            steps = node.path.steps if isinstance(node.path, Steps) else ()
+            waiting.append((base, bound, False))
+            waiting += [(part, bound, True) for part in (*steps, node.otherwise)]
             continue
         if isinstance(node, Macro):
             bound |= {node.variable}
-        if isinstance(node, Default):
-            root = node.path if isinstance(node.path, Name) else node.path.base
-            if isinstance(root, Name) and root.name not in bound:
-                defaulted.add(root.name)
-            steps = node.path.steps if isinstance(node.path, Steps) else ()
-            waiting += [(part, bound) for part in (*steps, node.otherwise)]
-            continue
-        waiting += [(part, bound) for part in children(node)]
-    return Reads(frozenset(needed), frozenset(defaulted))
+        waiting += [(part, bound, True) for part in children(node)]
 
 
 def with_types(left: Term, rest: list[tuple[str, Term]]) -> tuple[Term, list[tuple[str, Term]]]:
