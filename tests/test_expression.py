@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -424,6 +425,34 @@ def test_reading_takes_steps_in_proportion_to_the_text(piece: str, end: str) -> 
     assert large <= 2.3 * small + 200
 
 
+DEEP = (
+    ("a||a&&a==a+a*(", ")"), ("a||a&&a==a+a*[", "]"), ("(a?a:a||a&&a==a+a*(", "))"), ("a?", ":a"),
+    ("xs.map(x,", ")"), ("xs.map(x,a||a&&a==a+a*", ")"), ("size(a||a==", ")"), ("!-", ""), ("{1:", "}"),
+    ("(", ")"), ("xs[", "]"), ("a==(", ")"), ("has(a[", "].b)"), ("default(a[", "],1)"),
+)  # fmt: skip
+"""What nests, in each way that it can."""
+
+
+@pytest.mark.parametrize(("before", "behind"), DEEP)
+@pytest.mark.parametrize("times", [8, 32, 60, 64, 65, 1000])
+def test_what_nests_too_deep_is_a_fault_wherever_it_is_read(before: str, behind: str, times: int) -> None:
+    text = before * times + "1" + behind * times
+
+    def deeper(frames: int) -> None:
+        if frames:
+            return deeper(frames - 1)
+        try:
+            expression = Expression.parse(text, HERE)
+            expression.check({})
+            with contextlib.suppress(ExpressionError):
+                expression.evaluate({"a": True, "xs": [1]})
+            assert times <= 64
+        except FaultsError as error:
+            assert times > 8 and re.search("at most 6", str(error))
+
+    deeper(150)
+
+
 def test_the_longest_expression_is_read_and_evaluated() -> None:
     for text, expected in (
         ("+".join(["n"] * 30_000), 30_000),
@@ -470,8 +499,8 @@ def test_an_evaluation_can_be_given_up() -> None:
 
 def test_reading_expressions_imports_no_library() -> None:
     libraries = ["cel", "cffi", "jinja2", "lark", "liquid", "markdown_it", "pydantic", "rich", "yaml"]
-    code = f"import sys, samovar.expressions.expression\nprint([one for one in {libraries} if one in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    code = f"import sys, samovar.expressions.expression\nprint({{*{libraries}}} & {{*sys.modules}})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_what_is_made_is_bounded_in_bytes() -> None:

@@ -205,6 +205,30 @@ def test_a_variable_is_all_that_may_have_set_it(tmp_path: Path) -> None:
     assert types["w"].kinds == {"int"}
 
 
+@pytest.mark.anyio
+async def test_a_run_warns_once_of_a_text_that_is_compared_with_a_number(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    diagram = "[*] --> A\nA --> B: given == 3\nA --> A: n < 4\nA --> [*]: default\nB --> [*]"
+    run = await bench.run(bench.write("w", diagram, "A: Set n := default(n, 0) + 1"), given="3", n=0)
+    assert run.variables["n"] == 4
+    assert [one for one in bench.warnings if "never equal" in one] == [
+        "A text and a whole number are compared, and are never equal. In: given == 3"
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_variable_is_set_and_read_in_every_form_of_its_name(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    diagram = "[*] --> A\nA --> B: gr\u00f6\u00dfe == 3 && f\u00fcnf == 5\nA --> [*]: default\nB --> [*]"
+    actions = 'A: Set gro\u0308\u00dfe=3, fu\u0308nf := gr\u00f6\u00dfe + 2\nB: Log "yes"'
+    workflow = bench.write("w", diagram, actions)
+    assert [
+        fault for fault in check_workflow(workflow, bench.library) if fault.code == "unset-variable"
+    ] == []
+    await bench.run(workflow)
+    assert bench.log == ["yes"]
+
+
 # Parameters.
 
 

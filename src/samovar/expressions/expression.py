@@ -176,10 +176,10 @@ class Expression:
             if name not in variables and name not in self.defaulted:
                 message = f"There is no variable {name!r}.{nearest(name, variables)}"
                 raise self._error(message)
-        if self._program.run is None:
-            self._program.run = compiled(self.tree)
         evaluation = Evaluation(variables, meter or Meter())
         try:
+            if self._program.run is None:
+                self._program.run = compiled(self.tree)
             return kept(self._program.run(evaluation), evaluation.meter)
         except WrongError as error:
             raise self._error(error.message, max(error.at, 0)) from error

@@ -84,6 +84,7 @@ class Parser(TokenReader):
         return RANKS.get(token.text, 0) if token.kind == "mark" or token.text == "in" else 0
 
     def _operation(self, least: int) -> Term:
+        self._enter()
         left = self._signs()
         while (rank := self._rank()) >= least:
             rest: list[tuple[str, Term]] = []
@@ -95,6 +96,7 @@ class Parser(TokenReader):
             else:
                 left, rest = with_types(left, rest) if rank == _RELATION else (left, rest)
                 left = tree.Operation(left.at, self._end, left, tuple(rest))
+        self._deep -= 1
         return left
 
     def _operator(self) -> str:

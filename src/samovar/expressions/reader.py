@@ -13,6 +13,9 @@ from samovar.expressions.tokens import ExpressionToken, token_at
 from samovar.expressions.tree import Term
 
 MOST_NESTED = 64
+"""Brackets, ternaries, or signs within one another."""
+MOST_DEEP = 100
+"""Rows of operators within one another, those in brackets among them."""
 JAVASCRIPT = {
     "===": "==",
     "!==": "!=",
@@ -34,7 +37,7 @@ class TokenReader:
         """All tokens, as CEL writes them."""
         self.unknown: list[tuple[int, str]] = []
         """What is wrong with names of functions: where, and the sentence."""
-        self._nested = self._choices = 0
+        self._nested = self._choices = self._deep = 0
         self._end = begin
         self._token = token_at(text, begin)
         self.start = self._token.at
@@ -68,6 +71,12 @@ class TokenReader:
         if self._token.kind == "bad" and at is None:
             complaint = str(self._token.value)
         raise BadExpressionError(complaint, self._token.at if at is None else at)
+
+    def _enter(self) -> None:
+        """Begins a row of operators; rows of several ranks within brackets nest without a bracket."""
+        self._deep += 1
+        if self._deep > MOST_DEEP:
+            self._fail(f"An expression is nested at most {MOST_NESTED} deep.", self._token.at)
 
     def _within(self, read: Callable[[], Term]) -> Term:
         """What stands in brackets, which nest so deep only."""
