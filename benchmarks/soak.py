@@ -72,7 +72,7 @@ class Soak:
         said = ""
         async with self._model.generate(messages, self._options(), conversation) as events:
             async for event in events:
-                if isinstance(event, TextGenerated):
+                if isinstance(event, TextGenerated) and event.kind == "text":
                     said += event.piece
                 elif isinstance(event, Finished):
                     self.counts[str(event.reason)] += 1

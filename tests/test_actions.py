@@ -16,16 +16,29 @@ from samovar.actions import VERBS, parse_action
 from samovar.actions.base import Action, ActionContext, Outcome, PromptDefaults
 from samovar.actions.options import OPTIONS, UNSUPPORTED
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.question import NO, YES, Filled, Reply
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
 from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
 from samovar.config import Settings
-from samovar.errors import ActionError, ExpressionError, FaultsError, Place, TemplateError
+from samovar.errors import (
+    ActionError,
+    ExpressionError,
+    FaultsError,
+    Place,
+    RefusedError,
+    TemplateError,
+    UnansweredError,
+)
 
 pytestmark = pytest.mark.anyio
 HERE = Place(path=Path("w.md"), line=10, column=11)
+
+
+async def nobody(_: object) -> None:
+    """There is nobody to ask."""
 
 
 class Said:
@@ -46,7 +59,7 @@ class Said:
             "settings": Settings(),
             "ask": nothing,
             "run_workflow": nothing,
-            "wait_for_user": None,
+            "ask_user": nobody,
             "log": lambda level, text: self.logged.append((level, text)),
             "warn": lambda message: None,
         }
@@ -180,6 +193,12 @@ def test_options_that_are_not_there_yet_say_so(option: str) -> None:
         ("fork", ["chat", '"a b"'], ['"  "', "true"]),
         ("overflow", ["error", '"drop_oldest"'], ["drop", "true", '""']),
         ("deterministic", ["true", '"false"'], ["1", "maybe", '""']),
+        ("think", ["on", "off", "true", '"false"'], ["1", "maybe", '""', "high"]),
+        (
+            "template",
+            ['{"enable_thinking": false}', "none", '"none"', "'{\"a\": [1]}'", "{}"],
+            ["[1]", "1", '"no"', '""', "true", '{"messages": []}', '{"bos_token": "x", "a": 1}'],
+        ),
     ],
 )
 def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str], bad: list[str]) -> None:
@@ -189,10 +208,15 @@ def test_options_take_what_they_can_and_nothing_else(option: str, good: list[str
         assert faults(f'Prompt "p" using {option}={text}')[0][0] == "option-value", text
 
 
+def test_without_a_template_there_is_no_place_for_a_system_text_and_nothing_to_turn_off() -> None:
+    for option in ('system="Be kind."', "think=off"):
+        assert faults(f'Prompt "p" using template=none {option}')[0][0] == "option-value"
+
+
 LANGUAGE = {
     *("model", "session", "fork", "schema", "choices", "regex", "grammar", "max_tokens", "temperature"),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
-    *("timeout", "retries", "think", "overflow", "deterministic"),
+    *("timeout", "retries", "think", "template", "overflow", "deterministic"),
 }
 
 
@@ -304,15 +328,25 @@ async def test_wait_takes_a_duration_from_a_variable() -> None:
 
 async def test_waiting_for_a_user_needs_one() -> None:
     action = parse_action('Wait for user input "Ready, ${who}?"', HERE)
-    with pytest.raises(ActionError, match="--yes"):
+    with pytest.raises(UnansweredError, match="--yes"):
         await action.perform(Said(who="Ann").context())
     asked = []
 
-    async def ask(text: str) -> None:
-        asked.append(text)
+    async def ask(parts: tuple[str | Filled, ...]) -> Reply:
+        asked.append(parts)
+        return YES
 
-    await action.perform(Said(who="Ann").context(wait_for_user=ask))
-    assert asked == ["Ready, Ann?"]
+    await action.perform(Said(who="Ann").context(ask_user=ask))
+    assert asked == [("Ready, ", Filled("Ann"), "?")]
+
+
+async def test_a_user_may_say_no() -> None:
+    async def ask(parts: tuple[str | Filled, ...]) -> Reply:
+        return NO
+
+    with pytest.raises(RefusedError) as refused:
+        await parse_action("Wait for user input", HERE).perform(Said().context(ask_user=ask))
+    assert refused.value.code == "refused"
 
 
 async def test_abort_gives_its_reason() -> None:
@@ -402,8 +436,9 @@ async def test_what_tags_leave_of_the_authors_own_text_is_a_literal(text: str, v
 async def test_older_ways_to_wait_for_the_user_show_their_text(text: str) -> None:
     shown: list[str] = []
 
-    async def wait(message: str) -> None:
-        shown.append(message)
+    async def ask(parts: tuple[str | Filled, ...]) -> Reply:
+        shown.append("".join(part if isinstance(part, str) else part.text for part in parts))
+        return YES
 
-    await parse_action(text, HERE).perform(Said(n=5).context(wait_for_user=wait))
+    await parse_action(text, HERE).perform(Said(n=5).context(ask_user=ask))
     assert shown == [text.replace("${n}", "5")]

@@ -69,6 +69,7 @@ def test_every_example_of_the_page_runs(example: str, tiny_model: Path) -> None:
 
 def test_every_option_and_setting_is_in_the_signatures_and_on_the_page() -> None:
     options = {field.name for field in (*fields(Options), *fields(Sampling))} - {"sampling"}
+    options.add("secret")  # which goes with the messages
     assert set(get_type_hints(AnswerOptions)) == options
     assert set(get_type_hints(OpenSettings)) == set(settings_known())
     table = PAGE[PAGE.index("## Options") : PAGE.index("## Streams")]
@@ -172,6 +173,21 @@ async def test_options_of_the_session_hold_until_a_question_has_its_own() -> Non
         assert session.messages[0].content == "New."
         async with session.fork() as fork:
             assert (await fork.ask("three")).tokens.generated <= 3
+
+
+@pytest.mark.anyio
+async def test_what_is_said_in_secret_stays_so_with_its_answer_and_in_forks() -> None:
+    async with samovar.open() as app, app.session(system="Be brief.", max_tokens=2) as session:
+        await session.ask("one")
+        assert not any(message.secret for message in session.messages)
+        await session.ask("two", secret=True)
+        assert [message.secret for message in session.messages] == [False, False, False, True, True]
+        async with session.fork() as fork:
+            await fork.ask("three")
+            assert [message.secret for message in fork.messages[-2:]] == [False, True], "as is its answer"
+        async with app.session(system="Be brief.", secret=True, max_tokens=2) as other:
+            await other.ask("one")
+            assert all(message.secret for message in other.messages)
 
 
 @pytest.mark.anyio

@@ -229,7 +229,7 @@ def test_forks_of_one_prefix_never_see_each_other(tiny_kinds: dict[str, Path]) -
         alone.close()
 
         shared = fresh()
-        tree = PrefixTree(shared, range(shared.max_running + 1, 64))
+        tree = PrefixTree(shared, range(shared.max_running + 1, 64), filling=512)
         if shared.keeps_whole_states:
             evaluate(shared, binding, 0, prefix, 0)
             state = shared.state(0)

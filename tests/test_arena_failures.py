@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 
 from samovar.engines.base import Conversation, Finished, ModelSpec
+from samovar.engines.llama.chat import PromptTokens
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
@@ -82,17 +83,17 @@ async def test_weights_are_not_freed_while_a_prompt_is_tokenized(
     happened: list[str] = []
     is_tokenizing, go_on = threading.Event(), threading.Event()
 
-    def tokens(messages: list[Message]) -> list[int]:
+    def prompt(messages: list[Message], options: Options) -> PromptTokens:
         is_tokenizing.set()
         assert go_on.wait(10)
         happened.append("tokenized")
-        return [1]
+        return PromptTokens(tokens=[1], beginning=None)
 
     def freed() -> None:
         happened.append("freed")
 
     async with loaded(tiny_kinds[CUT_ANYWHERE]) as model:
-        monkeypatch.setattr(model._template, "tokens", tokens)
+        monkeypatch.setattr(model._template, "prompt", prompt)
         monkeypatch.setattr(model._binding, "give_back_memory", freed)
 
         async def one() -> None:

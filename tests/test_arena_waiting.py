@@ -83,11 +83,22 @@ class FullStore:
     def load(self, entry: Snapshot) -> bytes | None:
         return None
 
-    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
+    def offer(
+        self, tokens: Sequence[int], start: int, blob: bytearray, saves_s: float = 0.0
+    ) -> Snapshot | None:
         return None
 
     def is_open(self, size_bytes: int) -> bool:
         return False
+
+    def write_s(self, size_bytes: int) -> float:
+        return 0.0
+
+    def sightings(self) -> Sequence[bytes]:
+        return ()
+
+    def keep_sightings(self, digests: bytes) -> None:
+        pass
 
 
 def test_a_prompt_is_hashed_once_however_often_copies_of_it_are_looked_for(

@@ -14,6 +14,8 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samovar.actions.base import ThisMachine
+from samovar.actions.question import YES, Question, Reply
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import EngineError
@@ -377,16 +379,17 @@ async def test_a_user_is_asked_one_thing_at_a_time(bench: Bench) -> None:
     asked: list[str] = []
     asking = 0
 
-    async def ask(message: str) -> None:
+    async def ask(question: Question) -> Reply:
         nonlocal asking
         asking += 1
         assert asking == 1
         for _ in range(20):
             await checkpoint()
-        asked.append(message)
+        asked.append(question.text)
         asking -= 1
+        return YES
 
-    bench.settings = RunnerSettings(folder=bench.folder, wait_for_user=ask)
+    bench.settings = RunnerSettings(folder=bench.folder, outside=ThisMachine(ask))
     workflow = bench.write("w", BOTH, 'A: Wait for user input "a"\nB: Wait for user input "b"')
     assert (await bench.run(workflow)).ending is Ending.COMPLETED
     assert asked == ["a", "b"]

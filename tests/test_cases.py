@@ -74,7 +74,7 @@ def test_a_case_says_what_is_told_and_what_is_expected(path: Path) -> None:
     assert case.answers["Sub/C"].at(1) == Answer(text="inside")
     assert case.shell["S"].at(1) == Printed(stdout="out", exit_code=2)
     assert case.shell["T"].at(1) == Printed(exit_code=143, timed_out=True)
-    assert case.waits["W"].at(1) is False
+    assert case.waits["W"].at(1) == "nobody"
     expected = case.expected
     assert (expected.ending, expected.path) == (Ending.FAILED, ("A", "Sub", "Sub/C"))
     assert (expected.variables, expected.log) == ({"n": None}, ("done",))

@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+from array import array
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from samovar.engines.llama.tokens import common_length
+from tests.test_arena import loaded, user
 from tests.warm import warm
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -345,17 +349,20 @@ def test_list_and_models_say_what_is_here(folder: Path, tiny_model: Path) -> Non
     assert rows["models"][0]["kv_bytes"] == 1024 * 2 * 2 * 32 * 2
 
 
-def test_a_second_process_finds_what_the_first_has_evaluated(folder: Path, tiny_model: Path) -> None:
+def test_what_processes_ask_for_again_is_found_by_the_next(folder: Path, tiny_model: Path) -> None:
     prompt = "Say something about " + "tests, " * 30
-    write(folder, "[*] --> A\nA --> [*]", f'- A: Prompt "{prompt}" using max_tokens=2')
+    two = "\n".join(f'- {state}: Prompt "{prompt} {state}" using max_tokens=2' for state in "AB")
+    write(folder, "[*] --> A\nA --> B\nB --> [*]", two)
     evaluated = []
-    for _ in range(2):
+    for _ in range(3):
         status, told, _ = run_json(folder, "--model", str(tiny_model))
         assert status == 0
         evaluated.append(told["tokens"]["evaluated"])
-    assert evaluated[0] > 200 and evaluated[1] < 20
+    assert evaluated[0] > 200 and evaluated[1] < 60, "what both prompts share was there"
+    assert evaluated[2] < 40, "and now all that was asked for twice"
     shown = json.loads(samovar(folder, "snapshots", "--json").stdout)
     assert shown["bytes"] == shown["snapshots"][0]["size_bytes"] > 0
+    assert shown["limit_days"] == 14
     assert "tiny" in samovar(folder, "snapshots").stdout
     assert "free again" in samovar(folder, "snapshots", "--clear").stdout
     assert json.loads(samovar(folder, "snapshots", "--json").stdout)["snapshots"] == []
@@ -405,6 +412,34 @@ def test_a_secret_is_not_in_the_report(folder: Path) -> None:
         assert done.returncode == 1
         assert "hunter2" not in done.stdout + done.stderr
         assert "***" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("is_secret", [True, False])
+def test_a_secret_is_in_no_copy_on_disk(folder: Path, tiny_model: Path, is_secret: bool) -> None:
+    front = f"parameters:\n  - name: key\n    description: k\n    secret: {str(is_secret).lower()}"
+    (folder / "below.md").write_text(
+        "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n\n## Actions\n\n"
+        '- A: Prompt "Below, it is {{ given }}, and no more of it." using max_tokens=2\n'
+    )
+    actions = [
+        '- A: Prompt "Keep {{ key }} in mind, and tell nobody." using session="s" max_tokens=2',
+        '- D: Prompt "It is {{ key | upcase | downcase }} to all." using max_tokens=2',
+        '- B: Prompt "What was it? Say it again, please." using session="s" max_tokens=2',
+        '- C: Run workflow "below" with given="${key}"',
+    ]
+    for suffix in ("", "", "."):  # asked for again, in one process and in the next
+        write(folder, "[*] --> A\nA --> B\nB --> C\nC --> D\nD --> [*]", "\n".join(actions), front)
+        status, _, _ = run_json(folder, "--model", str(tiny_model), "--key", f"wx-hunter2-qz{suffix}")
+        assert status == 0
+
+    async def tokens() -> list[int]:
+        async with loaded(tiny_model) as model:
+            both = [model._template.tokens(user(text)) for text in ("wx-hunter2-qz", "wx-hunter2-qq")]
+            return both[0][: common_length(*both)]
+
+    within = array("i", anyio.run(tokens)[-8:-2]).tobytes()
+    there = [path for path in folder.rglob("*") if path.is_file() and within in path.read_bytes()]
+    assert bool(there) != is_secret
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")

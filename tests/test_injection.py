@@ -10,6 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from samovar.actions.base import ThisMachine
+from samovar.actions.question import YES, Question, Reply
 from samovar.errors import ShellError
 from samovar.events import Ending
 from samovar.running.run import Run
@@ -99,11 +101,12 @@ def test_a_reason_and_a_message_hold_a_value_as_it_is(folder: Path, value: str) 
     assert done.error.message.endswith(f"because {value}".rstrip()) or value in done.error.message
     seen: list[str] = []
 
-    async def see(message: str) -> None:
-        seen.append(message)
+    async def see(question: Question) -> Reply:
+        seen.append(question.text)
+        return YES
 
     bench = Bench(folder)
-    object.__setattr__(bench.settings, "wait_for_user", see)
+    object.__setattr__(bench.settings, "outside", ThisMachine(see))
     assert run(bench, "pause", Told(), x=value).ending is Ending.COMPLETED
     assert seen == [f"see {value}"]
 

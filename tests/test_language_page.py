@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.base import ThisMachine, VisitOf
+from samovar.actions.question import YES, Ask, Question, Reply
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, FaultsError, Place, UsageError
@@ -49,21 +50,24 @@ def codes(cell: str) -> list[str]:
 class Idle(ThisMachine):
     """This machine, on which no time passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Ask) -> None:
+        super().__init__(ask)
         self.waited = 0.0
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         self.waited += duration_s
 
 
 async def performed(folder: Path, action: str, before: str = "Wait 0 s") -> dict[str, object]:
     """The variables after a workflow that does nothing else; `log` and others stand for what was seen."""
-    bench, idle, asked = Bench(folder), Idle(), list[str]()
+    bench, asked = Bench(folder), list[str]()
 
-    async def wait_for_user(message: str) -> None:
-        asked.append(message)
+    async def ask(question: Question) -> Reply:
+        asked.append(question.text)
+        return YES
 
-    bench.settings = RunnerSettings(folder=folder, outside=idle, wait_for_user=wait_for_user)
+    idle = Idle(ask)
+    bench.settings = RunnerSettings(folder=folder, outside=idle)
     bench.write("child", CHILD, "Double: Set doubled := x * 2", CHILD_FRONT)
     diagram, actions = "[*] --> Talk\nTalk --> A\nA --> [*]", f"Talk: {before}\nA: {action}"
     workflow = bench.write("w", diagram, actions, rest="## Prompts\n\n### ask\n\n{{ topic }}?\n")

@@ -90,7 +90,7 @@ def test_rich_is_handed_a_bounded_part_of_every_event(
     text: str, kind: type[Lines] | type[LiveLines], verbose: int
 ) -> None:
     console = Counting(file=io.StringIO(), width=100, force_terminal=kind is LiveLines, highlight=False)
-    show: Show = Answers(kind(console, verbose), hidden=("s3cret",))
+    show: Show = Answers(kind(console, verbose))
     for event in events_with(text):
         show(event)
     show.close()
@@ -154,17 +154,15 @@ def test_an_error_with_a_large_text_is_bounded(tmp_path: Path, option: str) -> N
 STUCK = """
 import sys
 import anyio
-from samovar.cli.driving import hear_signals
+from samovar.actions.process_groups import ProcessGroups
+from samovar.cli.driving import Signals
 
 class Run:
     def stop(self):
         print("stopped", flush=True)
 
 async def main():
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(hear_signals, Run())
-        await anyio.lowlevel.checkpoint()
-        await anyio.sleep(0)
+    with Signals(Run(), ProcessGroups()).listen():
         print("ready", flush=True)
         while True:
             pass

@@ -36,6 +36,7 @@ LAYERS = (
     "files",
     "background",
     "memory",
+    "secrecy",
     "values",
     "generation",
     "errors",
@@ -46,7 +47,7 @@ DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language", "expressions"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
-RECORDS = {"config", "events", "files", "background", "values", "generation", "errors"}
+RECORDS = {"config", "events", "files", "background", "secrecy", "values", "generation", "errors"}
 """Plain values and small tools, which both halves may know."""
 
 MOST_LINES = 400

@@ -20,9 +20,12 @@ from samovar.engines.llama.prefixes import disk_index
 from samovar.engines.llama.prefixes import tree as tree_module
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import DiskIndex
+from samovar.engines.llama.prefixes.node import Origin
 from samovar.engines.llama.prefixes.states import StatePrefixes
 from samovar.engines.llama.prefixes.tree import TreePrefixes
+from samovar.models import worth as worth_module
 from samovar.models.snapshot_file import Snapshot
+from samovar.models.snapshot_folder import SEEN_BYTES
 
 CELLS = 110
 RUNNING = 3
@@ -100,6 +103,9 @@ class Shelf:
 
     def __init__(self) -> None:
         self.copies: dict[Snapshot, bytes] = {}
+        self.seen: list[bytes] = []
+        self.public: list[list[int]] | None = None
+        """What may be written: beginnings of these; None: anything."""
         self.is_damaged = self.is_full = False
 
     def entries(self) -> Sequence[Snapshot]:
@@ -108,17 +114,31 @@ class Shelf:
     def load(self, entry: Snapshot) -> bytes | None:
         return None if self.is_damaged else self.copies[entry]
 
-    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
+    def offer(
+        self, tokens: Sequence[int], start: int, blob: bytearray, saves_s: float = 0.0
+    ) -> Snapshot | None:
         if self.is_full:
             return None
         histories = pickle.loads(blob)
         assert [len(one) for one in histories] == list(range(start + 1, len(tokens) + 1))
+        if self.public is not None:
+            times = sum(prompt[: len(tokens)] == list(tokens) for prompt in self.public)
+            assert times, "nobody has asked for it, or it is secret"
         snapshot = Snapshot(array("i", tokens), start, Path())
         self.copies[snapshot] = bytes(blob)
         return snapshot
 
     def is_open(self, size_bytes: int) -> bool:
         return not self.is_full
+
+    def write_s(self, size_bytes: int) -> float:
+        return 0.0
+
+    def sightings(self) -> Sequence[bytes]:
+        return self.seen
+
+    def keep_sightings(self, digests: bytes) -> None:
+        self.seen = [digests[at : at + SEEN_BYTES] for at in range(0, len(digests), SEEN_BYTES)]
 
 
 @dataclass(eq=False)
@@ -151,6 +171,7 @@ class PrefixMachine(RuleBasedStateMachine):
         super().__init__()
         self.books = Books(whole=self.whole)
         self.shelf = Shelf()
+        self.shelf.public = []
         self.running: list[Asked] = []
         self.conversations: list[Conversation] = []
         self.free = list(range(self.rows))
@@ -179,8 +200,14 @@ class PrefixMachine(RuleBasedStateMachine):
     def held(self) -> int:
         return sum(asked.row.own + asked.promised for asked in self.running)
 
-    @rule(words=prompts, cut=st.integers(0, 8), answer=st.integers(1, 30), goes_on=st.booleans())
-    def ask(self, words: list[int], cut: int, answer: int, goes_on: bool) -> None:
+    @rule(
+        words=prompts,
+        cut=st.integers(0, 8),
+        answer=st.integers(1, 30),
+        goes_on=st.booleans(),
+        is_secret=rarely,
+    )
+    def ask(self, words: list[int], cut: int, answer: int, goes_on: bool, is_secret: bool = False) -> None:
         tokens = [token for word in words for token in WORDS[word]]
         tokens = tokens[: max(1, len(tokens) - cut)]
         cells = len(tokens) + answer
@@ -190,12 +217,14 @@ class PrefixMachine(RuleBasedStateMachine):
             return
         known = self.memory.known(tokens)
         assert self.remembered(tokens) == known
-        row = Row(self.free.pop())
+        conversation = Conversation() if goes_on else None
+        row = Row(self.free.pop(), Origin(conversation, is_secret=is_secret))
+        if not is_secret and self.shelf.public is not None:
+            self.shelf.public.append(tokens)
         self.memory.begin(row, tokens, CELLS - self.held, goes_on=goes_on)
         assert len(row) < len(tokens) and row.tokens == tokens[: len(row)]
         if self.is_roomy:
             assert len(row) >= known
-        conversation = Conversation() if goes_on else None
         self.running.append(Asked(row, tokens, cells, conversation))
         self.tidy()
 
@@ -321,7 +350,7 @@ class BorderMachine(PrefixMachine):
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that there is something to tidy in few cells, and to join in few nodes."""
     monkeypatch.setattr(tree_module, "STEP_CELLS", 16)
-    monkeypatch.setattr(tree_module, "CHEAP_TOKENS", 8)
+    monkeypatch.setattr(worth_module, "HOLDING_STEPS", 80)
     monkeypatch.setattr(tree_module, "MAX_SEQUENCES", RUNNING + 1 + NODES)
     yield
 
@@ -366,7 +395,7 @@ def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
     turns, conversation, said = Turns(memory, books), Conversation(), [1]
     for turn in range(10 * NODES):
         assert turns.take(said, [2, 3], conversation) == max(0, len(said) - 2)
-        assert not any(node.is_over for node in memory.tree if not node.children), "its end is kept for it"
+        assert all(node.open_claims() for node in memory.tree if not node.children), "its end is kept for it"
         said += [2, 3, 4 + turn % 2, 5]
     assert books.taken == memory.used_cells == len(said) - 2
 
@@ -378,9 +407,11 @@ def test_a_copy_is_not_forgotten_while_room_is_made_for_it(monkeypatch: pytest.M
     turns = Turns(memory, books)
     prompts = [list(range(start, start + 31)) for start in range(0, 500, 100)]
     for prompt in prompts[:2]:
-        turns.take(prompt)
+        for _ in range(2):
+            turns.take(prompt)
         memory.clear()
     for prompt in prompts[2:]:
+        turns.take(prompt)
         turns.take(prompt)
     assert len(shelf.copies) == 2, "the index is full, and so are the cells"
     assert turns.take([*prompts[0], 7]) == 30
@@ -397,3 +428,19 @@ def test_a_longer_copy_of_a_whole_state_does_not_hide_one_that_can_be_used() -> 
     prompt = [*system, 50, 51, 60, 61]  # goes a little further with the longer one
     assert memory.known(prompt) == len(system)
     assert Turns(memory, books).take(prompt) == len(system)
+
+
+def test_an_idle_conversation_does_not_push_out_states_that_are_used() -> None:
+    books = Books(CELLS, whole=True)
+    sizes = {n: len(pickle.dumps([tuple(range(end)) for end in range(1, n + 1)])) for n in (40, 90)}
+    limit_bytes = sizes[90] + int(1.5 * sizes[40])
+    memory = StatePrefixes(cast(Context, books), DiskIndex(None, 1), limit_bytes=limit_bytes)
+    turns, idle = Turns(memory, books), Conversation()
+    prefixes = [list(range(start, start + 40)) for start in (1000, 2000)]
+    turns.take(list(range(89)), [7], idle)
+    assert memory.carry(), "there is room for it, and for one of the prefixes"
+    known = [turns.take([*prefixes[number % 2], 10_000 + number]) for number in range(12)]
+    assert known[6:] == [40] * 6
+    for start in (3000, 4000, 5000):
+        turns.take(list(range(start, start + 40)), [7], Conversation())
+    assert [turns.take([*prefix, 1]) for prefix in prefixes] == [40, 40]

@@ -30,6 +30,7 @@ from samovar.library import Library
 from samovar.preflight.models import needed_models
 from samovar.preflight.prepare import prepare
 from samovar.running.runner import RunnerSettings
+from samovar.secrecy import Secrets
 from tests.bench import text_of
 from tests.test_cli import samovar as run_samovar
 
@@ -217,7 +218,7 @@ def test_a_dry_run_counts_no_tokens_for_an_executor_without_a_local_model(
     settings, run = Settings(), RunnerSettings()
     prepared = prepare(path, {}, LIBRARY, settings, run, budget=1)
     assert prepared.models == ()
-    assert dry_run(prepared, LIBRARY, settings, run, hidden=(), as_json=False) == 0
+    assert dry_run(prepared, LIBRARY, settings, run, hidden=Secrets(), as_json=False) == 0
     shown = capsys.readouterr().out
     assert "executor quiet" in shown and "memory" not in shown and "no-such-file" not in shown
 

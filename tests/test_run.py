@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,7 @@ from samovar.language.workflow import Limits, State, Transition, When, Workflow
 from samovar.running.routing import Situation, choose, explain, states_that_only_choose
 from samovar.running.run import Run
 from samovar.running.spending import PastLimitError, Spending, own_limits
+from samovar.secrecy import Secrets
 from samovar.values import Record
 from samovar.wire import event_to_wire, run_to_wire
 
@@ -118,7 +120,7 @@ def test_a_run_as_json() -> None:
     assert wire["status"] == "completed"
     assert wire["variables"] == {"answer": "yes", "n": 1, "nested": {"a": "yes"}}
     assert wire["records"]["answer"]["tokens"] == 3
-    assert wire["tokens"] == {"evaluated": 5, "reused": 2, "generated": 3}
+    assert wire["tokens"] == {"evaluated": 5, "reused": 2, "generated": 3, "reasoning": 0}
     first, second = wire["states"]
     assert (first["name"], first["action"], first["status"]) == ("Sub", "log", "running")
     assert "path" not in first
@@ -127,21 +129,21 @@ def test_a_run_as_json() -> None:
     assert "error" not in wire
 
 
-def test_secrets_are_in_no_value_and_no_error_of_the_json() -> None:
-    error = RunError(code="shell", message="curl: hunter2 was refused", state="A", place=HERE)
+def test_secrets_are_in_no_value_of_the_json() -> None:
     secrets = ("key", "pin", "flag")
-    run = Run.begin(RunStarted(run="r1", workflow="w", path=None, started_at=0.0, secrets=secrets))
+    begun = Run.begin(RunStarted(run="r1", workflow="w", path=None, started_at=0.0, secrets=secrets))
+    run = replace(begun, hidden=Secrets(["hunter2", 123456, True]))
     variables: dict[str, object] = {
         "key": "hunter2",
-        "pin": 1234,
+        "pin": 123456,
         "flag": True,
         "other": True,
         "header": "Bearer hunter2",
-        "nested": {"of": ["hunter2", 1234, 12345, None]},
+        "nested": {"of": ["hunter2", 123456, 1234567, None]},
         "said": Record("it is hunter2", {"stdout": "it is hunter2\n", "exit_code": 0}),
     }
     wire = run_to_wire(
-        run.after(RunEnded(ending=Ending.FAILED, error=error, variables=variables, time_s=1.0))
+        run.after(RunEnded(ending=Ending.COMPLETED, error=None, variables=variables, time_s=1.0))
     )
     assert wire["variables"] == {
         "key": "***",
@@ -149,11 +151,10 @@ def test_secrets_are_in_no_value_and_no_error_of_the_json() -> None:
         "flag": "***",
         "other": True,
         "header": "Bearer ***",
-        "nested": {"of": ["***", "***", 12345, None]},
+        "nested": {"of": ["***", "***", 1234567, None]},
         "said": "it is ***",
     }
     assert wire["records"]["said"]["exit_code"] == 0
-    assert wire["error"]["message"] == "curl: *** was refused"
     assert "hunter2" not in json.dumps(wire)
 
 
@@ -241,6 +242,16 @@ def test_being_stuck_is_explained_with_the_values_of_the_conditions() -> None:
     assert "No transition leaves" in explain(
         state(), choose(state(), {}, Situation(failed_here=False, failed_last=False, goes_on=False))
     )
+
+
+def test_a_value_in_a_reason_keeps_the_white_space_at_its_ends() -> None:
+    edges = state(transition('v == "Paris"', When.CONDITION))
+    situation = Situation(failed_here=False, failed_last=False, goes_on=False)
+    for value, shown in (
+        (" Paris\n", r"' Paris\n'"),
+        ("Paris " * 9, "'Paris Paris Paris Paris Paris Paris Par…'"),
+    ):
+        assert f"is false where v = {shown}" in explain(edges, choose(edges, {"v": value}, situation))
 
 
 def test_states_that_only_choose_have_several_ways_one_of_them_conditional() -> None:

@@ -11,6 +11,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from samovar.actions.base import ThisMachine
+from samovar.actions.question import NO, YES, Question, Reply
 from samovar.errors import ModelNotFoundError, UsageError
 from samovar.events import (
     Ending,
@@ -25,7 +27,7 @@ from samovar.events import (
 )
 from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.running.run import Run
-from samovar.running.runner import ABORT_FILE, RunnerSettings
+from samovar.running.runner import RunnerSettings
 from samovar.values import Record
 from tests.bench import Bench, Told, paths, reply, statuses, unchecked
 
@@ -268,21 +270,6 @@ async def test_abort_ends_the_run(bench: Bench) -> None:
     assert paths(run) == ["A"]
 
 
-async def test_an_abort_file_ends_the_run_before_the_next_state_and_a_stale_one_does_not(
-    bench: Bench,
-) -> None:
-    file = bench.folder / ABORT_FILE
-    file.parent.mkdir()
-    file.write_text("stale")
-    workflow = bench.write("w", LINE, f'A: Shell "echo enough > {ABORT_FILE}"')
-    run = await bench.run(workflow)
-    assert run.ending is Ending.ABORTED
-    assert run.error is not None
-    assert run.error.message == "enough"
-    assert paths(run) == ["A"]
-    assert not file.exists()
-
-
 LOOP = "[*] --> A\nA --> A"
 
 
@@ -461,12 +448,15 @@ async def test_waiting_for_a_user(bench: Bench) -> None:
     assert (await bench.run(workflow)).ending is Ending.COMPLETED
     asked: list[str] = []
 
-    async def ask(message: str) -> None:
-        asked.append(message)
+    async def ask(question: Question) -> Reply:
+        asked.append(f"{question.path}: {question.text}")
+        return NO if len(asked) > 1 else YES
 
-    bench.settings = RunnerSettings(folder=bench.folder, wait_for_user=ask)
+    bench.settings = RunnerSettings(folder=bench.folder, outside=ThisMachine(ask))
     assert (await bench.run(workflow)).ending is Ending.COMPLETED
-    assert asked == ["Go?"]
+    run = await bench.run(workflow)
+    assert run.ending is Ending.FAILED and run.error is not None and run.error.code == "refused"
+    assert asked == ["A: Go?"] * 2
 
 
 async def test_variables_are_typed_and_checked_before_anything_runs(bench: Bench) -> None:

@@ -86,7 +86,7 @@ def context(folder: Path | None = None, **variables: object) -> ActionContext:
         settings=Settings(),
         ask=nothing,
         run_workflow=nothing,
-        wait_for_user=None,
+        ask_user=nothing,
         log=lambda level, text: None,
         warn=lambda message: None,
     )

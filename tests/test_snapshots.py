@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samovar.models import snapshot_folder
 from samovar.models import snapshots as module
 from samovar.models.snapshot_file import HEADER, fingerprint
 from samovar.models.snapshots import Snapshots
@@ -104,29 +106,29 @@ def test_a_foreign_file_under_a_good_name_is_deleted(tmp_path: Path) -> None:
 def test_the_least_recently_used_go_first_and_branches_before_what_they_grew_from(tmp_path: Path) -> None:
     size = HEADER.size + 4 * 5 + len(BLOB)
     with opened(tmp_path, limit_bytes=4 * size) as snapshots:
-        model = snapshots.of("model")
+        model, days_ago_s = snapshots.of("model"), time.time() - 3 * 86_400
         paths = []
         for number, start in enumerate((0, 3, 0, 0)):
             snapshot = model.offer(array("i", [number] * 5), start, BLOB)
             assert snapshot and snapshots.wait(10)
-            os.utime(snapshot.path, (1000, 1000) if number < 2 else None)
+            os.utime(snapshot.path, (days_ago_s, days_ago_s) if number < 2 else None)
             paths.append(snapshot.path)
         for number in (4, 5):
             assert model.offer(array("i", [number] * 5), 0, BLOB) and snapshots.wait(10)
             left = [path.exists() for path in paths]
             assert left == ([True, False, True, True] if number == 4 else [False, False, True, True])
-        assert sum(use.size_bytes for use in snapshots.uses()) == 4 * size
+        assert sum(use.size_bytes for use in snapshots.folder.uses()) == 4 * size
 
 
 def test_there_are_never_more_copies_than_can_be_looked_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_COPIES", 3)
+    monkeypatch.setattr(snapshot_folder, "MAX_COPIES", 3)
     with opened(tmp_path, 10**6) as snapshots:
         for number in range(9):
             assert snapshots.of("model").offer(array("i", [number]), 0, BLOB)
         assert snapshots.wait(10)
-        assert snapshots.uses()[0].copies == 3
+        assert snapshots.folder.uses()[0].copies == 3
 
 
 def test_a_folder_that_others_may_write_to_is_not_trusted(
@@ -142,11 +144,11 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(
 
 
 def test_loading_is_using(tmp_path: Path) -> None:
-    path = keep(tmp_path)
-    os.utime(path, (1000, 1000))
+    path, an_hour_ago_s = keep(tmp_path), time.time() - 3600
+    os.utime(path, (an_hour_ago_s, an_hour_ago_s))
     with opened(tmp_path) as snapshots:
         snapshots.of("model").load(snapshots.of("model").entries()[0])
-    assert path.stat().st_mtime > 1000
+    assert path.stat().st_mtime > an_hour_ago_s + 1000
 
 
 def test_more_than_the_disk_keeps_up_with_is_not_taken(
@@ -195,8 +197,8 @@ def test_what_another_process_is_writing_is_left_alone(
 
     def look(source: Path, target: Path) -> None:
         other = Snapshots(tmp_path, limit_bytes=len(BLOB))
-        found.extend([*other.of("model").entries(), *other.uses()])
-        other._make_room(len(BLOB))
+        found.extend([*other.of("model").entries(), *other.folder.uses()])
+        other.folder.make_room(len(BLOB))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", look)
@@ -211,7 +213,7 @@ def test_a_folder_that_is_cleared_meanwhile_costs_one_copy(
 
     def clear(source: Path, target: Path) -> None:
         monkeypatch.setattr(os, "replace", replace)
-        Snapshots(tmp_path / "kv", 10_000).clear()
+        Snapshots(tmp_path / "kv", 10_000).folder.clear()
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", clear)
@@ -255,9 +257,11 @@ def test_clear_says_what_was_freed(tmp_path: Path) -> None:
     path = keep(tmp_path / "kv")
     size = path.stat().st_size
     with opened(tmp_path / "kv") as snapshots:
-        assert [(use.name, use.copies, use.size_bytes) for use in snapshots.uses()] == [("model", 1, size)]
-        assert snapshots.clear() == size
-        assert snapshots.uses() == [] and snapshots.clear() == 0
+        assert [(use.name, use.copies, use.size_bytes) for use in snapshots.folder.uses()] == [
+            ("model", 1, size)
+        ]
+        assert snapshots.folder.clear() == size
+        assert snapshots.folder.uses() == [] and snapshots.folder.clear() == 0
 
 
 def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> None:
@@ -283,3 +287,86 @@ def test_a_fingerprint_follows_the_weights_not_their_place(tmp_path: Path) -> No
         fingerprint(one, kv_type="f16", build="2"),
     }
     assert len(names) == 6
+
+
+# Time, trust and worth -----------------------------------------------------------------------------------
+
+
+def test_what_was_not_used_for_days_is_deleted_when_a_model_is_opened(tmp_path: Path) -> None:
+    day_s = 86_400
+    old, young = keep(tmp_path), keep(tmp_path, tokens=array("i", range(9)))
+    seen = old.parent / "seen"
+    seen.write_bytes(bytes(16))
+    for path, days in ((old, 15), (seen, 15), (young, 13)):
+        os.utime(path, (time.time() - days * day_s,) * 2)
+    with opened(tmp_path) as snapshots:
+        assert [one.path for one in snapshots.of("other").entries()] == []
+        assert [path.exists() for path in (old, young, seen)] == [False, True, False]
+    with closing(Snapshots(tmp_path, 10_000, limit_days=12)) as snapshots:
+        assert snapshots.of("model").entries() == []
+
+
+def test_days_are_looked_at_whenever_a_copy_is_written(tmp_path: Path) -> None:
+    with opened(tmp_path) as snapshots:
+        model = snapshots.of("model")
+        first = model.offer(TOKENS, 0, BLOB)
+        assert first and snapshots.wait(10)
+        os.utime(first.path, (1000, 1000))
+        assert model.offer(TOKENS, 2, BLOB) and snapshots.wait(10)
+        assert not first.path.exists()
+
+
+def test_why_a_folder_is_not_trusted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with opened(tmp_path) as snapshots:
+        model = snapshots.of("model")
+        assert model.entries() == [] and model.sightings() == []
+        assert model.offer(TOKENS, 0, BLOB) is None
+    assert "another user" in caplog.text and "others may write" not in caplog.text
+
+
+def test_what_took_longest_to_evaluate_by_its_bytes_stays(tmp_path: Path) -> None:
+    size = HEADER.size + 4 * 5 + len(BLOB)
+    with opened(tmp_path, limit_bytes=3 * size) as snapshots:
+        model = snapshots.of("model")
+        paths = []
+        for number, seconds in enumerate((5.0, 0.1, 1.0, 1.0)):
+            snapshot = model.offer(array("i", [number] * 5), 0, BLOB, seconds)
+            assert snapshot and snapshots.wait(10)
+            paths.append(snapshot.path)
+        assert [path.exists() for path in paths] == [True, False, True, True]
+
+
+def test_what_processes_have_seen_is_put_together(tmp_path: Path) -> None:
+    with opened(tmp_path) as one, closing(Snapshots(tmp_path, 10_000)) as other:
+        for snapshots, digests in ((one, b"aaaaaaaabbbbbbbb"), (other, b"bbbbbbbbcccccccc")):
+            snapshots.of("model").keep_sightings(digests)
+            assert snapshots.wait(10)
+        assert one.of("model").sightings() == [b"aaaaaaaa", b"bbbbbbbb", b"cccccccc"]
+        assert one.of("model").entries() == [] and one.folder.uses() == []
+        (path,) = (tmp_path / "model").iterdir()
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_closing_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, waited = threading.Event(), list[float | None]()
+    monkeypatch.setattr(Snapshots, "_write", lambda *_: go_on.wait(10))
+    snapshots = Snapshots(tmp_path, 10_000)
+    assert snapshots.of("model").offer(TOKENS, 0, BLOB)
+    wait_for = snapshots._lock.wait_for
+
+    def wait(is_done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        waited.append(timeout_s)
+        return wait_for(is_done, 0.01)
+
+    monkeypatch.setattr(snapshots._lock, "wait_for", wait)
+    monkeypatch.setattr(module, "JOINING_S", 0.01)
+    snapshots.close()
+    assert waited == [module.CLOSING_S] and module.CLOSING_S <= 2
+    assert not snapshots.of("model").is_open(1)
+    go_on.set()
+    assert snapshots._thread
+    snapshots._thread.join(10)

@@ -200,6 +200,16 @@ def test_waits_take_no_time_and_the_user_goes_on_unless_there_is_none(cases: Cas
     tree = cases.write("[*] --> A\nA --> B\nB --> [*]", "A: Wait 3 hours\nB: Wait for user input")
     assert cases.result(tree, "").passed
     assert cases.result(tree, "waits: {B: false}\nexpect: {ending: failed}").passed
+    assert cases.result(tree, "waits: {B: no}\nexpect: {ending: failed}").passed
+    assert cases.result(tree, "waits: {B: true}").passed
+
+
+@pytest.mark.parametrize(("said", "kind"), [("no", "refused"), ("false", "unanswered")])
+def test_an_edge_may_take_what_the_user_said(cases: Cases, said: str, kind: str) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B: failure\nB --> [*]", "A: Wait for user input\nB: Set kind := error.kind"
+    )
+    assert cases.result(tree, f"waits: {{A: {said}}}\nexpect: {{variables: {{kind: {kind}}}}}").passed
 
 
 def test_an_answer_that_is_not_used_is_a_warning(cases: Cases) -> None:

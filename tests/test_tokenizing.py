@@ -13,9 +13,10 @@ from pathlib import Path
 import gguf
 import pytest
 
+from samovar.engines.llama.chat import PromptTokens
 from samovar.engines.llama.tokenizing import SHALLOW_CHARACTERS, TokenizingThread, longest_match
 from samovar.errors import EngineError
-from samovar.generation import Message
+from samovar.generation import Message, Options
 from tests.test_llama import answer, loaded
 from tests.tiny import make_tiny
 
@@ -229,13 +230,13 @@ async def test_prompts_are_made_tokens_beside_the_event_loop(
 ) -> None:
     where: list[int] = []
     async with loaded(tiny_model) as model:
-        tokens = model._template.tokens
+        prompt = model._template.prompt
 
-        def noted(messages: Sequence[Message]) -> list[int]:
+        def noted(messages: Sequence[Message], options: Options) -> PromptTokens:
             where.append(threading.get_ident())
-            return tokens(messages)
+            return prompt(messages, options)
 
-        monkeypatch.setattr(model._template, "tokens", noted)
+        monkeypatch.setattr(model._template, "prompt", noted)
         await answer(model, "short")
     assert len(where) == 1 and where[0] != threading.get_ident()
 

@@ -10,6 +10,7 @@ import pytest
 from samovar.engines.llama.chat import ONLY_A_NAME, ChatTemplate
 from samovar.engines.llama.turns import FOLDED
 from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.engines.markers import Beginning
 from samovar.errors import EngineError
 from samovar.generation import Message, Options, Role
 from tests.test_controls import opened
@@ -139,6 +140,9 @@ async def test_a_folded_system_message_is_noted_in_the_statistics(tmp_path: Path
 async def test_without_a_template_the_text_of_chatml_s_end_ends_an_answer(tmp_path: Path) -> None:
     path = make_tiny(tmp_path / "pieces.gguf", chat_template=None, vocabulary=add_sentence_pieces())
     async with loaded(path) as model:
-        said = model._request([1], Options(stop=("END",)), None).options.stop
-        assert said == ("END", "<|im_end|>")
+        for end in ("END", "<|im_end|>"):
+            asked = model._template.answer(Options(stop=("END",)), Beginning())
+            tokens = model._vocabulary.tokenize(f"yes{end}no", special=False)
+            said = "".join(piece.piece for token in tokens for piece in asked.feed(token))
+            assert (said, asked.is_over) == ("yes", True)
         await answer(model, "hello")

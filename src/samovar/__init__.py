@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         SamovarError,
         UsageError,
     )
-    from samovar.generation import FinishReason, Message, TokenCounts
+    from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
     from samovar.python.answers import AnswerOptions
     from samovar.python.api import Samovar, Statistics, open
     from samovar.python.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
@@ -47,7 +47,7 @@ _HOMES = {
         "SamovarError",
         "UsageError",
     ),
-    "samovar.generation": ("FinishReason", "Message", "TokenCounts"),
+    "samovar.generation": ("FinishReason", "Message", "MessagePart", "TokenCounts"),
     "samovar.running.run": ("Run",),
     "samovar.serving.turn": ("AnswerStream", "Turn"),
 }
@@ -65,6 +65,7 @@ __all__ = [
     "FaultsError",
     "FinishReason",
     "Message",
+    "MessagePart",
     "ModelError",
     "NotFoundError",
     "OpenSettings",

@@ -1,5 +1,23 @@
-"""`python -m samovar` is `samovar`."""
+"""The program: `samovar`, and `python -m samovar`.
 
-from samovar.cli.entry import main
+Above: the person. Below: `cli/entry.py`, which takes a tenth of a second to import.
+"""
 
-main()
+from __future__ import annotations
+
+import os
+import signal
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """The `samovar` command. An interrupt ends it quietly while there is nothing to give back yet."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    from samovar.cli.entry import main
+
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -72,7 +72,8 @@ def open_snapshots(settings: Settings) -> Snapshots:
     """The folder of evaluated prefixes. Raises `ModelFetchError` if there is no place for one."""
     from samovar.models.snapshots import Snapshots
 
-    return Snapshots(open_store(settings).folder.parent / "snapshots", int(settings.snapshots_bytes))
+    folder = open_store(settings).folder.parent / "snapshots"
+    return Snapshots(folder, int(settings.snapshots_bytes), limit_days=settings.snapshots_days)
 
 
 def budget_bytes(settings: Settings) -> int:

@@ -129,6 +129,12 @@ class Settings:
         reads="bytes",
         given="int | str",
     )
+    snapshots_days: float = setting(
+        14.0,
+        "Days after which an evaluated prompt on disk that was not used is deleted.",
+        expected="a number of days from 0 on",
+        least=0,
+    )
     environment: tuple[str, ...] = setting(
         (),
         "Environment variables that prompts may read, as `env.NAME`; others are not there.",

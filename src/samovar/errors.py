@@ -8,7 +8,9 @@
     │   ├── TemplateError       a template could not be filled
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
-    │   └── TimedOutError       it took longer than it may
+    │   ├── TimedOutError       it took longer than it may
+    │   ├── RefusedError        a person said no
+    │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
     ├── ModelError              a model cannot be had, loaded or used
     │   ├── ModelNotFoundError  no such file, package or reference
@@ -182,6 +184,18 @@ class TimedOutError(ActionError):
     code = "timeout"
 
 
+class RefusedError(ActionError):
+    """A person said no."""
+
+    code = "refused"
+
+
+class UnansweredError(ActionError):
+    """There was nobody to ask."""
+
+    code = "unanswered"
+
+
 class LimitError(SamovarError):
     """`limit` is the name it has in the front matter."""
 
@@ -225,7 +239,8 @@ class ContextError(ModelError):
     """`prompt_tokens` do not fit `context_tokens` (one is needed for the answer).
 
     `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not. `trained_tokens`:
-    what the model was trained for, where that is known.
+    what the model was trained for, where that is known. `answer_tokens`: what the answer may take, with the
+    reasoning before it; None if that is only what was asked for.
     """
 
     code = "context"
@@ -237,8 +252,10 @@ class ContextError(ModelError):
         context_tokens: int,
         most_tokens: int | None = None,
         trained_tokens: int | None = None,
+        answer_tokens: int | None = None,
     ) -> None:
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+        self.answer_tokens = answer_tokens
         self.most_tokens = context_tokens if most_tokens is None else most_tokens
         way = "Shorten the prompt, or give the model a larger context (--context)."
         if trained_tokens is not None and prompt_tokens >= trained_tokens:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from samovar.errors import FaultsError, Place, SamovarError
-from samovar.generation import FinishReason, Options, PromptEvent, TokenCounts
+from samovar.generation import FinishReason, Options, PartKind, PromptEvent, TokenCounts
 
 
 class Ending(StrEnum):
@@ -86,6 +86,10 @@ class PromptFigures:
     """The named conversation it began with a copy of."""
     dropped_messages: int = 0
     """The oldest ones of the conversation, left out to make room."""
+    reasoning: str = ""
+    """What the model thought before its answer."""
+    cut: PartKind | None = None
+    """The part of the answer that did not come to its end; None if all of it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

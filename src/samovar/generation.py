@@ -6,14 +6,35 @@ values. Below: nothing. It does not know how anything is generated.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, TypeGuard
+from typing import Any, Literal, Self, TypeGuard
 
 Role = Literal["system", "user", "assistant"]
 Overflow = Literal["error", "drop_oldest"]
 KvType = Literal["f16", "q8_0", "q4_0"]
 """What the cells of a context are kept in."""
+
+
+PartKind = Literal["text", "reasoning"]
+"""What a part of an answer is: what was asked for, or what the model thought before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePart:
+    """One stretch of an answer that is all of one kind."""
+
+    kind: PartKind = "text"
+    text: str
+    tokens: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """The model's own numbers of the tokens it was made of, its markers and blanks among them; empty where
+    whoever answered does not tell them."""
+
+
+def joined(parts: Iterable[MessagePart], kind: PartKind = "text") -> str:
+    """The text of all parts of one kind."""
+    return "".join(part.text for part in parts if part.kind == kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +43,27 @@ class Message:
 
     role: Role
     content: str
+    """Its text, without what was only thought."""
+    parts: tuple[MessagePart, ...] = ()
+    """Where it is more than one text: all of it, `content` included; else empty."""
+    secret: bool = False
+    """While it is in a conversation, nothing that is evaluated for it is written to disk."""
+
+    def __post_init__(self) -> None:
+        if self.parts and joined(self.parts) != self.content:
+            raise ValueError("the content of a message is the text of its parts")
+
+    @classmethod
+    def of_parts(cls, role: Role, parts: Iterable[MessagePart]) -> Self:
+        """A message of these parts; one that is only text is a plain one."""
+        parts = tuple(parts)
+        is_plain = all(part.kind == "text" for part in parts)
+        return cls(role=role, content=joined(parts), parts=() if is_plain else parts)
+
+    @property
+    def reasoning(self) -> str:
+        """What was thought before the text; templates get it only if they ask for it."""
+        return joined(self.parts, "reasoning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +94,14 @@ def is_seed(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_SEED
 
 
+NO_TEMPLATE = "none"
+Template = Mapping[str, Any] | Literal["none"]
+"""Arguments of a chat template, by name, with values that JSON has; or `NO_TEMPLATE`."""
+GIVEN_TO_TEMPLATES = frozenset(
+    ("messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token")
+)
+"""The arguments that every chat template gets from whoever renders it, and nobody else gives."""
+
 TIMEOUT_CEILING = 20
 """A whole answer may take so many times as long as the pause after which it is given up."""
 
@@ -62,17 +112,29 @@ class Options:
 
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 512
-    """At most so many tokens are generated (fewer when the context has less room)."""
+    """At most so many tokens are generated, reasoning included (fewer when the context has less room)."""
     stop: tuple[str, ...] = ()
-    """The answer ends before the first of these texts, none of which is ever part of it."""
+    """The answer ends before the first of these texts, none of which is ever part of it. They are looked for
+    in its text, not in the reasoning."""
     choices: tuple[str, ...] = ()
-    """Where given, the answer is exactly one of these texts; `max_tokens` and `stop` do not apply."""
+    """Where given, the answer is exactly one of these texts; `stop` does not apply, and `max_tokens` only to
+    the reasoning before it."""
+    think: bool | None = None
+    """Turns the model's reasoning on or off, if its chat template can; None: as the template does."""
+    template: Template = field(default_factory=dict)
+    """Further arguments of the model's chat template; or `none`, see `raw`."""
     timeout_s: float | None = None
     """Ends the answer when no token came for so long, in seconds, or after `ceiling_s`; None: never."""
     overflow: Overflow = "error"
     """What a conversation longer than any context does: fail, or forget its oldest messages."""
     deterministic: bool = False
     """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
+
+    @property
+    def raw(self) -> bool:
+        """No chat template is used: the messages' texts are one text that the model goes on
+        with, and its answer is what it says, untouched."""
+        return self.template == NO_TEMPLATE
 
     @property
     def answer_tokens(self) -> int:
@@ -92,7 +154,7 @@ class FinishReason(StrEnum):
     STOP = "stop"
     """The model was done, or a stop text or the last token of a choice was reached."""
     LENGTH = "length"
-    """`max_tokens` were generated, or the context is full."""
+    """`max_tokens` were generated, reasoning included, or the context is full."""
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
 
@@ -106,12 +168,15 @@ class TokenCounts:
     reused: int = 0
     """Prompt tokens whose KV was there already."""
     generated: int = 0
+    reasoning: int = 0
+    """Of those generated: the ones that the model spent on its reasoning."""
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
             evaluated=self.evaluated + other.evaluated,
             reused=self.reused + other.reused,
             generated=self.generated + other.generated,
+            reasoning=self.reasoning + other.reasoning,
         )
 
 
@@ -157,7 +222,10 @@ class PromptEvaluating(PromptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextGenerated(PromptEvent):
-    """The next piece of the answer."""
+    """The next piece of the answer, or of the reasoning before it."""
 
     piece: str
     """Whole characters, never part of a stop text."""
+    kind: PartKind = "text"
+    tokens: tuple[int, ...] = ()
+    """The model's own numbers of the tokens that were generated for it; empty where they are not told."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ from samovar.errors import Fault, Place, SamovarError
 from samovar.events import Event, PromptFigures, RunEnded, RunError
 from samovar.generation import TokenCounts
 from samovar.running.run import Run, Visit
-from samovar.values import plain, records_of, to_text
+from samovar.secrecy import HIDDEN
+from samovar.values import plain, records_of
 
 Object = dict[str, Any]
-
-HIDDEN = "***"
-LEAST_HIDDEN_CHARS = 4
-"""A shorter secret is hidden under its own name only."""
 
 
 def event_to_wire(event: Event) -> Object:
@@ -37,63 +33,39 @@ def event_to_wire(event: Event) -> Object:
 def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
     """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …
 
-    Secrets are `***`, also within other values and in errors. `with_values`: False leaves out `variables` and
-    `records`, which can be large.
+    Secrets are `***`, also within other values. `with_values`: False leaves out `variables`, `records` and
+    what models thought, which can be large.
     """
-    hidden = frozenset(_texts_of_secrets(run))
     wire: Object = {
         "run": run.id,
         "workflow": run.workflow,
         "status": str(run.ending) if run.ending else "running",
         "duration_s": run.duration_s,
         "transitions": run.transitions,
-        "states": [_visit(visit, hidden) for visit in run.visits],
+        "states": [_visit(visit, with_values=with_values) for visit in run.visits],
     }
     if with_values:
         wire["variables"] = {
-            name: HIDDEN if name in run.secrets else masked(plain(value), hidden)
+            name: HIDDEN if name in run.secrets else run.hidden.copy(plain(value))
             for name, value in run.variables.items()
         }
         wire["records"] = {
-            name: HIDDEN if name in run.secrets else masked(plain(record.parts), hidden)
+            name: HIDDEN if name in run.secrets else run.hidden.copy(plain(record.parts))
             for name, record in records_of(run.variables)
         }
     wire["tokens"] = tokens_to_wire(run.tokens)
     if run.error:
-        wire["error"] = _error(run.error, hidden)
+        wire["error"] = error_to_wire(run.error)
     return wire
 
 
-def _texts_of_secrets(run: Run) -> Iterator[str]:
-    """Those long enough that they do not stand in other texts by chance."""
-    for name in run.secrets:
-        value = run.variables.get(name)
-        text = to_text(value)
-        if len(text) >= LEAST_HIDDEN_CHARS and not isinstance(value, bool):
-            yield text
-
-
-def masked(value: object, hidden: Collection[str]) -> object:
-    """A value without the texts that are to be hidden."""
-    if not hidden:
-        return value
-    if isinstance(value, Mapping):
-        return {name: masked(item, hidden) for name, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item, hidden) for item in value]
-    if isinstance(value, str):
-        for text in sorted(hidden, key=len, reverse=True):
-            value = value.replace(text, HIDDEN)
-        return value
-    return HIDDEN if to_text(value) in hidden else value
-
-
-def _error(error: RunError, hidden: Collection[str]) -> Object:
-    return {**error_to_wire(error), "message": masked(error.message, hidden)}
-
-
 def tokens_to_wire(tokens: TokenCounts) -> Object:
-    return {"evaluated": tokens.evaluated, "reused": tokens.reused, "generated": tokens.generated}
+    return {
+        "evaluated": tokens.evaluated,
+        "reused": tokens.reused,
+        "generated": tokens.generated,
+        "reasoning": tokens.reasoning,
+    }
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:
@@ -124,7 +96,7 @@ def place_to_wire(place: Place) -> Object:
     return {"path": path, "line": place.line, "column": place.column}
 
 
-def _visit(visit: Visit, hidden: Collection[str]) -> Object:
+def _visit(visit: Visit, *, with_values: bool) -> Object:
     wire: Object = {
         "name": visit.name,
         "action": visit.verb,
@@ -137,9 +109,11 @@ def _visit(visit: Visit, hidden: Collection[str]) -> Object:
     if visit.branch is not None:
         wire["branch"] = visit.branch
     if visit.error:
-        wire["error"] = _error(visit.error, hidden)
+        wire["error"] = error_to_wire(visit.error)
     if visit.figures:
         wire |= _figures(visit.figures)
+        if with_values:
+            wire["reasoning"] = visit.figures.reasoning
     return wire
 
 
@@ -153,6 +127,7 @@ def _figures(figures: PromptFigures) -> Object:
         "session": figures.session,
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
+        "cut": figures.cut,
     }
 
 

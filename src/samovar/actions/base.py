@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 import anyio
 
 from samovar.actions.process import Command, CommandResult, run
+from samovar.actions.process_groups import ProcessGroups
+from samovar.actions.question import Ask, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import PromptFigures
@@ -125,26 +127,55 @@ class CallWorkflow(Protocol):
     ) -> dict[str, object]: ...
 
 
-class Outside(Protocol):
-    """What a run reaches besides its executor: commands, and time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitOf:
+    """One visit of one run."""
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
-        """Runs a command to its end, as `process.run` does. `visit` is the number of the visit."""
+    run: str
+    """The id of the run."""
+    number: int
+    """Of the visit in the run, from 1."""
+
+
+class Outside(Protocol):
+    """What a run reaches besides its executor: commands, a person, and time."""
+
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        """Runs a command to its end, as `process.run` does."""
         ...
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """Returns when so many seconds have passed."""
+        ...
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        """Asks a person. None: there is nobody who could answer."""
+        ...
+
+    async def end(self, run: str) -> None:
+        """The run with this id is over: what its commands have left behind ends."""
         ...
 
 
 class ThisMachine:
-    """See `Outside`: this machine, and its time."""
+    """See `Outside`: this machine, its time, and who can be asked at it."""
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
-        return await run(command)
+    def __init__(self, ask: Ask | None = None) -> None:
+        """`ask`: None if there is nobody."""
+        self.groups = ProcessGroups()
+        self._ask = ask
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        return await run(command, self.groups, at.run)
+
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         await anyio.sleep(duration_s)
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        return await self._ask(question) if self._ask else None
+
+    async def end(self, run: str) -> None:
+        await self.groups.end(run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +194,8 @@ class ActionContext:
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
     """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
     run_workflow: CallWorkflow
-    wait_for_user: Callable[[str], Awaitable[None]] | None
-    """Shows a message and returns when the user is ready; None: there is no user."""
+    ask_user: Callable[[tuple[str | Filled, ...]], Awaitable[Reply | None]]
+    """Asks a person whether to go on; None: there is nobody who could answer."""
     log: Callable[[str, str], None]
     """Shows a text at a level: debug, info, warning, error."""
     warn: Callable[[str], None]
@@ -217,10 +248,7 @@ class Action(ABC):
 
     @property
     def texts(self) -> tuple[Template, ...]:
-        """The texts that it fills for people or models, not for programs.
-
-        `check` warns of a `\\n` in one.
-        """
+        """The texts that it fills for people or models, not for programs: `check` warns of a `\\n` in one."""
         return ()
 
     @property

@@ -52,4 +52,4 @@ class Log(Action):
     async def perform(self, context: ActionContext) -> Outcome:
         text = self.text.text(context.variables)
         context.log(self.level, text)
-        return Outcome(value=text, is_new=False, what=brief(text[:200]))
+        return Outcome(value=text, is_new=False, what=brief(text))

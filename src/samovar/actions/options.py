@@ -14,15 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.template_options import (
+    RAW_HAS_NO,
+    read_template,
+    read_think,
+    without_template,
+)
 from samovar.errors import ActionError
-from samovar.generation import MOST_SEED, Options, Sampling
+from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
 from samovar.language.workflow import beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
     from samovar.actions.base import PromptDefaults
 
-UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries", "think"))
+UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries"))
 """Options of the language that this version has not."""
 
 Read = Callable[[object], object]
@@ -150,6 +156,8 @@ OPTIONS: Mapping[str, Read] = {
     "timeout": _duration,
     "overflow": _one_of("error", "drop_oldest"),
     "deterministic": _flag,
+    "think": read_think,
+    "template": read_template,
 }
 
 
@@ -188,6 +196,9 @@ class Using:
                 if pair.value.is_literal:
                     cls._check(line, pair)
         keys = {pair.key: pair for pair in known}
+        if "template" in keys and _literal(keys["template"]) == NO_TEMPLATE:
+            for key in RAW_HAS_NO & keys.keys():
+                line.note("option-value", without_template(key), keys[key].place)
         if "choices" in keys and "stop" in keys:
             line.note("option-value", TOGETHER, keys["stop"].place)
         if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):

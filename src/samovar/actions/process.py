@@ -1,13 +1,11 @@
-"""Runs one command in a process group of its own, and ends all of it on every path.
+"""Runs one command in a process group of its own, and ends all of it unless the command came to its end.
 
-Above: `shell.py`. Below: anyio. The output is read to its end, and kept up to a bound. It knows nothing of
-templates or workflows.
+Above: `shell.py`. Below: `process_groups.py`, anyio. The output is read to its end, and kept up to a bound.
+It knows nothing of templates or workflows.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,14 +15,11 @@ from pathlib import Path
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
+from samovar.actions.process_groups import ProcessGroups, end_group
 from samovar.errors import ShellError
 
 OUTPUT_LIMIT_BYTES = 10_000_000
 """Kept of each stream; the rest is read and dropped."""
-GRACE_S = 1.0
-"""Between asking the group to end and killing it."""
-DYING_S = 0.1
-"""How long a killed group is watched; where nobody reaps its dead, it seems to be there for ever."""
 LINGER_S = 1.0
 """How long output is still read when the command is done but something it started holds the stream."""
 
@@ -36,6 +31,8 @@ class Command:
     """The whole of it."""
     folder: Path
     timeout_s: float | None = None
+    detach: bool = False
+    """What it leaves running may outlive the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +69,22 @@ class _Kept:
         return self.data.decode("utf-8", errors="replace")
 
 
-async def run(command: Command) -> CommandResult:
-    """Runs a command with `sh -c` and without standard input.
+async def run(command: Command, groups: ProcessGroups | None = None, owner: str = "") -> CommandResult:
+    """Runs a command with `sh -c` and without standard input. `owner` is the id of the run.
 
     On a timeout and on cancellation the whole process group is ended, and waited for, before this returns
-    or the cancellation goes on.
+    or the cancellation goes on. What a command that is done left behind is for `groups` to end.
 
     Raises `ShellError` when it cannot be started.
     """
     if not command.folder.is_dir():
         raise ShellError(f"There is no folder {str(command.folder)!r} to run the command in.")
+    groups = groups or ProcessGroups()
     started = time.monotonic()
     # Cancelled in the middle of starting, the shell would be killed and what it has started would go on.
     with anyio.CancelScope(shield=True):
         process = await _start(command)
+        groups.begin(process.pid, owner)
     stdout, stderr = _Kept(), _Kept()
     timed_out = False
     try:
@@ -95,8 +94,9 @@ async def run(command: Command) -> CommandResult:
     finally:
         with anyio.CancelScope(shield=True):
             if process.returncode is None:
-                await _end_group(process)
+                await _end(process)
             await process.aclose()
+            groups.finish(process.pid, detach=command.detach)
     code = process.returncode or 0
     return CommandResult(
         stdout=stdout.text(),
@@ -134,28 +134,8 @@ async def _read(process: Process, stdout: _Kept, stderr: _Kept) -> None:
         tasks.cancel_scope.deadline = anyio.current_time() + LINGER_S
 
 
-async def _end_group(process: Process) -> None:
-    """Asks the whole group to end, and kills what is left of it after a moment."""
-    _signal_group(process.pid, signal.SIGTERM)
-    with anyio.move_on_after(GRACE_S):
+async def _end(process: Process) -> None:
+    """Ends the group of a command that still runs; its shell is waited for, so that no dead one is left."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(end_group, process.pid, name="end group")
         await process.wait()
-        await _emptied(process.pid)
-    _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
-    with anyio.move_on_after(DYING_S):
-        await _emptied(process.pid)
-
-
-async def _emptied(group: int) -> None:
-    # Nothing tells when a group is empty, so it is looked at again and again.
-    while _signal_group(group, 0):  # noqa: ASYNC110
-        await anyio.sleep(0.005)
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """Whether there was anything to signal."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

@@ -16,7 +16,7 @@ from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.expressions.types import FRACTIONAL, TEXT, WHOLE, Type, text_of
-from samovar.generation import FinishReason, Message
+from samovar.generation import FinishReason, Message, Options
 from samovar.language.template import Template
 from samovar.values import Record
 
@@ -115,7 +115,10 @@ class ExecutePrompt(Action):
     async def perform(self, context: ActionContext) -> Outcome:
         arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
         chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
-        system = chosen.system if chosen.system is not None else _default_system(context)
+        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
+            system = chosen.system or ""
+        else:
+            system = _default_system(context)
         messages = [Message(role="system", content=system)] if system.strip() else []
         messages.append(Message(role="user", content=self._text(context, arguments)))
 
@@ -147,6 +150,7 @@ class ExecutePrompt(Action):
             reply.text,
             {
                 "content": reply.text,
+                "reasoning": reply.reasoning,
                 "tokens": reply.tokens.generated,
                 "finish_reason": str(reply.finish_reason),
                 "duration_s": reply.duration_s,
@@ -164,9 +168,14 @@ class ExecutePrompt(Action):
             error = TimedOutError(f"{why}, so the answer was given up.", place=self.place)
         elif reply.finish_reason is FinishReason.CANCELLED:
             error = ActionError("The answer was cancelled.", place=self.place)
+        elif reply.cut and chosen.options.choices:  # which is never cut itself
+            error = ActionError(_unfinished(reply, chosen.options), place=self.place)
+        elif reply.cut == "reasoning":
+            context.warn(_unfinished(reply, chosen.options))
         elif reply.finish_reason is FinishReason.LENGTH:
+            thought = f", {reply.tokens.reasoning} of them its reasoning" if reply.tokens.reasoning else ""
             context.warn(
-                f"The answer was cut off after {reply.tokens.generated} tokens "
+                f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
                 f"(max_tokens is {chosen.options.max_tokens})."
             )
         if reply.dropped_messages:
@@ -184,9 +193,22 @@ class ExecutePrompt(Action):
             session=chosen.session,
             fork=chosen.fork,
             dropped_messages=reply.dropped_messages,
+            reasoning=reply.reasoning,
+            cut=reply.cut,
         )
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
+
+
+def _unfinished(reply: PromptReply, options: Options) -> str:
+    """What is said of an answer that did not get beyond its reasoning."""
+    if reply.finish_reason is not FinishReason.LENGTH:
+        return "The model ended its answer within its reasoning, so there is no text. Try think=off."
+    return (
+        f"The model's reasoning took all {reply.tokens.generated} tokens "
+        f"(max_tokens is {options.max_tokens}), so the answer has no text. "
+        "Give it more with max_tokens=…, or turn its reasoning off with think=off."
+    )
 
 
 def _default_system(context: ActionContext) -> str:

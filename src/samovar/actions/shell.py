@@ -41,7 +41,9 @@ OF_COMMAND_TYPES: Mapping[str, Type] = {
     "lines": list_of(TEXT),
 }
 """What is known of the parts of a command's value."""
-_OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe")
+SAID_CHARS = 500
+"""Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
+_OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class Shell(Action):
     runs_command: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Shell "command" [with timeout=30 result="variable" working_dir="folder" '
-        'env={"NAME":"value"} retry_safe=true]'
+        'env={"NAME":"value"} retry_safe=true detach=true]'
     )
 
     place: Place
@@ -62,6 +64,8 @@ class Shell(Action):
     environment: tuple[tuple[str, Template], ...] = ()
     retry_safe: bool = False
     """It may be repeated when it is not known whether it was done."""
+    detach: bool = False
+    """What it leaves running may outlive the run."""
     doubts: tuple[Fault, ...] = ()
     """Warnings about values in the command."""
 
@@ -86,6 +90,7 @@ class Shell(Action):
             folder=options["working_dir"].value if "working_dir" in options else None,
             environment=_environment(line, options.get("env")),
             retry_safe=_is_true(line, options.get("retry_safe")),
+            detach=_is_true(line, options.get("detach")),
             doubts=_check_command(line, command),
         )
         line.end()
@@ -147,7 +152,8 @@ class Shell(Action):
             )
         if finished.exit_code:
             said = finished.stderr.strip() or finished.stdout.strip()
-            tail = f": {brief(said[-500:], 200)}" if said else "."
+            end = said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}"
+            tail = f": {brief(end, 200)}" if said else "."
             return ShellError(f"The command ended with status {finished.exit_code}{tail}", place=self.place)
         return None
 
@@ -166,6 +172,7 @@ class Shell(Action):
             environment=environment,
             folder=self._folder(context),
             timeout_s=self._timeout_s(variables),
+            detach=self.detach,
         )
 
     def _quoted(self, pieces: Iterable[Piece]) -> Quoted:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.question import YES, Filled
 from samovar.actions.scanner import Scanner, Value
-from samovar.errors import ActionError, Fault, Place
+from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
 from samovar.language.spelling import old_spelling
 from samovar.language.template import Template
 from samovar.values import UNITS_S, duration_s, to_text
@@ -124,9 +126,22 @@ class Wait(Action):
             raise ActionError(f"Wait: {error}, not {to_text(value)!r}.", place=self.given.place) from None
 
     async def _for_user(self, context: ActionContext) -> None:
-        message = self.message.text(context.variables) if self.message else "Press Enter to go on."
-        if context.wait_for_user is None:
-            raise ActionError(
+        reply = await context.ask_user(self._question(context.variables))
+        if reply is None:
+            raise UnansweredError(
                 "Wait for user input needs a terminal; --yes goes on without asking.", place=self.place
             )
-        await context.wait_for_user(message)
+        if reply != YES:
+            raise RefusedError("The user said no.", place=self.place)
+
+    def _question(self, variables: Mapping[str, object]) -> tuple[str | Filled, ...]:
+        """The author's words, and values apart; where tags decide what is written, all of it is a value."""
+        if self.message is None:
+            return ()
+        template = self.message.template
+        if template.rendering is not None:
+            return (Filled(self.message.text(variables)),)
+        return tuple(
+            piece if isinstance(piece, str) else Filled(to_text(piece.value))
+            for piece in template.hold(variables)
+        )

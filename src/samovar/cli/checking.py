@@ -18,9 +18,10 @@ from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
 from samovar.checks.mending import Mended, mend
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown, visible
+from samovar.cli.terminal import put
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.files import exists, is_file, is_folder, read_text
@@ -96,7 +97,7 @@ def explain(code: str) -> int:
         raise NotFoundError("code", code, known)
     one = known[code]
     example = "".join(f"    {line}\n" for line in one.shown.splitlines())
-    sys.stdout.write(f"{one.means}\n{one.do}\n" + (f"\nFor example:\n\n{example}" if example else ""))
+    put(f"{one.means}\n{one.do}\n" + (f"\nFor example:\n\n{example}" if example else ""))
     return 0
 
 
@@ -202,7 +203,7 @@ _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 def _show_diff(console: Console, diff: str) -> None:
     if not console.is_terminal:
-        sys.stdout.write(diff)
+        put(diff)
         return
     for line in diff.removesuffix("\n").split("\n") if diff else ():
         style = "bold" if line.startswith(("+++", "---")) else _DIFF_STYLES.get(line[:1], "")

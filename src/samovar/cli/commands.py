@@ -62,8 +62,9 @@ def _main(
 ) -> None:
     if version:
         from samovar import __version__
+        from samovar.cli.terminal import put
 
-        typer.echo(f"samovar {__version__}")
+        put(f"samovar {__version__}\n")
         raise typer.Exit
 
 

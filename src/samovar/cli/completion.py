@@ -187,7 +187,7 @@ def show_parameters(workflow: Workflow, options: frozenset[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from samovar.cli.live import make_console
+    from samovar.cli.console import make_console
 
     console = make_console(sys.stdout)
     title = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name

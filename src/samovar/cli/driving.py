@@ -10,18 +10,21 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import anyio
 
 from samovar import memory
+from samovar.actions.base import ThisMachine
+from samovar.actions.process_groups import ProcessGroups
 from samovar.app import App
 from samovar.background import beside
+from samovar.cli.asking import Person
 from samovar.cli.live import Answers, LiveLines, Show
 from samovar.cli.report import Figures, Memory
-from samovar.cli.showing import shown
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
@@ -29,6 +32,8 @@ from samovar.testing.recording import Recording
 
 TICK_S = 0.1
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\x1b[?25h"
+"""What live lines have hidden."""
 
 
 class Stoppable(Protocol):
@@ -43,6 +48,8 @@ class RunOutcome:
     def __init__(self, *, records: bool) -> None:
         self.run: Run | None = None
         self.records = records
+        self.signal: int | None = None
+        """The first that was heard."""
         self.recording: Recording | None = None
         """What the run was told, where it is to be recorded."""
         self._noted: dict[str, Any] = {}
@@ -77,38 +84,63 @@ async def drive(
     app: App, prepared: Prepared, runner_settings: RunnerSettings, outcome: RunOutcome, show: Show
 ) -> None:
     """Runs what was prepared; `outcome` gets the record, and what the run was told if that is asked for."""
-    runner = Runner(app.library, app.executor, on_event=show, settings=runner_settings)
+    moving = show.show if isinstance(show, Answers) else show
+    paused = moving.paused() if isinstance(moving, LiveLines) else nullcontext()
+    machine = ThisMachine(Person(paused).ask if sys.stdin.isatty() else None)
+    settings = replace(runner_settings, outside=machine)
+    runner = Runner(app.library, app.executor, on_event=show, settings=settings)
     if outcome.records:
-        outcome.recording = recording = Recording(app.executor, show)
+        outcome.recording = recording = Recording(app.executor, show, machine)
         settings = replace(runner_settings, outside=recording)
         runner = Runner(app.library, recording, on_event=recording, settings=settings)
-    async with beside(hear_signals=lambda: hear_signals(runner), live_lines=lambda: _tick(show)):
-        outcome.run = await runner.run(prepared)
+    hear = Signals(runner, machine.groups)
+    try:
+        with hear.listen():
+            async with beside(live_lines=lambda: _tick(show)):
+                outcome.run = await runner.run(prepared)
+    finally:
+        outcome.signal = hear.first
 
 
-async def hear_signals(runner: Stoppable) -> None:
-    """Until it is cancelled: the first signal stops the run, the second ends the process.
+class Signals:
+    """What is heard while a run goes on: the first signal stops the run, the second ends the process.
 
     Signals are heard by the interpreter and not by the event loop, which a long step keeps from turning.
     """
-    loop = asyncio.get_running_loop()
-    heard = 0
 
-    def hear(number: int, frame: object) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
-            with suppress(OSError):  # written past what `sys.stderr` may be in the midst of
-                os.write(2, b"\nsamovar: stopped at once\n")
-            os._exit(130)
-        loop.call_soon_threadsafe(runner.stop)
+    def __init__(self, runner: Stoppable, groups: ProcessGroups) -> None:
+        self.first: int | None = None
+        """The number of the first that was heard."""
+        self._runner, self._groups = runner, groups
 
-    before = {number: signal.signal(number, hear) for number in HEARD}
-    try:
-        await anyio.sleep_forever()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """While a run goes on in the running event loop."""
+        loop = asyncio.get_running_loop()
+
+        def hear(number: int, frame: object) -> None:
+            if self.first is None:
+                self.first = number
+                loop.call_soon_threadsafe(self._runner.stop)
+            else:
+                self._end(number)
+
+        before = {number: signal.signal(number, hear) for number in HEARD}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int) -> NoReturn:
+        """Ends all commands, and then the process, at once."""
+        for each in HEARD:
+            signal.signal(each, signal.SIG_IGN)  # an impatient third one must not come between
+        with suppress(Exception):
+            self._groups.kill()
+        with suppress(OSError):  # written past what `sys.stderr` may be in the midst of
+            os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + b"\nsamovar: stopped at once\n")
+        os._exit(128 + number)
 
 
 async def _tick(show: Show) -> None:
@@ -116,12 +148,3 @@ async def _tick(show: Show) -> None:
     while isinstance(shown, LiveLines):
         await anyio.sleep(TICK_S)
         shown.tick()
-
-
-async def wait_for_user(message: str) -> None:
-    """Shows the message and returns when a line was read."""
-    sys.stderr.write(f"{shown(message)} [Enter] ")
-    sys.stderr.flush()
-    # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
-    await anyio.wait_readable(sys.stdin.fileno())
-    sys.stdin.readline()

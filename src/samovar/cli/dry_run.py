@@ -5,17 +5,19 @@ Above: `run.py`. Below: `preflight/`, which fills and counts.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.text import Text
 
-from samovar.cli.live import make_console, masked
+from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
+from samovar.errors import EngineError
 from samovar.executors.table import LOCAL, member
 from samovar.library import Library
 from samovar.memory import in_words
@@ -25,6 +27,7 @@ from samovar.preflight.preview import StatePreview, preview
 from samovar.preflight.prompts import MessagePreview, PromptPreview
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings, first_defaults
+from samovar.secrecy import Secrets
 from samovar.wire import error_to_wire, place_to_wire
 
 
@@ -34,12 +37,12 @@ def dry_run(
     settings: Settings,
     run: RunnerSettings,
     *,
-    hidden: Sequence[str],
+    hidden: Secrets,
     as_json: bool,
 ) -> int:
     """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
 
-    `hidden`: texts that are shown to nobody.
+    `hidden`: what nobody is shown.
     """
     workflow = prepared.workflow
     defaults = first_defaults(workflow, run)
@@ -47,7 +50,8 @@ def dry_run(
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         here = [one for one in prompts if member(_executor(one, settings)).needs_local_model]
-        counts = {id(prompt): count(prompt, outlook) for prompt in here}
+        counts, refused = _counted(here, outlook)
+        states = tuple(replace(state, error=state.error or refused.get(id(state.prompt))) for state in states)
         looks = {(look := outlook.model(one.model)).reference: look for one in here}
         told: dict[str, Any] = {
             "workflow": workflow.name,
@@ -65,13 +69,27 @@ def dry_run(
     return 2 if any(state.error for state in states) else 0
 
 
+def _counted(
+    prompts: Sequence[PromptPreview], outlook: Outlook
+) -> tuple[dict[int, Counts], dict[int, EngineError]]:
+    """The tokens of each prompt, and why its model's chat template would refuse it, by the prompt's id."""
+    counts: dict[int, Counts] = {}
+    refused: dict[int, EngineError] = {}
+    for prompt in prompts:
+        try:
+            counts[id(prompt)] = count(prompt, outlook)
+        except EngineError as error:
+            counts[id(prompt)], refused[id(prompt)] = Counts(), error
+    return counts, refused
+
+
 def _state_object(
-    state: StatePreview, counts: Mapping[int, Counts], settings: Settings, hidden: Sequence[str]
+    state: StatePreview, counts: Mapping[int, Counts], settings: Settings, hidden: Secrets
 ) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": state.name,
         "action": state.verb,
-        "what": masked(state.what, hidden),
+        "what": hidden.mask(state.what),
         "is_repeatable": state.is_repeatable,
         "place": place_to_wire(state.place),
     }
@@ -100,12 +118,12 @@ def _executor(prompt: PromptPreview, settings: Settings) -> str:
     return settings.executor if prompt.executor is None else prompt.executor
 
 
-def _message_object(message: MessagePreview, hidden: Sequence[str]) -> dict[str, Any]:
+def _message_object(message: MessagePreview, hidden: Secrets) -> dict[str, Any]:
     return {
         "role": message.role,
-        "content": masked(message.text(), hidden),
+        "content": hidden.mask(message.text()),
         "parts": [
-            {"open": part.source} if isinstance(part, Open) else {"text": masked(part, hidden)}
+            {"open": part.source} if isinstance(part, Open) else {"text": hidden.mask(part)}
             for part in message.parts
         ],
     }
@@ -188,6 +206,13 @@ def _settings_line(state: Mapping[str, Any]) -> str:
         ]
         if not options["temperature"] and "temperature" not in state["open_options"]:
             parts.append("temperature 0")
+    if options["think"] is not None:
+        parts.append("think " + ("on" if options["think"] else "off"))
+    if options["template"]:
+        given = options["template"]
+        parts.append(
+            "template " + (given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+        )
     if options["timeout_s"] is not None:
         parts.append(f"timeout {options['timeout_s']:g} s")
     parts += [f"stop {text!r}" for text in options["stop"]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -16,15 +17,18 @@ from samovar.cli import app
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The `samovar` command. Errors become one message on standard error and an exit status."""
     from samovar.cli.showing import shown
+    from samovar.cli.terminal import say
     from samovar.errors import SamovarError
 
     status: Any = 0
     _prepare_streams()
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app(arguments, standalone_mode=True)
         sys.stdout.flush()
     except SamovarError as error:
-        sys.stderr.write(f"samovar: {shown(str(error))}\n")
+        say(f"samovar: {shown(str(error))}")
         status = error.exit_status
     except KeyboardInterrupt:
         status = 130
@@ -34,12 +38,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = 141
     except OSError as error:
         if error.filename is not None:
-            sys.stderr.write(f"samovar: {error.filename} cannot be used: {error.strerror}.\n")
+            say(f"samovar: {error.filename} cannot be used: {error.strerror}.")
         else:
             # Nothing that was asked for can be written, as on a full disk.
             sys.stdout = None
-            sys.stderr.write(f"samovar: the output could not be written: {error.strerror}.\n")
+            say(f"samovar: the output could not be written: {error.strerror}.")
         status = 1
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and nothing is left to stop
     sys.exit(status)
 
 

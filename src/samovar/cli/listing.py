@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.app import open_library, open_snapshots
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.config import load_settings
 from samovar.errors import UsageError
@@ -66,17 +66,22 @@ def _entry(entry: LibraryEntry) -> dict[str, Any]:
 def list_snapshots(*, clear: bool, as_json: bool) -> int:
     """Evaluated prompts on disk, by model; or, with `clear`, none any more."""
     settings = load_settings({})
-    snapshots = open_snapshots(settings)
+    folder = open_snapshots(settings).folder
     try:
-        freed = snapshots.clear() if clear else 0
+        freed = folder.clear() if clear else 0
     except OSError as error:
-        raise UsageError(f"{snapshots.folder} could not be deleted: {error.strerror}.") from error
-    uses = snapshots.uses()
+        raise UsageError(f"{folder.path} could not be deleted: {error.strerror}.") from error
+    uses = folder.uses()
     total = sum(use.size_bytes for use in uses)
     if as_json:
         rows = [asdict(use) for use in uses]
         limit = int(settings.snapshots_bytes)
-        told = {"limit_bytes": limit, "bytes": total, "freed_bytes": freed, "snapshots": rows}
+        told: dict[str, object] = {
+            "limit_bytes": limit,
+            "limit_days": settings.snapshots_days,
+            "bytes": total,
+        }
+        told |= {"freed_bytes": freed, "snapshots": rows}
         write_json(told)
         return 0
     console = make_console(sys.stdout)
@@ -92,5 +97,5 @@ def list_snapshots(*, clear: bool, as_json: bool) -> int:
         table.add_row(use.name, str(use.copies), in_words(use.size_bytes), day)
     if uses:
         console.print(table)
-    console.print(f"{in_words(total)} of {in_words(int(settings.snapshots_bytes))} in {snapshots.folder}")
+    console.print(f"{in_words(total)} of {in_words(int(settings.snapshots_bytes))} in {folder.path}")
     return 0

@@ -6,11 +6,9 @@ the lines are plain and come when a state ends.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import IO, Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -19,10 +17,9 @@ from rich.text import Text
 
 from samovar.actions.base import brief
 from samovar.cli.showing import shown, visible
-from samovar.events import Event, Logged, RunEnded, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.events import Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
-from samovar.wire import HIDDEN
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
@@ -33,6 +30,8 @@ MARKS = {
     VisitStatus.FAILURE: ("✗", "red"),
     VisitStatus.CANCELLED: ("■", "yellow"),
 }
+THINKING = "thinking, "
+"""What stands before the count of tokens while a model thinks."""
 LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 
 
@@ -44,11 +43,6 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
-def make_console(stream: IO[str] | None = None) -> Console:
-    """Standard error, as rich writes to it. `NO_COLOR` is rich's own to honour."""
-    return Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
-
-
 class Answers:
     """Passes events on to what shows them, and keeps what the run is for, as far as events say it.
 
@@ -56,34 +50,23 @@ class Answers:
     Mutable: what was said so far.
     """
 
-    def __init__(self, show: Show, hidden: Sequence[str] = ()) -> None:
-        """`hidden`: texts that are shown to nobody; but what a workflow logs, it logs."""
+    def __init__(self, show: Show) -> None:
         self.show = show
         self.last: str | None = None
         self._is_picked = True
-        self._hidden = hidden
         self._said: dict[int, list[str]] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TextGenerated):
-            self._said.setdefault(event.visit, []).append(event.piece)
+            if event.kind == "text":
+                self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, StateLeft):
             said = self._said.pop(event.visit, [])
             if event.figures and event.status is VisitStatus.SUCCESS:
                 is_picked = bool(event.figures.options.choices)
                 if self._is_picked or not is_picked:
                     self.last, self._is_picked = "".join(said), is_picked
-        self.show(self._masked(event) if self._hidden else event)
-
-    def _masked(self, event: Event) -> Event:
-        if isinstance(event, Warned):
-            return replace(event, message=masked(event.message, self._hidden))
-        if isinstance(event, StateLeft):
-            event = replace(event, what=masked(event.what, self._hidden))
-        if isinstance(event, StateLeft | RunEnded) and event.error is not None:
-            error = replace(event.error, message=masked(event.error.message, self._hidden))
-            event = replace(event, error=error)
-        return event
+        self.show(event)
 
     def close(self) -> None:
         self.show.close()
@@ -108,7 +91,8 @@ class Lines:
             for line in answer_lines("".join(self._said.pop(event.visit, ())), self._verbose):
                 self._console.print(Text(" " * INDENT) + line, soft_wrap=True)
         elif isinstance(event, TextGenerated):
-            self._said.setdefault(event.visit, []).append(event.piece)
+            if event.kind == "text":
+                self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, ModelFetching | ModelLoading):
             self._tell(event)
         elif text := note_of(event, self._verbose):
@@ -168,7 +152,7 @@ class LiveLines:
                 self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
-            if isinstance(event, TextGenerated):
+            if isinstance(event, TextGenerated) and event.kind == "text":
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif text := note_of(event, self._verbose):
             if isinstance(event, Logged):
@@ -179,9 +163,13 @@ class LiveLines:
     def tick(self) -> None:
         """Draws again, if some time has gone by."""
         now = time.monotonic()
-        if now - self._refreshed_s >= REFRESH_S:
+        if self._live.is_started and now - self._refreshed_s >= REFRESH_S:
             self._refreshed_s = now
             self._live.refresh()
+
+    def paused(self) -> _Paused:
+        """Nothing moves while in it, as often as it is entered."""
+        return _Paused(self)
 
     def _render(self) -> Text:
         lines = []
@@ -191,7 +179,8 @@ class LiveLines:
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
             line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
-            line.append(shown(self._doing.get(visit) or entered.what))
+            doing = self._doing.get(visit) or entered.what
+            line.append(shown(doing), style="dim" if doing.startswith(THINKING) else "")
             # Room for the `^C` of the terminal: a line that it makes two would not be wiped away.
             line.truncate(max(10, self._console.width - 3), overflow="ellipsis")
             lines.append(line)
@@ -202,11 +191,15 @@ class LiveLines:
         self._live.stop()
 
 
-def masked(text: str, hidden: Sequence[str]) -> str:
-    """The text without what is shown to nobody."""
-    for secret in hidden:
-        text = text.replace(secret, HIDDEN)
-    return text
+class _Paused(AbstractContextManager[None]):
+    def __init__(self, lines: LiveLines) -> None:
+        self._live = lines._live
+
+    def __enter__(self) -> None:
+        self._live.stop()
+
+    def __exit__(self, *_: object) -> None:
+        self._live.start()
 
 
 def answer_lines(said: str, verbose: int) -> list[Text]:
@@ -222,12 +215,13 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
     line.append(f"{mark} ", style=style)
     line.append(entered.path, style="bold")
     line.append(f"  {entered.verb or 'passes'}", style="dim")
-    if left.duration_s >= 0.005 or left.figures:
+    if left.duration_s >= 0.05 or left.figures:
         line.append(f"  {left.duration_s:.1f} s", style="dim")
     if left.figures:
         tokens = left.figures.tokens
+        thought = f" ({tokens.reasoning} of them reasoning)" if tokens.reasoning else ""
         line.append(
-            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated",
+            f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated{thought}",
             style="dim",
         )
     if left.error:
@@ -239,8 +233,11 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
 
 def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetching, before: str) -> str:
     """What a running state is at."""
+    if isinstance(event, TextGenerated) and event.kind == "reasoning":
+        thought = int(before.removeprefix(THINKING).split()[0]) if before.startswith(THINKING) else 0
+        return f"{THINKING}{thought + (len(event.tokens) or 1)} tokens"
     if isinstance(event, TextGenerated):
-        said = "" if before.startswith(("loading ", "evaluating ", "fetching ")) else before
+        said = "" if before.startswith(("loading ", "evaluating ", "fetching ", THINKING)) else before
         return " ".join((said + event.piece[-400:]).splitlines())[-400:]
     if isinstance(event, PromptEvaluating):
         left = event.total_tokens - event.reused_tokens

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from samovar.app import budget_bytes, open_store
 from samovar.background import beside
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
+from samovar.cli.terminal import say
 from samovar.config import load_settings
 from samovar.errors import ModelError, ModelFetchError, SamovarError, UsageError
 from samovar.generation import KvType
@@ -148,10 +149,10 @@ def pull_model(text: str, *, quiet: bool) -> int:
     except ModelFetchError as error:
         if here is None:
             raise
-        sys.stderr.write(f"samovar: whether there is a newer one is not known: {error}\n")
+        say(f"samovar: whether there is a newer one is not known: {error}")
         path = here
     if path is None:
-        sys.stderr.write("samovar: cancelled; nothing was kept\n")
+        say("samovar: cancelled; nothing was kept")
         return 130
     return _say_here(text, path, quiet)
 
@@ -168,7 +169,7 @@ def _whole(reference: Reference, store: Store) -> Path | None:
 
 def _say_here(text: str, path: Path, quiet: bool) -> int:
     if not quiet:
-        sys.stderr.write(f"{text} is here: {path}\n")
+        say(f"{text} is here: {path}")
     return 0
 
 

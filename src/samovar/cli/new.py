@@ -5,9 +5,9 @@ Above: the commands of `__init__.py`. Below: nothing of the project but its erro
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from samovar.cli.terminal import say
 from samovar.errors import UsageError
 
 FIRST_WORKFLOW = """\
@@ -61,5 +61,5 @@ def new_workflow(path: Path) -> int:
         raise UsageError(f"{path} is there already.") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
-    sys.stderr.write(f"Wrote {path}. Run it: samovar run {path}\n")
+    say(f"Wrote {path}. Run it: samovar run {path}")
     return 0

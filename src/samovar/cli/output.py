@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from samovar.cli.live import Answers
-from samovar.cli.showing import bounded, shown, visible
+from samovar.cli.showing import bounded, is_shown, shown, visible
+from samovar.cli.terminal import put
 from samovar.errors import ActionError, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.events import Event
 from samovar.language.names import BRANCHES, first_variables
@@ -41,8 +42,7 @@ class JsonLines:
     """Shows every event as a line of JSON."""
 
     def __call__(self, event: Event) -> None:
-        sys.stdout.write(json_text(event_to_wire(event)) + "\n")
-        sys.stdout.flush()
+        put(json_text(event_to_wire(event)) + "\n")
 
     def close(self) -> None:
         """Nothing is held."""
@@ -94,15 +94,18 @@ def result_of(workflow: Workflow, answers: Answers) -> Printed:
 
 def write_json(value: Mapping[str, Any]) -> None:
     """One object, readable."""
-    sys.stdout.write(json_text(value, indent=2) + "\n")
+    put(json_text(value, indent=2) + "\n")
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """The value as JSON that every reader takes and this standard output can have.
 
-    Half a character, as which bytes that are not UTF-8 come in, is U+FFFD.
+    Half a character, as which bytes that are not UTF-8 come in, is U+FFFD. What a terminal would do instead
+    of show is an escape.
     """
     text = _HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False, indent=indent))
+    if not text.isprintable():
+        text = "".join(one if is_shown(one) else json.dumps(one)[1:-1] for one in text)
     if (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf"):
         return text
     return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)

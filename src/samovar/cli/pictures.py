@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.app import open_library
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
+from samovar.cli.terminal import put, put_bytes, say
 from samovar.errors import UsageError
 from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
@@ -48,7 +49,7 @@ def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermai
         return 0
     source = mermaid_of(workflow.diagram)
     if as_mermaid:
-        sys.stdout.write(source)
+        put(source)
     if svg is not None:
         _write(svg, lambda: _draw(source, "svg", workflow), "svg")
     if png is not None:
@@ -114,14 +115,13 @@ def _write(target: str, draw: Callable[[], bytes], kind: str) -> None:
         raise UsageError("A PNG is not for a terminal: give a file, or send standard output to one.")
     picture = draw()
     if target == "-":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(picture)
+        put_bytes(picture)
         return
     try:
         Path(target).write_bytes(picture)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}.") from error
-    sys.stderr.write(f"Wrote {target}.\n")
+    say(f"Wrote {target}.")
 
 
 # The terminal ------------------------------------------------------------------------------------------

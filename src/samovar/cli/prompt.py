@@ -15,7 +15,7 @@ from rich.text import Text
 
 from samovar.actions.base import winner
 from samovar.app import open_library, surroundings
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
 from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import read_assignments

@@ -107,7 +107,8 @@ def show_report(console: Console, report: dict[str, Any], *, width_of_names: int
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     restored = sum(model["restored_tokens"] for model in report["models"])
     reused = f"{tokens['reused']} reused" + (f" ({restored} from disk)" if restored else "")
-    counts = f"{tokens['evaluated']} evaluated · {reused} · {tokens['generated']} generated"
+    thought = f" ({tokens['reasoning']} of them reasoning)" if tokens["reasoning"] else ""
+    counts = f"{tokens['evaluated']} evaluated · {reused} · {tokens['generated']} generated{thought}"
     speeds = [
         f"{model['decode_tokens_per_s']:.0f} tokens/s"
         for model in report["models"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 import anyio
 
 from samovar.app import budget_bytes, open_app, open_library, surroundings
-from samovar.cli.driving import RunOutcome, drive, wait_for_user
+from samovar.cli.console import make_console
+from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.dry_run import dry_run
-from samovar.cli.live import Answers, Lines, LiveLines, Show, make_console
+from samovar.cli.live import Answers, Lines, LiveLines, Show
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
 from samovar.cli.report import error_line, report_object, show_report
 from samovar.cli.showing import shown
+from samovar.cli.terminal import Remarks, put, say
 from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import (
     asker,
@@ -29,16 +31,17 @@ from samovar.cli.variables import (
 )
 from samovar.config import load_settings
 from samovar.errors import SamovarError, UsageError
+from samovar.events import Ending
 from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
+from samovar.secrecy import Secrets
 from samovar.testing.paths import Tree
 from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s, to_text
-from samovar.wire import LEAST_HIDDEN_CHARS
+from samovar.values import duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,6 @@ def _run(arguments: RunArguments) -> int:
         deterministic=arguments.deterministic,
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
-        wait_for_user=None if not sys.stdin.isatty() else wait_for_user,
         yes=arguments.yes,
         lenient=arguments.lenient,
         transitions=arguments.limit_transitions,
@@ -113,7 +115,7 @@ def _run(arguments: RunArguments) -> int:
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
-    show = Answers(_make_show(arguments), hidden)
+    show = Answers(_make_show(arguments))
     outcome = RunOutcome(records=arguments.record is not None)
 
     async def main() -> None:
@@ -133,7 +135,7 @@ def _run(arguments: RunArguments) -> int:
             try:
                 _record(arguments, arguments.record, prepared, library, outcome)
             except SamovarError as error:
-                sys.stderr.write(f"samovar: the run is not recorded: {shown(str(error))}\n")
+                say(f"samovar: the run is not recorded: {shown(str(error))}")
                 unrecorded = error.exit_status
     return status or unrecorded
 
@@ -149,14 +151,25 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
         raise UsageError(
             f"{both[0]} is given twice, as an option and as --var {both[0]}. It takes one value."
         )
+    for name in (parameter.name for parameter in workflow.parameters if parameter.secret):
+        if name in switches or _is_inline(name, arguments.variables):
+            say(
+                f"samovar: warning: others can read {name!r} in the list of processes, and your shell may "
+                f"keep it. Give it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
+                "environment (`from_env` in the workflow)."
+            )
     return given | switches | assignments
 
 
-def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> tuple[str, ...]:
-    """Texts that are shown to nobody, the longest first."""
-    secret = [parameter.name for parameter in workflow.parameters if parameter.secret]
-    texts = [to_text(variables[name]) for name in secret if name in variables]
-    return tuple(sorted((text for text in texts if len(text) >= LEAST_HIDDEN_CHARS), key=len, reverse=True))
+def _is_inline(name: str, assignments: Sequence[str]) -> bool:
+    """Whether the value stands on the command line itself."""
+    values = [text.partition("=")[2] for text in assignments if text.partition("=")[0] == name]
+    return any(not value.startswith("@") and value != "-" for value in values)
+
+
+def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
+    """What nobody is shown, before anything has run."""
+    return Secrets(variables[one.name] for one in workflow.parameters if one.secret and one.name in variables)
 
 
 def _check_outputs(arguments: RunArguments) -> None:
@@ -193,7 +206,7 @@ def _route_log(verbose: int) -> None:
     """The log of the engine and of the project goes nowhere, or with -vv to standard error."""
     log = logging.getLogger("samovar")
     log.propagate = False
-    handler = logging.StreamHandler(sys.stderr) if verbose > 1 else logging.NullHandler()
+    handler = logging.StreamHandler(Remarks()) if verbose > 1 else logging.NullHandler()
     handler.setFormatter(logging.Formatter("  %(name)s: %(message)s"))
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
@@ -217,7 +230,7 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> i
     elif not arguments.quiet and not arguments.as_events:
         show_report(make_console(), report)
     elif "error" in report and not arguments.as_events:
-        sys.stderr.write(f"samovar: {run.ending}: {shown(error_line(report['error']))}\n")
+        say(f"samovar: {run.ending}: {shown(error_line(report['error']))}")
     is_asked = arguments.print_variable is not None
     if run.ending.exit_status == 0 and (
         is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
@@ -225,10 +238,11 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed) -> i
         text = printed(run.variables)
         if text is not None:
             if not is_asked and sys.stderr.isatty():
-                sys.stderr.write("\n")
-                sys.stderr.flush()
-            sys.stdout.write(text if text.endswith("\n") else text + "\n")
-            sys.stdout.flush()
+                say("")
+            text = run.hidden.mask(text)
+            put(text if text.endswith("\n") else text + "\n")
+    if run.ending is Ending.CANCELLED and outcome.signal is not None:
+        return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status
 
 
@@ -243,12 +257,12 @@ def _record(
     run, recording = outcome.run, outcome.recording
     assert run is not None and recording is not None
     if not can_be_recorded(run):
-        sys.stderr.write("samovar: the run was cancelled and is not recorded\n")
+        say("samovar: the run was cancelled and is not recorded")
         return
     tree = Tree(prepared.workflow, library)
     values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
-        sys.stderr.write(f"samovar: {path}: {shown(str(doubt))}\n")
+        say(f"samovar: {path}: {shown(str(doubt))}")
     if not arguments.quiet:
-        sys.stderr.write(f"recorded in {path}\n")
+        say(f"recorded in {path}")

@@ -6,6 +6,8 @@ else, since formatting a large text takes minutes and gigabytes. JSON and standa
 
 from __future__ import annotations
 
+from unicodedata import category
+
 MOST_SHOWN_LINES = 200
 """Of one text: more than a person reads, and a few screens to scroll back over."""
 MOST_SHOWN_CHARS = 20_000
@@ -39,5 +41,12 @@ def _end_of_lines(text: str, most: int) -> int:
 
 
 def visible(text: str) -> str:
-    """The text with an escape for what a terminal would not show but do; line ends and tabs stay."""
-    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+    """The text with an escape for what a terminal would do instead of show; line ends and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(one if is_shown(one) else ascii(one)[1:-1] for one in text)
+
+
+def is_shown(one: str) -> bool:
+    """Blanks of any width are, and what joins letters and pictures to one: scripts and emoji need it."""
+    return one.isprintable() or one in "\n\t\u200c\u200d" or category(one) == "Zs"

@@ -18,7 +18,7 @@ from rich.text import Text
 from samovar.app import open_library
 from samovar.checks.checking import check_tree
 from samovar.cli.case_report import TestedFile, show_case, show_end, suite_of, tests_object
-from samovar.cli.live import make_console
+from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.errors import Fault, FaultsError, Place, SamovarError, UsageError

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from samovar.cli.terminal import say
 from samovar.cli.variable_files import read_file, read_input
 from samovar.errors import UsageError, nearest
 from samovar.language.parameters import Parameter
@@ -122,12 +123,11 @@ def asker() -> Callable[[Parameter], object] | None:
     def ask(parameter: Parameter) -> object:
         if parameter.group != shown[-1]:
             shown.append(parameter.group)
-            sys.stderr.write(f"\n{parameter.group}\n" if parameter.group else "\n")
+            say(f"\n{parameter.group}" if parameter.group else "")
         if parameter.description:
-            sys.stderr.write(f"{parameter.description}\n")
+            say(parameter.description)
         for _ in range(TRIES):
-            sys.stderr.write(f"{parameter.name}{_expected(parameter)}: ")
-            sys.stderr.flush()
+            say(f"{parameter.name}{_expected(parameter)}: ", end="")
             line = _read_secret() if parameter.secret else sys.stdin.readline()
             if not line:
                 break
@@ -136,7 +136,7 @@ def asker() -> Callable[[Parameter], object] | None:
                     raise UsageError(f"The parameter {parameter.name!r} is required.")
                 return parameter.parse(line.rstrip("\n"))
             except UsageError as error:
-                sys.stderr.write(f"{error}\n")
+                say(str(error))
         raise UsageError(f"The parameter {parameter.name!r} was not given.")
 
     return ask

@@ -19,6 +19,7 @@ from samovar.generation import (
     KvType,
     Message,
     Options,
+    PartKind,
     PromptEvaluating,
     TextGenerated,
     TokenCounts,
@@ -133,6 +134,8 @@ class Finished:
     tokens: TokenCounts
     first_token_s: float | None
     """From the request to the first token; None when there was none."""
+    cut: PartKind | None = None
+    """The part of the answer that did not come to its end; None if all of it did."""
 
 
 GenerationEvent = PromptEvaluating | TextGenerated | Finished

@@ -1,7 +1,8 @@
 """The engine that says what it is told: for tests and dry runs, with no model and no file.
 
 The short example of the shelf. Tokens are words. A script is a function from the messages to the answer's
-text; the same limits, stop texts, choices, prefixes and endings hold as with any engine.
+text, in which `<think>…</think>` at its head is reasoning; the same limits, stop texts, choices, prefixes and
+endings hold as with any engine.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 
+from samovar.engines.answer import AnswerParts
 from samovar.engines.base import (
     Conversation,
     Finished,
@@ -24,8 +27,9 @@ from samovar.engines.base import (
     OnLoadProgress,
     WeightsKey,
 )
+from samovar.engines.markers import Markers
 from samovar.errors import ClosedError, ContextError
-from samovar.generation import FinishReason, Message, Options, PromptEvaluating, TextGenerated, TokenCounts
+from samovar.generation import FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
 
 Script = Callable[[Sequence[Message]], str]
@@ -41,6 +45,21 @@ def echo(messages: Sequence[Message]) -> str:
 def words(text: str) -> list[str]:
     """The scripted engine's tokens: words, each with the blanks before it."""
     return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _answer_to(options: Options) -> AnswerParts:
+    """What is said, parted and trimmed as an answer to a prompt with these options."""
+    markers = None if options.raw else Markers(is_known=True)
+    return AnswerParts(markers, stop=() if options.choices else options.stop, choices=options.choices)
+
+
+def text_of(said: str, options: Options) -> str:
+    """What of an answer is its text: without the reasoning, and trimmed."""
+    if said in options.choices:
+        return said
+    answer = _answer_to(replace(options, choices=()))
+    pieces = [*answer.feed(said.encode("utf-8", "replace")), *answer.finish()]
+    return "".join(piece.piece for piece in pieces if piece.kind == "text")
 
 
 class ScriptedModel:
@@ -76,38 +95,50 @@ class ScriptedModel:
 
     def _answer(self, messages: Sequence[Message], options: Options) -> str:
         text = self._script(messages)
-        if options.choices and text not in options.choices:
-            return options.choices[0]
-        cuts = [text.find(stop) for stop in options.stop if stop and stop in text]
-        return text[: min(cuts)] if cuts else text
+        said = text_of(text, options)
+        if not options.choices or text in options.choices or (not said and text):
+            return text
+        choice = said if said in options.choices else options.choices[0]
+        return text[: text.rindex(said)] + choice
 
-    async def _events(
-        self, prompt: list[str], answer: str, options: Options
-    ) -> AsyncIterator[GenerationEvent]:
+    async def _events(self, prompt: list[str], said: str, options: Options) -> AsyncIterator[GenerationEvent]:
+        answer = _answer_to(options)
         reused = 0
         while reused < min(len(prompt) - 1, len(self._seen)) and prompt[reused] == self._seen[reused]:
             reused += 1
         self._seen = prompt
         yield PromptEvaluating(total_tokens=len(prompt), reused_tokens=reused, evaluated_tokens=0)
-        said = 0
-        limit = self._cells - len(prompt)
-        if not options.choices:
-            limit = min(limit, options.max_tokens)
-        tokens = words(answer)
-        reason = FinishReason.LENGTH if len(tokens) > limit else FinishReason.STOP
+        generated = 0
+        room = self._cells - len(prompt)
+        reason = FinishReason.STOP
         began_s = anyio.current_time()
-        for token in tokens[:limit]:
+        for token in words(said):
+            is_limited = answer.is_free or not options.choices
+            if generated >= (min(room, options.max_tokens) if is_limited else room):
+                reason = FinishReason.LENGTH
+                break
             with anyio.move_on_after(options.timeout_s) as clock:
                 await self._wait()
             is_over = options.ceiling_s is not None and anyio.current_time() > began_s + options.ceiling_s
             if clock.cancelled_caught or is_over:
                 reason = FinishReason.TIMEOUT
                 break
-            said += 1
-            yield TextGenerated(piece=token)
-        counts = TokenCounts(evaluated=len(prompt) - reused, reused=reused, generated=said)
+            generated += 1
+            for piece in answer.feed(token.encode("utf-8", "replace")):
+                yield piece
+            if answer.stopped:
+                break
+        cut = answer.cut(is_done=reason is FinishReason.STOP)
+        for piece in answer.finish():
+            yield piece
+        counts = TokenCounts(
+            evaluated=len(prompt) - reused,
+            reused=reused,
+            generated=generated,
+            reasoning=answer.reasoning_tokens,
+        )
         self._tokens += counts
-        yield Finished(reason=reason, tokens=counts, first_token_s=None)
+        yield Finished(reason=reason, tokens=counts, first_token_s=None, cut=cut)
 
     async def _wait(self) -> None:
         await anyio.lowlevel.checkpoint()

@@ -14,7 +14,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from samovar.generation import FinishReason, Message, Options, PromptEvent, TokenCounts
+from samovar.generation import (
+    FinishReason,
+    Message,
+    MessagePart,
+    Options,
+    PartKind,
+    PromptEvent,
+    TokenCounts,
+    joined,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,7 @@ class PromptReply:
     """The whole answer and what it cost. Figures are measured, or None."""
 
     text: str
+    """Without the reasoning."""
     finish_reason: FinishReason
     model: str
     """The reference of the model that answered."""
@@ -57,6 +67,15 @@ class PromptReply:
     """From the call to the first token; None when there was none."""
     dropped_messages: int = 0
     """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
+    parts: tuple[MessagePart, ...] = ()
+    """All of the answer in its order, reasoning and text; empty if it is nothing but its text."""
+    cut: PartKind | None = None
+    """The part that did not come to its end; None if all of it did."""
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered."""
+        return joined(self.parts, "reasoning")
 
 
 class Connection(Protocol):

@@ -73,6 +73,8 @@ class LocalConnection:
             duration_s=time.monotonic() - started,
             first_token_s=None if first is None else first + asked - started,
             dropped_messages=turn.dropped_messages,
+            parts=turn.parts,
+            cut=turn.cut,
         )
 
     @asynccontextmanager

@@ -14,24 +14,16 @@ from typing import Any
 from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
-from samovar.language.parameters import Kind, Parameter
+from samovar.language.parameters import KINDS, Parameter
 from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text
 
 MOST_OFFERS = 20
 """Faults of one file that name the nearest name; finding it takes time."""
-KINDS: dict[str, Kind] = {
-    "string": "string", "str": "string", "text": "string",
-    "boolean": "boolean", "bool": "boolean",
-    "number": "number", "numeric": "number", "int": "number", "integer": "number", "float": "number",
-    "choice": "choice", "select": "choice",
-    "multi_choice": "multi_choice", "multichoice": "multi_choice", "multiselect": "multi_choice",
-}  # fmt: skip
-
 KEYS = frozenset(
     (
         *("name", "description", "required", "default", "type", "choices", "pattern", "min", "max", "step"),
-        *("min_length", "max_length", "condition", "secret", "validation", "type_hint"),
+        *("min_length", "max_length", "condition", "secret", "from_env", "validation", "type_hint"),
     )
 )
 _WHOLE = ("int", "integer")
@@ -162,9 +154,18 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         min_length=_length(entry, "min_length", name),
         max_length=_length(entry, "max_length", name),
         secret=_flag(entry, "secret", name),
+        from_env=_from_env(entry, name),
         condition=_condition(entry, name, where),
     )
     return _with_default(parameter, entry.get("default"))
+
+
+def _from_env(entry: dict[str, Any], name: str) -> str | None:
+    value = entry.get("from_env")
+    if value is None or (str(value).isidentifier() and str(value).isascii() and _flag(entry, "secret", name)):
+        return value
+    message = f"`from_env` of {name!r} is the name of an environment variable, and for secrets only."
+    raise _WrongError("from_env", message)
 
 
 def _as_written(entry: dict[str, Any], source: Source) -> dict[str, Any]:
@@ -233,8 +234,7 @@ def _pattern(entry: dict[str, Any], name: str) -> str | None:
     try:
         Pattern.parse(str(pattern))
     except PatternError as error:
-        message = f"The pattern of {name!r} is not a regular expression: {error}."
-        raise _WrongError("pattern", message) from error
+        raise _WrongError("pattern", f"{name!r} has no regular expression: {error}.") from error
     return str(pattern)
 
 

@@ -20,6 +20,13 @@ from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, 
 from samovar.values import is_finite, to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
+KINDS: dict[str, Kind] = {
+    "string": "string", "str": "string", "text": "string",
+    "boolean": "boolean", "bool": "boolean",
+    "number": "number", "numeric": "number", "int": "number", "integer": "number", "float": "number",
+    "choice": "choice", "select": "choice",
+    "multi_choice": "multi_choice", "multichoice": "multi_choice", "multiselect": "multi_choice",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +56,9 @@ class Parameter:
     """In characters."""
     max_length: int | None = None
     secret: bool = False
-    """Not shown while it is typed."""
+    """Not shown while it is typed, nor anywhere else."""
+    from_env: str | None = None
+    """The environment variable that has the value of a secret that is not given."""
     condition: Expression | None = None
     """Of the other parameters: it is required only where this is true."""
     group: str | None = None
@@ -205,7 +214,10 @@ def bind(
     if missing:
         others = [name for name in given if name not in {one.name for one in parameters}]
         lines = [
-            f"  {one.name}" + (f": {one.description}" if one.description else "") + _meant(one.name, others)
+            f"  {one.name}"
+            + (f" (or the environment variable {one.from_env})" if one.from_env else "")
+            + (f": {one.description}" if one.description else "")
+            + _meant(one.name, others)
             for one in missing
         ]
         example = f"--var {missing[0].name}=…"

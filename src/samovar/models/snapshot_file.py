@@ -8,6 +8,7 @@ token by token. The checksum guards against damage, not against malice.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import struct
 import threading
@@ -18,9 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-MAGIC = b"samovar1"
-HEADER = struct.Struct("<I8s16sIIQ")
-"""CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state."""
+MAGIC = b"samovar2"
+HEADER = struct.Struct("<I8s16sIIQd")
+"""CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state, seconds."""
 MAX_TOKENS = 1 << 24
 SAMPLED_PAGES = 512
 """Of 4096 bytes each, for a fingerprint."""
@@ -36,6 +37,8 @@ class Snapshot:
     tokens: array[int]
     start: int
     path: Path
+    saves_s: float = 0.0
+    """What it took to evaluate, in seconds, when it was written; 0: not known."""
 
 
 def fingerprint(path: Path, *, kv_type: str, build: str) -> str:
@@ -95,14 +98,22 @@ def read_snapshot(path: Path, digest: bytes) -> Snapshot | None:
     """The copy in a file, without its state; None if it is not of this fingerprint, or not whole."""
     try:
         with path.open("rb") as file:
-            _, magic, found, start, count, size = HEADER.unpack(file.read(HEADER.size))
+            _, magic, found, start, count, size, saves_s = HEADER.unpack(file.read(HEADER.size))
             whole = HEADER.size + 4 * count + size
             fits = count <= MAX_TOKENS and start < count and os.fstat(file.fileno()).st_size == whole
             if magic != MAGIC or found != digest or not fits:
                 return None
-            return Snapshot(_from_bytes(file.read(4 * count)), start, path)
+            return Snapshot(_from_bytes(file.read(4 * count)), start, path, saves_s)
     except (OSError, struct.error):
         return None
+
+
+def saves_s_of(path: Path) -> float:
+    """What the copy in a file took to evaluate, in seconds. Raises `OSError`."""
+    with path.open("rb") as file:
+        header = file.read(HEADER.size)
+    seconds: float = HEADER.unpack(header)[-1] if len(header) == HEADER.size else 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 
 
 def verified_state(snapshot: Snapshot, digest: bytes, data: bytes) -> memoryview | None:
@@ -114,7 +125,8 @@ def verified_state(snapshot: Snapshot, digest: bytes, data: bytes) -> memoryview
 
 
 def _header(snapshot: Snapshot, digest: bytes, tokens: bytes, state: bytes | bytearray | memoryview) -> bytes:
-    told = HEADER.pack(0, MAGIC, digest, snapshot.start, len(snapshot.tokens), len(state))[4:]
+    numbers = (snapshot.start, len(snapshot.tokens), len(state), snapshot.saves_s)
+    told = HEADER.pack(0, MAGIC, digest, *numbers)[4:]
     return zlib.crc32(state, zlib.crc32(tokens, zlib.crc32(told))).to_bytes(4, "little") + told
 
 

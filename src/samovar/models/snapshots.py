@@ -1,8 +1,8 @@
 """Copies of evaluated prefixes on disk, so that another process evaluates only what has changed.
 
 Above: `app.py`, which has the folder; an engine, which offers copies and asks for them. Below:
-`snapshot_file.py`. They are written by one thread, and those not used for longest go first. Whatever is wrong
-with a file or the disk, a prefix is only evaluated again.
+`snapshot_file.py`, `snapshot_folder.py`. Copies are written by one thread. Whatever is wrong with a file or
+the disk, a prefix is only evaluated again.
 
 The folder is its owner's alone (0700, files 0600), like everything else that person's processes trust.
 """
@@ -13,69 +13,82 @@ import errno
 import hashlib
 import logging
 import os
-import shutil
 import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from samovar.models.snapshot_file import (
     SUFFIX,
-    TEMPORARY,
     Snapshot,
     content_of,
     name_of,
     read_snapshot,
-    start_of,
     verified_state,
     write_snapshot,
+)
+from samovar.models.snapshot_folder import (
+    SEEN,
+    UNMEASURED_S_PER_BYTE,
+    SnapshotFolder,
+    entries_of,
+    read_seen,
+    write_seen,
 )
 
 log = logging.getLogger("samovar.models.snapshots")
 
 QUEUE_BYTES = 256 << 20
 """Copies that wait for the disk; with more, none are taken."""
-MAX_COPIES = 1024
-"""In all, since the headers of a model's are read with it."""
-LEFTOVER_AGE_S = 3600
+PIECE_BYTES = QUEUE_BYTES // 8
+"""A long prefix is copied in pieces of this size, so that none is too long for the queue."""
+CLOSING_S = 2.0
+"""Closing waits so long for copies to be written; the rest is evaluated again some day."""
+JOINING_S = 0.5
+"""… and so long at least for the writer to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderUse:
-    """What one fingerprint's copies take."""
+class _Job:
+    """A file to be written."""
 
-    name: str
-    """The fingerprint."""
-    copies: int
-    size_bytes: int
-    """All copies together."""
-    used_s: float
-    """When one was last written or read, in seconds of the epoch."""
+    path: Path
+    blob: bytearray
+    """A state, or digests; it must not change any more."""
+    snapshot: Snapshot | None = None
+    """None: it is digests."""
+    digest: bytes = b""
+    """Of the fingerprint's name."""
 
 
 class Snapshots:
-    """All copies in one folder, at most `limit_bytes`; those not used for longest go first.
+    """All copies in one folder, at most `limit_bytes`; those worth least (`worth.py`) go first.
 
-    Mutable, under its lock: what waits for the disk, and whether it still takes anything.
+    Mutable, under its lock: what waits for the disk, whether it still takes anything, and how fast it is.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
-        self.folder, self._limit_bytes = folder, limit_bytes
+    def __init__(self, folder: Path, limit_bytes: int, *, limit_days: float = 14.0) -> None:
+        """`limit_days`: a copy that was not used for so long is deleted."""
+        self.folder = SnapshotFolder(folder, limit_bytes, limit_days)
         self._lock = threading.Condition()
-        self._queue: deque[tuple[Snapshot, bytes, bytearray]] = deque()
+        self._queue: deque[_Job] = deque()
         self._queued_bytes = 0
+        self._write_s_per_byte: float | None = None
         self._is_open = limit_bytes > 0
         self._thread: threading.Thread | None = None
 
     def of(self, name: str) -> ModelSnapshots:
         """The copies of one fingerprint."""
-        if self._is_open and not _is_own(self.folder):
-            log.warning("Prefixes are not kept in %s: others may write there.", self.folder)
+        reason = self.folder.distrust()
+        if self._is_open and reason:
+            log.warning("Prefixes are not kept in %s: %s.", self.folder.path, reason)
             self._is_open = False
+        if not reason:
+            self.folder.sweep()
         return ModelSnapshots(self, name)
 
     # What the decode loop calls: nothing here waits for the disk --------------------------------------
@@ -83,16 +96,16 @@ class Snapshots:
     def is_open(self, size_bytes: int) -> bool:
         """Whether `offer` would take a copy of so many bytes now."""
         with self._lock:
-            fits = self._queued_bytes + size_bytes <= QUEUE_BYTES and size_bytes <= self._limit_bytes
+            fits = self._queued_bytes + size_bytes <= QUEUE_BYTES and size_bytes <= self.folder.limit_bytes
             return self._is_open and fits
 
-    def offer(self, snapshot: Snapshot, digest: bytes, blob: bytearray) -> bool:
-        """Has the copy written soon; False when it is not taken. `blob` must not change any more."""
+    def offer(self, job: _Job) -> bool:
+        """Has it written soon; False when it is not taken."""
         with self._lock:
-            if not self.is_open(len(blob)):
+            if not self.is_open(len(job.blob)):
                 return False
-            self._queue.append((snapshot, digest, blob))
-            self._queued_bytes += len(blob)
+            self._queue.append(job)
+            self._queued_bytes += len(job.blob)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write_all, name="samovar snapshots", daemon=True)
                 self._thread.start()
@@ -102,21 +115,26 @@ class Snapshots:
     def waiting(self, snapshot: Snapshot) -> bytearray | None:
         """A copy that is still to be written."""
         with self._lock:
-            return next((blob for one, _, blob in self._queue if one is snapshot), None)
+            return next((job.blob for job in self._queue if job.snapshot is snapshot), None)
+
+    def write_s(self, size_bytes: int) -> float:
+        """What writing so much takes, by the best that was seen: that others use the disk too will pass."""
+        with self._lock:
+            measured = self._write_s_per_byte
+        return size_bytes * (UNMEASURED_S_PER_BYTE if measured is None else measured)
 
     # The thread that writes -----------------------------------------------------------------------------
 
     def _write_all(self) -> None:
-        self._sweep()
         while True:
             with self._lock:
                 while not self._queue:
                     if not self._is_open:
                         return
                     self._lock.wait()
-                snapshot, digest, blob = self._queue[0]
+                job = self._queue[0]
             try:
-                self._write(snapshot, digest, blob)
+                self._write(job)
             except FileNotFoundError as error:  # somebody has cleared the folder just then
                 log.debug("a copy was not kept: %s", error)
             except OSError as error:
@@ -124,65 +142,44 @@ class Snapshots:
             with self._lock:
                 if self._queue:
                     self._queue.popleft()
-                    self._queued_bytes -= len(blob)
+                    self._queued_bytes -= len(job.blob)
                 self._lock.notify_all()
 
-    def _write(self, snapshot: Snapshot, digest: bytes, blob: bytearray) -> None:
-        if snapshot.path.exists():
+    def _write(self, job: _Job) -> None:
+        if job.snapshot is not None and job.path.exists():
             return
-        folder = snapshot.path.parent
-        for one in (self.folder, folder):
+        for one in (self.folder.path, job.path.parent):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
-        parts = content_of(snapshot, digest, blob)
-        self._make_room(sum(map(len, parts)))
-        write_snapshot(snapshot.path, parts)
+        if job.snapshot is None:
+            write_seen(job.path, bytes(job.blob))
+            return
+        parts = content_of(job.snapshot, job.digest, job.blob)
+        size_bytes = sum(map(len, parts))
+        self.folder.make_room(size_bytes)
+        began_s = time.monotonic()
+        write_snapshot(job.path, parts)
+        taken = (time.monotonic() - began_s) / size_bytes
+        with self._lock:
+            self._write_s_per_byte = min(taken, self._write_s_per_byte or taken)
 
     def _give_up(self, error: OSError) -> None:
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        log.warning("Prefixes are not kept in %s: %s.", self.folder, reason)
+        log.warning("Prefixes are not kept in %s: %s.", self.folder.path, reason)
         with self._lock:
             self._is_open = False
             self._queue.clear()
             self._queued_bytes = 0
 
-    def _make_room(self, size_bytes: int) -> None:
-        """Least recently used first; of those used together, what goes on from others before these."""
-        files = list(self._files())
-        total, count = sum(size for _, size, _ in files) + size_bytes, len(files) + 1
-        for path, size, _ in sorted(files, key=lambda file: (int(file[2]) // 60, -start_of(file[0]))):
-            if total <= self._limit_bytes and count <= MAX_COPIES:
-                return
-            with suppress(OSError):
-                path.unlink()
-                total, count = total - size, count - 1
-
-    def _files(self) -> Iterator[tuple[Path, int, float]]:
-        """(path, bytes, seconds of the epoch) of every copy."""
-        for folder in _entries(self.folder):
-            for path in _entries(folder):
-                if path.suffix == SUFFIX:
-                    with suppress(OSError):
-                        stat = path.stat()
-                        yield path, stat.st_size, stat.st_mtime
-
-    def _sweep(self) -> None:
-        """What crashed writers have left."""
-        for folder in _entries(self.folder):
-            for path in _entries(folder):
-                with suppress(OSError):
-                    is_old = path.stat().st_mtime < time.time() - LEFTOVER_AGE_S
-                    if path.name.startswith(TEMPORARY) and is_old:
-                        path.unlink()
-
-    # What people call -------------------------------------------------------------------------------
+    # Ending -------------------------------------------------------------------------------
 
     def wait(self, timeout_s: float) -> bool:
         """Until everything offered is written; False when that took too long."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._queue, timeout_s)
 
-    def close(self, timeout_s: float = 10.0) -> None:
+    def close(self, timeout_s: float = CLOSING_S) -> None:
         """Writes what was offered, for so long at most, and takes nothing any more. Safe to call twice."""
+        deadline_s = time.monotonic() + timeout_s
         is_done = self.wait(timeout_s)
         with self._lock:
             self._is_open = False
@@ -191,30 +188,7 @@ class Snapshots:
                 self._queue, self._queued_bytes = deque(), 0
             self._lock.notify_all()
         if self._thread is not None:
-            self._thread.join(timeout_s)
-
-    def uses(self) -> list[FolderUse]:
-        """What is there, by fingerprint, the one used last first."""
-        found: dict[str, list[tuple[int, float]]] = {}
-        for path, size, used_s in self._files():
-            found.setdefault(path.parent.name, []).append((size, used_s))
-        uses = [
-            FolderUse(
-                name=name,
-                copies=len(files),
-                size_bytes=sum(size for size, _ in files),
-                used_s=max(used_s for _, used_s in files),
-            )
-            for name, files in found.items()
-        ]
-        return sorted(uses, key=lambda use: -use.used_s)
-
-    def clear(self) -> int:
-        """Deletes everything. Returns the bytes that were freed. Raises `OSError` where it may not."""
-        freed = sum(size for _, size, _ in self._files())
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
-        return freed
+            self._thread.join(max(JOINING_S, deadline_s - time.monotonic()))
 
 
 class ModelSnapshots:
@@ -226,15 +200,15 @@ class ModelSnapshots:
 
     @property
     def folder(self) -> Path:
-        return self._snapshots.folder / self._name
+        return self._snapshots.folder.path / self._name
 
     def entries(self) -> list[Snapshot]:
         """What is there and looks whole, the one used last at the end. States are not read; what does not
         look whole is deleted."""
         found: list[Snapshot] = []
-        if not _is_own(self._snapshots.folder):
+        if self._snapshots.folder.distrust():
             return found
-        for path in sorted(_entries(self.folder), key=_used_s):
+        for path in sorted(entries_of(self.folder), key=_used_s):
             if path.suffix == SUFFIX:
                 snapshot = read_snapshot(path, self._digest)
                 if snapshot is None:
@@ -258,24 +232,33 @@ class ModelSnapshots:
             _delete(snapshot.path)
         return state
 
-    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
-        """Has the state of the positions `start` to the end of `tokens` written soon; None: it is not."""
+    def offer(
+        self, tokens: Sequence[int], start: int, blob: bytearray, saves_s: float = 0.0
+    ) -> Snapshot | None:
+        """Has the state of the positions `start` to the end of `tokens` written soon; None: it is not.
+
+        `saves_s`: what it took to evaluate, in seconds; 0: not known.
+        """
         held = array("i", tokens)
-        snapshot = Snapshot(held, start, self.folder / name_of(held, start))
-        return snapshot if self._snapshots.offer(snapshot, self._digest, blob) else None
+        snapshot = Snapshot(held, start, self.folder / name_of(held, start), saves_s)
+        job = _Job(path=snapshot.path, blob=blob, snapshot=snapshot, digest=self._digest)
+        return snapshot if self._snapshots.offer(job) else None
+
+    def write_s(self, size_bytes: int) -> float:
+        """What writing so much takes, in seconds, as far as it was measured."""
+        return self._snapshots.write_s(size_bytes)
+
+    def sightings(self) -> list[bytes]:
+        """Digests of beginnings that earlier processes have seen, the one seen last at the end."""
+        return [] if self._snapshots.folder.distrust() else read_seen(self.folder / SEEN)
+
+    def keep_sightings(self, digests: bytes) -> None:
+        """Has those of this process written soon, beside the others."""
+        self._snapshots.offer(_Job(path=self.folder / SEEN, blob=bytearray(digests)))
 
     def is_open(self, size_bytes: int) -> bool:
         """Whether an offer of this size would be taken now."""
         return self._snapshots.is_open(size_bytes)
-
-
-def _is_own(folder: Path) -> bool:
-    """Whether nobody else may write there: the engine trusts the states it is given."""
-    try:
-        stat = folder.stat()
-    except OSError:
-        return True  # not there yet, or of no use
-    return stat.st_uid == os.geteuid() and not stat.st_mode & 0o022
 
 
 def _used_s(path: Path) -> float:
@@ -283,13 +266,6 @@ def _used_s(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _delete(path: Path) -> None:

@@ -19,7 +19,7 @@ from samovar.engines.llama.counting import open_template
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import ModelError
-from samovar.generation import Message
+from samovar.generation import Message, Options
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
 from samovar.models.reference import parse_reference, resolve
@@ -92,16 +92,19 @@ class Outlook:
             why=why,
         )
 
-    def tokens(self, reference: str | None, messages: Sequence[Message]) -> list[int] | None:
+    def tokens(
+        self, reference: str | None, messages: Sequence[Message], options: Options | None = None
+    ) -> list[int] | None:
         """The tokens of a prompt, as they would be sent; None where the model is not on this machine.
 
-        Raises `EngineError` where the model's chat template refuses the messages.
+        Raises `EngineError` where the model's chat template refuses the messages, or cannot do what the
+        options ask for.
         """
         model = self.model(reference)
         if model.reference not in self._templates:
             self._templates[model.reference] = self._open(model)
         template = self._templates[model.reference]
-        return None if template is None else template.tokens(messages)
+        return None if template is None else template.tokens(messages, options)
 
     def _open(self, model: ModelOutlook) -> ChatTemplate | None:
         return None if model.path is None else self._stack.enter_context(open_template(model.path))
@@ -131,7 +134,7 @@ def count(prompt: PromptPreview, outlook: Outlook) -> Counts:
         messages = [
             Message(role=one.role, content=one.text(lambda _source: open_text)) for one in prompt.messages
         ]
-        return outlook.tokens(prompt.model, messages)
+        return outlook.tokens(prompt.model, messages, prompt.options)
 
     known = tokens("")
     if known is None:

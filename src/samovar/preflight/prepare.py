@@ -46,10 +46,17 @@ def prepare(
     workflow = reference
     if isinstance(workflow, str):
         workflow = library.workflow(workflow, lenient=run.lenient)
+    given = _from_environment(workflow, run.environment) | dict(given)
     warnings = _check(workflow, library, given)
     variables = bind(workflow.parameters, given, ask=ask)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, warnings=warnings)
+
+
+def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dict[str, object]:
+    """Values of secret parameters that say which variable of the environment has them, and it is set."""
+    named = ((one, environment.get(one.from_env, "")) for one in workflow.parameters if one.from_env)
+    return {parameter.name: parameter.parse(text) for parameter, text in named if text}
 
 
 def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:

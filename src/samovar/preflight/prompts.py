@@ -69,8 +69,8 @@ def preview_action(
     system: Sequence[Part]
     if open_system := next((pair.value for pair in unknown if pair.key == "system"), None):
         system = fill(open_system.template, values, later, dollar=True)
-    elif chosen.system is not None:
-        system = (chosen.system,)
+    elif chosen.system is not None or chosen.options.raw:  # which has no place for the default one
+        system = (chosen.system or "",)
     else:
         system = _default_system(workflow, library, values, later)
     messages = [_message("system", system)] if shown(system).strip() else []

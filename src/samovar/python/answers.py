@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
-from samovar.actions.options import OPTIONS, TOGETHER, WHOLE_TEXTS
+from samovar.actions.options import (
+    OPTIONS,
+    TOGETHER,
+    WHOLE_TEXTS,
+)
+from samovar.actions.template_options import read_template, without_template
 from samovar.errors import UsageError
-from samovar.generation import Options, Overflow, Sampling
+from samovar.generation import NO_TEMPLATE, Options, Overflow, Sampling
 from samovar.python.arguments import brief, check_names
 from samovar.values import is_utf8
 
@@ -32,6 +37,10 @@ class AnswerOptions(TypedDict, total=False):
     timeout_s: float | None
     overflow: Overflow
     deterministic: bool
+    secret: bool
+    """Of what is said: see `generation.Message`."""
+    think: bool | None
+    template: Mapping[str, object] | Literal["none"] | None
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -69,11 +78,17 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "timeout_s": _seconds,
     "overflow": _overflow,
     "deterministic": _flag,
+    "secret": _flag,
+    "think": lambda value: None if value is None else _flag(value),
+    "template": lambda value: {} if value is None else read_template(value),
 }
 
 
 def make_options(call: str, given: AnswerOptions) -> Options:
-    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be."""
+    """Raises `TypeError` for a name that there is not, `UsageError` for a value that cannot be.
+
+    `secret` is not in it: that goes with the messages.
+    """
     check_names(call, given, _READ)
     read: dict[str, Any] = {}
     for name, value in given.items():
@@ -83,5 +98,8 @@ def make_options(call: str, given: AnswerOptions) -> Options:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
     if read.get("stop") and read.get("choices"):
         raise UsageError(TOGETHER)
+    read.pop("secret", None)
+    if read.get("template") == NO_TEMPLATE and read.get("think") is not None:
+        raise UsageError(without_template("think"))
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

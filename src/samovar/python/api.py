@@ -7,10 +7,11 @@ happens below.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,6 +19,8 @@ import anyio
 import anyio.to_thread
 
 from samovar import memory
+from samovar.actions.base import ThisMachine
+from samovar.actions.question import NO, YES, Ask, Question, Reply
 from samovar.app import App, Locator, open_app, open_store, surroundings
 from samovar.config import load_settings, settings_known
 from samovar.engines.base import ModelSpec
@@ -70,6 +73,10 @@ async def _opened(settings: dict[str, Any]) -> AsyncIterator[Samovar]:
             await samovar.close()
 
 
+Answer = Callable[[Question], bool | Awaitable[bool | None] | None]
+"""What a program says to a question of a run."""
+
+
 class Samovar:
     """What `samovar.open` gives. Mutable: the sessions that are open, until it closes them."""
 
@@ -116,7 +123,8 @@ class Samovar:
         make_options("open_session()", defaults)
         spec = await self._locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
         self._check_open()
-        first = () if system is None else (Message(role="system", content=system),)
+        secret = defaults.get("secret", False)
+        first = () if system is None else (Message(role="system", content=system, secret=secret),)
         return self._keep(self._app.sessions.open(spec, first), spec, defaults)
 
     def _keep(self, session: LocalSession, spec: ModelSpec, defaults: AnswerOptions) -> Session:
@@ -141,6 +149,7 @@ class Samovar:
         seed: int | None = None,
         deterministic: bool = False,
         on_event: OnEvent | None = None,
+        answer: Answer | None = None,
     ) -> Run:
         """Runs a workflow to one of its endings and returns the record of it.
 
@@ -148,6 +157,8 @@ class Samovar:
         `executor`: the name of the one that answers every prompt, whatever it says.
         `seed`: every prompt that names none has one made from it, another at each visit. `deterministic`:
         the same answers each time, at the price of speed: prompts are answered one by one.
+        `answer` gets each question of the workflow and gives True, False, or None for nobody is there; it may
+        be a coroutine. Without it nobody is.
         `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
         `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
         wrong in the file, `UsageError` for variables the workflow does not take, and `ModelError` where a
@@ -163,7 +174,10 @@ class Samovar:
             raise UsageError(f"seed of run() cannot be {seed}: expected {SEEDS}.")
         if on_event is not None and not callable(on_event):
             raise UsageError(f"on_event of run() cannot be {on_event!r}: expected something to call.")
+        if answer is not None and not callable(answer):
+            raise UsageError(f"answer of run() cannot be {answer!r}: expected something to call.")
         run = RunnerSettings(
+            outside=ThisMachine(answer and asking(answer)),
             model=model,
             executor=executor,
             seed=seed,
@@ -207,6 +221,19 @@ class Samovar:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("Samovar was closed: use it inside of `async with samovar.open() as app`.")
+
+
+def asking(answer: Answer) -> Ask:
+    """What a program answers to questions, as a run asks."""
+
+    async def ask(question: Question) -> Reply | None:
+        given = answer(question)
+        said = await given if isawaitable(given) else given
+        if said is not None and not isinstance(said, bool):
+            raise UsageError(f"answer of run() gave {said!r}: expected True, False or None.")
+        return said if said is None else YES if said else NO
+
+    return ask
 
 
 def _ignore(_event: object) -> None:

@@ -21,7 +21,7 @@ from samovar.events import OnEvent
 from samovar.generation import Message
 from samovar.python import api, sessions
 from samovar.python.answers import AnswerOptions
-from samovar.python.api import Statistics
+from samovar.python.api import Answer, Statistics
 from samovar.python.open_settings import OpenSettings
 from samovar.python.unentered import BlockingUnentered
 from samovar.running.run import Run
@@ -89,8 +89,9 @@ class BlockingSamovar:
         seed: int | None = None,
         deterministic: bool = False,
         on_event: OnEvent | None = None,
+        answer: Answer | None = None,
     ) -> Run:
-        """As `api.Samovar.run`; `on_event` is called in the event loop's thread."""
+        """As `api.Samovar.run`; `on_event` and `answer` are called in the event loop's thread."""
         run = partial(
             self._app.run,
             workflow,
@@ -100,6 +101,7 @@ class BlockingSamovar:
             seed=seed,
             deterministic=deterministic,
             on_event=on_event,
+            answer=answer,
         )
         return self._loop.call(run)
 

@@ -22,5 +22,6 @@ class OpenSettings(TypedDict, total=False):
     keep_alive_s: float
     cache_folder: str | Path
     snapshots_bytes: int | str
+    snapshots_days: float
     environment: Sequence[str]
     offline: bool

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Self, Unpack, cast, get_args
 
 import anyio
@@ -47,11 +48,13 @@ class Session:
         """Says something and returns the answer.
 
         `said`: a user's text, or messages. `system`: replaces what the model was told to be. `options`: for
-        this question, before the session's. Cancelling stops the generation. Raises `TypeError` for an
-        option's name, `UsageError` for its value, `ModelError` when no answer can be had (`ContextError`:
-        it is too long; `BudgetError`: too large), `ClosedError` when the session is closed, before or during.
+        this question, before the session's; with `secret=True` what is said is kept in memory only, never on
+        disk, as is all that is evaluated after it in this conversation. Cancelling stops the generation.
+        Raises `TypeError` for an option's name, `UsageError` for its value, `ModelError` when no answer can
+        be had (`ContextError`: it is too long; `BudgetError`: too large), `ClosedError` when the session is
+        closed, before or during.
         """
-        return await self._session.ask(_messages("ask()", said, system), self._options("ask()", options))
+        return await self._session.ask(*self._turn("ask()", said, system, options))
 
     def stream(
         self, said: str | Sequence[Message], *, system: str | None = None, **options: Unpack[AnswerOptions]
@@ -60,7 +63,7 @@ class Session:
 
         Leaving the loop early stops the generation: at once in `async with`, else when the stream is let go.
         """
-        return self._session.stream(_messages("stream()", said, system), self._options("stream()", options))
+        return self._session.stream(*self._turn("stream()", said, system, options))
 
     def fork(self) -> Session:
         """A conversation that goes on from here, independent of this one; `async with` closes it.
@@ -70,8 +73,15 @@ class Session:
         """
         return self._fork()
 
-    def _options(self, call: str, options: AnswerOptions) -> Options:
-        return make_options(call, cast(AnswerOptions, {**self._defaults, **options}))
+    def _turn(
+        self, call: str, said: object, system: str | None, given: AnswerOptions
+    ) -> tuple[list[Message], Options]:
+        messages = _messages(call, said, system)
+        options = cast(AnswerOptions, {**self._defaults, **given})
+        made = make_options(call, options)
+        if options.get("secret"):
+            messages = [replace(message, secret=True) for message in messages]
+        return messages, made
 
     async def __aenter__(self) -> Self:
         return self

@@ -110,6 +110,12 @@ class Frame:
         if "duration_ms" in old and "duration_s" in outcome.sets:
             self.variables["duration_ms"] = round(float(str(outcome.sets["duration_s"])) * 1000)
 
+    @property
+    def secret_values(self) -> list[object]:
+        """Of secret parameters, as they are now."""
+        names = (parameter.name for parameter in self.workflow.parameters if parameter.secret)
+        return [self.variables.get(name) for name in names]
+
     def branch_off(self, first: str, claims: Claims) -> Frame:
         """The frame of a branch that begins with the state `first`: its variables are a copy."""
         return replace(self, variables=dict(self.variables), branch=first, claims=claims)

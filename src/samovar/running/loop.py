@@ -27,7 +27,10 @@ from samovar.running.spending import PastLimitError, Spending, own_limits
 from samovar.running.visit_context import Child, Services, VisitContext
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
-"""A file of this name below the folder ends the run before its next state; its text is the reason."""
+"""A file of this name below the folder, written after a run began, ends it before its next state; its text is
+the reason. It ends every run of the folder, and nobody deletes it."""
+OWN_ABORT_FILE = Path(".samovar") / "abort"
+"""In this folder below it, a file with the name of a run ends that run only, which deletes it."""
 
 
 class AbortedError(Exception):
@@ -56,6 +59,7 @@ class Loop:
         self._doubted: set[Place] = set()
         """Where a condition was warned of: once in a run."""
         self._abort_file = services.folder / ABORT_FILE
+        self._own_abort_file = services.folder / OWN_ABORT_FILE / services.run
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -69,7 +73,7 @@ class Loop:
         states = frame.workflow.states
         state = states[first]
         while True:
-            self._check_abort_file()
+            self._check_abort_files()
             visit, error = await self._visit(frame, state)
             choice = self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -116,13 +120,21 @@ class Loop:
                 self._recorder.warn(message, place, visit)
         return choice
 
-    def _check_abort_file(self) -> None:
-        if self._abort_file.exists():
-            reason = ""
-            with suppress(OSError, UnicodeDecodeError):
-                reason = self._abort_file.read_text(encoding="utf-8").strip()
-                self._abort_file.unlink(missing_ok=True)
-            raise AbortedError(reason or f"There was a file {ABORT_FILE}.")
+    def _check_abort_files(self) -> None:
+        """Raises `AbortedError` if there is one for this run."""
+        for file in (self._own_abort_file, self._abort_file):
+            try:
+                written_s = file.stat().st_mtime
+            except (OSError, ValueError):
+                continue
+            is_own = file == self._own_abort_file
+            if is_own or written_s >= self._recorder.record.started_at:
+                reason = ""
+                with suppress(OSError, UnicodeDecodeError):
+                    reason = file.read_text(encoding="utf-8").strip()
+                    if is_own:
+                        file.unlink()
+                raise AbortedError(reason or f"There was a file {file.relative_to(self._services.folder)}.")
 
     async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
@@ -156,6 +168,7 @@ class Loop:
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None
             frame.leave_behind(state, outcome, error)
+            recorder.secrets.learn(frame.secret_values)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         recorder.leave(entry, status, error=error, outcome=outcome)
         if outcome.abort is not None:
@@ -252,6 +265,7 @@ class Loop:
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
         frame.prefix, frame.branch = prefix, above.branch
+        self._recorder.secrets.learn(frame.secret_values)
         return frame
 
 

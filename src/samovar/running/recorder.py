@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
@@ -17,6 +17,7 @@ from samovar.errors import Place
 from samovar.events import (
     Event,
     OnEvent,
+    RunEnded,
     RunError,
     RunStarted,
     StateEntered,
@@ -25,9 +26,11 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
+from samovar.generation import PartKind, TextGenerated
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
+from samovar.secrecy import Secrets, Stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,12 @@ class Recorder:
     """The record of one run while it goes on."""
 
     def __init__(self, started: RunStarted, on_event: OnEvent) -> None:
-        self.record = Run.begin(started)
+        self.secrets = Secrets()
+        """What nobody is shown. The record and the listener get copies, but for variables at the end."""
+        self.record = replace(Run.begin(started), hidden=self.secrets)
         """The newest."""
+        self._texts: dict[int, tuple[Stream, PartKind]] = {}
+        """Texts that come in pieces, by visit."""
         self.broken: BaseException | None = None
         """What `on_event` raised."""
         self._on_event = on_event
@@ -64,7 +71,19 @@ class Recorder:
 
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
-        self.record = self.record.after(event)
+        if isinstance(event, TextGenerated) and self.secrets.texts:
+            self._tell_piece(event)
+            return
+        if isinstance(event, StateLeft):
+            self._tell_rest(event.visit)
+        copy = self.secrets.copy(event)
+        if isinstance(copy, RunEnded) and isinstance(event, RunEnded):  # a program gets what the run was for
+            self.record = self.record.after(replace(copy, variables=event.variables))
+        else:
+            self.record = self.record.after(copy)
+        self._pass_on(copy)
+
+    def _pass_on(self, event: Event) -> None:
         if self.broken is not None:
             return
         try:
@@ -72,6 +91,22 @@ class Recorder:
         except BaseException as error:  # kept, since nothing may be reported after it
             self.broken = error
             raise
+
+    def _tell_piece(self, event: TextGenerated) -> None:
+        """A piece of a text without secrets: it is held back while it may become one."""
+        if event.visit in self._texts and self._texts[event.visit][1] != event.kind:
+            self._tell_rest(event.visit)
+        stream, _ = self._texts.setdefault(event.visit, (Stream(self.secrets), event.kind))
+        piece = stream.next(event.piece)
+        if piece:  # the tokens of another text would tell what it was
+            self._pass_on(event if piece == event.piece else replace(event, piece=piece, tokens=()))
+
+    def _tell_rest(self, visit: int) -> None:
+        """What was held back of a text that has come to its end."""
+        if visit in self._texts:
+            stream, kind = self._texts.pop(visit)
+            if rest := stream.rest():
+                self._pass_on(TextGenerated(visit=visit, piece=rest, kind=kind))
 
     def tell_quietly(self, event: Event) -> None:
         """Where something else is already on its way out."""

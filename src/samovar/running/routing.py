@@ -119,6 +119,10 @@ def _why_not(
     return f"is {to_text(value) or 'empty'}{_where(condition.names, variables)}"
 
 
+_SHOWN_CHARS = 40
+"""Of a value in a reason."""
+
+
 def _where(names: frozenset[str], variables: Mapping[str, object]) -> str:
     shown = ", ".join(_shown(names, variables))
     return f" where {shown}" if shown else ""
@@ -127,8 +131,9 @@ def _where(names: frozenset[str], variables: Mapping[str, object]) -> str:
 def _shown(names: frozenset[str], variables: Mapping[str, object]) -> Iterator[str]:
     for name in sorted(names):
         value = variables.get(name)
-        text = " ".join(to_text(value).split())
-        text = text if len(text) <= 40 else text[:39] + "…"
+        text = to_text(value)
+        text = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+        # In quotes as it is: white space at its ends may be why it is no other text.
         yield f"{name} = {text!r}" if isinstance(value, str) else f"{name} = {text or 'null'}"
 
 

@@ -23,6 +23,7 @@ from samovar.events import (
     VisitStatus,
 )
 from samovar.generation import TokenCounts
+from samovar.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,8 @@ class Run:
     """Seconds since 1970."""
     secrets: tuple[str, ...] = ()
     """Variables whose values are shown to nobody."""
+    hidden: Secrets = field(default_factory=Secrets, repr=False, compare=False)
+    """What nobody is shown, in `variables` too; the rest has none of it."""
     trail: Trail = field(default_factory=Trail)
     visits_begun: int = 0
     """Those of sub-workflows counted along."""

@@ -5,10 +5,10 @@ Above: the app and the doors. Below: `loop.py`, which goes from state to state; 
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,14 +22,14 @@ from samovar.executors.base import Connection, Executor
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.frame import Frame
-from samovar.running.loop import ABORT_FILE, AbortedError, End, Loop
+from samovar.running.loop import ABORT_FILE, OWN_ABORT_FILE, AbortedError, End, Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.visit_context import Services
 
-__all__ = ["ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
+__all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +49,14 @@ class RunnerSettings:
     """For actions that read one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where commands run, and where the abort file is looked for."""
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    """Where secret parameters that are not given are looked for."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
-    wait_for_user: Callable[[str], Awaitable[None]] | None = None
-    """Shows a message and returns when the user is ready; None: there is no user."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
     outside: Outside = field(default_factory=ThisMachine)
-    """Runs the commands, and lets time pass."""
+    """Runs the commands, asks the user, and lets time pass."""
     lenient: bool = False
     """Text that is not an action is a warning, in sub-workflows too."""
     transitions: int | None = None
@@ -133,15 +133,18 @@ class _Driven:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
         recorder = self.recorder
         frame = self._first_frame(self.prepared.variables)
+        recorder.secrets.learn(frame.secret_values)
         try:
             recorder.tell(self.started)
             for warning in self.prepared.warnings:
                 recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
-            with suppress(OSError):
-                (self.settings.folder / ABORT_FILE).unlink(missing_ok=True)
             async with self.runner.executor.open(recorder.record.id) as connection:
-                end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
+                try:
+                    end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self.settings.outside.end(recorder.record.id)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
@@ -158,7 +161,6 @@ class _Driven:
 
     def _services(self, connection: Connection) -> Services:
         settings = self.settings
-        wait_for_user = _go_on if settings.yes else settings.wait_for_user
         return Services(
             run=self.recorder.record.id,
             library=self.runner.library,
@@ -167,8 +169,10 @@ class _Driven:
             surroundings=settings.surroundings,
             connection=connection,
             outside=settings.outside,
-            wait_for_user=wait_for_user and _in_turn(wait_for_user),
+            yes=settings.yes,
+            asking=anyio.Lock(),
             tell=self.recorder.tell,
+            secrets=self.recorder.secrets,
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:
@@ -210,21 +214,6 @@ def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaul
         deterministic=settings.deterministic,
         timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
     ).below(workflow)
-
-
-async def _go_on(_: str) -> None:
-    return
-
-
-def _in_turn(wait_for_user: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
-    """The user is asked one thing at a time, also where several branches wait."""
-    lock = anyio.Lock()
-
-    async def wait(message: str) -> None:
-        async with lock:
-            await wait_for_user(message)
-
-    return wait
 
 
 def _limits(limits: Limits, settings: RunnerSettings) -> Limits:

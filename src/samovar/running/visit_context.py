@@ -10,16 +10,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samovar.actions.base import ActionContext, Outside, PromptDefaults
+import anyio
+
+from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Connection, PromptReply, PromptRequest
-from samovar.generation import PromptEvent
+from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
+from samovar.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +43,14 @@ class Services:
     """Answers the run's prompts."""
     outside: Outside
     """Runs the commands, and lets time pass."""
-    wait_for_user: Callable[[str], Awaitable[None]] | None
-    """Shows a message and returns when the user is ready; None: there is no user."""
+    yes: bool
+    """Nobody is asked whether to go on."""
+    asking: anyio.Lock
+    """Held while a person is asked: one thing at a time, also where several branches ask."""
     tell: Callable[[Event], None]
     """Records an event and reports it."""
+    secrets: Secrets
+    """What nobody is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +93,7 @@ class VisitContext:
             surroundings=services.surroundings,
             ask=self.ask,
             run_workflow=self.run_workflow,
-            wait_for_user=services.wait_for_user,
+            ask_user=self.ask_user,
             log=self.log,
             warn=self.warn,
             run_command=self.run_command,
@@ -99,17 +107,40 @@ class VisitContext:
         place = self.state.action.place if self.state.action else self.state.place
         self.services.tell(Warned(visit=self.number, message=message, place=place))
 
+    @property
+    def _at(self) -> VisitOf:
+        return VisitOf(run=self.services.run, number=self.number)
+
     async def run_command(self, command: Command) -> CommandResult:
-        return await self.services.outside.run_command(command, self.number)
+        return await self.services.outside.run_command(command, self._at)
+
+    async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
+        services, path = self.services, self.frame.prefix + self.state.name
+        if services.yes:
+            return YES
+        mask = services.secrets.mask
+        masked = tuple(mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in parts)
+        question = Question(run=services.run, visit=self.number, path=path, parts=masked)
+        async with services.asking:
+            return await services.outside.ask_user(question)
 
     async def sleep(self, duration_s: float) -> None:
-        await self.services.outside.sleep(duration_s, self.number)
+        await self.services.outside.sleep(duration_s, self._at)
 
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)
         self._claim(request.fork, continues=False)
-        request = replace(request, run=self.services.run, visit=self.number)
+        messages = tuple(self._marked(message) for message in request.messages)
+        request = replace(request, messages=messages, run=self.services.run, visit=self.number)
         return await self.services.connection.ask(request, self._pass_on)
+
+    def _marked(self, message: Message) -> Message:
+        """A message with a secret value in it, or with what an action made of one, says so."""
+        frame, action = self.frame, self.state.action
+        names = {parameter.name for parameter in frame.workflow.parameters if parameter.secret}
+        is_secret = action is not None and not names.isdisjoint(action.names)
+        is_secret = is_secret or self.services.secrets.is_in(message.content)
+        return replace(message, secret=True) if is_secret else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
         """Raises `ActionError` where another branch has to do with the conversation."""

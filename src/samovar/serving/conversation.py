@@ -37,7 +37,8 @@ def without_oldest(messages: tuple[Message, ...], excess_tokens: int) -> tuple[M
         return None
     worth_tokens = 0
     for index in range(first, newest):
-        worth_tokens += len(messages[index].content.encode("utf-8", "replace")) + MARKUP_TOKENS
+        said = messages[index].content + messages[index].reasoning
+        worth_tokens += len(said.encode("utf-8", "replace")) + MARKUP_TOKENS
         if worth_tokens >= excess_tokens and (index + 1 in borders or index + 1 == newest):
             return messages[:first] + messages[index + 1 :]
     return messages[:first] + messages[newest:]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from weakref import WeakSet
 
@@ -19,10 +19,10 @@ import anyio
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TextGenerated
+from samovar.generation import FinishReason, Message, Options, TextGenerated, joined
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
-from samovar.serving.turn import AnswerStream, Turn, current_task
+from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
 
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
@@ -127,7 +127,7 @@ class LocalSession:
         """The events of a turn, then the turn. No cancel scope or lock of a task is held at a `yield`."""
         started = time.monotonic()
         self._check_no_stream_is_paused()
-        text: list[str] = []
+        pieces: list[TextGenerated] = []
         first_token_s: float | None = None
         end: Finished | None = None
         async with self._slot:
@@ -142,22 +142,26 @@ class LocalSession:
                         if first_token_s is None:
                             first_token_s = time.monotonic() - started
                             self._sessions.pool.has_generated(loan.model)
-                        text.append(event.piece)
+                        pieces.append(event)
                     elif isinstance(event, Finished):
                         end = event
                     yield event
             assert end is not None, "an engine's events end with Finished"
-            answer = "".join(text)
+            parts = parts_of(pieces)
             if end.reason is not FinishReason.CANCELLED and not self._closed:
-                self._messages = (*attempt.messages, Message(role="assistant", content=answer))
+                secret = any(message.secret for message in attempt.messages)  # the answer may repeat it
+                said = replace(Message.of_parts("assistant", parts), secret=secret)
+                self._messages = (*attempt.messages, said)
                 self._leave_origins()
         yield Turn(
-            text=answer,
+            text=joined(parts),
             reason=end.reason,
             tokens=end.tokens,
             first_token_s=first_token_s,
             duration_s=time.monotonic() - started,
             dropped_messages=attempt.dropped,
+            parts=parts,
+            cut=end.cut,
         )
 
     @asynccontextmanager
@@ -186,7 +190,8 @@ class LocalSession:
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
         if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:
             attempt.may_grow = False
-            wanted_tokens = min(error.prompt_tokens + attempt.options.answer_tokens, most_tokens)
+            answer_tokens = error.answer_tokens or attempt.options.answer_tokens
+            wanted_tokens = min(error.prompt_tokens + answer_tokens, most_tokens)
             try:
                 await self._sessions.pool.grow(model, wanted_tokens, most_tokens=most_tokens)
             except BudgetError:

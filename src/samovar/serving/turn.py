@@ -7,8 +7,9 @@ It knows no pool and no messages: whatever the events hold is given back when th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import Self
 from weakref import ref
 
@@ -16,7 +17,7 @@ import anyio
 
 from samovar.engines.base import GenerationEvent
 from samovar.errors import ClosedError, UsageError
-from samovar.generation import FinishReason, TextGenerated, TokenCounts
+from samovar.generation import FinishReason, MessagePart, PartKind, TextGenerated, TokenCounts, joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Turn:
     """One answer and what it cost."""
 
     text: str
+    """Without the reasoning."""
     reason: FinishReason
     """Why it ended."""
     tokens: TokenCounts
@@ -33,6 +35,25 @@ class Turn:
     """From the call to the end, waiting and loading included."""
     dropped_messages: int = 0
     """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
+    parts: tuple[MessagePart, ...] = ()
+    """All of it in its order, reasoning and text."""
+    cut: PartKind | None = None
+    """The part that did not come to its end; None if all of it did."""
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered."""
+        return joined(self.parts, "reasoning")
+
+
+def parts_of(pieces: Iterable[TextGenerated]) -> tuple[MessagePart, ...]:
+    """The parts that an answer's pieces make: one for each stretch of a kind."""
+    parts: list[MessagePart] = []
+    for kind, group in groupby(pieces, key=lambda piece: piece.kind):
+        run = list(group)
+        tokens = tuple(chain.from_iterable(piece.tokens for piece in run))
+        parts.append(MessagePart(kind=kind, text="".join(piece.piece for piece in run), tokens=tokens))
+    return tuple(parts)
 
 
 def current_task() -> asyncio.Task[object]:
@@ -44,6 +65,8 @@ def current_task() -> asyncio.Task[object]:
 
 class AnswerStream:
     """One answer as it comes: iterate over its pieces of text; `turn` has the whole of it afterwards.
+
+    What the model thinks first is not among the pieces of text; `next_event` has it.
 
     It begins with the first piece that is asked for. Leaving `async with`, or `aclose`, stops it; so does
     the cancellation of the task that waits for a piece. A stream that is dropped in a loop is stopped
@@ -92,7 +115,7 @@ class AnswerStream:
 
     async def __anext__(self) -> str:
         while (event := await self.next_event()) is not None:
-            if isinstance(event, TextGenerated):
+            if isinstance(event, TextGenerated) and event.kind == "text" and event.piece:
                 return event.piece
         raise StopAsyncIteration
 

@@ -31,6 +31,7 @@ from samovar.testing.cases import (
     Failure,
     Printed,
     Told,
+    Waited,
 )
 from samovar.testing.checked_values import CheckedValues, Step
 from samovar.values import plain, to_text
@@ -248,10 +249,15 @@ class _Reader:
         message = self._yaml.text(values.get("message", "The case says so."), "`message`", *at, "message")
         return Failure(code=str(code), message=message or "")
 
-    def _wait(self, value: Any, at: tuple[Step, ...]) -> bool | None:
-        if isinstance(value, bool):
-            return value
-        self._yaml.fault("case", "A wait is true (the user goes on) or false (there is no user).", *at)
+    def _wait(self, value: Any, at: tuple[Step, ...]) -> Waited | None:
+        if value is True:
+            return "yes"
+        if value is False:
+            return "nobody"
+        if value in ("yes", "no"):
+            return "yes" if value == "yes" else "no"
+        said = "A wait is true (the user goes on), no (the user refuses), or false (there is nobody)."
+        self._yaml.fault("case", said, *at)
         return None
 
     def _sent(self, value: Any, at: tuple[Step, ...]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from samovar.errors import Place
 from samovar.events import Ending
@@ -53,6 +53,10 @@ class Failure:
     code: str
     """As in `errors.py`."""
     message: str
+
+
+Waited = Literal["yes", "no", "nobody"]
+"""What a user says who is asked whether to go on; or there is nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +104,8 @@ class Case:
     """How the numbers and truths among `variables` are written, which a text parameter gets."""
     answers: Mapping[str, Told[Answer | Failure]] = field(default_factory=dict)
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
-    waits: Mapping[str, Told[bool]] = field(default_factory=dict)
-    """Whether there is a user who goes on; without a word there is."""
+    waits: Mapping[str, Told[Waited]] = field(default_factory=dict)
+    """What the user says; without a word, yes."""
     transitions: int | None = None
     """At most so many; None leaves it to the workflow."""
     expected: Expected = field(default_factory=Expected)

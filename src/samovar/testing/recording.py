@@ -13,22 +13,23 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, ThisMachine
+from samovar.actions.base import Outside, ThisMachine, VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
-from samovar.events import Ending, Event, OnEvent, StateEntered, VisitStatus
+from samovar.events import Ending, Event, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason
 from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
+from samovar.secrecy import Secrets
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.cases import TIMEOUT
 from samovar.testing.paths import Tree
 from samovar.testing.trial import run_case
-from samovar.values import plain, to_text
-from samovar.wire import HIDDEN, LEAST_HIDDEN_CHARS, masked
+from samovar.values import plain
 
 NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 """Variables that every action leaves behind."""
@@ -51,6 +52,8 @@ class Recording:
         """By visit."""
         self._shell: dict[int, object] = {}
         """By visit, as a case has it."""
+        self._waits: dict[int, object] = {}
+        """By visit, as a case has it."""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StateEntered):
@@ -62,17 +65,25 @@ class Recording:
         async with self._executor.open(run) as connection:
             yield _RecordingConnection(connection, self._answers)
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         try:
-            finished = await self._outside.run_command(command, visit)
+            finished = await self._outside.run_command(command, at)
         except SamovarError as error:
-            self._shell[visit] = {"error": error.code, "message": error.message}
+            self._shell[at.number] = {"error": error.code, "message": error.message}
             raise
-        self._shell[visit] = _printed(finished)
+        self._shell[at.number] = _printed(finished)
         return finished
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
-        await self._outside.sleep(duration_s, visit)
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
+        await self._outside.sleep(duration_s, at)
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        reply = await self._outside.ask_user(question)
+        self._waits[question.visit] = False if reply is None else True if reply == YES else "no"
+        return reply
+
+    async def end(self, run: str) -> None:
+        await self._outside.end(run)
 
     def values(
         self, tree: Tree, variables: Mapping[str, object], run: Run, *, transitions: int | None = None
@@ -83,30 +94,22 @@ class Recording:
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
-        hidden = _texts(secrets, variables) | _texts(secrets, run.variables)
-        waits = {
-            visit.path: False
-            for visit in run.visits
-            if visit.verb == "wait" and visit.what == "for user input" and visit.status is VisitStatus.FAILURE
-        }
         values: dict[str, object] = {
             "variables": _given(tree.workflow, variables, secrets),
             "answers": self._by_path(
                 {visit: _answer(told, counts=counts) for visit, told in self._answers.items()}
             ),
             "shell": self._by_path(self._shell),
-            "waits": waits,
+            "waits": self._by_path(self._waits),
             "limits": {} if transitions is None else {"transitions": transitions},
         }
         values = {name: value for name, value in values.items() if value}
         values["expect"] = {
             "ending": str(run.ending),
             "path": [visit.path for visit in run.visits],
-            "variables": _left(_changed(run.variables, variables), secrets, hidden),
+            "variables": _left(_changed(run.variables, variables), secrets, run.hidden),
         }
-        shown = masked(values, hidden)
-        assert isinstance(shown, dict)
-        return shown
+        return run.hidden.copy(values)
 
     def _by_path(self, told: Mapping[int, object]) -> dict[str, object]:
         by_path: dict[str, list[object]] = {}
@@ -172,14 +175,14 @@ def _changed(variables: Mapping[str, object], begun: Mapping[str, object]) -> di
     return {name: value for name, value in variables.items() if name not in begun or begun[name] != value}
 
 
-def _left(variables: Mapping[str, object], secrets: set[str], hidden: set[str]) -> dict[str, object]:
+def _left(variables: Mapping[str, object], secrets: set[str], hidden: Secrets) -> dict[str, object]:
     """The variables at the end that a case can expect: none with a secret in it."""
     left = _without({name: plain(value) for name, value in variables.items()}, NOT_RECORDED | secrets)
     assert isinstance(left, dict)
     return {
         name: value
         for name, value in left.items()
-        if not name.startswith("_") and masked(value, hidden) == value
+        if not name.startswith("_") and hidden.copy(value) == value
     }
 
 
@@ -188,14 +191,6 @@ def _without(value: object, names: set[str] | frozenset[str]) -> object:
     if isinstance(value, Mapping):
         return {name: _without(item, names) for name, item in value.items() if name not in names}
     return [_without(item, names) for item in value] if isinstance(value, list) else value
-
-
-def _texts(secrets: set[str], variables: Mapping[str, object]) -> set[str]:
-    """Those long enough that they do not stand in other texts by chance."""
-    texts = {to_text(variables[name]) for name in secrets if name in variables}
-    return {
-        text for text in texts if len(text) >= LEAST_HIDDEN_CHARS and text not in ("true", "false", HIDDEN)
-    }
 
 
 def check_record(path: Path, workflow: Workflow) -> None:

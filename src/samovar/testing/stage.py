@@ -13,7 +13,10 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
+from samovar.actions.base import VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.question import NO, YES, Question, Reply
+from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, Fault, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
@@ -94,7 +97,7 @@ class Stage:
         async with self.executor.open(run) as connection:
             yield _StageConnection(self, connection)
 
-    async def run_command(self, command: Command, visit: int) -> CommandResult:
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
         told = self.case.shell.get(path)
         result = self._next("shell", path, told)
@@ -111,13 +114,15 @@ class Stage:
             is_cut=False,
         )
 
-    async def sleep(self, duration_s: float, visit: int) -> None:
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """No time passes."""
 
-    async def wait_for_user(self, message: str) -> None:
-        path = _VISITED.get()
-        if self._next("waits", path, self.case.waits.get(path)) is False:
-            raise ActionError("There is no user to wait for, as the case says.")
+    async def end(self, run: str) -> None:
+        """No command has left anything behind."""
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        told = self._next("waits", question.path, self.case.waits.get(question.path))
+        return {None: YES, "yes": YES, "no": NO, "nobody": None}[told]
 
     def answer(self, request: PromptRequest) -> Answer:
         """What a prompt is answered with. Raises the error that is told instead."""
@@ -131,10 +136,11 @@ class Stage:
         if isinstance(answer, Failure):
             raise told_error(answer)
         choices = request.options.choices
-        if choices and answer.text not in choices and answer.finish_reason is FinishReason.STOP:
-            message = f"The answer of {path!r} is none of its choices.{nearest(answer.text[:100], choices)}"
+        text = text_of(answer.text, request.options)
+        if choices and text not in choices and answer.finish_reason is FinishReason.STOP:
+            message = f"The answer of {path!r} is none of its choices.{nearest(text[:100], choices)}"
             raise StoppedError(
-                Difference(what="answer", message=message, name=path, expected=list(choices), got=answer.text)
+                Difference(what="answer", message=message, name=path, expected=list(choices), got=text)
             )
         return answer
 
@@ -171,7 +177,10 @@ class _StageConnection:
         tokens = reply.tokens
         if answer.tokens is not None:
             tokens = replace(tokens, generated=answer.tokens)
-        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens)
+        cut = reply.cut
+        if answer.finish_reason is FinishReason.LENGTH:  # of a choice only what was thought before it is cut
+            cut = "reasoning" if request.options.choices else "text"
+        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut)
 
 
 def _unanswered(path: str, told: Told[object] | None, visit: int, request: PromptRequest) -> Difference:

@@ -55,9 +55,9 @@ async def run_case(case: Case, tree: Tree, library: Library, *, lenient: bool = 
         async with open_scripted(stage.script) as executor:
             stage.executor = executor
             settings = RunnerSettings(
+                environment={},
                 folder=Path(folder),
                 surroundings=surroundings_of(folder, ()),
-                wait_for_user=stage.wait_for_user,
                 outside=stage,
                 lenient=lenient,
                 transitions=case.transitions,

@@ -1,7 +1,7 @@
 """Who of an arena's requests waits and who runs: how each is admitted, and how it leaves.
 
 Above: `arena.py`, whose decode loop alone calls in here, with the arena's lock held. Below: `prefixes/`,
-`sampling.py`, `answer.py`, `requests.py`. A request's worst case (prompt and `max_tokens`) is promised to it
+`sampling.py`, `requests.py`. A request's worst case (prompt and `max_tokens`) is promised to it
 when it is admitted, so a batch always finds its cells. It evaluates nothing.
 """
 
@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Iterable
 
 from samovar.engines.base import Conversation, Finished
-from samovar.engines.llama.answer import AnswerText
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS
+from samovar.engines.llama.prefixes.node import Origin
 from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.sampling import Sampler
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
-from samovar.generation import FinishReason, TextGenerated, TokenCounts
+from samovar.generation import FinishReason, TokenCounts
 
 
 class Admission:
@@ -122,12 +122,12 @@ class Admission:
         if not prefixes.is_room(request.tokens, cells, rows, promised):
             return False
         try:
-            sampler = Sampler(self._binding, self._vocabulary, request.options)
+            sampler = Sampler(self._binding, self._vocabulary, request.options, request.answer)
         except SamovarError as error:
             self.waiting.remove(request)
             request.fail(error)
             return True
-        row = Row(self._free.pop())
+        row = Row(self._free.pop(), Origin(request.conversation, is_secret=request.is_secret))
         held = sum(running.row.own + running.promised for running in self.running)
         prefixes.begin(
             row,
@@ -142,7 +142,6 @@ class Admission:
             row=row,
             prefixes=prefixes,
             sampler=sampler,
-            text=AnswerText(() if request.options.choices else request.options.stop),
             reused=len(row),
             prompt=request.tokens,
             total_cells=cells,
@@ -177,12 +176,14 @@ class Admission:
 
     def finish(self, running: Running, reason: FinishReason) -> None:
         """The answer has ended: its last text, then why it ended and what it cost."""
-        held_back = running.text.finish()
-        if held_back:
-            running.request.events.put(TextGenerated(piece=held_back))
+        request = running.request
+        cut = request.answer.cut(is_done=reason is FinishReason.STOP)
+        for held_back in request.answer.finish():
+            request.events.put(held_back)
         cancelled = reason is FinishReason.CANCELLED
-        counts = self._give_back(running, None if cancelled else running.request.conversation)
-        running.request.finish(Finished(reason=reason, tokens=counts, first_token_s=running.first_token_s))
+        counts = self._give_back(running, None if cancelled else request.conversation)
+        first_token_s = running.first_token_s
+        request.finish(Finished(reason=reason, tokens=counts, first_token_s=first_token_s, cut=cut))
 
     def fail(self, running: Running, error: SamovarError) -> None:
         """The answer cannot go on: its reader gets `error` raised."""
@@ -194,7 +195,12 @@ class Admission:
         running.prefixes.give_back(running.row, conversation)
         self.running.remove(running)
         self._free.append(running.row.sequence)
-        counts = TokenCounts(evaluated=running.evaluated, reused=running.reused, generated=running.generated)
+        counts = TokenCounts(
+            evaluated=running.evaluated,
+            reused=running.reused,
+            generated=running.generated,
+            reasoning=running.request.answer.reasoning_tokens,
+        )
         self._usage.tokens += counts
         return counts
 

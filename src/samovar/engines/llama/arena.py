@@ -24,7 +24,7 @@ from samovar.engines.llama.requests import Books, Request, Running, Usage
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError, SamovarError
-from samovar.generation import FinishReason, TextGenerated
+from samovar.generation import FinishReason
 from samovar.models.cost import BATCH_TOKENS, MICRO_BATCH_TOKENS
 
 log = logging.getLogger("samovar.engine")
@@ -255,12 +255,12 @@ class Arena:
         if self._vocabulary.is_end(token):
             return self._admission.finish(running, FinishReason.STOP)
         running.generated += 1
-        piece = running.text.feed(self._vocabulary.piece(token))
-        if piece:
-            running.request.events.put(TextGenerated(piece=piece))
-        if running.text.stopped or running.spells(piece):
+        answer = running.request.answer
+        for piece in answer.feed(token):
+            running.request.events.put(piece)
+        if answer.is_over:
             return self._admission.finish(running, FinishReason.STOP)
-        if running.generated >= running.request.max_tokens:
+        if running.is_full:
             return self._admission.finish(running, FinishReason.LENGTH)
         running.next_token = token
 

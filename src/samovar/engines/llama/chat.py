@@ -8,15 +8,21 @@ text, whatever the template does to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from samovar.engines.answer import AnswerParts
+from samovar.engines.llama.answering import TokenAnswer
+from samovar.engines.llama.arguments import Arguments
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.controls import Marking, Span
 from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.engines.markers import Beginning, Markers
 from samovar.errors import EngineError
-from samovar.generation import Message
+from samovar.generation import Message, Options
 
 if TYPE_CHECKING:
     from samovar.engines.llama.turns import Turns
@@ -45,6 +51,22 @@ _MARK = re.compile(
 """What marks of turns look like, in what templates render: `<|user|>`, `[INST]`, `<<SYS>>`."""
 
 
+NO_SYSTEM = (
+    "Without a chat template (template=none) there is no place for a system text: put it at the head of the "
+    "prompt, and leave out `system`."
+)
+NO_ARGUMENTS = "Without a chat template (template=none) there is nothing that `think` could turn on or off."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTokens:
+    """What a model goes on from, and how."""
+
+    tokens: list[int]
+    beginning: Beginning | None
+    """How its answer begins; None for one that is left as it is."""
+
+
 class ChatTemplate:
     """One model's template, compiled once."""
 
@@ -56,7 +78,7 @@ class ChatTemplate:
         `clock`: the local time now, for templates that ask. Raises `EngineError` for a bad template.
         """
         from samovar.engines.llama.dialect import Dialect
-        from samovar.engines.llama.turns import Turns
+        from samovar.engines.llama.turns import Filling, Turns
 
         self.is_default = source is None or "{" not in source
         self._source = CHATML if source is None or self.is_default else source
@@ -65,7 +87,11 @@ class ChatTemplate:
             "bos_token": vocabulary.text_of(vocabulary.bos),
             "eos_token": vocabulary.text_of(vocabulary.eos),
         }
-        self._turns: Turns = Turns(Dialect(self._source, clock), texts)
+        dialect = Dialect(self._source, clock)
+        filling = Filling(texts=texts, shows_reasoning="reasoning_content" in self._source)
+        self._turns: Turns = Turns(dialect, filling)
+        self._dialect = dialect
+        self.markers = Markers.found(self._source, vocabulary.controls)
         self._notes: list[str] = []
         if self.is_default:
             self._notes.append(ONLY_A_NAME.format(name=source[:40]) if source else NO_TEMPLATE)
@@ -90,37 +116,112 @@ class ChatTemplate:
         is_plain = self.is_default and CHATML_END not in self._vocabulary.controls
         return (CHATML_END,) if is_plain else ()
 
-    def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's tokens, ending where the assistant's answer starts.
+    def tokens(self, messages: Sequence[Message], options: Options | None = None) -> list[int]:
+        """The tokens of the prompt. See `prompt`."""
+        return self.prompt(messages, options or Options()).tokens
+
+    def prompt(self, messages: Sequence[Message], options: Options) -> PromptTokens:
+        """The prompt, ending where the assistant's answer starts.
 
         Raises `EngineError` if the template refuses the messages, fails, leaves a message out, or does more
-        than it may.
+        than it may; and for options that it cannot meet. Blocks.
         """
+        if options.raw:
+            return PromptTokens(tokens=self._raw_tokens(messages, options), beginning=None)
+        arguments: Mapping[str, Any] = {}
+        if options.template or options.think is not None:
+            assert isinstance(options.template, Mapping)
+            arguments = self._arguments.checked(
+                options.template, options.think, always_thinks=self._always_thinks
+            )
+        marked = self._marked(messages, arguments)
+        return PromptTokens(tokens=self._tokens(*marked), beginning=self.markers.beginning(marked[1]))
+
+    def answer(self, options: Options, beginning: Beginning | None) -> TokenAnswer:
+        """What the tokens of an answer are fed to. Blocks."""
+        markers = None if beginning is None else self.markers
+        stop = () if options.choices else options.stop
+        answer = AnswerParts(
+            markers,
+            beginning,
+            stop=stop if options.raw else (*stop, *self.stop),
+            choices=options.choices,
+            blank="text" if markers is None else self._vocabulary.head_blank(),
+        )
+        return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, options.choices)
+
+    @cached_property
+    def _marks(self) -> dict[int, bytes]:
+        """The control tokens that mark reasoning, or are parts of marks."""
+        controls = self._vocabulary.controls.items()
+        return {token: text.encode() for text, token in controls if self.markers.is_part(text)}
+
+    @cached_property
+    def _arguments(self) -> Arguments:
+        dialect = self._dialect
+        return Arguments(source=self._source, names=dialect.arguments, builtins=dialect.builtins)
+
+    @cached_property
+    def _always_thinks(self) -> bool:
+        """Whatever the template is given, its model thinks first."""
+        if self.markers.has_channels:
+            return True
+        try:
+            text = self._turns.render([Message(role="user", content=_PROBE)])
+        except EngineError:  # which whoever asks will get
+            return False
+        return self.markers.beginning(text).inside is not None
+
+    def _raw_tokens(self, messages: Sequence[Message], options: Options) -> list[int]:
+        """Of the messages' texts as one text, in which nothing is a control token."""
+        if options.think is not None:
+            raise EngineError(NO_ARGUMENTS)
+        if any(message.role == "system" for message in messages):
+            raise EngineError(NO_SYSTEM)
         vocabulary = self._vocabulary
-        marking = Marking(vocabulary.controls, (message.content for message in messages), self._source)
-        marked = self._rendered(messages, marking)
-        text, spans = marking.undone(marked), vocabulary.controls.found(marked)
+        text = "".join(message.content for message in messages)
+        return self._begun(vocabulary.tokenize_apart([text] if text else []))
+
+    def _marked(self, messages: Sequence[Message], arguments: Mapping[str, Any]) -> tuple[str, str]:
+        """The prompt, and the prompt with marks in what the messages and arguments contain."""
+        contents = [text for message in messages for text in (message.content, message.reasoning) if text]
+        contents += [text for value in arguments.values() for text in _texts_in(value)]
+        marking = Marking(self._vocabulary.controls, contents, self._source)
+        marked = self._rendered(messages, marking, arguments, contents)
+        return marking.undone(marked), marked
+
+    def _tokens(self, text: str, marked: str) -> list[int]:
+        vocabulary = self._vocabulary
+        spans = vocabulary.controls.found(marked)
         if vocabulary.controls.found(text) == spans:  # all of them are the template's
             tokens = vocabulary.tokenize(text, special=True)
         else:
             tokens = vocabulary.tokenize_apart(self._parts(text, spans))
+        return self._begun(tokens)
+
+    def _begun(self, tokens: list[int]) -> list[int]:
+        """With the token that begins a text, where the vocabulary has that."""
+        vocabulary = self._vocabulary
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)
         return tokens
 
-    def _rendered(self, messages: Sequence[Message], marking: Marking) -> str:
+    def _rendered(
+        self,
+        messages: Sequence[Message],
+        marking: Marking,
+        arguments: Mapping[str, Any],
+        contents: Sequence[str],
+    ) -> str:
         """The prompt with marks, so that no content in it makes a control text.
 
         Templates look at contents, so what is not a control text stays as it is if the template makes none of
         it. A rendering in which no content can begin one shows whether it does.
         """
-        whole = self._turns.render(messages, marking.whole_texts)
-        if all(
-            marking.whole_texts(message.content) == marking.all_beginnings(message.content)
-            for message in messages
-        ):
+        whole = self._turns.render(messages, marking.whole_texts, arguments)
+        if all(marking.whole_texts(content) == marking.all_beginnings(content) for content in contents):
             return whole
-        safe = self._turns.render(messages, marking.all_beginnings)
+        safe = self._turns.render(messages, marking.all_beginnings, arguments)
         return whole if self._controls_of(whole) == self._controls_of(safe) else safe
 
     def _controls_of(self, text: str) -> list[str]:
@@ -145,3 +246,15 @@ class ChatTemplate:
         end = text.rfind(_PROBE) + len(_PROBE)
         plain = [part for part in self._parts(text, spans) if isinstance(part, str)]
         return not any(start >= end for start, _ in spans) or any(map(_MARK.search, plain))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """The texts in an argument, those that name something among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
-from jinja2 import TemplateAssertionError, TemplateError, TemplateSyntaxError, UndefinedError, nodes
+from jinja2 import TemplateAssertionError, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 
 from samovar.engines.llama.bounds import BoundedEnvironment, Bounds, TooMuchError, counted
 from samovar.errors import EngineError
+from samovar.generation import GIVEN_TO_TEMPLATES
 
 Clock = Callable[[], datetime]
 """The local time now."""
@@ -34,6 +36,7 @@ class Dialect:
 
     def __init__(self, source: str, clock: Clock) -> None:
         """Raises `EngineError` if it is not Jinja, or uses a filter or test that is not there."""
+        self._source = source
         self._environment = environment = BoundedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
@@ -52,8 +55,24 @@ class Dialect:
         except Exception as error:  # the compiler works out constants, which can fail in any way
             raise EngineError(f"The model's chat template is not valid Jinja: {error!r}") from error
 
-    def render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> str:
-        """The prompt up to where the assistant's answer starts. `texts`: those of single tokens, by name.
+    @cached_property
+    def arguments(self) -> frozenset[str]:
+        """The names that the template looks up and does not set before; not those that each template gets."""
+        tree = self._environment.parse(self._source)
+        first: dict[str, str] = {}
+        for node in _in_order(tree):
+            first.setdefault(node.name, node.ctx)
+        unset = {name for name, use in first.items() if use == "load"}
+        return frozenset(meta.find_undeclared_variables(tree) & unset) - GIVEN_TO_TEMPLATES
+
+    @property
+    def builtins(self) -> frozenset[str]:
+        """The names that have a meaning in every template."""
+        return GIVEN_TO_TEMPLATES | self._environment.globals.keys()
+
+    def render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, Any]) -> str:
+        """The prompt up to where the assistant's answer starts. `texts`: those of single tokens, and further
+        arguments, by name.
 
         Blocks, one rendering after the other. Raises `EngineError`, which says if the template refuses the
         messages, does more than it may, or what is wrong with it. Its `__cause__` is what Jinja raised.
@@ -62,11 +81,10 @@ class Dialect:
             self._environment.bounds = Bounds(sum(_characters(message["content"]) for message in messages))
             return self._render(messages, texts)
 
-    def _render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> str:
+    def _render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, Any]) -> str:
+        given = {"messages": list(messages), "tools": None, "documents": None, "add_generation_prompt": True}
         try:
-            return self._template.render(
-                messages=list(messages), tools=None, documents=None, add_generation_prompt=True, **texts
-            )
+            return self._template.render({**texts, **given})
         except TooMuchError as error:
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(
@@ -82,6 +100,19 @@ class Dialect:
         except Exception as error:  # a template is a program, and can fail in any way
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(f"The model's chat template failed{where}: {error!r}") from error
+
+
+def _in_order(node: nodes.Node) -> Iterator[nodes.Name]:
+    """The names in a template, a value's before those that it is given to."""
+    if isinstance(node, nodes.Name):
+        yield node
+    children = list(node.iter_child_nodes())
+    if isinstance(node, nodes.Assign | nodes.For):
+        children.sort(key=lambda child: child is node.target)
+    if isinstance(node, nodes.For):  # what is gone through, then what it is called, then the rest
+        children.sort(key=lambda child: (child is not node.iter, child is not node.target))
+    for child in children:
+        yield from _in_order(child)
 
 
 def _characters(content: str | list[dict[str, str]]) -> int:

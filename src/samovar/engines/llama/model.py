@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -18,6 +17,7 @@ import anyio.to_thread
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, ModelSpec, ModelStatistics, OnEnd
 from samovar.engines.llama import machine
+from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.arena import Arena
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
@@ -27,9 +27,11 @@ from samovar.engines.llama.prefixes.disk_index import CopyStore, DiskIndex
 from samovar.engines.llama.prefixes.states import StatePrefixes
 from samovar.engines.llama.prefixes.tree import TreePrefixes
 from samovar.engines.llama.requests import Request, Usage
+from samovar.engines.llama.sampling import EMPTY_LINES
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.llama.threads import ThreadChoice
 from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.engines.markers import Beginning
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options
 from samovar.models.cost import MICRO_BATCH_TOKENS, Cost
@@ -63,11 +65,13 @@ class LlamaModel:
             template,
         )
         self._spec, self._cost = spec, cost
-        self._disk = DiskIndex(store, max(1, cost.kv_bytes // cost.context_tokens))
         self._using_weights = threading.Lock()
         """Held in worker threads, beside the arena, which is closed before the weights go."""
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._usage = Usage()
+        self._disk = DiskIndex(
+            store, max(1, cost.kv_bytes // cost.context_tokens), evaluate_s=self._usage.evaluating_s
+        )
         self._arena = self._make_arena(cost, [])
         self._trained_tokens = trained_tokens
         self._most_tokens = trained_tokens if spec.context_tokens is None else self._arena.cells
@@ -121,15 +125,16 @@ class LlamaModel:
             threads=ThreadChoice(threads, is_fixed=self._spec.threads is not None),
         )
 
-    async def _tokenize(self, messages: Sequence[Message]) -> list[int]:
+    async def _prompt(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
         """In a worker thread, so that the event loop goes on; one after the other, in the order of asking."""
-        return await anyio.to_thread.run_sync(self._tokenize_here, messages, limiter=self._tokenizing)
+        return await anyio.to_thread.run_sync(self._prompt_here, messages, options, limiter=self._tokenizing)
 
-    def _tokenize_here(self, messages: Sequence[Message]) -> list[int]:
+    def _prompt_here(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
         with self._using_weights:
             if self._weights is None:
                 raise ClosedError("The model was closed.")
-            return self._template.tokens(messages)
+            prompt = self._template.prompt(messages, options)
+            return prompt.tokens, self._template.answer(options, prompt.beginning)
 
     def _request(
         self,
@@ -137,22 +142,34 @@ class LlamaModel:
         options: Options,
         conversation: Conversation | None,
         on_end: OnEnd = lambda: None,
+        answer: TokenAnswer | None = None,
+        *,
+        is_secret: bool = False,
     ) -> Request:
+        """`answer`: None for that of a prompt which has neither opened nor closed any reasoning."""
+        answer = answer or self._template.answer(options, Beginning())
         room = self._arena.cells - len(tokens)
-        asked = options.answer_tokens
-        if room < 1 or (options.choices and room < asked):
+        asked, kept = options.answer_tokens, 0
+        if answer.thinks_first:  # what is kept for the choice is not spent on the reasoning
+            kept = asked + EMPTY_LINES
+            asked = kept + options.max_tokens
+        if room < 1 or (options.choices and room < (kept + 1 if kept else asked)):
             raise ContextError(
                 prompt_tokens=len(tokens),
                 context_tokens=self._arena.cells,
                 most_tokens=self._most_tokens,
                 trained_tokens=self._trained_tokens,
+                answer_tokens=asked,
             )
         return Request(
             tokens=tokens,
-            options=replace(options, stop=(*options.stop, *self._template.stop)),
+            options=options,
+            answer=answer,
             max_tokens=min(asked, room),
+            choice_tokens=kept,
             events=EventStream(on_end),
             conversation=conversation,
+            is_secret=is_secret,
         )
 
     @asynccontextmanager
@@ -166,12 +183,13 @@ class LlamaModel:
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
-        tokens = await self._tokenize(messages)
+        tokens, answer = await self._prompt(messages, options)
         async with self._turns:
             async with self._resizing:
                 if self._arena.is_broken:
                     await self._replace(self._cost)
-                request = self._request(tokens, options, conversation, on_end)
+                is_secret = any(message.secret for message in messages)
+                request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
                 self._arena.submit(request)
                 self._asked.add(request)
             try:

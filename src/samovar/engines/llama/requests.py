@@ -1,7 +1,7 @@
 """A request for an answer, what it holds while it runs, and what all of them have used.
 
 Above: `arena.py` and `admission.py`, whose decode loop changes these; `model.py` makes the requests. Below:
-`prefixes/`, `sampling.py`, `answer.py`, `stream.py`.
+`prefixes/`, `sampling.py`, `answering.py`, `stream.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished
-from samovar.engines.llama.answer import AnswerText
+from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
@@ -32,6 +32,11 @@ class Usage:
     evaluate_s: float = 0.0
     """How long the other turns took, what was decoded in them included."""
 
+    def evaluating_s(self, tokens: int) -> float | None:
+        """About what evaluating so many prompt tokens takes; None before an answer has ended."""
+        evaluated = self.tokens.evaluated
+        return tokens * self.evaluate_s / evaluated if evaluated else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
@@ -52,12 +57,18 @@ class Request:
     tokens: list[int]
     """The whole prompt."""
     options: Options
+    answer: TokenAnswer
+    """Makes whole characters of its tokens, and parts of these."""
     max_tokens: int
     """After the cap by the context: prompt and this always fit an empty arena."""
     events: EventStream
     """Where its answer goes."""
+    choice_tokens: int = 0
+    """Of `max_tokens`: kept for its choice, while it thinks before it."""
     conversation: Conversation | None = None
     """Who may go on from the answer; None if nobody may."""
+    is_secret: bool = False
+    """Nothing of it may be written to disk."""
     submitted_s: float = field(default_factory=time.monotonic)
     """On the monotonic clock."""
     ending: FinishReason | None = None
@@ -99,8 +110,6 @@ class Running:
     """Where its row was begun, and is given back."""
     sampler: Sampler
     """Picks its tokens."""
-    text: AnswerText
-    """Makes whole characters of its bytes, and finds stop texts."""
     reused: int
     """Prompt tokens whose KV was there already."""
     prompt: list[int]
@@ -113,8 +122,6 @@ class Running:
     """Tokens of the answer so far."""
     next_token: int | None = None
     """Sampled but not evaluated yet."""
-    spelled: str = ""
-    """The answer so far, where choices are given."""
     first_token_s: float | None = None
     """From the request to the first token; None before that."""
 
@@ -132,14 +139,11 @@ class Running:
         """Cells it may still need."""
         return self.total_cells - len(self.row)
 
-    def spells(self, piece: str) -> bool:
-        """Whether with `piece` the answer is one of its choices and can become no longer one."""
-        choices = self.request.options.choices
-        if not choices:
-            return False
-        self.spelled += piece
-        goes_on = any(choice != self.spelled and choice.startswith(self.spelled) for choice in choices)
-        return self.spelled in choices and not goes_on
+    @property
+    def is_full(self) -> bool:
+        """No more tokens may be generated."""
+        kept = self.request.choice_tokens if self.request.answer.is_free else 0
+        return self.generated >= self.request.max_tokens - kept
 
     def report_progress(self) -> None:
         """Puts how far its prompt is evaluated."""

@@ -12,6 +12,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from samovar.engines.answer import takes_empty_lines
+from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
@@ -20,9 +22,21 @@ from samovar.generation import Options, Sampling
 PENALTY_TOKENS = 64
 
 
-def choices_grammar(choices: Sequence[str]) -> str:
-    """GBNF (llama.cpp's grammar format) that accepts exactly one of the texts."""
-    return "root ::= " + " | ".join(f'"{_quote(choice)}"' for choice in choices)
+EMPTY_LINES = 2
+"""At most so many line ends may a model put between its reasoning and its choice."""
+MOST_CROSSING = 32
+"""Tokens that would end the reasoning and begin the choice in one: so many are passed over, and no more."""
+
+
+def choices_grammar(choices: Sequence[str], *, is_behind_reasoning: bool = False) -> str:
+    """GBNF (llama.cpp's grammar format) that accepts exactly one of the texts.
+
+    Models put empty lines behind their reasoning, so these are accepted there too.
+    """
+    spelled = " | ".join(f'"{_quote(choice)}"' for choice in choices)
+    if is_behind_reasoning and takes_empty_lines(choices):
+        return "root ::= " + '"\\n"? ' * EMPTY_LINES + f"({spelled})"
+    return f"root ::= {spelled}"
 
 
 def _quote(text: str) -> str:
@@ -33,7 +47,11 @@ def _quote(text: str) -> str:
 class Sampler:
     """Picks tokens for one answer."""
 
-    def __init__(self, binding: Binding, vocabulary: Vocabulary, options: Options) -> None:
+    def __init__(
+        self, binding: Binding, vocabulary: Vocabulary, options: Options, answer: TokenAnswer
+    ) -> None:
+        """`answer`: knows when its text begins, which is to be one of the choices."""
+        self._answer = answer
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._grammar: Any = None
         self._ids = memoryview(array("i", range(vocabulary.size if options.choices else 0)))
@@ -67,7 +85,7 @@ class Sampler:
         return chain
 
     def _build_grammar(self, choices: Sequence[str]) -> Any:
-        text = choices_grammar(choices).encode()
+        text = choices_grammar(choices, is_behind_reasoning=self._answer.thinks_first).encode()
         grammar = self._lib.llama_sampler_init_grammar(self._vocabulary.pointer, text, b"root")
         if grammar == self._ffi.NULL:
             self.close()
@@ -86,6 +104,11 @@ class Sampler:
         """
         if self._grammar is None:
             return int(self._lib.llama_sampler_sample(self._chain, context, row))
+        if self._answer.is_free:
+            thought = self._pick_thought(context, row)
+            if thought is not None:
+                return thought
+            self._answer.settle()
         token = self._pick_from(context, row, masked=False)
         if not self._is_allowed(token):
             token = self._pick_from(context, row, masked=True)
@@ -95,12 +118,27 @@ class Sampler:
         self._lib.llama_sampler_accept(self._chain, token)
         return token
 
-    def _pick_from(self, context: Any, row: int, *, masked: bool) -> int:
+    def _pick_thought(self, context: Any, row: int) -> int | None:
+        """The next token while the model thinks; None if it would rather say something."""
+        passed: list[int] = []
+        while True:
+            token = self._pick_from(context, row, masked=False, without=passed)
+            verdict = self._answer.judge(token)
+            if verdict == "says" or (verdict == "crosses" and len(passed) == MOST_CROSSING):
+                return None
+            if verdict == "thinks":
+                self._lib.llama_sampler_accept(self._chain, token)
+                return token
+            passed.append(token)
+
+    def _pick_from(self, context: Any, row: int, *, masked: bool, without: Sequence[int] = ()) -> int:
         ffi, size = self._ffi, self._vocabulary.size
         logits = ffi.buffer(self._lib.llama_get_logits_ith(context, row), size * 4)
         data = ffi.new("llama_token_data[]", size)
         _fill(ffi.buffer(data), logits, self._ids)
         candidates = ffi.new("llama_token_data_array *", (data, size, -1, False))
+        for token in without:
+            data[token].logit = -math.inf
         if masked:
             self._lib.llama_sampler_apply(self._grammar, candidates)
         self._lib.llama_sampler_apply(self._chain, candidates)

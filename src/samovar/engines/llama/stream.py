@@ -71,14 +71,18 @@ class EventStream:
         event = self._events.popleft()
         if isinstance(event, BaseException):
             raise event
-        if isinstance(event, TextGenerated):
-            pieces = [event.piece]
-            while self._events and isinstance(self._events[0], TextGenerated):
-                following = self._events.popleft()
-                assert isinstance(following, TextGenerated)
-                pieces.append(following.piece)
-            return TextGenerated(piece="".join(pieces))
-        return event
+        return self._joined(event) if isinstance(event, TextGenerated) else event
+
+    def _joined(self, event: TextGenerated) -> TextGenerated:
+        """`event`, and what has come after it of the same kind."""
+        pieces, tokens = [event.piece], list(event.tokens)
+        while self._events and isinstance(following := self._events[0], TextGenerated):
+            if following.kind != event.kind:
+                break
+            self._events.popleft()
+            pieces.append(following.piece)
+            tokens += following.tokens
+        return TextGenerated(piece="".join(pieces), kind=event.kind, tokens=tuple(tokens))
 
     async def _wait(self) -> None:
         while not self._events:

@@ -7,7 +7,8 @@ system message, some want a message's text as a list of parts, and some leave me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from samovar.engines.llama.bounds import TooMuchError
 from samovar.engines.llama.controls import Mark
@@ -28,24 +29,39 @@ _PARTS = ("'type': 'text'", '"type": "text"')
 """What a list of parts looks like when a template writes it as it is."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """What a template gets beside the messages."""
+
+    texts: Mapping[str, Any]
+    """Texts of single tokens, by the names that templates use, and further arguments."""
+    shows_reasoning: bool = False
+    """The template asks for what was thought before earlier answers."""
+
+
 class Turns:
     """Messages as one template takes them. Mutable: `notes`, which `render` adds to, each once."""
 
-    def __init__(self, dialect: Dialect, texts: Mapping[str, str]) -> None:
-        """`texts`: of single tokens, by the names that templates use."""
-        self._dialect, self._texts = dialect, texts
+    def __init__(self, dialect: Dialect, filling: Filling) -> None:
+        self._dialect, self._filling = dialect, filling
         self.notes: list[str] = []
 
-    def render(self, messages: Sequence[Message], mark: Mark = str) -> str:
+    def render(
+        self, messages: Sequence[Message], mark: Mark = str, arguments: Mapping[str, Any] | None = None
+    ) -> str:
         """The prompt, in which the text of each message has a part. `mark`: makes what the template gets.
+
+        `arguments`: further ones of the template, by name; texts in them are marked too.
 
         Raises `EngineError` if the template refuses the messages, fails, or leaves one of them out.
         """
         failure: EngineError | None = None
+        marked = {name: marked_value(value, mark) for name, value in (arguments or {}).items()}
+        filling = replace(self._filling, texts={**self._filling.texts, **marked})
         for form in _forms(messages, mark):
             try:
-                text = form.render(self._dialect, self._texts)
-                lost = form.lost(text, self._dialect, self._texts)
+                text = form.render(self._dialect, filling)
+                lost = form.lost(text, self._dialect, filling)
             except EngineError as error:
                 if isinstance(error.__cause__, TooMuchError):
                     raise
@@ -66,22 +82,24 @@ class _Form:
     def __init__(self, messages: Sequence[Message], mark: Mark, *, in_parts: bool, is_folded: bool) -> None:
         self.messages, self.in_parts, self.is_folded = messages, in_parts, is_folded
         self._contents = [mark(message.content) for message in messages]
+        self._reasonings = [mark(message.reasoning) for message in messages]
 
-    def render(
-        self, dialect: Dialect, texts: Mapping[str, str], instead: Mapping[int, str] | None = None
-    ) -> str:
+    def render(self, dialect: Dialect, filling: Filling, instead: Mapping[int, str] | None = None) -> str:
         """`instead`: other contents, by the numbers of their messages."""
         contents = [(instead or {}).get(index, content) for index, content in enumerate(self._contents)]
-        turns = [
+        turns: list[dict[str, Any]] = [
             {
                 "role": message.role,
                 "content": [{"type": "text", "text": content}] if self.in_parts else content,
             }
             for message, content in zip(self.messages, contents, strict=True)
         ]
-        return dialect.render(turns, texts)
+        for turn, reasoning in zip(turns, self._reasonings, strict=True):
+            if reasoning and filling.shows_reasoning:
+                turn["reasoning_content"] = reasoning
+        return dialect.render(turns, filling.texts)
 
-    def lost(self, text: str, dialect: Dialect, texts: Mapping[str, str]) -> list[int]:
+    def lost(self, text: str, dialect: Dialect, filling: Filling) -> list[int]:
         """The numbers of the messages that have no part in `text`, which was rendered of them.
 
         A message has a part if its content is found, or if another content would give another text: templates
@@ -98,13 +116,13 @@ class _Form:
             word += "z"
         others = {index: f"{word}{index}q" for index in doubtful}
         try:
-            shown = self.render(dialect, texts, others)
+            shown = self.render(dialect, filling, others)
         except EngineError:  # it depends on the contents, of which one alone may do
             shown = ""
         return [
             index
             for index in doubtful
-            if others[index] not in shown and self._is_same(text, dialect, texts, {index: others[index]})
+            if others[index] not in shown and self._is_same(text, dialect, filling, {index: others[index]})
         ]
 
     def _doubtful(self, text: str) -> list[int]:
@@ -121,13 +139,20 @@ class _Form:
                 doubtful.append(index)
         return doubtful
 
-    def _is_same(
-        self, text: str, dialect: Dialect, texts: Mapping[str, str], instead: Mapping[int, str]
-    ) -> bool:
+    def _is_same(self, text: str, dialect: Dialect, filling: Filling, instead: Mapping[int, str]) -> bool:
         try:
-            return self.render(dialect, texts, instead) == text
+            return self.render(dialect, filling, instead) == text
         except EngineError:  # so the content plays a part
             return False
+
+
+def marked_value(value: Any, mark: Mark) -> Any:
+    """An argument in which each text is marked."""
+    if isinstance(value, str):
+        return mark(value)
+    if isinstance(value, Mapping):
+        return {name: marked_value(item, mark) for name, item in value.items()}
+    return [marked_value(item, mark) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _forms(messages: Sequence[Message], mark: Mark) -> Iterator[_Form]:

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from samovar.engines.answer import Blank
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.controls import ControlTexts
 from samovar.engines.llama.tokenizing import longest_match
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
 _STRIPS_LEFT, _STRIPS_RIGHT = 1 << 7, 1 << 8
+_SENTENCE_PIECES = (1, 4)
+"""The engine's numbers of vocabularies of SentencePiece: BPE with bytes, unigram."""
 _BLANKS = " \t\n\v\f\r"
 """What `isspace` of C finds, and the engine strips beside some tokens."""
 _SPELLED_BLANK = "\u2581"
@@ -40,6 +43,7 @@ class Vocabulary:
             {text: token for text, token in self.controls.items() if self._attributes(token) & _USER_DEFINED}
         )
         """The engine makes tokens of these texts even where it parses no control tokens."""
+        self._is_of_sentence_pieces = self._lib.llama_vocab_type(self.pointer) in _SENTENCE_PIECES
         self._blank_goes_before: bool | None = None
         """Whether the engine puts a blank before each text; None while that is not known."""
         self._pieces: dict[int, bytes] = {}
@@ -130,14 +134,24 @@ class Vocabulary:
 
     def _piece_here(self, text: str, *, goes_on: bool) -> list[int]:
         """The tokens of plain text. If it goes on from other text, no blank is put before it."""
-        if self._blank_goes_before is None:
-            first = self._tokenize_here("x", False)
-            self._blank_goes_before = b"".join(map(self.piece, first)).startswith(b" ")
-        for before in _UNMERGED if goes_on and self._blank_goes_before else ():
+        for before in _UNMERGED if goes_on and self._puts_blank_here() else ():
             opening, whole = self._tokenize_here(before, False), self._tokenize_here(before + text, False)
             if whole[: len(opening)] == opening:
                 return whole[len(opening) :]
         return self._tokenize_here(text, False)
+
+    def _puts_blank_here(self) -> bool:
+        """Whether the engine puts a blank before each text."""
+        if self._blank_goes_before is None:
+            first = self._tokenize_here("x", False)
+            self._blank_goes_before = b"".join(map(self.piece, first)).startswith(b" ")
+        return self._blank_goes_before
+
+    def head_blank(self) -> Blank:
+        """What a blank at the head of an answer is. Blocks."""
+        if not self._is_of_sentence_pieces:
+            return "text"
+        return "extra" if self._tokenizing.run(self._puts_blank_here, 1) else "one"
 
     def _tokenize_here(self, text: str, special: bool) -> list[int]:
         """On the tokenizing thread: elsewhere a long line overflows the stack, which ends the process."""

@@ -1,7 +1,7 @@
 """How an arena finds what it has evaluated before, and keeps what it evaluates: the contract.
 
 Above: `arena.py` and `admission.py`, which ask in the decode loop, and the members: `tree.py` for memory that
-can be cut at any token, `states.py` for memory that cannot. Below: the radix tree, whose nodes rows pin, and
+can be cut at any token, `states.py` for memory that cannot. Below: the nodes of the tree, which rows pin, and
 `disk_index.py`.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
-from samovar.engines.llama.prefixes.radix import PrefixNode
+from samovar.engines.llama.prefixes.node import NOBODY, Origin, PrefixNode
 
 Blob = bytes | bytearray | memoryview
 """What the engine gives as the state of a sequence."""
@@ -25,6 +25,10 @@ class Row:
 
     sequence: int
     """Its number in the engine."""
+    origin: Origin = NOBODY
+    """Whose prompt it is."""
+    seen: int | None = None
+    """So many tokens of its prompt others have asked for before, known or not; None: not looked up yet."""
     tokens: list[int] = field(default_factory=list)
     own: int = 0
     node: PrefixNode | None = None
@@ -38,13 +42,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The state of the positions `start` to the end of `tokens`, and who may go on from there."""
+    """The state of the positions `start` to the end of `tokens`, who may go on from there, and who has asked
+    for it."""
 
     tokens: list[int]
     start: int
     blob: Blob
-    conversation: Conversation | None
-    """None if nobody may."""
+    claims: frozenset[Conversation]
+    origin: Origin
 
 
 class Prefixes(Protocol):

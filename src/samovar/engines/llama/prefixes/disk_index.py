@@ -1,20 +1,25 @@
 """Copies of evaluated prefixes on disk, and which of them would help a prompt.
 
 Above: `tree.py`, `states.py`, in the decode loop. Below: the store of snapshots, which writes in a thread
-of its own and verifies what it reads. Nothing here waits for the disk but `load`.
+of its own and verifies what it reads. Nothing here waits for the disk but `load`. Only what is likely to come
+again is offered, and only if that takes less time than evaluating it again.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Protocol
 
+from samovar.engines.llama.prefixes.node import Origin
+from samovar.engines.llama.prefixes.sightings import Sightings
 from samovar.engines.llama.tokens import common_length
 from samovar.models.snapshot_file import Snapshot
-from samovar.models.snapshots import MAX_COPIES
+from samovar.models.snapshot_folder import MAX_COPIES
+from samovar.models.snapshots import PIECE_BYTES
+from samovar.models.worth import pays
 
 WORTH_KEEPING_TOKENS = 8
 """Shorter ranges are as soon evaluated as brought back."""
@@ -54,12 +59,27 @@ class CopyStore(Protocol):
         """The copy, verified; None when it is gone or damaged."""
         ...
 
-    def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> Snapshot | None:
-        """Has it written soon. None when the writer is behind, or nothing can be written."""
+    def offer(
+        self, tokens: Sequence[int], start: int, blob: bytearray, saves_s: float = 0.0
+    ) -> Snapshot | None:
+        """Has it written soon. None when the writer is behind, or nothing can be written. `saves_s`: what
+        evaluating it again would take."""
         ...
 
     def is_open(self, size_bytes: int) -> bool:
         """Whether an offer of this size would be taken now."""
+        ...
+
+    def write_s(self, size_bytes: int) -> float:
+        """What writing so much takes, as far as it was measured."""
+        ...
+
+    def sightings(self) -> Sequence[bytes]:
+        """Digests of what earlier processes have asked for."""
+        ...
+
+    def keep_sightings(self, digests: bytes) -> None:
+        """Has those of this process written soon, beside the others."""
         ...
 
 
@@ -69,8 +89,18 @@ class DiskIndex:
     Mutable: the index, and what was brought back; the decode loop's alone.
     """
 
-    def __init__(self, store: CopyStore | None, bytes_per_token: int) -> None:
-        self._store, self._bytes_per_token = store, bytes_per_token
+    def __init__(
+        self,
+        store: CopyStore | None,
+        bytes_per_token: int,
+        *,
+        evaluate_s: Callable[[int], float | None] = lambda tokens: None,
+    ) -> None:
+        """`evaluate_s`: what evaluating so many tokens takes; None while that is not known."""
+        self._store, self._bytes_per_token, self._evaluate_s = store, bytes_per_token, evaluate_s
+        self.piece_tokens = max(WORTH_KEEPING_TOKENS, PIECE_BYTES // bytes_per_token)
+        """Where prefixes can be cut, long ones are written in copies of so many."""
+        self._sightings = Sightings(store.sightings() if store else ())
         # By where a copy begins, then by the tokens up to there and a few more.
         self._by_start: dict[int, dict[bytes, list[Snapshot]]] = {}
         self._used: OrderedDict[Snapshot, None] = OrderedDict()  # the one used last at the end
@@ -128,13 +158,31 @@ class DiskIndex:
         if not beginnings:
             del self._by_start[entry.start]
 
-    def takes(self, tokens: int) -> bool:
-        """Whether a copy of so many tokens' state would be kept."""
-        return self._store is not None and self._store.is_open(tokens * self._bytes_per_token)
+    def see(self, prompt: PromptDigests, origin: Origin) -> int:
+        """A prompt is asked for: how much of it others have asked for before. Secret ones are forgotten."""
+        return 0 if origin.is_secret else self._sightings.see(prompt.tokens, origin.asker)
+
+    def save_sightings(self) -> bool:
+        """Has what was asked for remembered for other processes, as digests. False if it is already."""
+        if self._store is None or not self._sightings.is_new:
+            return False
+        self._store.keep_sightings(self._sightings.digests())
+        return True
+
+    def takes(self, tokens: int, size_bytes: int | None = None) -> bool:
+        """Whether a copy of so many tokens' state would be kept, and pays, if the tokens come again."""
+        size_bytes = tokens * self._bytes_per_token if size_bytes is None else size_bytes
+        if self._store is None or not self._store.is_open(size_bytes):
+            return False
+        return pays(self._evaluate_s(tokens), self._store.write_s(size_bytes), self._read_s(tokens))
+
+    def _read_s(self, tokens: int) -> float:
+        return tokens * self.restored_s / self.restored_tokens if self.restored_tokens else 0.0
 
     def offer(self, tokens: Sequence[int], start: int, blob: bytearray) -> bool:
         """Keeps a copy. False when it could not be taken."""
-        entry = self._store.offer(tokens, start, blob) if self._store else None
+        saves_s = self._evaluate_s(len(tokens) - start) or 0.0
+        entry = self._store.offer(tokens, start, blob, saves_s) if self._store else None
         if entry is None:
             return False
         self._remember(entry)

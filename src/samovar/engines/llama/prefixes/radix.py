@@ -1,20 +1,21 @@
 """The prefix tree of one arena: which evaluated token prefixes are in the cells, and who uses them.
 
-Above: `tree.py`. Below: `Cells`, three calls of the engine, so that the tree is tested alone as a state
-machine. Each node is a range of a path of tokens and holds exactly its range's cells, in a sequence of its
-own; a running sequence shares the cells of its whole path and pins the path's last node.
+Above: `tree.py`. Below: `node.py`, and `Cells`, three calls of the engine, so that the tree is tested alone
+as a state machine. Each node is a range of a path of tokens and holds exactly its range's cells, in a
+sequence of its own; a running sequence shares the cells of its whole path and pins the path's last node.
 
 A radix tree (Morrison, "PATRICIA", 1968) over tokens, as in SGLang's RadixAttention (Zheng et al., 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from samovar.engines.base import Conversation
+from samovar.engines.llama.prefixes.node import NOBODY, Origin, PrefixNode
 from samovar.engines.llama.tokens import common_length
+from samovar.models.worth import RESTORING, Returns, Uses, is_dear, worth
 
 
 class Cells(Protocol):
@@ -25,64 +26,27 @@ class Cells(Protocol):
     def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool: ...
 
 
-@dataclass(slots=True, eq=False)
-class PrefixNode:
-    """The tokens at the positions `start` to `end` of a path, and the sequence that holds their cells."""
-
-    parent: PrefixNode | None
-    """None for the root."""
-    start: int
-    tokens: list[int]
-    sequence: int
-    """Its number in the engine; -1 for the root."""
-    children: dict[int, PrefixNode] = field(default_factory=dict)
-    """By their first token."""
-    pins: int = 0
-    """Running sequences whose path ends here; with one, neither it nor an ancestor is given up."""
-    used: int = 0
-    """When it was last of use, on the tree's own clock."""
-    conversation: Conversation | None = None
-    """Who may go on from its end."""
-    is_answer: bool = False
-    """Generated, never part of a prompt so far."""
-    is_saved: bool = False
-    """A copy is on disk."""
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.tokens)
-
-    @property
-    def is_over(self) -> bool:
-        """Nobody is known to need it: no conversation goes on from here."""
-        return self.conversation is None or self.conversation.is_over
-
-    def path(self) -> list[PrefixNode]:
-        """From the root's child to this one."""
-        nodes: list[PrefixNode] = []
-        node: PrefixNode | None = self
-        while node is not None and node.parent is not None:
-            nodes.append(node)
-            node = node.parent
-        return nodes[::-1]
-
-    def prefix(self) -> list[int]:
-        """All tokens from position 0 to `end`."""
-        return [token for node in self.path() for token in node.tokens]
-
-
 class PrefixTree:
-    """`sequences`: the numbers the tree may use, one per node."""
+    """What is in the cells. Its clock is in fillings (`worth.py`) and goes on with what is added."""
 
-    def __init__(self, cells: Cells, sequences: Sequence[int]) -> None:
-        self._cells = cells
+    def __init__(self, cells: Cells, sequences: Sequence[int], *, filling: int) -> None:
+        """`sequences`: the numbers the tree may use, one per node. `filling`: how many cells there are."""
+        self._cells, self._filling = cells, max(1, filling)
         self._sequences = tuple(sequences)
         self._free = list(reversed(sequences))
-        self.root = PrefixNode(None, 0, [], -1)
+        self.root = PrefixNode(None, 0, [], -1, Uses(0.0))
         self.used_cells = 0
         self.version = 0
         """Another one whenever a prefix has become longer or has gone."""
-        self._now = 0
+        self.steps = 0
+        """Decode steps so far, as far as they were told."""
+        self._added = 0
+        self._returns = Returns(filling)
+
+    @property
+    def now(self) -> float:
+        """On the tree's clock."""
+        return self._added / self._filling
 
     def __iter__(self) -> Iterator[PrefixNode]:
         """Every node, parents before children."""
@@ -105,15 +69,17 @@ class PrefixTree:
                 break
         return node, length
 
-    def hold(self, tokens: Sequence[int], sequence: int) -> PrefixNode:
+    def hold(self, tokens: Sequence[int], sequence: int, origin: Origin = NOBODY) -> PrefixNode:
         """`sequence`, which is empty, shares the longest known prefix; its last node is pinned."""
         node, length = self.find(tokens)
         if length < node.end:
             node = self._split(node, length)
-        self._now += 1
+        self._added += 1
         for part in node.path():
-            part.used = self._now
-            part.is_answer = False
+            self._returns.count(again=0 if part.uses.again else len(part.tokens))
+            part.uses.use(self.now)
+            part.step = self.steps
+            part.origin = part.origin.asked_by(origin)
             self._cells.copy(part.sequence, sequence, part.start, part.end)
         node.pins += 1
         return node
@@ -128,54 +94,54 @@ class PrefixTree:
         node: PrefixNode,
         tokens: Sequence[int],
         sequence: int,
+        origin: Origin = NOBODY,
         *,
         grow: bool = False,
-        answer: bool = False,
     ) -> PrefixNode:
         """`sequence` has evaluated `tokens`, of which the path of `node` (pinned by it) is the start.
 
-        What is new becomes a node, or with `grow` more of `node` itself; what another has evaluated
-        meanwhile is shared from it, and the sequence's own copy given up. The pin moves to the node
-        returned, where all of `tokens` end.
+        What is new becomes a node, or with `grow` more of `node` itself if that has the same origin; what
+        another has evaluated meanwhile is shared from it, and the sequence's own copy given up. The pin
+        moves to the node returned, where all of `tokens` end.
         """
         self.let_go(node)
-        self._now += 1
         end = len(tokens)
         while node.end < end:
             child = node.children.get(tokens[node.end])
             if child is None:
                 start = node.end
-                if grow and not node.children and not node.pins and node is not self.root:
+                self._added += end - start
+                if grow and self._may_grow(node, origin):
                     node.tokens.extend(tokens[start:])
-                    node.is_saved = False
                 else:
-                    node = self._new(node, list(tokens[start:]), answer)
+                    node = self._new(node, list(tokens[start:]), origin)
                 self._cells.copy(sequence, node.sequence, start, end)
                 self.used_cells += end - start
                 self.version += 1
                 break
             common = common_length(child.tokens, tokens[child.start : child.end])
             node = child if common == len(child.tokens) else self._split(child, child.start + common)
-            node.is_answer = node.is_answer and answer
+            node.origin = node.origin.asked_by(origin)
             self._cells.remove(sequence, node.start, node.end)
             self._cells.copy(node.sequence, sequence, node.start, node.end)
         for part in node.path():
-            part.used = self._now
+            part.uses.last, part.step = self.now, self.steps
         node.pins += 1
         return node
 
-    def put(self, tokens: Sequence[int], start: int, sequence: int) -> PrefixNode:
+    def _may_grow(self, node: PrefixNode, origin: Origin) -> bool:
+        return node.origin == origin and not node.children and not node.pins and node is not self.root
+
+    def put(self, tokens: Sequence[int], start: int, sequence: int, origin: Origin) -> PrefixNode:
         """Takes over cells that were brought back from a copy: `sequence` has the positions from `start`,
         where a node ends, to the end of `tokens`, and nothing else."""
         node, length = self.find(tokens)
         assert node.end == start == length, "brought back in the wrong place"
-        node = self._new(node, list(tokens[start:]), answer=False)
+        self._added += len(tokens) - start
+        node = self._new(node, list(tokens[start:]), origin)
         self._cells.copy(sequence, node.sequence, start, len(tokens))
         self.used_cells += len(node.tokens)
         self.version += 1
-        node.is_saved = True
-        self._now += 1
-        node.used = self._now
         return node
 
     def cut_at(self, tokens: Sequence[int]) -> int:
@@ -185,10 +151,14 @@ class PrefixTree:
             self._split(node, length)
         return length
 
-    def _new(self, parent: PrefixNode, tokens: list[int], answer: bool) -> PrefixNode:
+    def _new(self, parent: PrefixNode, tokens: list[int], origin: Origin) -> PrefixNode:
         node = PrefixNode(
-            parent, parent.end, tokens, self._take(keep=parent), is_answer=answer, used=self._now
+            parent, parent.end, tokens, self._take(keep=parent), Uses(self.now), step=self.steps
         )
+        node.origin = origin
+        if origin.is_shared:
+            self._returns.count(again=len(tokens))
+            node.uses.use(self.now)
         parent.children[tokens[0]] = node
         return node
 
@@ -196,8 +166,10 @@ class PrefixTree:
         """Cuts `node` in two; the upper part, which ends at position `at`, is returned."""
         assert node.parent is not None and node.start < at < node.end
         sequence = self._take(keep=node)
-        upper = PrefixNode(node.parent, node.start, node.tokens[: at - node.start], sequence, used=node.used)
-        upper.is_answer, upper.is_saved = node.is_answer, node.is_saved
+        above = node.tokens[: at - node.start]
+        upper = PrefixNode(node.parent, node.start, above, sequence, replace(node.uses), step=node.step)
+        upper.origin = node.origin
+        upper.saved, node.saved = min(node.saved, len(above)), max(0, node.saved - len(above))
         self._cells.copy(node.sequence, sequence, node.start, at)
         self._cells.remove(node.sequence, node.start, at)
         node.parent.children[node.tokens[0]] = upper
@@ -208,19 +180,40 @@ class PrefixTree:
 
     # Giving up ---------------------------------------------------------------------------------------
 
-    def leaves(self, wanted: Callable[[PrefixNode], bool] = lambda node: True) -> list[PrefixNode]:
-        """Those that may be given up, least recently used first."""
-        free = [node for node in self if not node.children and not node.pins and wanted(node)]
-        return sorted(free, key=lambda node: (node.used, -node.start))
+    def worth(self, node: PrefixNode) -> float:
+        """What a cell of the node is worth: see `worth.py`."""
+        saves = len(node.tokens) - (1 - RESTORING) * node.saved
+        return worth(node.uses.rate(self.now, len(node.open_claims())), saves, len(node.tokens))
 
-    def drop(self, node: PrefixNode) -> None:
-        """Gives up a leaf that nobody pins. Its cells are free unless a running sequence shares them."""
+    def is_dear(self, node: PrefixNode) -> bool:
+        """Whether the node's cells have cost the decode steps since its last use more than they may save."""
+        claims, held_steps = len(node.open_claims()), self.steps - node.step
+        likely = node.uses.likely(self.now, claims)
+        returns = 1.0 if claims else self._returns.share
+        return is_dear(likely, held_steps, returns=returns, is_saved=node.is_saved)
+
+    def leaves(self) -> list[PrefixNode]:
+        """Those that may be given up."""
+        return [node for node in self if not node.children and not node.pins]
+
+    def shorten(self, node: PrefixNode, tokens: int) -> None:
+        """Gives up the last `tokens` of a leaf that nobody pins, or all of it. Its cells are free unless a
+        running sequence shares them. Who may go on from its end goes on from what is left."""
         assert node.parent is not None and not node.children and not node.pins
+        self.version += 1
+        self._returns.count(never=0 if node.uses.again else min(tokens, len(node.tokens)))
+        if tokens < len(node.tokens):
+            self._cells.remove(node.sequence, node.end - tokens, node.end)
+            del node.tokens[-tokens:]
+            node.saved = min(node.saved, len(node.tokens))
+            self.used_cells -= tokens
+            return
         self._cells.remove(node.sequence)
         del node.parent.children[node.tokens[0]]
         self._free.append(node.sequence)
         self.used_cells -= len(node.tokens)
-        self.version += 1
+        if node.parent is not self.root:
+            node.parent.claims |= node.open_claims()
 
     # Sequence numbers --------------------------------------------------------------------------------
 
@@ -237,7 +230,8 @@ class PrefixTree:
                 self._join(min(links, key=_lost_by_joining))
             else:
                 path = keep.path()
-                self.drop(self.leaves(lambda node: node not in path)[0])
+                node = min((node for node in self.leaves() if node not in path), key=self.worth)
+                self.shorten(node, len(node.tokens))
         return self._free.pop()
 
     def _join(self, node: PrefixNode) -> None:
@@ -248,11 +242,12 @@ class PrefixTree:
         self._cells.remove(node.sequence)
         self._free.append(node.sequence)
         child.parent, child.start = node.parent, node.start
+        child.saved = node.saved + child.saved if node.is_saved else node.saved
         child.tokens[:0] = node.tokens
-        child.used = max(child.used, node.used)
-        child.conversation = node.conversation if child.is_over else child.conversation
-        child.is_answer = child.is_answer and node.is_answer
-        child.is_saved = child.is_saved and node.is_saved
+        child.uses.last = max(child.uses.last, node.uses.last)
+        child.step = max(child.step, node.step)
+        child.claims |= node.open_claims()
+        child.origin = node.origin.joined(child.origin)
         node.parent.children[child.tokens[0]] = child
 
     def check(self, pinned: Sequence[PrefixNode] = ()) -> None:
@@ -268,9 +263,10 @@ class PrefixTree:
             assert node.pins == sum(held is node for held in pinned), "a pin is lost or left behind"
 
 
-def _lost_by_joining(node: PrefixNode) -> tuple[bool, bool, int]:
+def _lost_by_joining(node: PrefixNode) -> tuple[bool, bool, float]:
     """What would not be known any more of a node and its only child: that a conversation may go on from its
-    end, that one of both is on disk, how much longer ago the child was used."""
+    end, that only one of both may or need be written to disk, how much longer ago the child was used."""
     (child,) = node.children.values()
-    is_claimed = not node.is_over and not child.is_over and node.conversation is not child.conversation
-    return is_claimed, node.is_saved != child.is_saved, node.used - child.used
+    is_claimed = not node.open_claims() <= child.open_claims()
+    flags = [(one.is_saved, one.origin) for one in (node, child)]
+    return is_claimed, flags[0] != flags[1], node.uses.last - child.uses.last

@@ -9,17 +9,20 @@ What could have been reused from memory that can be cut, but was evaluated again
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.prefixes.base import Blob, Carried, Row
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex, PromptDigests
+from samovar.engines.llama.prefixes.node import Origin
+from samovar.engines.llama.prefixes.sightings import BLOCK_TOKENS
 from samovar.engines.llama.tokens import common_length
 from samovar.errors import EngineError
 from samovar.models.snapshot_file import Snapshot
+from samovar.models.worth import RESTORING, Uses, worth
 
 REMEMBERED_PROMPTS = 32
 """So many prompts are compared with a new one, to find where they part."""
@@ -31,10 +34,18 @@ class _State:
 
     tokens: list[int]
     blob: Blob
-    conversation: Conversation | None = None
-    """Who may go on from it; None if nobody may."""
+    origin: Origin
+    uses: Uses
+    claims: set[Conversation]
+    """Who may go on from it."""
     is_saved: bool = False
     """A copy is on disk."""
+
+    def worth(self, now: float) -> float:
+        """By its bytes: see `worth.py`."""
+        open_claims = sum(not claim.is_over for claim in self.claims)
+        saves = len(self.tokens) * (RESTORING if self.is_saved else 1)
+        return worth(self.uses.rate(now, open_claims), saves, len(self.blob))
 
 
 class StatePrefixes:
@@ -48,7 +59,8 @@ class StatePrefixes:
     def __init__(self, context: Context, disk: DiskIndex, *, limit_bytes: int, border: int = 1) -> None:
         self._context, self._disk = context, disk
         self._limit_bytes, self._border = limit_bytes, border
-        self._states: OrderedDict[int, _State] = OrderedDict()  # by a serial number, least used first
+        self._states: dict[int, _State] = {}  # by a serial number
+        self._put_bytes = 0
         self._next = 0
         self._version = 0
         self._stops: dict[int, set[int]] = {}  # by the row's sequence
@@ -95,19 +107,24 @@ class StatePrefixes:
         digests: PromptDigests | None = None,
     ) -> None:
         prompt = tokens[:-1]
+        digests = digests or PromptDigests(prompt)
         if self._border > 1:
             self._context.clear()
         number, length = self._longest(prompt)
         blob = self._states[number].blob if length else b""
-        entry, _ = self._disk.best(digests or PromptDigests(prompt), length, whole=True)
+        entry, _ = self._disk.best(digests, length, whole=True)
         if entry is not None:
             number, length, blob = self._bring_back(entry) or (number, length, blob)
         if length and not self._context.restore(row.sequence, blob):
             if number in self._states:
                 self._drop(number)
             length = 0
+        if row.seen is None:
+            row.seen = self._disk.see(digests, row.origin)
         if number in self._states:
-            self._states.move_to_end(number)
+            state = self._states[number]
+            state.uses.use(self._now)
+            state.origin = state.origin.asked_by(row.origin)
         row.tokens = list(tokens[:length])
         row.own = length
         common = max((common_length(seen, prompt) for seen in self._prompts), default=0)
@@ -127,7 +144,11 @@ class StatePrefixes:
             self._disk.forget(entry)
             return None
         self._disk.restored(len(entry.tokens), time.monotonic() - began_s)
-        return self._put(entry.tokens.tolist(), blob, None, is_saved=True), len(entry.tokens), blob
+        tokens = entry.tokens.tolist()
+        number = self._put(tokens, blob, Origin(is_shared=True))
+        if number in self._states:
+            self._states[number].is_saved = True
+        return number, len(tokens), blob
 
     def _down(self, position: int) -> int:
         return position - position % self._border
@@ -156,29 +177,34 @@ class StatePrefixes:
                 if not self._context.restore(row.sequence, blob):
                     raise EngineError("The engine could not restore the state that it gave.")
             if is_stop:
-                self._put(list(row.tokens), blob, None)
+                is_seen = len(row) < (row.seen or 0) + BLOCK_TOKENS
+                self._put(list(row.tokens), blob, replace(row.origin, is_shared=is_seen))
 
-    def _put(
-        self,
-        tokens: list[int],
-        blob: Blob,
-        conversation: Conversation | None,
-        *,
-        is_saved: bool = False,
-    ) -> int:
-        number = self._next
-        self._next += 1
+    @property
+    def _now(self) -> float:
+        """In fillings: see `worth.py`."""
+        return self._put_bytes / max(1, self._limit_bytes)
+
+    def _put(self, tokens: list[int], blob: Blob, origin: Origin, claims: Iterable[Conversation] = ()) -> int:
+        """The serial number of a state, which may be given up at once if it is large."""
+        number = next((key for key, state in self._states.items() if state.tokens == tokens), None)
+        if number is not None:
+            state = self._states[number]
+            state.claims.update(claims)
+            state.origin = state.origin.asked_by(origin)
+            return number
+        number, self._next = self._next, self._next + 1
         self._version += 1
-        self._states[number] = _State(tokens, blob, conversation, is_saved)
+        self._states[number] = _State(tokens, blob, origin, Uses(self._now), set(claims))
         self.bytes += len(blob)
+        self._put_bytes += len(blob)
         while self.bytes > self._limit_bytes:
-            over = [
-                key
-                for key, state in self._states.items()
-                if key != number and (state.conversation is None or state.conversation.is_over)
-            ]
-            self._drop(over[0] if over else next(iter(self._states)))
+            others = [key for key in self._states if key != number]
+            self._drop(min(others, key=self._worth) if others else number)
         return number
+
+    def _worth(self, number: int) -> float:
+        return self._states[number].worth(self._now)
 
     def _drop(self, number: int) -> None:
         state = self._states.pop(number)
@@ -186,10 +212,13 @@ class StatePrefixes:
         self._save(state)
         self.bytes -= len(state.blob)
 
-    def _save(self, state: _State) -> None:
-        takes = len(state.tokens) >= WORTH_KEEPING_TOKENS and self._disk.takes(len(state.tokens))
-        if takes and not state.is_saved and isinstance(state.blob, bytearray):
+    def _save(self, state: _State) -> bool:
+        """Copies to disk what is likely to come again. Whether that is new there."""
+        if state.is_saved or not state.origin.may_be_kept or len(state.tokens) < WORTH_KEEPING_TOKENS:
+            return False
+        if isinstance(state.blob, bytearray) and self._disk.takes(len(state.tokens), len(state.blob)):
             state.is_saved = self._disk.offer(state.tokens, 0, state.blob)
+        return state.is_saved
 
     def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
         """Copies take no cells."""
@@ -198,30 +227,30 @@ class StatePrefixes:
         """Copies make nothing slower."""
 
     def give_back(self, row: Row, conversation: Conversation | None) -> None:
-        goes_on = conversation is not None and not conversation.is_over
-        if goes_on and len(row) >= WORTH_KEEPING_TOKENS and self._border == 1:
-            self._put(list(row.tokens), self._context.state(row.sequence), conversation)
+        goes_on = len(row) >= WORTH_KEEPING_TOKENS and self._border == 1
+        if goes_on and conversation is not None and not conversation.is_over:
+            self._put(list(row.tokens), self._context.state(row.sequence), row.origin, [conversation])
         self._context.remove(row.sequence)
         self._stops.pop(row.sequence, None)
         row.tokens, row.own = [], 0
 
     def save(self) -> bool:
-        for state in self._states.values():
-            if not state.is_saved and state.conversation is None:
-                self._save(state)
-                return state.is_saved
-        return False
+        return any(self._save(state) for state in self._states.values()) or self._disk.save_sightings()
 
     def clear(self) -> None:
-        while self._states:
-            self._drop(next(iter(self._states)))
+        for number in sorted(self._states, key=self._worth, reverse=True):
+            self._drop(number)
+        self._disk.save_sightings()
 
     def carry(self) -> list[Carried]:
-        return [Carried(state.tokens, 0, state.blob, state.conversation) for state in self._states.values()]
+        return [
+            Carried(state.tokens, 0, state.blob, frozenset(state.claims), state.origin)
+            for state in self._states.values()
+        ]
 
     def accept(self, carried: Sequence[Carried]) -> None:
         for part in carried:
-            self._put(part.tokens, part.blob, part.conversation)
+            self._put(part.tokens, part.blob, part.origin, part.claims)
 
     def check(self, rows: Sequence[Row]) -> None:
         assert self.bytes == sum(len(state.blob) for state in self._states.values())

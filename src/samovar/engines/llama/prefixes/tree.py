@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from samovar.engines.base import Conversation
 from samovar.engines.llama.context import MAX_SEQUENCES, Context
 from samovar.engines.llama.prefixes.base import Carried, Row
 from samovar.engines.llama.prefixes.disk_index import WORTH_KEEPING_TOKENS, DiskIndex, PromptDigests
-from samovar.engines.llama.prefixes.radix import PrefixNode, PrefixTree
+from samovar.engines.llama.prefixes.node import Origin, PrefixNode
+from samovar.engines.llama.prefixes.radix import PrefixTree
 from samovar.engines.llama.tokens import common_length
 
 STEP_CELLS = 256
 """The engine looks at the cells up to the last used one in steps of so many, whatever is in them."""
-CHEAP_TOKENS = 64
-"""Shorter ones are sooner evaluated again than paid for with each token that is decoded beside them."""
 
 
 class TreePrefixes:
@@ -27,7 +27,7 @@ class TreePrefixes:
 
     def __init__(self, context: Context, disk: DiskIndex) -> None:
         self._context, self._disk = context, disk
-        self.tree = PrefixTree(context, range(context.max_running + 1, MAX_SEQUENCES))
+        self.tree = PrefixTree(context, range(context.max_running + 1, MAX_SEQUENCES), filling=context.cells)
 
     @property
     def used_cells(self) -> int:
@@ -66,8 +66,11 @@ class TreePrefixes:
         goes_on: bool,
         digests: PromptDigests | None = None,
     ) -> None:
-        self._bring_back(row, tokens[:-1], cells, digests or PromptDigests(tokens[:-1]))
-        row.node = self.tree.hold(tokens[:-1], row.sequence)
+        digests = digests or PromptDigests(tokens[:-1])
+        if row.seen is None:
+            row.seen = self._disk.see(digests, row.origin)
+        self._bring_back(row, tokens[:-1], cells, digests)
+        row.node = self.tree.hold(tokens[:-1], row.sequence, row.origin)
         row.tokens = list(tokens[: row.node.end])
         row.own = 0
 
@@ -88,7 +91,8 @@ class TreePrefixes:
                 self._disk.forget(entry)
                 continue
             self.tree.cut_at(tokens)
-            self.tree.put(tokens[:end], length, row.sequence)
+            node = self.tree.put(tokens[:end], length, row.sequence, Origin(is_shared=True))
+            node.saved = len(node.tokens)
             self._context.remove(row.sequence)
             self._disk.restored(end - length, time.monotonic() - began_s)
 
@@ -102,10 +106,12 @@ class TreePrefixes:
         # Without its last token, which the same prompt evaluates anew: so that it finds a node's end.
         end = min(len(row), len(prompt) - 1)
         assert row.node is not None
-        if end > row.node.end:
-            before = row.node
-            row.node = self.tree.add(before, row.tokens[:end], row.sequence, grow=row.grows)
-            row.grows = True
+        seen = row.seen or 0
+        for border in (min(seen, end), end):  # what was seen before is a node of its own
+            if border > row.node.end:
+                origin = replace(row.origin, is_shared=border <= seen)
+                row.node = self.tree.add(row.node, row.tokens[:border], row.sequence, origin, grow=row.grows)
+                row.grows = True
         row.own = len(row) - row.node.end
 
     def make_room(self, cells: int, wanted: Iterable[Sequence[int]] = ()) -> None:
@@ -116,61 +122,81 @@ class TreePrefixes:
             leaves = self.tree.leaves()
             if not leaves:
                 return
-            self._give_up(min(leaves, key=lambda node: (node in needed, not node.is_over, node.used)))
+            node = min(leaves, key=lambda node: (node in needed, self.tree.worth(node)))
+            self._give_up(node, self.tree.used_cells - cells)
 
     def tidy(self, held: int, wanted: Iterable[Sequence[int]]) -> None:
-        if not self._idle():
+        dear = self._dear()
+        if not dear:
             return
         needed = self._pinned(self.tree.find(tokens)[0] for tokens in wanted)
-        while True:
-            idle = [node for node in self._idle() if node not in needed]
-            over = sum(len(node.tokens) for node in idle)
-            if over <= -(held + self.used_cells - over) % STEP_CELLS:
-                return
-            leaves = [node for node in idle if not node.children and self._is_cheap(node)]
-            if not leaves:
-                return
-            self._give_up(min(leaves, key=lambda node: node.used))
+        dear = [node for node in dear if node not in needed]
+        over = sum(len(node.tokens) for node in dear)
+        if over > -(held + self.used_cells - over) % STEP_CELLS:
+            for node in dear:
+                self._give_up(node, len(node.tokens))
 
-    def _idle(self) -> list[PrefixNode]:
-        """Nodes that neither a row nor a conversation needs, nor any below them."""
-        idle: list[PrefixNode] = []
-        for node in reversed(list(self.tree)):  # children before parents
-            if not node.pins and node.is_over and all(child in idle for child in node.children.values()):
-                idle.append(node)
-        return idle
+    def _dear(self) -> list[PrefixNode]:
+        """Nodes whose cells cost more than they may save, as do all below them; children before parents."""
+        dear: dict[PrefixNode, None] = {}
+        for node in reversed(list(self.tree)):
+            if (
+                not node.pins
+                and self.tree.is_dear(node)
+                and all(child in dear for child in node.children.values())
+            ):
+                dear[node] = None
+        return list(dear)
 
-    def _is_cheap(self, node: PrefixNode) -> bool:
-        return len(node.tokens) < CHEAP_TOKENS or node.is_saved or self._disk.takes(len(node.tokens))
-
-    def _give_up(self, node: PrefixNode) -> None:
+    def _give_up(self, node: PrefixNode, cells: int) -> None:
+        """The last `cells` of a leaf."""
         self._save(node)
-        self.tree.drop(node)
+        self.tree.shorten(node, cells)
 
     def _save(self, node: PrefixNode) -> None:
-        worth = len(node.tokens) >= WORTH_KEEPING_TOKENS and not (node.is_answer and node.is_over)
-        if worth and not node.is_saved and self._disk.takes(len(node.tokens)):
-            blob = self._context.state(node.sequence, node.start, node.end)
-            node.is_saved = self._disk.offer(node.prefix(), node.start, blob)
+        """Copies to disk all of it that is likely to come again."""
+        while self._save_piece(node):
+            pass
+
+    def _save_piece(self, node: PrefixNode) -> bool:
+        """Whether there was one that is likely to come again, and was taken."""
+        if node.is_saved or not node.origin.may_be_kept:
+            return False
+        start = node.unsaved_from()
+        end = min(node.end, start + self._disk.piece_tokens)
+        if end - max(start, node.start) < WORTH_KEEPING_TOKENS or not self._disk.takes(end - start):
+            return False
+        for above in node.path()[:-1]:  # what is too short to be worth a copy of its own
+            if above.end > start:
+                self._context.copy(above.sequence, node.sequence, max(start, above.start), above.end)
+        blob = self._context.state(node.sequence, start, end)
+        if start < node.start:
+            self._context.remove(node.sequence, start, node.start)
+        if self._disk.offer(node.prefix()[:end], start, blob):
+            node.saved = end - node.start
+            return True
+        return False
 
     def save(self) -> bool:
-        for node in self.tree:
-            if not node.is_saved and not node.is_answer and len(node.tokens) >= WORTH_KEEPING_TOKENS:
-                self._save(node)
-                return node.is_saved
-        return False
+        return any(self._save_piece(node) for node in self.tree) or self._disk.save_sightings()
 
     def give_back(self, row: Row, conversation: Conversation | None) -> None:
         if row.node is not None:
+            self.tree.steps += row.own  # of a prompt that was evaluated, all but its answer is in the tree
             if conversation is not None and not conversation.is_over and len(row) > row.node.end:
-                row.node = self.tree.add(row.node, row.tokens, row.sequence, answer=True)
-                row.node.conversation = conversation
+                row.node = self.tree.add(row.node, row.tokens, row.sequence, row.origin)
+                row.node.claims.add(conversation)
             self.tree.let_go(row.node)
         self._context.remove(row.sequence)
         row.tokens, row.own, row.node = [], 0, None
 
     def clear(self) -> None:
-        self.make_room(0)
+        for node in sorted(self.tree, key=self.tree.worth, reverse=True):
+            self._save(node)
+        self._disk.save_sightings()
+        for node in reversed(list(self.tree)):  # children before parents
+            if not node.children and not node.pins:
+                self.tree.shorten(node, len(node.tokens))
 
     def carry(self) -> list[Carried]:
         return [
@@ -178,7 +204,8 @@ class TreePrefixes:
                 node.prefix(),
                 node.start,
                 self._context.state(node.sequence, node.start, node.end),
-                node.conversation,
+                frozenset(node.open_claims()),
+                node.origin,
             )
             for node in self.tree
         ]
@@ -188,8 +215,8 @@ class TreePrefixes:
             there = self.tree.find(part.tokens)[1] == part.start
             fits = self.used_cells + len(part.tokens) - part.start <= self._context.cells
             if there and fits and self._context.restore(0, part.blob):
-                node = self.tree.put(part.tokens, part.start, 0)
-                node.conversation = part.conversation
+                node = self.tree.put(part.tokens, part.start, 0, part.origin)
+                node.claims.update(part.claims)
                 self._context.remove(0)
 
     def check(self, rows: Sequence[Row]) -> None:

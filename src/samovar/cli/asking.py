@@ -1,0 +1,67 @@
+"""Asks the person at the terminal what a run wants to know.
+
+Above: `driving.py`. Below: the terminal. What was typed before the question is not its answer, so it is
+thrown away; values within a question are cut, on one line, and of another colour than its author's words.
+"""
+
+from __future__ import annotations
+
+import sys
+import termios
+from contextlib import AbstractContextManager, suppress
+
+import anyio
+from rich.text import Text
+
+from samovar.actions.base import brief
+from samovar.actions.question import NO, YES, Filled, Question, Reply
+from samovar.cli.console import make_console
+from samovar.cli.showing import shown
+from samovar.cli.terminal import say
+
+MOST_VALUE_CHARS = 400
+"""Shown of a value within a question."""
+ANSWERS = {"": YES, "y": YES, "yes": YES, "n": NO, "no": NO}
+
+
+class Person:
+    """Whoever sits at the terminal: see `actions.question.Ask`."""
+
+    def __init__(self, paused: AbstractContextManager[object]) -> None:
+        """`paused`: while in it, nothing else moves on the terminal."""
+        self._paused = paused
+
+    async def ask(self, question: Question) -> Reply | None:
+        """Asks until there is an answer. The end of input is a no."""
+        with self._paused:
+            make_console().print(_text_of(question), soft_wrap=True)
+            while True:
+                line = await _ask("Go on? [Y/n] ")
+                if not line:
+                    say("")
+                    return NO
+                reply = ANSWERS.get(line.strip().lower())
+                if reply is not None:
+                    return reply
+                say("Type y or n, and Enter.")
+
+
+def _text_of(question: Question) -> Text:
+    text = Text()
+    for part in question.parts:
+        if isinstance(part, Filled):
+            text.append(brief(part.text, MOST_VALUE_CHARS), style="cyan")
+        else:
+            text.append(shown(part))
+    return text
+
+
+async def _ask(prompt: str) -> str:
+    """The next line that is typed from now on; empty at the end of input."""
+    descriptor = sys.stdin.fileno()
+    with suppress(termios.error):  # it is no terminal
+        termios.tcflush(descriptor, termios.TCIFLUSH)
+    say(prompt, end="")
+    # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.
+    await anyio.wait_readable(descriptor)
+    return sys.stdin.readline()

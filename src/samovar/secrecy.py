@@ -1,0 +1,171 @@
+"""What is secret is shown to nobody: the texts of all values that a secret ever had, and copies without them.
+
+Above: the recorder of a run, which makes every copy, and doors that show values before a run. Below: the
+values. It replaces texts in whatever is shown or kept; the values of a run stay as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from samovar.values import Record, to_text
+
+HIDDEN = "***"
+"""Stands where a secret was."""
+LEAST_CHARS = 6
+"""Of a text that is hidden wherever it stands: a shorter one stands in other texts by chance."""
+LEAST_CUT_CHARS = 4
+"""Of what is left of a secret beside `…`, where a text was cut."""
+
+T = TypeVar("T")
+
+
+class Secrets:
+    """The texts to hide. Mutable: it only learns."""
+
+    def __init__(self, values: Iterable[object] = ()) -> None:
+        self._texts: set[str] = set()
+        self._values: set[str] = set()
+        for value in values:
+            self.learn(value)
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """All that are hidden."""
+        return frozenset(self._texts)
+
+    def learn(self, value: object) -> None:
+        """From now on no text of the value is shown: of a list or a map each one in it."""
+        known = len(self._texts)
+        for text in _texts_in(value):
+            self._values.add(text)
+            self._texts.update(_forms_of(text))
+        if len(self._texts) != known:
+            self.__dict__.pop("_pattern", None)
+
+    def is_in(self, text: str) -> bool:
+        """Whether a secret stands in the text, however short it is."""
+        return any(value in text for value in self._values)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """Finds the longest secret where several begin."""
+        found = sorted(self._texts, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, found))) if found else None
+
+    def mask(self, text: str) -> str:
+        """The text without secrets, nor what is left of one beside `…`, where it was cut."""
+        if self._pattern is None:
+            return text
+        text = self._pattern.sub(HIDDEN, text)
+        return self._without_rests(text) if "…" in text else text
+
+    def _without_rests(self, text: str) -> str:
+        parts = text.split("…")
+        for number in range(len(parts)):
+            if number < len(parts) - 1:
+                length = max(_overlap(parts[number], secret) for secret in self._texts)
+                if length >= LEAST_CUT_CHARS:
+                    parts[number] = parts[number][:-length] + HIDDEN
+            if number:
+                length = max(_overlap(parts[number][::-1], secret[::-1]) for secret in self._texts)
+                if length >= LEAST_CUT_CHARS:
+                    parts[number] = HIDDEN + parts[number][length:]
+        return "…".join(parts)
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where whole secrets are."""
+        return (found.span() for found in self._pattern.finditer(text)) if self._pattern else iter(())
+
+    def copy(self, value: T) -> T:
+        """A value, an event or a record without secrets. What has none in it comes back as it is."""
+        return self._copy(value) if self._texts else value  # type: ignore[return-value]
+
+    def _copy(self, value: object) -> object:
+        if isinstance(value, Enum | Path):
+            return value
+        if isinstance(value, Record):
+            return Record(
+                self.mask(str(value)), {name: self._copy(part) for name, part in value.parts.items()}
+            )
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, Mapping):
+            return {self._copy(name): self._copy(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._copy, value))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._copy_fields(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and to_text(value) in self._texts:
+            return HIDDEN
+        return value
+
+    def _copy_fields(self, value: Any) -> object:
+        now = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        copies = {name: self._copy(one) for name, one in now.items()}
+        return value if copies == now else dataclasses.replace(value, **copies)
+
+    def held_back(self, text: str) -> int:
+        """How many characters at the end of a text that grows may become a secret."""
+        return max((_overlap(text, secret, whole=False) for secret in self._texts), default=0)
+
+
+class Stream:
+    """A text that comes in pieces, without secrets. Mutable: what is held back, since it may become one."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets, self._held = secrets, ""
+
+    def next(self, piece: str) -> str:
+        """What can be shown now."""
+        text = self._held + piece
+        end = len(text) - self._secrets.held_back(text)
+        # A secret whose end may begin another one is held back with it.
+        end = next((start for start, after in self._secrets.spans(text) if start < end < after), end)
+        self._held = text[end:]
+        return self._secrets.mask(text[:end])
+
+    def rest(self) -> str:
+        """What was held back, when no more comes."""
+        held, self._held = self._held, ""
+        return self._secrets.mask(held)
+
+
+def _overlap(text: str, secret: str, *, whole: bool = True) -> int:
+    """The length of the longest beginning of `secret` that the text ends in; not `whole`: short of it all."""
+    most = min(len(text), len(secret) - (not whole))
+    first = secret[0]
+    start = text.find(first, len(text) - most)
+    while start >= 0:
+        if secret.startswith(text[start:]):
+            return len(text) - start
+        start = text.find(first, start + 1)
+    return 0
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """The texts of a value; those of a list or a map one by one."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+    elif not isinstance(value, bool) and (text := to_text(value).strip()):
+        yield text
+
+
+def _forms_of(value: str) -> Iterator[str]:
+    """The texts to hide for one: itself, its lines, and how they are written within others."""
+    lines = (line.strip() for line in value.splitlines())
+    for text in dict.fromkeys((value, " ".join(value.split()), *lines)):
+        if len(text) >= LEAST_CHARS:
+            yield text
+            # Within a map as JSON, and within the quotes of a message.
+            yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1])

@@ -1,0 +1,225 @@
+"""Secrets are shown to nobody: not live, not later, not in part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from samovar.events import Event
+from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.generation import TextGenerated
+from samovar.running.runner import RunnerSettings
+from samovar.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
+from samovar.testing.paths import Tree
+from samovar.testing.recording import Recording
+from samovar.values import Record
+from samovar.wire import event_to_wire, run_to_wire
+from tests.bench import Bench, Told, reply, unchecked
+from tests.test_cli import folder, run_json, samovar, write
+
+__all__ = ["folder"]
+pytestmark = pytest.mark.anyio
+
+LETTERS = st.characters(codec="utf-8", exclude_characters="\0…*")
+SECRETS = st.text(LETTERS, min_size=LEAST_CHARS, max_size=300).filter(
+    lambda text: len(text.strip()) >= LEAST_CHARS
+)
+
+
+@given(st.text(LETTERS), SECRETS, st.text(LETTERS))
+def test_a_whole_secret_is_hidden_wherever_it_stands(before: str, secret: str, after: str) -> None:
+    secrets, value = Secrets([secret]), secret.strip()
+    assert value not in secrets.mask(before + secret + after)
+    assert json.dumps(value)[1:-1] not in secrets.mask(json.dumps({"in": [before + secret + after]}))
+    hidden = secrets.copy({"a": [before + secret], "b": Record(secret + after, {"part": secret})})
+    assert value not in str(hidden["a"]) and value not in str(hidden["b"])
+    assert secrets.mask("nothing") == "nothing" or value in "nothing"
+
+
+@given(SECRETS, st.integers(1, 300))
+def test_what_is_left_of_a_secret_where_a_text_was_cut_is_hidden_too(secret: str, at: int) -> None:
+    value = secret.strip()
+    secrets, at = Secrets([value]), min(at, len(value) - 1)
+    for cut in (f"x {value[:at]}…", f"…{value[at:]} x"):
+        shown = secrets.mask(cut)
+        assert all(value[start : start + 8] not in shown for start in range(len(value) - 7))
+
+
+@given(st.lists(st.sampled_from(["abcabcabd", "abcab", "c", "abd", "x", "abcabcabcabd"])))
+def test_pieces_say_what_the_whole_text_says(pieces: list[str]) -> None:
+    secrets = Secrets(["abcabcabd", "bdxxbd"])
+    stream = Stream(secrets)
+    assert "".join([*map(stream.next, pieces), stream.rest()]) == secrets.mask("".join(pieces))
+
+
+def test_a_piece_that_begins_no_secret_is_shown_at_once() -> None:
+    stream = Stream(Secrets(["hunter2hunter2"]))
+    assert [stream.next(piece) for piece in ("Use ", "h", "ello")] == ["Use ", "", "hello"]
+
+
+async def test_a_text_that_ends_like_the_beginning_of_a_secret_is_told_whole(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    front = "parameters: [{name: key, secret: true, required: true}]"
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", 'A: Prompt "x"', front=front)
+    await bench.run(workflow, Told(["it is hunt"]), key="hunter2hunter2")
+    assert "".join(one.piece for one in bench.events if isinstance(one, TextGenerated)) == "it is hunt"
+    assert [type(one).__name__ for one in bench.events][-4:-2] == ["TextGenerated", "StateLeft"]
+
+
+def test_short_values_and_words_are_left_alone_but_known() -> None:
+    secrets = Secrets(["abc", True, None, 17])
+    assert secrets.mask("abc true None 17") == "abc true None 17"
+    assert secrets.is_in("xabcx") and not secrets.is_in("true")
+
+
+# Runs ----------------------------------------------------------------------------------------------------
+
+CHILD = """---
+parameters:
+  - {name: password, secret: true, required: true}
+---
+```mermaid
+stateDiagram-v2
+[*] --> I
+I --> J
+J --> [*]
+```
+
+## Actions
+
+- I: Set x="${password}"
+- J: Shell "printf '%s' ${password} >&2; exit 3"
+"""
+PARENT = """
+[*] --> A
+A --> B
+B --> C
+C --> D: failure
+D --> E
+E --> F: failure
+F --> G
+G --> H: failure
+H --> K
+K --> [*]: token == "right"
+"""
+ACTIONS = """
+A: Set copy="${token}", map={"a": "${token}"}
+B: Log "it is ${token}, or ${copy} ${map}"
+C: Shell "printf '%s and then' ${token} >&2; exit 1"
+D: Prompt "${token}" result="said"
+E: Run workflow "child" with password="${other}"
+F: Set token="changed-${other}-secret"
+G: Shell "printf 'x%sx' ${token} >&2; exit 2"
+H: Set copy="gone", token="gone"
+K: Log "${said} ${error.message}"
+"""
+FRONT = """parameters:
+  - {name: token, secret: true, required: true}
+  - {name: other, secret: true, required: true}"""
+
+
+class Piecewise(Told):
+    """Says its one answer three characters at a time."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        for start in range(0, len(self.text), 3):
+            on_event(TextGenerated(piece=self.text[start : start + 3]))
+        return reply(self.text)
+
+
+def shown_texts(secret: str) -> list[str]:
+    """Each row of 8 characters of a secret, those of its lines too."""
+    found = {" ".join(secret.split()), secret.strip(), *(line.strip() for line in secret.splitlines())}
+    return [
+        text[start : start + 8] for text in found for start in range(max(1, len(text) - 7)) if len(text) >= 8
+    ]
+
+
+def everything_of(folder: Path, secrets: dict[str, str]) -> list[str]:
+    """What is shown, kept and told of a run that does all sorts of things with its secrets."""
+    (folder / "child.md").write_text(CHILD)
+    bench = Bench(folder)
+    workflow = bench.write("w", PARENT, ACTIONS, front=FRONT)
+    events: list[Event] = []
+    recording = Recording(Piecewise(f"The key is {secrets['token']}."), events.append)
+    bench.settings = RunnerSettings(folder=folder, outside=recording)
+
+    async def run() -> list[str]:
+        runner = bench.runner(recording, recording)
+        done = await runner.run(unchecked(workflow, secrets))
+        recorded = recording.values(Tree(workflow, bench.library), dict(secrets), done)
+        shown = [json.dumps(event_to_wire(event), ensure_ascii=False) for event in events]
+        shown += [str(getattr(event, "text", "")) + str(getattr(event, "what", "")) for event in events]
+        shown.append("".join(event.piece for event in events if isinstance(event, TextGenerated)))
+        shown.append(json.dumps(run_to_wire(done), ensure_ascii=False))
+        shown.append(json.dumps(recorded, ensure_ascii=False))
+        shown += [repr(visit) for visit in done.visits] + [repr(done.error)]
+        return shown
+
+    return anyio.run(run)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "sk-proj-" + "ABCDEFGHIJ" * 9,
+        "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA7\nzYx+/w9876543210==\n-----END KEY-----\n",
+        "".join(chr(33 + (7 * number) % 90) for number in range(4000)).replace("*", "+"),
+        'it\'s "quoted" \\ and ${not} {{ filled }} $(here)',
+        "hünter2-漢字-秘密-😀😀",
+    ],
+)
+def test_no_secret_is_shown_or_kept(tmp_path: Path, token: str) -> None:
+    secrets = {"token": token, "other": "the-other-0123456789-abcdef"}
+    whole = everything_of(tmp_path, secrets)
+    for secret in secrets.values():
+        for part in shown_texts(secret):
+            for text in whole:
+                assert part not in text, (part, text[:300])
+    assert any(HIDDEN in text for text in whole)
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(token=SECRETS.filter(lambda text: len(text) >= 12 and text.isprintable()))
+def test_no_generated_secret_is_shown_or_kept(tmp_path_factory: pytest.TempPathFactory, token: str) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    whole = everything_of(folder, {"token": token, "other": "the-other-0123456789-abcdef"})
+    assert not any(token.strip() in text for text in whole)
+
+
+@pytest.mark.parametrize("how", [(), ("--events",), ("--json",), ("-v",), ("-q",), ("--print", "copy")])
+def test_no_way_of_running_shows_one(folder: Path, how: tuple[str, ...]) -> None:
+    (folder / "key").write_text("sk-proj-" + "ABCDEFGHIJ" * 9)
+    actions = '- A: Set copy="${key}"\n- B: Log "${copy}"'
+    write(folder, "[*] --> A\nA --> B\nB --> [*]", actions, FRONT.replace("token", "key"))
+    done = samovar(folder, "run", "w.md", "--var", "key=@key", "--var", "other=abcdef", *how)
+    assert done.returncode == 0
+    assert "ABCDEFGH" not in done.stdout + done.stderr
+
+
+def test_a_secret_on_the_command_line_is_warned_of(folder: Path) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "x"', "parameters: [{name: key, secret: true}]")
+    _, _, said = run_json(folder, "--key", "hunter2-hunter2")
+    assert "others can read 'key' in the list of processes" in said
+    (folder / "key").write_text("hunter2-hunter2")
+    _, _, said = run_json(folder, "--var", "key=@key")
+    assert "others can read" not in said
+
+
+def test_a_secret_comes_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "hunter2-hunter2")
+    write(folder, "[*] --> A\nA --> [*]", '- A: Shell "test ${key} = hunter2-hunter2"',
+          "parameters: [{name: key, secret: true, required: true, from_env: THE_KEY}]")  # fmt: skip
+    assert samovar(folder, "run", "w.md").returncode == 0
+    monkeypatch.delenv("THE_KEY")
+    done = samovar(folder, "run", "w.md")
+    assert done.returncode == 2 and "THE_KEY" in done.stderr
