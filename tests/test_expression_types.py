@@ -26,7 +26,7 @@ from samovar.expressions.types import (
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import bind
 from samovar.values import Record
-from tests.bench import Bench
+from tests.bench import Bench, Told
 from tests.test_expression_oracle import EXPRESSIONS, VARIABLES
 
 HERE = Place(path=None, line=1)
@@ -162,6 +162,10 @@ def faults_of(bench: Bench, condition: str, action: str, front: str = "") -> lis
         ('x == "1"', "Set x=1", "", "Write `x == 1`."),
         ("success == 'true'", 'Log "x"', "", "Write `success`."),
         ("default(v.json.k, 0) > 1", 'Log "x"', "", "nothing sets 'v' at all"),
+        ("v.tokns > 1", 'Prompt "x" result="v"', "", "`v` is without a part 'tokns'. Did you mean 'tokens'?"),
+        ("v.exitcode == 1", 'Shell "true" with result="v"', "", "Did you mean 'exit_code'?"),
+        ('error.mesage == ""', 'Log "x"', "", "Did you mean 'message'?"),
+        ("v.matches('(a')", 'Prompt "x" result="v"', "", "not a regular expression: unclosed group"),
     ],
 )
 def test_a_workflow_that_compares_in_vain_is_refused(
@@ -203,6 +207,28 @@ def test_a_variable_is_all_that_may_have_set_it(tmp_path: Path) -> None:
     types = types_of(workflow)
     assert types["v"].kinds == {"text", "int"} and types["v"].values is None
     assert types["w"].kinds == {"int"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("action", ['Prompt "x" result="v"', 'Shell "echo x" with result="v"', 'Abort "x"'])
+async def test_the_parts_that_are_known_are_all_there_are(action: str, tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    failed = 'Shell "exit 1"' if "Abort" in action else action
+    diagram = "[*] --> A\nA --> [*]: always"
+    workflow = bench.write("w", diagram, f"A: {failed}")
+    run = await bench.run(workflow, Told(["yes"]))
+    types = types_of(workflow)
+    if "v" in types:
+        value = run.variables["v"]
+        assert isinstance(value, Record)
+        assert value.parts.keys() == types["v"].parts.keys()
+        pairs = [(value.parts[name], types["v"].parts[name]) for name in value.parts]
+    else:
+        error = run.variables["error"]
+        assert isinstance(error, dict)
+        assert error.keys() == types["error"].parts.keys()
+        pairs = [(error[name], types["error"].parts[name]) for name in error]
+    assert all(kind_of(value) in type_.kinds for value, type_ in pairs)
 
 
 @pytest.mark.anyio

@@ -15,7 +15,7 @@ from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
-from samovar.expressions.types import FRACTIONAL, TEXT, WHOLE, Type, text_of
+from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, text_of
 from samovar.generation import FinishReason, Message, Options
 from samovar.language.template import Template
 from samovar.values import Record
@@ -26,10 +26,13 @@ _PARTS: Mapping[str, Type] = {
     "tokens": WHOLE,
     "finish_reason": text_of(map(str, FinishReason)),
     "duration_s": FRACTIONAL,
-    "model": TEXT,
+    "model": ANYTHING,
+    "reasoning": ANYTHING,
+    "session": ANYTHING,
+    "json": ANYTHING,
     "dropped_messages": WHOLE,
 }
-"""What is known of the parts of an answer."""
+"""All parts of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,8 @@ class ExecutePrompt(Action):
 
     @property
     def types(self) -> Mapping[str, Type]:
-        return {self.result: replace(TEXT, values=self.using.choices, parts=_PARTS)} if self.result else {}
+        answer = replace(TEXT, values=self.using.choices, parts=_PARTS, is_closed=True)
+        return {self.result: answer} if self.result else {}
 
     @property
     def what(self) -> str:

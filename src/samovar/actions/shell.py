@@ -20,7 +20,7 @@ from samovar.actions.quoting import VARIABLE, Quoted, quote
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.shell_text import UnquotableError
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
-from samovar.expressions.types import FRACTIONAL, TEXT, WHOLE, Type, list_of
+from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.pieces import Held, Piece
 from samovar.language.template import Template
@@ -32,15 +32,13 @@ if TYPE_CHECKING:
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one variable of the environment, name and all."""
-OF_COMMAND_TYPES: Mapping[str, Type] = {
-    "text": TEXT,
-    "stdout": TEXT,
-    "stderr": TEXT,
+OF_COMMAND_TYPES: Mapping[str, Type] = dict.fromkeys(("text", "stdout", "stderr"), TEXT) | {
     "exit_code": WHOLE,
     "duration_s": FRACTIONAL,
     "lines": list_of(TEXT),
+    "json": ANYTHING,
 }
-"""What is known of the parts of a command's value."""
+"""All parts of a command's value."""
 SAID_CHARS = 500
 """Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
 _OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
@@ -115,7 +113,9 @@ class Shell(Action):
     @property
     def types(self) -> Mapping[str, Type]:
         own = {name: OF_COMMAND_TYPES[name] for name in OF_COMMAND}
-        return own | ({self.result: replace(TEXT, parts=OF_COMMAND_TYPES)} if self.result else {})
+        return own | (
+            {self.result: replace(TEXT, parts=OF_COMMAND_TYPES, is_closed=True)} if self.result else {}
+        )
 
     @property
     def what(self) -> str:

@@ -170,6 +170,11 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
             message = f"{what} needs {parameter.name!r}: give it with {parameter.name}=…"
+            if parameter.name in ("result", "timeout"):
+                message = (
+                    f"{what} needs {parameter.name!r}, which `Run workflow` takes for an option of its own: "
+                    "give that parameter another name."
+                )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
 
 

@@ -12,10 +12,15 @@ from samovar.actions.base import Action
 from samovar.actions.set import Set
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
-from samovar.expressions.types import ANYTHING, BOOL, Type, union
+from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
 from samovar.language.workflow import When, Workflow
 
-_ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL}
+_ERROR = Type(
+    kinds=frozenset(("null", "map")),
+    parts={"message": TEXT, "state": TEXT, "kind": TEXT},
+    is_closed=True,
+)
+_ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}
 
 
 def types_of(workflow: Workflow) -> Mapping[str, Type]:

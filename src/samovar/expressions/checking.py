@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from samovar.errors import nearest
 from samovar.expressions.functions import FUNCTIONS
-from samovar.expressions.kinds import ANY, either
+from samovar.expressions.kinds import WrongError, either
+from samovar.expressions.text_functions import pattern_of
 from samovar.expressions.tree import (
     Call,
     Default,
@@ -146,7 +147,7 @@ class TypeCheck:
         if step.name in found.parts:
             return found.parts[step.name]
         can_have = found.kinds & {"map", "text", "other"}
-        if not can_have or (found.is_closed and found.kinds == {"map"}):
+        if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
             offer = nearest(step.name[:100], found.parts) if found.parts else ""
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
             what = f"{either(found.kinds)} and " if not can_have else ""
@@ -179,9 +180,16 @@ class TypeCheck:
                 if not value.kinds & takes:
                     message = f"The function {name!r} takes {either(takes)}, not {value}."
                     self._say("type-mismatch", message, node)
-        if name in ("dyn", "type") or function.gives == ANY:
-            return Type(kinds=function.gives)
+        pattern = values[1].values if name == "matches" and len(values) == 2 else None
+        if pattern is not None and len(pattern) == 1 and isinstance(pattern[0], str):
+            self._pattern(pattern[0], node)
         return Type(kinds=function.gives)
+
+    def _pattern(self, text: str, node: Term) -> None:
+        try:
+            pattern_of(text)
+        except WrongError as error:
+            self._say("type-mismatch", error.message, node)
 
     # Operators.
 

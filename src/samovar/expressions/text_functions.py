@@ -49,7 +49,8 @@ def ends_with(meter: Meter, text: str, part: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _pattern(text: str) -> Pattern:
+def pattern_of(text: str) -> Pattern:
+    """Reads a pattern, once. Raises `WrongError`."""
     from samovar.expressions.patterns import Pattern, PatternError  # most workflows have none
 
     try:
@@ -59,7 +60,7 @@ def _pattern(text: str) -> Pattern:
 
 
 def matches(meter: Meter, text: str, pattern: str) -> bool:
-    return _pattern(str(pattern)).is_in(str(text), meter)
+    return pattern_of(str(pattern)).is_in(str(text), meter)
 
 
 def trim(meter: Meter, text: str) -> str:
