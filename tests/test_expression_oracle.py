@@ -177,7 +177,7 @@ DIFFERENCES = [
         is_it=lambda text, our, their: isinstance(our, Failed) and "add a list and a map" in our.why,
     ),
     Difference(
-        what="an error for one item of `all` does not count where another decides, as CEL's definition has it",
+        what="an error for one item of `all` does not count where another decides, as CEL is defined",
         text="[0, 1].all(i, 1 / i > 5)",
         is_it=lambda text, our, their: isinstance(their, Failed) and "all(" in text,
     ),

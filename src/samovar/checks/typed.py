@@ -44,11 +44,22 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     severity: Severity = "warning" if is_old else "error"
     types = types_of(workflow)
     for expression, is_condition in _expressions(workflow):
+        if is_condition and expression.is_constant:
+            yield _constant(expression, severity)
         yield from expression.check(types, is_condition=is_condition, severity=severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
         if parameter.condition is not None:
             yield from parameter.condition.check(given, is_condition=True, severity=severity)
+
+
+def _constant(condition: Expression, severity: Severity) -> Fault:
+    if (inside := condition.quoted) is not None:
+        advice = f"Write it without quotes: `{inside}`."
+    else:
+        advice = "Write what it depends on, or no label."
+    message = f"The condition {condition.text[:60]} is the same whatever happens. {advice}"
+    return Fault(code="constant-condition", message=message, place=condition.place, severity=severity)
 
 
 def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool) -> Iterator[Fault]:

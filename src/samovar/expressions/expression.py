@@ -125,6 +125,17 @@ class Expression:
         """It is one literal, and the same whatever the variables are."""
         return isinstance(self.tree, Literal)
 
+    @property
+    def quoted(self) -> str | None:
+        """The expression that it has in quotes, if it is nothing but an expression in quotes."""
+        if not isinstance(self.tree, Literal) or not isinstance(text := self.tree.value, str):
+            return None
+        try:
+            Expression.parse(text, self.place)
+        except FaultsError:
+            return None
+        return text
+
     def where(self, name: str) -> Place:
         """Where it reads a variable first."""
         return self._at(min((read.at for read in reads_of(self.tree) if read.name == name), default=0))
