@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ from samovar.actions.base import ThisMachine, VisitOf
 from samovar.actions.question import YES, Ask, Question, Reply
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
-from samovar.errors import Fault, Place, UsageError
-from samovar.language.expression import Expression
+from samovar.errors import Fault, FaultsError, Place, UsageError
+from samovar.expressions.expression import Expression
+from samovar.expressions.functions import KNOWN
 from samovar.language.graph import classify
 from samovar.language.mermaid import parse_diagram
 from samovar.language.parameter_list import read_parameters
@@ -107,6 +109,29 @@ def test_a_label_is_what_the_page_says(kind: str, labels: str) -> None:
         if condition is not None:
             variables = {**VARIABLES, "result": "YES", "failure": False}
             assert condition.evaluate(variables) is True, label
+
+
+@pytest.mark.parametrize(("texts", "values"), rows("expression | value"), ids=lambda cell: cell[:20])
+def test_an_expression_has_the_value_that_the_page_says(texts: str, values: str) -> None:
+    variables = {**VARIABLES, "failure": False}
+    expressions, wanted = codes(texts), codes(values)
+    assert len(expressions) >= len(wanted) >= 1
+    for text, value in zip(expressions, wanted, strict=False):
+        found = Expression.parse(text, HERE).evaluate(variables)
+        assert repr(found) == repr(json.loads(value)), text
+
+
+def test_every_function_is_on_the_page() -> None:
+    section = PAGE.partition("## Expressions\n")[2].partition("\n## ")[0]
+    assert [name for name in KNOWN - {"existsOne"} if not re.search(rf"\b{re.escape(name)}\b", section)] == []
+
+
+@pytest.mark.parametrize(("texts", "right"), rows("instead of | write"))
+def test_what_other_languages_write_is_told_as_the_page_says(texts: str, right: str) -> None:
+    for text in codes(texts):
+        with pytest.raises(FaultsError) as caught:
+            Expression.parse(text, HERE)
+        assert codes(right)[0] in caught.value.faults[0].message
 
 
 @pytest.mark.parametrize(("texts", "gives"), rows("text | gives"))

@@ -30,6 +30,7 @@ LAYERS = (
     "library",
     "folders",
     "language",
+    "expressions",
     "config",
     "config_files",
     "setting",
@@ -46,7 +47,7 @@ LAYERS = (
 """From the top to the foot: everything that stands in the package's folder."""
 
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
-WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language"}
+WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language", "expressions"}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
 RECORDS = {

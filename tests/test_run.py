@@ -20,8 +20,8 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
+from samovar.expressions.expression import Expression
 from samovar.generation import FinishReason, Options, TokenCounts
-from samovar.language.expression import Expression
 from samovar.language.workflow import Limits, State, Transition, When, Workflow
 from samovar.running.routing import Situation, choose, explain, states_that_only_choose
 from samovar.running.run import Run

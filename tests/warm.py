@@ -21,7 +21,6 @@ from functools import cache
 from pathlib import Path
 
 _LATE = (
-    "cel",
     "cffi",
     "jinja2",
     "lark",

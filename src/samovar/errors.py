@@ -6,7 +6,7 @@
     ├── NotFoundError           a name that nothing has (workflow, prompt, variable …)
     ├── ActionError             an action of a run failed; a failure edge may take it
     │   ├── TemplateError       a template could not be filled
-    │   ├── ExpressionError     a CEL expression could not be evaluated
+    │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── TimedOutError       it took longer than it may
     │   ├── RefusedError        a person said no

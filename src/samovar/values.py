@@ -61,9 +61,19 @@ class Record(str):
 
 def _json_or_none(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _number(text: str) -> int | float:
+    """A number of JSON from outside: a whole one, as in `3.0`, is whole."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) <= _EXACT else number
+
+
+_EXACT = 2.0**53
+"""Up to here, each whole number is a float of its own."""
 
 
 def _refuse_constant(name: str) -> object:

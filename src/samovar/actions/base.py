@@ -27,6 +27,7 @@ from samovar.executors.base import PromptReply, PromptRequest
 
 if TYPE_CHECKING:
     from samovar.actions.scanner import Scanner
+    from samovar.expressions.types import Type
     from samovar.language.template import Template
     from samovar.language.workflow import Workflow
     from samovar.library import Library
@@ -236,16 +237,18 @@ class Action(ABC):
         return frozenset()
 
     @property
+    def types(self) -> Mapping[str, Type]:
+        """What the variables it sets can hold, as far as that is known before the run."""
+        return {}
+
+    @property
     @abstractmethod
     def what(self) -> str:
         """What it does, as it is written, in a few words for one line."""
 
     @property
     def texts(self) -> tuple[Template, ...]:
-        """The texts that it fills for people or models, not for programs.
-
-        `check` warns of a `\\n` in one.
-        """
+        """The texts that it fills for people or models, not for programs: `check` warns of a `\\n` in one."""
         return ()
 
     @property

@@ -218,6 +218,12 @@ class Using:
         return next((pair.value for pair in self.pairs if pair.key == key), None)
 
     @property
+    def choices(self) -> tuple[str, ...] | None:
+        """The texts that an answer is one of; None if there are none, or only the run knows them."""
+        value = self.of("choices")
+        return None if value is None or not value.is_literal else _choices(value.given)
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset().union(*(pair.value.names for pair in self.pairs))
 

@@ -6,8 +6,8 @@ The request goes through the waist; which executor and which model answer it is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.options import Chosen, Using
@@ -15,12 +15,24 @@ from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, text_of
 from samovar.generation import FinishReason, Message, Options
 from samovar.language.template import Template
 from samovar.values import Record
 
-if TYPE_CHECKING:
-    pass
+_PARTS: Mapping[str, Type] = {
+    "text": TEXT,
+    "content": TEXT,
+    "tokens": WHOLE,
+    "finish_reason": text_of(map(str, FinishReason)),
+    "duration_s": FRACTIONAL,
+    "model": ANYTHING,
+    "reasoning": ANYTHING,
+    "session": ANYTHING,
+    "json": ANYTHING,
+    "dropped_messages": WHOLE,
+}
+"""All parts of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +95,11 @@ class ExecutePrompt(Action):
     @property
     def sets(self) -> frozenset[str]:
         return frozenset((self.result,)) if self.result else frozenset()
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        answer = replace(TEXT, values=self.using.choices, parts=_PARTS, is_closed=True)
+        return {self.result: answer} if self.result else {}
 
     @property
     def what(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.expressions.names import normal
 from samovar.language.template import Template
 from samovar.values import literal
 
@@ -194,7 +195,7 @@ class Scanner:
                 '`result` names a variable: letters, digits and _, as in result="answer".',
                 pair.value.place,
             )
-        return name
+        return normal(name)
 
     def unknown(self, pair: Pair, known: Collection[str], what: str = "option") -> None:
         """Notes a key that nothing takes."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import Fault, FaultsError, Place
-from samovar.language.expression import Expression
-from samovar.language.spelling import old_spelling
+from samovar.expressions.expression import Expression
+from samovar.expressions.names import end_of_name, normal
+from samovar.expressions.types import ANYTHING, Type, type_of_value
+from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Template
 from samovar.values import literal, to_text
 
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
     from samovar.library import Library
 
-_NAME = re.compile(r"\s*([^\W\d]\w*)\s*(:=|=(?!=))\s*")
+_BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
+"""What stands behind the name of a variable that is set."""
 _COMPUTED = re.compile(r"(?P<quote>[\"']?)\$\{(?P<text>[^{}\"']*)\}(?P=quote)(?=\s*(?:,|$))")
 """Arithmetic where the older system has a path: `"${n + 1}"`."""
 _BRIEF_CHARS = 60
-_NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*(?::=|=(?!=)))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,10 @@ class Set(Action):
         return frozenset(assignment.name for assignment in self.assignments)
 
     @property
+    def types(self) -> Mapping[str, Type]:
+        return {one.name: _type(one.value) for one in self.assignments}
+
+    @property
     def what(self) -> str:
         return brief(", ".join(_shown(assignment) for assignment in self.assignments))
 
@@ -93,7 +99,7 @@ class Set(Action):
         for assignment in self.assignments:
             found += [assignment.old_spelling] if assignment.old_spelling else []
             if isinstance(assignment.value, Expression):
-                found += assignment.value.old_spellings
+                found += spellings(assignment.value)
         return tuple(found)
 
     @property
@@ -118,6 +124,13 @@ class Set(Action):
             value = sets[assignment.name] = assignment.of({**context.variables, **sets})
         what = brief(", ".join(_filled(name, value) for name, value in sets.items()))
         return Outcome(value=value, is_new=False, sets=sets, what=what)
+
+
+def _type(value: Value | Expression) -> Type:
+    if isinstance(value, Expression):
+        return replace(value.type({}), values=None)
+    # Its kind only: something from outside may have set the variable before, to another value.
+    return replace(type_of_value(value.given), values=None) if value.is_literal else ANYTHING
 
 
 def _filled(name: str, value: object) -> str:
@@ -146,31 +159,35 @@ def _cel_set(line: Scanner) -> Assignment:
 
 
 def _assignment(line: Scanner) -> Assignment:
-    match = _NAME.match(line.text, line.at)
+    line.blanks()
+    named = line.at
+    end = end_of_name(line.text, named)
+    match = _BEHIND.match(line.text, end) if end > named else None
     if match is None:
         line.fail(f"`name=` or `name :=` is expected, {line.found()}.")
+    name = normal(line.text[named:end])
     line.at = match.end()
-    if match.group(2) == ":=":
+    if match.group(1) == ":=":
         begin = line.at
         line.at = _end(line.text, begin, quotes="\"'")
         return Assignment(
-            name=match.group(1),
+            name=name,
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
         )
     begin = line.at
     try:
-        return Assignment(name=match.group(1), value=_value(line))
+        return Assignment(name=name, value=_value(line))
     except FaultsError:
         computed = _COMPUTED.match(line.text, begin)
         if computed is None or not computed["text"].strip():
             raise
         line.at = computed.end()
         text = computed["text"].strip()
-        old = line.text[match.start(1) : line.at]
+        old = line.text[named : line.at]
         return Assignment(
-            name=match.group(1),
+            name=name,
             value=Expression.parse(text, line.where(computed.start("text"))),
-            old_spelling=old_spelling(line.where(match.start(1)), old, f"{match.group(1)} := {text}"),
+            old_spelling=old_spelling(line.where(named), old, f"{name} := {text}"),
         )
 
 
@@ -213,7 +230,15 @@ def _end(text: str, begin: int, *, quotes: str) -> int:
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character == "," and depth <= 0 and _NEXT.match(text, at):
+        elif character == "," and depth <= 0 and _is_next(text, at + 1):
             return at
         at += 1
     return at
+
+
+def _is_next(text: str, at: int) -> bool:
+    """Whether another assignment begins here."""
+    while at < len(text) and text[at].isspace():
+        at += 1
+    end = end_of_name(text, at)
+    return end > at and _BEHIND.match(text, end) is not None

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,6 +20,7 @@ from samovar.actions.quoting import VARIABLE, Quoted, quote
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.shell_text import UnquotableError
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
+from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.pieces import Held, Piece
 from samovar.language.template import Template
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one variable of the environment, name and all."""
+OF_COMMAND_TYPES: Mapping[str, Type] = dict.fromkeys(("text", "stdout", "stderr"), TEXT) | {
+    "exit_code": WHOLE,
+    "duration_s": FRACTIONAL,
+    "lines": list_of(TEXT),
+    "json": ANYTHING,
+}
+"""All parts of a command's value."""
 SAID_CHARS = 500
 """Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
 _OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
@@ -101,6 +109,13 @@ class Shell(Action):
     @property
     def is_repeatable(self) -> bool:
         return self.retry_safe
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        own = {name: OF_COMMAND_TYPES[name] for name in OF_COMMAND}
+        return own | (
+            {self.result: replace(TEXT, parts=OF_COMMAND_TYPES, is_closed=True)} if self.result else {}
+        )
 
     @property
     def what(self) -> str:

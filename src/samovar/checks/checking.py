@@ -18,9 +18,10 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
+from samovar.checks.typed import mistyped, unknown_defaults
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import EXECUTORS
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND
 from samovar.language.parameters import Parameter
 from samovar.language.reading import much_to_keep
@@ -43,9 +44,10 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     """
     is_old = is_below_old_folder(workflow.path)
     with much_to_keep():
-        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
+        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow, is_old=is_old)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
+        found += [*mistyped(workflow, is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -168,6 +170,11 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
             message = f"{what} needs {parameter.name!r}: give it with {parameter.name}=…"
+            if parameter.name in ("result", "timeout"):
+                message = (
+                    f"{what} needs {parameter.name!r}, which `Run workflow` takes for an option of its own: "
+                    "give that parameter another name."
+                )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
 
 
@@ -228,8 +235,11 @@ def _conditions(workflow: Workflow) -> Iterator[Expression]:
                 yield transition.condition
 
 
-def _variables(workflow: Workflow) -> Iterator[Fault]:
+def _variables(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     known = _known_names(workflow)
+    in_vain = list(unknown_defaults(workflow, known, is_old=is_old))
+    yield from in_vain
+    told = {fault.place for fault in in_vain}
     actions = (action for _, action in workflow.actions())
     readers: list[ParsedAction | Expression] = [*actions, *_conditions(workflow)]
     offers: dict[str, str] = {}
@@ -241,17 +251,19 @@ def _variables(workflow: Workflow) -> Iterator[Fault]:
                 offers[name] = nearest(name, near) if len(offers) < MOST_OFFERS else ""
             message = f"Nothing sets the variable {name!r} (unless --var does).{offers[name]}"
             place = _place_of(name, reader)
-            yield Fault(code="unset-variable", message=message, place=place, severity="warning")
+            if place not in told:
+                yield Fault(code="unset-variable", message=message, place=place, severity="warning")
 
 
 def _place_of(name: str, reader: ParsedAction | Expression) -> Place:
     """Where a reader has the name first, as far as its parts tell."""
     for part in _parts(reader):
         text = part.text
-        begins = [text.find(mark) for mark in ("{{", "{%", "${") if mark in text]
-        begin = 0 if isinstance(part, Expression) else min(begins, default=0)
         if name not in part.names:
             continue
+        if isinstance(part, Expression):
+            return part.where(name)
+        begin = min((text.find(mark) for mark in ("{{", "{%", "${") if mark in text), default=0)
         pattern = re.compile(rf"{_STRING}|(?<![\w.])({re.escape(name)})(?!\w)")
         found = (match.start() for match in pattern.finditer(text, begin) if match[1])
         return part.place.within(text, next(found, begin))

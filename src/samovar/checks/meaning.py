@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 from samovar.errors import Fault, Place
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
 from samovar.language.template import Template
 from samovar.language.workflow import State, Transition, Workflow
 

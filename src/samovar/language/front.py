@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from samovar.errors import FaultsError, Fix, Place, nearest
+from samovar.expressions.names import why_unreadable
 from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
 from samovar.language.parameter_list import read_groups, read_parameters
@@ -131,6 +132,9 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
             groups = partial(place, "parameter_groups")
             parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)
             faults += doubts
+        for parameter in () if is_old else parameters:
+            if (why := why_unreadable(parameter.name)) is not None:
+                add("parameter", why, parameter.place)
         for fault in faults:
             add(fault.code, fault.message, fault.place, is_error=fault.severity == "error", fix=fault.fix)
     return FrontSettings(

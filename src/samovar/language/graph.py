@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from samovar.errors import Fault, FaultsError, Place, Severity
+from samovar.expressions.expression import Expression
 from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
-from samovar.language.expression import Expression
 from samovar.language.names import OF_FAILURE
-from samovar.language.spelling import old_label
+from samovar.language.spelling import old_label, spellings
 from samovar.language.workflow import Fork, Kind, ParsedAction, State, Transition, When
 
 _OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
@@ -79,7 +79,7 @@ def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fa
     for state in states.values():
         for transition in state.transitions:
             if transition.condition is not None:
-                found.update(dict.fromkeys(transition.condition.old_spellings))
+                found.update(dict.fromkeys(spellings(transition.condition)))
     yield from found
 
 

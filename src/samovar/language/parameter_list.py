@@ -1,8 +1,7 @@
 """Reads the list of parameters in a file's front matter, and the groups that they are shown in.
 
 Above: `front.py` for workflows, `prompt.py`. Below: `parameters.py`, whose own checks hold for defaults. It
-knows no file: whoever calls says where each entry is. What is wrong is a fault with its place, and the rest
-is read.
+knows no file: whoever calls says where each entry is. What is wrong is a fault, and the rest is read.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, nearest
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
+from samovar.expressions.names import normal
 from samovar.language.parameters import KINDS, Parameter
-from samovar.language.patterns import Pattern, PatternError
 from samovar.language.spelling import is_below_old_folder, mended_key
 from samovar.values import is_finite, to_text
 
@@ -45,8 +44,7 @@ def read_parameters(
     """The parameters of a front matter's list, and what is wrong with it.
 
     `lenient`: one that cannot be read is left out with a warning, and an unknown type is text; but for what
-    looks like a misspelling where the file is not surely of the older system. `source`: texts are what it
-    says, so that `1.10` stays `1.10`.
+    looks like a misspelling where the file is not surely old. `source`: what is written, as `1.10`.
     """
     faults: list[Fault] = []
     is_old = is_below_old_folder(where().path)
@@ -130,7 +128,7 @@ class _WrongError(Exception):
 def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) -> Parameter:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise _WrongError("name", f"Parameter {number} has no name: write `- name: …`.")
-    name = entry["name"].strip()
+    name = normal(entry["name"].strip())
     _hints(entry, name, where, faults)
     if wrong := _wrong_type(entry):
         raise _WrongError("type", wrong)
@@ -146,6 +144,8 @@ def _read_parameter(entry: Any, number: int, where: Where, faults: list[Fault]) 
         required=_flag(entry, "required", name),
         type=kind,
         whole=written in _WHOLE,
+        fractional=written == "float",
+        is_typed=bool(entry.get("type")),
         choices=choices,
         pattern=_pattern(entry, name),
         min=_number(entry, "min", name),
@@ -229,11 +229,12 @@ def _pattern(entry: dict[str, Any], name: str) -> str | None:
         return None
     if isinstance(pattern, list | dict):
         raise _WrongError("pattern", f"The pattern of {name!r} must be a text.")
+    from samovar.expressions.patterns import Pattern, PatternError
+
     try:
         Pattern.parse(str(pattern))
     except PatternError as error:
-        message = f"The pattern of {name!r} is not a regular expression: {error}."
-        raise _WrongError("pattern", message) from error
+        raise _WrongError("pattern", f"{name!r} has no regular expression: {error}.") from error
     return str(pattern)
 
 
@@ -242,7 +243,7 @@ def _condition(entry: dict[str, Any], name: str, where: Where) -> Expression | N
     if text is None:
         return None
     if isinstance(text, list | dict):
-        raise _WrongError("condition", f"The condition of {name!r} must be a CEL expression.")
+        raise _WrongError("condition", f"The condition of {name!r} must be an expression.")
     try:
         return Expression.parse(to_text(text), where("condition"))
     except FaultsError as error:

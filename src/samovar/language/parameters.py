@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from samovar.errors import ExpressionError, Place, UsageError, nearest
-from samovar.language.expression import Expression
-from samovar.language.patterns import Pattern, PatternError
+from samovar.expressions.expression import Expression
+from samovar.expressions.names import normal
+from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
 from samovar.values import is_finite, to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
@@ -41,6 +42,10 @@ class Parameter:
     type: Kind = "string"
     whole: bool = False
     """A number without a fraction."""
+    fractional: bool = False
+    """A number that always has one, be it `.0`."""
+    is_typed: bool = True
+    """Its type was stated; else it is whatever is given, and a text from the command line."""
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     """A regular expression that the whole text must match."""
@@ -58,6 +63,19 @@ class Parameter:
     """Of the other parameters: it is required only where this is true."""
     group: str | None = None
     """What it is shown under."""
+
+    @property
+    def values(self) -> Type:
+        """What its variable can hold, as far as that is known before the run."""
+        if self.type == "boolean":
+            return BOOL
+        if self.type == "number":
+            return WHOLE if self.whole else FRACTIONAL if self.fractional else NUMBER
+        if self.type == "multi_choice":
+            return list_of(text_of(self.choices))
+        if self.choices:
+            return text_of(self.choices)
+        return TEXT if self.is_typed else ANYTHING
 
     def is_needed(self, variables: Mapping[str, object]) -> bool:
         """Whether it must be given, beside these other values. A condition without its values is false."""
@@ -102,7 +120,7 @@ class Parameter:
             if not isinstance(value, bool):
                 raise self._wrong(value, "true or false")
         elif self.type == "number":
-            self._check_number(value)
+            return self._check_number(value)
         elif self.type == "multi_choice":
             if not isinstance(value, list | tuple):
                 raise self._wrong(value, "a list")
@@ -110,10 +128,12 @@ class Parameter:
         elif self.type == "choice" or self.choices:
             return self._check_choice(value)
         else:
+            if self.is_typed and isinstance(value, bool | int | float):
+                value = to_text(value)
             self._check_text(value)
         return value
 
-    def _check_number(self, value: object) -> None:
+    def _check_number(self, value: object) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(value, "a number")
         if not is_finite(value):
@@ -128,6 +148,7 @@ class Parameter:
             steps = (value - (self.min or 0)) / self.step
             if abs(steps - round(steps)) > 1e-9:
                 raise self._wrong(value, f"in steps of {self.step:g}")
+        return float(value) if self.fractional else int(value) if self.whole else value
 
     def _check_choice(self, value: object) -> str:
         text = to_text(value)
@@ -148,6 +169,8 @@ class Parameter:
             raise self._wrong(value, f"a text that matches {self.pattern}")
 
     def _matches(self, pattern: str, value: str) -> bool:
+        from samovar.expressions.patterns import Pattern, PatternError  # few have a pattern
+
         try:
             return Pattern.parse(pattern).matches_whole(value)
         except PatternError as error:
@@ -170,6 +193,7 @@ def bind(
     Text for a parameter of another type is read by that type. Names that no parameter has pass as they
     are. Missing required ones are asked for; without `ask`, `UsageError` names all of them.
     """
+    given = {normal(name): value for name, value in given.items()}
     variables = dict(given)
     missing = []
     for parameter in parameters:

@@ -1,6 +1,6 @@
 """Old spellings and slips that have exactly one mending: what is said of each, and the mending itself.
 
-Above: whatever reads a file and meets one. Below: only errors. It mends nothing; `mending.py` does, and holds
+Above: whatever reads a file and meets one. Below: expressions. It mends nothing; `mending.py` does, and holds
 that the file means the same afterwards.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from samovar.errors import Fault, Fix, Place
+from samovar.expressions.expression import Expression
 
 OLD_SPELLING = "old-spelling"
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
@@ -34,6 +35,11 @@ def old_spelling(place: Place, old: str, new: str) -> Fault:
     fix = None if "\n" in old else Fix(place=place, old=old, new=new)
     message = f"`{' '.join(old.split())}` is an old spelling: write `{new.strip()}`."
     return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
+
+
+def spellings(expression: Expression) -> tuple[Fault, ...]:
+    """A hint for each spelling of JavaScript in an expression."""
+    return tuple(old_spelling(one.place, one.old, one.new) for one in expression.old_spellings)
 
 
 def old_label(label: str, place: Place) -> Fault | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from samovar.errors import Fault, Place
-from samovar.language.expression import Expression
+from samovar.expressions.expression import Expression
 from samovar.language.names import OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt

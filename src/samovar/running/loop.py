@@ -15,7 +15,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
-from samovar.errors import ActionError, SamovarError, TimedOutError
+from samovar.errors import ActionError, Place, SamovarError, TimedOutError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
@@ -57,6 +57,8 @@ class Loop:
     def __init__(self, services: Services, recorder: Recorder, limits: Limits) -> None:
         """`limits`: those of the run."""
         self._services, self._recorder, self._limits = services, recorder, limits
+        self._doubted: set[Place] = set()
+        """Where a condition was warned of: once in a run."""
         self._abort_file = services.folder / ABORT_FILE
         self._own_abort_file = services.folder / OWN_ABORT_FILE / services.run
         self._old_abort = _state_of(self._abort_file)
@@ -114,6 +116,10 @@ class Loop:
         choice = choose(state, frame.variables, situation)
         for message, place in choice.warnings:
             self._recorder.warn(message, place, visit)
+        for message, place in choice.doubts:
+            if place not in self._doubted:
+                self._doubted.add(place)
+                self._recorder.warn(message, place, visit)
         return choice
 
     def _check_abort_files(self) -> None:

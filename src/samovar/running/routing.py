@@ -45,32 +45,41 @@ class Choice:
     """Those before it that were not true; all of them where none is."""
     warnings: tuple[tuple[str, Place], ...] = ()
     """Conditions that could not be evaluated and count as false."""
+    doubts: tuple[tuple[str, Place], ...] = ()
+    """What conditions may not mean: comparisons of a text with a number."""
 
 
 def choose(state: State, variables: Mapping[str, object], situation: Situation) -> Choice:
     """The transition to take now."""
     tried: list[Tried] = []
     warnings: list[tuple[str, Place]] = []
+    doubts: list[tuple[str, Place]] = []
+
+    def choice(transition: Transition | None) -> Choice:
+        return Choice(
+            transition=transition, tried=tuple(tried), warnings=tuple(warnings), doubts=tuple(doubts)
+        )
+
     default: Transition | None = None
     for transition in state.transitions:
         if transition.when is When.DEFAULT:
             default = default or transition
             continue
         try:
-            why = _why_not(transition, variables, situation, _names_of_failure(state, variables))
+            why = _why_not(transition, variables, situation, doubts, _names_of_failure(state, variables))
         except ExpressionError as error:
             why = f"cannot be evaluated: {error.message}"
             warnings.append(
                 (f"A condition counts as false: {error.message}", error.place or transition.place)
             )
         if why is None:
-            return Choice(transition=transition, tried=tuple(tried), warnings=tuple(warnings))
+            return choice(transition)
         tried.append(Tried(transition=transition, why=why))
     if default is not None:
         if not situation.failed_here or situation.goes_on:
-            return Choice(transition=default, tried=tuple(tried), warnings=tuple(warnings))
+            return choice(default)
         tried.append(Tried(transition=default, why=_NOT_AFTER_FAILURE))
-    return Choice(transition=None, tried=tuple(tried), warnings=tuple(warnings))
+    return choice(None)
 
 
 _NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter lets it)"
@@ -85,6 +94,7 @@ def _why_not(
     transition: Transition,
     variables: Mapping[str, object],
     situation: Situation,
+    doubts: list[tuple[str, Place]],
     of_failure: frozenset[str],
 ) -> str | None:
     """Why this transition is not taken, as the end of a sentence; None where it is."""
@@ -103,7 +113,7 @@ def _why_not(
     assert condition is not None
     if stops and not condition.names & of_failure:
         return "after a failure, a condition counts only where it names success, failure, is_error or error"
-    value = condition.evaluate(variables)
+    value = condition.evaluate(variables, doubts=doubts)
     if truth(value):
         return None
     return f"is {to_text(value) or 'empty'}{_where(condition.names, variables)}"

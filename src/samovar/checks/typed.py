@@ -1,0 +1,89 @@
+"""What cannot be right in a workflow's expressions, as far as the types of its variables are known.
+
+Above: `checking.py`. Below: the values of a workflow, and `expressions/`, which compares. What a variable can
+hold is what its parameter and all the actions that set it say together; if one says nothing, it is anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from samovar.actions.base import Action
+from samovar.actions.set import Set
+from samovar.errors import Fault, Severity, nearest
+from samovar.expressions.expression import Expression
+from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
+from samovar.language.workflow import When, Workflow
+
+_ERROR = Type(
+    kinds=frozenset(("null", "map")),
+    parts={"message": TEXT, "state": TEXT, "kind": TEXT},
+    is_closed=True,
+)
+_ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}
+
+
+def types_of(workflow: Workflow) -> Mapping[str, Type]:
+    """What each variable of a workflow can hold, as far as that is known."""
+    found: dict[str, list[Type]] = {name: [type_] for name, type_ in _ALWAYS.items()}
+    for parameter in workflow.parameters:
+        found.setdefault(parameter.name, []).append(parameter.values)
+    for state, action in workflow.actions():
+        # What tags leave of an action is not known, only what it may set.
+        is_whole = state.action is action and isinstance(action, Action)
+        types = action.types if is_whole and isinstance(action, Action) else {}
+        for name in {*action.sets, *types}:
+            found.setdefault(name, []).append(types.get(name, ANYTHING))
+    for name in workflow.unread:
+        found.setdefault(name, []).append(ANYTHING)
+    return {name: union(types) for name, types in found.items()}
+
+
+def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
+    """Comparisons that are never true, texts that count as true, values that do not go together."""
+    severity: Severity = "warning" if is_old else "error"
+    types = types_of(workflow)
+    for expression, is_condition in _expressions(workflow):
+        if is_condition and expression.is_constant:
+            yield _constant(expression, severity)
+        yield from expression.check(types, is_condition=is_condition, severity=severity)
+    given = {parameter.name: parameter.values for parameter in workflow.parameters}
+    for parameter in workflow.parameters:
+        if parameter.condition is not None:
+            yield from parameter.condition.check(given, is_condition=True, severity=severity)
+
+
+def _constant(condition: Expression, severity: Severity) -> Fault:
+    if (inside := condition.quoted) is not None:
+        advice = f"Write it without quotes: `{inside}`."
+    else:
+        advice = "Write what it depends on, or no label."
+    message = f"The condition {condition.text[:60]} is the same whatever happens. {advice}"
+    return Fault(code="constant-condition", message=message, place=condition.place, severity=severity)
+
+
+def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool) -> Iterator[Fault]:
+    """`default(…)` of variables that nothing sets: those would never be there."""
+    severity: Severity = "warning" if is_old else "error"
+    for expression, _ in _expressions(workflow):
+        for name in sorted(expression.defaulted - known):
+            message = (
+                f"`default` is for a variable that may not be set yet, and nothing sets {name!r} at all."
+                f"{nearest(name, known)}"
+            )
+            yield Fault(
+                code="unset-variable", message=message, place=expression.where(name), severity=severity
+            )
+
+
+def _expressions(workflow: Workflow) -> Iterator[tuple[Expression, bool]]:
+    """Each expression, and whether it is a condition."""
+    for state in workflow.states.values():
+        for transition in state.transitions:
+            if transition.when is When.CONDITION and transition.condition is not None:
+                yield transition.condition, True
+    for _, action in workflow.actions():
+        if isinstance(action, Set):
+            for assignment in action.assignments:
+                if isinstance(assignment.value, Expression):
+                    yield assignment.value, False

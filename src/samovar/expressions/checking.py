@@ -1,0 +1,281 @@
+"""What cannot be right in an expression, as far as the types of its variables are known.
+
+Above: `expression.py`. Below: the tree, `types.py`, `typing_rules.py`. It evaluates nothing, and what is not
+known is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from samovar.errors import nearest
+from samovar.expressions.functions import FUNCTIONS
+from samovar.expressions.kinds import WrongError, either
+from samovar.expressions.text_functions import pattern_of
+from samovar.expressions.tree import (
+    Call,
+    Default,
+    Has,
+    ItemOf,
+    ListOf,
+    Literal,
+    Logic,
+    Macro,
+    MapOf,
+    Method,
+    Name,
+    Operation,
+    PartOf,
+    Signs,
+    Steps,
+    Term,
+    Ternary,
+    TypeName,
+)
+from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, type_of_value, union
+from samovar.expressions.typing_rules import (
+    cannot_be_ordered,
+    computed,
+    is_unsure_truth,
+    never_equal,
+    result_of,
+    right_form,
+    surely_no,
+)
+
+Scope = Mapping[str, Type]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that cannot be meant."""
+
+    code: str
+    """Of the fault that it becomes."""
+    message: str
+    at: int
+    """The offset of where."""
+
+
+@dataclass(slots=True)
+class TypeCheck:
+    """Goes through one expression. Changed by what it finds."""
+
+    text: str
+    """The expression as it was written; offsets of the tree are in it."""
+    findings: list[Finding] = field(default_factory=list)
+
+    def condition(self, tree: Term, types: Scope) -> None:
+        """Checks an expression that is a condition."""
+        found = self.of(tree, types)
+        if is_unsure_truth(found):
+            shown = self._shown(tree)
+            self._say(
+                "text-as-truth",
+                f"`{shown}` is {found}, and a text that is not empty is true. Write what it must be, as in "
+                f'`{shown} == "{(found.values or ("",))[0]}"`.',
+                tree,
+            )
+
+    def of(self, node: Term, types: Scope) -> Type:
+        """The type of a part, which is checked."""
+        match node:
+            case Literal(value=value):
+                return type_of_value(value)
+            case TypeName():
+                return Type(kinds=frozenset(("type",)))
+            case Name(name=name):
+                return types.get(name, ANYTHING)
+            case Steps(base=base, steps=steps):
+                found = self.of(base, types)
+                for step in steps:
+                    found = self._step(step, found, node, types)
+                return found
+            case Call(name=name, arguments=arguments):
+                return self._call(name, [self.of(one, types) for one in arguments], node)
+            case Operation():
+                return self._operation(node, types)
+            case Logic(sign=sign, parts=parts):
+                for part in parts:
+                    self._must_be_truth(part, self.of(part, types), f"beside `{sign}`")
+                return BOOL
+            case Signs():
+                return self._signs(node, types)
+            case Ternary(condition=condition, then=then, otherwise=otherwise):
+                self._must_be_truth(condition, self.of(condition, types), "before `?`")
+                return union((self.of(then, types), self.of(otherwise, types)))
+            case Has():
+                self._quietly(node.path, types)
+                return BOOL
+            case Default(path=path, otherwise=otherwise):
+                return union((self._quietly(path, types), self.of(otherwise, types)))
+            case ListOf(items=items):
+                return list_of(union([self.of(one, types) for one in items]))
+            case MapOf():
+                return self._map(node, types)
+        return ANYTHING
+
+    def _quietly(self, path: Term, types: Scope) -> Type:
+        """The type of a path that need not lead anywhere."""
+        return TypeCheck(self.text).of(path, types)
+
+    def _map(self, node: MapOf, types: Scope) -> Type:
+        found: dict[str, Type] = {}
+        for key, value in node.pairs:
+            self.of(key, types)
+            type_ = self.of(value, types)
+            if isinstance(key, Literal) and isinstance(key.value, str):
+                found[key.value] = type_
+        is_closed = len(found) == len(node.pairs)
+        return Type(kinds=frozenset(("map",)), parts=found, is_closed=is_closed)
+
+    # Steps.
+
+    def _step(self, step: PartOf | ItemOf | Macro | Method, found: Type, node: Steps, types: Scope) -> Type:
+        if isinstance(step, Method):
+            arguments = [self.of(one, types) for one in step.arguments]
+            return self._call(step.name, [found, *arguments], step)
+        if isinstance(step, Macro):
+            return self._macro(step, found, types)
+        if isinstance(step, ItemOf):
+            key = self.of(step.key, types)
+            if found.item is not None and found.kinds == {"list"}:
+                return found.item
+            name = key.values[0] if key.values is not None and len(key.values) == 1 else None
+            return found.parts.get(name, ANYTHING) if isinstance(name, str) else ANYTHING
+        if step.name in found.parts:
+            return found.parts[step.name]
+        can_have = found.kinds & {"map", "text", "other"}
+        if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
+            offer = nearest(step.name[:100], found.parts) if found.parts else ""
+            behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
+            what = f"{either(found.kinds)} and " if not can_have else ""
+            self._say("type-mismatch", f"`{behind}` is {what}without a part {step.name!r}.{offer}", step)
+        return ANYTHING
+
+    def _macro(self, step: Macro, found: Type, types: Scope) -> Type:
+        if not found.kinds & {"list", "map"}:
+            self._say(
+                "type-mismatch",
+                f"{step.kind!r} goes through a list or a map, not {either(found.kinds)}.",
+                step,
+            )
+        item = found.item or ANYTHING if found.kinds == {"list"} else ANYTHING
+        if found.kinds == {"map"}:
+            item = TEXT
+        within = {**types, step.variable: item}
+        bodies = [self.of(body, within) for body in step.bodies]
+        if step.kind == "map":
+            if len(bodies) == 2:
+                self._must_be_truth(step.bodies[0], bodies[0], "in `map`")
+            return list_of(bodies[-1])
+        self._must_be_truth(step.bodies[0], bodies[0], f"in {step.kind!r}")
+        return list_of(item) if step.kind == "filter" else BOOL
+
+    def _call(self, name: str, values: list[Type], node: Term) -> Type:
+        function = FUNCTIONS[name]
+        if not function.is_open:
+            for value, takes in zip(values, function.takes, strict=False):
+                if not value.kinds & takes:
+                    message = f"The function {name!r} takes {either(takes)}, not {value}."
+                    self._say("type-mismatch", message, node)
+        pattern = values[1].values if name == "matches" and len(values) == 2 else None
+        if pattern is not None and len(pattern) == 1 and isinstance(pattern[0], str):
+            self._pattern(pattern[0], node)
+        return Type(kinds=function.gives)
+
+    def _pattern(self, text: str, node: Term) -> None:
+        try:
+            pattern_of(text)
+        except WrongError as error:
+            self._say("type-mismatch", error.message, node)
+
+    # Operators.
+
+    def _operation(self, node: Operation, types: Scope) -> Type:
+        left, at = self.of(node.first, types), node.first
+        for sign, operand in node.rest:
+            right = self.of(operand, types)
+            self._operator(sign, (left, at), (right, operand), node)
+            left, at = result_of(sign, left, right), node
+        return left
+
+    def _operator(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term], node: Operation) -> None:
+        (left, first), (right, second) = one, other
+        shown = self.text[first.at : second.end]
+        if sign in ("==", "!="):
+            if never_equal(left, right):
+                what = "always" if sign == "!=" else "never"
+                message = f"`{shown}` is {what} true: {self._why(one, other)}.{self._form(sign, one, other)}"
+                self._say("type-mismatch", message, first)
+        elif sign == "in":
+            if not right.kinds & {"list", "map"}:
+                message = f"`{shown}`: `in` looks into a list or a map, not {either(right.kinds)}."
+                self._say("type-mismatch", message, first)
+            elif right.kinds == {"list"} and right.item is not None and never_equal(left, right.item):
+                where = (right.item, second)
+                self._say("type-mismatch", f"`{shown}` is never true: {self._why(one, where)}.", first)
+        elif sign in ("<", "<=", ">", ">="):
+            if cannot_be_ordered(left, right):
+                message = (
+                    f"`{shown}` cannot be compared: {self._why(one, other)}.{self._form(sign, one, other)}"
+                )
+                self._say("type-mismatch", message, first)
+        elif computed(sign, left, right) is None:
+            advice = " string(…) makes a text of a value." if sign == "+" else ""
+            self._say(
+                "type-mismatch", f"`{shown}` cannot be computed: {self._why(one, other)}.{advice}", first
+            )
+
+    def _why(self, one: tuple[Type, Term], other: tuple[Type, Term]) -> str:
+        """What the two sides are, a literal last."""
+        if isinstance(one[1], Literal):
+            one, other = other, one
+        (known, term), (against, second) = one, other
+        if isinstance(second, Literal):
+            is_same_kind = bool(known.kinds & against.kinds)
+            behind = "" if is_same_kind else f", not {either(against.kinds)}"
+            return f"`{self._shown(term)}` is {known}{behind}"
+        return f"`{self._shown(term)}` is {known}, `{self._shown(second)}` is {against}"
+
+    def _form(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term]) -> str:
+        """How the comparison is meant, where one side is a literal."""
+        if isinstance(one[1], Literal):
+            one, other = other, one
+        if not isinstance(other[1], Literal):
+            return ""
+        if sign not in ("==", "!=") and one[0].kinds == {"text"}:
+            shown = self._shown(one[1])
+            return f" int({shown}) and double({shown}) make a number of a text."
+        return right_form(self._shown(one[1]), sign, one[0], other[1].value)
+
+    def _signs(self, node: Signs, types: Scope) -> Type:
+        found = self.of(node.operand, types)
+        for sign in node.signs:
+            if sign == "!":
+                self._must_be_truth(node.operand, found, "behind `!`")
+                found = BOOL
+            elif not found.kinds & {"int", "double"}:
+                self._say("type-mismatch", f"`-` takes a number, not {either(found.kinds)}.", node)
+                found = ANYTHING
+            else:
+                found = Type(kinds=found.kinds & {"int", "double"})
+        return found
+
+    def _must_be_truth(self, node: Term, found: Type, where: str) -> None:
+        if not surely_no(found, "bool"):
+            return
+        shown = self._shown(node)
+        advice = ""
+        if found.kinds == {"text"}:
+            first = found.values[0] if found.values else "yes"
+            advice = f' Write what it must be, as in `{shown} == "{first}"`.'
+        self._say("type-mismatch", f"`{shown}` {where} must be true or false, and is {found}.{advice}", node)
+
+    def _shown(self, node: Term) -> str:
+        text = " ".join(self.text[node.at : node.end].split())
+        return text if len(text) <= 60 else text[:59] + "…"
+
+    def _say(self, code: str, message: str, node: Term) -> None:
+        self.findings.append(Finding(code, message, node.at))

@@ -1,0 +1,67 @@
+"""What is said of a mistake in an expression: what stands there, and how it is written here.
+
+Above: the parser. Below: `tokens.py`. Most mistakes are words or signs of another language.
+"""
+
+from __future__ import annotations
+
+from samovar.expressions.tokens import ExpressionToken
+
+_WORDS = {
+    "and": "Write `&&` for and.",
+    "or": "Write `||` for or.",
+    "not": "Write `!` for not.",
+    "is": "To compare, write `==`.",
+    "eq": "To compare, write `==`.",
+    "equals": "To compare, write `==`.",
+    "ne": "Write `!=` for unequal.",
+    "gt": "Write `>` for greater.",
+    "lt": "Write `<` for less.",
+    "if": "Write `condition ? value : other` for if.",
+    "then": "Write `condition ? value : other` for if.",
+    "contains": "Write `text.contains('part')`.",
+}
+"""What the words of other languages are here."""
+
+
+class BadExpressionError(Exception):
+    """A text is no expression. `at`: the offset of what cannot be read."""
+
+    def __init__(self, complaint: str, at: int) -> None:
+        super().__init__(complaint)
+        self.complaint, self.at = complaint, at
+
+
+def after_operand(token: ExpressionToken, behind: str) -> str:
+    """What is wrong where an operator or the end was expected. `behind`: the token before."""
+    if token.kind == "bad":
+        return str(token.value)
+    if behind == "not":
+        return _WORDS["not"]
+    if token.kind == "name" and token.text in _WORDS:
+        return _WORDS[token.text]
+    if token.text == "(" and token.kind == "mark":
+        return "There is no function here to call."
+    if token.text == ",":
+        return "One value is expected; several are a list, as in [a, b]."
+    if token.text == ":" and behind:
+        return "A `:` belongs behind `?`, as in `a ? b : c`, and into a map."
+    if token.kind in ("name", "number", "text"):
+        return f"Behind `{behind[:40]}` an operator or the end is expected, found {token.text[:40]!r}."
+    return f"Nothing opens the {token.text!r} here."
+
+
+def instead_of_operand(token: ExpressionToken, behind: str) -> str:
+    """What is wrong where a value was expected."""
+    if token.kind == "bad":
+        return str(token.value)
+    where = f" behind `{behind[:40]}`" if behind else ""
+    if token.kind == "end":
+        return f"A value is expected{where}, found the end."
+    if token.text == ">" and behind == "<":
+        return "Write `!=` for unequal."
+    if token.text in ("==", "===") and behind in ("==", "=", "!="):
+        return "To compare, write `==`."
+    if token.text == "." and not behind:
+        return "An expression begins with a name, not with a dot."
+    return f"A value is expected{where}, found {token.text[:40]!r}."

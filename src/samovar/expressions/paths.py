@@ -1,0 +1,54 @@
+"""One step of a path: a part of a map or of a record by its name, an item of a list by its number.
+
+Above: `closures.py`. Below: `evaluation.py`. What is not there is a `MissingError`, which `default` catches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from samovar.errors import nearest
+from samovar.expressions.evaluation import MissingError, narrow, sentence
+from samovar.expressions.kinds import called, kind_of
+from samovar.expressions.names import normal
+from samovar.expressions.operators import has_key
+from samovar.values import Record
+
+
+def part_of(value: object, name: str, at: int) -> object:
+    parts = value.parts if isinstance(value, Record) else value
+    if kind_of(parts) != "map":
+        offer = ""
+        if name in ("size", "length") and kind_of(value) in ("text", "list"):
+            offer = " Its size is size(…)."
+        raise MissingError(f"{sentence(called(value))} has no part {name!r}.{offer}", at)
+    assert isinstance(parts, Mapping)
+    if name in parts:
+        found = parts[name]
+        return found if type(found) is not int else narrow(found, at)
+    # Keys of JSON are in whatever form somebody wrote them.
+    for key in () if name.isascii() else parts:
+        if isinstance(key, str) and normal(key) == name:
+            return parts[key]
+    raise MissingError(f"There is no part {name!r}.{nearest(name[:100], map(str, parts))}", at)
+
+
+def item_of(value: object, key: object, at: int) -> object:
+    kind = kind_of(value)
+    if kind == "list":
+        assert isinstance(value, list | tuple)
+        if kind_of(key) != "int":
+            raise MissingError(f"A list has items by whole numbers, not by {called(key)}.", at)
+        assert isinstance(key, int)
+        if not -len(value) <= key < len(value):
+            raise MissingError(f"The list has {len(value)} items, none at {key}.", at)
+        return value[key]
+    if kind == "text" and not isinstance(value, Record):
+        raise MissingError("A text has no items: text.charAt(n) is its nth character.", at)
+    if kind not in ("map", "text"):
+        raise MissingError(f"{sentence(called(value))} has no items.", at)
+    if isinstance(key, str):
+        return part_of(value, key, at)
+    if kind == "map" and has_key(value, key):  # type: ignore[arg-type]
+        return value[key]  # type: ignore[index]
+    raise MissingError(f"There is no part {key!r}.", at)

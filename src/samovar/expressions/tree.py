@@ -1,0 +1,230 @@
+"""An expression as a tree: what was written, with the offsets of each part.
+
+Above: the parser makes it, the compiler and the checks of types read it. Below: nothing. Runs of operators
+and of steps behind a value are one node each, so that a long expression makes a wide tree, not a deep one. No
+node is changed once it is read; being frozen would cost ten times the time when this is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MACROS = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter"))
+"""They bind a variable to each item."""
+TYPE_NAMES = frozenset(
+    ("bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp", "type")
+)
+"""What `type(x)` can be compared with."""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Term:
+    """A part of an expression."""
+
+    at: int
+    """The offset of its first character."""
+    end: int
+    """The offset behind its last one."""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Literal(Term):
+    value: object
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Name(Term):
+    name: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class TypeName(Term):
+    """The name of a type, beside `type(x)`."""
+
+    name: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class PartOf(Term):
+    """`.name`, a step behind a value."""
+
+    name: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class ItemOf(Term):
+    """`[key]`, a step behind a value."""
+
+    key: Term
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Macro(Term):
+    """`.map(item, …)` and its like, a step behind a value."""
+
+    kind: str
+    variable: str
+    bodies: tuple[Term, ...]
+    """One, or a condition and what is made of an item."""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Method(Term):
+    """`.name(…)`, a step behind a value."""
+
+    name: str
+    arguments: tuple[Term, ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Steps(Term):
+    """A value and what stands behind it."""
+
+    base: Term
+    steps: tuple[PartOf | ItemOf | Macro | Method, ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Call(Term):
+    """`name(…)`."""
+
+    name: str
+    arguments: tuple[Term, ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Has(Term):
+    """`has(path.name)`."""
+
+    path: Steps
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Default(Term):
+    """`default(path, value)`."""
+
+    path: Name | Steps
+    otherwise: Term
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Signs(Term):
+    """`!` and `-` before a value, the innermost first."""
+
+    signs: tuple[str, ...]
+    operand: Term
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Operation(Term):
+    """Values with operators of one rank between them, taken from the left."""
+
+    first: Term
+    rest: tuple[tuple[str, Term], ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Logic(Term):
+    """`a && b && c`, or with `||`."""
+
+    sign: str
+    parts: tuple[Term, ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Ternary(Term):
+    """`condition ? then : otherwise`."""
+
+    condition: Term
+    then: Term
+    otherwise: Term
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class ListOf(Term):
+    items: tuple[Term, ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class MapOf(Term):
+    pairs: tuple[tuple[Term, Term], ...]
+
+
+def children(node: Term) -> Iterator[Term]:
+    """The parts of a part, in the order of the text."""
+    match node:
+        case ItemOf(key=key):
+            yield key
+        case Macro(bodies=parts) | Logic(parts=parts) | ListOf(items=parts):
+            yield from parts
+        case Method(arguments=arguments) | Call(arguments=arguments):
+            yield from arguments
+        case Steps(base=base, steps=steps):
+            yield base
+            yield from steps
+        case Has(path=path):
+            yield path
+        case Default(path=path, otherwise=otherwise):
+            yield path
+            yield otherwise
+        case Signs(operand=operand):
+            yield operand
+        case Operation(first=first, rest=rest):
+            yield first
+            for _, operand in rest:
+                yield operand
+        case Ternary(condition=condition, then=then, otherwise=otherwise):
+            yield from (condition, then, otherwise)
+        case MapOf(pairs=pairs):
+            for key, value in pairs:
+                yield key
+                yield value
+
+
+class Read(NamedTuple):
+    """A reading of a variable."""
+
+    name: str
+    at: int
+    """The offset of where."""
+    is_needed: bool
+    """The variable must be there; it does not begin the path of a `default(…)`."""
+
+
+def reads_of(tree: Term) -> Iterator[Read]:
+    """Each reading of a variable, in no order, but for those that macros bind."""
+    waiting: list[tuple[Term, frozenset[str], bool]] = [(tree, frozenset(), True)]
+    while waiting:
+        node, bound, is_needed = waiting.pop()
+        if isinstance(node, Name):
+            if node.name not in bound:
+                yield Read(node.name, node.at, is_needed)
+            continue
+        if isinstance(node, Default):
+            base = node.path.base if isinstance(node.path, Steps) else node.path
+            steps = node.path.steps if isinstance(node.path, Steps) else ()
+            waiting.append((base, bound, False))
+            waiting += [(part, bound, True) for part in (*steps, node.otherwise)]
+            continue
+        if isinstance(node, Macro):
+            bound |= {node.variable}
+        waiting += [(part, bound, True) for part in children(node)]
+
+
+def with_types(left: Term, rest: list[tuple[str, Term]]) -> tuple[Term, list[tuple[str, Term]]]:
+    """With the names of types as such, where they are compared with `type(x)`."""
+    operands = [left, *(operand for _, operand in rest)]
+    if not any(isinstance(one, Call) and one.name == "type" for one in operands):
+        return left, rest
+    named = [_type_name(one) for one in operands]
+    return named[0], [(sign, one) for (sign, _), one in zip(rest, named[1:], strict=True)]
+
+
+def _type_name(node: Term) -> Term:
+    if isinstance(node, Name) and node.name in TYPE_NAMES:
+        return TypeName(node.at, node.end, node.name)
+    if isinstance(node, ListOf):
+        return ListOf(node.at, node.end, tuple(map(_type_name, node.items)))
+    return node

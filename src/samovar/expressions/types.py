@@ -1,0 +1,99 @@
+"""What is known of values before there are any: their kinds, and sometimes all that they can be.
+
+Above: the checks of an expression, and whatever says what a variable can hold. Below: `kinds.py`. What nobody
+knows is `ANYTHING`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from samovar.expressions.kinds import ANY, NUMBERS, either, kind_of
+from samovar.values import Record
+
+MOST_VALUES = 64
+"""Values that are remembered of one variable; more are any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Type:
+    """What a value can be."""
+
+    kinds: frozenset[str] = ANY
+    values: tuple[object, ...] | None = None
+    """All that it can be; None if that is not known."""
+    item: Type | None = None
+    """Of a list's items."""
+    parts: Mapping[str, Type] = field(default_factory=dict)
+    """Of a map or a record, as far as they are known."""
+    is_closed: bool = False
+    """It has no other parts."""
+
+    def __str__(self) -> str:
+        if self.values is not None and len(self.values) > 1 and self.kinds == {"text"}:
+            shown = ", ".join(f'"{one}"' for one in self.values[:8])
+            return f"one of the texts {shown}" + (", …" if len(self.values) > 8 else "")
+        if self.values is not None and len(self.values) == 1 and self.kinds <= {"text"} | NUMBERS:
+            return (
+                f'the text "{self.values[0]}"' if self.kinds == {"text"} else f"the number {self.values[0]}"
+            )
+        return either(self.kinds)
+
+
+ANYTHING = Type()
+BOOL = Type(kinds=frozenset(("bool",)))
+TEXT = Type(kinds=frozenset(("text",)))
+WHOLE = Type(kinds=frozenset(("int",)))
+FRACTIONAL = Type(kinds=frozenset(("double",)))
+NUMBER = Type(kinds=NUMBERS)
+
+
+def text_of(values: Iterable[str], parts: Mapping[str, Type] | None = None) -> Type:
+    """A text that is one of some."""
+    return Type(kinds=TEXT.kinds, values=tuple(values), parts=parts or {})
+
+
+def list_of(item: Type) -> Type:
+    return Type(kinds=frozenset(("list",)), item=item)
+
+
+def type_of_value(value: object) -> Type:
+    """The type of a value that is known."""
+    kind = kind_of(value)
+    kinds = frozenset((kind,))
+    if isinstance(value, Record):
+        return Type(kinds=kinds)
+    if kind == "list":
+        return list_of(union(type_of_value(item) for item in value))  # type: ignore[attr-defined]
+    if kind == "map":
+        parts = {str(key): type_of_value(one) for key, one in value.items()}  # type: ignore[attr-defined]
+        return Type(kinds=kinds, parts=parts)
+    return Type(kinds=kinds, values=(value,))
+
+
+def union(types: Iterable[Type]) -> Type:
+    """What is one of some types; `ANYTHING` for none."""
+    found: Type | None = None
+    for one in types:
+        found = one if found is None else _either(found, one)
+    return ANYTHING if found is None else found
+
+
+def _either(one: Type, other: Type) -> Type:
+    values: tuple[object, ...] | None = None
+    if one.values is not None and other.values is not None:
+        keyed = {(kind_of(value), value): value for value in (*one.values, *other.values)}
+        values = tuple(keyed.values()) if len(keyed) <= MOST_VALUES else None
+    item = _either(one.item, other.item) if one.item is not None and other.item is not None else None
+    if "list" not in one.kinds or "list" not in other.kinds:
+        item = one.item or other.item
+    shared = one.parts.keys() & other.parts.keys()
+    parts = {name: _either(one.parts[name], other.parts[name]) for name in shared}
+    return Type(
+        kinds=one.kinds | other.kinds,
+        values=values,
+        item=item,
+        parts=parts,
+        is_closed=one.is_closed and other.is_closed and one.parts.keys() == other.parts.keys(),
+    )

@@ -1,0 +1,116 @@
+"""What two values of known types make, and what is wrong between them: operators, before there are values.
+
+Above: `checking.py`. Below: `types.py`, `operators.py`. Nothing is said that is not sure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+
+from samovar.expressions.kinds import ANY, NUMBERS
+from samovar.expressions.meter import Meter
+from samovar.expressions.operators import equal
+from samovar.expressions.types import ANYTHING, BOOL, NUMBER, Type, list_of, union
+
+_SAME = (frozenset(("text",)), frozenset(("bytes",)), frozenset(("list",)))
+_TIMES = frozenset(("time", "duration"))
+_ORDERED = ("text", "bool", "bytes", "time", "duration")
+NO_WORDS = frozenset(("false", "no", "0", "off", "none", "null", "never", "n", "f", ""))
+"""Texts that mean no to a person, and are true."""
+
+
+def never_equal(left: Type, right: Type) -> bool:
+    """Whether no value of one is a value of the other."""
+    if not (_merged(left.kinds) & _merged(right.kinds)):
+        return True
+    if left.values is None or right.values is None:
+        return False
+    meter = Meter()
+    return not any(equal(one, other, meter) for one in left.values for other in right.values)
+
+
+def _merged(kinds: frozenset[str]) -> frozenset[str]:
+    """With one name for numbers, which are equal across their kinds."""
+    return kinds | NUMBERS if kinds & NUMBERS else kinds
+
+
+def cannot_be_ordered(left: Type, right: Type) -> bool:
+    if left.kinds & NUMBERS and right.kinds & NUMBERS:
+        return False
+    return not any(kind in left.kinds and kind in right.kinds for kind in _ORDERED)
+
+
+def computed(sign: str, left: Type, right: Type) -> Type | None:
+    """What arithmetic gives; None if it cannot be done."""
+    kinds: set[str] = set()
+    if left.kinds & NUMBERS and right.kinds & NUMBERS:
+        both_whole = "int" in left.kinds and "int" in right.kinds
+        kinds |= {"int"} if both_whole else set()
+        kinds |= {"double"} if sign != "%" and "double" in left.kinds | right.kinds else set()
+    if sign == "+":
+        kinds |= {kind for one in _SAME for kind in one if one <= left.kinds and one <= right.kinds}
+    if sign in "+-" and left.kinds & _TIMES and right.kinds & _TIMES:
+        kinds |= _TIMES
+    if not kinds:
+        return None
+    if kinds == {"list"} and left.item is not None and right.item is not None:
+        return list_of(union((left.item, right.item)))
+    return Type(kinds=frozenset(kinds)) if kinds != NUMBERS else NUMBER
+
+
+def result_of(sign: str, left: Type, right: Type) -> Type:
+    """What an operator gives, as far as it can be done."""
+    if sign in ("==", "!=", "<", "<=", ">", ">=", "in"):
+        return BOOL
+    return computed(sign, left, right) or ANYTHING
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def right_form(name: str, sign: str, known: Type, literal: object) -> str:
+    """How a comparison with a literal is meant: ` Write …`, or nothing. `known` is what `name` can be."""
+    texts = [str(one) for one in known.values or () if isinstance(one, str)]
+    if texts and isinstance(literal, bool | int | float):
+        text = str(literal).lower() if isinstance(literal, bool) else str(literal)
+        return f" Write `{name} {sign} {_written(text)}`." if text in texts else ""
+    if texts and isinstance(literal, str):
+        return _nearest_text(name, sign, texts, literal)
+    if isinstance(literal, str) and known.kinds == BOOL.kinds and literal.lower() in ("true", "false"):
+        is_true = (literal.lower() == "true") == (sign == "==")
+        return f" Write `{name if is_true else '!' + name}`."
+    if isinstance(literal, str) and known.kinds <= NUMBERS and _is_number(literal):
+        return f" Write `{name} {sign} {literal.strip()}`."
+    if known.kinds == {"text"} and known.values is None and isinstance(literal, int | float):
+        text = str(literal).lower() if isinstance(literal, bool) else str(literal)
+        return f" Write `{name} {sign} {_written(text)}`."
+    return ""
+
+
+def _nearest_text(name: str, sign: str, texts: Iterable[str], literal: str) -> str:
+    folded = {text.lower().strip(): text for text in texts}
+    close = difflib.get_close_matches(literal.lower().strip(), folded, n=1)
+    return f" Write `{name} {sign} {_written(folded[close[0]])}`." if close else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_unsure_truth(known: Type) -> bool:
+    """Whether a value is a text that may say no, and counts as true all the same."""
+    if known.kinds != {"text"} or known.values is None:
+        return False
+    return any(str(one).strip().lower() in NO_WORDS for one in known.values)
+
+
+def surely_no(known: Type, kind: str) -> bool:
+    """Whether a value is of no such kind."""
+    return kind not in known.kinds and known.kinds != ANY
