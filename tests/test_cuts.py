@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.engines.llama.cuts import RUN_BLANKS, RUN_DIGITS, STEP_BLANKS, pieces
@@ -38,7 +38,9 @@ RUN = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUTTING)
+@settings(max_examples=40)
 @given(runs=st.lists(RUN, max_size=4), number=st.integers(0, 10**120))
 def test_the_pieces_of_a_text_become_its_tokens(
     vocabularies: dict[str, Vocabulary], name: str, runs: list[str], number: int

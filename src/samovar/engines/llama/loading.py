@@ -97,6 +97,7 @@ class ModelLoad:
                 context=context.result(),
                 embedding=Embedding(self._embedded(vocabulary), self._cost.embedding_tokens),
             )
+        self._binding.give_back_memory()  # of reading the vocabulary: two threads of their own kept some
         return self._model
 
     def _arenas(self, vocabulary: Vocabulary, store: ModelSnapshots | None) -> ArenaMaker:
