@@ -118,6 +118,25 @@ def test_the_last_layers_go_to_devices_and_the_output_first(small: Path) -> None
         assert (held.mapped_bytes, held.private_bytes, held.device_bytes) == bytes_
 
 
+def test_an_encoder_has_no_output_that_its_embeddings_could_be(tmp_path: Path) -> None:
+    for architecture, copies in (("bert", 0), ("llama", 1)):
+        header = read_header(make_tiny(tmp_path / f"{architecture}.gguf", architecture))
+        header = with_tensors(header, ("token_embd.weight", (256, 128), Q4_0))
+        assert hold(header, AVX2).private_bytes == 100 * copies
+
+
+def test_other_files_may_be_mapped_whatever_they_are_called(tmp_path: Path) -> None:
+    page = mmap.PAGESIZE
+    (file := tmp_path / "x.gguf").write_bytes(b"\0" * page)
+    maps = tmp_path / "maps"
+    odd = "".join(map(chr, (0x0B, 0x0C, 0x1C, 0x85, 0x2028)))
+    maps.write_text(
+        f"7e0000000000-7e000000{page:04x} r--p 00000000 00:00 7 /{odd}/y\nnot a mapping\n"
+        f"7f0000000000-7f000000{page:04x} r--s 00000000 00:00 1 {file}\n"
+    )
+    assert list(pages_of(maps, file, [(0, page)])) == [(0x7F0000000000, page)]
+
+
 def test_mapped_pages_are_found_by_the_file_and_only_whole_ones(tmp_path: Path) -> None:
     page = mmap.PAGESIZE
     file = tmp_path / "x.gguf"

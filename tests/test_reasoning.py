@@ -409,3 +409,13 @@ async def test_the_blank_of_a_sentence_piece_vocabulary_is_no_part_of_the_answer
         vocabulary = model._arenas.vocabulary
         token = next(token for token in range(vocabulary.size) if vocabulary.piece(token) == b" hi")
         assert "".join(piece.piece for piece in answer.feed(token)) == "hi"
+
+
+@pytest.mark.parametrize("said", ["I say <think>", "<think>x</think>", "x"])
+async def test_what_a_person_says_opens_no_reasoning(tmp_path: Path, said: str) -> None:
+    bare = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    for template, opened in ((bare, False), (bare + "<think>\n", True)):
+        async with loaded(make_tiny(tmp_path / "x.gguf", chat_template=template)) as model:
+            prompt = model._template.prompt(user(said), Options())
+            assert prompt.beginning is not None
+            assert (prompt.beginning.inside is not None) == opened and not prompt.beginning.is_over

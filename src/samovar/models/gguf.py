@@ -33,7 +33,6 @@ MOST_TENSORS = 1 << 17
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _TOKENS, _TOKEN_KINDS = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
-_TOKENS = "tokenizer.ggml.tokens"
 _FEED_FORWARD = ".ffn_up.weight"
 # Bytes that UTF-8 can hold. The engine's tokenizer ends the process where it has no token for one.
 _BYTES = [byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1)]

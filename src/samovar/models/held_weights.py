@@ -21,6 +21,13 @@ from samovar.models.tensor_types import Tensor
 Features = frozenset[str]
 """Instruction sets the engine is compiled for, by the names of its functions `ggml_cpu_has_…`."""
 
+_WITHOUT_OUTPUT = frozenset(
+    [
+        *("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3"),
+        *("neo-bert", "modern-bert", "eurobert"),
+    ]
+)
+"""Architectures that only read: from `src/models/` of the pinned build."""
 FEATURES_ASKED = ("avx2", "avx512", "neon", "dotprod", "matmul_int8")
 """Those that decide what is repacked."""
 _AVX2, _AVX512 = frozenset(["avx2"]), frozenset(["avx512"])
@@ -134,7 +141,12 @@ def layer_bytes(header: Header) -> list[int]:
 
 
 def _tied(header: Header) -> Tensor | None:
-    """The embeddings, if they are the output too: of that the engine makes a tensor of its own."""
+    """The embeddings, if they are the output too: of that the engine makes a tensor of its own.
+
+    The encoders without one, and without such a tensor, are known; others are taken to have one.
+    """
+    if header.architecture in _WITHOUT_OUTPUT:
+        return None
     names = {tensor.name: tensor for tensor in header.tensors}
     return None if _OUTPUT in names else names.get(_EMBEDDINGS)
 

@@ -136,7 +136,16 @@ class ChatTemplate:
                 options.template, options.think, always_thinks=self._always_thinks
             )
         marked = self._marked(messages, arguments)
-        return PromptTokens(tokens=self._tokens(*marked), beginning=self.markers.beginning(marked[1]))
+        beginning = self._beginning(messages, marked[1], arguments)
+        return PromptTokens(tokens=self._tokens(*marked), beginning=beginning)
+
+    def _beginning(self, messages: Sequence[Message], marked: str, arguments: Mapping[str, Any]) -> Beginning:
+        """What the template has opened or closed at the end; what a message ends in is only a text."""
+        last = messages[-1]
+        if self.markers.beginning(last.content) != Beginning():
+            neutral = Message(role=last.role, content=_PROBE)
+            marked = self._turns.render([*messages[:-1], neutral], arguments=arguments)
+        return self.markers.beginning(marked)
 
     def answer(self, options: Options, beginning: Beginning | None) -> TokenAnswer:
         """What the tokens of an answer are fed to. Blocks."""

@@ -14,6 +14,7 @@ import anyio.to_thread
 from samovar.engines.base import Conversation, GenerationEvent, ModelStatistics, OnEnd
 from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding import EmbeddedModel, Embedding
+from samovar.engines.llama.mapping import alone_with
 from samovar.generation import Embeddings, Message, Options, TokenCounts
 from samovar.models.capabilities import Capability
 from samovar.models.cost import Cost
@@ -82,5 +83,6 @@ class EmbeddingModel:
             return
         self._is_freed = True
         self._embedding.free()
-        self._model.binding.lib.llama_model_free(self._model.weights)
+        with alone_with(self._model.path):
+            self._model.binding.lib.llama_model_free(self._model.weights)
         self._model.binding.give_back_memory()

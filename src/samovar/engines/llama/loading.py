@@ -81,7 +81,8 @@ class ModelLoad:
             try:
                 vocabulary = Vocabulary(self._binding, self._weights, self._spec.path)
                 template = ChatTemplate.of(self._binding, self._weights, vocabulary)
-                found = store.result()
+                arenas = self._arenas(vocabulary, store.result())
+                embedding = Embedding(self._embedded(vocabulary), self._cost.embedding_tokens)
             except BaseException:  # the context is nobody's yet
                 if context.exception() is None:
                     context.result().close()
@@ -93,9 +94,9 @@ class ModelLoad:
                 spec=self._spec,
                 cost=self._cost,
                 trained_tokens=self._header.context_tokens,
-                arenas=self._arenas(vocabulary, found),
+                arenas=arenas,
                 context=context.result(),
-                embedding=Embedding(self._embedded(vocabulary), self._cost.embedding_tokens),
+                embedding=embedding,
             )
         self._binding.give_back_memory()  # of reading the vocabulary: two threads of their own kept some
         return self._model

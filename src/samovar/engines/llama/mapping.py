@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samovar.engines.llama.binding import Binding
-from samovar.models.split import ranges_of_parts
+from samovar.models.split import ranges_of_parts, real_path
 
 MAPPED_NOTE = (
     "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
@@ -38,7 +38,7 @@ def alone_with(path: Path) -> Iterator[None]:
     What was seen of its mappings must not belong to something else when it is given up.
     """
     with _guard:
-        lock = _locks.setdefault(path.resolve(), threading.Lock())
+        lock = _locks.setdefault(real_path(path), threading.Lock())
     with lock:
         yield
 
@@ -87,8 +87,11 @@ def _mappings(maps: Path, path: Path) -> Iterator[tuple[int, int, int]]:
         return
     device = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}"
     name = str(path.resolve()).replace("\n", "\\012")
-    for line in text.splitlines():
-        addresses, permissions, offset, found_device, inode, *rest = line.split(None, 5)
+    for line in text.split("\n"):  # names hold what else ends lines for Python
+        fields = line.split(maxsplit=5)
+        if len(fields) < 5:
+            continue
+        addresses, permissions, offset, found_device, inode, *rest = fields
         is_it = (found_device, inode) == (device, str(facts.st_ino)) or rest == [name]
         if is_it and permissions.startswith("r-"):  # what may be written is not only the file's
             low, high = (int(one, 16) for one in addresses.split("-"))
