@@ -109,3 +109,18 @@ def test_a_damaged_source_and_a_folder_that_is_not_there_are_said(wide: Path, tm
         convert(short, tmp_path / "copy.gguf", "q8_0")
     with pytest.raises(ModelFileError, match="cannot be written"):
         convert(wide, tmp_path / "none" / "copy.gguf", "q8_0")
+
+
+def test_a_model_in_several_files_becomes_one_as_the_whole_one_would(tmp_path: Path) -> None:
+    whole = make_tiny(tmp_path / "whole.gguf", amend=lambda writer: writer.add_file_type(0))
+    make_tiny(tmp_path / "tiny.gguf", amend=lambda writer: writer.add_file_type(0), part_tensors=8)
+    parts = sorted(tmp_path.glob("tiny-*-of-*.gguf"))
+    assert len(parts) == 3
+    convert(whole, tmp_path / "wanted.gguf", "q8_0")
+    for part in parts:
+        convert(part, tmp_path / "copy.gguf", "q8_0")
+        assert (tmp_path / "copy.gguf").read_bytes() == (tmp_path / "wanted.gguf").read_bytes()
+        assert converted_bytes(part, "q8_0") == (tmp_path / "copy.gguf").stat().st_size
+    assert set(read_header(tmp_path / "copy.gguf").tensors) == set(
+        read_header(tmp_path / "wanted.gguf").tensors
+    )

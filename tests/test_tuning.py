@@ -1,21 +1,20 @@
-"""Settings of contexts: the table, what is kept of measurements, and `samovar tune` on a tiny model."""
+"""Settings of contexts: the table, what is kept of measurements, and the workbench on a tiny model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from samovar.cli.tuning import TEXT, TuneArguments, tune_model
+from samovar.cli.measuring import TEXT
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.measuring import MeasuringEndedError, Plan, Speed, Workbench, best, choices
 from samovar.engines.llama.model import LlamaModel
-from samovar.errors import UsageError
 from samovar.generation import Message, Options, TextGenerated
 from samovar.models.cost import predict
 from samovar.models.header import read_header
@@ -148,6 +147,11 @@ async def test_a_load_uses_what_was_kept_and_says_so(tiny_model: Path, tmp_path:
         assert model.statistics().tuning == statistics.tuning
     async with loaded(tiny_model, tuned_in(tmp_path, machine="there")) as model:
         assert any("another machine" in note for note in model.statistics().notes)
+    on_gpu = replace(TUNED, device="gpu")
+    tuned_in(tmp_path).keep(tiny_model.resolve(), "f16", on_gpu, {}, "2026-12-31")
+    async with loaded(tiny_model, tuned_in(tmp_path)) as model:
+        assert TABLE in (model.statistics().tuning or "")
+        assert any("a GPU was measured" in note for note in model.statistics().notes)
 
 
 @pytest.mark.anyio
@@ -180,9 +184,14 @@ def test_quantized_cells_leave_no_choice_of_attention() -> None:
     assert {one.flash_attention for one in choices(table("cpu", "f16"), "f16")} == {True, False}
 
 
+def bench_of(path: Path, *, threads: int | None = None, **told: Callable[..., None]) -> Workbench:
+    spec = ModelSpec(reference="tiny", path=path, threads=threads)
+    return Workbench(spec, LlamaEngine().predict(spec), **told)
+
+
 def test_every_choice_is_measured_in_every_round(tiny_model: Path) -> None:
     parts: list[str] = []
-    bench = Workbench(tiny_model, "f16", on_part=parts.append)
+    bench = bench_of(tiny_model, on_part=parts.append)
     try:
         tried = choices(bench.standard, "f16")
         speeds = bench.speeds(tried, TEXT.read_text(), PLAN)
@@ -196,7 +205,7 @@ def test_every_choice_is_measured_in_every_round(tiny_model: Path) -> None:
 
 
 def test_a_text_is_foreseen_alike_with_each_setting(tiny_model: Path) -> None:
-    bench = Workbench(tiny_model, "f16")
+    bench = bench_of(tiny_model)
     try:
         found = [bench.perplexity(one, TEXT.read_text(), 300) for one in choices(bench.standard, "f16")]
         whole = bench.vocabulary.tokenize(TEXT.read_text(), special=False)
@@ -207,55 +216,38 @@ def test_a_text_is_foreseen_alike_with_each_setting(tiny_model: Path) -> None:
     assert all(one == pytest.approx(found[0], rel=1e-3) and 200 < one < 2000 for one in found)
 
 
+def test_what_a_load_would_take_is_measured(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samovar.engines.llama.cores._allowed", lambda: range(8))
+    monkeypatch.setattr("samovar.engines.llama.cores._fast", lambda root, allowed: allowed)
+    monkeypatch.setattr("samovar.engines.llama.cores._siblings", lambda root, cpu: frozenset([cpu // 4]))
+    monkeypatch.setattr("samovar.engines.llama.cores._within_quota", lambda cores, root: cores)
+    plan = Plan(lengths=(8, 16), decoded=1, rounds=1)
+    for set_threads, measured in ((None, [2, 1]), (3, [3])):
+        bench = bench_of(tiny_model, threads=set_threads)
+        try:
+            decode_ms, rates = bench.threads(bench.standard, TEXT.read_text(), plan)
+            assert list(decode_ms) == list(rates) == measured
+            assert bench.threads_used == measured[0]
+        finally:
+            bench.close()
+
+
+def test_what_is_raised_while_it_loads_ends_the_load(tiny_model: Path) -> None:
+    fractions: list[float] = []
+
+    def on_progress(fraction: float) -> None:
+        fractions.append(fraction)
+        raise MeasuringEndedError
+
+    with pytest.raises(MeasuringEndedError):
+        bench_of(tiny_model, on_progress=on_progress)
+    assert len(fractions) == 1 and fractions[0] < 1
+
+
 def test_measuring_ends_when_it_is_stopped(tiny_model: Path) -> None:
-    bench = Workbench(tiny_model, "f16", on_part=lambda part: bench.stop())
+    bench = bench_of(tiny_model, on_part=lambda part: bench.stop())
     try:
         with pytest.raises(MeasuringEndedError):
             bench.speeds(choices(bench.standard, "f16"), TEXT.read_text(), PLAN)
     finally:
         bench.close()
-
-
-# The command ------------------------------------------------------------------------------------------
-
-
-def arguments(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **given: object) -> TuneArguments:
-    monkeypatch.setenv("SAMOVAR_CACHE_FOLDER", str(folder))
-    return TuneArguments(model=str(path), settings={}, quick=True, as_json=True, **given)  # type: ignore[arg-type]
-
-
-def test_tune_keeps_its_choice(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch, keep=True)) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert len(said["speeds"]) == 4 and Path(said["kept"]).is_file()
-    assert json.loads(Path(said["kept"]).read_text())["choice"]["threads"] == said["choice"]["threads"]
-    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch, forget=True)) == 0
-    assert not Path(said["kept"]).exists()
-
-
-def test_what_was_measured_beside_others_is_not_kept(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("samovar.cli.tuning.LEAST_SHARE", 1.1)
-    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch)) == 1
-    assert json.loads(capsys.readouterr().out)["kept"] is None
-    assert not (tmp_path / "tuned").exists()
-
-
-def test_a_converted_copy_has_a_name_and_its_price(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from samovar.app import open_stores
-    from samovar.config import load_settings
-    from samovar.models.reference import parse_reference
-
-    assert tune_model(arguments(tiny_model, tmp_path, monkeypatch, convert="Q8_0")) == 0
-    said = json.loads(capsys.readouterr().out)
-    copy = open_stores(load_settings({})).find(parse_reference(said["model"]))
-    assert copy.name == "tiny.Q8_0.gguf" and copy.stat().st_size == said["after"]["bytes"]
-    assert said["after"]["bytes"] < said["before"]["bytes"] / 2
-    assert abs(said["perplexity_difference"]) < 0.01
-    with pytest.raises(UsageError, match="q8_0"):
-        tune_model(arguments(tiny_model, tmp_path, monkeypatch, convert="q9"))

@@ -22,7 +22,13 @@ ConvertTo = Annotated[
 ]
 Short = Annotated[bool, typer.Option("--quick", help="Shorter prompts and fewer rounds.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the choice even if the machine was busy.")]
-Forget = Annotated[bool, typer.Option("--forget", help="Use the built-in table again.")]
+Forget = Annotated[
+    bool,
+    typer.Option(
+        "--forget",
+        help="Use the built-in table again; measures nothing, and goes with --kv-type and --json only.",
+    ),
+]
 
 
 @app.command(cls=QuickCommand)
@@ -39,7 +45,8 @@ def tune(
     """Measure which settings are fastest for a model on this machine, and load it with them from now on.
 
     Do it while the machine does nothing else. The settings can change the last bits of what a model
-    computes; with --deterministic the built-in table is used, whatever was measured.
+    computes; with --deterministic the built-in table is used, whatever was measured. The model is loaded as
+    a run loads it: the settings threads, gpu_layers, devices, split_mode, tensor_split and main_gpu hold.
 
     Exit: 0 kept, 1 the machine was too busy to keep anything, 2 usage, 130 cancelled.
     """

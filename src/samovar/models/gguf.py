@@ -44,6 +44,8 @@ class Contents:
 
     values: dict[str, Any]
     """Scalars, texts and arrays of numbers by key. An array of texts is None."""
+    places: dict[str, tuple[int, int]]
+    """Where in the file the entries of `values` begin and end, in bytes, by key."""
     vocabulary_size: int
     """Tokens; 0 if the file has no vocabulary."""
     spells_every_byte: bool
@@ -81,12 +83,13 @@ def read_contents(
     good ones. Raises `ModelFileError` for whatever is wrong.
     """
     count, pairs = _read_preamble(reader, needs_tensors)
-    values, vocabulary = _read_entries(reader, pairs, wanted, checks_vocabulary)
+    values, places, vocabulary = _read_entries(reader, pairs, wanted, checks_vocabulary)
     entries_end = reader.position
     alignment = values.get("general.alignment", 32)
     tensors = _read_tensors(reader, count, alignment)
     return Contents(
         values=values,
+        places=places,
         vocabulary_size=vocabulary if isinstance(vocabulary, int) else len(vocabulary),
         spells_every_byte=isinstance(vocabulary, int)
         or all(b"<0x%02X>" % byte in vocabulary or bytes((byte,)) in vocabulary for byte in _BYTES),
@@ -132,12 +135,14 @@ def _guess(start: bytes) -> str:
 
 def _read_entries(
     reader: Reader, pairs: int, wanted: Callable[[str], bool], checks_vocabulary: bool
-) -> tuple[dict[str, Any], set[bytes] | int]:
-    """(the wanted values, the vocabulary's texts, or how many they are)"""
+) -> tuple[dict[str, Any], dict[str, tuple[int, int]], set[bytes] | int]:
+    """(the wanted values, where their entries are, the vocabulary's texts, or how many they are)"""
     values: dict[str, Any] = {}
+    places: dict[str, tuple[int, int]] = {}
     vocabulary: set[bytes] | int = set()
     keys: set[str] = set()
     for _ in range(pairs):
+        begin = reader.position
         key, kind = reader.text(LONGEST_KEY_BYTES), reader.number("I")
         if not key or key in keys:
             raise damaged(reader.path, f"its header entry {shown(key)} is there twice, or has no name")
@@ -148,9 +153,10 @@ def _read_entries(
             values[key] = _read_kinds(reader, key)
         elif wanted(key):
             values[key] = _read_value(reader, key, kind)
+            places[key] = (begin, reader.position)
         else:
             _skip_value(reader, key, kind)
-    return values, vocabulary
+    return values, places, vocabulary
 
 
 def _read_vocabulary(reader: Reader, checks_vocabulary: bool) -> set[bytes] | int:

@@ -32,6 +32,12 @@ def part_names(name: str) -> tuple[str, ...]:
     )
 
 
+def stem_of(path: Path) -> str:
+    """The name without its end: of a part, without what says which part it is."""
+    match = _part(path.name)
+    return path.stem if match is None else match["name"]
+
+
 def is_part(path: Path) -> bool:
     """Whether the file is called like one of several."""
     return _part(path.name) is not None

@@ -38,6 +38,11 @@ class Found:
     """Why not, for a person."""
 
 
+def ignored(why: str) -> str:
+    """A note for a person whose measurements do not hold for a load."""
+    return f"What `samovar tune` kept for this model is not used: {why}. Run it again."
+
+
 class Tuned:
     """The folder of choices. Nothing is read before it is asked for."""
 
@@ -55,20 +60,17 @@ class Tuned:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            return Found(tuning=None, note=self._ignored(f"its file cannot be read: {error}"))
+            return Found(tuning=None, note=ignored(f"its file cannot be read: {error}"))
         if not isinstance(said, dict) or said.get("format") != _FORMAT:
-            return Found(tuning=None, note=self._ignored("its file has another format"))
+            return Found(tuning=None, note=ignored("its file has another format"))
         if said.get("build") != self._build:
-            return Found(tuning=None, note=self._ignored("another build of the engine was measured"))
+            return Found(tuning=None, note=ignored("another build of the engine was measured"))
         if said.get("machine") != self._machine:
-            return Found(tuning=None, note=self._ignored("another machine was measured"))
+            return Found(tuning=None, note=ignored("another machine was measured"))
         try:
             return Found(tuning=_read(said, kv_type))
         except (KeyError, TypeError, ValueError):
-            return Found(tuning=None, note=self._ignored("its file is damaged"))
-
-    def _ignored(self, why: str) -> str:
-        return f"What `samovar tune` kept for this model is not used: {why}. Run it again."
+            return Found(tuning=None, note=ignored("its file is damaged"))
 
     def keep(self, path: Path, kv_type: KvType, tuning: Tuning, table: Mapping[str, Any], day: str) -> Path:
         """Keeps a choice, with what was measured for it. `day`: as 2026-12-31. Raises `OSError`."""

@@ -2,7 +2,8 @@
 
 Above: the command line, tests. Below: the engine's quantizing functions, by `binding.py`, and the readers of
 headers in `models/`. One type for all matrices, so that what is measured of the copy is that type; norms,
-biases and what the engine wants as it is stay as they are. Nothing is held in memory but some rows.
+biases and what the engine wants as it is stay as they are. Of a model in several files one is made. Nothing
+is held in memory but the header and some rows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -25,6 +27,7 @@ from samovar.memory import in_words
 from samovar.models.binary_reader import Reader
 from samovar.models.gguf import Contents, read_contents
 from samovar.models.header import read_header
+from samovar.models.split import parts_of
 from samovar.models.tensor_types import TYPE_SIZES, Tensor
 
 OnConvertProgress = Callable[[float], None]
@@ -32,8 +35,13 @@ OnConvertProgress = Callable[[float], None]
 
 CHUNK_ELEMENTS = 1 << 20
 """Numbers that one thread converts at once, or one row if that is more: 4 MB of them."""
-_FILE_TYPE = struct.pack("<Q", 17) + b"general.file_type" + struct.pack("<I", 4)
-"""How the entry begins that says which type most of a file has; its value follows."""
+_ALIGNMENT = "general.alignment"
+_FILE_TYPE = "general.file_type"
+"""The entry that says which type most of a file has."""
+_SPLIT = "split."
+"""How the entries begin that say which of several files one is."""
+_COUNTS = struct.Struct("<QQ")
+"""Of tensors and of entries; 8 bytes are before them."""
 _F16, _F32 = 1, 0
 
 
@@ -85,20 +93,21 @@ def convert(
     Raises `ModelFileError` if `source` is no model that the engine takes, is of a type that cannot be read,
     or `target` cannot be written; `PlatformError` if the engine cannot run here.
     """
-    binding, format_ = open_binding(), FORMATS[name]
-    contents = _read(source)
-    tensors = _planned(contents, format_)
+    binding = open_binding()
+    plan = _plan(source, FORMATS[name])
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        needed = contents.data_start + _extent(tensors)
-        if needed > shutil.disk_usage(target.parent).free:
+        if plan.size_bytes > shutil.disk_usage(target.parent).free:
             raise ModelFileError(
-                f"{target} cannot be written: it will have {in_words(needed)}, and {target.parent} has only "
-                f"{in_words(shutil.disk_usage(target.parent).free)} left."
+                f"{target} cannot be written: it will have {in_words(plan.size_bytes)}, and {target.parent} "
+                f"has only {in_words(shutil.disk_usage(target.parent).free)} left."
             )
-        with source.open("rb") as read, part.open("xb") as write:
-            with mmap.mmap(read.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                _write(_Copy(binding, mapped, write, contents, format_), tensors, on_progress)
+        with ExitStack() as opened, part.open("xb") as write:
+            files = [opened.enter_context(path.open("rb")) for path in plan.paths]
+            mapped = [
+                opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) for file in files
+            ]
+            _write(_Copy(binding, mapped, write), plan, on_progress)
             write.flush()
             os.fsync(write.fileno())
         os.replace(part, target)
@@ -110,29 +119,65 @@ def convert(
 
 def converted_bytes(source: Path, name: str) -> int:
     """How large the file will be, in bytes, from the header alone. Raises `ModelFileError`."""
-    contents = _read(source)
-    return contents.data_start + _extent(_planned(contents, FORMATS[name]))
+    return _plan(source, FORMATS[name]).size_bytes
 
 
-def _read(source: Path) -> Contents:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matrix:
+    """A tensor of the source, and what becomes of it."""
+
+    old: Tensor
+    part: int
+    """Which of the source's files it is in, from 0 on; …"""
+    begin: int
+    """… and where there, in bytes."""
+    new: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What a copy will be."""
+
+    paths: tuple[Path, ...]
+    """The source's files."""
+    matrices: list[_Matrix]
+    """In the order of the source."""
+    header: bytes
+    """All before the first tensor."""
+
+    @property
+    def size_bytes(self) -> int:
+        last = self.matrices[-1].new
+        return len(self.header) + last.offset + last.size_bytes
+
+
+def _plan(source: Path, format_: Format) -> _Plan:
+    """Raises `ModelFileError`."""
     read_header(source)  # whatever is wrong with it is said there
-    with source.open("rb") as file:
-        return read_contents(Reader(file, source.stat().st_size, source), lambda key: key == _ALIGNMENT)
+    paths, found, head = parts_of(source), list[Contents](), b""
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(
+                read_contents(Reader(file, path.stat().st_size, path), _is_wanted, needs_tensors=False)
+            )
+            if not head:
+                file.seek(0)
+                head = file.read(found[0].entries_end)
+    matrices, end = list[_Matrix](), 0
+    for part, contents in enumerate(found):
+        for old in contents.tensors:
+            kind = _kind(old, format_)
+            block, block_bytes = TYPE_SIZES[kind]
+            size = prod(old.shape) // block * block_bytes
+            new = replace(old, kind=kind, size_bytes=size, offset=end)
+            matrices.append(_Matrix(old=old, part=part, begin=contents.data_start + old.offset, new=new))
+            end = -(-(end + size) // found[0].alignment) * found[0].alignment
+    tensors = [matrix.new for matrix in matrices]
+    return _Plan(paths=paths, matrices=matrices, header=_header(head, found[0], tensors, format_))
 
 
-_ALIGNMENT = "general.alignment"
-
-
-def _planned(contents: Contents, format_: Format) -> list[Tensor]:
-    """The tensors of the copy, in the same order."""
-    planned, end = [], 0
-    for tensor in contents.tensors:
-        kind = _kind(tensor, format_)
-        block, block_bytes = TYPE_SIZES[kind]
-        size = prod(tensor.shape) // block * block_bytes
-        planned.append(replace(tensor, kind=kind, size_bytes=size, offset=end))
-        end = -(-(end + size) // contents.alignment) * contents.alignment
-    return planned
+def _is_wanted(key: str) -> bool:
+    return key in (_ALIGNMENT, _FILE_TYPE) or key.startswith(_SPLIT)
 
 
 def _kind(tensor: Tensor, format_: Format) -> int:
@@ -145,8 +190,24 @@ def _kind(tensor: Tensor, format_: Format) -> int:
     return _F16
 
 
-def _extent(tensors: list[Tensor]) -> int:
-    return tensors[-1].offset + tensors[-1].size_bytes
+def _header(head: bytes, contents: Contents, tensors: list[Tensor], format_: Format) -> bytes:
+    """The header of the copy. `head`: the source's, to the end of its entries."""
+    _, pairs = _COUNTS.unpack_from(head, 8)
+    places = contents.places
+    split = sorted(place for key, place in places.items() if key.startswith(_SPLIT))
+    made = bytearray(head)
+    _COUNTS.pack_into(made, 8, len(tensors), pairs - len(split))
+    begin, end = places.get(_FILE_TYPE, (0, 0))
+    if end - begin == len(_FILE_TYPE) + 16:  # its length, name and type, and a number of 32 bits
+        struct.pack_into("<I", made, end - 4, format_.file_type)
+    for begin, end in reversed(split):
+        del made[begin:end]
+    for tensor in tensors:
+        name = tensor.name.encode()
+        made += struct.pack("<Q", len(name)) + name
+        made += struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape)
+        made += struct.pack("<IQ", tensor.kind, tensor.offset)
+    return bytes(made) + b"\0" * (-len(made) % contents.alignment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,67 +215,54 @@ class _Copy:
     """One copy under way."""
 
     binding: Binding
-    mapped: mmap.mmap
-    """The source."""
+    mapped: list[mmap.mmap]
+    """The source's files."""
     target: BinaryIO
-    contents: Contents
-    """Of the source."""
-    format: Format
 
 
-def _write(copy: _Copy, tensors: list[Tensor], on_progress: OnConvertProgress) -> None:
-    _write_header(copy, tensors)
-    done, most = 0, _extent(tensors)
+def _write(copy: _Copy, plan: _Plan, on_progress: OnConvertProgress) -> None:
+    copy.target.write(plan.header)
+    done = len(plan.header)
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="samovar: convert") as pool:
-        for old, new in zip(copy.contents.tensors, tensors, strict=True):
-            copy.target.write(b"\0" * (copy.contents.data_start + new.offset - copy.target.tell()))
-            for raw in _converted(copy, pool, old, new):
+        for matrix in plan.matrices:
+            gap = len(plan.header) + matrix.new.offset - done
+            copy.target.write(b"\0" * gap)
+            done += gap
+            for raw in _converted(copy, pool, matrix):
                 copy.target.write(raw)
                 done += len(raw)
-                on_progress(min(1.0, done / most))
+                on_progress(min(1.0, done / plan.size_bytes))
     on_progress(1.0)
 
 
-def _write_header(copy: _Copy, tensors: list[Tensor]) -> None:
-    entries = bytearray(copy.mapped[: copy.contents.entries_end])
-    at = entries.find(_FILE_TYPE)
-    if at >= 0:
-        struct.pack_into("<I", entries, at + len(_FILE_TYPE), copy.format.file_type)
-    copy.target.write(entries)
-    for tensor in tensors:
-        name = tensor.name.encode()
-        copy.target.write(struct.pack("<Q", len(name)) + name)
-        copy.target.write(struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape))
-        copy.target.write(struct.pack("<IQ", tensor.kind, tensor.offset))
-
-
-def _converted(copy: _Copy, pool: ThreadPoolExecutor, old: Tensor, new: Tensor) -> Iterator[bytes]:
+def _converted(copy: _Copy, pool: ThreadPoolExecutor, matrix: _Matrix) -> Iterator[bytes]:
     """The tensor's bytes, in pieces, in order; as many are made at once as there are threads."""
-    row = old.shape[0]
+    old, row = matrix.old, matrix.old.shape[0]
     rows = max(1, CHUNK_ELEMENTS // row)
     starts = range(0, prod(old.shape[1:]), rows)
     last = starts.stop
-    if old.kind == new.kind:
+    if old.kind == matrix.new.kind:
         for start in starts:
-            yield _raw(copy, old, start, min(rows, last - start))
+            yield _raw(copy, matrix, start, min(rows, last - start))
         return
     at_once = usable_cores()
     for first in range(0, len(starts), at_once):
         pieces = starts[first : first + at_once]
-        yield from pool.map(lambda start: _piece(copy, old, new, start, min(rows, last - start)), pieces)
+        yield from pool.map(lambda start: _piece(copy, matrix, start, min(rows, last - start)), pieces)
 
 
-def _raw(copy: _Copy, tensor: Tensor, start: int, rows: int) -> bytes:
+def _raw(copy: _Copy, matrix: _Matrix, start: int, rows: int) -> bytes:
     """The bytes of some rows in the source."""
-    row_bytes = tensor.size_bytes // prod(tensor.shape[1:])
-    begin = copy.contents.data_start + tensor.offset + start * row_bytes
-    return copy.mapped[begin : begin + rows * row_bytes]
+    row_bytes = matrix.old.size_bytes // prod(matrix.old.shape[1:])
+    begin = matrix.begin + start * row_bytes
+    return copy.mapped[matrix.part][begin : begin + rows * row_bytes]
 
 
-def _piece(copy: _Copy, old: Tensor, new: Tensor, start: int, rows: int) -> bytes:
+def _piece(copy: _Copy, matrix: _Matrix, start: int, rows: int) -> bytes:
     """Some rows in their new type, by way of 32-bit numbers."""
-    ffi, lib, row = copy.binding.ffi, copy.binding.lib, old.shape[0]
-    raw = _raw(copy, old, start, rows)
+    ffi, lib, old, new = copy.binding.ffi, copy.binding.lib, matrix.old, matrix.new
+    row = old.shape[0]
+    raw = _raw(copy, matrix, start, rows)
     numbers: Any = ffi.new("float[]", rows * row)
     if old.kind == _F32:
         ffi.memmove(numbers, raw, len(raw))

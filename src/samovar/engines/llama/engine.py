@@ -30,7 +30,7 @@ from samovar.models.header import Header, read_header
 from samovar.models.held_weights import EngineBuild, this_build
 from samovar.models.snapshots import QUEUE_BYTES, Snapshots
 from samovar.models.split import real_path
-from samovar.models.tuned import Found, Tuned
+from samovar.models.tuned import Found, Tuned, ignored
 from samovar.models.tuning import Tuning, table
 
 DEFAULT_CONTEXT_TOKENS = 8192
@@ -129,9 +129,15 @@ class LlamaEngine:
         tuning = table("gpu" if devices else "cpu", spec.kv_type)
         if found is None:
             return tuning
-        if found.tuning is None or found.tuning.device != tuning.device:
-            return replace(tuning, notes=() if found.note is None else (found.note,))
-        return found.tuning
+        note = found.note
+        if found.tuning is not None:
+            if found.tuning.device == tuning.device:
+                return found.tuning
+            where = {"cpu": "the CPU alone", "gpu": "a GPU"}
+            note = ignored(
+                f"{where[found.tuning.device]} was measured, and this is for {where[tuning.device]}"
+            )
+        return replace(tuning, notes=() if note is None else (note,))
 
     def _looked_up(self, spec: ModelSpec) -> Found | None:
         if self._tuned is None:

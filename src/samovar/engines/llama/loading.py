@@ -1,13 +1,14 @@
 """One load of a model under way: weights, vocabulary, template and context, or all of it given back.
 
-Above: `engine.py`. Below: `model.py`, `embedding_model.py`, `binding.py`. It runs in a worker thread; what
-needs the interpreter goes on beside what the engine does by itself.
+Above: `engine.py`, `measuring.py`. Below: `model.py`, `embedding_model.py`, `binding.py`. It runs in a
+worker thread; what needs the interpreter goes on beside what the engine does by itself.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -30,7 +31,7 @@ from samovar.errors import ModelFileError
 from samovar.models.capabilities import Capability
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
-from samovar.models.held_weights import EngineBuild, hold
+from samovar.models.held_weights import EngineBuild, HeldWeights, hold
 from samovar.models.snapshot_file import fingerprint
 from samovar.models.snapshots import ModelSnapshots, Snapshots
 from samovar.models.split import first_part, real_path
@@ -42,6 +43,49 @@ PROGRESS_EVERY_S = 0.05
 """The load stops while the event loop hears how far it is."""
 READ_WHOLE = 0
 """`LLAMA_LOAD_MODE_NONE`: the file is read, not mapped."""
+
+
+def read_weights(
+    binding: Binding,
+    spec: ModelSpec,
+    cost: Cost,
+    held: HeldWeights,
+    on_progress: Callable[[float], None],
+) -> Any:
+    """The engine's pointer to the weights, on the devices that `spec` and `cost` say.
+
+    `on_progress` is called with the fraction that is read, some 270 times; what it raises ends the load, and
+    is raised. Raises `ModelFileError` for a file that cannot be loaded.
+    """
+    ffi, lib = binding.ffi, binding.lib
+    raised: list[BaseException] = []
+
+    def told(fraction: float, _data: Any) -> bool:
+        """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
+        try:
+            on_progress(fraction)
+        except BaseException as error:
+            raised.append(error)
+        return not raised
+
+    with alone_with(spec.path):
+        params = lib.llama_model_default_params()
+        used = set_devices(binding, params, spec, cost)
+        params.use_extra_bufts = cost.repack
+        if not held.is_mapped:
+            params.load_mode = READ_WHOLE
+        callback = ffi.callback("llama_progress_callback", told, error=False)
+        params.progress_callback = callback
+        binding.errors_of_this_thread()
+        weights = lib.llama_model_load_from_file(str(first_part(spec.path)).encode(), params)
+        del used
+        if weights != ffi.NULL:
+            release(binding, spec.path, held.released)
+            return weights
+    if raised:
+        raise raised[0]
+    reason = "; ".join(binding.errors_of_this_thread()) or "no reason given"
+    raise ModelFileError(f"{spec.path} could not be loaded: {reason}")
 
 
 class ModelLoad:
@@ -58,11 +102,10 @@ class ModelLoad:
         tuning: Tuning,
         snapshots: Snapshots | None,
     ) -> None:
-        self._binding, self._ffi, self._lib = binding, binding.ffi, binding.lib
+        self._binding = binding
         self._header, self._snapshots = read_header(real_path(spec.path)), snapshots
         self._held = hold(self._header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
         self._spec, self._cost, self._tuning, self._on_progress = spec, cost, tuning, on_progress
-        self._error: BaseException | None = None
         self._told_s = 0.0
         self._weights: Any = None
         self._model: LlamaModel | EmbeddingModel | None = None
@@ -144,40 +187,14 @@ class ModelLoad:
         return self._snapshots.of(name)
 
     def _load_weights(self) -> None:
-        with alone_with(self._spec.path):
-            self._weights = self._read_weights()
-            release(self._binding, self._spec.path, self._held.released)
+        self._weights = read_weights(self._binding, self._spec, self._cost, self._held, self._progress)
 
-    def _read_weights(self) -> Any:
-        params = self._lib.llama_model_default_params()
-        held = set_devices(self._binding, params, self._spec, self._cost)
-        params.use_extra_bufts = self._cost.repack
-        if not self._held.is_mapped:
-            params.load_mode = READ_WHOLE
-        callback = self._ffi.callback("llama_progress_callback", self._progress, error=False)
-        params.progress_callback = callback
-        self._binding.errors_of_this_thread()
-        weights = self._lib.llama_model_load_from_file(str(first_part(self._spec.path)).encode(), params)
-        del held
-        if weights != self._ffi.NULL:
-            return weights
-        if self._error is not None:
-            raise self._error
-        reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
-        raise ModelFileError(f"{self._spec.path} could not be loaded: {reason}")
-
-    def _progress(self, fraction: float, _data: Any) -> bool:
-        """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
-        try:
-            anyio.from_thread.check_cancelled()
-            now_s = time.monotonic()
-            if fraction >= 1.0 or now_s - self._told_s >= PROGRESS_EVERY_S:
-                self._told_s = now_s
-                anyio.from_thread.run_sync(self._on_progress, fraction)
-        except BaseException as error:  # handed on: `_read_weights` raises it
-            self._error = error
-            return False
-        return True
+    def _progress(self, fraction: float) -> None:
+        anyio.from_thread.check_cancelled()
+        now_s = time.monotonic()
+        if fraction >= 1.0 or now_s - self._told_s >= PROGRESS_EVERY_S:
+            self._told_s = now_s
+            anyio.from_thread.run_sync(self._on_progress, fraction)
 
     def free(self) -> None:
         """Gives back what a load that did not become a model has taken."""
@@ -185,5 +202,5 @@ class ModelLoad:
             self._model.free()
         elif self._weights is not None:
             with alone_with(self._spec.path):
-                self._lib.llama_model_free(self._weights)
+                self._binding.lib.llama_model_free(self._weights)
         self._model = self._weights = None

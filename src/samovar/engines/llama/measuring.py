@@ -1,8 +1,8 @@
 """How fast loaded weights evaluate and decode with each setting, and how well they foresee a text.
 
-Above: `samovar tune`. Below: `context.py`, `binding.py`, `tuning.py`. Everything is done on weights and
-contexts of its own, in one worker thread; `stop` ends it from another within a micro-batch. Rounds alternate
-between the settings, so that a machine that slows down meets them all, and medians are what counts.
+Above: `samovar tune`. Below: `loading.py`, `context.py`, `binding.py`, `tuning.py`. Everything is done on
+weights and contexts of its own, in one worker thread; `stop` ends it from another within a micro-batch.
+Rounds alternate between the settings, so that a machine that slows down meets them all, and medians count.
 """
 
 from __future__ import annotations
@@ -12,17 +12,23 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+from samovar.engines.base import ModelSpec
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.context import Context
-from samovar.engines.llama.cores import usable_cores
+from samovar.engines.llama.cores import engine_cores
+from samovar.engines.llama.loading import read_weights
+from samovar.engines.llama.mapping import alone_with
+from samovar.engines.llama.placing import all_devices
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.errors import EngineError, ModelFileError
+from samovar.errors import EngineError
 from samovar.generation import KvType
+from samovar.models.cost import Cost
+from samovar.models.header import read_header
+from samovar.models.held_weights import hold
 from samovar.models.tuning import BATCH_TOKENS, MICRO_BATCH_TOKENS, Tuning, table
 
 BETTER = 0.95
@@ -96,40 +102,40 @@ def fewer_threads(most: int) -> list[int]:
     return sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
 
 
-OnMeasured = Callable[[str], None]
-"""Called before each part, with what it is."""
-
-
 class Workbench:
     """One file's weights. Mutable: the context that is measured; `close` gives everything back."""
 
     def __init__(
         self,
-        path: Path,
-        kv_type: KvType,
+        spec: ModelSpec,
+        cost: Cost,
         *,
-        gpu_layers: int | None = None,
-        on_part: OnMeasured = lambda part: None,
+        on_progress: Callable[[float], None] = lambda fraction: None,
+        on_part: Callable[[str], None] = lambda part: None,
     ) -> None:
-        """Loads the weights, on the GPU as `ModelSpec` has it. Raises `ModelFileError`."""
+        """Loads the weights as a run would: where `spec` and `cost` say. Raises `ModelFileError`.
+
+        `on_progress`: told the fraction that is read; what it raises ends the load, and is raised.
+        `on_part`: told of each part before it is measured."""
         self._binding: Binding = open_binding()
-        self._binding.begin_use()
-        self._kv_type: KvType = kv_type
-        self._on_part = on_part
+        self._spec, self._kv_type, self._on_part = spec, spec.kv_type, on_part
+        self.threads_used = spec.threads or engine_cores()
+        """Of each measurement but those of fewer threads: as many as a load takes."""
         self._context: Context | None = None
         self._is_stopped = False
-        ffi, lib = self._binding.ffi, self._binding.lib
-        params = lib.llama_model_default_params()
-        is_on_gpu = lib.llama_supports_gpu_offload() and gpu_layers != 0
-        self.standard: Tuning = table("gpu" if is_on_gpu else "cpu", kv_type)
+        is_on_gpu = spec.gpu_layers != 0 and bool(all_devices())
+        self.standard: Tuning = table("gpu" if is_on_gpu else "cpu", spec.kv_type)
         """The table's choice for it."""
-        params.n_gpu_layers = (-1 if gpu_layers is None else gpu_layers) if is_on_gpu else 0
-        self._weights: Any = lib.llama_model_load_from_file(str(path).encode(), params)
-        if self._weights == ffi.NULL:
+        header, build = read_header(spec.path), self._binding.build()
+        held = hold(header, build, repack=cost.repack, gpu_layers=cost.gpu_layers)
+        self._binding.begin_use()
+        try:
+            self._weights: Any = read_weights(self._binding, spec, cost, held, on_progress)
+        except BaseException:
             self._binding.end_use()
-            raise ModelFileError(f"{path} could not be loaded.")
+            raise
         self.vocabulary = Vocabulary(self._binding, self._weights)
-        self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
+        self._batch = self._binding.lib.llama_batch_init(BATCH_TOKENS, 0, 1)
 
     def stop(self) -> None:
         """What goes on ends with `MeasuringEndedError`; from any thread."""
@@ -141,7 +147,8 @@ class Workbench:
         """Frees the weights."""
         self._binding.tokenizing.close()
         self._binding.lib.llama_batch_free(self._batch)
-        self._binding.lib.llama_model_free(self._weights)
+        with alone_with(self._spec.path):
+            self._binding.lib.llama_model_free(self._weights)
         self._binding.end_use()
         self._binding.give_back_memory()
 
@@ -186,9 +193,9 @@ class Workbench:
 
     def threads(self, tuning: Tuning, text: str, plan: Plan) -> tuple[dict[int, float], dict[int, float]]:
         """By number of threads: milliseconds of a decoded token, and evaluated tokens for each second."""
-        cores = usable_cores()
         tokens = self._enough(text, plan.cells)
-        decode: dict[int, list[float]] = {count: [] for count in fewer_threads(cores)}
+        counts = fewer_threads(self.threads_used) if self._spec.threads is None else [self._spec.threads]
+        decode: dict[int, list[float]] = {count: [] for count in counts}
         evaluate: dict[int, list[float]] = {count: [] for count in decode}
         place = plan.lengths[0] // 2
         with self._opened(tuning, plan.cells) as context:
@@ -206,9 +213,8 @@ class Workbench:
                         at = place + MICRO_BATCH_TOKENS + step
                         self._decode(tokens[at : at + 1], at)
                     decode[count].append((perf_counter() - began) * 1000 / plan.decoded)
-        medians = ({count: median(values) for count, values in one.items()} for one in (decode, evaluate))
-        decode_ms, rates = medians
-        return decode_ms, rates
+        decode_ms = {count: median(values) for count, values in decode.items()}
+        return decode_ms, {count: median(values) for count, values in evaluate.items()}
 
     def tuned(self, tuning: Tuning, decode_ms: Mapping[int, float], rates: Mapping[int, float]) -> Tuning:
         """`tuning` with fewer threads than cores where that is clearly faster."""
@@ -245,10 +251,8 @@ class Workbench:
 
     def _log_probability(self, row: int, token: int) -> float:
         assert self._context is not None
-        ffi, size = self._binding.ffi, self.vocabulary.size
         found = self._binding.lib.llama_get_logits_ith(self._context.value, row)
-        logits = array("f")
-        logits.frombytes(ffi.buffer(found, size * 4)[:])
+        logits = array("f", self._binding.ffi.buffer(found, self.vocabulary.size * 4)[:])
         most = max(logits)
         total = sum(map(math.exp, logits)) if most < 80 else sum(math.exp(one - most) for one in logits)
         return logits[token] - math.log(total) - (0 if most < 80 else most)
@@ -262,7 +266,7 @@ class Workbench:
             self._binding,
             self._weights,
             cells=cells,
-            threads=usable_cores(),
+            threads=self.threads_used,
             kv_type=self._kv_type,
             tuning=tuning,
             outputs=outputs,
