@@ -44,7 +44,7 @@ def parts_of_a_load() -> Parts:
         from samovar.engines.llama.binding import open_binding
         from samovar.engines.llama.chat import ChatTemplate
         from samovar.engines.llama.context import make_context
-        from samovar.engines.llama.engine import DEFAULT_CONTEXT_TOKENS
+        from samovar.models.fitting import DEFAULT_CONTEXT_TOKENS
         from samovar.engines.llama.vocabulary import Vocabulary
         from samovar.generation import Message
         from samovar.models.cost import predict

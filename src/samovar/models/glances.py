@@ -31,7 +31,7 @@ class Glances:
         self._is_changed = False
 
     def __enter__(self) -> Self:
-        with suppress(OSError, ValueError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             if self._memory is not None:
                 told = json.loads(self._memory.read_text("utf-8"))
                 self._known = {
