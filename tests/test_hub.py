@@ -20,6 +20,7 @@ from samovar.models.hub import Hub, hub_of
 from samovar.models.hub_cache import HubCache, HubFile, folder_of_hub_cache
 from samovar.models.hub_download import Surroundings, fetch_from_hub
 from samovar.models.reference import parse_reference
+from samovar.models.replacing import link_to, write_over
 from tests.hub import COMMIT, FakeHub, open_hub
 
 pytestmark = pytest.mark.anyio
@@ -220,6 +221,32 @@ async def test_two_fetches_of_one_file_fetch_it_once(hub: FakeHub, cache: HubCac
         for _ in range(3):
             tasks.start_soon(get, "hf:own/repo", cache, hub, Surroundings())
     assert hub.sent_bytes == len(RAW)
+
+
+def test_many_threads_put_one_file_and_one_link_in_place(tmp_path: Path) -> None:
+    blob, link, ref = tmp_path / "blobs" / "a", tmp_path / "snapshots" / "m.gguf", tmp_path / "main"
+    blob.parent.mkdir()
+    blob.write_bytes(b"x")
+    failed: list[OSError] = []
+    start = threading.Barrier(8)
+
+    def put() -> None:
+        start.wait(30)
+        try:
+            for _ in range(20):
+                link.unlink(missing_ok=True)
+                link_to(blob, link)
+                write_over(ref, COMMIT)
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=put) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == [] and ref.read_text() == COMMIT and link.readlink() == Path("../blobs/a")
+    assert sorted(one.name for one in tmp_path.rglob("*.*")) == ["m.gguf"]
 
 
 # What is refused ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Self
 
 from samovar.errors import ModelFileError
 from samovar.models.header import Header, facts_of, glance_at
-from samovar.models.hub_cache import write_over
+from samovar.models.replacing import write_over
 from samovar.models.split import real_path
 
 MOST_REMEMBERED = 1000

@@ -22,6 +22,7 @@ from samovar.files import is_file, is_folder
 from samovar.models.lm_studio import files_below, folders_in, from_home
 from samovar.models.quants import file_meant, guess, models_of, shortest_end
 from samovar.models.reference import Reference, Scheme
+from samovar.models.replacing import write_over
 from samovar.models.split import check_complete, parts_of
 from samovar.models.stored import Stored
 from samovar.values import is_utf8
@@ -268,16 +269,6 @@ def files_in(folder: Path) -> list[Path]:
         return [one for one in folder.iterdir() if is_file(one)]
     except (OSError, ValueError):
         return []
-
-
-def write_over(path: Path, text: str) -> None:
-    """Replaces a small file, which others may be reading. Raises `OSError`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.samovar")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def not_fetched(reference: Reference) -> ModelNotFoundError:
