@@ -44,10 +44,10 @@ def parts_of_a_load() -> Parts:
         from samovar.engines.llama.binding import open_binding
         from samovar.engines.llama.chat import ChatTemplate
         from samovar.engines.llama.context import make_context
-        from samovar.engines.llama.engine import DEFAULT_CONTEXT_TOKENS
         from samovar.engines.llama.vocabulary import Vocabulary
         from samovar.generation import Message
         from samovar.models.cost import predict
+        from samovar.models.fitting import DEFAULT_CONTEXT_TOKENS
         from samovar.models.header import read_header
         from samovar.models.snapshot_file import fingerprint
         from samovar.models.tuning import table

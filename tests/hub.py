@@ -37,6 +37,10 @@ class FakeHub:
     """What it says in `X-Error-Code` to everybody."""
     token: str | None = None
     """Without it nobody gets anything."""
+    location: str | None = None
+    """Where the first request is sent to."""
+    listed: str | None = None
+    """What it answers instead of a list of its files."""
     takes_ranges: bool = True
     commit: str = COMMIT
     sent_bytes: int = 0
@@ -50,6 +54,8 @@ class FakeHub:
     """Where the large files are."""
 
     def listing(self) -> bytes:
+        if self.listed is not None:
+            return self.listed.encode()
         siblings = [
             {
                 "rfilename": name,
@@ -94,6 +100,9 @@ def open_hub(hub: FakeHub) -> Iterator[FakeHub]:
                 self.answer(REFUSALS[hub.refusal], {"X-Error-Code": hub.refusal})
             elif hub.token is not None and authorization != f"Bearer {hub.token}":
                 self.answer(401, {"X-Error-Code": "RepoNotFound"})
+            elif hub.location is not None:
+                location, hub.location = hub.location, None
+                self.answer(307, {"Location": location})
             elif path.startswith("/api/models/own/repo/revision/"):
                 self.answer(200, {}, hub.listing())
             elif path.startswith("/api/models/old/name/"):

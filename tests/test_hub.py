@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -13,12 +14,13 @@ from typing import IO
 import anyio
 import pytest
 
-from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError
+from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError, UsageError
 from samovar.models.fetch_progress import FetchProgress
 from samovar.models.hub import Hub, hub_of
-from samovar.models.hub_cache import HubCache, folder_of_hub_cache
+from samovar.models.hub_cache import HubCache, HubFile, folder_of_hub_cache
 from samovar.models.hub_download import Surroundings, fetch_from_hub
 from samovar.models.reference import parse_reference
+from samovar.models.replacing import link_to, write_over
 from tests.hub import COMMIT, FakeHub, open_hub
 
 pytestmark = pytest.mark.anyio
@@ -168,6 +170,18 @@ async def test_a_server_without_ranges_sends_all_again(hub: FakeHub, cache: HubC
     assert hub.sent_bytes == len(RAW) + 3_000_000
 
 
+async def test_a_server_that_begins_again_and_is_cut_each_time_is_given_up(
+    hub: FakeHub, cache: HubCache
+) -> None:
+    waited: list[float] = []
+    hub.cuts, hub.takes_ranges = [3_000_000, 4_000_000, *[4_000_000, 0, 1_000, 3_999_999] * 50], False
+    with pytest.raises(ModelFetchError, match="it begins again each time, and is cut"):
+        await get("hf:own/repo", cache, hub, Surroundings(wait=waited.append))
+    assert len(hub.starts) == 2 + 5 and waited == [0.5, 1, 2, 4]
+    hub.cuts = [0, 5_000_000, 0]  # a part is there: nothing comes, then it goes further, then all of it
+    assert (await get("hf:own/repo", cache, hub)).read_bytes() == RAW
+
+
 async def test_a_cancelled_fetch_leaves_a_part_that_the_next_goes_on_with(
     hub: FakeHub, cache: HubCache
 ) -> None:
@@ -207,6 +221,32 @@ async def test_two_fetches_of_one_file_fetch_it_once(hub: FakeHub, cache: HubCac
         for _ in range(3):
             tasks.start_soon(get, "hf:own/repo", cache, hub, Surroundings())
     assert hub.sent_bytes == len(RAW)
+
+
+def test_many_threads_put_one_file_and_one_link_in_place(tmp_path: Path) -> None:
+    blob, link, ref = tmp_path / "blobs" / "a", tmp_path / "snapshots" / "m.gguf", tmp_path / "main"
+    blob.parent.mkdir()
+    blob.write_bytes(b"x")
+    failed: list[OSError] = []
+    start = threading.Barrier(8)
+
+    def put() -> None:
+        start.wait(30)
+        try:
+            for _ in range(20):
+                link.unlink(missing_ok=True)
+                link_to(blob, link)
+                write_over(ref, COMMIT)
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=put) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == [] and ref.read_text() == COMMIT and link.readlink() == Path("../blobs/a")
+    assert sorted(one.name for one in tmp_path.rglob("*.*")) == ["m.gguf"]
 
 
 # What is refused ---------------------------------------------------------------------------------------
@@ -299,6 +339,123 @@ async def test_what_is_no_hub_is_named(hub: FakeHub, cache: HubCache) -> None:
         await get("hf:own/repo", cache, hub)
 
 
+ELSEWHERE = [
+    "../../../../victim-Q8_0.gguf",
+    "/victim-Q8_0.gguf",
+    "a/../../v-Q8_0.gguf",
+    "a\\v-Q8_0.gguf",
+    "v\0-Q8_0.gguf",
+    "v\ud800-Q8_0.gguf",
+]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_is_remembered_leads_to_no_file_elsewhere(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim-Q8_0.gguf"
+    victim.write_bytes(b"a file of the person's own")
+    cache = HubCache(tmp_path / "hub", tmp_path / "memory")
+    place = cache.folder / "models--own--repo"
+    for folder in (place / "snapshots" / COMMIT, place / "refs"):
+        folder.mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT)
+    assert (place / "snapshots" / COMMIT / ELSEWHERE[0]).exists(), "so that the name leads there"
+    reference, remembered = parse_reference("hf:own/repo:Q8_0"), tmp_path / "memory" / "models--own--repo"
+    good = HubFile(name="README.md", size_bytes=1, blob="f" * 40)
+    cache.remember("own/repo", COMMIT, (good, HubFile(name=name, size_bytes=1, blob="f" * 64)))
+    assert name not in json.dumps(json.loads((remembered / f"{COMMIT}.json").read_text()))
+    (remembered / f"{COMMIT}.json").write_text(json.dumps([["README.md", 1, ""], [name, 1, "f" * 64]]))
+    assert [file.name for file in cache.remembered("own/repo", COMMIT)] == ["README.md"]
+    for call in (cache.find, cache.remove):
+        with pytest.raises(ModelNotFoundError):
+            call(reference)
+    cache.remember("own/repo", "../../x", (good,))
+    assert cache.remembered("own/repo", "../../x") == () and not list(tmp_path.glob("*.json"))
+    assert victim.exists()
+
+
+def test_a_folder_that_is_a_link_is_read_and_nothing_is_deleted_there(tmp_path: Path) -> None:
+    cache = HubCache(tmp_path / "hub", tmp_path / "memory")
+    place, outside = cache.folder / "models--own--repo", tmp_path / "outside"
+    for folder in (place / "snapshots" / COMMIT, place / "refs", outside):
+        folder.mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT)
+    (outside / "v-Q8_0.gguf").write_bytes(b"a file of the person's own")
+    (place / "snapshots" / COMMIT / "sub").symlink_to(outside)
+    cache.remember("own/repo", COMMIT, (HubFile(name="sub/v-Q8_0.gguf", size_bytes=1, blob="f" * 64),))
+    assert cache.find(parse_reference("hf:own/repo")).is_file()
+    with pytest.raises(UsageError, match=r"is not below .*snapshots, and stays"):
+        cache.remove(parse_reference("hf:own/repo"))
+    assert (outside / "v-Q8_0.gguf").exists()
+
+
+# Settings and answers that cannot be right -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"HF_TOKEN": "my\nsecret"}, "HF_TOKEN"),
+        ({"HF_TOKEN": "my-secret-ü"}, "HF_TOKEN"),
+        ({"HUGGING_FACE_HUB_TOKEN": "my secret"}, "HUGGING_FACE_HUB_TOKEN"),
+        ({"HF_TOKEN_PATH": "token-file"}, "token-file"),
+        ({"HF_ENDPOINT": "http://[secret"}, "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "secret"}, "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "ftp://secret"}, "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "http://secret:x"}, "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "https://me:secret@127.0.0.1"}, "HF_ENDPOINT"),
+        ({"HF_ENDPOINT": "http://secret.ü"}, "HF_ENDPOINT"),
+    ],
+)
+async def test_a_setting_that_cannot_be_right_is_named_without_its_value(
+    cache: HubCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("token-file").write_text("my secret ü")
+    access = hub_of({"HF_ENDPOINT": "http://127.0.0.1:9", **variables}, None)
+    around = Surroundings(wait=lambda seconds: pytest.fail("it was tried again"))
+    with pytest.raises(ModelFetchError, match=says) as caught:
+        await fetch_from_hub(parse_reference("hf:a/b"), cache, access, lambda progress: None, around)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "secret" not in told and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("location", ["http://[x", "https://", "http://x:y/", "//["])
+async def test_a_redirect_to_no_address_is_said(hub: FakeHub, cache: HubCache, location: str) -> None:
+    hub.location = location
+    with pytest.raises(ModelFetchError, match="sends to what is no address"):
+        await get("hf:own/repo", cache, hub)
+
+
+async def test_a_redirect_may_have_letters_that_are_not_ascii(hub: FakeHub, cache: HubCache) -> None:
+    hub.location = "/api/models/own/repo/revision/ü".encode().decode("latin-1")
+    assert (await get("hf:own/repo", cache, hub)).read_bytes() == RAW
+    assert hub.asked[1][1] == "/api/models/own/repo/revision/ü"
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        {"siblings": ["x"]},
+        {"siblings": [{"rfilename": "m-Q4_K_M.gguf", "lfs": "x"}]},
+        {"siblings": [{"rfilename": "m-Q4_K_M.gguf", "size": "x"}]},
+        {"siblings": [{"rfilename": "m-Q4_K_M.gguf", "size": float("inf")}]},
+        {"siblings": [{"rfilename": "m-Q4_K_M.gguf", "size": [5]}]},
+        {"siblings": [{}]},
+        {"siblings": 5},
+        {},
+    ],
+)
+async def test_an_answer_that_is_no_list_of_files_is_said(
+    hub: FakeHub, cache: HubCache, listing: dict[str, object]
+) -> None:
+    hub.listed = json.dumps({"sha": COMMIT} | listing)
+    with pytest.raises(ModelFetchError, match="what is no list of files"):
+        await get("hf:own/repo", cache, hub)
+    hub.listed = "[" * 100_000
+    with pytest.raises(ModelFetchError, match="what is no list of files"):
+        await get("hf:own/repo", cache, hub)
+
+
 # The token ---------------------------------------------------------------------------------------------
 
 
@@ -379,6 +536,6 @@ async def test_what_a_fetch_left_is_deleted_too(hub: FakeHub, cache: HubCache) -
 def test_what_is_remembered_and_damaged_is_as_if_it_were_not_there(cache: HubCache, tmp_path: Path) -> None:
     path = tmp_path / "memory" / "models--own--repo" / f"{COMMIT}.json"
     path.parent.mkdir(parents=True)
-    for text in ("", "{}x", json.dumps({"a": 1}), json.dumps([[1]]), json.dumps(7)):
+    for text in ("", "{}x", json.dumps({"a": 1}), json.dumps([[1]]), json.dumps(7), "[" * 100_000):
         path.write_text(text)
         assert cache.remembered("own/repo", COMMIT) == ()

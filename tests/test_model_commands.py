@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from samovar.engines.base import ModelSpec
+from samovar.engines.llama.engine import LlamaEngine
+from samovar.models.cost import predict
+from samovar.models.header import read_header
 from tests.hub import COMMIT, FakeHub, open_hub
 from tests.test_cli import TIMEOUT_S, environment, write
 from tests.test_stores import add_to_hub, add_to_ollama, write_manifest
@@ -70,6 +74,23 @@ def test_models_lists_all_stores_and_says_what_cannot_answer(folder: Path, tiny_
     assert shown.returncode == 0 and shown.stderr == ""
     for said in (*good, "These cannot answer:", "it is a web page", "ollama:m:mlx has no GGUF file"):
         assert said in shown.stdout
+
+
+def test_models_says_what_fits_by_the_rule_of_a_run(folder: Path, tiny_model: Path) -> None:
+    header = read_header(tiny_model)
+    budget = predict(header, context_tokens=1024, repack=False).total_bytes
+    for budget_bytes, tokens, fits in ((budget, 1024, True), (budget - 1, 512, True), (10**6, 512, False)):
+        less = {"SAMOVAR_BUDGET_BYTES": str(budget_bytes)}
+        done = samovar(folder, "models", str(tiny_model), "--json", variables=less)
+        [row] = json.loads(done.stdout)["models"]
+        spec = ModelSpec(reference="m", path=tiny_model)
+        cost = LlamaEngine().predict(spec, free_bytes=budget_bytes)
+        assert (row["context_tokens"], row["fits"], row["total_bytes"]) == (tokens, fits, cost.total_bytes)
+        shown = samovar(folder, "models", str(tiny_model), variables=less).stdout
+        assert (f"with {tokens} tokens" in shown) == fits
+    asked = samovar(folder, "models", str(tiny_model), "--json", "--context", "2048", variables=less)
+    [row] = json.loads(asked.stdout)["models"]
+    assert (row["context_tokens"], row["fits"]) == (2048, False)
 
 
 def test_a_header_is_read_once_for_all_lists(folder: Path, tiny_model: Path) -> None:

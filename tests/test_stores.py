@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,16 +15,17 @@ import pytest
 
 from samovar.config import load_settings
 from samovar.errors import ModelFileError, ModelNotFoundError, UsageError
+from samovar.models.cost import predict
 from samovar.models.glances import Glances
 from samovar.models.header import read_header
 from samovar.models.hub_cache import HubCache
 from samovar.models.lm_studio import LmStudio, folder_of_lm_studio
 from samovar.models.offers import Candidate, offer, pick
-from samovar.models.ollama import Ollama, folders_of_ollama
+from samovar.models.ollama import WEIGHTS, Ollama, folders_of_ollama
 from samovar.models.quants import choose, quant_of
 from samovar.models.reference import ALIASES, parse_reference
 from samovar.models.store import Store
-from samovar.models.stored import ModelStore
+from samovar.models.stored import ModelStore, Stored
 from samovar.models.stores import Stores
 from tests.tiny import Sizes, make_tiny
 
@@ -198,6 +200,58 @@ def test_a_damaged_manifest_and_an_older_store_are_read(tmp_path: Path, tiny_mod
         Ollama([tmp_path]).find(parse_reference("ollama:qwen3"))
 
 
+LONG = json.dumps({"layers": [{"mediaType": WEIGHTS, "digest": "sha256:" + "f" * 5000}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"layers": 5}',
+        '{"layers": {"a": 1}}',
+        "[1]",
+        "[" * 100_000,
+        '{"layers": [5, {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:\\ud800"}]}',
+        '{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": 5}]}',
+        LONG,
+    ],
+)
+def test_an_odd_manifest_is_a_row_with_a_fault_beside_the_others(
+    tmp_path: Path, tiny_model: Path, text: str
+) -> None:
+    add_to_ollama(tmp_path, tiny_model)
+    write_manifest(tmp_path, "host/library/odd/latest", None)
+    (tmp_path / "manifests" / "host" / "library" / "odd" / "latest").write_text(text)
+    rows = {one.reference: one.fault for one in Ollama([tmp_path]).listed()}
+    assert list(rows) == ["ollama:odd", "ollama:qwen3"] and rows["ollama:odd"] and not rows["ollama:qwen3"]
+
+
+def test_what_is_odd_in_one_store_does_not_hide_the_others(stores: Stores, tmp_path: Path) -> None:
+    memory = tmp_path / "memory" / "models--own--repo" / f"{COMMIT}.json"
+    memory.parent.mkdir(parents=True)
+    hub = HubCache(tmp_path / "hub", tmp_path / "memory")
+    for text in ('[[5, 1, "f"]]', "[" * 100_000, '[["../../m-Q4_K_M.gguf", 1, "f"]]'):
+        memory.write_text(text)
+        assert [one.reference for one in hub.listed()] == [REFERENCES[1]]
+    (tmp_path / "hub" / "models--own--repo" / "snapshots" / "main").mkdir()
+    assert [one.reference for one in hub.listed()] == [REFERENCES[1]]
+    home = tmp_path / ".lmstudio"
+    home.mkdir()
+    for text in ("[" * 60_000, '{"downloadsFolder": "a\\u0000b"}', '{"downloadsFolder": "\\ud800"}'):
+        (home / "settings.json").write_text(text)
+        assert list(LmStudio(folder_of_lm_studio(tmp_path)).listed()) == []
+
+    class Broken(Ollama):
+        def listed(self) -> Iterator[Stored]:
+            yield from super().listed()
+            raise OSError(5, "Input/output error")
+
+    broken = Broken([tmp_path / "ollama"])
+    everything = list(Stores(stores.own, hub, broken, LmStudio(tmp_path / "studio")).listed())
+    assert [one.reference for one in everything if not one.fault] == list(REFERENCES)
+    [fault] = [one.fault for one in everything if one.fault]
+    assert re.search(r"^Ollama cannot be looked through to its end: .*Input/output error", fault or "")
+
+
 STRANGER = """
 import os, sys
 from pathlib import Path
@@ -232,6 +286,7 @@ def test_a_store_that_may_not_be_read_says_how_to_get_access(mode: int) -> None:
 
 def test_the_folders_of_other_programs_are_where_they_say(tmp_path: Path) -> None:
     assert folders_of_ollama({"OLLAMA_MODELS": "/x"}, tmp_path) == [Path("/x")]
+    assert folders_of_ollama({"OLLAMA_MODELS": "~/x"}, tmp_path) == [tmp_path / "x"]
     assert folders_of_ollama({}, tmp_path)[0] == tmp_path / ".ollama" / "models"
     assert folder_of_lm_studio(None) is folder_of_lm_studio(tmp_path) is None
     (tmp_path / ".cache" / "lm-studio").mkdir(parents=True)
@@ -241,6 +296,8 @@ def test_the_folders_of_other_programs_are_where_they_say(tmp_path: Path) -> Non
     assert folder_of_lm_studio(tmp_path) == own / "models"
     (own / "settings.json").write_text('{"downloadsFolder": "/big/models"}')
     assert folder_of_lm_studio(tmp_path) == Path("/big/models")
+    (own / "settings.json").write_text('{"downloadsFolder": "~/big"}')
+    assert folder_of_lm_studio(tmp_path) == tmp_path / "big"
     (own / "settings.json").write_text("{")
     assert folder_of_lm_studio(tmp_path) == own / "models"
     (tmp_path / "moved").mkdir()
@@ -349,7 +406,9 @@ def test_a_glance_sees_what_a_look_sees_and_jumps_the_second_time(tmp_path: Path
     assert memory.stat().st_mtime_ns == read
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"x": 1}', "wrong ends"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"x": 1}', '{"x": {"1": Infinity}}', "[" * 100_000, "wrong ends"]
+)
 def test_what_is_remembered_wrongly_decides_nothing(tmp_path: Path, tiny_model: Path, text: str) -> None:
     memory = tmp_path / "headers.json"
     if text == "wrong ends":
@@ -408,4 +467,7 @@ def test_the_offer_is_from_all_stores_and_larger_than_the_default(stores: Stores
     found = offer(stores, 1 << 40, "f16")
     assert found is not None and found.reference == "hf:own/repo:Q4_0"
     assert offer(stores, 1000, "f16") is None
-    assert next(iter(ALIASES)) not in found.said and "in memory, fits" in found.said
+    assert next(iter(ALIASES)) not in found.said and "in memory, fits)" in found.said
+    cost = predict(read_header(large), context_tokens=1024, repack=False)
+    found = offer(stores, cost.total_bytes, "f16")
+    assert found is not None and "fits with 1024 tokens)" in found.said

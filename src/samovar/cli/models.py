@@ -23,15 +23,14 @@ from samovar.errors import SamovarError
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
 from samovar.models.capabilities import Capability
-from samovar.models.cost import predict
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder
+from samovar.models.fitting import predict_fitting, usual_tokens
 from samovar.models.glances import Glances
 from samovar.models.header import Header, read_header
 from samovar.models.reference import ALIASES
 from samovar.models.stored import Stored
 from samovar.models.stores import Stores
 
-DEFAULT_CONTEXT_TOKENS = 8192
 NARROW_COLUMNS = 100
 """Of a terminal, below which the figures of a model stand below each other."""
 
@@ -111,23 +110,21 @@ def _named(fault: str, reference: str) -> str:
 
 
 def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, budget: int) -> dict[str, Any]:
-    context_tokens, kv_type = settings.context_tokens, settings.kv_type
+    kv_type = settings.kv_type
     try:
         header = look(path)
     except SamovarError as error:
         return {"fault": error.message}
-    answers = Capability.ANSWER in header.abilities.can
-    tokens = context_tokens if answers and context_tokens else _first_tokens(header)
-    if tokens > header.context_tokens:
-        return {
-            "file_bytes": header.file_bytes,
-            "fault": f"It was trained for {header.context_tokens} tokens; {tokens} were asked for.",
-        }
-    if answers:
-        cost = predict(header, context_tokens=tokens, kv_type=kv_type)
-        if cost.total_bytes > budget:
-            cost = predict(header, context_tokens=tokens, kv_type=kv_type, repack=False)
+    asked = settings.context_tokens
+    if Capability.ANSWER in header.abilities.can:
+        try:
+            cost = predict_fitting(header, budget, kv_type=kv_type, asked_tokens=asked, name="it")
+        except SamovarError as error:
+            return {"file_bytes": header.file_bytes, "fault": error.message}
+        usual = asked or usual_tokens(header)
+        tokens = min(usual, cost.context_tokens)
     else:
+        usual = tokens = min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
         cost = predict_embedder(header, tokens)
     return {
         "fault": None,
@@ -137,6 +134,7 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
         "memory": ARCHITECTURES[header.architecture].memory.value,
         "trained_context_tokens": header.context_tokens,
         "context_tokens": tokens,
+        "usual_context_tokens": usual,
         "kv_type": kv_type,
         "weights_bytes": cost.weights_bytes,
         "private_weights_bytes": cost.private_weights_bytes,
@@ -152,10 +150,10 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
     }
 
 
-def _first_tokens(header: Header) -> int:
-    """The context, or the longest text to embed, that a model has at first."""
-    answers = Capability.ANSWER in header.abilities.can
-    return min(header.context_tokens, DEFAULT_CONTEXT_TOKENS if answers else FIRST_EMBEDDING_TOKENS)
+def _fits(row: dict[str, Any]) -> str:
+    """In a word, or with how much less than usual."""
+    tokens = row["context_tokens"]
+    return "yes" if tokens == row["usual_context_tokens"] else f"with {tokens} tokens"
 
 
 def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -170,7 +168,7 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
         compute_bytes = sum(row[f"{part}_bytes"] for part in ("compute", "scores", "output", "embedding"))
         sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
         total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
-        fits = Text("yes") if row["fits"] else Text("no", style="red")
+        fits = Text(_fits(row)) if row["fits"] else Text("no", style="red")
         context = f"{row['context_tokens']} of {row['trained_context_tokens']}"
         figures: tuple[str | Text, ...] = (context, *map(in_words, sizes), total, fits)
         if is_narrow:

@@ -14,7 +14,7 @@ from typing import Self
 
 from samovar.errors import ModelFileError
 from samovar.models.header import Header, facts_of, glance_at
-from samovar.models.hub_cache import write_over
+from samovar.models.replacing import write_over
 from samovar.models.split import real_path
 
 MOST_REMEMBERED = 1000
@@ -31,7 +31,7 @@ class Glances:
         self._is_changed = False
 
     def __enter__(self) -> Self:
-        with suppress(OSError, ValueError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             if self._memory is not None:
                 told = json.loads(self._memory.read_text("utf-8"))
                 self._known = {

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import string
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ MOST_REDIRECTS = 10
 LARGEST_ANSWER_BYTES = 64 << 20
 """Of what is not a file."""
 _REDIRECTS = (301, 302, 303, 307, 308)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_ADDRESS = re.compile(r"[\x21-\x7e]+")
 _YES = ("1", "on", "yes", "true")
 
 
@@ -38,8 +42,10 @@ class CutError(Exception):
 class NotRedirecting(urllib.request.HTTPRedirectHandler):
     """Leaves redirects to `Hub`, which knows where the token may go."""
 
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+    def http_error_302(self, *_: Any, **__: Any) -> None:
+        """Nothing: not even where it leads is looked at here."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,8 @@ class Hub:
 
     endpoint: str = ENDPOINT
     token: str | None = field(default=None, repr=False)
+    token_from: str = "HF_TOKEN"
+    """Where the token was found: a variable or a file, for a person."""
     is_offline: bool = False
     """The person's settings for hubs say that it is not to be asked."""
     timeout_s: float = TIMEOUT_S
@@ -63,7 +71,7 @@ class Hub:
                 files = tuple(_file(one) for one in told["siblings"])
             except (OSError, http.client.HTTPException) as error:
                 raise CutError(_reason(error)) from error
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise ModelFetchError(
                     f"{reference.text}: {self.endpoint} answered what is no list of files. Is it a hub?"
                 ) from error
@@ -74,7 +82,19 @@ class Hub:
         url = f"{self.endpoint}/{reference.repository}/resolve/{commit}/{quote(name)}"
         return self._open(url, {"Range": f"bytes={start}-"} if start else {}, reference)
 
+    def check(self) -> None:
+        """Raises `ModelFetchError` for settings that cannot be right, without their values."""
+        if not _is_address(self.endpoint):
+            raise ModelFetchError(
+                "HF_ENDPOINT is not the address of a hub. Write it as https://HOST, or unset it."
+            )
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise ModelFetchError(
+                f"{self.token_from} has no token: that is one word of letters, digits and signs of ASCII."
+            )
+
     def _open(self, url: str, headers: Mapping[str, str], reference: Reference) -> Any:
+        self.check()
         opener = urllib.request.build_opener(NotRedirecting)
         own = urlsplit(self.endpoint)
         for _ in range(MOST_REDIRECTS):
@@ -95,9 +115,18 @@ class Hub:
                         if not is_hub:  # the address that the hub gave holds for a while only
                             raise CutError(f"{target.netloc} answers {error.code}") from error
                         raise self._refused(error, reference) from error
-                url = urljoin(url, location)
+                url = _followed(url, location)
+                if not url:
+                    raise ModelFetchError(
+                        f"{reference.text}: {target.netloc} sends to what is no address. Is it a hub?"
+                    ) from error
             except (OSError, http.client.HTTPException) as error:
                 raise CutError(_reason(error)) from error
+            except ValueError as error:  # all that it is given was checked, but for what it finds itself
+                raise ModelFetchError(
+                    f"{reference.text}: HTTPS_PROXY or HTTP_PROXY is not the address of a proxy. Write it as "
+                    "http://HOST:PORT, or unset it."
+                ) from error
         raise ModelFetchError(f"{reference.text}: {own.netloc} redirects in a circle.")
 
     def _refused(self, error: urllib.error.HTTPError, reference: Reference) -> Exception:
@@ -128,9 +157,31 @@ class Hub:
         return ModelFetchError(f"{reference.text}: {self.endpoint} answers {code} {error.reason}.")
 
 
-def _file(told: Mapping[str, Any]) -> HubFile:
-    """One file of an answer; large ones have a SHA-256."""
-    large = told.get("lfs") or {}
+def _is_address(text: str) -> bool:
+    """Whether requests can be sent below it. It has no name of a person in it: tokens are for that."""
+    try:
+        target = urlsplit(text)
+        is_one = target.scheme in ("http", "https") and bool(target.hostname) and target.port != 0
+    except ValueError:
+        return False
+    return is_one and "@" not in target.netloc and _ADDRESS.fullmatch(text) is not None
+
+
+def _followed(url: str, location: str) -> str:
+    """Where a redirect leads, with what is not ASCII written as addresses have it; empty if nowhere."""
+    try:
+        found = urljoin(url, quote(location.encode("latin-1"), safe=string.punctuation))
+        parts = urlsplit(found)
+        return found if parts.hostname and parts.port != 0 else ""
+    except ValueError:
+        return ""
+
+
+def _file(told: Any) -> HubFile:
+    """One file of an answer; large ones have a SHA-256. Raises `TypeError` and its like for what is none."""
+    large = told["lfs"] if isinstance(told, dict) and told.get("lfs") else {}
+    if not isinstance(told, dict) or not isinstance(large, dict):
+        raise TypeError("it is no file's description")
     return HubFile(
         name=str(told["rfilename"]),
         size_bytes=int(large.get("size") or told.get("size") or 0),
@@ -147,22 +198,24 @@ def _reason(error: Exception) -> str:
 
 def hub_of(environment: Mapping[str, str], home: Path | None) -> Hub:
     """The hub and the token that the usual variables and files say."""
+    token, token_from = _token(environment, home)
     return Hub(
-        endpoint=(environment.get("HF_ENDPOINT") or ENDPOINT).rstrip("/"),
-        token=_token(environment, home),
+        endpoint=(environment.get("HF_ENDPOINT", "").strip() or ENDPOINT).rstrip("/"),
+        token=token,
+        token_from=token_from,
         is_offline=environment.get("HF_HUB_OFFLINE", "").lower() in _YES,
     )
 
 
-def _token(environment: Mapping[str, str], home: Path | None) -> str | None:
-    """As the hub's own library finds it: a variable, or a file."""
+def _token(environment: Mapping[str, str], home: Path | None) -> tuple[str | None, str]:
+    """(token, where it was found) as the hub's own library finds it: a variable, or a file."""
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if text := environment.get(variable, "").strip():
-            return text
+            return text, variable
     caches = environment.get("XDG_CACHE_HOME") or (str(home / ".cache") if home else "")
     folder = environment.get("HF_HOME") or (f"{caches}/huggingface" if caches else "")
     path = environment.get("HF_TOKEN_PATH") or (f"{folder}/token" if folder else "")
     try:
-        return Path(path).expanduser().read_text("utf-8").strip() or None if path else None
+        return Path(path).expanduser().read_text("utf-8").strip() or None if path else None, path
     except (OSError, ValueError, RuntimeError):
-        return None
+        return None, path

@@ -27,7 +27,7 @@ from samovar.models.reference import Reference
 
 BLOCK_BYTES = 1 << 20
 MOST_CUTS = 5
-"""In a row without a byte between them, after which it is given up for now."""
+"""In a row without a new byte between them, after which it is given up for now."""
 FIRST_WAIT_S = 0.5
 """After a cut; the next ones are twice as long each."""
 LOCK_WAIT_S = 0.1
@@ -66,6 +66,16 @@ def write_to_disk(file: IO[bytes], block: bytes) -> None:
     file.write(block)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Come:
+    """What has come of a file. Mutable: connections add to it."""
+
+    digest: Any
+    """Of all that is there."""
+    furthest_bytes: int
+    """The most that was ever there: a server may begin again each time, and would do so for ever."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobFetch:
     """What is fetched, from where, to where."""
@@ -94,14 +104,14 @@ class BlobFetch:
         with self._lock(file):
             if is_file(blob):  # fetched by another program meanwhile
                 return
-            digest = self._begin(file, part)
+            come = _Come(digest=self._begin(file, part), furthest_bytes=self.state.part_bytes)
             while self.state.part_bytes < file.size_bytes:
-                digest = self.again(partial(self._receive, file, commit, digest), file.name)
-            if digest.hexdigest() != file.blob:
+                self.again(partial(self._receive, file, commit, come), file.name)
+            if (found := come.digest.hexdigest()) != file.blob:
                 part.unlink(missing_ok=True)
                 raise ModelFetchError(
                     f"{self.reference.text}: {file.name} came with the wrong content: its hash is "
-                    f"{digest.hexdigest()}, and the hub says {file.blob}. It was deleted; fetch it again."
+                    f"{found}, and the hub says {file.blob}. It was deleted; fetch it again."
                 )
             os.replace(part, blob)
 
@@ -118,23 +128,26 @@ class BlobFetch:
                 self.state.part_bytes += len(block)
         return digest
 
-    def _receive(self, file: HubFile, commit: str, digest: Any) -> Any:
-        """What comes in one connection, and the hash of all so far. Raises `CutError` if nothing came."""
+    def _receive(self, file: HubFile, commit: str, come: _Come) -> None:
+        """What comes in one connection. Raises `CutError` if it brought nothing that had not come before."""
         start = self.state.part_bytes
         with self.hub.open(self.reference, commit, file.name, start) as response:
             if start and response.status != 206:  # all of it comes again
-                digest, start, self.state.part_bytes = _digest_of(file), 0, 0
+                come.digest, start, self.state.part_bytes = _digest_of(file), 0, 0
             elif start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 raise CutError("it sent another part than was asked for")
             with self.part(file).open("r+b" if start else "wb", buffering=0) as sink:
                 sink.seek(start)
                 while block := self._read(response, file):
                     self.write(sink, block)
-                    digest.update(block)
+                    come.digest.update(block)
                     self.state.part_bytes += len(block)
-        if self.state.part_bytes == start:
-            raise CutError("nothing came")
-        return digest
+        if self.state.part_bytes <= come.furthest_bytes:
+            was_cut = (
+                "it begins again each time, and is cut" if self.state.part_bytes > start else "nothing came"
+            )
+            raise CutError(was_cut)
+        come.furthest_bytes = self.state.part_bytes
 
     def _read(self, response: Any, file: HubFile) -> bytes:
         """The next block, at most what is missing; empty at the end, or where the connection was cut."""

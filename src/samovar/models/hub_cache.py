@@ -17,19 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from samovar.errors import ModelFetchError, ModelNotFoundError
+from samovar.errors import ModelFetchError, ModelNotFoundError, UsageError
 from samovar.files import is_file, is_folder
-from samovar.models.lm_studio import files_below, folders_in
+from samovar.models.lm_studio import files_below, folders_in, from_home
 from samovar.models.quants import file_meant, guess, models_of, shortest_end
 from samovar.models.reference import Reference, Scheme
+from samovar.models.replacing import write_over
 from samovar.models.split import check_complete, parts_of
 from samovar.models.stored import Stored
+from samovar.values import is_utf8
 
 MAIN = "main"
 PART = ".samovar-part"
 """The end of a blob's name while it is fetched."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"models--([^/]+?)--([^/]+)")
+_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NEVER_IN_NAMES = re.compile(r"[\\\0-\x1f\x7f]" if os.name != "nt" else r'[\\\0-\x1f\x7f:*?"<>|]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,18 @@ class HubFile:
     def is_large(self) -> bool:
         """Whether the blob's name is a SHA-256."""
         return len(self.blob) == 64
+
+    @property
+    def has_hash(self) -> bool:
+        """Whether a blob can be called so."""
+        return _BLOB.fullmatch(self.blob) is not None
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name that a hub gave is that of a file below its snapshot: what a hub says is data."""
+    # The system may take a name for one without the blanks and dots at its end.
+    parts = (part.rstrip(" .") for part in name.split("/"))
+    return all(parts) and _NEVER_IN_NAMES.search(name) is None and is_utf8(name)
 
 
 def is_commit(revision: str) -> bool:
@@ -116,9 +132,11 @@ class HubCache:
         place = self.place_of(repository)
         if revision is not None and is_commit(revision):
             return revision if is_folder(place / "snapshots" / revision) else None
+        ref = place / "refs" / (revision or MAIN)
         with suppress(OSError, ValueError):
-            commit = (place / "refs" / (revision or MAIN)).read_text("utf-8").strip()
-            return commit if is_commit(commit) else None
+            if is_file(ref):
+                commit = ref.read_text("utf-8").strip()
+                return commit if is_commit(commit) else None
         if revision is None:
             snapshots = [one.name for one in folders_in(place / "snapshots") if is_commit(one.name)]
             return snapshots[0] if len(snapshots) == 1 else None
@@ -149,29 +167,36 @@ class HubCache:
     def _snapshots(self, place: Path) -> list[tuple[str, str]]:
         """(commit, revision to write) of each snapshot, that of the main branch first."""
         main = self._commit_of(place.name.removeprefix("models--").replace("--", "/", 1), None)
-        commits = [one.name for one in folders_in(place / "snapshots")]
+        commits = [one.name for one in folders_in(place / "snapshots") if is_commit(one.name)]
         return sorted(((one, "" if one == main else one) for one in commits), key=lambda one: one[1])
 
     # What repositories hold -------------------------------------------------------------------------------
 
     def remembered(self, repository: str, commit: str) -> tuple[HubFile, ...]:
-        """The files of a repository at a commit, as the hub said; empty if it was not asked from here."""
+        """The files of a repository at a commit, as the hub said; empty if it was not asked from here.
+
+        What cannot be the name of a file below the snapshot is left out.
+        """
         try:
             told = json.loads(self._memory_of(repository, commit).read_text("utf-8"))
-            return tuple(HubFile(name=name, size_bytes=size, blob=blob) for name, size, blob in told)
-        except (OSError, ValueError, TypeError):
+            files = [HubFile(name=name, size_bytes=size, blob=blob) for name, size, blob in told]
+            return tuple(file for file in files if is_file_name(file.name))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return ()
 
     def remember(self, repository: str, commit: str, files: tuple[HubFile, ...]) -> None:
-        """Keeps that, if there is a place for it."""
-        with suppress(OSError):
+        """Keeps that, if there is a place for it, but for names that no file there can have."""
+        told = [[file.name, file.size_bytes, file.blob] for file in files if is_file_name(file.name)]
+        with suppress(OSError, ValueError):
             path = self._memory_of(repository, commit)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_over(path, json.dumps([[file.name, file.size_bytes, file.blob] for file in files]))
+            write_over(path, json.dumps(told))
 
     def _memory_of(self, repository: str, commit: str) -> Path:
         if self._memory is None:
             raise FileNotFoundError("there is no folder for what repositories hold")
+        if not is_commit(commit):
+            raise ValueError("that is no commit")
         return self._memory / f"models--{repository.replace('/', '--')}" / f"{commit}.json"
 
     # Deleting ---------------------------------------------------------------------------------------------
@@ -185,17 +210,27 @@ class HubCache:
                 return freed
             raise
         links = parts_of(path)
+        self._check_below(place, links, reference)
         blobs = {link.resolve() for link in links if link.is_symlink()}
         freed = sum(link.stat().st_size for link in links if not link.is_symlink())
         for link in links:
             link.unlink()
         others = {one.resolve() for one in (place / "snapshots").rglob("*") if one.is_symlink()}
         for blob in blobs - others:
-            if is_file(blob) and blob.parent == (place / "blobs").resolve():
+            if blob.parent == (place / "blobs").resolve() and is_file(blob):
                 freed += blob.stat().st_size
                 blob.unlink()
         self._tidy(place, path.parent)
         return freed
+
+    def _check_below(self, place: Path, links: tuple[Path, ...], reference: Reference) -> None:
+        """Raises `UsageError` for names that lead out of the snapshots, where nothing is ours to delete."""
+        root = (place / "snapshots").resolve()
+        for link in links:
+            if ".." in link.parts or not link.parent.resolve().is_relative_to(root):
+                raise UsageError(
+                    f"{reference.text}: {link} is not below {root}, and stays. Delete it as any other file."
+                )
 
     def _remove_parts(self, place: Path) -> int:
         """Deletes what has come of fetches that were stopped."""
@@ -231,19 +266,9 @@ class HubCache:
 def files_in(folder: Path) -> list[Path]:
     """The files in a folder."""
     try:
-        return [one for one in folder.iterdir() if one.is_file()]
-    except OSError:
+        return [one for one in folder.iterdir() if is_file(one)]
+    except (OSError, ValueError):
         return []
-
-
-def write_over(path: Path, text: str) -> None:
-    """Replaces a small file, which others may be reading. Raises `OSError`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.samovar")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def not_fetched(reference: Reference) -> ModelNotFoundError:
@@ -261,9 +286,5 @@ def folder_of_hub_cache(environment: Mapping[str, str], home: Path | None) -> Pa
         ("XDG_CACHE_HOME", "huggingface/hub"),
     ):
         if text := environment.get(variable, ""):
-            return Path(_from_home(text, home)) / below
+            return from_home(text, home) / below
     return None if home is None else home / ".cache" / "huggingface" / "hub"
-
-
-def _from_home(text: str, home: Path | None) -> str:
-    return str(home) + text[1:] if home is not None and (text == "~" or text.startswith("~/")) else text

@@ -8,8 +8,6 @@ kept to, so that two programs do not fetch one file.
 from __future__ import annotations
 
 import errno
-import os
-import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,8 +24,9 @@ from samovar.memory import in_words
 from samovar.models.fetch_progress import FetchProgress, OnFetchProgress
 from samovar.models.hub import Hub
 from samovar.models.hub_blob import BlobFetch, FetchState, size_of, write_to_disk
-from samovar.models.hub_cache import MAIN, HubCache, HubFile, is_commit, write_over
+from samovar.models.hub_cache import MAIN, HubCache, HubFile, is_commit, is_file_name
 from samovar.models.reference import Reference
+from samovar.models.replacing import link_to, write_over
 from samovar.models.split import part_names
 
 SPARE_BYTES = 64 << 20
@@ -125,9 +124,9 @@ class _Fetch:
         if missing := [name for name in names if name not in known]:
             raise ModelFetchError(f"{self._reference.text}: {missing[0]} is not at the hub with its others.")
         for file in (known[name] for name in names):
-            if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", file.blob) or file.size_bytes <= 0:
+            if not file.has_hash or file.size_bytes <= 0:
                 raise ModelFetchError(f"{self._reference.text}: {file.name} has no hash or size at the hub.")
-            if not {"", ".", ".."}.isdisjoint(file.name.split("/")) or "\\" in file.name:
+            if not is_file_name(file.name):
                 raise ModelFetchError(f"{self._reference.text}: {file.name!r} cannot be a file's name.")
         return [known[name] for name in names]
 
@@ -156,15 +155,7 @@ class _Fetch:
         """Gives the files their names, remembers the rest, and returns the first."""
         snapshot = self._place / "snapshots" / commit
         for file in parts:
-            link, blob = snapshot / file.name, self._blobs.blob(file)
-            if os.path.realpath(link) == os.path.realpath(blob):
-                continue
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            try:
-                link.symlink_to(os.path.relpath(blob, link.parent))
-            except OSError:  # where the system has no links
-                shutil.copyfile(blob, link)
+            link_to(self._blobs.blob(file), snapshot / file.name)
         revision = self._reference.revision or MAIN
         if not is_commit(revision):
             ref = self._place / "refs" / revision

@@ -75,19 +75,31 @@ def folder_of_lm_studio(home: Path | None) -> Path | None:
         return None
     pointer = home / ".lmstudio-home-pointer"
     pointed = _read(pointer).strip()
-    homes = [*([Path(pointed)] if pointed else ()), home / ".lmstudio", home / ".cache" / "lm-studio"]
+    homes = [
+        *([from_home(pointed, home)] if pointed else ()),
+        home / ".lmstudio",
+        home / ".cache" / "lm-studio",
+    ]
     for one in homes:
         if is_folder(one):
             try:
                 told = json.loads(_read(one / "settings.json") or "{}")
-            except ValueError:
+            except (ValueError, RecursionError):
                 told = {}
             own = told.get("downloadsFolder") if isinstance(told, dict) else None
-            return Path(own) if isinstance(own, str) and own else one / "models"
+            return from_home(own, home) if isinstance(own, str) and own else one / "models"
     return None
 
 
+def from_home(text: str, home: Path | None) -> Path:
+    """The folder that a variable or a setting of a program names, which may begin with `~`."""
+    is_below = home is not None and (text == "~" or text.startswith("~/"))
+    return Path(str(home) + text[1:] if is_below else text)
+
+
 def _read(path: Path) -> str:
+    if not is_file(path):
+        return ""
     try:
         with path.open("rb") as file:
             return file.read(1 << 16).decode("utf-8", "replace")
@@ -98,8 +110,8 @@ def _read(path: Path) -> str:
 def folders_in(folder: Path | None) -> list[Path]:
     """The folders in a folder, sorted; none where there is none, or it may not be read."""
     try:
-        return sorted(one for one in folder.iterdir() if one.is_dir()) if folder is not None else []
-    except OSError:
+        return sorted(one for one in folder.iterdir() if is_folder(one)) if folder is not None else []
+    except (OSError, ValueError):
         return []
 
 
@@ -107,6 +119,6 @@ def files_below(folder: Path) -> list[str]:
     """The model files below a folder by their paths in it, sorted; links that lead nowhere are not there."""
     try:
         found = list(islice(folder.rglob("*.gguf"), MOST_FILES))
-    except OSError:
+    except (OSError, ValueError, RecursionError):
         return []
     return sorted(path.relative_to(folder).as_posix() for path in found if is_file(path))

@@ -1,6 +1,6 @@
 """The best model that is on this machine already and fits, for whoever has configured none. It is only named.
 
-Above: the command line, `preflight/`. Below: `stores.py`, `glances.py`, `cost.py`.
+Above: the command line, `preflight/`. Below: `stores.py`, `glances.py`, `fitting.py`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ from samovar.errors import SamovarError
 from samovar.generation import KvType
 from samovar.memory import in_words
 from samovar.models.capabilities import Capability
-from samovar.models.cost import predict
+from samovar.models.fitting import predict_fitting, usual_tokens
 from samovar.models.glances import Glances
 from samovar.models.header import require
 from samovar.models.package import PINS
 from samovar.models.reference import DEFAULT_MODEL, parse_reference
 from samovar.models.stores import Stores
-
-CONTEXT_TOKENS = 8192
-"""What models are compared with, if they were trained for as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +29,13 @@ class Candidate:
     total_bytes: int
     """What it would take in memory."""
     has_chat_template: bool
+    less_tokens: int | None = None
+    """Of its context, where only a smaller one than usual fits; None: the usual one does, or none at all."""
 
     @property
     def said(self) -> str:
-        return f"{self.reference} ({in_words(self.total_bytes)} in memory, fits)"
+        less = f" with {self.less_tokens} tokens" if self.less_tokens else ""
+        return f"{self.reference} ({in_words(self.total_bytes)} in memory, fits{less})"
 
 
 def pick(candidates: Iterable[Candidate], budget_bytes: int, *, least_bytes: int) -> Candidate | None:
@@ -48,15 +48,17 @@ def pick(candidates: Iterable[Candidate], budget_bytes: int, *, least_bytes: int
     return max(fit, key=lambda one: (one.weights_bytes, -len(one.reference)), default=None)
 
 
-def candidates(stores: Stores, glances: Glances, kv_type: KvType) -> Iterator[Candidate]:
-    """Every model of every store that can be read."""
+def candidates(stores: Stores, glances: Glances, budget_bytes: int, kv_type: KvType) -> Iterator[Candidate]:
+    """Every model of every store that can be read, each with the context that it would have."""
     for stored in stores.listed():
         if stored.path is None:
             continue
         try:
             header = glances.header(stored.path)
             require(header, Capability.ANSWER, name=stored.reference)
-            cost = predict(header, context_tokens=min(header.context_tokens, CONTEXT_TOKENS), kv_type=kv_type)
+            cost = predict_fitting(
+                header, budget_bytes, kv_type=kv_type, asked_tokens=None, name=stored.reference
+            )
         except SamovarError:
             continue
         yield Candidate(
@@ -64,6 +66,7 @@ def candidates(stores: Stores, glances: Glances, kv_type: KvType) -> Iterator[Ca
             weights_bytes=cost.weights_bytes,
             total_bytes=cost.total_bytes,
             has_chat_template=header.has_chat_template,
+            less_tokens=cost.context_tokens if cost.context_tokens < usual_tokens(header) else None,
         )
 
 
@@ -72,4 +75,4 @@ def offer(stores: Stores, budget_bytes: int, kv_type: KvType) -> Candidate | Non
     default = parse_reference(DEFAULT_MODEL)
     least_bytes = PINS[default.package or "", default.file or ""].file_bytes
     with Glances(stores.memory) as glances:
-        return pick(candidates(stores, glances, kv_type), budget_bytes, least_bytes=least_bytes)
+        return pick(candidates(stores, glances, budget_bytes, kv_type), budget_bytes, least_bytes=least_bytes)

@@ -8,13 +8,14 @@ than the model's own, which is in the GGUF.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from samovar.errors import ModelFileError, ModelNotFoundError, UsageError, nearest
 from samovar.files import exists, is_file, is_folder
-from samovar.models.lm_studio import folders_in
+from samovar.models.lm_studio import folders_in, from_home
 from samovar.models.reference import NEWEST, Reference, Scheme
 from samovar.models.stored import Stored
 
@@ -22,6 +23,7 @@ WEIGHTS = "application/vnd.ollama.image.model"
 OFFICIAL = "library"
 """The namespace of models whose names have none."""
 LONGEST_MANIFEST_BYTES = 1 << 20
+_DIGEST = re.compile(r"[A-Za-z0-9_+.-]+[:-][A-Za-z0-9]+")
 
 
 class Ollama:
@@ -118,10 +120,9 @@ def _bare(name: str) -> str:
 
 def _weights(manifest: Path, folder: Path, name: str) -> Path:
     """The file of a manifest's weights."""
-    layers = _read(manifest).get("layers")
-    weights = [one for one in layers or () if isinstance(one, dict) and one.get("mediaType") == WEIGHTS]
+    weights = [one for one in _layers(manifest) if isinstance(one, dict) and one.get("mediaType") == WEIGHTS]
     digest = weights[0].get("digest") if weights else None
-    if not isinstance(digest, str) or "/" in digest or "\\" in digest:
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise ModelFileError(
             f"{name} has no GGUF file in Ollama's store: it is of another engine (such as an -mlx one), or "
             f"runs elsewhere (such as a -cloud one). Its manifest is {manifest}."
@@ -138,21 +139,25 @@ def _weights(manifest: Path, folder: Path, name: str) -> Path:
     )
 
 
-def _read(manifest: Path) -> dict[str, Any]:
+def _layers(manifest: Path) -> list[Any]:
+    """What a manifest says of each of its files."""
     try:
         with manifest.open("rb") as file:
             told = json.loads(file.read(LONGEST_MANIFEST_BYTES))
     except OSError as error:
         raise ModelNotFoundError(f"{manifest} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{manifest} is damaged: it is no manifest of Ollama.") from error
-    return told if isinstance(told, dict) else {}
+    layers = (told.get("layers") or []) if isinstance(told, dict) else []
+    if not isinstance(layers, list):
+        raise ModelFileError(f"{manifest} is damaged: it is no manifest of Ollama.")
+    return layers
 
 
 def _files(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.rglob("*") if is_file(path) and not path.name.startswith(".")]
-    except OSError:
+    except (OSError, ValueError, RecursionError):
         return []
 
 
@@ -162,7 +167,7 @@ def _may_be_read(folder: Path) -> bool:
         next(iter(folder.iterdir()), None)
     except PermissionError:
         return False
-    except OSError:
+    except (OSError, ValueError):
         return True
     return True
 
@@ -171,7 +176,7 @@ def folders_of_ollama(environment: Mapping[str, str], home: Path | None) -> list
     """Where Ollama keeps models: what its own variable says, or the user's folder and the service's."""
     own = environment.get("OLLAMA_MODELS", "")
     if own:
-        return [Path(own)]
+        return [from_home(own, home)]
     folders = [] if home is None else [home / ".ollama" / "models"]
     service = Path("/usr/share/ollama/.ollama/models")
     return [*folders, *([service] if exists(service) or not _may_be_read(service) else ())]

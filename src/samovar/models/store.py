@@ -54,7 +54,12 @@ class Store:
 
     def files(self) -> list[Path]:
         """The models that are there, sorted."""
-        found = self.folder.glob("*/**/*.gguf") if self.is_anywhere and is_folder(self.folder) else ()
+        try:
+            found = (
+                list(self.folder.glob("*/**/*.gguf")) if self.is_anywhere and is_folder(self.folder) else []
+            )
+        except (OSError, RecursionError):
+            return []
         return sorted(
             path for path in found if not path.relative_to(self.folder).parts[0].startswith(_TEMPORARY)
         )

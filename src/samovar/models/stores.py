@@ -66,9 +66,13 @@ class Stores:
         return True
 
     def listed(self) -> Iterator[Stored]:
-        """Every model of every store."""
+        """Every model of every store; a store that cannot be looked through is a row with a fault."""
         for store in self.all:
-            yield from store.listed()
+            try:
+                yield from store.listed()
+            except (OSError, ValueError, RuntimeError) as error:
+                fault = f"{store.title} cannot be looked through to its end: {error}."
+                yield Stored(reference=f"{store.scheme}:…", scheme=store.scheme, fault=fault)
 
     def remove(self, reference: Reference) -> int:
         """Deletes a model of Samovar's own store or of the hub's cache, and returns the bytes that are free.

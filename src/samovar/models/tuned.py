@@ -59,7 +59,7 @@ class Tuned:
             said = json.loads(kept.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return Found(tuning=None, note=ignored(f"its file cannot be read: {error}"))
         if not isinstance(said, dict) or said.get("format") != _FORMAT:
             return Found(tuning=None, note=ignored("its file has another format"))

@@ -6,7 +6,7 @@ The header is read and checked first, since what llama.cpp asserts about a file 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,35 +20,18 @@ from samovar.engines.llama.embedding_model import EmbeddingModel
 from samovar.engines.llama.loading import ModelLoad
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.placing import all_devices, place
-from samovar.errors import EngineError
 from samovar.generation import KvType
 from samovar.models.capabilities import Capability
-from samovar.models.cost import CELL_STEP_TOKENS, Cost
+from samovar.models.cost import Cost
 from samovar.models.devices import Device
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder, with_embedding
+from samovar.models.fitting import contexts, first_that_fits
 from samovar.models.header import Header, read_header
 from samovar.models.held_weights import EngineBuild, this_build
 from samovar.models.snapshots import QUEUE_BYTES, Snapshots
 from samovar.models.split import real_path
 from samovar.models.tuned import Found, Tuned, ignored
 from samovar.models.tuning import Tuning, table
-
-DEFAULT_CONTEXT_TOKENS = 8192
-SMALLEST_CONTEXT_TOKENS = 512
-
-
-def _contexts(spec: ModelSpec, header: Header, *, is_bounded: bool) -> Iterator[int]:
-    """The sizes of context to try, in tokens, the best first. Raises `EngineError` for one that cannot be."""
-    tokens = spec.context_tokens or min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
-    if tokens > -(-header.context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS:
-        raise EngineError(
-            f"A context of {tokens} tokens was asked for, "
-            f"but {spec.reference} was trained for {header.context_tokens}."
-        )
-    yield tokens
-    while is_bounded and spec.context_tokens is None and tokens > SMALLEST_CONTEXT_TOKENS:
-        tokens = max(SMALLEST_CONTEXT_TOKENS, tokens // 2)
-        yield tokens
 
 
 class LlamaEngine:
@@ -101,13 +84,14 @@ class LlamaEngine:
             longest = spec.embedding_tokens or min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
             return predict_embedder(header, longest, self._build or this_build())
         devices = self._usable_devices(spec)
-        for tokens in _contexts(spec, header, is_bounded=free_bytes is not None):
-            for repack in (True, False) if spec.repack is None else (spec.repack,):
-                arena = self._place(spec, header, devices, tokens, repack=repack)
-                cost = with_embedding(arena, header, spec.embedding_tokens)
-                if free_bytes is None or cost.total_bytes <= free_bytes:
-                    return cost
-        return cost
+        asked, is_bounded = spec.context_tokens, free_bytes is not None
+
+        def cost_of(tokens: int, repack: bool) -> Cost:
+            arena = self._place(spec, header, devices, tokens, repack=repack)
+            return with_embedding(arena, header, spec.embedding_tokens)
+
+        sizes = contexts(header, asked, name=spec.reference, is_bounded=is_bounded)
+        return first_that_fits(cost_of, sizes, spec.repack, free_bytes)
 
     def _usable_devices(self, spec: ModelSpec) -> Sequence[Device]:
         return self._devices() if spec.gpu_layers != 0 else ()
