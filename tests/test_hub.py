@@ -224,7 +224,7 @@ async def test_two_fetches_of_one_file_fetch_it_once(hub: FakeHub, cache: HubCac
 
 
 def test_many_threads_put_one_file_and_one_link_in_place(tmp_path: Path) -> None:
-    blob, link, ref = tmp_path / "blobs" / "a", tmp_path / "snapshots" / "m.gguf", tmp_path / "main"
+    blob, links, ref = tmp_path / "blobs" / "a", tmp_path / "snapshots", tmp_path / "main"
     blob.parent.mkdir()
     blob.write_bytes(b"x")
     failed: list[OSError] = []
@@ -233,9 +233,8 @@ def test_many_threads_put_one_file_and_one_link_in_place(tmp_path: Path) -> None
     def put() -> None:
         start.wait(30)
         try:
-            for _ in range(20):
-                link.unlink(missing_ok=True)
-                link_to(blob, link)
+            for number in range(20):
+                link_to(blob, links / f"{number}.gguf")
                 write_over(ref, COMMIT)
         except OSError as error:
             failed.append(error)
@@ -245,8 +244,9 @@ def test_many_threads_put_one_file_and_one_link_in_place(tmp_path: Path) -> None
         thread.start()
     for thread in threads:
         thread.join()
-    assert failed == [] and ref.read_text() == COMMIT and link.readlink() == Path("../blobs/a")
-    assert sorted(one.name for one in tmp_path.rglob("*.*")) == ["m.gguf"]
+    assert failed == [] and ref.read_text() == COMMIT
+    assert {one.readlink() for one in links.iterdir()} == {Path("../blobs/a")}
+    assert len(list(tmp_path.rglob("*.*"))) == 20
 
 
 # What is refused ---------------------------------------------------------------------------------------
