@@ -255,7 +255,7 @@ class Workbench:
         logits = array("f", self._binding.ffi.buffer(found, self.vocabulary.size * 4)[:])
         most = max(logits)
         total = sum(map(math.exp, logits)) if most < 80 else sum(math.exp(one - most) for one in logits)
-        return logits[token] - math.log(total) - (0 if most < 80 else most)
+        return float(logits[token] - math.log(total) - (0 if most < 80 else most))
 
     # Below ---------------------------------------------------------------------------------------------
 
