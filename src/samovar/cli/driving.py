@@ -96,8 +96,11 @@ async def drive(
     hear = Signals(runner, machine.groups)
     try:
         with hear.listen():
-            async with beside(live_lines=lambda: _tick(show)):
-                outcome.run = await runner.run(prepared)
+            try:
+                async with beside(live_lines=lambda: _tick(show)):
+                    outcome.run = await runner.run(prepared)
+            finally:
+                show.close()  # while signals are heard: lines that move have hidden the cursor
     finally:
         outcome.signal = hear.first
 

@@ -130,9 +130,12 @@ class LiveLines:
         self._since: dict[int, float] = {}
         self._refreshed_s = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True, get_renderable=self._render)
-        self._live.start()
+        self._is_begun = False
 
     def __call__(self, event: Event) -> None:
+        if not self._is_begun:  # not before: whoever hears signals by now gives the cursor back
+            self._is_begun = True
+            self._live.start()
         if isinstance(event, StateEntered):
             self._running[event.visit] = event
             self._since[event.visit] = time.monotonic()

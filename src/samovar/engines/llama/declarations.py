@@ -237,7 +237,6 @@ const char * ggml_backend_dev_description(void * device);
 void ggml_backend_dev_memory(void * device, size_t * free, size_t * total);
 int ggml_backend_dev_type(void * device);
 size_t llama_max_devices(void);
-bool llama_supports_gpu_offload(void);
 
 bool ggml_is_empty(const void * tensor);
 void ggml_time_init(void);
