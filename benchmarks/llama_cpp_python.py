@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import venv
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ def folder() -> Path:
     return platformdirs.user_cache_path("samovar") / "benchmarks" / "llama-cpp-python"
 
 
+@cache
 def python() -> Path | None:
-    """The interpreter that has it; None if there is none."""
+    """The interpreter that has it; None if there is none. Looked for once: that takes a process for each."""
     for path in (os.environ.get(VARIABLE), folder() / "bin" / "python", sys.executable):
         if path and Path(path).exists() and version_in(Path(path)) is not None:
             return Path(path)
@@ -67,6 +69,7 @@ def install() -> str | None:
         text=True,
         env={**os.environ, "CMAKE_ARGS": BUILD},
     )
+    python.cache_clear()
     return None if done.returncode == 0 else f"pip says: {done.stderr.strip()[-400:]}"
 
 

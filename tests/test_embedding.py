@@ -421,7 +421,7 @@ def test_embedding_waits_without_an_event_loop(tmp_path: Path, monkeypatch: pyte
     with samovar.open_blocking() as app:
         found = app.embed(TEXTS, model=str(encoder), prefix="query: ")
         assert len(found.vectors) == len(TEXTS)
-        for wrong in (b"bytes", 5, ["one", None]):
+        for wrong in (b"bytes", 5, ["one", None], ["one", "\ud800"], "\ud800"):
             with pytest.raises(UsageError, match=r"embed\(\) takes"):
                 app.embed(cast(Any, wrong))
         with pytest.raises(UsageError, match=r"prefix of embed\(\)"):

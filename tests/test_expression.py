@@ -294,6 +294,8 @@ def test_names_have_letters_of_any_script_in_one_form() -> None:
         expression = Expression.parse(f"{written} + m.{written}", HERE)
         assert expression.names == {composed, "m"}
         assert expression.evaluate({composed: 1, "m": {decomposed: 2}}) == 3
+        assert Expression.parse(f"has(m.{written})", HERE).evaluate({"m": {decomposed: 2}}) is True
+        assert Expression.parse(f"has(m.{written}x)", HERE).evaluate({"m": {decomposed: 2}}) is False
     assert value("名前 == 'x' && नाम == 1", 名前="x", नाम=1) is True
     assert value("package + import + as", **{"package": 1, "import": 2, "as": 3}) == 6
 

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 
 from samovar.checks.checking import check_workflow
 from samovar.checks.typed import types_of
+from samovar.config import Settings
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageError
 from samovar.expressions.expression import Expression
 from samovar.expressions.kinds import kind_of
+from samovar.expressions.meter import Meter
+from samovar.expressions.operators import equal
 from samovar.expressions.types import (
     BOOL,
     FRACTIONAL,
@@ -23,12 +26,15 @@ from samovar.expressions.types import (
     text_of,
     type_of_value,
 )
+from samovar.expressions.typing_rules import never_equal
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import bind
+from samovar.preflight.prepare import prepare
 from samovar.values import Record
 from tests.bench import Bench, Told
 from tests.test_expression_oracle import EXPRESSIONS, VARIABLES
 
+pytestmark = pytest.mark.anyio
 HERE = Place(path=None, line=1)
 TYPES = {
     "best": text_of(["1", "2", "3"]),
@@ -321,3 +327,24 @@ def test_a_whole_number_of_json_is_whole() -> None:
     assert repr(record.part("json")) == "{'count': 3, 'share': 0.5, 'large': 1e+300, 'n': 3}"
     assert Expression.parse("r.json.count + 1", HERE).evaluate({"r": record}) == 4
     assert Expression.parse("r.json.count / 2", HERE).evaluate({"r": record}) == 1
+
+
+async def test_a_variable_that_was_given_as_a_number_is_no_text(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    path = str(bench.write("w", "[*] --> A\nA --> [*]: n > 3", 'A: Log "x"').path)
+    assert prepare(path, {"n": 5}, bench.library, Settings()).variables == {"n": 5}
+    with pytest.raises(FaultsError, match="`n` is a text"):
+        prepare(path, {"n": "5"}, bench.library, Settings())
+
+
+def test_many_values_are_compared_at_once() -> None:
+    """By what they are, not each with each: there may be thousands."""
+    left = text_of(str(number) for number in range(5000))
+    assert never_equal(left, text_of(f"x{number}" for number in range(5000)))
+    assert not never_equal(left, text_of([*(f"x{number}" for number in range(5000)), "4999"]))
+    values = [1, 1.0, True, False, 0, "1", "", None, 2**60, 0.5]
+    for one in values:
+        for other in values:
+            both = type_of_value(one), type_of_value(other)
+            if all(known.values is not None for known in both):
+                assert never_equal(*both) is not equal(one, other, Meter()), (one, other)

@@ -109,7 +109,7 @@ def remove_model(text: str, *, yes: bool, quiet: bool) -> int:
         except ModelNotFoundError:
             what = "what has come of fetches that were stopped"
         if not sys.stdin.isatty():
-            raise UsageError(f"{text} is not deleted without being asked about it: add --yes.")
+            raise UsageError(f"Nobody can be asked whether to delete {text}: add --yes.")
         say(f"Delete {text} ({what})? [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             say("samovar: nothing was deleted")

@@ -69,7 +69,7 @@ class PromptReply:
     dropped_messages: int = 0
     """The oldest ones that were left out to make room (`overflow="drop_oldest"`)."""
     parts: tuple[MessagePart, ...] = ()
-    """All of the answer in its order, reasoning and text; empty if it is nothing but its text."""
+    """All of the answer in its order, reasoning and text; may be empty if it is nothing but its text."""
     cut: PartKind | None = None
     """The part that did not come to its end; None if all of it did."""
 

@@ -37,7 +37,7 @@ class Dispatcher:
         self._parts = parts
         self._made: dict[str, Executor] = {}
 
-    def name_of(self, request: PromptRequest) -> str:
+    def name_of(self, request: PromptRequest | EmbedRequest) -> str:
         """The name of the member that is to answer."""
         return self._parts.settings.executor if request.executor is None else request.executor
 
@@ -49,7 +49,7 @@ class Dispatcher:
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """See `base.Embedder`. Raises `UsageError` if the executor that it names cannot embed."""
-        name = self._parts.settings.executor if request.executor is None else request.executor
+        name = self.name_of(request)
         executor = self.executor(name)
         if not isinstance(executor, Embedder):
             able = ", ".join(one for one in EXECUTORS if hasattr(member(one), "embed"))

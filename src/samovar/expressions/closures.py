@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from samovar.expressions.evaluation import Evaluation, MissingError, Run, StepRun, narrow, sentence, truth
-from samovar.expressions.functions import FUNCTIONS
+from samovar.expressions.functions import FUNCTIONS, Function
 from samovar.expressions.kinds import NUMBERS, WrongError, called, either, kind_of
 from samovar.expressions.meter import ITEM_BYTES
 from samovar.expressions.operators import OPERATORS, negate
-from samovar.expressions.paths import item_of, part_of
+from samovar.expressions.paths import item_of, key_of, part_of
 from samovar.values import Record
 
 
@@ -72,22 +72,27 @@ def index(key: Run, at: int) -> StepRun:
 
 
 def method(name: str, arguments: Sequence[Run], at: int) -> StepRun:
+    function = FUNCTIONS[name]
+
     def run(evaluation: Evaluation, value: object) -> object:
-        return _perform(evaluation, name, [value, *[one(evaluation) for one in arguments]], at)
+        return _perform(evaluation, name, function, [value, *[one(evaluation) for one in arguments]], at)
 
     return run
 
 
 def call(name: str, arguments: Sequence[Run], at: int) -> Run:
+    function = FUNCTIONS[name]
+
     def run(evaluation: Evaluation) -> object:
-        return _perform(evaluation, name, [one(evaluation) for one in arguments], at)
+        return _perform(evaluation, name, function, [one(evaluation) for one in arguments], at)
 
     return run
 
 
-def _perform(evaluation: Evaluation, name: str, values: Sequence[object], at: int) -> object:
+def _perform(
+    evaluation: Evaluation, name: str, function: Function, values: Sequence[object], at: int
+) -> object:
     evaluation.meter.spend()
-    function = FUNCTIONS[name]
     if not function.is_open:
         for value, takes in zip(values, function.takes, strict=False):
             if kind_of(value) not in takes:
@@ -185,7 +190,7 @@ def has(base: Run, name: str, at: int) -> Run:
         parts = value.parts if isinstance(value, Record) else value
         if kind_of(parts) != "map":
             raise WrongError(f"`has` looks for a part of a map, not of {called(value)}.", at)
-        return name in parts  # type: ignore[operator]
+        return key_of(parts, name) is not None  # type: ignore[arg-type]
 
     return run
 

@@ -23,14 +23,21 @@ def part_of(value: object, name: str, at: int) -> object:
             offer = " Its size is size(…)."
         raise MissingError(f"{sentence(called(value))} has no part {name!r}.{offer}", at)
     assert isinstance(parts, Mapping)
-    if name in parts:
-        found = parts[name]
+    key = key_of(parts, name)
+    if key is not None:
+        found = parts[key]
         return found if type(found) is not int else narrow(found, at)
-    # Keys of JSON are in whatever form somebody wrote them.
-    for key in () if name.isascii() else parts:
-        if isinstance(key, str) and normal(key) == name:
-            return parts[key]
     raise MissingError(f"There is no part {name!r}.{nearest(name[:100], map(str, parts))}", at)
+
+
+def key_of(parts: Mapping[object, object], name: str) -> object:
+    """The key that a name means; None if there is none.
+
+    Keys of JSON are in whatever Unicode form somebody wrote them, and a name is in its normal one.
+    """
+    if name in parts or name.isascii():
+        return name if name in parts else None
+    return next((key for key in parts if isinstance(key, str) and normal(key) == name), None)
 
 
 def item_of(value: object, key: object, at: int) -> object:

@@ -1,6 +1,6 @@
 """What two values of known types make, and what is wrong between them: operators, before there are values.
 
-Above: `checking.py`. Below: `types.py`, `operators.py`. Nothing is said that is not sure.
+Above: `checking.py`. Below: `types.py`, `kinds.py`. Nothing is said that is not sure.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ import difflib
 import json
 from collections.abc import Iterable
 
-from samovar.expressions.kinds import ANY, NUMBERS
-from samovar.expressions.meter import Meter
-from samovar.expressions.operators import equal
-from samovar.expressions.types import ANYTHING, BOOL, NUMBER, Type, list_of, union
+from samovar.expressions.kinds import ANY, NUMBERS, kind_of
+from samovar.expressions.types import ANYTHING, BOOL, Type, list_of, union
 
 _SAME = (frozenset(("text",)), frozenset(("bytes",)), frozenset(("list",)))
 _TIMES = frozenset(("time", "duration"))
@@ -27,8 +25,13 @@ def never_equal(left: Type, right: Type) -> bool:
         return True
     if left.values is None or right.values is None:
         return False
-    meter = Meter()
-    return not any(equal(one, other, meter) for one in left.values for other in right.values)
+    return _keys(left.values).isdisjoint(_keys(right.values))
+
+
+def _keys(values: Iterable[object]) -> set[tuple[str, object]]:
+    """What is the same for values that are equal, and for no others."""
+    kinds = ((kind_of(value), value) for value in values)
+    return {("number" if kind in NUMBERS else kind, value) for kind, value in kinds}
 
 
 def _merged(kinds: frozenset[str]) -> frozenset[str]:
@@ -57,7 +60,7 @@ def computed(sign: str, left: Type, right: Type) -> Type | None:
         return None
     if kinds == {"list"} and left.item is not None and right.item is not None:
         return list_of(union((left.item, right.item)))
-    return Type(kinds=frozenset(kinds)) if kinds != NUMBERS else NUMBER
+    return Type(kinds=frozenset(kinds))
 
 
 def result_of(sign: str, left: Type, right: Type) -> Type:
@@ -74,9 +77,10 @@ def _written(value: object) -> str:
 def right_form(name: str, sign: str, known: Type, literal: object) -> str:
     """How a comparison with a literal is meant: ` Write …`, or nothing. `known` is what `name` can be."""
     texts = [str(one) for one in known.values or () if isinstance(one, str)]
-    if texts and isinstance(literal, bool | int | float):
+    is_any_text = known.kinds == {"text"} and known.values is None
+    if isinstance(literal, bool | int | float) and (texts or is_any_text):
         text = str(literal).lower() if isinstance(literal, bool) else str(literal)
-        return f" Write `{name} {sign} {_written(text)}`." if text in texts else ""
+        return f" Write `{name} {sign} {_written(text)}`." if is_any_text or text in texts else ""
     if texts and isinstance(literal, str):
         return _nearest_text(name, sign, texts, literal)
     if isinstance(literal, str) and known.kinds == BOOL.kinds and literal.lower() in ("true", "false"):
@@ -84,9 +88,6 @@ def right_form(name: str, sign: str, known: Type, literal: object) -> str:
         return f" Write `{name if is_true else '!' + name}`."
     if isinstance(literal, str) and known.kinds <= NUMBERS and _is_number(literal):
         return f" Write `{name} {sign} {literal.strip()}`."
-    if known.kinds == {"text"} and known.values is None and isinstance(literal, int | float):
-        text = str(literal).lower() if isinstance(literal, bool) else str(literal)
-        return f" Write `{name} {sign} {_written(text)}`."
     return ""
 
 

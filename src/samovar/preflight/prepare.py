@@ -54,16 +54,20 @@ def prepare(
 
 
 def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dict[str, object]:
-    """Values of secret parameters that say which variable of the environment has them, and it is set."""
+    """Texts of secret parameters that say which variable of the environment has them, and it is set."""
     named = ((one, environment.get(one.from_env, "")) for one in workflow.parameters if one.from_env)
-    return {parameter.name: parameter.parse(text) for parameter, text in named if text}
+    return {parameter.name: text for parameter, text in named if text}
 
 
 def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:
     """What is doubtful about the workflow with these variables. Raises `FaultsError` if it cannot run."""
     here = Place(path=workflow.path, line=1, column=1)
     declared = {parameter.name for parameter in workflow.parameters}
-    undeclared = tuple(Parameter(name=name, place=here) for name in given if name not in declared)
+    undeclared = tuple(
+        Parameter(name=name, place=here, is_typed=isinstance(value, str))  # else it may be anything
+        for name, value in given.items()
+        if name not in declared
+    )
     # Nothing has to set what was given.
     faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
     errors = [fault for fault in faults if fault.severity == "error"]

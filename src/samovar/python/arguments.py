@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from samovar.errors import UsageError, nearest
+from samovar.values import is_utf8
 
 
 def expect(call: str, name: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
@@ -32,10 +33,12 @@ def check_names(call: str, given: Mapping[str, object], known: Mapping[str, obje
 def texts_of(call: str, texts: object) -> tuple[str, ...]:
     """One text, or several. Raises `UsageError` for what are none, with the number of the first."""
     if isinstance(texts, str):
-        return (texts,)
+        texts = (texts,)
     if isinstance(texts, bytes) or not isinstance(texts, Sequence):
         raise UsageError(f"{call} takes a text, or a list of texts: not {brief(texts)}.")
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
             raise UsageError(f"{call} takes texts: number {number} is {brief(text)}.")
+        if not is_utf8(text):
+            raise UsageError(f"{call} takes texts: number {number} has a lone surrogate, half a character.")
     return tuple(texts)

@@ -61,6 +61,10 @@ class Binding:
             self._errors.extend(entry for entry in entries if entry[0] != own)
         return [text for thread, text in entries if thread == own]
 
+    def reason(self) -> str:
+        """Why the engine's last call on this thread failed, as far as it said that."""
+        return "; ".join(self.errors_of_this_thread()) or "no reason given"
+
     def begin_use(self) -> None:
         """Before the first model of an engine: starts the backend, and routes its log lines here."""
         with _opening:

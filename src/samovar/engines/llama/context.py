@@ -72,9 +72,10 @@ class Context:
         # engine itself reads the flag. An empty tensor (`ne[0] == 0`) means stop.
         params.abort_callback = self._ffi.cast("ggml_abort_callback", self._lib.ggml_is_empty)
         params.abort_callback_data = self._abort
+        self._binding.errors_of_this_thread()  # of an earlier thread with its number
         context = self._lib.llama_init_from_model(weights, params)
         if context == self._ffi.NULL:
-            reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
+            reason = self._binding.reason()
             raise EngineError(f"The engine could not make a context of {cells} tokens: {reason}")
         return context
 
