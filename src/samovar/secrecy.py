@@ -41,10 +41,17 @@ class Secrets:
         """All that are hidden."""
         return frozenset(self._texts)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is hidden within texts."""
+        return not self._texts
+
     def learn(self, value: object) -> None:
         """From now on no text of the value is shown: of a list or a map each one in it."""
         known = len(self._texts)
         for text in _texts_in(value):
+            if text in self._values:
+                continue
             self._values.add(text)
             self._texts.update(_forms_of(text))
         if len(self._texts) != known:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.template_options import (
-    RAW_HAS_NO,
+    WITHOUT_TEMPLATE,
     read_template,
     read_think,
-    without_template,
 )
 from samovar.errors import ActionError
 from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
@@ -197,8 +196,8 @@ class Using:
                     cls._check(line, pair)
         keys = {pair.key: pair for pair in known}
         if "template" in keys and _literal(keys["template"]) == NO_TEMPLATE:
-            for key in RAW_HAS_NO & keys.keys():
-                line.note("option-value", without_template(key), keys[key].place)
+            for key in WITHOUT_TEMPLATE.keys() & keys.keys():
+                line.note("option-value", WITHOUT_TEMPLATE[key], keys[key].place)
         if "choices" in keys and "stop" in keys:
             line.note("option-value", TOGETHER, keys["stop"].place)
         if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):

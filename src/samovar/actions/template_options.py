@@ -36,12 +36,8 @@ def read_template(value: object) -> Template:
     return {name: plain(item) for name, item in value.items()}
 
 
-RAW_HAS_NO = {"system", "think"}
-
-
-def without_template(option: str) -> str:
-    """Why the option cannot be given with `template=none`."""
-    return {
-        "system": "`template=none` has no place for a `system` text: put it at the head of the prompt.",
-        "think": "`template=none` leaves nothing that `think` could turn on or off.",
-    }[option]
+WITHOUT_TEMPLATE = {
+    "system": "`template=none` has no place for a `system` text: put it at the head of the prompt.",
+    "think": "`template=none` leaves nothing that `think` could turn on or off.",
+}
+"""Options that cannot be given with `template=none`, and why."""

@@ -87,12 +87,9 @@ async def drive(
     moving = show.show if isinstance(show, Answers) else show
     paused = moving.paused() if isinstance(moving, LiveLines) else nullcontext()
     machine = ThisMachine(Person(paused).ask if sys.stdin.isatty() else None)
-    settings = replace(runner_settings, outside=machine)
-    runner = Runner(app.library, app.executor, on_event=show, settings=settings)
-    if outcome.records:
-        outcome.recording = recording = Recording(app.executor, show, machine)
-        settings = replace(runner_settings, outside=recording)
-        runner = Runner(app.library, recording, on_event=recording, settings=settings)
+    outcome.recording = recording = Recording(app.executor, show, machine) if outcome.records else None
+    settings = replace(runner_settings, outside=recording or machine)
+    runner = Runner(app.library, recording or app.executor, on_event=recording or show, settings=settings)
     hear = Signals(runner, machine.groups)
     try:
         with hear.listen():

@@ -105,7 +105,7 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     """
     text = _HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False, indent=indent))
     if not text.isprintable():
-        text = "".join(one if is_shown(one) else json.dumps(one)[1:-1] for one in text)
+        text = text.translate({ord(one): json.dumps(one)[1:-1] for one in set(text) if not is_shown(one)})
     if (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf"):
         return text
     return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)

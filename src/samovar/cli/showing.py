@@ -44,7 +44,7 @@ def visible(text: str) -> str:
     """The text with an escape for what a terminal would do instead of show; line ends and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(one if is_shown(one) else ascii(one)[1:-1] for one in text)
+    return text.translate({ord(one): ascii(one)[1:-1] for one in set(text) if not is_shown(one)})
 
 
 def is_shown(one: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 RESERVED = frozenset(("true", "false", "null", "in"))
 """What an expression reads as something else."""
@@ -50,11 +49,3 @@ def why_unreadable(name: str) -> str | None:
     if is_name(better := re.sub(r"[\W]+", "_", name).strip("_")):
         return f"No expression can read {name!r}: a name has letters, digits and _, as in {better!r}."
     return f"No expression can read {name!r}: a name has letters, digits and _, and begins with no digit."
-
-
-def same_but_for_form(name: str, known: Iterable[str]) -> str | None:
-    """A known name that looks the same and is written in another Unicode form; None if there is none."""
-    if name.isascii():
-        return None
-    ours = unicodedata.normalize("NFKC", name)
-    return next((one for one in known if one != name and unicodedata.normalize("NFKC", one) == ours), None)

@@ -125,10 +125,8 @@ class Pattern:
             _part=_Finder(program, is_whole=False),
         )
 
-    def matches_whole(self, text: str, meter: Meter | None = None) -> bool:
+    def matches_whole(self, text: str) -> bool:
         """Whether all of the text is what the pattern means. Raises `PatternError` if it takes too long."""
-        if meter is not None:
-            return self._whole.search(text, meter)
         try:
             return self._whole.search(text, Meter())
         except SpentError:

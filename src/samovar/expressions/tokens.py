@@ -62,9 +62,7 @@ def token_at(text: str, begin: int) -> ExpressionToken:
     first = text[at]
     if first in "\"'\\rRbB" and (quote := _QUOTE.match(text, at)) is not None:
         return _text(text, at, quote["prefix"].lower(), quote["quote"], quote.end())
-    if first in "0123456789" or (
-        first == "." and text[at + 1 : at + 2] in "0123456789" and at + 1 < len(text)
-    ):
+    if first in _DIGITS or (first == "." and at + 1 < len(text) and text[at + 1] in _DIGITS):
         return _number(text, at)
     if (end := end_of_name(text, at)) > at:
         return ExpressionToken("name", normal(text[at:end]), at, end)
@@ -83,22 +81,16 @@ def _number(text: str, at: int) -> ExpressionToken:
     written, end = match.group(), match.end()
     follows = text[end : end + 1]
     if written.isdigit() and follows in ("u", "U") and end_of_name(text, end) == end + 1:
-        return ExpressionToken(
-            "bad", written, at, end, f"A whole number has no `u` behind it: write {written}."
-        )
+        return _bad(text, at, end, f"A whole number has no `u` behind it: write {written}.")
     if end_of_name(text, end) > end or follows == "_" or follows.isdigit():
         whole = text[at : max(end_of_name(text, end), end + 1)]
-        return ExpressionToken(
-            "bad", written, at, end, f"{whole!r} is not a number, and a name begins with no digit."
-        )
+        return _bad(text, at, end, f"{whole!r} is not a number, and a name begins with no digit.")
     is_hex = written[:2] in ("0x", "0X")
     if not is_hex and not written.isdigit():
         return ExpressionToken("number", written, at, end, float(written))
     value = int(written, 16 if is_hex else 10) if len(written) <= 40 else MOST_WHOLE + 1
     if value > MOST_WHOLE:
-        return ExpressionToken(
-            "bad", written, at, end, "A whole number goes up to 9223372036854775807 (64 bits)."
-        )
+        return _bad(text, at, end, "A whole number goes up to 9223372036854775807 (64 bits).")
     return ExpressionToken("number", written, at, end, value)
 
 

@@ -49,9 +49,9 @@ FRACTIONAL = Type(kinds=frozenset(("double",)))
 NUMBER = Type(kinds=NUMBERS)
 
 
-def text_of(values: Iterable[str], parts: Mapping[str, Type] | None = None) -> Type:
+def text_of(values: Iterable[str]) -> Type:
     """A text that is one of some."""
-    return Type(kinds=TEXT.kinds, values=tuple(values), parts=parts or {})
+    return Type(kinds=TEXT.kinds, values=tuple(values))
 
 
 def list_of(item: Type) -> Type:

@@ -52,10 +52,6 @@ class Abilities:
     """How its embeddings are pooled: as the file says, and otherwise the mean."""
     reads_whole: bool
     """It reads a text as a whole: no part of one can be evaluated before the rest."""
-    has_own_pooling: bool
-    """The file says how its embeddings are pooled, so it was made for that."""
-    has_head: bool
-    """It has the tensors that scores are made with."""
 
 
 def abilities_of(kind: Architecture, values: Mapping[str, Any], *, has_head: bool) -> Abilities:
@@ -80,8 +76,6 @@ def abilities_of(kind: Architecture, values: Mapping[str, Any], *, has_head: boo
         can=frozenset(can),
         pooling=pooling or Pooling.MEAN,
         reads_whole=not is_causal,
-        has_own_pooling=pooling is not Pooling.NONE,
-        has_head=has_head,
     )
 
 

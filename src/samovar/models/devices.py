@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 
 from samovar.errors import BudgetError, EngineError, nearest
@@ -73,7 +74,7 @@ def choose(devices: Sequence[Device], choice: DeviceChoice) -> list[Device]:
     return chosen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Load:
     """What of a model there is to be put on devices."""
 
@@ -82,6 +83,11 @@ class Load:
     """Keys, values and states of all layers."""
     buffer_bytes: int
     """For evaluation, on each device that is used."""
+
+    @cached_property
+    def weights_bytes(self) -> list[int]:
+        """See `layer_bytes`."""
+        return layer_bytes(self.header)
 
     def freed(self, devices: Sequence[Device], choice: DeviceChoice, gpu_layers: int) -> list[Device]:
         """The devices once this load, which is on them, has gone."""
@@ -100,7 +106,7 @@ def needs(load: Load, devices: Sequence[Device], choice: DeviceChoice, gpu_layer
     ends = [end / sum(parts) for end in accumulate(parts)]
     layers, count = load.header.layers, min(gpu_layers, load.header.layers + 1)
     each_kv_bytes = load.kv_bytes // max(1, layers)
-    weights = layer_bytes(load.header)
+    weights = load.weights_bytes
     needed = [0] * len(devices)
     first = layers + 1 - count
     for layer in range(first, layers + 1):

@@ -18,7 +18,7 @@ from samovar.models.replacing import write_over
 from samovar.models.split import real_path
 
 MOST_REMEMBERED = 1000
-"""Files; the ones looked at longest ago go."""
+"""Files; the ones read longest ago go."""
 
 
 class Glances:
@@ -51,12 +51,9 @@ class Glances:
         """What the file says, its vocabulary not looked at. Raises as `read_header` does."""
         size, modified_ns = facts_of(path)
         key = f"{real_path(path)} {size} {modified_ns}"
-        ends = self._known.get(key)
-        if ends is not None:
-            try:
+        if (ends := self._known.get(key)) is not None:
+            with suppress(ModelFileError):
                 return glance_at(path, dict(ends))
-            except ModelFileError:
-                ends = None
         found: dict[int, int] = {}
         header = glance_at(path, found)
         self._known.pop(key, None)

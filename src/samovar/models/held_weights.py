@@ -28,8 +28,6 @@ _WITHOUT_OUTPUT = frozenset(
     ]
 )
 """Architectures that only read: from `src/models/` of the pinned build."""
-FEATURES_ASKED = ("avx2", "avx512", "neon", "dotprod", "matmul_int8")
-"""Those that decide what is repacked."""
 _AVX2, _AVX512 = frozenset(["avx2"]), frozenset(["avx512"])
 _DOTPROD, _INT8 = frozenset(["neon", "dotprod"]), frozenset(["neon", "matmul_int8"])
 _ARM_8 = ((_INT8, 8), (_DOTPROD, 8))

@@ -1,7 +1,7 @@
 """Puts small files and links where others may be reading or writing them: whole or not at all.
 
-Above: the hub's cache and its fetches, `glances.py`. Below: nothing. It is done by `os.replace`, from a name
-that no other program or thread uses.
+Above: the hub's cache and its fetches, `glances.py`, `tuned.py`. Below: nothing. It is done by `os.replace`,
+from a name that no other program or thread uses.
 """
 
 from __future__ import annotations

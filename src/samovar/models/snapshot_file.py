@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from samovar.models.split import parts_of
+from samovar.models.split import parts_of, safe_stem
 
 MAGIC = b"samovar2"
 HEADER = struct.Struct("<I8s16sIIQd")
@@ -63,10 +63,7 @@ def fingerprint(path: Path, *, kv_type: str, build: str, is_transposed: bool = F
                 digest.update(file.read(4096))
             file.seek(-min(size, 1 << 20), os.SEEK_END)
             digest.update(file.read())
-    stem = "".join(
-        letter if letter.isalnum() or letter in "-_." else "_" for letter in parts_of(path)[0].stem
-    )[:80]
-    return f"{stem}-{digest.hexdigest()}"
+    return f"{safe_stem(parts_of(path)[0])}-{digest.hexdigest()}"
 
 
 def name_of(tokens: array[int], start: int) -> str:

@@ -38,6 +38,11 @@ def stem_of(path: Path) -> str:
     return path.stem if match is None else match["name"]
 
 
+def safe_stem(path: Path) -> str:
+    """The first 80 characters of the name without its end, as any file may be called."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
+
+
 def is_part(path: Path) -> bool:
     """Whether the file is called like one of several."""
     return _part(path.name) is not None

@@ -1,6 +1,6 @@
 """Tensor types that the pinned engine knows, and their sizes: from `ggml/include/ggml.h`, `ggml-common.h`.
 
-Above: `gguf.py`, `repacking.py`, the engine's `convert.py`. Below: nothing. From llama.cpp build b11549.
+Above: `gguf.py`, `held_weights.py`, the engine's `convert.py`. Below: nothing. From llama.cpp build b11549.
 """
 
 from __future__ import annotations

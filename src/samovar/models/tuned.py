@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from samovar.generation import KvType
+from samovar.models.replacing import write_over
+from samovar.models.split import safe_stem
 from samovar.models.tuning import BATCH_TOKENS, Tuning
 
 MOST_KEPT = 64
@@ -87,14 +87,7 @@ class Tuned:
             "table": dict(table),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=".writing-", dir=self.folder)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(said, file, indent=1)
-            os.replace(temporary, kept)
-        finally:
-            with suppress(OSError):
-                os.unlink(temporary)
+        write_over(kept, json.dumps(said, indent=1))
         self._sweep()
         return kept
 
@@ -110,8 +103,10 @@ class Tuned:
         """A file is the same with the same size and time of change, as for copies of prompts."""
         stat = path.stat()
         told = f"{stat.st_size}\0{stat.st_mtime_ns}\0{kv_type}"
-        stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)[:80]
-        return self.folder / f"{stem}-{hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}{_SUFFIX}"
+        return (
+            self.folder
+            / f"{safe_stem(path)}-{hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}{_SUFFIX}"
+        )
 
     def _sweep(self) -> None:
         files = [(file.stat().st_mtime, file) for file in self.folder.glob(f"*{_SUFFIX}")]

@@ -15,7 +15,7 @@ from samovar.actions.options import (
     TOGETHER,
     WHOLE_TEXTS,
 )
-from samovar.actions.template_options import read_template, without_template
+from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template
 from samovar.errors import UsageError
 from samovar.generation import NO_TEMPLATE, Options, Overflow, Sampling
 from samovar.python.arguments import brief, check_names
@@ -100,6 +100,6 @@ def make_options(call: str, given: AnswerOptions) -> Options:
         raise UsageError(TOGETHER)
     read.pop("secret", None)
     if read.get("template") == NO_TEMPLATE and read.get("think") is not None:
-        raise UsageError(without_template("think"))
+        raise UsageError(WITHOUT_TEMPLATE["think"])
     sampling = {name: read.pop(name) for name in _SAMPLING & read.keys()}
     return Options(sampling=Sampling(**sampling), **read)

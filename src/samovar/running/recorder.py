@@ -71,7 +71,7 @@ class Recorder:
 
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
-        if isinstance(event, TextGenerated) and self.secrets.texts:
+        if isinstance(event, TextGenerated) and not self.secrets.is_empty:
             self._tell_piece(event)
             return
         if isinstance(event, StateLeft):

@@ -60,10 +60,6 @@ class PoolEntry:
         are not held together."""
         return max(self.cost.total_bytes, self.next_cost.replacing_bytes if self.next_cost else 0)
 
-    def spec_of(self, context_tokens: int) -> ModelSpec:
-        """For an arena of another size over the weights as they are."""
-        return self.over_its_weights(replace(self.spec, context_tokens=context_tokens))
-
     def over_its_weights(self, spec: ModelSpec) -> ModelSpec:
         """A spec of the model for an arena over the weights as they are."""
         return replace(spec, repack=self.cost.repack, gpu_layers=self.cost.gpu_layers, replaces=self.cost)
@@ -115,6 +111,8 @@ class Waiter:
     """The model it was lent; None before that, and for someone who wants more context."""
     error: BaseException | None = None
     """Why it cannot have what it wants; None if it can, or while it waits."""
+    since_others_s: float | None = None
+    """On the pool's clock: since when only other processes keep this one from its room."""
 
     @property
     def grows(self) -> bool:
@@ -136,9 +134,6 @@ class Waiter:
                 yield replace(self.spec, context_tokens=tokens, embedding_tokens=cost.embedding_tokens)
             else:
                 yield replace(self.spec, context_tokens=cost.context_tokens, embedding_tokens=tokens)
-
-    since_others_s: float | None = None
-    """On the pool's clock: since when only other processes keep this one from its room."""
 
 
 @dataclass(frozen=True, slots=True)

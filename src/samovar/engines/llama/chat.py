@@ -229,12 +229,10 @@ class ChatTemplate:
         it. A rendering in which no content can begin one shows whether it does.
         """
         whole = self._turns.render(messages, marking.whole_texts, arguments)
-        if self._leaves_open:
-            safe = self._turns.render(messages, marking.all_characters, arguments)
-            return whole if self._controls_of(whole) == self._controls_of(safe) else safe
-        if all(marking.whole_texts(content) == marking.all_beginnings(content) for content in contents):
+        stricter = marking.all_characters if self._leaves_open else marking.all_beginnings
+        if not self._leaves_open and all(marking.whole_texts(one) == stricter(one) for one in contents):
             return whole
-        safe = self._turns.render(messages, marking.all_beginnings, arguments)
+        safe = self._turns.render(messages, stricter, arguments)
         return whole if self._controls_of(whole) == self._controls_of(safe) else safe
 
     @cached_property

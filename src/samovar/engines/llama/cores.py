@@ -1,8 +1,9 @@
 """How many cores there are for the engine: physical ones, and of two kinds the fast ones.
 
-Above: `model.py`, `convert.py`, benchmarks. Below: `cgroups.py`, files of `/sys`, `sysctl` on macOS, and
-psutil where neither says anything. Two threads of one core share what the engine needs of it, and at each of
-the hundreds of barriers of a step the fast cores would wait for the slow ones.
+Above: `threads.py`, `loading.py`, `measuring.py`, `convert.py`, `app.py`. Below: `cgroups.py`, files of
+`/sys`, `sysctl` on macOS, and psutil where neither says anything. Two threads of one core share what the
+engine needs of it, and at each of the hundreds of barriers of a step the fast cores would wait for the
+slow ones.
 """
 
 from __future__ import annotations

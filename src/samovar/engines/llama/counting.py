@@ -34,7 +34,7 @@ def open_template(path: Path) -> Iterator[ChatTemplate]:
         binding.errors_of_this_thread()
         model = binding.lib.llama_model_load_from_file(str(first_part(path)).encode(), params)
         if model == binding.ffi.NULL:
-            reason = "; ".join(binding.errors_of_this_thread()) or "no reason given"
+            reason = binding.reason()
             raise ModelFileError(f"{path} could not be read: {reason}")
         try:
             yield ChatTemplate.of(binding, model, Vocabulary(binding, model))

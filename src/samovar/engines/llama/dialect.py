@@ -107,9 +107,9 @@ def _in_order(node: nodes.Node) -> Iterator[nodes.Name]:
     if isinstance(node, nodes.Name):
         yield node
     children = list(node.iter_child_nodes())
-    if isinstance(node, nodes.Assign | nodes.For):
+    if isinstance(node, nodes.Assign):
         children.sort(key=lambda child: child is node.target)
-    if isinstance(node, nodes.For):  # what is gone through, then what it is called, then the rest
+    elif isinstance(node, nodes.For):  # what is gone through, then what it is called, then the rest
         children.sort(key=lambda child: (child is not node.iter, child is not node.target))
     for child in children:
         yield from _in_order(child)

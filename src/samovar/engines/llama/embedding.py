@@ -19,7 +19,6 @@ import anyio.to_thread
 
 from samovar.engines.base import check_lengths
 from samovar.engines.llama.binding import Binding
-from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding_context import EmbeddingContext, Stopped
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError
@@ -46,8 +45,8 @@ class EmbeddedModel:
     """The file, for messages."""
     most_tokens: int
     """The longest text it takes: what it was trained for."""
-    threads: int | None
-    """None: as many as there are cores."""
+    threads: int
+    """As set, or one for each core."""
 
 
 class Embedding:
@@ -122,7 +121,7 @@ class Embedding:
             model.binding,
             model.weights,
             tokens=self._room,
-            threads=model.threads or engine_cores(),
+            threads=model.threads,
             abilities=model.abilities,
             path=model.path,
         )

@@ -75,7 +75,7 @@ class EmbeddingContext:
         self._binding.errors_of_this_thread()
         context = self._lib.llama_init_from_model(weights, params)
         if context == self._ffi.NULL:
-            reason = "; ".join(self._binding.errors_of_this_thread()) or "no reason given"
+            reason = self._binding.reason()
             raise EngineError(f"The engine could not make a context to embed {self.tokens} tokens: {reason}")
         return context
 

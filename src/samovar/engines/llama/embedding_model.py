@@ -12,7 +12,6 @@ import anyio
 import anyio.to_thread
 
 from samovar.engines.base import Conversation, GenerationEvent, ModelStatistics, OnEnd
-from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.embedding import EmbeddedModel, Embedding
 from samovar.engines.llama.mapping import alone_with
 from samovar.generation import Embeddings, Message, Options, TokenCounts
@@ -53,7 +52,7 @@ class EmbeddingModel:
             weights_bytes=self._weights_bytes,
             kv_bytes=0,
             context_tokens=0,
-            threads=self._model.threads or engine_cores(),
+            threads=self._model.threads,
             threads_reason=None,
             tuning=None,
             tokens=TokenCounts(),

@@ -26,7 +26,7 @@ from samovar.models.cost import Cost
 from samovar.models.devices import Device
 from samovar.models.embedding_cost import FIRST_EMBEDDING_TOKENS, predict_embedder, with_embedding
 from samovar.models.fitting import contexts, first_that_fits
-from samovar.models.header import Header, read_header
+from samovar.models.header import read_header
 from samovar.models.held_weights import EngineBuild, this_build
 from samovar.models.snapshots import QUEUE_BYTES, Snapshots
 from samovar.models.split import real_path
@@ -79,33 +79,28 @@ class LlamaEngine:
             self._snapshots.most_queued_bytes = min(QUEUE_BYTES, spare_bytes)
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:
-        header = read_header(real_path(spec.path))
+        header, build = read_header(real_path(spec.path)), self._build or this_build()
         if Capability.ANSWER not in header.abilities.can:
             longest = spec.embedding_tokens or min(header.context_tokens, FIRST_EMBEDDING_TOKENS)
-            return predict_embedder(header, longest, self._build or this_build())
+            return predict_embedder(header, longest, build)
         devices = self._usable_devices(spec)
         asked, is_bounded = spec.context_tokens, free_bytes is not None
+        # Those in force, and the table's, which a deterministic request brings back.
+        tunings = {self._tuning(spec, devices), table("gpu" if devices else "cpu", spec.kv_type)}
 
         def cost_of(tokens: int, repack: bool) -> Cost:
-            arena = self._place(spec, header, devices, tokens, repack=repack)
-            return with_embedding(arena, header, spec.embedding_tokens)
+            arenas = (
+                place(spec, header, devices, build, tokens, repack=repack, tuning=tuning)
+                for tuning in tunings
+            )
+            most = max(arenas, key=lambda cost: cost.total_bytes)
+            return with_embedding(most, header, spec.embedding_tokens)
 
         sizes = contexts(header, asked, name=spec.reference, is_bounded=is_bounded)
         return first_that_fits(cost_of, sizes, spec.repack, free_bytes)
 
     def _usable_devices(self, spec: ModelSpec) -> Sequence[Device]:
         return self._devices() if spec.gpu_layers != 0 else ()
-
-    def _place(
-        self, spec: ModelSpec, header: Header, devices: Sequence[Device], tokens: int, *, repack: bool
-    ) -> Cost:
-        """With the settings in force, or the table's, which a deterministic request brings back."""
-        build = self._build or this_build()
-        tunings = {self._tuning(spec, devices), table("gpu" if devices else "cpu", spec.kv_type)}
-        costs = (
-            place(spec, header, devices, build, tokens, repack=repack, tuning=tuning) for tuning in tunings
-        )
-        return max(costs, key=lambda cost: cost.total_bytes)
 
     def _tuning(self, spec: ModelSpec, devices: Sequence[Device]) -> Tuning:
         """The settings of the model's contexts."""

@@ -20,6 +20,7 @@ from samovar.engines.llama.arena_maker import ArenaMaker
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
 from samovar.engines.llama.context import Context, make_context
+from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.declarations import WHEEL_VERSION
 from samovar.engines.llama.embedding import EmbeddedModel, Embedding
 from samovar.engines.llama.embedding_model import EmbeddingModel
@@ -84,7 +85,7 @@ def read_weights(
             return weights
     if raised:
         raise raised[0]
-    reason = "; ".join(binding.errors_of_this_thread()) or "no reason given"
+    reason = binding.reason()
     raise ModelFileError(f"{spec.path} could not be loaded: {reason}")
 
 
@@ -167,7 +168,7 @@ class ModelLoad:
             reference=self._spec.reference,
             path=self._spec.path,
             most_tokens=self._header.context_tokens,
-            threads=self._spec.threads,
+            threads=self._spec.threads or engine_cores(),
         )
 
     def _open_snapshots(self) -> ModelSnapshots | None:

@@ -1,8 +1,8 @@
 """Gives back what the engine has mapped of a model's file and does not need, because it repacked it.
 
-Above: `engine.py`, after a load. Below: `/proc/self/maps`, and the C library's `madvise`. The engine keeps
-the whole file mapped, so that what it repacked would be in memory twice. The pages are only given up:
-whoever touched one would read it from the file again.
+Above: `loading.py`, and whoever frees weights. Below: `/proc/self/maps`, and the C library's `madvise`. The
+engine keeps the whole file mapped, so that what it repacked would be in memory twice. The pages are only
+given up: whoever touched one would read it from the file again.
 """
 
 from __future__ import annotations
@@ -43,25 +43,18 @@ def alone_with(path: Path) -> Iterator[None]:
         yield
 
 
-def release(binding: Binding, path: Path, ranges: Iterable[tuple[int, int]]) -> int:
+def release(binding: Binding, path: Path, ranges: Iterable[tuple[int, int]]) -> None:
     """Gives up the pages of `ranges` of the file (from, to, in bytes), several parts counted as one.
 
     Within `alone_with`.
-
-    Returns how many bytes that are; they need not have been in memory.
     """
     try:
         parts = list(ranges_of_parts(path, ranges))
     except OSError:  # the file went meanwhile; what is mapped of it stays
-        return 0
-    pages = [page for part, share in parts for page in pages_of(MAPS, part, share)]
-    if not pages:
-        return 0
-    given = 0
-    for address, length in pages:
-        if binding.libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED) == 0:
-            given += length
-    return given
+        return
+    for part, share in parts:
+        for address, length in pages_of(MAPS, part, share):
+            binding.libc.madvise(binding.ffi.cast("void *", address), length, _DONTNEED)
 
 
 def pages_of(maps: Path, path: Path, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

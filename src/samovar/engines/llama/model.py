@@ -200,7 +200,6 @@ class LlamaModel:
             if cost != self._cost:
                 self._arena = self._arenas.make_again(self._cost, carried)
             raise
-        self._cost = replace(cost, carry_bytes=0)
         del carried
         self._binding.give_back_memory()
 

@@ -1,6 +1,6 @@
 """Puts a model's layers on devices: which there are, how many layers fit, and a load's parameters for that.
 
-Above: `engine.py`. Below: `binding.py`, and the arithmetic in `models/`.
+Above: `engine.py`, `loading.py`. Below: `binding.py`, and the arithmetic in `models/`.
 """
 
 from __future__ import annotations

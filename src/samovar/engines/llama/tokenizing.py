@@ -140,8 +140,8 @@ class TokenizingThread:
 class TokenizingThreads:
     """Two of them: what is long has a thread of its own, so that nothing short waits for it."""
 
-    def __init__(self, short: TokenizingThread | None = None, long: TokenizingThread | None = None) -> None:
-        self._short, self._long = short or TokenizingThread(), long or TokenizingThread()
+    def __init__(self) -> None:
+        self._short, self._long = TokenizingThread(), TokenizingThread()
 
     def run(self, work: Callable[[], T], characters: int, *, is_long: bool = False) -> T:
         """See `TokenizingThread.run`. `is_long`: it is work on more than `SHALLOW_CHARACTERS` in all."""
