@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 
 import anyio
 
+from samovar.actions.clock import Clock, MachineClock
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Filled, Question, Reply
@@ -140,6 +141,8 @@ class VisitOf:
 class Outside(Protocol):
     """What a run reaches besides its executor: commands, a person, and time."""
 
+    clock: Clock
+
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         """Runs a command to its end, as `process.run` does."""
         ...
@@ -160,8 +163,8 @@ class Outside(Protocol):
 class ThisMachine:
     """See `Outside`: this machine, its time, and who can be asked at it."""
 
-    def __init__(self, ask: Ask | None = None) -> None:
-        """`ask`: None if there is nobody."""
+    def __init__(self, ask: Ask | None = None) -> None:  # None: there is nobody
+        self.clock: Clock = MachineClock()
         self.groups = ProcessGroups()
         self._ask = ask
 
@@ -169,7 +172,7 @@ class ThisMachine:
         return await run(command, self.groups, at.run)
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        await anyio.sleep(duration_s)
+        await self.clock.sleep(duration_s)
 
     async def ask_user(self, question: Question) -> Reply | None:
         return await self._ask(question) if self._ask else None
@@ -289,8 +292,7 @@ class Action(ABC):
         return ()
 
 
-_LOOKED_AT = 20
-"""Characters of a text for each that is shown, so that a large one is not split as a whole."""
+_LOOKED_AT = 20  # characters for each that is shown, so that a large text is not split as a whole
 
 
 def brief(text: str, limit: int = 60) -> str:

@@ -183,7 +183,7 @@ class _Driven:
 
     async def _to_end(self, loop: Loop, frame: Frame) -> End:
         try:
-            with anyio.move_on_after(self.limits.duration_s):
+            with self.settings.outside.clock.move_on_after(self.limits.duration_s):
                 return await loop.drive(frame)
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
