@@ -17,6 +17,7 @@ from samovar.generation import FinishReason
 from samovar.testing.case_file import parse_cases, read_case_file
 from samovar.testing.case_text import add_case
 from samovar.testing.cases import Answer, Failure, Printed
+from samovar.testing.expectations import WantedLine
 
 HEAD = "cases:\n  - name: one\n"
 YAML_LOOKING = [
@@ -77,7 +78,7 @@ def test_a_case_says_what_is_told_and_what_is_expected(path: Path) -> None:
     assert case.waits["W"].at(1) == "nobody"
     expected = case.expected
     assert (expected.ending, expected.path) == (Ending.FAILED, ("A", "Sub", "Sub/C"))
-    assert (expected.variables, expected.log) == ({"n": None}, ("done",))
+    assert (expected.variables, expected.log) == ({"n": None}, (WantedLine(text="done"),))
 
 
 @pytest.mark.parametrize(

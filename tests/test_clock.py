@@ -1,4 +1,4 @@
-"""The time of cases passes at once, in the order in which things would happen, and never while a task acts."""
+"""The time of cases passes at once, in the order in which things would happen, never while a task acts."""
 
 from __future__ import annotations
 

@@ -21,12 +21,13 @@ from samovar.generation import Message
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
+from samovar.testing.case_checks import check_cases
 from samovar.testing.case_file import parse_cases, read_case_file
 from samovar.testing.coverage import cover
 from samovar.testing.junit import clean
 from samovar.testing.paths import Tree
 from samovar.testing.recording import Recording, record
-from samovar.testing.trial import CaseResult, check_cases, run_case
+from samovar.testing.trial import CaseResult, run_case
 from tests.bench import text_of, unchecked
 from tests.test_cases import TEXTS
 
@@ -73,7 +74,7 @@ class Cases:
                 given = RunnerSettings(folder=self.folder, outside=recording)
                 runner = Runner(self.library, recording, on_event=recording, settings=given)
                 done = await runner.run(unchecked(tree.workflow, variables))
-                return done, recording.values(tree, variables, done)
+                return done, recording.values(tree, variables, done, folder=self.folder)
 
         done, values = anyio.run(run)
         return done, record(path, tree, self.library, values, lenient=False)
@@ -93,8 +94,8 @@ def test_a_case_passes_when_all_comes_as_expected(cases: Cases) -> None:
     result = cases.result(
         tree, "variables: {x: hi}\nanswers: {A: 'on'}\nexpect: {path: [A, B], prompts: {A: Say hi}}"
     )
-    assert result.passed and not result.warnings
-    assert result.seen.states == {"A", "B"}
+    assert result.passed
+    assert result.seen[tree.workflow.identity].states == {"A", "B"}
 
 
 def test_each_way_to_differ_is_said(cases: Cases) -> None:
@@ -118,7 +119,7 @@ expect:
         ("variable", "off", "on"),
         ("variable", 1, "(not set)"),
         ("prompt", "Say ho", "Say hi"),
-        ("log", "twice", ["b is here"]),
+        ("log", "twice", ["info: b is here"]),
     ]
 
 
@@ -212,11 +213,19 @@ def test_an_edge_may_take_what_the_user_said(cases: Cases, said: str, kind: str)
     assert cases.result(tree, f"waits: {{A: {said}}}\nexpect: {{variables: {{kind: {kind}}}}}").passed
 
 
-def test_an_answer_that_is_not_used_is_a_warning(cases: Cases) -> None:
-    tree = cases.write(ASK[0], 'A: Prompt "x"\nB: Prompt "y"')
-    result = cases.result(tree, "answers: {A: ['off', more], B: never}")
-    assert result.passed
-    assert [(one.place.line, one.severity) for one in result.warnings] == [(3, "warning"), (3, "warning")]
+def test_what_is_told_and_never_used_fails_the_case(cases: Cases) -> None:
+    tree = cases.write(
+        '[*] --> A\nA --> B: result == "on"\nA --> [*]: default\nB --> C\nC --> [*]',
+        'A: Prompt "x"\nB: Shell "y"\nC: Wait for user input',
+    )
+    result = cases.result(tree, "answers: {A: ['off', more]}\nshell: {B: never}\nwaits: {C: true}")
+    assert [(one.what, one.name) for one in result.differences] == [
+        *(("unused", "A"), ("unused", "B"), ("unused", "C"))
+    ]
+    assert told(result)[0] == (
+        "What `answers` has for 'A' is not needed: only 1 of 2 were used. Take it out of the case."
+    )
+    assert [one.place.line for one in result.differences if one.place] == [3, 4, 5]
 
 
 def test_what_is_told_for_no_such_state_is_an_error(cases: Cases) -> None:
@@ -272,7 +281,10 @@ def test_of_branches_the_order_counts_within_each(path: str, passes: bool, cases
 
 def test_coverage_names_what_no_case_comes_to(cases: Cases) -> None:
     tree = cases.write(*ASK)
-    covered = cover(tree.workflow, [cases.result(tree, "variables: {x: 1}\nanswers: {A: 'on'}").seen])
+    covered = cover(
+        tree.workflow,
+        cases.result(tree, "variables: {x: 1}\nanswers: {A: 'on'}").seen.values(),
+    )
     assert (covered.states.covered, covered.states.total) == (2, 3)
     assert [one.name for one in covered.states.missed] == ["C"]
     assert [(one.name, one.place.line) for one in covered.transitions.missed] == [
@@ -300,16 +312,16 @@ def test_a_recorded_run_passes_at_once(answers: list[str], given_text: str) -> N
         path = Path(folder) / "w.test.yaml"
         for _ in range(2):
             said[:] = answers
-            _, doubts = cases.record(tree, lambda messages: said.pop(0), path, **variables)
+            done, doubts = cases.record(tree, lambda messages: said.pop(0), path, **variables)
             assert doubts == []
         file = read_case_file(path)
         assert [case.name for case in file.cases] == ["run 1", "run 2"]
         for case in file.cases:
-            assert case.variables == variables
-            assert case.expected.variables["c"] == answers[1]
+            assert case.variables == {"turn": 3}
+            assert case.expected.variables["c"] == done.variables["c"]
             assert not check_cases(file, tree)
             result = anyio.run(run_case, case, tree, cases.library)
-            assert result.passed and not result.warnings, result
+            assert result.passed, result
 
 
 def test_commands_errors_forks_and_children_are_recorded(cases: Cases) -> None:
@@ -364,7 +376,7 @@ def test_a_variable_that_another_run_gives_otherwise_is_left_out(cases: Cases) -
     )
     path = cases.folder / "w.test.yaml"
     _, doubts = cases.record(tree, lambda messages: "x", path)
-    assert doubts == ["Not recorded, since another run gives another value: took."]
+    assert doubts == ["Not recorded, since another run gives something else: took."]
     (case,) = read_case_file(path).cases
     assert case.expected.variables == {"a": "x", "n": 1}
 

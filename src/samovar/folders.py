@@ -18,6 +18,8 @@ SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
 """What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
+BUILTIN_FOLDER = Path(__file__).resolve().parent / "builtin"
+"""Of what comes with Samovar."""
 
 
 def current_folder() -> Path:
@@ -52,10 +54,9 @@ def name_of(path: Path) -> str:
 
 def library_folders(start: Path) -> list[tuple[str, Path]]:
     """What can be named from the folder `start`: the source and the folder of each library, nearest first."""
-    built_in = Path(__file__).parent / "builtin"
     user = user_folder()
     own = [("user", user)] if user else []
-    return [*find_project_folders(start), *own, ("built-in", built_in)]
+    return [*find_project_folders(start), *own, ("built-in", BUILTIN_FOLDER)]
 
 
 def file_below(folder: Path, name: str) -> Path | None:

@@ -84,8 +84,7 @@ class PromptDefaults:
     """Wins over what the prompt says (`run --executor`)."""
     seed: int = 0
     forced_seed: int | None = None
-    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
-    workflows, not over the prompt's own."""
+    """Of the run: each visit has a seed made from it. Wins over workflows' seeds, not the prompt's own."""
     deterministic: bool = False
     """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None
@@ -297,6 +296,5 @@ _LOOKED_AT = 20  # characters for each that is shown, so that a large text is no
 
 def brief(text: str, limit: int = 60) -> str:
     """The text on one line of at most so many characters."""
-    looked_at = text[: limit * _LOOKED_AT]
-    line = " ".join(looked_at.split())
-    return line if len(line) <= limit and len(looked_at) == len(text) else line[: limit - 1] + "…"
+    line = " ".join(text[: limit * _LOOKED_AT].split())
+    return line if len(line) <= limit and len(text) <= limit * _LOOKED_AT else line[: limit - 1] + "…"

@@ -1,8 +1,8 @@
 """The time of a run: what waits, what limits the time of something, and what tells it.
 
 Above: `base.py`, in whose `Outside` a run finds its clock; the loop, which limits runs and sub-workflows by
-it. Below: anyio. A clock of another kind, as that of the tests of workflows, needs to know only how many tasks of
-a run go on at once: it lets time pass when all of them wait.
+it. Below: anyio. A clock of another kind, as that of the tests of workflows, needs to know only how many
+tasks of a run go on at once: it lets time pass when all of them wait.
 """
 
 from __future__ import annotations

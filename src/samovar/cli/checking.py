@@ -112,8 +112,7 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if is_folder(path):
-            inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and is_file(one))
-            found = [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
+            found = workflows_below(path)
             if not found:
                 raise UsageError(f"There is no workflow in the folder {path}.")
             files += found
@@ -122,6 +121,12 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
         else:
             files.append(library.path_of(str(path)))
     return files
+
+
+def workflows_below(folder: Path) -> list[Path]:
+    """The files of a folder, and of those in it, that look like workflows."""
+    inside = sorted(one for one in folder.rglob("*") if one.suffix in SUFFIXES and is_file(one))
+    return [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
 
 
 def _looks_like_workflow(path: Path) -> bool:

@@ -265,7 +265,10 @@ def _record(
         say("samovar: the run was cancelled and is not recorded")
         return
     tree = Tree(prepared.workflow, library)
-    values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
+    given = {"transitions": arguments.limit_transitions, "duration": arguments.limit_duration}
+    limits = {name: value for name, value in given.items() if value is not None}
+    folder = current_folder()
+    values = recording.values(tree, dict(prepared.variables), run, folder=folder, limits=limits)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
         say(f"samovar: {path}: {shown(str(doubt))}")
