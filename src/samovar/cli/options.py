@@ -125,7 +125,7 @@ CoverageMin = Annotated[
         metavar="PERCENT",
         min=0,
         max=100,
-        help="Fail where fewer of a workflow's states or of its transitions are come to.",
+        help="Fail if the cases cover less than PERCENT of any workflow's states or transitions.",
     ),
 ]
 Junit = Annotated[

@@ -267,8 +267,7 @@ def _record(
     tree = Tree(prepared.workflow, library)
     given = {"transitions": arguments.limit_transitions, "duration": arguments.limit_duration}
     limits = {name: value for name, value in given.items() if value is not None}
-    folder = current_folder()
-    values = recording.values(tree, dict(prepared.variables), run, folder=folder, limits=limits)
+    values = recording.values(tree, dict(prepared.variables), run, limits=limits)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
         say(f"samovar: {path}: {shown(str(doubt))}")

@@ -94,5 +94,6 @@ class AskedCommand:
             "env": lambda: dict(command.adds),
             "stdin": lambda: getattr(command, "stdin", None),
             "timeout": lambda: command.timeout_s,
+            "words": lambda: getattr(command, "words", None),
         }
         return parts[key]() if key in parts else self.text

@@ -100,7 +100,7 @@ def _is_history(wanted: object, got: object) -> bool:
 def _of_command(wanted: Wanted, asked: AskedCommand) -> Iterator[Part]:
     said = {"exact": "its text", "working_dir": "its working_dir", "stdin": "its standard input"}
     for key, value in wanted.parts.items():
-        got = asked.part(key)
+        got = asked.part("words" if isinstance(value, tuple) else key)
         if key == "contains":
             yield from _contained("it does not hold this", value, asked.text)
         elif key == "working_dir" and isinstance(value, str):

@@ -105,13 +105,13 @@ class Recording:
         variables: Mapping[str, object],
         run: Run,
         *,
-        folder: Path,
+        folder: Path | None = None,
         limits: Mapping[str, object] | None = None,
     ) -> dict[str, object]:
         """The values of a case.
 
         `variables` are those that the run began with, `limits` what it was given of a case's limits, and
-        `folder` the one in which it was started.
+        `folder` the one in which it was started; None: the current one.
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
@@ -125,7 +125,9 @@ class Recording:
             "limits": dict(limits or {}),
         }
         values = {name: value for name, value in values.items() if value}
-        asked = {visit: AskedCommand(command=one, folder=folder) for visit, one in self._ran.items()}
+        asked = {
+            visit: AskedCommand(command=one, folder=folder or Path.cwd()) for visit, one in self._ran.items()
+        }
         expected: dict[str, object] = {
             "ending": str(run.ending),
             "error": wanted_error(run),
