@@ -131,7 +131,7 @@ def show_end(
             console.print(Text(f"  {shown(str(workflow.path))}: no case runs it", style="yellow"))
         for what, share in (("state", covered.states), ("transition", covered.transitions)):
             for missed in share.missed if one.has_cases else ():
-                text = f"  {missed.place}: no case comes to the {what} {missed.name}"
+                text = f"  {missed.place}: no case reaches the {what} {missed.name}"
                 console.print(Text(shown(text)))
         if least is not None and covered.percent < least:
             text = f"  Its coverage of {covered.percent:.1f} % is below {least:g} %."

@@ -54,7 +54,7 @@ def seen_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missed:
-    """A state or a transition that no case comes to."""
+    """A state or a transition that no case reaches."""
 
     name: str
     place: Place
