@@ -297,6 +297,12 @@ def test_coverage_names_what_no_case_comes_to(cases: Cases) -> None:
     assert covered.percent == 50
 
 
+def test_nothing_leaves_a_state_that_aborts_so_that_it_need_not_be_covered(cases: Cases) -> None:
+    tree = cases.write("[*] --> A\nA --> [*]", 'A: Abort "no"')
+    seen = cases.result(tree, "expect: {error: aborted}").seen
+    assert cover(tree.workflow, seen.values()).percent == 100
+
+
 # Recording.
 
 

@@ -111,7 +111,8 @@ def cover(workflow: Workflow, seen: Iterable[Seen]) -> Coverage:
     taken: frozenset[TransitionKey] = frozenset().union(*(one.transitions for one in runs))
     transitions: dict[TransitionKey, Missed] = {}
     for state in workflow.states.values():
-        for one in state.transitions:
+        aborts = state.actions and all(action.verb == "abort" for action in state.actions)
+        for one in () if aborts else state.transitions:  # none ever leaves it
             # Of two that are alike only the first is ever taken.
             transitions.setdefault(key_of(one), Missed(name=_name(one), place=one.place))
     return Coverage(
