@@ -203,3 +203,13 @@ def test_a_text_parameter_gets_what_is_written_in_a_case(tmp_path: Path) -> None
     )
     (case,) = read_case_file(path).cases
     assert case.sources == {("version",): "1.10", ("all", 0): "True", ("n",): "2.50"}
+
+
+def test_what_commands_leave_is_below_commands_or_shell_but_not_both(path: Path) -> None:
+    (case,) = parse_cases(HEAD + "    commands: {A: one}\n    shell: {B: two}\n", path).cases
+    assert {name: told.at(1) for name, told in case.shell.items()} == {
+        "A": Printed(stdout="one"),
+        "B": Printed(stdout="two"),
+    }
+    (fault,) = faults(HEAD + "    commands: {A: one}\n    shell: {A: two}\n", path)
+    assert "'A' is below `commands` and below `shell`." in fault

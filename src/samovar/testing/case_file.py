@@ -16,7 +16,7 @@ from samovar.files import read_text
 from samovar.folders import ENDINGS
 from samovar.language.yaml_document import Steps, read_yaml
 from samovar.testing.by_state import ReadOne, by_state
-from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, SUFFIXES, Case, CaseFile
+from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, SUFFIXES, Case, CaseFile, Failure, Printed
 from samovar.testing.checked_values import CheckedValues, Step
 from samovar.testing.expectations import Told
 from samovar.testing.expected_values import read_expected
@@ -25,7 +25,7 @@ from samovar.values import plain
 
 T = TypeVar("T")
 FILE_KEYS = ("workflow", "cases")
-CASE_KEYS = ("name", "variables", "answers", "shell", "waits", "limits", "expect")
+CASE_KEYS = ("name", "variables", "answers", "commands", "shell", "waits", "limits", "expect")
 LIMIT_KEYS = ("transitions", "duration")
 
 
@@ -122,7 +122,7 @@ class _Reader:
             sources=dict(self._sources(variables, *at, "variables")),
             places={name: self._yaml.place(*at, "variables", name) for name in variables},
             answers=dict(self._told(values, "answers", read_answer, ANSWER_KEYS[:3], *at)),
-            shell=dict(self._told(values, "shell", read_printed, SHELL_KEYS[:5], *at)),
+            shell=self._commands(values, *at),
             waits=dict(self._told(values, "waits", read_wait, (), *at)),
             transitions=transitions,
             duration_s=self._yaml.duration_s(limits, "duration", *at, "limits"),
@@ -133,6 +133,16 @@ class _Reader:
         self, values: Mapping[str, Any], key: str, read: ReadOne[T], keys: Sequence[str], *at: Step
     ) -> Iterator[tuple[str, Told[T]]]:
         return by_state(self._yaml, values.get(key), read, keys, *at, key)
+
+    def _commands(self, values: Mapping[str, Any], *at: Step) -> dict[str, Told[Printed | Failure]]:
+        """What commands leave, by path: `commands`, or `shell`, which is the older name of it."""
+        told: dict[str, Told[Printed | Failure]] = {}
+        for key in ("commands", "shell"):
+            for path, one in self._told(values, key, read_printed, SHELL_KEYS[:5], *at):
+                if path in told:
+                    self._yaml.fault("case", f"{path!r} is below `commands` and below `shell`.", *at, key)
+                told[path] = one
+        return told
 
     def _sources(self, variables: Mapping[str, Any], *at: Step) -> Iterator[tuple[Steps, str]]:
         """How the numbers and truths are written that a text parameter, or a list of texts, may get."""

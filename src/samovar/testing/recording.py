@@ -120,7 +120,7 @@ class Recording:
             "answers": self._by_path(
                 {visit: answer_values(told, counts=counts) for visit, told in self._answers.items()}
             ),
-            "shell": self._by_path(self._shell),
+            "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
             "limits": dict(limits or {}),
         }

@@ -69,7 +69,7 @@ class Stage:
         self.executor: Executor | None = None
         """Answers with what `script` gives; set before the run."""
         self.used: Counter[tuple[str, str]] = Counter()
-        """By what is told (`answers`, `shell`, `waits`) and path: how often it was asked for."""
+        """By what is told (`answers`, `commands`, `waits`) and path: how often it was asked for."""
         self.sent: dict[str, list[SentPrompt]] = {}
         """By path, each prompt."""
         self.ran: dict[str, list[AskedCommand]] = {}
@@ -112,9 +112,9 @@ class Stage:
         path = _VISITED.get()
         self.ran.setdefault(path, []).append(AskedCommand(command=command, folder=self._folder))
         told = self.case.shell.get(path)
-        result = self._next("shell", path, told)
+        result = self._next("commands", path, told)
         if result is None:
-            raise StoppedError(_untold_command(path, told, self.used["shell", path], self.ran[path][-1]))
+            raise StoppedError(_untold_command(path, told, self.used["commands", path], self.ran[path][-1]))
         if isinstance(result, Failure):
             await self._pass(result.takes_s)
             raise told_error(result)
@@ -192,7 +192,7 @@ class Stage:
         """What the case tells and the run never asked for."""
         given: dict[str, Mapping[str, Told[object]]] = {
             "answers": self.case.answers,
-            "shell": self.case.shell,
+            "commands": self.case.shell,
             "waits": self.case.waits,
         }
         for what, states in given.items():
@@ -243,7 +243,7 @@ def _unanswered(path: str, told: Told[object] | None, visit: int, request: Promp
 def _untold_command(path: str, told: Told[object] | None, visit: int, asked: AskedCommand) -> Difference:
     shown = "\n".join("    " + line for line in asked.text.splitlines())
     message = f"{path!r} runs a command that the case has no result of{_visit(told, visit)}:\n{shown}\n"
-    return Difference(what="shell", name=path, message=message + _what_to_add("shell", path, told))
+    return Difference(what="shell", name=path, message=message + _what_to_add("commands", path, told))
 
 
 def _visit(told: Told[object] | None, visit: int) -> str:
