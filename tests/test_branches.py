@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import YES, Question, Reply
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import NO, YES, Question, Reply
 from samovar.errors import ModelNotFoundError, UsageError
 from samovar.events import (

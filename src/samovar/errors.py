@@ -9,6 +9,7 @@
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── TimedOutError       it took longer than it may
+    │   ├── ChildError          a workflow that it ran did not complete
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -58,6 +59,21 @@ class Place:
         if not lines:
             return Place(path=self.path, line=self.line, column=self.column + offset)
         return Place(path=self.path, line=self.line + lines, column=offset - before.rfind("\n"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A state that runs a workflow."""
+
+    workflow: str
+    """The name of the workflow that the state is in."""
+    state: str
+    """Its path in the run."""
+    place: Place
+    """Where it names what it runs."""
+
+    def __str__(self) -> str:
+        return f"run by {self.state} at {self.place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +134,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class SamovarError(Exception):
     """The root. `str(error)` is one message for a person: what, where, what to do."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
     retryable: ClassVar[bool] = False
     exit_status: int = 1
 
@@ -182,6 +198,19 @@ class ShellError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class ChildError(ActionError):
+    """A workflow that an action ran did not complete. `code`, place and message are of what went wrong in it.
+
+    `state` is the path of the state where it did, `chain` who ran what it is in, the outermost first.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, state: str | None, place: Place | None, chain: tuple[Caller, ...]
+    ) -> None:
+        super().__init__(message, place=place)
+        self.code, self.state, self.chain = code, state, chain
 
 
 class RefusedError(ActionError):

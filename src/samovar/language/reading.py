@@ -85,6 +85,7 @@ def parse_workflow(
         initial=initial,
         states=graph.states,
         forks=forks,
+        composites=graph.composites,
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),

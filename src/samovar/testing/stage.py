@@ -6,14 +6,18 @@ Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what ac
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
-from samovar.actions.base import VisitOf
+from anyio import CancelScope, move_on_after
+
+from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
 from samovar.engines.scripted import text_of
@@ -51,7 +55,7 @@ def told_error(failure: Failure) -> SamovarError:
 class Stage:
     """Stands where a run's model, commands, user and time are.
 
-    An executor, an `Outside` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
+    An executor, a `Machine` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
     """
 
     name = "case"
@@ -117,8 +121,27 @@ class Stage:
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """No time passes."""
 
+    def now_s(self) -> float:
+        return time.time()
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter()
+
+    def within(self, duration_s: float | None) -> CancelScope:
+        return move_on_after(duration_s)
+
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
+
+    def state_of(self, file: Path) -> FileState | None:
+        """There is no file."""
+        return None
+
+    def read_text(self, file: Path) -> str:
+        raise FileNotFoundError(file)
+
+    def delete(self, file: Path) -> None:
+        raise FileNotFoundError(file)
 
     async def ask_user(self, question: Question) -> Reply | None:
         told = self._next("waits", question.path, self.case.waits.get(question.path))

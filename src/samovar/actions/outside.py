@@ -1,0 +1,153 @@
+"""All that a run reaches beside itself: who answers its prompts, commands, files, a person, and time.
+
+Above: the runner, which takes one `Outside` and lets nothing past it, so that whoever stands in its place
+(a case, a recording) hears and says everything. Below: processes and questions; `executors/base.py`. What is
+asked and what is answered are plain values, with the run and the visit they are for.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+from samovar.actions.process import Command, CommandResult, run
+from samovar.actions.process_groups import ProcessGroups
+from samovar.actions.question import Ask, Question, Reply
+from samovar.executors.base import Executor
+
+FileState = tuple[int, int, int, int]
+"""What tells a file from another one that is written there later: inode, bytes, and two times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitOf:
+    """One visit of one run."""
+
+    run: str
+    """The id of the run."""
+    number: int
+    """Of the visit in the run, from 1."""
+
+
+class Commands(Protocol):
+    """Runs commands."""
+
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        """Runs a command to its end, as `process.run` does."""
+        ...
+
+    async def end(self, run: str) -> None:
+        """The run with this id is over: what its commands have left behind ends."""
+        ...
+
+
+class Files(Protocol):
+    """Files that a run looks at beside workflows and prompts, which are the library's."""
+
+    def state_of(self, file: Path) -> FileState | None:
+        """None if there is no such file."""
+        ...
+
+    def read_text(self, file: Path) -> str:
+        """Raises `OSError`, and `UnicodeDecodeError` for what is not UTF-8."""
+        ...
+
+    def delete(self, file: Path) -> None:
+        """Raises `OSError`."""
+        ...
+
+
+class User(Protocol):
+    """The person whose run it is."""
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        """Asks. None: there is nobody who could answer."""
+        ...
+
+
+class Clock(Protocol):
+    """The time of day, and time that passes."""
+
+    def now_s(self) -> float:
+        """Seconds since 1970. It may be set, forward and back."""
+        ...
+
+    def elapsed_s(self) -> float:
+        """Seconds from any moment on. It only goes forward."""
+        ...
+
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
+        """Returns when so many seconds have passed."""
+        ...
+
+    def within(self, duration_s: float | None) -> anyio.CancelScope:
+        """Cancels its body when so many seconds have passed; None: never. `cancelled_caught` says whether."""
+        ...
+
+
+class Machine(Commands, Files, User, Clock, Protocol):
+    """All but the executor, in one: this machine, or what stands in its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """All that a run reaches beside itself."""
+
+    executor: Executor
+    """Answers its prompts."""
+    commands: Commands
+    files: Files
+    user: User
+    clock: Clock
+
+    @classmethod
+    def of(cls, executor: Executor, machine: Machine) -> Outside:
+        """An executor, and one machine for all the rest."""
+        return cls(executor=executor, commands=machine, files=machine, user=machine, clock=machine)
+
+
+class ThisMachine:
+    """See `Machine`: this one, its time, and who can be asked at it."""
+
+    def __init__(self, ask: Ask | None = None) -> None:
+        """`ask`: None if there is nobody."""
+        self.groups = ProcessGroups()
+        self._ask = ask
+
+    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        return await run(command, self.groups, at.run)
+
+    async def end(self, run: str) -> None:
+        await self.groups.end(run)
+
+    def state_of(self, file: Path) -> FileState | None:
+        try:
+            stat = file.stat()
+        except (OSError, ValueError):
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+    def read_text(self, file: Path) -> str:
+        return file.read_text(encoding="utf-8")
+
+    def delete(self, file: Path) -> None:
+        file.unlink()
+
+    async def ask_user(self, question: Question) -> Reply | None:
+        return await self._ask(question) if self._ask else None
+
+    def now_s(self) -> float:
+        return time.time()
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter()
+
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
+        await anyio.sleep(duration_s)
+
+    def within(self, duration_s: float | None) -> anyio.CancelScope:
+        return anyio.move_on_after(duration_s)
