@@ -62,21 +62,6 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """A state that runs a workflow."""
-
-    workflow: str
-    """The name of the workflow that the state is in."""
-    state: str
-    """Its path in the run."""
-    place: Place
-    """Where it names what it runs."""
-
-    def __str__(self) -> str:
-        return f"run by {self.state} at {self.place}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
     """The one safe mending of a fault: at `place`, which is of the fault's file, `old` becomes `new`."""
 
@@ -201,16 +186,11 @@ class TimedOutError(ActionError):
 
 
 class ChildError(ActionError):
-    """A workflow that an action ran did not complete. `code`, place and message are of what went wrong in it.
+    """A workflow that an action ran did not complete. `why`: the `events.RunError` it ended with."""
 
-    `state` is the path of the state where it did, `chain` who ran what it is in, the outermost first.
-    """
-
-    def __init__(
-        self, message: str, *, code: str, state: str | None, place: Place | None, chain: tuple[Caller, ...]
-    ) -> None:
-        super().__init__(message, place=place)
-        self.code, self.state, self.chain = code, state, chain
+    def __init__(self, why: Any) -> None:
+        super().__init__(why.message, place=why.place)
+        self.code, self.why = why.code, why
 
 
 class RefusedError(ActionError):

@@ -7,12 +7,12 @@ the generation values. Nothing here knows how a run is driven.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from samovar.errors import Caller, ChildError, FaultsError, Place, SamovarError
+from samovar.errors import ChildError, FaultsError, Place, SamovarError
 from samovar.generation import FinishReason, Happening, Options, PartKind, PromptEvent, TokenCounts
 
 
@@ -61,6 +61,21 @@ class VisitStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A state that runs a workflow."""
+
+    workflow: str
+    """The name of the workflow that the state is in."""
+    state: str
+    """Its path in the run."""
+    place: Place
+    """Where it names what it runs."""
+
+    def __str__(self) -> str:
+        return f"run by {self.state} at {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunError:
     """Why a visit failed, or a run did not complete."""
 
@@ -90,13 +105,8 @@ class RunError:
         if isinstance(error, FaultsError) and error.faults:
             place = error.faults[0].place
         if isinstance(error, ChildError):
-            return cls(
-                code=error.code,
-                message=error.message,
-                state=error.state or state,
-                place=error.place or place,
-                chain=error.chain,
-            )
+            why: RunError = error.why
+            return replace(why, state=why.state or state, place=why.place or place)
         return cls(code=error.code, message=error.message, state=state, place=error.place or place)
 
 

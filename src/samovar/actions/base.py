@@ -23,6 +23,7 @@ from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
 from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
     from samovar.actions.scanner import Scanner
@@ -172,6 +173,11 @@ class Action(ABC):
     def sets(self) -> frozenset[str]:
         """The variables it sets, besides `result` and its like."""
         return frozenset()
+
+    @property
+    def named(self) -> Mapping[str, Place]:
+        """The variables it sets whose names its author chose, and where each is named."""
+        return dict.fromkeys(self.sets.difference(OF_COMMAND if self.runs_command else ()), self.place)
 
     @property
     def types(self) -> Mapping[str, Type]:

@@ -89,8 +89,8 @@ class Clock(Protocol):
         ...
 
 
-class Machine(Commands, Files, User, Clock, Protocol):
-    """All but the executor, in one: this machine, or what stands in its place."""
+class World(Commands, Files, User, Clock, Protocol):
+    """All but the executor, in one: that of this machine, or what stands in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +105,13 @@ class Outside:
     clock: Clock
 
     @classmethod
-    def of(cls, executor: Executor, machine: Machine) -> Outside:
-        """An executor, and one machine for all the rest."""
-        return cls(executor=executor, commands=machine, files=machine, user=machine, clock=machine)
+    def of(cls, executor: Executor, world: World) -> Outside:
+        """An executor, and one world for all the rest."""
+        return cls(executor=executor, commands=world, files=world, user=world, clock=world)
 
 
 class ThisMachine:
-    """See `Machine`: this one, its time, and who can be asked at it."""
+    """See `World`: this machine, its time, and who can be asked at it."""
 
     def __init__(self, ask: Ask | None = None) -> None:
         """`ask`: None if there is nobody."""

@@ -23,7 +23,7 @@ from samovar.running.spending import Spending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class LastFailure:
     """A failure while it may be read: at its state's edges, and where the one that is taken leads to."""
 
     error: Mapping[str, object]
@@ -54,7 +54,7 @@ class Frame:
     """The last action failed, and no edge for failures has taken that yet."""
     last_failed: bool = False
     """The last action failed, whatever was taken since."""
-    told: Told | None = None
+    told: LastFailure | None = None
     """The failure that `error` is about; None if there is none, or it may be read no longer."""
     changed: frozenset[str] = frozenset()
     """The variables that were set since the workflow, or the branch, began."""
@@ -128,7 +128,7 @@ class Frame:
         value: dict[str, object] = {"message": error.message, "state": state.name, "kind": error.code}
         value["place"] = str(error.place) if error.place else ""
         value["chain"] = [str(caller.place) for caller in error.chain]
-        self.told = Told(error=value, exit_code=outcome.sets.get("exit_code"))
+        self.told = LastFailure(error=value, exit_code=outcome.sets.get("exit_code"))
         self.variables["is_error"], self.variables["error"] = True, value
 
     def leave(self, state: State, transition: Transition) -> None:

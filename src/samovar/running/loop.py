@@ -7,40 +7,24 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
-from samovar.errors import ActionError, Caller, ChildError, Place, SamovarError, TimedOutError
-from samovar.events import Ending, RunError, VisitStatus
+from samovar.errors import ActionError, ChildError, Place, SamovarError, TimedOutError
+from samovar.events import Caller, Ending, RunError, VisitStatus
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
+from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.branches import BranchEnd, Claims
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, explain
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.visit_context import Child, Services, VisitContext
-
-ABORT_FILE = Path(".swissarmyhammer") / ".abort"
-"""A file of this name below the folder, written after a run began, ends it before its next state; its text is
-the reason. It ends every run of the folder, and nobody deletes it. By its state and not by a clock it is told
-from one that was there before: clocks are set, and those of files lag behind."""
-OWN_ABORT_FILE = Path(".samovar") / "abort"
-"""In this folder below it, a file with the name of a run ends that run only, which deletes it."""
-
-
-class AbortedError(Exception):
-    """`Abort`, or the abort file: ends every frame. `state` is the path of the one that aborted."""
-
-    def __init__(self, reason: str, state: str | None = None) -> None:
-        super().__init__(reason)
-        self.error = RunError(code="aborted", message=reason, state=state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +44,8 @@ class Loop:
         self._services, self._recorder, self._limits = services, recorder, limits
         self._doubted: set[Place] = set()
         """Where a condition was warned of: once in a run."""
-        self._abort_file = services.folder / ABORT_FILE
-        self._own_abort_file = services.folder / OWN_ABORT_FILE / services.run
         self._outside = services.outside
-        self._old_abort = self._outside.files.state_of(self._abort_file)
+        self._abort_files = AbortFiles(services.outside.files, services.folder, services.run)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -77,7 +59,7 @@ class Loop:
         states = frame.workflow.states
         state = states[first]
         while True:
-            self._check_abort_files()
+            self._abort_files.check()
             visit, error = await self._visit(frame, state)
             choice = self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -131,20 +113,6 @@ class Loop:
                 self._doubted.add(place)
                 self._recorder.warn(message, place, visit)
         return choice
-
-    def _check_abort_files(self) -> None:
-        """Raises `AbortedError` if there is one for this run."""
-        files = self._outside.files
-        for file, before in ((self._own_abort_file, None), (self._abort_file, self._old_abort)):
-            now = files.state_of(file)
-            if now is None or now == before:
-                continue
-            reason = ""
-            with suppress(OSError, UnicodeDecodeError):
-                reason = files.read_text(file).strip()
-                if file == self._own_abort_file:
-                    files.delete(file)
-            raise AbortedError(reason or f"There was a file {file.relative_to(self._services.folder)}.")
 
     async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
@@ -288,16 +256,10 @@ class Loop:
 def _child_error(context: VisitContext, child: Child, end: End) -> ChildError:
     """Why a sub-workflow did not complete, as its caller's failure: what went wrong in it, and where."""
     above = context.frame
+    why = end.error or RunError(code=str(end.ending), message=f"Workflow {child.name!r} was {end.ending}.")
     path = above.prefix + context.state.name
-    error = end.error or RunError(code=str(end.ending), message=f"Workflow {child.name!r} was {end.ending}.")
     caller = Caller(workflow=above.workflow.name, state=path, place=child.place)
-    return ChildError(
-        error.message,
-        code=error.code,
-        state=error.state,
-        place=error.place or child.place,
-        chain=(caller, *error.chain),
-    )
+    return ChildError(replace(why, chain=(caller, *why.chain)))
 
 
 def _failure_edge(join: State) -> Transition | None:

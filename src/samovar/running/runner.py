@@ -15,15 +15,16 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import PromptDefaults
-from samovar.actions.outside import Machine, Outside, ThisMachine
+from samovar.actions.outside import Outside, ThisMachine, World
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
+from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
 from samovar.running.frame import Frame
-from samovar.running.loop import ABORT_FILE, OWN_ABORT_FILE, AbortedError, End, Loop
+from samovar.running.loop import End, Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
@@ -56,7 +57,7 @@ class RunnerSettings:
     """What prompts may read besides variables."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
-    outside: Machine = field(default_factory=ThisMachine)
+    outside: World = field(default_factory=ThisMachine)
     """All that a run reaches besides its executor: commands, files, the user, and time."""
     lenient: bool = False
     """Text that is not an action is a warning, in sub-workflows too."""

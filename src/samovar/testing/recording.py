@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 from anyio import CancelScope
 
-from samovar.actions.outside import FileState, Machine, ThisMachine, VisitOf
+from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
@@ -39,12 +39,12 @@ NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 class Recording:
     """What a run is told from outside, kept as it comes.
 
-    A `Machine`, a listener, and a maker of executors. Mutable: what was told so far.
+    A `World`, a listener, and a maker of executors. Mutable: what was told so far.
     """
 
     name = "recording"
 
-    def __init__(self, executor: Executor, on_event: OnEvent, outside: Machine | None = None) -> None:
+    def __init__(self, executor: Executor, on_event: OnEvent, outside: World | None = None) -> None:
         """All that is asked goes on to these."""
         self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
         self._paths: dict[int, str] = {}

@@ -55,7 +55,7 @@ def told_error(failure: Failure) -> SamovarError:
 class Stage:
     """Stands where a run's model, commands, user and time are.
 
-    An executor, a `Machine` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
+    An executor, a `World` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
     """
 
     name = "case"
