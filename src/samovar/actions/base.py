@@ -177,7 +177,9 @@ class Action(ABC):
     @property
     def named(self) -> Mapping[str, Place]:
         """The variables it sets whose names its author chose, and where each is named."""
-        return dict.fromkeys(self.sets.difference(OF_COMMAND if self.runs_command else ()), self.place)
+        names = self.sets.difference(OF_COMMAND if self.runs_command else ())
+        result: str | None = getattr(self, "result", None)
+        return dict.fromkeys(names | ({result} if result else set()), self.place)
 
     @property
     def types(self) -> Mapping[str, Type]:

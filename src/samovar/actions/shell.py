@@ -103,10 +103,6 @@ class Shell(Action):
         return frozenset(name for name in names if name not in os.environ)
 
     @property
-    def named(self) -> Mapping[str, Place]:
-        return {self.result: self.place} if self.result else {}
-
-    @property
     def sets(self) -> frozenset[str]:
         return frozenset((*OF_COMMAND, self.result)) if self.result else frozenset(OF_COMMAND)
 
