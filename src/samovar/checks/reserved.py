@@ -1,7 +1,7 @@
 """Names that the language sets by itself, where a workflow would set them too.
 
-Above: `checking.py`. Below: the values of a workflow, and the names of `language/names.py`. What a workflow set
-there would be gone after the next action, without a word.
+Above: `checking.py`. Below: the values of a workflow, and the names of `language/names.py`. What a workflow
+set there would be gone after the next action, without a word.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ def names_set_twice(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
                 "then: take another name."
             )
             yield Fault(code="reserved-name", message=message, place=parameter.place, severity="warning")
+    yield from _names_of_branches(workflow)
+
+
+def _names_of_branches(workflow: Workflow) -> Iterator[Fault]:
+    """Warnings: what a branch sets is not in `branches` if that has something else by the name."""
     for fork in workflow.forks.values():
         for branch in fork.branches:
-            for state in (workflow.states[name] for name in sorted(branch.states)):
-                for action in state.actions:
-                    named = action.named if isinstance(action, Action) else {}
-                    for name, place in named.items():
-                        if name in OF_BRANCH:
-                            message = (
-                                f"`branches.{branch.first}.{name}` says how the branch ended, and not what it "
-                                f"sets {name!r} to: take another name."
-                            )
-                            yield Fault(
-                                code="reserved-name", message=message, place=place, severity="warning"
-                            )
+            states = [workflow.states[name] for name in sorted(branch.states)]
+            for action in (action for state in states for action in state.actions):
+                named = action.named if isinstance(action, Action) else {}
+                for name in OF_BRANCH & named.keys():
+                    message = (
+                        f"`branches.{branch.first}.{name}` says how the branch ended, not what it sets "
+                        f"{name!r} to: take another name."
+                    )
+                    yield Fault(code="reserved-name", message=message, place=named[name], severity="warning")
 
 
 def _word_of_liquid(name: str, place: Place) -> Fault:
