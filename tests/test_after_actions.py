@@ -10,8 +10,10 @@ import pytest
 from samovar.checks.checking import check_workflow
 from samovar.errors import ModelFetchError
 from samovar.events import Ending, StateEntered, StateLeft, Warned
+from samovar.language.workflow import MOST_TRANSITIONS
 from samovar.running.run import Run
-from samovar.running.spending import MOST_TRANSITIONS, NEAR
+from samovar.running.spending import NEAR
+from samovar.values import Record
 from samovar.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told, paths, text_of
 
@@ -45,7 +47,9 @@ async def test_a_failure_says_what_it_was_in_the_state_it_leads_to_and_no_furthe
     assert run.ending is Ending.COMPLETED, run.error
     assert bench.log == ["false false true shell 3", "false false true - -"]
     assert run.variables["error"] is None
-    assert run.variables["v"]["exit_code"] == 3, "what has a name of its own stays"
+    kept = run.variables["v"]
+    assert isinstance(kept, Record)
+    assert kept["exit_code"] == 3, "what has a name of its own stays"
 
 
 async def test_the_edges_of_the_state_it_leads_to_may_read_it_too(bench: Bench) -> None:

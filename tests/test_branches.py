@@ -162,9 +162,9 @@ async def test_what_each_branch_set_is_always_there_behind_the_join(
     bench: Bench, answers: tuple[str, str]
 ) -> None:
     actions = 'A: Set v="{}"\nB: Set v="{}"\nEnd: Log "${{branches.A.v}} ${{branches.B.v}}"'.format(*answers)
-    for before in ({}, {"v": "yes"}):
+    for front in ("", "parameters: [{name: v, default: 'yes'}]"):
         bench.events.clear()
-        run = await bench.run(bench.write("w", BOTH, actions), **before)
+        run = await bench.run(bench.write("w", BOTH, actions, front))
         assert run.ending is Ending.COMPLETED
         assert bench.log == [" ".join(answers)]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from samovar.actions.clock import MachineClock
 from samovar.actions.outside import FileState, ThisMachine, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, Question, Reply
@@ -23,12 +24,33 @@ pytestmark = pytest.mark.anyio
 NOON_S = 1_000_000_000.0
 
 
+class Hours(MachineClock):
+    """A clock that goes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+        self.limits: list[float | None] = []
+
+    def now_s(self) -> float:
+        return NOON_S + self.passed_s
+
+    def time_s(self) -> float:
+        return self.passed_s
+
+    async def sleep(self, duration_s: float) -> None:
+        self.passed_s += duration_s
+
+    def move_on_after(self, duration_s: float | None) -> anyio.CancelScope:
+        self.limits.append(duration_s)
+        return anyio.CancelScope()
+
+
 class Elsewhere(ThisMachine):
     """A world of its own: nothing of it is on this machine."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.passed_s = 0.0
+        self.clock = self.hours = Hours()
         self.asked: list[str] = []
         self.deleted: list[Path] = []
         self.ended: list[str] = []
@@ -46,19 +68,6 @@ class Elsewhere(ThisMachine):
     async def ask_user(self, question: Question) -> Reply | None:
         self.asked.append(f"user {question.text} {question.visit}")
         return NO
-
-    def now_s(self) -> float:
-        return NOON_S + self.passed_s
-
-    def elapsed_s(self) -> float:
-        return self.passed_s
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        self.passed_s += duration_s
-
-    def within(self, duration_s: float | None) -> anyio.CancelScope:
-        self.asked.append(f"within {duration_s}")
-        return anyio.CancelScope()
 
     def state_of(self, file: Path) -> FileState | None:
         is_own = file.parent.name == OWN_ABORT_FILE.name
@@ -86,7 +95,8 @@ async def test_commands_questions_time_and_limits_come_from_the_outside(bench: B
     D: Log "{{ 'now' | date: '%Y-%m-%d %H:%M' }} {{ now | date: '%H' }} {{ today }}" """
     run = await bench.run(bench.write("w", diagram, actions, front="limits: {duration: 1min}"), Told())
     assert run.ending is Ending.COMPLETED
-    assert world.asked == ["within 60.0", "command there is no such command 1", "user Go on? 3"]
+    assert world.asked == ["command there is no such command 1", "user Go on? 3"]
+    assert world.hours.limits == [60.0]
     there = datetime.fromtimestamp(NOON_S + 7200)
     assert bench.log == [f"{there:%Y-%m-%d %H:%M} {there:%H} {there.date()}"]
     assert (run.started_at, run.duration_s) == (NOON_S, 7200.0)
@@ -114,7 +124,7 @@ async def test_files_that_end_runs_are_those_of_the_outside(bench: Bench) -> Non
 
 
 CLOCKS = re.compile(r"\btime\.(time|monotonic|perf_counter|strftime)\b|datetime\.now|utcnow|today\(\)")
-THIS_MACHINE = {"actions/outside.py", "actions/process.py", "actions/process_groups.py"}
+THIS_MACHINE = {"actions/clock.py", "actions/process.py", "actions/process_groups.py"}
 """What is behind the outside: the machine itself."""
 
 

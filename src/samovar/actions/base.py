@@ -234,8 +234,7 @@ class Action(ABC):
         return ()
 
 
-_LOOKED_AT = 20
-"""Characters of a text for each that is shown, so that a large one is not split as a whole."""
+_LOOKED_AT = 20  # characters for each that is shown, so that a large text is not split as a whole
 
 
 def brief(text: str, limit: int = 60) -> str:

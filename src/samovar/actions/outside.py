@@ -7,13 +7,11 @@ asked and what is answered are plain values, with the run and the visit they are
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import anyio
-
+from samovar.actions.clock import Clock, MachineClock
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Question, Reply
@@ -69,28 +67,18 @@ class User(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """The time of day, and time that passes."""
-
-    def now_s(self) -> float:
-        """Seconds since 1970. It may be set, forward and back."""
-        ...
-
-    def elapsed_s(self) -> float:
-        """Seconds from any moment on. It only goes forward."""
-        ...
+class Waits(Protocol):
+    """Lets visits wait, by the clock."""
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """Returns when so many seconds have passed."""
         ...
 
-    def within(self, duration_s: float | None) -> anyio.CancelScope:
-        """Cancels its body when so many seconds have passed; None: never. `cancelled_caught` says whether."""
-        ...
 
-
-class World(Commands, Files, User, Clock, Protocol):
+class World(Commands, Files, User, Waits, Protocol):
     """All but the executor, in one: that of this machine, or what stands in its place."""
+
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +91,12 @@ class Outside:
     files: Files
     user: User
     clock: Clock
+    waits: Waits
 
     @classmethod
     def of(cls, executor: Executor, world: World) -> Outside:
         """An executor, and one world for all the rest."""
-        return cls(executor=executor, commands=world, files=world, user=world, clock=world)
+        return cls(executor=executor, commands=world, files=world, user=world, clock=world.clock, waits=world)
 
 
 class ThisMachine:
@@ -115,6 +104,7 @@ class ThisMachine:
 
     def __init__(self, ask: Ask | None = None) -> None:
         """`ask`: None if there is nobody."""
+        self.clock: Clock = MachineClock()
         self.groups = ProcessGroups()
         self._ask = ask
 
@@ -140,14 +130,5 @@ class ThisMachine:
     async def ask_user(self, question: Question) -> Reply | None:
         return await self._ask(question) if self._ask else None
 
-    def now_s(self) -> float:
-        return time.time()
-
-    def elapsed_s(self) -> float:
-        return time.perf_counter()
-
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        await anyio.sleep(duration_s)
-
-    def within(self, duration_s: float | None) -> anyio.CancelScope:
-        return anyio.move_on_after(duration_s)
+        await self.clock.sleep(duration_s)

@@ -175,23 +175,26 @@ class Loop:
         stops: list[End | BaseException] = []
 
         async def drive(branch: Branch) -> None:
-            try:
-                end = await self._drive(frames[branch.first], branch.first, until=fork.join)
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # handed on: it is raised below
-                stops.append(error)
-            else:
-                is_there = end.ending is Ending.COMPLETED
-                ends[branch.first] = BranchEnd.CAME if is_there else BranchEnd.FAILED
-                if is_there:
-                    return
-                if not stops:
-                    frame.take_over(frames[branch.first])
-                stops.append(end)
-            tasks.cancel_scope.cancel()
+            with branches.one():
+                try:
+                    end = await self._drive(frames[branch.first], branch.first, until=fork.join)
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # handed on: it is raised below
+                    stops.append(error)
+                else:
+                    is_there = end.ending is Ending.COMPLETED
+                    ends[branch.first] = BranchEnd.CAME if is_there else BranchEnd.FAILED
+                    if is_there:
+                        return
+                    if not stops:
+                        frame.take_over(frames[branch.first])
+                    stops.append(end)
+                branches.cancel()
 
         async with anyio.create_task_group() as tasks:
+            clock = self._outside.clock
+            branches = clock.branches(len(fork.branches), tasks.cancel_scope)
             for branch in fork.branches:
                 tasks.start_soon(drive, branch, name=f"branch {branch.first}")
         if stops:
@@ -210,8 +213,8 @@ class Loop:
         frame = self._child_frame(context, child)
         named, own_s = f"Workflow {child.name!r}", frame.spending.limits.duration_s
         clock = self._outside.clock
-        with clock.within(child.timeout_s) as timeout:
-            with clock.within(own_s) as limit:
+        with clock.move_on_after(child.timeout_s) as timeout:
+            with clock.move_on_after(own_s) as limit:
                 try:
                     end = await self.drive(frame)
                 except PastLimitError as past:

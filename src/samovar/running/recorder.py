@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
-from samovar.actions.outside import Clock
+from samovar.actions.clock import Clock
 from samovar.errors import Place
 from samovar.events import (
     NOTHING,
@@ -62,7 +62,7 @@ class Recorder:
         self.broken: BaseException | None = None
         """What `on_event` raised."""
         self._on_event = on_event
-        self._clock, self._began_s = clock, clock.elapsed_s()
+        self._clock, self._began_s = clock, clock.time_s()
         self._told = 0
         """How many events."""
         self._warned: set[Path | None] = set()
@@ -71,7 +71,7 @@ class Recorder:
 
     def time_s(self) -> float:
         """Since the run's start."""
-        return self._clock.elapsed_s() - self._began_s
+        return self._clock.time_s() - self._began_s
 
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""

@@ -187,8 +187,10 @@ class _Driven:
 
     async def _to_end(self, loop: Loop, frame: Frame) -> End:
         try:
-            with self.outside.clock.within(self.limits.duration_s):
-                return await loop.drive(frame)
+            with self.outside.clock.move_on_after(self.limits.duration_s) as limit:
+                end = await loop.drive(frame)
+            if not limit.cancelled_caught:
+                return end
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
         except PastLimitError as error:

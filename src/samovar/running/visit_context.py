@@ -126,7 +126,7 @@ class VisitContext:
             return await services.outside.user.ask_user(question)
 
     async def sleep(self, duration_s: float) -> None:
-        await self.services.outside.clock.sleep(duration_s, self._at)
+        await self.services.outside.waits.sleep(duration_s, self._at)
 
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-from anyio import CancelScope
 
 from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
 from samovar.actions.process import Command, CommandResult
@@ -47,6 +46,7 @@ class Recording:
     def __init__(self, executor: Executor, on_event: OnEvent, outside: World | None = None) -> None:
         """All that is asked goes on to these."""
         self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
+        self.clock = self._outside.clock
         self._paths: dict[int, str] = {}
         """By visit."""
         self._answers: dict[int, PromptReply | SamovarError] = {}
@@ -85,15 +85,6 @@ class Recording:
 
     async def end(self, run: str) -> None:
         await self._outside.end(run)
-
-    def now_s(self) -> float:
-        return self._outside.now_s()
-
-    def elapsed_s(self) -> float:
-        return self._outside.elapsed_s()
-
-    def within(self, duration_s: float | None) -> CancelScope:
-        return self._outside.within(duration_s)
 
     def state_of(self, file: Path) -> FileState | None:
         return self._outside.state_of(file)

@@ -6,7 +6,6 @@ Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what ac
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from anyio import CancelScope, move_on_after
-
+from samovar.actions.clock import Clock, MachineClock
 from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
@@ -62,6 +60,7 @@ class Stage:
 
     def __init__(self, case: Case) -> None:
         self.case = case
+        self.clock: Clock = MachineClock()
         self.executor: Executor | None = None
         """Answers with what `script` gives; set before the run."""
         self.used: Counter[tuple[str, str]] = Counter()
@@ -120,15 +119,6 @@ class Stage:
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         """No time passes."""
-
-    def now_s(self) -> float:
-        return time.time()
-
-    def elapsed_s(self) -> float:
-        return time.perf_counter()
-
-    def within(self, duration_s: float | None) -> CancelScope:
-        return move_on_after(duration_s)
 
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
