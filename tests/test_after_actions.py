@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from samovar.actions import parse_action
+from samovar.actions.base import Outcome, PromptDefaults
 from samovar.checks.checking import check_workflow
-from samovar.errors import ModelFetchError
-from samovar.events import Ending, StateEntered, StateLeft, Warned
-from samovar.language.workflow import MOST_TRANSITIONS
+from samovar.errors import ModelFetchError, Place
+from samovar.events import Ending, RunError, StateEntered, StateLeft, Warned
+from samovar.expressions.expression import Expression
+from samovar.language.workflow import MOST_TRANSITIONS, Limits, State, Transition, When, Workflow
+from samovar.running.frame import Frame
 from samovar.running.run import Run
-from samovar.running.spending import NEAR
+from samovar.running.spending import NEAR, Spending
 from samovar.values import Record
 from samovar.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told, paths, text_of
@@ -75,6 +81,14 @@ async def test_the_status_of_a_command_that_succeeded_stays(bench: Bench) -> Non
     diagram = "[*] --> A\nA --> B\nB --> C\nC --> [*]: exit_code == 0"
     run = await bench.run(bench.write("w", diagram, 'A: Shell "true"\nB: Log "b"'))
     assert run.ending is Ending.COMPLETED
+
+
+async def test_a_command_that_has_no_status_does_not_show_that_of_an_earlier_one(bench: Bench) -> None:
+    diagram = "[*] --> A\nA --> B\nB --> C: failure\nB --> [*]\nC --> [*]"
+    actions = f'A: Shell "true"\nB: Shell "true" working_dir="nowhere"\n{seen_by("C")}'
+    run = await bench.run(bench.write("w", diagram, actions))
+    assert run.ending is Ending.COMPLETED
+    assert bench.log == ["false false true shell -"]
 
 
 async def test_a_state_that_only_passes_through_hands_a_failure_on(bench: Bench) -> None:
@@ -161,6 +175,49 @@ async def test_with_on_error_continue_is_error_stays_until_an_edge_for_failures_
     assert paths(run) == ["A", "B", "C", "D", "E", "G"]
     assert bench.log[:2] == ["true true false shell 3", "false true true shell 3"]
     assert bench.log[3] == "false false true - -"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ok", "bad", "pass"]), st.sampled_from(["failure", "is_error"]))))
+def test_whatever_is_performed_an_error_is_readable_for_one_state_and_flags_for_none(
+    steps: list[tuple[str, str]],
+) -> None:
+    """States in a row, each left by an edge that takes what there is to take, as the loop has it."""
+    frame = Frame.begin(
+        Workflow(name="w", path=None, initial="S0", states={}, diagram=""),
+        {},
+        Spending(Limits()),
+        folder=Path(),
+        defaults=PromptDefaults(),
+    )
+    place = Place(path=None, line=1)
+    since: int | None = None
+    """States that act and were entered since the last failure."""
+    for number, (kind, label) in enumerate(steps):
+        action = None if kind == "pass" else parse_action("Set x=1", place)
+        state = State(name=f"S{number}", description="", action=action, transitions=(), place=place)
+        if action is not None:
+            since = None if since is None else since + 1
+            frame.begin_action()
+            assert not frame.variables["failure"]
+            assert (frame.variables["error"] is not None) == (since is not None and since <= 1)
+            error = RunError(code="action", message="no", state=state.name) if kind == "bad" else None
+            frame.leave_behind(state, Outcome(sets={} if error else {"x": number}), error)
+            since = 0 if error else since
+        failed = frame.failed
+        frame.leave(state, _edge(state, f"S{number + 1}", label if failed else ""))
+        assert not frame.variables["is_error"]
+        assert (frame.variables["success"], frame.variables["failure"]) == (True, False)
+
+
+def _edge(state: State, target: str, label: str) -> Transition:
+    return Transition(
+        source=state.name,
+        target=target,
+        label=label,
+        when={"failure": When.FAILURE, "is_error": When.CONDITION}.get(label, When.ALWAYS),
+        condition=Expression.parse(label, state.place) if label == "is_error" else None,
+        place=state.place,
+    )
 
 
 # Names that the language sets.

@@ -114,6 +114,13 @@ async def test_the_time_of_prompts_is_that_of_the_run_too(bench: Bench) -> None:
     assert abs((moment() - datetime.now()).total_seconds()) < 60, "outside of runs it is the time of day"
 
 
+async def test_the_moment_of_an_error_in_an_old_file_is_by_the_clock_of_the_run(bench: Bench) -> None:
+    bench.settings = RunnerSettings(folder=bench.folder, outside=Elsewhere())
+    actions = 'A: Log "${nothing}"\nB: Log "${error_context.error_timestamp}"'
+    await bench.run(bench.write("w", "[*] --> A\nA --> B: failure\nB --> [*]", actions))
+    assert bench.log == ["2001-09-09T01:46:40+00:00"]
+
+
 async def test_files_that_end_runs_are_those_of_the_outside(bench: Bench) -> None:
     world = Elsewhere()
     world.abort = True

@@ -125,6 +125,8 @@ class Frame:
             self.variables["error_context"] = told
         if not self._goes_on:
             self.forget()
+            if "exit_code" not in outcome.sets and any(one.runs_command for one in state.actions):
+                self.variables.pop("exit_code", None)  # that of an earlier command says nothing of this one
         value: dict[str, object] = {"message": error.message, "state": state.name, "kind": error.code}
         value["place"] = str(error.place) if error.place else ""
         value["chain"] = [str(caller.place) for caller in error.chain]

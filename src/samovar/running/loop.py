@@ -132,8 +132,9 @@ class Loop:
                 run_child=self._run_child,
             )
             frame.begin_action()
+            now_s = self._outside.clock.now_s()
             try:
-                with at_moment(self._outside.clock.now_s()):
+                with at_moment(now_s):
                     outcome = await action.perform(context.context())
                 failure: SamovarError | None = outcome.error
             except PastLimitError:
@@ -147,7 +148,8 @@ class Loop:
                 recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None
-            frame.leave_behind(state, outcome, error)
+            with at_moment(now_s):
+                frame.leave_behind(state, outcome, error)
             recorder.secrets.learn(frame.secret_values)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         recorder.leave(entry, status, error=error, outcome=outcome, secrets=frame.secret_names)
