@@ -1,12 +1,13 @@
 """The time of a run: what waits, what limits the time of something, and what tells it.
 
-Above: `base.py`, in whose `Outside` a run finds its clock; the loop, which limits runs and sub-workflows by
-it. Below: anyio. A clock of another kind, as that of the tests of workflows, needs to know only how many
-tasks of a run go on at once: it lets time pass when all of them wait.
+Above: `outside.py`, where a run finds its clock; the loop, which limits runs and sub-workflows by it. Below:
+anyio. A clock of another kind, as that of the tests of workflows, needs to know only how many tasks of a run
+go on at once: it lets time pass when all of them wait.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -28,6 +29,10 @@ class Branches(Protocol):
 
 class Clock(Protocol):
     """The time of one run."""
+
+    def now_s(self) -> float:
+        """Seconds since 1970. It may be set, forward and back."""
+        ...
 
     def time_s(self) -> float:
         """Seconds since some moment; never less than before."""
@@ -63,8 +68,11 @@ class _TheseBranches:
 class MachineClock:
     """See `Clock`: the time of this machine."""
 
+    def now_s(self) -> float:
+        return time.time()
+
     def time_s(self) -> float:
-        return anyio.current_time()
+        return time.perf_counter()
 
     async def sleep(self, duration_s: float) -> None:
         await anyio.sleep(duration_s)

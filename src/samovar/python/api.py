@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from samovar import memory
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import NO, YES, Ask, Question, Reply
 from samovar.app import App, Locator, check_answers, open_app, open_stores, surroundings
 from samovar.config import load_settings, settings_known

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samovar.events import (
+    NOTHING,
     Ending,
     Event,
     PromptFigures,
@@ -124,7 +125,9 @@ class Run:
             return replace(self, trail=self.trail.then(event), visits_begun=event.visit)
         if isinstance(event, StateLeft):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
-            return replace(self, trail=self.trail.then(event), tokens=tokens)
+            # What an action gave back is not kept: a record costs the same for each visit.
+            left = replace(event, value=NOTHING, sets={})
+            return replace(self, trail=self.trail.then(left), tokens=tokens)
         if isinstance(event, TransitionTaken):
             return replace(self, transitions=self.transitions + 1)
         if isinstance(event, RunEnded):

@@ -7,6 +7,7 @@ sleep ends, or a limit is reached. What takes as long as its limit is over it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,12 +40,16 @@ class SimulatedClock:
 
     def __init__(self) -> None:
         self._now_s = 0.0
+        self._began_s = time.time()
         self._busy = 1
         """Tasks of the run that do not sleep, nor wait for branches of theirs."""
         self._sleepers: list[_Sleeper] = []
         """In the order in which they fell asleep."""
         self._limits: list[tuple[float, anyio.CancelScope]] = []
         """When each is reached."""
+
+    def now_s(self) -> float:
+        return self._began_s + self._now_s
 
     def time_s(self) -> float:
         return self._now_s

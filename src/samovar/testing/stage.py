@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from samovar.actions.base import VisitOf
 from samovar.actions.clock import Clock
+from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
 from samovar.engines.scripted import text_of
@@ -56,7 +56,7 @@ def told_error(failure: Failure) -> SamovarError:
 class Stage:
     """Stands where a run's model, commands, user and time are.
 
-    An executor, an `Outside` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
+    An executor, a `World` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
     """
 
     name = "case"
@@ -149,6 +149,16 @@ class Stage:
 
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
+
+    def state_of(self, file: Path) -> FileState | None:
+        """There is no file."""
+        return None
+
+    def read_text(self, file: Path) -> str:
+        raise FileNotFoundError(file)
+
+    def delete(self, file: Path) -> None:
+        raise FileNotFoundError(file)
 
     async def ask_user(self, question: Question) -> Reply | None:
         told = self._next("waits", question.path, self.case.waits.get(question.path))
