@@ -44,7 +44,7 @@ class Quoted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
+class BesidesText:
     """What the shell of a command has besides its text."""
 
     is_bash: bool = False
@@ -63,10 +63,10 @@ class _Items:
     held: list[Held] = field(default_factory=list)
 
 
-NOTHING_AROUND = Around()
+NOTHING_BESIDES = BesidesText()
 
 
-def quote(pieces: Sequence[Piece], around: Around = NOTHING_AROUND) -> Quoted:
+def quote(pieces: Sequence[Piece], around: BesidesText = NOTHING_BESIDES) -> Quoted:
     """The command made of these pieces. What is `| raw` must be text already.
 
     Raises `UnquotableError`.
@@ -88,7 +88,7 @@ def quote(pieces: Sequence[Piece], around: Around = NOTHING_AROUND) -> Quoted:
     return _read(found, known, around)
 
 
-def _read(found: _Items, known: Known, around: Around) -> Quoted:
+def _read(found: _Items, known: Known, around: BesidesText) -> Quoted:
     otherwise = INPUT if around.has_input else OF_ENVIRONMENT
     for number in range(_MOST_PASSES + 1):
         text, size = ShellText(found.items, otherwise), known.size

@@ -1,4 +1,4 @@
-"""A shell command, read as POSIX sh and bash read it: what is open around each value, and which word it is in.
+"""A shell command, read as sh and bash read it: what is open around each value, and which word it is in.
 
 Above: `quoting.py`, which says what is written in the place of a value. Below: `shell_command_reader.py` for
 words and commands, `here_documents.py`. It reads far enough to know what is open; what shells read

@@ -41,6 +41,11 @@ class ParsedAction(Protocol):
         ...
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that must be on this machine before the run begins."""
+        ...
+
+    @property
     def names(self) -> frozenset[str]:
         """The variables it reads."""
         ...

@@ -15,6 +15,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
+from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Place, SamovarError, TimedOutError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.parameters import bind
@@ -153,7 +154,7 @@ class Loop:
                 run_child=self._run_child,
             )
             try:
-                outcome = await action.perform(context.context())
+                outcome = await perform(action, context.context())
                 failure: SamovarError | None = outcome.error
             except PastLimitError:
                 recorder.leave(entry, VisitStatus.CANCELLED)
