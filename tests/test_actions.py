@@ -403,7 +403,7 @@ def test_the_parts_of_the_longer_forms_are_read() -> None:
     assert not parse_action('Shell "x"', HERE).is_repeatable
     assert not parse_action('{% if n %}Shell "x"{% else %}Log "y"{% endif %}', HERE).is_repeatable
     assert parse_action('Log "x"', HERE).is_repeatable
-    assert shell.folder is not None
+    assert shell.launch.folder is not None and shell.timeout is not None
     child = cast(RunWorkflow, parse_action('Run workflow "w" with result="r" input="a"', HERE))
     assert [pair.key for pair in child.given] == ["input"]
     assert child.result == "r"

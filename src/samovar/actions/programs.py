@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from samovar.actions.shell_words import EXPANSION, Refused, Word, first_held, refused
 
@@ -25,17 +26,18 @@ _LAUNCHERS = _words("su runuser script flock sg busybox toybox")
 """Of these, what are not shells, but start one."""
 _SENDERS = _words("ssh rsh slogin mosh watch parallel at batch tmux screen byobu")
 """Give words of theirs to a shell."""
+_QUEUES = _words("at batch parallel")
+"""Read what they start from their input."""
 _READERS = _words("eval source .")
 """Read as shells do, and are part of one."""
 _INTERPRETER = re.compile(
     r"(?:python[\d.]*|pypy[\d.]*|perl[\d.]*|ruby[\d.]*|node|deno|bun|php[\d.]*|lua[\d.]*)\Z"
 )
-_CODE_OPTION = re.compile(
-    r"(?:-[A-Za-z]*[ceErpFB]|--eval|--print|--command|--run)(?:=|\Z)|-[ceErp].*\0", re.DOTALL
-)
+_CODE_OPTION = re.compile(r"(?:-[A-Za-z]*[ceErp]|--eval|--print|--command|--run)(?:=|\Z)")
+_CODE_ATTACHED = re.compile(r"-[A-Za-z]*[ceErp]|--(?:eval|print|command|run)=")
 _OPTION_WITH_VALUE = re.compile(r"(?:-[WXQIrmo]|--require|--import|-[A-Za-z]*[oO]|--rcfile|--init-file)\Z")
 _COMMAND_OPTION = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*\Z|--(?:session-)?command\Z")
-_COMMAND_ATTACHED = re.compile(r"-[A-Za-z]*c.*\0|--(?:session-)?command=", re.DOTALL)
+_COMMAND_ATTACHED = re.compile(r"-[A-Za-z]*c|--(?:session-)?command=")
 _PROGRAM_TEXT = re.compile(r"(?:[gmn]?awk|sed|jq|yq|psql|sqlite3|mysql|mariadb|bc|dc)\Z")
 """Take a small program as an argument, which only they can read."""
 _WRAPPERS = {
@@ -173,7 +175,7 @@ def _as_text_of_interpreter(words: Sequence[Word]) -> Refused | None:
     for index, word in enumerate(words):
         text, held = word.text, word.value is not None
         if name:
-            is_code = expects_code or (_CODE_OPTION.match(text) and text[:1] == "-" and "\0" in text)
+            is_code = expects_code or _CODE_ATTACHED.match(text)
             if held and is_code:
                 return refused(_PROGRAM.format(name), word)
             if held and word.begins_with_value and words[index - 1].text != "--":
@@ -215,19 +217,19 @@ def _as_input(words: Sequence[Word], start: int, fed: int) -> Refused | None:
         for name in (word.name, *(part.rsplit("/", 1)[-1] for part in _TOKENS.split(word.text))):
             if name in SHELLS or name in _READERS:
                 return Refused(_FED.format(name), fed)
-    names = [word.name for word in words]
-    for index, name in enumerate(names):
-        rest = words[index + 1 :]
-        if _INTERPRETER.match(name) and ("xargs" in names or _reads_input(rest)):
+    by_xargs = any(word.name == "xargs" for word in words)
+    for index, word in enumerate(words):
+        name = word.name
+        if _INTERPRETER.match(name) and (by_xargs or _reads_input(words, index + 1)):
             return Refused(_FED.format(name), fed)
-        if name in _SENDERS and ("xargs" in names or name in ("at", "batch", "parallel") or _is_bare(rest)):
+        if name in _SENDERS and (by_xargs or name in _QUEUES or _is_bare(words, index + 1)):
             return Refused(_FED.format(name), fed)
     return None
 
 
-def _reads_input(arguments: Sequence[Word]) -> bool:
-    """Whether an interpreter with these arguments reads its program from its input."""
-    for word in arguments:
+def _reads_input(words: Sequence[Word], begin: int) -> bool:
+    """Whether an interpreter with the arguments from there on reads its program from its input."""
+    for word in islice(words, begin, None):
         if word.text in ("-", "/dev/stdin") or word.through == "<(…)":
             return True
         if word.text[:1] != "-" or _CODE_OPTION.match(word.text) or word.text.startswith("-m"):
@@ -235,10 +237,10 @@ def _reads_input(arguments: Sequence[Word]) -> bool:
     return True
 
 
-def _is_bare(arguments: Sequence[Word]) -> bool:
-    """Whether a sender with these arguments has a host at most, and no command."""
-    at = _after_options(arguments, 0, "BbcDEeFIiJLlmOopQRSWw")
-    return len(arguments) - at < 2
+def _is_bare(words: Sequence[Word], begin: int) -> bool:
+    """Whether a sender with the arguments from there on has a host at most, and no command."""
+    at = _after_options(words, begin, "BbcDEeFIiJLlmOopQRSWw")
+    return len(words) - at < 2
 
 
 def doubts(words: Sequence[Word]) -> Iterator[tuple[int, str]]:

@@ -85,6 +85,8 @@ def quote(pieces: Sequence[Piece], around: BesidesText = NOTHING_BESIDES) -> Quo
         if reads_as_code(name):
             raise UnquotableError(f"shells read what {name} holds as code", OF_ENVIRONMENT)
         known.hold(name, OF_ENVIRONMENT)
+    for number in range(len(found.held)):
+        known.hold(VARIABLE.format(number), number)
     return _read(found, known, around)
 
 

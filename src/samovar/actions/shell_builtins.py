@@ -196,8 +196,6 @@ def in_arithmetic(text: str, known: Known) -> Refused | None:
     for name in _NAME.findall(text):
         if name in known.holding:
             return Refused(f"{_ARITHMETIC} (${name} holds it)", known.holding[name])
-        if name.startswith("SAMOVAR_VALUE_"):
-            return Refused(_ARITHMETIC, 0)
     return None
 
 

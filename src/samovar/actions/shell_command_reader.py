@@ -27,7 +27,14 @@ class CommandReader(WordReader):
     def _end_word(self) -> None:
         frame = self.stack[-1]
         if frame.in_word:
-            word = Word("".join(frame.word), frame.value, frame.through, frame.has_quotes, frame.splits)
+            word = Word(
+                "".join(frame.word),
+                frame.value,
+                frame.through,
+                quoted=frame.has_quotes,
+                splits=frame.splits,
+                several=frame.several,
+            )
             if word.text == "case" and frame.closes:
                 self.text.refuse("a `case` stands within brackets, whose end shells find differently")
             frame.flow.hold(word.value)
@@ -37,7 +44,8 @@ class CommandReader(WordReader):
             else:
                 self._add(frame, word)
         frame.word, frame.in_word = [], False
-        frame.value, frame.through, frame.has_quotes, frame.splits = None, "", False, False
+        frame.value, frame.through = None, ""
+        frame.has_quotes = frame.splits = frame.several = False
 
     def _add(self, frame: ShellFrame, word: Word) -> None:
         """A word of a command, or a keyword before, within or behind commands."""

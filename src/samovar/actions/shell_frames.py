@@ -122,6 +122,7 @@ class ShellFrame:
     through: str = ""
     has_quotes: bool = False
     splits: bool = False
+    several: bool = False
     command: SimpleCommand = field(default_factory=SimpleCommand)
     redirect: str = ""
     """The operator whose target is being read."""

@@ -6,7 +6,6 @@ Above: `shell_syntax.py`, which calls it at the end of each. Below: `programs.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from samovar.actions import programs, shell_builtins
@@ -14,7 +13,6 @@ from samovar.actions.programs import SHELLS
 from samovar.actions.shell_builtins import Known
 from samovar.actions.shell_words import Refused, SimpleCommand, Word, refused
 
-_SEVERAL = re.compile(r"\$\{[^}]*\s")
 _TWICE = "the shell may read the target of {} twice; write > FILE 2>&1 instead"
 
 
@@ -37,7 +35,7 @@ def doubts(command: SimpleCommand) -> Iterator[tuple[int, str]]:
 def _several(words: list[Word]) -> Refused | None:
     several = False
     for word in words:
-        several = several or bool(_SEVERAL.search(word.text))
+        several = several or word.several
         if several and word.value is not None:
             return refused("a ${…} before it may become several words; put that in quotes", word)
     return None

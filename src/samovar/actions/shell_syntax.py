@@ -116,8 +116,8 @@ class ShellReader(CommandReader):
         else:
             text = self.text.take()
             frame.own.append(text)
-            # What may become several words shows in the word by its blanks.
-            self._into_word("_" if frame.is_quoted and text.isspace() else text)
+            self._into_word(text)
+            frame.bare.several = frame.bare.several or (text.isspace() and not frame.is_quoted)
 
     def _in_arithmetic(self, character: str) -> None:
         frame = self.stack[-1]

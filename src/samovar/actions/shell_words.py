@@ -29,7 +29,7 @@ class Word:
     splits: bool = False
     """What holds the value stands outside quotes, so that the shell makes several words of it."""
     several: bool = False
-    """It may become several words, or none, whatever the values are."""
+    """It may become several words, whatever the values are."""
 
     @property
     def name(self) -> str:

@@ -28,7 +28,11 @@ class ParsedAction(Protocol):
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
     """Its failure is also told by an exit code."""
-    place: Place
+
+    @property
+    def place(self) -> Place:
+        """Where its first character is."""
+        ...
 
     @property
     def variants(self) -> tuple[ParsedAction, ...]:
