@@ -1,4 +1,4 @@
-"""A value in a shell command is never code: what could read it as code is refused, and reading stays linear."""
+"""A value in a shell command is never code: what could read it as code is refused; reading stays linear."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -42,7 +43,8 @@ AROUND = (
     "echo @ | xargs -I{} X", "echo @ | X &", "n=@; cat <<E | X\n$n\nE", "n=@; X <<E\n$n\nE",
 )  # fmt: skip
 INNER = (
-    "sh", "bash", "sh -s hello", "sh -o errexit", "bash -o pipefail", "sh /dev/stdin", "sh -c '{}'", "sh -c @",
+    "sh", "bash", "sh -s hello", "sh -o errexit", "bash -o pipefail", "sh /dev/stdin", "sh -c '{}'",
+    "sh -c @",
     "sh @ @", "sh -c : @", "sh -c 'echo \"$1\"' sh @", 'bash -c "$n"', "sh $n", 'eval "$n"', "eval $n", "$n",
     '"$n" @', "@ @", "@", "echo @", "echo $((n+1))", 'echo "$(( $n ))"', "((n++))", 'let "n=n+1"',
     "declare -i k=$n", "declare -i k; k=$n", "typeset -i n=@", "declare -n k=$n; echo $k", "[[ n -eq 1 ]]",
@@ -136,7 +138,8 @@ def test_what_the_page_says_is_refused_is_a_fault_of_its_file(command: str, why:
 @pytest.mark.parametrize(
     "command",
     [
-        "echo @ | sh -s hello", "echo @ | sh -o errexit", "echo @ | bash -o pipefail", "echo @ | sh /dev/stdin",
+        "echo @ | sh -s hello", "echo @ | sh -o errexit", "echo @ | bash -o pipefail",
+        "echo @ | sh /dev/stdin",
         "echo @ | (sh)", "echo @ | if true; then sh; fi", "echo @ | xargs -I{} sh -c '{}'", "bash <<< @",
         "bash < <(echo @)", "declare -i n=@", "typeset -i n=@", "n=@; echo $((n+1))", "runuser -c @",
         "tmux new -d @", "sudo -u bob sh -c @", "echo @ | sudo -u bob sh", "echo @ | env -i sh",
@@ -152,8 +155,10 @@ def test_what_another_interpreter_could_read_is_refused(command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "n=@; echo \"$n\"", "n=@; test \"$n\" -eq 1", "printf %s @ | tr a b | sed 's/a/b/'", "git diff @ | head -n 3",
-        "cat < @", "for f in @; do wc -l -- \"$f\"; done", "echo @ | while read -r f; do wc -l -- \"$f\"; done",
+        "n=@; echo \"$n\"", "n=@; test \"$n\" -eq 1", "printf %s @ | tr a b | sed 's/a/b/'",
+        "git diff @ | head -n 3",
+        "cat < @", "for f in @; do wc -l -- \"$f\"; done",
+        "echo @ | while read -r f; do wc -l -- \"$f\"; done",
         "n=3; echo $((n + 1)) @", "if grep -q -- @ f; then echo yes; else echo no; fi", "sh build.sh @",
         "cd -- @ && find . -maxdepth 1 -type f | sort | while read -r f; do cat < \"$f\"; done | head -c 90",
         "timeout 5 grep -- @ f", "echo @ > f; bash build.sh", "echo @ | grep sh", "[[ -n @ && -f @ ]]",
@@ -181,14 +186,17 @@ def test_what_is_read_or_set_beside_the_text_counts_too() -> None:
 @pytest.mark.parametrize(
     ("command", "advice"),
     [
-        ("git show ${x}", "--end-of-options"), ("git show --end-of-options ${x}", ""), ("git log -- ${x}", ""),
+        ("git show ${x}", "--end-of-options"), ("git show --end-of-options ${x}", ""),
+        ("git log -- ${x}", ""),
         ("find ${x}", "./"), ("find . -name ${x}", ""), ("find ./${x}", ""), ("grep ${x} f", "put --"),
         ("grep -e ${x} f", ""), ("rm ${x}", "put --"), ("rm -- ${x}", ""), ("sudo -u bob rm ${x}", "put --"),
         ("sh build.sh ${x}", ""), ("docker run ${x}", ""), ("make ${x}", ""), ("echo ${x}", ""),
         ("sed s/a/${x}/ f", "program"), ("timeout 5 rm ${x}", "put --"), ("cat < ${x}", ""),
     ],
 )  # fmt: skip
-def test_the_advice_about_options_is_right_for_the_command_or_there_is_none(command: str, advice: str) -> None:
+def test_the_advice_about_options_is_right_for_the_command_or_there_is_none(
+    command: str, advice: str
+) -> None:
     messages = [message for _, message in quote(pieces(command, r"\${x}")).warnings]
     assert len(messages) == bool(advice)
     assert all(advice in message for message in messages)
@@ -233,21 +241,17 @@ def test_reading_a_command_grows_with_its_length(name: str) -> None:
         found = pieces(LONG[name](n))
 
         def read() -> None:
-            try:
+            with suppress(UnquotableError):
                 quote(found)
-            except UnquotableError:
-                pass
 
         return calls(read)
 
     assert count(800) <= 2.3 * count(400)
 
 
-def test_a_command_of_64_kb_is_read_at_once() -> None:
+def test_a_long_command_is_read_at_once() -> None:
     """What is not counted, within one call of a pattern or in copying, stays small too."""
     for text in LONG.values():
         n = next(n for n in itertools.count(1000, 1000) if len(text(n)) > 32_000)
-        try:
+        with suppress(UnquotableError):
             quote(pieces(text(n)))
-        except UnquotableError:
-            continue
