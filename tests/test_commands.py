@@ -43,9 +43,7 @@ def faults(line: str) -> list[str]:
 @settings(max_examples=30)
 @given(value=NASTY, several=st.lists(NASTY, max_size=3))
 def test_each_item_is_one_word_and_a_list_one_for_each_element(value: str, several: list[str]) -> None:
-    line = 'Command ["printf", "%s\\\\0", \'${x}\', "a ${x} b", \'${l}\', "end"] result="v"'.replace(
-        "\\\\", "\\"
-    )
+    line = r"""Command ["printf", "%s\0", '${x}', "a ${x} b", '${l}', "end"] result="v" """
     outcome = anyio.run(lambda: performed(line, x=value, l=several))
     stdout = cast(str, record(outcome)["stdout"])
     assert words(stdout.encode("utf-8", "surrogateescape")) == [value, f"a {value} b", *several, "end"]
@@ -123,6 +121,12 @@ async def test_a_command_need_not_read_all_that_it_is_given(line: str) -> None:
     assert (await performed(line, x="y" * 1_000_000)).error is None
 
 
+async def test_what_is_no_text_is_a_failure_before_the_command_starts(tmp_path: Path) -> None:
+    with pytest.raises(ShellError, match="no text"):
+        await performed('Command ["touch", "started"] stdin="${x}"', tmp_path, x="\ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_without_stdin_there_is_nothing_to_read() -> None:
     assert record(await performed('Command ["cat"]')) == ""
 
@@ -181,7 +185,7 @@ def test_a_variable_may_still_be_called_timeout() -> None:
 
 @pytest.mark.parametrize("line", ["Wait 1h timeout=10ms", "{% if n %}Wait 1h timeout=10ms{% endif %}"])
 async def test_an_action_that_takes_longer_is_ended_and_fails(line: str) -> None:
-    with pytest.raises(TimedOutError, match="longer than 0.01 s"):
+    with pytest.raises(TimedOutError, match=r"longer than 0\.01 s"):
         await performed(line, n=True)
 
 

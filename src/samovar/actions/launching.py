@@ -129,7 +129,7 @@ class Launch:
         return Command(
             text=text,
             words=words,
-            stdin=None if self.stdin is None else self.stdin.text(context.variables),
+            stdin=None if self.stdin is None else _readable(self.stdin.text(context.variables), place),
             environment=environment,
             folder=folder,
             timeout_s=context.timeout_s,
@@ -154,6 +154,15 @@ class Launch:
         if self.result:
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=_error(finished, context.timeout_s, place))
+
+
+def _readable(text: str, place: Place) -> str:
+    """A text that a command can read. Raises `ShellError`."""
+    try:
+        text.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise ShellError("A value is no text that a command can be given (stdin).", place=place) from None
+    return text
 
 
 def _error(finished: CommandResult, timeout_s: float | None, place: Place) -> ActionError | None:
