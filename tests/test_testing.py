@@ -662,3 +662,24 @@ def test_a_run_that_a_time_limit_ended_is_recorded_with_what_took_too_long(cases
     done, doubts = cases.record(tree, lambda messages: "", path)
     assert (str(done.ending), doubts) == ("completed", [])
     assert "takes: forever" in path.read_text()
+
+
+def test_a_command_without_a_shell_is_seen_word_by_word(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B\nB --> [*]",
+        'A: Command ["git", "show", "${sha}"] stdin="${sha}"\nB: Shell "cat" with stdin="in"',
+        "parameters: [{name: sha, required: true}]",
+    )
+    case = "variables: {sha: a b}\ncommands: {A: x, B: y}\nexpect: {commands: {A: "
+    good = "{exact: [git, show, a b], stdin: a b, env: {}, working_dir: .}, B: {exact: cat, stdin: in}}}"
+    assert cases.result(tree, case + good).passed
+    for wrong in ("{exact: [git, show, a, b]}}}", "{stdin: a}}}", "git show a b}}"):
+        assert not cases.result(tree, case + wrong).passed, wrong
+
+
+def test_every_action_is_over_its_time_limit_in_the_time_of_the_case(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B: failure\nA --> [*]: success\nB --> [*]",
+        'A: Wait 3 hours timeout=2h\nB: Log "${error.kind}"',
+    )
+    assert cases.result(tree, "expect: {path: [A, B], log: [timeout]}").passed

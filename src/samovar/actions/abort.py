@@ -35,7 +35,7 @@ class Abort(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return self.reason.names if self.reason else frozenset()
+        return (self.reason.names if self.reason else frozenset()) | self.names_of_timeout
 
     @property
     def what(self) -> str:

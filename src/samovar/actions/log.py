@@ -35,7 +35,7 @@ class Log(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return self.text.names
+        return self.text.names | self.names_of_timeout
 
     @property
     def what(self) -> str:

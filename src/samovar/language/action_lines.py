@@ -201,7 +201,11 @@ class ActionLines:
             if source.startswith("#"):
                 break
             match = _STORE_LINE.match(source)
-            if match and " result=" not in text and re.match(r"(execute|shell|run|delegate)\b", text, re.I):
+            if (
+                match
+                and " result=" not in text
+                and re.match(r"(execute|shell|command|run|delegate)\b", text, re.I)
+            ):
                 joint = " " if " with " in text or text.lower().startswith("execute") else " with "
                 return f'{text}{joint}result="{match["name"]}"'
         return text

@@ -13,6 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
+from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, ChildError, Place, SamovarError, TimedOutError
 from samovar.events import Caller, Ending, RunError, VisitStatus
 from samovar.language.moment import at_moment
@@ -135,7 +136,7 @@ class Loop:
             now_s = self._outside.clock.now_s()
             try:
                 with at_moment(now_s):
-                    outcome = await action.perform(context.context())
+                    outcome = await perform(action, context.context())
                 failure: SamovarError | None = outcome.error
             except PastLimitError:
                 recorder.leave(entry, VisitStatus.CANCELLED)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import PromptDefaults
 from samovar.actions.outside import Outside, ThisMachine, World
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import ActionContext, PromptDefaults
+from samovar.actions.base import ActionContext
 from samovar.actions.outside import Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place
@@ -99,6 +100,7 @@ class VisitContext:
             warn=self.warn,
             run_command=self.run_command,
             sleep=self.sleep,
+            move_on_after=services.outside.clock.move_on_after,
         )
 
     def log(self, level: str, text: str) -> None:

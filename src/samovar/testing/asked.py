@@ -92,8 +92,8 @@ class AskedCommand:
         parts: Mapping[str, Callable[[], object]] = {
             "working_dir": lambda: os.path.relpath(command.folder, self.folder),
             "env": lambda: dict(command.adds),
-            "stdin": lambda: getattr(command, "stdin", None),
+            "stdin": lambda: command.stdin,
             "timeout": lambda: command.timeout_s,
-            "words": lambda: getattr(command, "words", None),
+            "words": lambda: command.words,
         }
         return parts[key]() if key in parts else self.text
