@@ -220,6 +220,24 @@ def _edge(state: State, target: str, label: str) -> Transition:
     )
 
 
+def gone_in(bench: Bench, diagram: str, actions: str, front: str = "") -> list[int]:
+    found = check_workflow(bench.write("w", diagram, actions, front), bench.library)
+    return [fault.place.line for fault in found if fault.code == "error-gone"]
+
+
+def test_an_error_that_is_read_where_it_is_gone_is_a_warning(bench: Bench) -> None:
+    row = "[*] --> A\nA --> B: {}\nA --> [*]: success\nB --> C\nC --> [*]"
+    reads = f'{FAILS}\nB: Log "${{error.message}}"\nC: Log "${{error.message}}"'
+    for label in ("failure", "always", "exit_code == 3"):
+        assert len(gone_in(bench, row.format(label), reads)) == 1
+    assert gone_in(bench, row.format("failure"), reads, "on_error: continue") == []
+    passing = reads.replace('B: Log "${error.message}"', "")
+    assert gone_in(bench, row.format("failure"), passing) == [], "B only passes through"
+    assert len(gone_in(bench, "[*] --> A\nA --> C\nC --> [*]", passing)) == 1
+    choice = "[*] --> A\nA --> Which\nWhich --> C: error.kind == 'shell'\nWhich --> [*]\nC --> [*]"
+    assert len(gone_in(bench, choice, FAILS)) == 1
+
+
 # Names that the language sets.
 
 
