@@ -146,6 +146,7 @@ def test_what_the_page_says_is_refused_is_a_fault_of_its_file(command: str, why:
         "bash < <(echo @)", "declare -i n=@", "typeset -i n=@", "n=@; echo $((n+1))", "runuser -c @",
         "tmux new -d @", "sudo -u bob sh -c @", "echo @ | sudo -u bob sh", "echo @ | env -i sh",
         "echo @ | timeout -s KILL 5 sh", "echo @ |& sh", "echo @ | sh -c 'cat'", "echo a >& @", "sh @ @",
+        "echo @; $_", 'cd @; eval "$PWD"', '[[ @ =~ . ]]; eval "${BASH_REMATCH[0]}"',
         "n=@; m=$n; eval \"$m\"", "n=@; $n", "@ @", "env @ sh", "perl -e @", "echo @ | python3 -",
     ],
 )  # fmt: skip
@@ -193,7 +194,9 @@ def test_what_is_read_or_set_beside_the_text_counts_too() -> None:
         ("find ${x}", "./"), ("find . -name ${x}", ""), ("find ./${x}", ""), ("grep ${x} f", "put --"),
         ("grep -e ${x} f", ""), ("rm ${x}", "put --"), ("rm -- ${x}", ""), ("sudo -u bob rm ${x}", "put --"),
         ("sh build.sh ${x}", ""), ("docker run ${x}", ""), ("make ${x}", ""), ("echo ${x}", ""),
-        ("sed s/a/${x}/ f", "program"), ("timeout 5 rm ${x}", "put --"), ("cat < ${x}", ""),
+        ("sed s/a/${x}/ f", "program"), ("awk ${x} f", "program"),
+        ("awk -v n=${x} '{print n}' f", ""), ("sed -n 1p ${x}", ""), ("timeout 5 rm ${x}", "put --"),
+        ("cat < ${x}", ""),
     ],
 )  # fmt: skip
 def test_the_advice_about_options_is_right_for_the_command_or_there_is_none(
