@@ -78,30 +78,32 @@ def pieces(command: str, mark: str = "@") -> list[Piece]:
     return found
 
 
-def quoted(command: str, **besides: bool) -> Quoted:
-    return quote(pieces(command), BesidesText(**besides))
+def quoted(command: str, *, is_bash: bool = False) -> Quoted:
+    return quote(pieces(command), BesidesText(is_bash=is_bash))
 
 
-COMMANDS = st.tuples(st.sampled_from(AROUND), st.sampled_from(AROUND), st.sampled_from(INNER), st.booleans())
+AROUNDS = st.sampled_from(AROUND)
+COMMANDS = st.tuples(AROUNDS, AROUNDS, st.sampled_from(INNER), st.booleans(), st.booleans())
+"""Two that stand around a third, whether both do, and whether only bash runs it."""
 
 
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(COMMANDS)
-@example(("X", "X", "echo a >& @", False))
+@example(("X", "X", "echo a >& @", False, False))
 def test_no_value_is_code_in_any_command_that_is_accepted(
-    tmp_path_factory: pytest.TempPathFactory, parts: tuple[str, str, str, bool]
+    tmp_path_factory: pytest.TempPathFactory, parts: tuple[str, str, str, bool, bool]
 ) -> None:
     """A command that is a value's text is never run, by dash nor by bash: no file appears."""
-    outer, around, inner, is_nested = parts
+    outer, around, inner, is_nested, is_bash = parts
     command = around.replace("X", inner, 1)
     command = outer.replace("X", command, 1) if is_nested else command
     try:
-        ready = quoted(command)
+        ready = quoted(command, is_bash=is_bash)
     except UnquotableError:
         return
     folder = tmp_path_factory.mktemp("canary")
-    for by, values in itertools.product(SHELLS, SETS):
+    for by, values in itertools.product(SHELLS[is_bash:], SETS):
         given_values = itertools.cycle(values)
         environment = {VARIABLE.format(n): next(given_values) for n in range(len(ready.held))}
         try:
@@ -144,6 +146,7 @@ def test_what_the_page_says_is_refused_is_a_fault_of_its_file(command: str, why:
         "bash < <(echo @)", "declare -i n=@", "typeset -i n=@", "n=@; echo $((n+1))", "runuser -c @",
         "tmux new -d @", "sudo -u bob sh -c @", "echo @ | sudo -u bob sh", "echo @ | env -i sh",
         "echo @ | timeout -s KILL 5 sh", "echo @ |& sh", "echo @ | sh -c 'cat'", "echo a >& @", "sh @ @",
+        "echo @; $_", 'cd @; eval "$PWD"', '[[ @ =~ . ]]; eval "${BASH_REMATCH[0]}"',
         "n=@; m=$n; eval \"$m\"", "n=@; $n", "@ @", "env @ sh", "perl -e @", "echo @ | python3 -",
     ],
 )  # fmt: skip
@@ -191,7 +194,9 @@ def test_what_is_read_or_set_beside_the_text_counts_too() -> None:
         ("find ${x}", "./"), ("find . -name ${x}", ""), ("find ./${x}", ""), ("grep ${x} f", "put --"),
         ("grep -e ${x} f", ""), ("rm ${x}", "put --"), ("rm -- ${x}", ""), ("sudo -u bob rm ${x}", "put --"),
         ("sh build.sh ${x}", ""), ("docker run ${x}", ""), ("make ${x}", ""), ("echo ${x}", ""),
-        ("sed s/a/${x}/ f", "program"), ("timeout 5 rm ${x}", "put --"), ("cat < ${x}", ""),
+        ("sed s/a/${x}/ f", "program"), ("awk ${x} f", "program"),
+        ("awk -v n=${x} '{print n}' f", ""), ("sed -n 1p ${x}", ""), ("timeout 5 rm ${x}", "put --"),
+        ("cat < ${x}", ""),
     ],
 )  # fmt: skip
 def test_the_advice_about_options_is_right_for_the_command_or_there_is_none(

@@ -249,19 +249,20 @@ def doubts(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
     if start == len(words):
         return
     name, before = words[start].name, ""
-    is_ended = False
+    is_ended, is_first = False, True
     for word in words[start + 1 :]:
         if word.value is not None and not word.through:
-            doubt = _doubt(name, word, before, is_ended=is_ended)
+            doubt = _doubt(name, word, before, is_ended=is_ended, is_first=is_first)
             if doubt:
                 yield word.value, doubt
         is_ended = is_ended or word.text in ("--", "--end-of-options")
+        is_first = is_first and word.text[:1] == "-"
         before = word.text
 
 
-def _doubt(name: str, word: Word, before: str, *, is_ended: bool) -> str | None:
+def _doubt(name: str, word: Word, before: str, *, is_ended: bool, is_first: bool) -> str | None:
     prefix = word.text.partition("\0")[0]
-    if _PROGRAM_TEXT.match(name) and (re.search(r"\W", prefix) or before in ("-c", "-e")):
+    if _PROGRAM_TEXT.match(name) and before != "-v" and (is_first or before in ("-c", "-e")):
         return f"`{name}` may read the value as part of a program; hand it over as an argument of its own."
     if prefix or is_ended:
         return None

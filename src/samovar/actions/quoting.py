@@ -87,17 +87,19 @@ def quote(pieces: Sequence[Piece], around: BesidesText = NOTHING_BESIDES) -> Quo
         known.hold(name, OF_ENVIRONMENT)
     for number in range(len(found.held)):
         known.hold(VARIABLE.format(number), number)
-    return _read(found, known, around)
-
-
-def _read(found: _Items, known: Known, around: BesidesText) -> Quoted:
     otherwise = INPUT if around.has_input else OF_ENVIRONMENT
+    known.hold("_", 0 if found.held else otherwise)  # it has the last word of the command before
+    return _read(found, known, otherwise, is_bash=around.is_bash)
+
+
+def _read(found: _Items, known: Known, otherwise: int, *, is_bash: bool) -> Quoted:
+    """Reads it until no more is known of its variables. `otherwise`: whose number to name without values."""
     for number in range(_MOST_PASSES + 1):
         text, size = ShellText(found.items, otherwise), known.size
         if number == _MOST_PASSES:
             for name in known.written:
                 known.hold(name, text.first)
-        reader = ShellReader(text, _written, known, is_bash=around.is_bash)
+        reader = ShellReader(text, _written, known, is_bash=is_bash)
         reader.read()
         if known.size == size:
             break

@@ -158,6 +158,10 @@ def _set(name: str, words: Sequence[Word], command: SimpleCommand, known: Known)
         number = known.holding.get("@")
     elif name == "printf" and words[:1] and words[0].text == "-v" and len(words) > 1:
         names, number = [words[1].text], held.value if held else None
+    elif name in ("cd", "pushd"):
+        names, number = ["PWD", "OLDPWD", "DIRSTACK"], held.value if held else None
+    elif name == "[[":
+        names, number = ["BASH_REMATCH"], held.value if held else None
     elif name == "set":
         names, number = ["@"], held.value if held else None
     else:
