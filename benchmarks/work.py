@@ -125,9 +125,9 @@ class Direct:
         self._context: Any = lib.llama_init_from_model(self._weights, params)
         self._batch = lib.llama_batch_init(512, 0, 1)
         self._held: list[int] = []
-        self._start_counting()
+        self.start_counting()
 
-    def _start_counting(self) -> None:
+    def start_counting(self) -> None:
         self.evaluated = self.generated = self.decode_tokens = 0
         self.evaluate_s = self.decode_s = 0.0
 
@@ -180,7 +180,7 @@ class Direct:
         if warm_up is not None:
             system, said = warm_up
             self.answer([Message(role="system", content=system), Message(role="user", content=said)], 1)
-            self._start_counting()
+            self.start_counting()
         clock = Clock()
         answers = [
             self.answer(

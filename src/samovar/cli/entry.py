@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         app(arguments, standalone_mode=True)
         sys.stdout.flush()
+    except SystemExit as ended:  # how the command line says that it is done
+        status = ended.code
+        sys.stdout.flush()
     except SamovarError as error:
         say(f"samovar: {shown(str(error))}")
         status = error.exit_status

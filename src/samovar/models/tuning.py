@@ -66,8 +66,9 @@ class Tuning:
         return f"{', '.join(said)} ({self.source})"
 
 
-_CPU = Tuning(flash_attention=False)
-"""Decoding with it takes 1.2 to 1.75 times as long, the more the longer the context; evaluating as long."""
+_CPU = Tuning(flash_attention=True)
+"""It skips the cells of other sequences and of kept prefixes, each of which costs as much as a token of one's
+own without it. Alone behind a long context it is slower (docs/engine.md)."""
 _CPU_QUANTIZED = Tuning(flash_attention=True)
 _GPU = Tuning(flash_attention=None, micro_batch_tokens=BATCH_TOKENS, device="gpu")
 _GPU_QUANTIZED = Tuning(flash_attention=True, micro_batch_tokens=BATCH_TOKENS, device="gpu")

@@ -36,11 +36,10 @@ class Binding:
     """The opened object: `lib` has the functions, `ffi` makes C values. There is one per process."""
 
     def __init__(self, path: Path) -> None:
-        from cffi import FFI
+        from samovar.engines.llama.compiled_declarations import ffi
 
         self.notes: tuple[str, ...] = ()
-        self.ffi: Any = FFI()
-        self.ffi.cdef(declarations.CDEF)
+        self.ffi: Any = ffi
         self._check_sizes()
         with self._wait_policy():
             self.lib: Any = self._open(path)
