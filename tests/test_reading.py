@@ -216,6 +216,25 @@ def test_the_diagram_is_the_first_block_marked_mermaid(info: str, marks: str) ->
     assert list(read(other + first + second).states) == ["A"]
 
 
+@pytest.mark.parametrize("marks", ["```", "~~~~"])
+def test_a_block_that_does_not_end_is_named_where_it_begins(marks: str) -> None:
+    diagram = "\nstateDiagram-v2\n[*] --> A\nA --> [*]\n"
+    rest = "\n## Actions\n\n- A: Log 'x'\n"
+    (fault,) = faults_of(f"{marks}mermaid{diagram}{rest}")
+    assert (*at(fault)[:3], "does not end" in fault.message) == ("open-block", "error", 1, True)
+    (fault,) = faults_of(f"```mermaid{diagram}```\n\n{marks}sh\nls\n{rest}")
+    assert at(fault)[:3] == ("open-block", "error", 7)
+    assert "'## Actions' in line 10" in fault.message
+    assert not read(f"```mermaid{diagram}```\n{rest}\n{marks}sh\nls\n").warnings
+
+
+@pytest.mark.parametrize("label", ["result == “yes”", "result == ‘yes’"])
+def test_a_quote_that_an_editor_made_is_named_with_what_to_type(label: str) -> None:
+    (fault,) = faults_of(flow(diagram=f"[*] --> A\nA --> B: {label}\nB --> [*]"))
+    assert at(fault) == ("condition-syntax", "error", 4, 20)
+    assert "is not the quote that it looks like: write" in fault.message
+
+
 def test_prompts_are_sections_with_front_matter_and_fences() -> None:
     more = """
 ## Prompts
