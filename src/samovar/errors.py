@@ -31,6 +31,7 @@ of the project.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,20 @@ def _near(name: str, names: list[str]) -> list[str]:
     return sorted(alike, key=lambda one: -len(letters & set(one.lower())))[:MOST_COMPARED]
 
 
+def same_look(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs only in its Unicode form, as `ü` typed as one character or as two."""
+    if name.isascii():
+        return None
+    form = unicodedata.normalize("NFC", name)
+    return next((one for one in known if one != name and unicodedata.normalize("NFC", one) == form), None)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the closest known name, or lists the few there are, or is empty."""
-    names = _near(name, sorted(set(known)))
+    names = sorted(set(known))
+    if alike := same_look(name, names):
+        return f" There is {alike!r}, which looks the same in another Unicode form: copy it from there."
+    names = _near(name, names)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not close:
         folded = {known_name.lower(): known_name for known_name in names}
