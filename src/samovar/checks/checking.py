@@ -17,8 +17,8 @@ from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.gone_errors import errors_read_too_late
-from samovar.checks.reserved import names_set_twice
 from samovar.checks.labels import declared_here, doubtful_labels
+from samovar.checks.reserved import names_set_twice
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped, types_of, unknown_defaults
