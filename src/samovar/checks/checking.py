@@ -166,6 +166,7 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
     if child.parameters:
         yield from _arguments(action.given, child.parameters, what, read_names(child))
     given = {pair.key for pair in action.given}
+    taken = {"result": action.result is not None, "timeout": action.timeout is not None}
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
@@ -176,6 +177,12 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
                     "give that parameter another name."
                 )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
+        elif not is_needed and taken.get(parameter.name):
+            message = (
+                f"{what} has a parameter {parameter.name!r}, which keeps its default: "
+                f"`{parameter.name}=` is an option of `Run workflow`. Give that parameter another name."
+            )
+            yield Fault(code="missing-argument", message=message, place=action.name.place, severity="warning")
 
 
 def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:

@@ -113,7 +113,7 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
     for path in paths:
         if is_folder(path):
             inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and is_file(one))
-            found = [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
+            found = [one for one in inside if not _is_below_prompts(one, path) and _looks_like_workflow(one)]
             if not found:
                 raise UsageError(f"There is no workflow in the folder {path}.")
             files += found
@@ -122,6 +122,11 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
         else:
             files.append(library.path_of(str(path)))
     return files
+
+
+def _is_below_prompts(file: Path, folder: Path) -> bool:
+    """Whether a file is among the prompts in the folder, whatever the folder itself is called."""
+    return "prompts" in file.relative_to(folder).parts[:-1]
 
 
 def _looks_like_workflow(path: Path) -> bool:
