@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         UsageError,
     )
     from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
+    from samovar.language.workflow import Workflow
     from samovar.python.answers import AnswerOptions
     from samovar.python.api import Samovar, Statistics, open
     from samovar.python.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
     from samovar.python.open_settings import OpenSettings
+    from samovar.python.run_options import RunLimits, RunOptions
+    from samovar.python.runs import Run, RunHandle
     from samovar.python.sessions import Session
-    from samovar.running.run import Run
     from samovar.serving.turn import AnswerStream, Turn
 
 __version__ = "0.1.0"
@@ -35,6 +37,8 @@ _HOMES = {
     "samovar.python.answers": ("AnswerOptions",),
     "samovar.python.api": ("Samovar", "Statistics", "open"),
     "samovar.python.open_settings": ("OpenSettings",),
+    "samovar.python.run_options": ("RunLimits", "RunOptions"),
+    "samovar.python.runs": ("Run", "RunHandle"),
     "samovar.python.sessions": ("Session",),
     "samovar.python.blocking": ("BlockingSamovar", "BlockingSession", "BlockingStream", "open_blocking"),
     "samovar.errors": (
@@ -48,7 +52,7 @@ _HOMES = {
         "UsageError",
     ),
     "samovar.generation": ("FinishReason", "Message", "MessagePart", "TokenCounts"),
-    "samovar.running.run": ("Run",),
+    "samovar.language.workflow": ("Workflow",),
     "samovar.serving.turn": ("AnswerStream", "Turn"),
 }
 """Where each public name is; imported with its first use."""
@@ -70,6 +74,9 @@ __all__ = [
     "NotFoundError",
     "OpenSettings",
     "Run",
+    "RunHandle",
+    "RunLimits",
+    "RunOptions",
     "Samovar",
     "SamovarError",
     "Session",
@@ -77,6 +84,7 @@ __all__ = [
     "TokenCounts",
     "Turn",
     "UsageError",
+    "Workflow",
     "__version__",
     "open",
     "open_blocking",

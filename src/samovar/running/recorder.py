@@ -159,6 +159,9 @@ class Recorder:
     ) -> None:
         """A visit ends."""
         now_s = self.time_s()
+        if outcome is not None and outcome.figures is not None and status is VisitStatus.SUCCESS:
+            is_picked = bool(outcome.figures.options.choices)
+            self.record = self.record.answered(str(outcome.value), is_picked=is_picked)
         event = StateLeft(
             visit=entry.number,
             path=entry.path,
