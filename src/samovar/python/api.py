@@ -41,7 +41,7 @@ from samovar.python.run_options import (
     runner_settings,
     sources_of,
 )
-from samovar.python.runs import Run, RunHandle
+from samovar.python.runs import RunHandle, RunReport
 from samovar.python.sessions import Session
 from samovar.python.unentered import Unentered
 from samovar.running.prepared import Prepared
@@ -195,17 +195,15 @@ class Samovar:
         return path
 
     def _library(self, given: RunOptions) -> Library:
-        folder = given.get("folder")
-        if folder is None:
-            return self._app.library
-        return open_library(self._folder(given), is_current=False)
+        is_home = given.get("folder") is None
+        return self._app.library if is_home else open_library(self._folder(given), is_current=False)
 
     async def run(
         self,
         workflow: str | Path | Workflow,
         variables: Variables | None = None,
         **options: Unpack[RunOptions],
-    ) -> Run:
+    ) -> RunReport:
         """Runs a workflow to one of its endings and returns the record of it.
 
         `workflow`: a path, a name of the library, the text of a workflow (which has several lines), or one
@@ -237,7 +235,7 @@ class Samovar:
             )
 
         prepared = await anyio.to_thread.run_sync(prepare_run)
-        on_event = given.get("on_event") or _ignore
+        on_event = given.get("on_event") or (lambda event: None)
         runner = Runner(library, self._app.executor, on_event=on_event, settings=settings)
         handle = given.get("handle") or RunHandle()
         handle.attach(runner)
@@ -246,7 +244,7 @@ class Samovar:
         finally:
             figures = figures_of(self._app)
             handle.end(figures)
-        return Run.of(record, figures)
+        return RunReport.of(record, figures)
 
     async def embed(
         self,
@@ -295,10 +293,6 @@ class Samovar:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("Samovar was closed: use it inside of `async with samovar.open() as app`.")
-
-
-def _ignore(_event: object) -> None:
-    """Nobody listens."""
 
 
 def _check_session(call: str, model: object, system: object) -> None:

@@ -25,7 +25,7 @@ from samovar.python.answers import AnswerOptions
 from samovar.python.api import Statistics
 from samovar.python.open_settings import OpenSettings
 from samovar.python.run_options import RunOptions, Variables
-from samovar.python.runs import Run
+from samovar.python.runs import RunReport
 from samovar.python.unentered import BlockingUnentered
 from samovar.serving.turn import AnswerStream, Turn
 
@@ -95,7 +95,7 @@ class BlockingSamovar:
         workflow: str | Path | Workflow,
         variables: Variables | None = None,
         **options: Unpack[RunOptions],
-    ) -> Run:
+    ) -> RunReport:
         """As `api.Samovar.run`; `on_event` and `answer` are called in the event loop's thread.
 
         `stop()` of a handle may be called from any thread.

@@ -11,21 +11,21 @@ from typing import Any
 
 from samovar.errors import UsageError
 from samovar.python.figures import Figures, report_object
-from samovar.running import run as records
+from samovar.running.run import Run as Record
 from samovar.running.runner import Runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run(records.Run):
+class RunReport(Record):
     """One run of a workflow: how it ended, what it was for, each visit of a state, and what that took."""
 
     figures: Figures | None = field(default=None, repr=False, compare=False)
     """Of models, sessions and memory: of all that the app was used for so far. None while the run goes on."""
 
     @classmethod
-    def of(cls, record: records.Run, figures: Figures | None = None) -> Run:
+    def of(cls, record: Record, figures: Figures | None = None) -> RunReport:
         """The record of a runner, with what it took."""
-        known = {one.name: getattr(record, one.name) for one in fields(records.Run)}
+        known = {one.name: getattr(record, one.name) for one in fields(Record)}
         return cls(**known, figures=figures)
 
     def to_json(self, *, with_values: bool = True) -> dict[str, Any]:
@@ -34,6 +34,10 @@ class Run(records.Run):
         `with_values`: False leaves out variables, records and what models thought, which can be large.
         """
         return report_object(self, self.figures, with_values=with_values)
+
+
+Run = RunReport
+"""As programs know it."""
 
 
 class RunHandle:
@@ -49,10 +53,10 @@ class RunHandle:
         self._is_stopped = False
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> RunReport | None:
         """The record as far as the run has come, also of one that was cancelled; None before it began."""
         record = self._runner.record if self._runner else None
-        return None if record is None else Run.of(record, self._figures)
+        return None if record is None else RunReport.of(record, self._figures)
 
     def stop(self) -> None:
         """Cancels the run, which gives back all it holds and returns with the ending `cancelled`."""
