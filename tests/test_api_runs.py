@@ -99,6 +99,22 @@ def test_nothing_hangs_on_the_current_folder(tmp_path: Path, monkeypatch: pytest
     assert all(path.samefile(tmp_path / name) for path, name in zip(where, names, strict=True))
 
 
+def test_a_models_file_is_looked_for_in_the_folder(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "m.gguf").symlink_to(tiny_model)
+    monkeypatch.chdir("/")
+    text = flow('A: Prompt "x" using max_tokens=1')
+    for settings in ({"model": "m.gguf"}, {"aliases": {"mine": "m.gguf"}, "model": "mine"}):
+        with samovar.open_blocking(folder=tmp_path / "home", **settings) as app:  # type: ignore[arg-type]
+            assert app.run(text).ending == "completed"
+            assert app.run(text, model="m.gguf").ending == "completed"
+            with app.session("m.gguf", max_tokens=1) as session:
+                session.ask("x")
+            assert len(app.embed("x", model="m.gguf").vectors) == 1
+
+
 def test_a_folder_that_is_not_there_is_named() -> None:
     with (
         pytest.raises(samovar.UsageError, match=r"there is no such folder"),

@@ -288,3 +288,11 @@ def test_a_childs_optional_parameter_that_an_option_hides_is_named(
     assert at(fault)[:2] == ("missing-argument", "warning")
     assert f"`{option}=` is an option of `Run workflow`" in fault.message
     assert files.check(flow('- A: Run workflow "child"')) == ()
+
+
+def test_a_prompts_parameter_that_an_option_hides_is_named(files: Files) -> None:
+    files.write("prompts/ask.md", "---\nparameters: [{name: result}]\n---\n{{ result }}")
+    (fault,) = files.check(flow('- A: Execute prompt "ask" with result="answer"'))
+    assert at(fault)[:2] == ("missing-argument", "warning")
+    assert "`result=` is an option of `Execute prompt`" in fault.message
+    assert files.check(flow('- A: Execute prompt "ask"')) == ()

@@ -18,20 +18,20 @@ import anyio.to_thread
 
 from samovar import memory
 from samovar.app import App, check_answers, open_app, open_library
-from samovar.config import load_settings, settings_known
+from samovar.config import settings_known
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import Script
 from samovar.errors import ClosedError, UsageError
 from samovar.executors.base import EmbedRequest
-from samovar.files import is_folder
 from samovar.folders import current_folder
 from samovar.generation import Embeddings, Message
-from samovar.language.workflow import Workflow
+from samovar.language.workflow import Workflow, beside
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options
 from samovar.python.arguments import brief, check_names, expect, texts_of
 from samovar.python.figures import figures_of
+from samovar.python.home import home_of, settings_at
 from samovar.python.open_settings import OpenSettings
 from samovar.python.run_options import (
     RunOptions,
@@ -80,18 +80,16 @@ def open(
             f"script of samovar.open() cannot be {brief(script)}: expected a function of the messages."
         )
     form = "async with samovar.open() as app"
-    start = None if folder is None else Path(folder).absolute()
-    return Unentered(_opened(start, script, dict(settings)), Samovar, form, "samovar.open_blocking()")
+    return Unentered(_opened(folder, script, dict(settings)), Samovar, form, "samovar.open_blocking()")
 
 
 @asynccontextmanager
 async def _opened(
-    start: Path | None, script: Script | None, settings: dict[str, Any]
+    folder: str | Path | None, script: Script | None, settings: dict[str, Any]
 ) -> AsyncIterator[Samovar]:
-    if start is not None and not is_folder(start):
-        raise UsageError(f"folder of samovar.open() cannot be {str(start)!r}: there is no such folder.")
+    start = home_of("samovar.open()", folder)
     library = open_library(start or current_folder(), is_current=start is None)
-    async with open_app(load_settings(settings, start), library, script=script) as app:
+    async with open_app(settings_at(start, settings), library, script=script) as app:
         samovar = Samovar(app, start=start, is_scripted=script is not None)
         try:
             yield samovar
@@ -144,13 +142,18 @@ class Samovar:
         self._check_open()
         _check_session("open_session()", model, system)
         make_options("open_session()", defaults)
-        spec = await self._app.locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
+        spec = await self._app.locate(
+            self._reference(model) or self._app.settings.model, lambda done_bytes, total_bytes: None
+        )
         if not self._is_scripted:
             await anyio.to_thread.run_sync(check_answers, spec)
         self._check_open()
         secret = defaults.get("secret", False)
         first = () if system is None else (Message(role="system", content=system, secret=secret),)
         return self._keep(self._app.sessions.open(spec, first), spec, defaults)
+
+    def _reference(self, model: str | None) -> str | None:
+        return None if model is None else beside(self._start, model)
 
     def _keep(self, session: LocalSession, spec: ModelSpec, defaults: AnswerOptions) -> Session:
         stack = ExitStack()
@@ -186,13 +189,7 @@ class Samovar:
         return library.workflow(text, lenient=lenient)
 
     def _folder(self, given: RunOptions) -> Path:
-        folder = given.get("folder")
-        if folder is None:
-            return self._start or current_folder()
-        path = (self._start or Path()).joinpath(folder).absolute()
-        if not path.is_dir():
-            raise UsageError(f"folder of run() cannot be {str(folder)!r}: there is no such folder.")
-        return path
+        return home_of("run()", given.get("folder"), self._start) or current_folder()
 
     def _library(self, given: RunOptions) -> Library:
         is_home = given.get("folder") is None
@@ -267,7 +264,10 @@ class Samovar:
         expect("embed()", "executor", executor, (str, type(None)), "the name of an executor")
         expect("embed()", "prefix", prefix, (str,), "a text")
         request = EmbedRequest(
-            texts=texts_of("embed()", texts), prefix=prefix, executor=executor, model=model
+            texts=texts_of("embed()", texts),
+            prefix=prefix,
+            executor=executor,
+            model=self._reference(model),
         )
         return await self._app.embedder.embed(request)
 
