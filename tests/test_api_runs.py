@@ -86,8 +86,8 @@ def test_nothing_hangs_on_the_current_folder(tmp_path: Path, monkeypatch: pytest
     seen = []
     with samovar.open_blocking(folder=home, script=lambda messages: messages[-1].content) as app:
         for options in ({}, {"folder": other}, {"folder": str(other)}, {"folder": "../other"}):
-            by_name = app.run("w", ["v.yaml", {"y": 1}], **options)  # type: ignore[arg-type]
-            by_path = app.run("file.md", **options)  # type: ignore[arg-type]
+            by_name = app.run("w", ["v.yaml", {"y": 1}], **options)
+            by_path = app.run("file.md", **options)
             assert by_name.ending == by_path.ending == "completed", (by_name.error, by_path.error)
             seen.append((by_name.variables["x"], by_path.variables["stdout"], by_path.result))
         (use,) = app.statistics().pool.models
@@ -107,7 +107,7 @@ def test_a_models_file_is_looked_for_in_the_folder(
     monkeypatch.chdir("/")
     text = flow('A: Prompt "x" using max_tokens=1')
     for settings in ({"model": "m.gguf"}, {"aliases": {"mine": "m.gguf"}, "model": "mine"}):
-        with samovar.open_blocking(folder=tmp_path / "home", **settings) as app:  # type: ignore[arg-type]
+        with samovar.open_blocking(folder=tmp_path / "home", **settings) as app:
             assert app.run(text).ending == "completed"
             assert app.run(text, model="m.gguf").ending == "completed"
             with app.session("m.gguf", max_tokens=1) as session:
@@ -293,7 +293,8 @@ LONG = flow('A: Set seen="this"', "B: Wait 60 seconds", 'C: Log "never"')
 @pytest.mark.anyio
 async def test_a_handle_has_the_record_of_a_run_that_was_cancelled() -> None:
     handle = samovar.RunHandle()
-    assert handle.run is None
+    before = handle.run
+    assert before is None
     async with samovar.open(script=shout) as app:
         waiting = anyio.Event()
 
