@@ -281,7 +281,8 @@ def test_warnings_are_in_the_record_those_of_the_check_first(tmp_path: Path) -> 
         "The front matter has ",
         "The answer was cut off after 1 tokens (max_tokens is 1).",
     ]
-    assert run.warnings == tuple(one for one in heard if isinstance(one, Warned))
+    told = [(one.message, one.place) for one in heard if isinstance(one, Warned)]
+    assert [(one.message, one.place) for one in run.warnings] == told
     assert run.warnings[0].place is not None and run.warnings[0].place.line == 2
 
 
