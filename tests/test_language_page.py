@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from samovar.actions.base import ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine, VisitOf
 from samovar.actions.question import YES, Ask, Question, Reply
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests

@@ -9,6 +9,7 @@
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── TimedOutError       it took longer than it may
+    │   ├── ChildError          a workflow that it ran did not complete
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -118,7 +119,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class SamovarError(Exception):
     """The root. `str(error)` is one message for a person: what, where, what to do."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
     retryable: ClassVar[bool] = False
     exit_status: int = 1
 
@@ -182,6 +183,14 @@ class ShellError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class ChildError(ActionError):
+    """A workflow that an action ran did not complete. `why`: the `events.RunError` it ended with."""
+
+    def __init__(self, why: Any) -> None:
+        super().__init__(why.message, place=why.place)
+        self.code, self.why = why.code, why
 
 
 class RefusedError(ActionError):

@@ -13,17 +13,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import anyio
 
 from samovar.actions.process import Command, CommandResult, run
-from samovar.actions.process_groups import ProcessGroups
-from samovar.actions.question import Ask, Filled, Question, Reply
+from samovar.actions.question import Filled, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
-from samovar.events import PromptFigures
+from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
     from samovar.actions.scanner import Scanner
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from samovar.language.template import Template
     from samovar.language.workflow import Workflow
     from samovar.library import Library
-
-
-class _Nothing:
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "NOTHING"
-
-
-NOTHING: Final = _Nothing()
-"""The outcome of an action that yields no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,57 +117,6 @@ class CallWorkflow(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisitOf:
-    """One visit of one run."""
-
-    run: str
-    """The id of the run."""
-    number: int
-    """Of the visit in the run, from 1."""
-
-
-class Outside(Protocol):
-    """What a run reaches besides its executor: commands, a person, and time."""
-
-    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        """Runs a command to its end, as `process.run` does."""
-        ...
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        """Returns when so many seconds have passed."""
-        ...
-
-    async def ask_user(self, question: Question) -> Reply | None:
-        """Asks a person. None: there is nobody who could answer."""
-        ...
-
-    async def end(self, run: str) -> None:
-        """The run with this id is over: what its commands have left behind ends."""
-        ...
-
-
-class ThisMachine:
-    """See `Outside`: this machine, its time, and who can be asked at it."""
-
-    def __init__(self, ask: Ask | None = None) -> None:
-        """`ask`: None if there is nobody."""
-        self.groups = ProcessGroups()
-        self._ask = ask
-
-    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        return await run(command, self.groups, at.run)
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        await anyio.sleep(duration_s)
-
-    async def ask_user(self, question: Question) -> Reply | None:
-        return await self._ask(question) if self._ask else None
-
-    async def end(self, run: str) -> None:
-        await self.groups.end(run)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionContext:
     """What an action may use while it is performed: for one visit of one run."""
 
@@ -237,6 +175,13 @@ class Action(ABC):
         return frozenset()
 
     @property
+    def named(self) -> Mapping[str, Place]:
+        """The variables it sets whose names its author chose, and where each is named."""
+        names = self.sets.difference(OF_COMMAND if self.runs_command else ())
+        result: str | None = getattr(self, "result", None)
+        return dict.fromkeys(names | ({result} if result else set()), self.place)
+
+    @property
     def types(self) -> Mapping[str, Type]:
         """What the variables it sets can hold, as far as that is known before the run."""
         return {}
@@ -289,8 +234,7 @@ class Action(ABC):
         return ()
 
 
-_LOOKED_AT = 20
-"""Characters of a text for each that is shown, so that a large one is not split as a whole."""
+_LOOKED_AT = 20  # characters for each that is shown, so that a large text is not split as a whole
 
 
 def brief(text: str, limit: int = 60) -> str:

@@ -33,6 +33,10 @@ class Command:
     timeout_s: float | None = None
     detach: bool = False
     """What it leaves running may outlive the run."""
+    shown: str = ""
+    """What is run, for people: as it is written, with its values in it."""
+    adds: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment: what the state itself puts into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,8 @@ _BRIEF_CHARS = 60
 class Assignment:
     name: str
     value: Value | Expression
+    place: Place
+    """Of the name."""
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     def of(self, variables: Mapping[str, object]) -> object:
@@ -85,6 +87,10 @@ class Set(Action):
     @property
     def sets(self) -> frozenset[str]:
         return frozenset(assignment.name for assignment in self.assignments)
+
+    @property
+    def named(self) -> Mapping[str, Place]:
+        return {assignment.name: assignment.place for assignment in self.assignments}
 
     @property
     def types(self) -> Mapping[str, Type]:
@@ -153,9 +159,9 @@ def _cel_set(line: Scanner) -> Assignment:
     match = re.compile(r"([^\W\d]\w*)\s*(?::?=(?!=))?\s*").match(line.text, line.at)
     if match is None:
         line.fail(f"The name of a variable is expected, {line.found()}.")
-    line.at = match.end()
+    named, line.at = line.where(match.start(1)), match.end()
     text = line.text[line.at :].rstrip()
-    return Assignment(name=match.group(1), value=Expression.parse(text, line.where()))
+    return Assignment(name=match.group(1), value=Expression.parse(text, line.where()), place=named)
 
 
 def _assignment(line: Scanner) -> Assignment:
@@ -173,10 +179,11 @@ def _assignment(line: Scanner) -> Assignment:
         return Assignment(
             name=name,
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
+            place=line.where(named),
         )
     begin = line.at
     try:
-        return Assignment(name=name, value=_value(line))
+        return Assignment(name=name, value=_value(line), place=line.where(named))
     except FaultsError:
         computed = _COMPUTED.match(line.text, begin)
         if computed is None or not computed["text"].strip():
@@ -187,6 +194,7 @@ def _assignment(line: Scanner) -> Assignment:
         return Assignment(
             name=name,
             value=Expression.parse(text, line.where(computed.start("text"))),
+            place=line.where(named),
             old_spelling=old_spelling(line.where(named), old, f"{name} := {text}"),
         )
 

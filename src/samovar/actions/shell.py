@@ -159,9 +159,9 @@ class Shell(Action):
 
     def _command(self, context: ActionContext) -> Command:
         variables = context.variables
-        environment = dict(os.environ)
-        for name, template in self.environment:
-            environment[name] = _checked(template.fill(variables), name, self.place)
+        filled = ((name, template.fill(variables)) for name, template in self.environment)
+        adds = {name: _checked(text, name, self.place) for name, text in filled}
+        environment = dict(os.environ) | adds
         pieces = self.command.template.hold(variables, environment.keys() - variables.keys())
         quoted = self._quoted(pieces)
         for number, held in enumerate(quoted.held):
@@ -173,6 +173,8 @@ class Shell(Action):
             folder=self._folder(context),
             timeout_s=self._timeout_s(variables),
             detach=self.detach,
+            shown="".join(piece if isinstance(piece, str) else to_text(piece.value) for piece in pieces),
+            adds=adds,
         )
 
     def _quoted(self, pieces: Iterable[Piece]) -> Quoted:

@@ -16,6 +16,7 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
+from samovar.checks.reserved import names_set_twice
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped, unknown_defaults
@@ -47,7 +48,7 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
         found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow, is_old=is_old)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
-        found += [*mistyped(workflow, is_old=is_old)]
+        found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

@@ -17,7 +17,7 @@ from samovar.language.workflow import When, Workflow
 
 _ERROR = Type(
     kinds=frozenset(("null", "map")),
-    parts={"message": TEXT, "state": TEXT, "kind": TEXT},
+    parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
     is_closed=True,
 )
 _ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}

@@ -18,7 +18,7 @@ from typing import NoReturn, Protocol
 import anyio
 
 from samovar import memory
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.process_groups import ProcessGroups
 from samovar.app import App
 from samovar.background import beside

@@ -199,7 +199,7 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
             style="dim",
         )
     if left.error:
-        line.append(f"  {shown(left.error.message)}", style="red")
+        line.append(f"  {shown(left.error.message + left.error.run_by)}", style="red")
     elif not is_told and not left.figures and (what := left.what or entered.what):
         line.append(f"  {shown(what)}", style="dim")
     return line

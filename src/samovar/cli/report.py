@@ -60,11 +60,19 @@ def show_report(
 
 
 def error_line(error: dict[str, Any]) -> str:
-    """`State: file:line:column: message`, as much of it as is known, from the object of `--json`."""
-    place = error["place"]
-    where = f"{place['path']}:{place['line']}:{place['column']}: " if place else ""
+    """`State: file:line:column: message`, as much of it as is known, from the object of `--json`.
+
+    Behind it: who ran the workflow that it happened in, the innermost first.
+    """
+    where = f"{_place(error['place'])}: " if error["place"] else ""
     state = f"{error['state']}: " if "state" in error else ""
-    return f"{state}{where}{error['message']}"
+    chain = [f"run by {one['state']} at {_place(one['place'])}" for one in reversed(error.get("chain", ()))]
+    behind = f" ({'; '.join(chain)})" if chain else ""
+    return f"{state}{where}{error['message']}{behind}"
+
+
+def _place(place: dict[str, Any]) -> str:
+    return f"{place['path']}:{place['line']}:{place['column']}"
 
 
 def _line(name: str, text: str) -> Text:

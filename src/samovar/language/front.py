@@ -218,7 +218,7 @@ def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
             return None
 
     return Limits(
-        transitions=count("transitions", 1000) or 1000,
+        transitions=count("transitions", None),
         duration_s=seconds("duration"),
         tokens=count("tokens", None),
         depth=count("depth", 16) or 16,

@@ -32,6 +32,8 @@ class Graph:
     """By state: the transitions for failures of the composites that it stands in, each with its composite."""
     groups: frozenset[str]
     """Composites that only frame some states."""
+    composites: Mapping[str, frozenset[str]]
+    """By the name of each of the others: the states within it."""
     faults: tuple[Fault, ...]
 
 
@@ -65,7 +67,13 @@ def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction]) -> Graph:
         for name, node in flat.nodes.items()
     }
     faults += _old_spellings(diagram, states)
-    return Graph(states=states, inherited=inherited, groups=flat.groups, faults=tuple(faults))
+    return Graph(
+        states=states,
+        inherited=inherited,
+        groups=flat.groups,
+        composites=flat.composites,
+        faults=tuple(faults),
+    )
 
 
 def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fault]:

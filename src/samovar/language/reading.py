@@ -60,7 +60,7 @@ def parse_workflow(
     initial = _initial(diagram, found)
     found.faults += graph.faults
     if not diagram.faults and initial:
-        forks, wrong = read_forks(graph.states, initial)
+        forks, wrong = read_forks(graph.states, initial, graph.composites)
         graph = with_inherited(graph, forks)
         found.faults += wrong
         found.faults += doubtful_shape(graph, initial)
@@ -85,6 +85,7 @@ def parse_workflow(
         initial=initial,
         states=graph.states,
         forks=forks,
+        composites=graph.composites,
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),

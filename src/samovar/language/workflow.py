@@ -81,6 +81,12 @@ class Transition:
     is_inherited: bool = False
     """Of a composite around its state: it is for failures only."""
 
+    def takes_failure(self, state: State) -> bool:
+        """Whether it is meant for a failure of the state that it leaves: by its label or its condition."""
+        if self.when is When.CONDITION:
+            return self.condition is not None and bool(self.condition.names & state.of_failure)
+        return self.when is When.FAILURE
+
 
 class Kind(StrEnum):
     """What a state is in the diagram."""
@@ -139,11 +145,16 @@ class Fork:
     """At least one, in the order of the file."""
 
 
+MOST_TRANSITIONS = 1000
+"""Of a run that says nothing else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a run may use at most. None is no limit."""
 
-    transitions: int = 1000
+    transitions: int | None = None
+    """None: `MOST_TRANSITIONS`, or in a sub-workflow as many as the run may take."""
     duration_s: float | None = None
     tokens: int | None = None
     """Generated tokens."""
@@ -206,6 +217,8 @@ class Workflow:
     states: Mapping[str, State]
     forks: Mapping[str, Fork] = field(default_factory=dict)
     """By the name of the fork's state."""
+    composites: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By the name of a composite that can be entered: its states, those at its beginning and end included."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
     diagram: str
@@ -217,6 +230,10 @@ class Workflow:
     """Which of the older system's variables its file reads."""
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
+
+    def whole(self, state: str) -> frozenset[str]:
+        """All states of the composite that begins with this one; else the state alone."""
+        return self.composites.get(state) or frozenset((state,))
 
     @property
     def identity(self) -> object:

@@ -12,7 +12,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import NO, YES, Ask, Question, Reply
 from samovar.app import surroundings
 from samovar.config import Settings

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from samovar.events import (
+    NOTHING,
     Ending,
     Event,
     PromptFigures,
@@ -136,7 +137,9 @@ class Run:
             return replace(self, trail=self.trail.then(event), visits_begun=event.visit)
         if isinstance(event, StateLeft):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
-            return replace(self, trail=self.trail.then(event), tokens=tokens)
+            # What an action gave back is not kept: a record costs the same for each visit.
+            left = replace(event, value=NOTHING, sets={})
+            return replace(self, trail=self.trail.then(left), tokens=tokens)
         if isinstance(event, Warned):
             return replace(self, warned=self.warned.then(event))
         if isinstance(event, TransitionTaken):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
+from samovar.actions.base import ActionContext, PromptDefaults
+from samovar.actions.outside import Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
@@ -42,7 +43,7 @@ class Services:
     connection: Connection
     """Answers the run's prompts."""
     outside: Outside
-    """Runs the commands, and lets time pass."""
+    """All that the run reaches beside itself."""
     yes: bool
     """Nobody is asked whether to go on."""
     asking: anyio.Lock
@@ -112,7 +113,7 @@ class VisitContext:
         return VisitOf(run=self.services.run, number=self.number)
 
     async def run_command(self, command: Command) -> CommandResult:
-        return await self.services.outside.run_command(command, self._at)
+        return await self.services.outside.commands.run_command(command, self._at)
 
     async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
         services, path = self.services, self.frame.prefix + self.state.name
@@ -122,10 +123,10 @@ class VisitContext:
         masked = tuple(mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in parts)
         question = Question(run=services.run, visit=self.number, path=path, parts=masked)
         async with services.asking:
-            return await services.outside.ask_user(question)
+            return await services.outside.user.ask_user(question)
 
     async def sleep(self, duration_s: float) -> None:
-        await self.services.outside.sleep(duration_s, self._at)
+        await self.services.outside.waits.sleep(duration_s, self._at)
 
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)

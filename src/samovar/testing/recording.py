@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, ThisMachine, VisitOf
+from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
@@ -38,14 +38,15 @@ NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 class Recording:
     """What a run is told from outside, kept as it comes.
 
-    An `Outside`, a listener, and a maker of executors. Mutable: what was told so far.
+    A `World`, a listener, and a maker of executors. Mutable: what was told so far.
     """
 
     name = "recording"
 
-    def __init__(self, executor: Executor, on_event: OnEvent, outside: Outside | None = None) -> None:
+    def __init__(self, executor: Executor, on_event: OnEvent, outside: World | None = None) -> None:
         """All that is asked goes on to these."""
         self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
+        self.clock = self._outside.clock
         self._paths: dict[int, str] = {}
         """By visit."""
         self._answers: dict[int, PromptReply | SamovarError] = {}
@@ -84,6 +85,15 @@ class Recording:
 
     async def end(self, run: str) -> None:
         await self._outside.end(run)
+
+    def state_of(self, file: Path) -> FileState | None:
+        return self._outside.state_of(file)
+
+    def read_text(self, file: Path) -> str:
+        return self._outside.read_text(file)
+
+    def delete(self, file: Path) -> None:
+        self._outside.delete(file)
 
     def values(
         self, tree: Tree, variables: Mapping[str, object], run: Run, *, transitions: int | None = None

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
-from samovar.actions.base import VisitOf
+from samovar.actions.clock import Clock, MachineClock
+from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
 from samovar.engines.scripted import text_of
@@ -51,13 +53,14 @@ def told_error(failure: Failure) -> SamovarError:
 class Stage:
     """Stands where a run's model, commands, user and time are.
 
-    An executor, an `Outside` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
+    An executor, a `World` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
     """
 
     name = "case"
 
     def __init__(self, case: Case) -> None:
         self.case = case
+        self.clock: Clock = MachineClock()
         self.executor: Executor | None = None
         """Answers with what `script` gives; set before the run."""
         self.used: Counter[tuple[str, str]] = Counter()
@@ -119,6 +122,16 @@ class Stage:
 
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
+
+    def state_of(self, file: Path) -> FileState | None:
+        """There is no file."""
+        return None
+
+    def read_text(self, file: Path) -> str:
+        raise FileNotFoundError(file)
+
+    def delete(self, file: Path) -> None:
+        raise FileNotFoundError(file)
 
     async def ask_user(self, question: Question) -> Reply | None:
         told = self._next("waits", question.path, self.case.waits.get(question.path))
