@@ -36,6 +36,7 @@ from samovar.python.open_settings import OpenSettings
 from samovar.python.run_options import (
     RunOptions,
     Variables,
+    is_text,
     read_options,
     read_variables,
     runner_settings,
@@ -68,10 +69,9 @@ def open(
 
     `folder`: where runs are at home: relative paths, commands, the project's settings and library; None: the
     current folder. `script`: answers every prompt in place of a model, for tests: a function of the messages
-    that gives a text.
-    What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving the context
-    closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name that there
-    is not, and on entry `UsageError` for a value.
+    that gives a text. What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving
+    the context closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name
+    that there is not, and on entry `UsageError` for a value.
     """
     check_names("samovar.open()", settings, settings_known())
     expect("samovar.open()", "folder", folder, (str, Path, type(None)), "the path of a folder")
@@ -183,10 +183,9 @@ class Samovar:
             return workflow
         expect("run()", "workflow", workflow, (str, Path), "a path, a name, a text, or a samovar.Workflow")
         library, lenient = self._library(given), given.get("lenient", False)
-        text = str(workflow)
-        if isinstance(workflow, str) and len(text.splitlines()) > 1:  # of no path and no name
-            return library.read(text, None, lenient=lenient)
-        return library.workflow(text, lenient=lenient)
+        if is_text(workflow):
+            return library.read(str(workflow), None, lenient=lenient)
+        return library.workflow(str(workflow), lenient=lenient)
 
     def _folder(self, given: RunOptions) -> Path:
         return home_of("run()", given.get("folder"), self._start) or current_folder()
@@ -220,8 +219,9 @@ class Samovar:
 
         def prepare_run() -> Prepared:
             found = self._read(workflow, given)
+            is_read = isinstance(workflow, Workflow) or is_text(workflow)
             return prepare(
-                found,
+                found if is_read else str(workflow),
                 read_variables(sources, found, settings.folder),
                 library,
                 self._app.settings,

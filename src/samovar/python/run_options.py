@@ -138,6 +138,11 @@ def _limit(name: str, value: object) -> object:
     return found
 
 
+def is_text(workflow: object) -> bool:
+    """Whether it is the text of a workflow, which has several lines, and no path nor name."""
+    return isinstance(workflow, str) and len(workflow.splitlines()) > 1
+
+
 def sources_of(variables: object) -> tuple[Mapping[str, object] | Path, ...]:
     """Where variables come from, in order. Raises `UsageError` for what is none."""
     if variables is None:
