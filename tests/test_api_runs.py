@@ -82,6 +82,7 @@ def test_nothing_hangs_on_the_current_folder(tmp_path: Path, monkeypatch: pytest
         (folder / "data").write_text(f"data of {says}")
         (folder / "v.yaml").write_text(f"x: {says}\n")
     monkeypatch.setenv("WHO", "me")
+    monkeypatch.setenv("SAMOVAR_TRUST", "1")
     monkeypatch.chdir("/")
     seen = []
     with samovar.open_blocking(folder=home, script=lambda messages: messages[-1].content) as app:

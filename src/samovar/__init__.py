@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
     from samovar.language.workflow import Workflow
     from samovar.python.answers import AnswerOptions
-    from samovar.python.api import Samovar, Statistics, open
+    from samovar.python.api import Samovar, Statistics
     from samovar.python.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
     from samovar.python.open_settings import OpenSettings
+    from samovar.python.opening import open
     from samovar.python.run_options import RunLimits, RunOptions
     from samovar.python.runs import Run, RunHandle
     from samovar.python.sessions import Session
@@ -35,8 +36,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "samovar.python.answers": ("AnswerOptions",),
-    "samovar.python.api": ("Samovar", "Statistics", "open"),
+    "samovar.python.api": ("Samovar", "Statistics"),
     "samovar.python.open_settings": ("OpenSettings",),
+    "samovar.python.opening": ("open",),
     "samovar.python.run_options": ("RunLimits", "RunOptions"),
     "samovar.python.runs": ("Run", "RunHandle"),
     "samovar.python.sessions": ("Session",),

@@ -1,6 +1,6 @@
-"""The door for programs: sessions on a local model, and runs of workflows.
+"""What programs get by `samovar.open`: sessions on a local model, and runs of workflows.
 
-Above: `blocking.py` and programs, which reach it as `samovar.open`. Below: `app.py`, `preflight/`, the
+Above: `opening.py`, `blocking.py`, programs. Below: `app.py`, `preflight/`, the
 runner, and sessions. It only makes plain calls of keywords: names are checked at once, everything else
 happens below.
 """
@@ -11,17 +11,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import anyio
 import anyio.to_thread
 
 from samovar import memory
-from samovar.app import App, check_answers, open_app, open_library
-from samovar.config import settings_known
+from samovar.app import App, check_answers, open_library
 from samovar.engines.base import ModelSpec
-from samovar.engines.scripted import Script
-from samovar.errors import ClosedError, UsageError
+from samovar.errors import ClosedError
 from samovar.executors.base import EmbedRequest
 from samovar.folders import current_folder
 from samovar.generation import Embeddings, Message
@@ -29,10 +27,9 @@ from samovar.language.workflow import Workflow, beside
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options
-from samovar.python.arguments import brief, check_names, expect, texts_of
+from samovar.python.arguments import expect, texts_of
 from samovar.python.figures import figures_of
-from samovar.python.home import home_of, settings_at
-from samovar.python.open_settings import OpenSettings
+from samovar.python.home import home_of
 from samovar.python.run_options import (
     RunOptions,
     Variables,
@@ -60,41 +57,6 @@ class Statistics:
     sessions: SessionStatistics
     resident_bytes: int | None
     """Of this process, now."""
-
-
-def open(
-    *, folder: str | Path | None = None, script: Script | None = None, **settings: Unpack[OpenSettings]
-) -> AbstractAsyncContextManager[Samovar]:
-    """Everything that sessions and runs need; nothing is loaded before the first prompt.
-
-    `folder`: where runs are at home: relative paths, commands, the project's settings and library; None: the
-    current folder. `script`: answers every prompt in place of a model, for tests: a function of the messages
-    that gives a text. What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving
-    the context closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name
-    that there is not, and on entry `UsageError` for a value.
-    """
-    check_names("samovar.open()", settings, settings_known())
-    expect("samovar.open()", "folder", folder, (str, Path, type(None)), "the path of a folder")
-    if script is not None and not callable(script):
-        raise UsageError(
-            f"script of samovar.open() cannot be {brief(script)}: expected a function of the messages."
-        )
-    form = "async with samovar.open() as app"
-    return Unentered(_opened(folder, script, dict(settings)), Samovar, form, "samovar.open_blocking()")
-
-
-@asynccontextmanager
-async def _opened(
-    folder: str | Path | None, script: Script | None, settings: dict[str, Any]
-) -> AsyncIterator[Samovar]:
-    start = home_of("samovar.open()", folder)
-    library = open_library(start or current_folder(), is_current=start is None)
-    async with open_app(settings_at(start, settings), library, script=script) as app:
-        samovar = Samovar(app, start=start, is_scripted=script is not None)
-        try:
-            yield samovar
-        finally:
-            await samovar.close()
 
 
 class Samovar:

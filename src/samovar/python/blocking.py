@@ -24,6 +24,7 @@ from samovar.python import api, sessions
 from samovar.python.answers import AnswerOptions
 from samovar.python.api import Statistics
 from samovar.python.open_settings import OpenSettings
+from samovar.python.opening import open as open_waiting
 from samovar.python.run_options import RunOptions, Variables
 from samovar.python.runs import RunReport
 from samovar.python.unentered import BlockingUnentered
@@ -37,7 +38,7 @@ def open_blocking(
 ) -> AbstractContextManager[BlockingSamovar]:
     """As `samovar.open`, for `with`."""
     form = "with samovar.open_blocking() as app"
-    opening = api.open(folder=folder, script=script, **settings)
+    opening = open_waiting(folder=folder, script=script, **settings)
     return BlockingUnentered(_opened(opening), BlockingSamovar, form, "samovar.open()")
 
 
