@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from samovar.config_files import config_files, is_nothing_set, read_settings_file, reason_unread
+from samovar.config_files import config_files, is_nothing_set, read_settings_file, reason_unread, written
 from samovar.errors import UsageError, nearest
 from samovar.generation import KvType, SplitMode
 from samovar.setting import Setting, setting
@@ -171,26 +171,31 @@ def settings_known() -> Mapping[str, Setting]:
     return {one.name: one.metadata["setting"] for one in fields(Settings)}
 
 
-def load_settings(flags: Mapping[str, Any]) -> Settings:
+def load_settings(flags: Mapping[str, Any], start: Path | None = None) -> Settings:
     """The settings in force. `flags` that are None count as not given.
 
+    `start`: the folder whose project's settings count; None: the current one.
     Raises `UsageError` naming each wrong setting, its value, what was expected and the nearest name.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    if not given and is_nothing_set():
+    if not given and is_nothing_set(start):
         return Settings()  # without what reads them, which takes a tenth of a second to import
     from pydantic import ValidationError
 
     try:
-        loaded = _loader()(**given)
+        loaded = _loader()(**given, **{_WRITTEN: written(start)})
     except ValidationError as error:
         # If a value may be one thing or another, each says what is wrong: once is enough.
         wrong = {str(one["loc"][0]) if one["loc"] else "settings": one for one in reversed(error.errors())}
-        said = [_say(name, one, given) for name, one in reversed(wrong.items())]
+        said = [_say(name, one, given, start) for name, one in reversed(wrong.items())]
         raise UsageError("\n".join(said)) from error
     except (ValueError, OSError) as error:  # in TOML, in its encoding, with the file
-        raise UsageError(reason_unread(error)) from error
+        raise UsageError(reason_unread(error, start)) from error
     return Settings(**{name: getattr(loaded, name) for name in settings_known()})
+
+
+_WRITTEN = "written_"
+"""By this name the loader is given what the files say."""
 
 
 @cache
@@ -215,12 +220,8 @@ def _loader() -> Any:
             dotenv_settings: Any,
             file_secret_settings: Any,
         ) -> tuple[Any, ...]:
-            written: dict[str, Any] = {}
-            for path in config_files():
-                for name, value in read_settings_file(path).items():
-                    both = isinstance(value, dict) and isinstance(written.get(name), dict)
-                    written[name] = written[name] | value if both else value
-            return init_settings, env_settings, InitSettingsSource(settings_cls, written)
+            files = InitSettingsSource(settings_cls, init_settings.init_kwargs.pop(_WRITTEN))
+            return init_settings, env_settings, files
 
     hints = get_type_hints(Settings)
     read: dict[str, Any] = {
@@ -270,8 +271,8 @@ def _paired(value: object) -> object:
     return tuple(value.items()) if isinstance(value, Mapping) else value
 
 
-def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
-    source = source_of(name, given)
+def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None) -> str:
+    source = source_of(name, given, start)
     where = f" ({source})" if source else ""
     if error["type"] == "extra_forbidden":
         return f"There is no setting {name!r}{where}.{nearest(name, settings_known())}"
@@ -280,10 +281,10 @@ def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
     return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
 
 
-def source_of(name: str, given: Mapping[str, object]) -> str | None:
+def source_of(name: str, given: Mapping[str, object], start: Path | None = None) -> str | None:
     """Where the value in force comes from: an option, a variable, a file; None if it is the default.
 
-    `given`: as for `load_settings`, without what is None.
+    `given` and `start`: as for `load_settings`, without what is None.
     """
     if name in given:
         known = settings_known().get(name)
@@ -291,4 +292,6 @@ def source_of(name: str, given: Mapping[str, object]) -> str | None:
     variable = f"SAMOVAR_{name.upper()}"
     if any(known.upper() == variable and text for known, text in os.environ.items()):
         return variable
-    return next((str(path) for path in reversed(config_files()) if name in read_settings_file(path)), None)
+    return next(
+        (str(path) for path in reversed(config_files(start)) if name in read_settings_file(path)), None
+    )

@@ -21,10 +21,20 @@ def user_folder() -> Path | None:
     return folder if folder.is_absolute() else None
 
 
-def config_files() -> list[Path]:
-    """The files that are read, the user's first (the later wins)."""
+def config_files(start: Path | None = None) -> list[Path]:
+    """The files that are read, the user's first (the later wins). `start`: None is the current folder."""
     user = user_folder()
-    return [*([user / "config.toml"] if user else ()), Path(".samovar") / "config.toml"]
+    return [*([user / "config.toml"] if user else ()), (start or Path()) / ".samovar" / "config.toml"]
+
+
+def written(start: Path | None) -> dict[str, Any]:
+    """What all of them say: of a table the names of all, else the later's."""
+    found: dict[str, Any] = {}
+    for path in config_files(start):
+        for name, value in read_settings_file(path).items():
+            both = isinstance(value, dict) and isinstance(found.get(name), dict)
+            found[name] = found[name] | value if both else value
+    return found
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
@@ -36,9 +46,9 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
 
 
-def reason_unread(error: Exception) -> str:
+def reason_unread(error: Exception, start: Path | None = None) -> str:
     """Which file of settings cannot be read, and why."""
-    for path in config_files():
+    for path in config_files(start):
         try:
             read_settings_file(path)
         except OSError as found:
@@ -48,9 +58,9 @@ def reason_unread(error: Exception) -> str:
     return f"The settings cannot be read: {error}"
 
 
-def is_nothing_set() -> bool:
+def is_nothing_set(start: Path | None = None) -> bool:
     """No variable of the environment is for a setting, and there is no file of them."""
     from samovar.files import exists
 
     named = (name.upper().startswith("SAMOVAR_") for name in os.environ)
-    return not any(named) and not any(map(exists, config_files()))
+    return not any(named) and not any(map(exists, config_files(start)))

@@ -131,6 +131,9 @@ def _prompt(
         if parameter.required and not parameter.condition and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
+        elif parameter.name == "result" and action.result is not None:
+            whole, keeps = f"The prompt {text!r}", "the value of that variable"
+            yield _hidden(whole, parameter.name, "Execute prompt", keeps, name.place)
     for variable in sorted(prompt.template.names - given - known - {p.name for p in prompt.parameters}):
         message = (
             f"The prompt {text!r} reads {variable!r}, which nothing sets.{nearest(variable, known | given)}"
@@ -169,6 +172,7 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
     if child.parameters:
         yield from _arguments(action.given, child.parameters, what, read_names(child))
     given = {pair.key for pair in action.given}
+    taken = {"result": action.result is not None, "timeout": action.timeout is not None}
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
@@ -179,6 +183,17 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
                     "give that parameter another name."
                 )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
+        elif not is_needed and taken.get(parameter.name):
+            yield _hidden(what, parameter.name, "Run workflow", "its default", action.name.place)
+
+
+def _hidden(what: str, name: str, verb: str, keeps: str, place: Place) -> Fault:
+    """A parameter cannot be given, since an option of the action has its name."""
+    message = (
+        f"{what} has a parameter {name!r}, which keeps {keeps}: `{name}=` is an option of `{verb}`. "
+        "Give that parameter another name."
+    )
+    return Fault(code="missing-argument", message=message, place=place, severity="warning")
 
 
 def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,6 @@ from samovar.checks.old_files import offered
 from samovar.checks.unified_diff import unified_diff
 from samovar.errors import Fault, FaultsError, UsageError
 from samovar.files import read_text, write_whole
-from samovar.language.front import FrontSettings
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 
@@ -29,8 +28,6 @@ MOST_PASSES = 100
 """Readings after which a file is left as it has become; each mends all that can be mended at once."""
 MOST_TRIALS = 60
 """Readings of one file to find which of its fixes would change its meaning."""
-
-_SETTINGS = frozenset(field.name for field in fields(FrontSettings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +158,7 @@ class _Mender:
             then = self.read(applied(now.text, edits))
         except FaultsError:
             return None
-        # A key that meant nothing is to mean something.
-        passed_over = _SETTINGS if any(edit.fault.code == "unknown-key" for edit in edits) else frozenset()
-        if _errors(then) - _errors(now) or meaning_of(then.workflow, passed_over) != meaning_of(
-            now.workflow, passed_over
-        ):
+        if _errors(then) - _errors(now) or meaning_of(then.workflow) != meaning_of(now.workflow):
             return None
         return then
 

@@ -139,8 +139,8 @@ def check(
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
 
-    --fix changes nothing in a file but what it mends, and only where the file means the same afterwards; a
-    misspelt key means what it should.
+    --fix changes nothing in a file but what it mends, and only where the file means the same afterwards. A
+    key of the front matter, which could be your own, it leaves as it is.
 
     Exit status, after mending: 0 no errors, 1 warnings under --strict, 2 errors.
     """

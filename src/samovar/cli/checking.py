@@ -127,7 +127,12 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
 def workflows_below(folder: Path) -> list[Path]:
     """The files of a folder, and of those in it, that look like workflows."""
     inside = sorted(one for one in folder.rglob("*") if one.suffix in SUFFIXES and is_file(one))
-    return [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
+    return [one for one in inside if not _is_below_prompts(one, folder) and _looks_like_workflow(one)]
+
+
+def _is_below_prompts(file: Path, folder: Path) -> bool:
+    """Whether a file is among the prompts in the folder, whatever the folder itself is called."""
+    return "prompts" in file.relative_to(folder).parts[:-1]
 
 
 def _looks_like_workflow(path: Path) -> bool:

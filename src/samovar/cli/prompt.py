@@ -17,7 +17,6 @@ from samovar.actions.prompt_defaults import winner
 from samovar.app import open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
-from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import read_assignments
 from samovar.config import Settings, load_settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
@@ -32,6 +31,7 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.outlook import Counts, ModelOutlook, Outlook, count
 from samovar.preflight.prompts import MessagePreview, PromptPreview, preview_prompt
+from samovar.preflight.variable_files import read_variables_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

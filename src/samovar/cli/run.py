@@ -18,13 +18,12 @@ from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.dry_run import dry_run
-from samovar.cli.live import Answers, Lines, LiveLines, Show
+from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
-from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
-from samovar.cli.report import error_line, report_object, show_report
+from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, write_json
+from samovar.cli.report import error_line, show_report
 from samovar.cli.showing import shown
 from samovar.cli.terminal import Remarks, put, say
-from samovar.cli.variable_files import read_variables_file
 from samovar.cli.variables import (
     asker,
     read_assignments,
@@ -37,12 +36,14 @@ from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
+from samovar.preflight.variable_files import read_variables_file
+from samovar.python.figures import report_object
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
 from samovar.testing.paths import Tree
 from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s
+from samovar.values import duration_s, to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def _run(arguments: RunArguments) -> int:
     offering = (
         offering_for(settings, budget, named=arguments.model, models=prepared.models) if shows else None
     )
-    show = Answers(_make_show(arguments))
+    show = _make_show(arguments)
     outcome = RunOutcome(records=arguments.record is not None)
 
     async def main() -> None:
@@ -134,7 +135,7 @@ def _run(arguments: RunArguments) -> int:
         show.close()
     unrecorded = 0
     try:
-        status = _finish(arguments, outcome, printed or result_of(workflow, show), offering)
+        status = _finish(arguments, outcome, printed, offering)
     finally:  # also where standard output takes nothing
         if arguments.record is not None:
             try:
@@ -226,7 +227,9 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed, offering: Offering | None) -> int:
+def _finish(
+    arguments: RunArguments, outcome: RunOutcome, printed: Printed | None, offering: Offering | None
+) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures(), with_values=arguments.as_json)
@@ -236,11 +239,11 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed, offe
         show_report(make_console(), report, hint=offering.said() if offering else None)
     elif "error" in report and not arguments.as_events:
         say(f"samovar: {run.ending}: {shown(error_line(report['error']))}")
-    is_asked = arguments.print_variable is not None
+    is_asked = printed is not None
     if run.ending.exit_status == 0 and (
         is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
     ):
-        text = printed(run.variables)
+        text = printed(run.variables) if printed else None if run.result is None else to_text(run.result)
         if text is not None:
             if not is_asked and sys.stderr.isatty():
                 say("")

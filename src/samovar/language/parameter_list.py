@@ -15,7 +15,6 @@ from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, near
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
 from samovar.language.parameters import KINDS, Parameter
-from samovar.language.spelling import mended_key
 from samovar.values import is_finite, to_text
 
 MOST_OFFERS = 20
@@ -206,10 +205,7 @@ def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) 
             message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
         if message:
             place = where(key)
-            fix = mended_key(place, key, KEYS, entry)
-            faults.append(
-                Fault(code="unknown-key", message=message, place=place, severity="warning", fix=fix)
-            )
+            faults.append(Fault(code="unknown-key", message=message, place=place, severity="warning"))
 
 
 def _choices(entry: dict[str, Any], name: str) -> tuple[str, ...]:

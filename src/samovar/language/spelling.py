@@ -7,7 +7,7 @@ that the file means the same afterwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from samovar.errors import Fault, Fix, Place
@@ -99,23 +99,3 @@ def brace(place: Place) -> Fault:
     """The hint for the `}` at `place`, which follows a name without a blank between them."""
     message = "Mermaid takes `}` for a part of the name before it: put it on a line of its own."
     return _hint("mermaid-name", message, place, Fix(place=place, old="}", new="\n}"))
-
-
-def mended_key(place: Place, written: str, known: Collection[str], given: Collection[str]) -> Fix | None:
-    """The mending of a misspelt key: the only known one that is one edit away, if it is not `given` too."""
-    near = [one for one in known if _is_one_edit(written, one)]
-    if len(near) != 1 or near[0] in given:
-        return None
-    return Fix(place=place, old=written, new=near[0])
-
-
-def _is_one_edit(one: str, other: str) -> bool:
-    """Whether a character more, less, or another, or two that changed places, are the difference."""
-    short, long = sorted((one, other), key=len)
-    if one == other or len(long) - len(short) > 1:
-        return False
-    at = next((index for index, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-    short, long = short[at:], long[at:]
-    if len(short) < len(long):
-        return short == long[1:]
-    return short[1:] == long[1:] or (short[1::-1] == long[:2] and short[2:] == long[2:])

@@ -170,6 +170,9 @@ class Recorder:
     ) -> None:
         """A visit ends. `secrets`: the variables of its workflow whose values nobody is shown."""
         now_s = self.time_s()
+        if outcome is not None and outcome.figures is not None and status is VisitStatus.SUCCESS:
+            is_picked = bool(outcome.figures.options.choices)
+            self.record = self.record.answered(str(outcome.value), is_picked=is_picked)
         sets: Mapping[str, object] = {}
         value: object = NOTHING
         if outcome is not None:

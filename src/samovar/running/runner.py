@@ -92,6 +92,12 @@ class Runner:
         self.settings = settings or RunnerSettings()
         self.outside = Outside.of(executor, self.settings.outside)
         self._scopes: set[anyio.CancelScope] = set()
+        self._recorder: Recorder | None = None
+
+    @property
+    def record(self) -> Run | None:
+        """Of the run that began last, as far as it has come, whatever became of it; None before the first."""
+        return self._recorder.record if self._recorder else None
 
     def stop(self) -> None:
         """Cancels what runs now. Each `run` gives back all it holds and then returns, as cancelled."""
@@ -105,6 +111,7 @@ class Runner:
         that is no `SamovarError` (a defect, or one from `on_event`) ends the run as failed and comes out.
         """
         driven = _Driven(self, prepared)
+        self._recorder = driven.recorder
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
@@ -132,6 +139,8 @@ class _Driven:
             variables=prepared.variables,
         )
         self.recorder = Recorder(self.started, runner.on_event, self.outside.clock)
+        names_result = any("result" in action.sets for _, action in workflow.actions())
+        self.recorder.record = replace(self.recorder.record, names_result=names_result)
 
     async def drive(self) -> None:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
