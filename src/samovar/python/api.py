@@ -7,6 +7,7 @@ happens below.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ from samovar.executors.base import EmbedRequest
 from samovar.folders import current_folder
 from samovar.generation import SEEDS, Embeddings, Message, is_seed
 from samovar.preflight.prepare import prepare
+from samovar.projects.opening import uncounted
 from samovar.python.answers import AnswerOptions, make_options
-from samovar.python.arguments import check_names, expect, texts_of
+from samovar.python.arguments import check_names, expect, expect_truth, texts_of
 from samovar.python.open_settings import OpenSettings
 from samovar.python.sessions import Session
 from samovar.python.unentered import Unentered
@@ -39,6 +41,8 @@ from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import PoolStatistics
 from samovar.serving.session import LocalSession, SessionStatistics
+
+_log = logging.getLogger("samovar")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,22 +56,27 @@ class Statistics:
     """Of this process, now."""
 
 
-def open(**settings: Unpack[OpenSettings]) -> AbstractAsyncContextManager[Samovar]:
+def open(*, trust: bool = False, **settings: Unpack[OpenSettings]) -> AbstractAsyncContextManager[Samovar]:
     """Everything that sessions and runs need; nothing is loaded before the first prompt.
 
-    What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving the context
+    What is not given comes from `SAMOVAR_*` variables and the files of settings. `trust`: the project that
+    the program runs in counts as trusted, as by `samovar trust`: its settings that open something, and its
+    workflows when they are run by name. Leaving the context
     closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name that there
     is not, and on entry `UsageError` for a value.
     """
     check_names("samovar.open()", settings, settings_known())
     form = "async with samovar.open() as app"
-    return Unentered(_opened(dict(settings)), Samovar, form, "samovar.open_blocking()")
+    expect_truth("samovar.open()", "trust", trust)
+    return Unentered(_opened(dict(settings), trust), Samovar, form, "samovar.open_blocking()")
 
 
 @asynccontextmanager
-async def _opened(settings: dict[str, Any]) -> AsyncIterator[Samovar]:
-    async with open_app(load_settings(settings)) as app:
-        samovar = Samovar(app)
+async def _opened(settings: dict[str, Any], trust: bool) -> AsyncIterator[Samovar]:
+    async with open_app(load_settings(settings, trusts=trust)) as app:
+        for one in () if trust else uncounted(settings_known()):
+            _log.warning(one.line)
+        samovar = Samovar(app, trusts=trust)
         try:
             yield samovar
         finally:
@@ -81,8 +90,8 @@ Answer = Callable[[Question], bool | Awaitable[bool | None] | None]
 class Samovar:
     """What `samovar.open` gives. Mutable: the sessions that are open, until it closes them."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, *, trusts: bool = False) -> None:
+        self._app, self._trusts = app, trusts
         self._locate = Locator(app.settings, open_stores(app.settings))
         self._sessions: set[Session] = set()
         self._closed = False
@@ -164,8 +173,9 @@ class Samovar:
         be a coroutine. Without it nobody is.
         `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
         `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
-        wrong in the file, `UsageError` for variables the workflow does not take, and `ModelError` where a
-        model is known to be missing; nothing was run then.
+        wrong in the file, `UntrustedError` for a name that is of a project nobody trusts (`samovar trust`,
+        or `open(trust=True)`), `UsageError` for variables the workflow does not take, and `ModelError` where
+        a model is known to be missing; nothing was run then.
         """
         self._check_open()
         expect("run()", "workflow", workflow, (str, Path), "a path or a name")
@@ -186,6 +196,7 @@ class Samovar:
             seed=seed,
             deterministic=deterministic,
             settings=self._app.settings,
+            trusts=self._trusts,
             surroundings=surroundings(self._app.settings, current_folder()),
         )
         library = self._app.library

@@ -30,10 +30,14 @@ from samovar.serving.turn import AnswerStream, Turn
 T = TypeVar("T")
 
 
-def open_blocking(**settings: Unpack[OpenSettings]) -> AbstractContextManager[BlockingSamovar]:
+def open_blocking(
+    *, trust: bool = False, **settings: Unpack[OpenSettings]
+) -> AbstractContextManager[BlockingSamovar]:
     """As `samovar.open`, for `with`."""
     form = "with samovar.open_blocking() as app"
-    return BlockingUnentered(_opened(api.open(**settings)), BlockingSamovar, form, "samovar.open()")
+    return BlockingUnentered(
+        _opened(api.open(trust=trust, **settings)), BlockingSamovar, form, "samovar.open()"
+    )
 
 
 @contextmanager
