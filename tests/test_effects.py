@@ -112,7 +112,7 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
 @pytest.mark.parametrize(
     "line",
     [
-        '{% if a %}Log "x"{% else %}Sh{% endif %}{% if b %}ell "touch canary"{% endif %}',
+        '{% if a %}Log{% else %}Shell{% endif %} {% if b %}"touch canary"{% else %}x{% endif %}',
         '{% for x in xs %}{% if forloop.first %}Shell "touch canary"{% endif %}{% else %}Log "x"{% endfor %}',
     ],
 )
@@ -150,7 +150,7 @@ async def test_what_only_some_runs_come_to_is_refused_at_its_state_and_its_failu
     place: Clone,
 ) -> None:
     diagram = (
-        '[*] --> S\nS --> A: x == "1"\nS --> [*]: default\nA --> [*]: success\nA --> F: failure\nF --> [*]'
+        "[*] --> S\nS --> A: x == 1\nS --> [*]: default\nA --> [*]: success\nA --> F: failure\nF --> [*]"
     )
     actions = f'- S: Set x="1"\n{TOUCH}\n- F: Log "${{error.kind}}"'
     path = workflow(place.folder, "maybe", diagram, actions)
@@ -247,5 +247,5 @@ async def test_a_program_is_told_of_a_project_that_is_not_trusted(
     async with samovar.open(trust=True, model=model, snapshots_bytes=0) as app:
         assert (await app.run("deploy")).ending is Ending.COMPLETED
     assert place.is_touched
-    with pytest.raises(samovar.UsageError, match="trust of .* cannot be 1: expected True or False"):
+    with pytest.raises(samovar.UsageError, match=r"trust of .* cannot be 1: expected True or False"):
         samovar.open(trust=1)  # type: ignore[arg-type]

@@ -37,13 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    for name in (
-        "XDG_CONFIG_HOME",
-        "XDG_STATE_HOME",
-        trust.VARIABLE,
-        RUN_VARIABLE,
-        "SAMOVAR_SNAPSHOTS_BYTES",
-    ):
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", trust.VARIABLE, RUN_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -261,7 +255,7 @@ def test_a_workflow_that_hides_a_built_in_or_a_users_own_one_is_not_run_by_its_n
 
 def test_a_workflow_that_does_nothing_outside_and_hides_none_needs_no_trust(clone: Path) -> None:
     status, stdout, stderr = samovar(clone, "run", "hello")
-    assert (status, stdout) == (0, "hello\n")
+    assert (status, stdout) == (0, "") and "hello" in stderr
     assert stderr.count("do not count until you trust") == 1
 
 
@@ -352,10 +346,10 @@ def asked(clone: Path, *arguments: str, typed: bytes, ahead: bytes = b"") -> tup
 def test_at_a_terminal_all_that_would_be_done_is_shown_and_only_yes_is_yes(
     clone: Path, typed: bytes, runs: bool
 ) -> None:
-    hidden = "true " + "x" * 300 + "\n  ; touch canary \x1b[2K"
+    hidden = "true " + "x" * 300 + "\n  touch canary # \x1b[2K"
     workflow(clone, "deploy", SHELL[0], f'- A: Shell "{hidden}"')
     status, said = asked(clone, "run", "deploy", typed=typed, ahead=b"y\n")
-    assert "x" * 300 in said and "; touch canary \\x1b[2K" in said, "whole, and nothing that a terminal obeys"
+    assert "x" * 300 in said and "touch canary # \\x1b[2K" in said, "whole, and nothing that a terminal obeys"
     assert "Run it this once? [y/N] " in said
     assert ((status, (clone / "canary").exists()) == (0, True)) == runs
     assert (status == 2) != runs
@@ -374,7 +368,8 @@ def test_yes_to_one_run_trusts_nothing_for_the_next(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["", "env -u SAMOVAR_RUN ", "exec env -u SAMOVAR_RUN ", "env -i PATH=/bin:/usr/bin "]
+    "how",
+    ["", "env -u SAMOVAR_RUN ", "exec env -u SAMOVAR_RUN ", "env -i HOME=$HOME PYTHONPATH=$PYTHONPATH "],
 )
 def test_a_run_cannot_say_what_its_user_trusts(clone: Path, how: str) -> None:
     call = f"{how}{sys.executable} -m samovar trust --yes"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ModelError,
         NotFoundError,
         SamovarError,
+        UntrustedError,
         UsageError,
     )
     from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
@@ -45,6 +46,7 @@ _HOMES = {
         "ModelError",
         "NotFoundError",
         "SamovarError",
+        "UntrustedError",
         "UsageError",
     ),
     "samovar.generation": ("FinishReason", "Message", "MessagePart", "TokenCounts"),
@@ -76,6 +78,7 @@ __all__ = [
     "Statistics",
     "TokenCounts",
     "Turn",
+    "UntrustedError",
     "UsageError",
     "__version__",
     "open",
