@@ -241,6 +241,14 @@ def test_a_workflow_with_effects_is_not_run_by_its_name_before_the_project_is_tr
     assert not (clone / "canary").exists()
 
 
+def test_what_it_takes_from_the_environment_is_shown(clone: Path) -> None:
+    path = workflow(clone, "deploy", *SHELL)
+    front = "---\nparameters: [{name: key, secret: true, from_env: CANARY_KEY}]\n---\n"
+    path.write_text(front + path.read_text())
+    _, _, stderr = samovar(clone, "run", "deploy")
+    assert "takes 'key' from the environment: CANARY_KEY" in stderr and "the key itself" not in stderr
+
+
 def test_a_workflow_that_hides_a_built_in_or_a_users_own_one_is_not_run_by_its_name(clone: Path) -> None:
     status, _, stderr = samovar(clone, "run", "summarise")
     assert status == 2 and "is run in place of the built-in workflow of that name" in stderr

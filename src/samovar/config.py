@@ -261,6 +261,8 @@ def source_of(name: str, given: Mapping[str, object]) -> str | None:
     variable = f"SAMOVAR_{name.upper()}"
     if any(known.upper() == variable and text for known, text in os.environ.items()):
         return variable
-    known, trusts = settings_known(), is_trusted_by_environment()
-    files = reversed(config_files())
-    return next((str(file.path) for file in files if name in counted(file, known, trusts=trusts)), None)
+    trusts = is_trusted_by_environment()
+    for file in reversed(config_files()):
+        if name in counted(file, settings_known(), trusts=trusts):
+            return str(file.path)
+    return None

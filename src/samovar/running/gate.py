@@ -29,6 +29,8 @@ class Doing:
     """What has the same name and was perhaps meant: its source (`user`, `built-in`) and its file."""
     effects: tuple[tuple[str, str, str], ...]
     """For each state that has one: its name, the effect (`runs a command`), and all of it as written."""
+    reads: tuple[tuple[str, str], ...] = ()
+    """Parameters that are looked for in the environment, each with the variable's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,14 @@ class Gate:
         )
         if hides is None and not effects:
             return None
-        return Doing(name=workflow.name, path=workflow.path, folder=folder, hides=hides, effects=effects)
+        return Doing(
+            name=workflow.name,
+            path=workflow.path,
+            folder=folder,
+            hides=hides,
+            effects=effects,
+            reads=tuple((one.name, one.from_env) for one in workflow.parameters if one.from_env),
+        )
 
     def check(self, library: Library, workflow: Workflow, above: Workflow) -> None:
         """Raises `UntrustedError` for what a state would run, and nobody has allowed as it is now."""
@@ -90,6 +99,7 @@ def _said(one: Doing) -> list[str]:
         source, path = one.hides
         whose = "your own" if source == "user" else "the built-in"
         lines.append(f"    is run in place of {whose} workflow of that name ({path})")
+    lines += [f"    takes {name!r} from the environment: {variable}" for name, variable in one.reads]
     for state, effect, text in one.effects:
         first, *more = text.splitlines() or [""]
         lines.append(f"    {state} {effect}: {first}")
