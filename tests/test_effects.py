@@ -60,7 +60,6 @@ class Clone:
         settings = RunnerSettings(folder=self.folder, no_effects=no_effects)
         return await Runner(self.library, Told(), settings=settings).run(prepared)
 
-    @property
     def is_touched(self) -> bool:
         return (self.folder / "canary").exists()
 
@@ -106,7 +105,7 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
     place.library = Library([("project", place.folder / ".samovar")], parse)
     run = await place.run(place.prepare(str(workflow(place.folder, "sly", LINE, '- A: Log "x"'))))
     assert run.error is not None and "says it has no effect" in run.error.message
-    assert not place.is_touched
+    assert not place.is_touched()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,7 @@ async def test_tags_cannot_make_a_command_of_a_line_that_nobody_could_see(place:
     run = await place.run(place.prepare(str(path)))
     assert run.ending is Ending.FAILED and run.error is not None
     assert "which nobody can see before the run" in run.error.message
-    assert not place.is_touched
+    assert not place.is_touched()
 
 
 # Runs without effects.
@@ -157,9 +156,9 @@ async def test_what_only_some_runs_come_to_is_refused_at_its_state_and_its_failu
     run = await place.run(place.prepare(str(path), no_effects=True), no_effects=True)
     assert [visit.path for visit in run.visits] == ["S", "A", "F"]
     assert run.visits[1].error is not None and run.visits[1].error.code == "refused"
-    assert run.ending is Ending.COMPLETED and not place.is_touched
+    assert run.ending is Ending.COMPLETED and not place.is_touched()
     run = await place.run(place.prepare(str(path)))
-    assert [visit.path for visit in run.visits] == ["S", "A"] and place.is_touched
+    assert [visit.path for visit in run.visits] == ["S", "A"] and place.is_touched()
 
 
 @pytest.mark.parametrize(("late", "ends"), [("true", Ending.FAILED), ("false", Ending.COMPLETED)])
@@ -170,7 +169,7 @@ async def test_a_line_with_tags_is_refused_only_if_it_becomes_a_command(
     path = workflow(place.folder, "tags", LINE, f"- A: {line}")
     path.write_text("---\nparameters: [{name: late, default: 'true'}]\n---\n" + path.read_text())
     run = await place.run(place.prepare(str(path), no_effects=True), no_effects=True)
-    assert run.ending is ends and not place.is_touched
+    assert run.ending is ends and not place.is_touched()
 
 
 # What others run.
@@ -204,7 +203,7 @@ async def test_a_sub_workflow_that_only_the_run_names_is_refused_at_its_state(pl
     run = await place.run(place.prepare("mine"))
     assert run.ending is Ending.FAILED and run.error is not None
     assert run.error.code == "untrusted" and "touch canary" in run.error.message
-    assert not place.is_touched
+    assert not place.is_touched()
     path.write_text(path.read_text().replace("deploy", "hello"))
     assert (await place.run(place.prepare("mine"))).ending is Ending.COMPLETED
 
@@ -215,9 +214,9 @@ async def test_what_was_allowed_is_what_is_run_and_nothing_that_was_put_there_si
     prepared = place.prepare("mine", says=True)
     workflow(place.folder, "deploy", LINE, '- A: Shell "touch other; touch canary"')
     run = await place.run(prepared)
-    assert run.error is not None and run.error.code == "untrusted" and not place.is_touched
+    assert run.error is not None and run.error.code == "untrusted" and not place.is_touched()
     workflow(place.folder, "deploy", LINE, TOUCH)
-    assert (await place.run(prepared)).ending is Ending.COMPLETED and place.is_touched
+    assert (await place.run(prepared)).ending is Ending.COMPLETED and place.is_touched()
 
 
 def test_a_name_that_only_the_project_was_meant_by_hides_nothing(place: Clone) -> None:
@@ -243,9 +242,9 @@ async def test_a_program_is_told_of_a_project_that_is_not_trusted(
         with pytest.raises(samovar.UntrustedError, match="touch canary"):
             await app.run("deploy")
         assert (await app.run("hello")).ending is Ending.COMPLETED
-    assert not place.is_touched
+    assert not place.is_touched()
     async with samovar.open(trust=True, model=model, snapshots_bytes=0) as app:
         assert (await app.run("deploy")).ending is Ending.COMPLETED
-    assert place.is_touched
+    assert place.is_touched()
     with pytest.raises(samovar.UsageError, match=r"trust of .* cannot be 1: expected True or False"):
         samovar.open(trust=1)  # type: ignore[arg-type]
