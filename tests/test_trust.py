@@ -170,12 +170,13 @@ def test_a_folder_that_the_settings_name_is_below_the_folder_that_they_are_for(
 def test_settings_are_not_looked_for_above_the_home_folder(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder, threads in ((tmp_path, 1), (home, 2)):
+    for folder, written in ((tmp_path, "keep_alive_s = 1"), (home, "threads = 2")):
         (folder / ".samovar").mkdir()
-        (folder / ".samovar" / "config.toml").write_text(f"threads = {threads}\n")
+        (folder / ".samovar" / "config.toml").write_text(written)
     (home / "work").mkdir()
     monkeypatch.chdir(home / "work")
-    assert load_settings({}).threads == 2
+    settings = load_settings({})
+    assert (settings.threads, settings.keep_alive_s) == (2, 300)
 
 
 def test_a_message_names_the_file_that_a_wrong_setting_is_in(
@@ -392,6 +393,20 @@ def test_a_run_cannot_say_what_its_user_trusts(clone: Path, how: str) -> None:
     )
     assert done.returncode == 1 and "A run has started this command" in done.stderr
     assert trust.standing(clone, opening_of(clone, settings_known()).digest) == "unknown"
+
+
+def test_a_process_of_a_run_is_known_by_its_environment_or_that_of_one_above_it(clone: Path) -> None:
+    status, _, stderr = samovar(clone, "trust", "--yes", **{RUN_VARIABLE: "20260101"})
+    assert status == 2 and "A run has started this command" in stderr
+    done = subprocess.run(
+        ["sh", "-c", f"env -u {RUN_VARIABLE} '{sys.executable}' -m samovar trust --yes; exit $?"],
+        cwd=clone,
+        env=variables(clone) | {"PYTHONPATH": os.pathsep.join(sys.path), RUN_VARIABLE: "20260101"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 2 and "A run has started this command" in done.stderr
 
 
 @pytest.mark.parametrize(
