@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.actions import VERBS, parse_action
-from samovar.actions.base import Action, ActionContext, Outcome, PromptDefaults
+from samovar.actions.base import Action, ActionContext, Outcome
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.options import OPTIONS, UNSUPPORTED
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.question import NO, YES, Filled, Reply

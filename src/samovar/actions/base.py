@@ -8,7 +8,6 @@ sets is in its outcome. `log.py` is the member to read first.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,19 +16,21 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 
 import anyio
 
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Filled, Question, Reply
 from samovar.config import Settings
-from samovar.errors import ActionError, Fault, Place
+from samovar.errors import ActionError, Fault, Place, RefusedError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.projects.lineage import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
     from samovar.language.template import Template
-    from samovar.language.workflow import Workflow
+    from samovar.language.workflow import ParsedAction, Workflow
     from samovar.library import Library
 
 
@@ -62,61 +63,6 @@ class Outcome:
     """Of a prompt."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
-
-
-def winner(forced: str | None, own: str | None, inherited: str | None) -> str | None:
-    """Who wins: what is forced from outside, else what a prompt says itself, else what it inherits."""
-    return next((one for one in (forced, own, inherited) if one is not None), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptDefaults:
-    """What a prompt uses where it says nothing itself."""
-
-    model: str | None = None
-    """None: the executor's own."""
-    forced_model: str | None = None
-    """Wins over what the prompt says (`run --model`)."""
-    executor: str | None = None
-    """The name of the one that answers; None: that of the settings."""
-    forced_executor: str | None = None
-    """Wins over what the prompt says (`run --executor`)."""
-    seed: int = 0
-    forced_seed: int | None = None
-    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
-    workflows, not over the prompt's own."""
-    deterministic: bool = False
-    """Every prompt is answered alone, whatever it says."""
-    timeout_s: float | None = None
-    session_scope: str = ""
-    """Stands before the names of sessions, so that those of a sub-workflow are its own."""
-
-    def below(self, workflow: Workflow) -> PromptDefaults:
-        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
-        return replace(
-            self,
-            model=workflow.model.reference if workflow.model else self.model,
-            executor=workflow.executor.text if workflow.executor else self.executor,
-            seed=self.seed if workflow.seed is None else workflow.seed,
-        )
-
-    def winning_model(self, own: str | None) -> str | None:
-        """The reference of the model that a prompt with this one of its `own` uses; None: the executor's."""
-        return winner(self.forced_model, own, self.model)
-
-    def winning_executor(self, own: str | None) -> str | None:
-        """The name of the executor that answers such a prompt; None: that of the settings."""
-        return winner(self.forced_executor, own, self.executor)
-
-    def at(self, path: str, visit: int) -> PromptDefaults:
-        """Those of the `visit`-th visit to the state of that path, counted from 1 within the run.
-
-        Branches that run at once do not change the seeds of each other: neither of the two depends on them.
-        """
-        if self.forced_seed is None:
-            return self
-        digest = hashlib.sha256(f"{self.forced_seed} {visit} {path}".encode()).digest()
-        return replace(self, seed=int.from_bytes(digest[:4], "big"))
 
 
 class CallWorkflow(Protocol):
@@ -158,7 +104,7 @@ class Outside(Protocol):
 
 
 class ThisMachine:
-    """See `Outside`: this machine, its time, and who can be asked at it."""
+    """See `Outside`: this machine, its time, who can be asked at it. Commands know that a run has them."""
 
     def __init__(self, ask: Ask | None = None) -> None:
         """`ask`: None if there is nobody."""
@@ -166,7 +112,8 @@ class ThisMachine:
         self._ask = ask
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        return await run(command, self.groups, at.run)
+        marked = {**command.environment, RUN_VARIABLE: at.run}
+        return await run(replace(command, environment=marked), self.groups, at.run)
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         await anyio.sleep(duration_s)
@@ -204,6 +151,8 @@ class ActionContext:
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""
+    allows_effects: bool = True
+    """False: actions that have an effect are refused."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     """Returns when so many seconds have passed."""
 
@@ -219,12 +168,21 @@ class Action(ABC):
     """The words that a line of it can begin with, in small letters."""
     form: ClassVar[str] = ""
     """How it is written, for messages and for the docs."""
+    effect: ClassVar[str | None]
+    """What it does outside of the run, as in "runs a command" or "writes a file"; None: nothing. Every class
+    says so, since it is asked about before a workflow that is not trusted runs, and refused to a run without
+    effects. What only tells the user or asks a model is none."""
     asks_prompt: ClassVar[bool] = False
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
     place: Place
     """Where its first character is."""
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super().__init_subclass__(**arguments)
+        if not hasattr(cls, "effect"):
+            raise TypeError(f"The action {cls.__name__} does not say its `effect`: a text, or None for none.")
 
     @property
     @abstractmethod
@@ -245,6 +203,11 @@ class Action(ABC):
     @abstractmethod
     def what(self) -> str:
         """What it does, as it is written, in a few words for one line."""
+
+    @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written, for whoever is asked to allow it."""
+        return self.what
 
     @property
     def texts(self) -> tuple[Template, ...]:
@@ -276,6 +239,12 @@ class Action(ABC):
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
         raise NotImplementedError
 
+    async def act(self, context: ActionContext) -> Outcome:
+        """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""
+        if self.effect is not None and not context.allows_effects:
+            raise refused(self)
+        return await self.perform(context)
+
     @abstractmethod
     async def perform(self, context: ActionContext) -> Outcome:
         """Does it.
@@ -287,6 +256,13 @@ class Action(ABC):
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         """What is wrong or doubtful about it that only shows beside the other files."""
         return ()
+
+
+def refused(action: ParsedAction) -> RefusedError:
+    """What is said of an action with an effect, in a run that may have none."""
+    return RefusedError(
+        f"It {action.effect}, and this run is to have no effects (--no-effects).", place=action.place
+    )
 
 
 _LOOKED_AT = 20

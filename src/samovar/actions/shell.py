@@ -47,6 +47,7 @@ _OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell(Action):
     verb: ClassVar[str] = "shell"
+    effect: ClassVar[str | None] = "runs a command"
     words: ClassVar[tuple[str, ...]] = ("shell",)
     runs_command: ClassVar[bool] = True
     form: ClassVar[str] = (
@@ -76,7 +77,7 @@ class Shell(Action):
         line.word("with")
         options: dict[str, Pair] = {}
         for pair in line.pairs():
-            pair = _plain_key(pair)
+            pair = replace(pair, key=pair.key.replace("-", "_"))  # the older spelling `working-dir`
             if pair.key not in _OPTIONS:
                 line.unknown(pair, _OPTIONS)
             options[pair.key] = pair
@@ -120,6 +121,12 @@ class Shell(Action):
     @property
     def what(self) -> str:
         return brief(self.command.template.text)
+
+    @property
+    def doing(self) -> str:
+        env = {name: template.text for name, template in self.environment}
+        where = f" in {self.folder.template.text}" if self.folder else ""
+        return self.command.template.text + where + (f" with {json.dumps(env)}" if env else "")
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts
@@ -252,11 +259,6 @@ def _check_command(line: Scanner, command: Value) -> tuple[Fault, ...]:
         Fault(code="shell-option", message=doubt, place=places[number], severity="warning")
         for number, doubt in quoted.warnings
     )
-
-
-def _plain_key(pair: Pair) -> Pair:
-    """The older spelling `working-dir` is `working_dir`."""
-    return Pair(key=pair.key.replace("-", "_"), value=pair.value, place=pair.place)
 
 
 def _timeout(line: Scanner, pair: Pair | None) -> Value | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunWorkflow(Action):
     verb: ClassVar[str] = "workflow"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("run", "delegate")
     form: ClassVar[str] = 'Run workflow "name" [with key="value" …] [result="variable"] [timeout=30s]'
 

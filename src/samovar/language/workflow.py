@@ -24,11 +24,18 @@ class ParsedAction(Protocol):
     """What the workflow knows of an action; the contract is in `actions/base.py`."""
 
     verb: ClassVar[str]
+    effect: ClassVar[str | None]
+    """What it does outside of the run; None: nothing."""
     asks_prompt: ClassVar[bool]
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
     """Its failure is also told by an exit code."""
     place: Place
+
+    @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written."""
+        ...
 
     @property
     def variants(self) -> tuple[ParsedAction, ...]:

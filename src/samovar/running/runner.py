@@ -14,7 +14,8 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, PromptDefaults, ThisMachine
+from samovar.actions.base import Outside, ThisMachine
+from samovar.actions.defaults import PromptDefaults
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
@@ -55,6 +56,10 @@ class RunnerSettings:
     """What prompts may read besides variables."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
+    trusts: bool = False
+    """Every project counts as trusted for this run, or nothing is done that could need it."""
+    no_effects: bool = False
+    """No commands are run, and nothing else is done that has an effect outside of the run."""
     outside: Outside = field(default_factory=ThisMachine)
     """Runs the commands, asks the user, and lets time pass."""
     lenient: bool = False
@@ -179,6 +184,8 @@ class _Driven:
             connection=connection,
             outside=settings.outside,
             yes=settings.yes,
+            gate=self.prepared.gate,
+            allows_effects=not settings.no_effects,
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
+from samovar.actions.base import ActionContext, Outside, VisitOf
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
@@ -23,6 +24,7 @@ from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
+from samovar.running.gate import Gate
 from samovar.secrecy import Secrets
 
 
@@ -45,6 +47,10 @@ class Services:
     """Runs the commands, and lets time pass."""
     yes: bool
     """Nobody is asked whether to go on."""
+    gate: Gate
+    """Which sub-workflows may be run."""
+    allows_effects: bool
+    """False: an action with an effect is refused."""
     asking: anyio.Lock
     """Held while a person is asked: one thing at a time, also where several branches ask."""
     tell: Callable[[Event], None]
@@ -98,6 +104,7 @@ class VisitContext:
             warn=self.warn,
             run_command=self.run_command,
             sleep=self.sleep,
+            allows_effects=services.allows_effects,
         )
 
     def log(self, level: str, text: str) -> None:
@@ -112,6 +119,9 @@ class VisitContext:
         return VisitOf(run=self.services.run, number=self.number)
 
     async def run_command(self, command: Command) -> CommandResult:
+        action = self.state.action
+        if action is None or action.effect is None:
+            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
         return await self.services.outside.run_command(command, self._at)
 
     async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
