@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from samovar.actions import VERBS, parse_action
 from samovar.actions.base import Action, ActionContext, Outcome
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.options import OPTIONS, UNSUPPORTED
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import NO, YES, Filled, Reply
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
-from samovar.actions.base import Outcome, PromptDefaults
+from samovar.actions.base import Outcome
+from samovar.actions.defaults import PromptDefaults
 from samovar.checks.checking import check_workflow
 from samovar.errors import ModelFetchError, Place
 from samovar.events import Ending, RunError, StateEntered, StateLeft, Warned

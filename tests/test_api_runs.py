@@ -431,3 +431,23 @@ def test_types_are_seen_by_whoever_uses_the_package(tmp_path: Path) -> None:
     wrong = [number for number, line in enumerate(TYPES.splitlines(), start=1) if "# wrong" in line]
     found = [int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line]
     assert found == wrong, done.stdout
+
+
+# Trust ---------------------------------------------------------------------------------------------------
+
+
+def test_a_project_that_nobody_trusts_runs_no_command_by_name_however_it_was_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".samovar" / "workflows").mkdir(parents=True)
+    (home / ".samovar" / "workflows" / "w.md").write_text(flow('A: Shell "touch canary"'))
+    (home / ".git").mkdir()
+    with samovar.open_blocking(folder=home, script=shout) as app:
+        for named in ("w", app.workflow("w")):
+            with pytest.raises(samovar.SamovarError, match="trust") as caught:
+                app.run(named)
+            assert caught.value.code == "untrusted"
+        assert not (home / "canary").exists()
+        assert app.run(".samovar/workflows/w.md").ending == "completed"  # by its file: a choice
+    (home / "canary").unlink()
+    with samovar.open_blocking(folder=home, script=shout, trust=True) as app:
+        assert app.run(app.workflow("w")).ending == "completed"

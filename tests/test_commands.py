@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from samovar.actions import parse_action
 from samovar.actions.base import Outcome
 from samovar.actions.command import RunProgram
-from samovar.actions.prompt_defaults import PromptDefaults
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.time_limit import perform
 from samovar.errors import FaultsError, Place, ShellError, TimedOutError, UsageError
 from samovar.events import Ending

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.actions.base import ActionContext, Outcome
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import OUTPUT_LIMIT_BYTES
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.quoting import VARIABLE, quote
 from samovar.actions.shell_text import UnquotableError
 from samovar.actions.time_limit import perform

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ModelError,
         NotFoundError,
         SamovarError,
+        UntrustedError,
         UsageError,
     )
     from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
@@ -51,6 +52,7 @@ _HOMES = {
         "ModelError",
         "NotFoundError",
         "SamovarError",
+        "UntrustedError",
         "UsageError",
     ),
     "samovar.generation": ("FinishReason", "Message", "MessagePart", "TokenCounts"),
@@ -85,6 +87,7 @@ __all__ = [
     "Statistics",
     "TokenCounts",
     "Turn",
+    "UntrustedError",
     "UsageError",
     "Workflow",
     "__version__",

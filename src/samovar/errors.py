@@ -2,6 +2,7 @@
 
     SamovarError
     ├── UsageError              an argument or a variable is not what the command takes
+    │   └── UntrustedError      a project would do something, and nobody has said to trust it
     ├── FaultsError             a file has faults; nothing was run
     ├── NotFoundError           a name that nothing has (workflow, prompt, variable …)
     ├── ActionError             an action of a run failed; a failure edge may take it
@@ -147,6 +148,10 @@ class SamovarError(Exception):
 class UsageError(SamovarError):
     code = "usage"
     exit_status = 2
+
+
+class UntrustedError(UsageError):
+    code = "untrusted"
 
 
 class FaultsError(SamovarError):

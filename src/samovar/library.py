@@ -64,6 +64,11 @@ class Library:
         # By kind: when its names were listed, in seconds of the monotonic clock, and they.
         self._listed: dict[str, tuple[float, frozenset[str]]] = {}
 
+    @property
+    def folders(self) -> tuple[tuple[str, Path], ...]:
+        """The source and the folder of each, nearest first."""
+        return self._folders
+
     # Workflows ---------------------------------------------------------------------------------------
 
     def workflow(self, reference: str, *, beside: Path | None = None, lenient: bool = False) -> Workflow:
@@ -104,6 +109,28 @@ class Library:
                 seen.add(one.identity)
                 yield one
                 waiting += [child for _, _, child in self.children(one)]
+
+    def is_path(self, reference: str) -> bool:
+        """Whether a person who writes this means a file, and not a name of the library."""
+        looks_so = bool(Path(reference).suffix) or "/" in reference
+        if looks_so and exists(self._start / reference):
+            return True
+        return not any(file_below(folder / "workflows", reference) for _, folder in self._folders)
+
+    def home_of(self, workflow: Workflow) -> tuple[str, Path] | None:
+        """Of which folder of the library a workflow is, with its source; None for one of another place."""
+        if workflow.path is None:
+            return None
+        path = workflow.path.absolute()
+        below = (one for one in self._folders if path.is_relative_to(one[1].absolute() / "workflows"))
+        return next(below, None)
+
+    def hidden_by(self, workflow: Workflow) -> tuple[str, Path] | None:
+        """What the user or Samovar has by the same name, and a project's workflow keeps from being found."""
+        for source, folder in self._folders:
+            if source != "project" and (found := file_below(folder / "workflows", workflow.name)):
+                return source, found
+        return None
 
     def path_of(self, reference: str, *, beside: Path | None = None) -> Path:
         """The file that `workflow` would read. Raises `NotFoundError`, `UsageError`."""

@@ -14,6 +14,7 @@ from samovar.language.template import Template
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abort(Action):
     verb: ClassVar[str] = "abort"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("abort",)
     form: ClassVar[str] = 'Abort ["reason"] or Abort with message "reason"'
 

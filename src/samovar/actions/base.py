@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import anyio
 
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import Command, CommandResult, run
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import Filled, Reply
 from samovar.config import Settings
-from samovar.errors import ActionError, Fault, Place
+from samovar.errors import ActionError, Fault, Place, RefusedError
 from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.language.names import OF_COMMAND
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from samovar.actions.scanner import Scanner, Value
     from samovar.expressions.types import Type
     from samovar.language.template import Template
-    from samovar.language.workflow import Workflow
+    from samovar.language.workflow import ParsedAction, Workflow
     from samovar.library import Library
 
 
@@ -88,6 +88,8 @@ class ActionContext:
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""
+    allows_effects: bool = True
+    """False: actions that have an effect are refused."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     """Returns when so many seconds have passed."""
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
@@ -106,6 +108,10 @@ class Action(ABC):
     """The words that a line of it can begin with, in small letters."""
     form: ClassVar[str] = ""
     """How it is written, for messages and for the docs."""
+    effect: ClassVar[str | None]
+    """What it does outside of the run, as in "runs a command" or "writes a file"; None: nothing. Every class
+    says so, since it is asked about before a workflow that is not trusted runs, and refused to a run without
+    effects. What only tells the user or asks a model is none."""
     asks_prompt: ClassVar[bool] = False
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
@@ -116,6 +122,11 @@ class Action(ABC):
     """Where its first character is."""
     timeout: Value | None = None
     """The time it may take, as `timeout=30s` at the end of its line says; None: as long as it takes."""
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
+        if not hasattr(cls, "effect"):
+            raise TypeError(f"The action {cls.__name__} does not say its `effect`: a text, or None for none.")
 
     @property
     @abstractmethod
@@ -155,6 +166,11 @@ class Action(ABC):
         """What it does, as it is written, in a few words for one line."""
 
     @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written, for whoever is asked to allow it."""
+        return self.what
+
+    @property
     def texts(self) -> tuple[Template, ...]:
         """The texts that it fills for people or models, not for programs: `check` warns of a `\\n` in one."""
         return ()
@@ -189,6 +205,12 @@ class Action(ABC):
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
         raise NotImplementedError
 
+    async def act(self, context: ActionContext) -> Outcome:
+        """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""
+        if self.effect is not None and not context.allows_effects:
+            raise refused(self)
+        return await self.perform(context)
+
     @abstractmethod
     async def perform(self, context: ActionContext) -> Outcome:
         """Does it.
@@ -202,7 +224,15 @@ class Action(ABC):
         return ()
 
 
-_LOOKED_AT = 20  # characters for each that is shown, so that a large text is not split as a whole
+def refused(action: ParsedAction) -> RefusedError:
+    """What is said of an action with an effect, in a run that may have none."""
+    return RefusedError(
+        f"It {action.effect}, and this run is to have no effects (--no-effects).", place=action.place
+    )
+
+
+_LOOKED_AT = 20
+"""Characters of a text for each that is shown, so that a large one is not split as a whole."""
 
 
 def brief(text: str, limit: int = 60) -> str:

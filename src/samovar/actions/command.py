@@ -35,6 +35,7 @@ _INPUT = -1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgram(Action):
     verb: ClassVar[str] = "command"
+    effect: ClassVar[str | None] = "runs a command"
     words: ClassVar[tuple[str, ...]] = ("command",)
     runs_command: ClassVar[bool] = True
     keeps_time: ClassVar[bool] = True
@@ -86,6 +87,10 @@ class RunProgram(Action):
     @property
     def what(self) -> str:
         return brief(" ".join(item.template.text for item in self.items))
+
+    @property
+    def doing(self) -> str:
+        return " ".join(item.template.text for item in self.items) + self.launch.doing
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts

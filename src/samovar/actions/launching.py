@@ -97,6 +97,14 @@ class Launch:
         )
 
     @property
+    def doing(self) -> str:
+        """What it adds to a command, as it is written, for whoever is asked to allow that."""
+        env = {name: template.text for name, template in self.environment}
+        where = f" in {self.folder.template.text}" if self.folder else ""
+        reads = f" reading {self.stdin.template.text!r}" if self.stdin else ""
+        return where + reads + (f" with {json.dumps(env)}" if env else "")
+
+    @property
     def has_input(self) -> bool:
         """There is a value in what the command reads."""
         return self.stdin is not None and not self.stdin.is_literal

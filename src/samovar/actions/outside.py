@@ -7,7 +7,7 @@ asked and what is answered are plain values, with the run and the visit they are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Question, Reply
 from samovar.executors.base import Executor
+from samovar.projects.lineage import RUN_VARIABLE
 
 FileState = tuple[int, int, int, int]
 """What tells a file from another one that is written there later: inode, bytes, and two times."""
@@ -100,7 +101,7 @@ class Outside:
 
 
 class ThisMachine:
-    """See `World`: this machine, its time, and who can be asked at it."""
+    """See `World`: this machine, its time, who can be asked at it. Commands know that a run has them."""
 
     def __init__(self, ask: Ask | None = None) -> None:
         """`ask`: None if there is nobody."""
@@ -109,7 +110,8 @@ class ThisMachine:
         self._ask = ask
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        return await run(command, self.groups, at.run)
+        marked = {**command.environment, RUN_VARIABLE: at.run}
+        return await run(replace(command, environment=marked), self.groups, at.run)
 
     async def end(self, run: str) -> None:
         await self.groups.end(run)

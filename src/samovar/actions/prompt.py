@@ -38,6 +38,7 @@ _PARTS: Mapping[str, Type] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutePrompt(Action):
     verb: ClassVar[str] = "prompt"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
     form: ClassVar[str] = (

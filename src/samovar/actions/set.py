@@ -49,6 +49,7 @@ class Assignment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set(Action):
     verb: ClassVar[str] = "set"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("set", "set_variable", "cel_set", "js_set")
     form: ClassVar[str] = 'Set name="value" or Set name := expression, several with commas'
 

@@ -33,6 +33,7 @@ SHELLS = ("sh", "bash")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell(Action):
     verb: ClassVar[str] = "shell"
+    effect: ClassVar[str | None] = "runs a command"
     words: ClassVar[tuple[str, ...]] = ("shell",)
     runs_command: ClassVar[bool] = True
     keeps_time: ClassVar[bool] = True
@@ -83,6 +84,10 @@ class Shell(Action):
     @property
     def what(self) -> str:
         return brief(self.command.template.text)
+
+    @property
+    def doing(self) -> str:
+        return self.command.template.text + self.launch.doing
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts

@@ -17,9 +17,9 @@ async def perform(action: Action, context: ActionContext) -> Outcome:
     """Performs an action within its time limit. Raises as it does, and `TimedOutError`."""
     limit_s = _limit_s(action, context)
     if limit_s is None or action.keeps_time:
-        return await action.perform(replace(context, timeout_s=limit_s))
+        return await action.act(replace(context, timeout_s=limit_s))
     with context.move_on_after(limit_s) as limit:
-        outcome = await action.perform(context)
+        outcome = await action.act(context)
     if not limit.cancelled_caught:
         return outcome
     raise TimedOutError(f"It took longer than {limit_s:g} s and was stopped.", place=action.place)

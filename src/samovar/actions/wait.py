@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait(Action):
     verb: ClassVar[str] = "wait"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("wait",)
     form: ClassVar[str] = 'Wait 5 seconds, Wait 200ms, or Wait for user input ["message"]'
 

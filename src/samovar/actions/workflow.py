@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class RunWorkflow(Action):
     verb: ClassVar[str] = "workflow"
     keeps_time: ClassVar[bool] = True
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("run", "delegate")
     form: ClassVar[str] = 'Run workflow "name" [with key="value" …] [result="variable"] [timeout=30s]'
 

@@ -23,7 +23,8 @@ from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
-from samovar.config import Settings, load_settings
+from samovar.cli.trusting import settings_for
+from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.files import exists, is_file, is_folder, read_text
 from samovar.folders import SUFFIXES, current_folder
@@ -63,7 +64,7 @@ def check_paths(
 
     `mending`: what can be mended is left, shown, or shown and written.
     """
-    library, settings = open_library(current_folder()), load_settings({})
+    library, settings = open_library(current_folder()), settings_for({})
     files = dict.fromkeys(_files(paths, library))
     checked = [_check(path, library, settings, lenient, mending) for path in files]
     faults = [fault for one in checked for fault in one.faults]
@@ -148,7 +149,7 @@ def faults_of(
     path: Path, library: Library | None = None, settings: Settings | None = None, *, lenient: bool = False
 ) -> tuple[Fault, ...]:
     """Everything that is wrong or doubtful about a file, in its order."""
-    library, settings = library or open_library(current_folder()), settings or load_settings({})
+    library, settings = library or open_library(current_folder()), settings or settings_for({})
     try:
         own = library.path_of(str(path))
         text = read_text(own)

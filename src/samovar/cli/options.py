@@ -104,6 +104,13 @@ Verbose = Annotated[
 # For one command only -------------------------------------------------------------------------------
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Trust the project for this run; see `samovar trust`."),
+]
+NoEffects = Annotated[
+    bool, typer.Option("--no-effects", help="Run no command, and do nothing else but ask prompts.")
+]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")]
 Fix = Annotated[

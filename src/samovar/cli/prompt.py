@@ -13,12 +13,13 @@ from typing import Any
 
 from rich.text import Text
 
-from samovar.actions.prompt_defaults import winner
+from samovar.actions.defaults import winner
 from samovar.app import open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
+from samovar.cli.trusting import settings_for
 from samovar.cli.variables import read_assignments
-from samovar.config import Settings, load_settings
+from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
 from samovar.files import exists, read_text
 from samovar.folders import current_folder, name_of
@@ -52,7 +53,7 @@ class PromptArguments:
 
 def show_prompt(arguments: PromptArguments) -> int:
     """Shows a prompt's messages as they would be sent, and their tokens."""
-    settings = load_settings(dict(arguments.settings))
+    settings = settings_for(dict(arguments.settings))
     library = open_library(current_folder())
     prompt, workflow = _find(arguments, library)
     given: dict[str, object] = {}

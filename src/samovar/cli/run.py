@@ -24,12 +24,12 @@ from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_o
 from samovar.cli.report import error_line, show_report
 from samovar.cli.showing import shown
 from samovar.cli.terminal import Remarks, put, say
+from samovar.cli.trusting import allower, settings_for
 from samovar.cli.variables import (
     asker,
     read_assignments,
     read_switches,
 )
-from samovar.config import load_settings
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending
 from samovar.folders import current_folder
@@ -68,6 +68,9 @@ class RunArguments:
     limit_transitions: int | None
     limit_duration: str | None
     yes: bool
+    trust: bool
+    """Every project counts as trusted."""
+    no_effects: bool
     lenient: bool
     dry_run: bool
     as_json: bool
@@ -93,7 +96,7 @@ def run_workflow(arguments: RunArguments) -> int:
 def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
-    settings = load_settings(arguments.settings)
+    settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     run = RunnerSettings(
@@ -104,6 +107,8 @@ def _run(arguments: RunArguments) -> int:
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
         yes=arguments.yes,
+        trusts=arguments.trust or arguments.dry_run,
+        no_effects=arguments.no_effects,
         lenient=arguments.lenient,
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
@@ -112,7 +117,10 @@ def _run(arguments: RunArguments) -> int:
         check_record(arguments.record, workflow)
     given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
-    prepared = prepare(workflow, given, library, settings, run, ask=asker(), budget=budget)
+    # By its name or its file, as it was written: which of the two it is matters to what it may do.
+    prepared = prepare(
+        arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
+    )
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:

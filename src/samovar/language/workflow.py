@@ -24,6 +24,8 @@ class ParsedAction(Protocol):
     """What the workflow knows of an action; the contract is in `actions/base.py`."""
 
     verb: ClassVar[str]
+    effect: ClassVar[str | None]
+    """What it does outside of the run; None: nothing."""
     asks_prompt: ClassVar[bool]
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
@@ -32,6 +34,11 @@ class ParsedAction(Protocol):
     @property
     def place(self) -> Place:
         """Where its first character is."""
+        ...
+
+    @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written."""
         ...
 
     @property

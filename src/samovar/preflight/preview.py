@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Place, SamovarError
 from samovar.language.names import first_variables

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.options import Using
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.scanner import Pair
 from samovar.generation import Options, Role
 from samovar.language.names import first_variables

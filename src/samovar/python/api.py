@@ -62,9 +62,13 @@ class Statistics:
 class Samovar:
     """What `samovar.open` gives. Mutable: the sessions that are open, until it closes them."""
 
-    def __init__(self, app: App, *, start: Path | None = None, is_scripted: bool = False) -> None:
+    def __init__(
+        self, app: App, *, start: Path | None = None, is_scripted: bool = False, trusts: bool = False
+    ) -> None:
         """`start`: where runs are at home; None: in the current folder. `is_scripted`: there is no model."""
-        self._app, self._start, self._is_scripted = app, start, is_scripted
+        self._app, self._start, self._is_scripted, self._trusts = app, start, is_scripted, trusts
+        self._named: list[Workflow] = []
+        """What `workflow` has read by a name: the project chose the file, also when it is run later."""
         self._sessions: set[Session] = set()
         self._closed = False
 
@@ -138,7 +142,12 @@ class Samovar:
         `FaultsError` with everything that is wrong within the file.
         """
         self._check_open()
-        return self._read(workflow, read_options(folder=folder, lenient=lenient))
+        given = read_options(folder=folder, lenient=lenient)
+        read = self._read(workflow, given)
+        is_named = not is_text(workflow) and not self._library(given).is_path(str(workflow))
+        if is_named and not any(one is read for one in self._named):
+            self._named.append(read)
+        return read
 
     def _read(self, workflow: object, given: RunOptions) -> Workflow:
         if isinstance(workflow, Workflow):
@@ -175,7 +184,7 @@ class Samovar:
         """
         self._check_open()
         given = read_options(**options)
-        settings = runner_settings(given, self._folder(given), self._app.settings)
+        settings = runner_settings(given, self._folder(given), self._app.settings, trusts=self._trusts)
         sources = sources_of(variables)
         library = self._library(given)
 
@@ -188,6 +197,7 @@ class Samovar:
                 library,
                 self._app.settings,
                 settings,
+                is_named=any(one is workflow for one in self._named),
                 ask=given.get("ask"),
                 needs_models=not self._is_scripted,
                 budget=self._app.pool.budget_bytes,

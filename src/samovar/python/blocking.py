@@ -34,11 +34,15 @@ T = TypeVar("T")
 
 
 def open_blocking(
-    *, folder: str | Path | None = None, script: Script | None = None, **settings: Unpack[OpenSettings]
+    *,
+    trust: bool = False,
+    folder: str | Path | None = None,
+    script: Script | None = None,
+    **settings: Unpack[OpenSettings],
 ) -> AbstractContextManager[BlockingSamovar]:
     """As `samovar.open`, for `with`."""
     form = "with samovar.open_blocking() as app"
-    opening = open_waiting(folder=folder, script=script, **settings)
+    opening = open_waiting(trust=trust, folder=folder, script=script, **settings)
     return BlockingUnentered(_opened(opening), BlockingSamovar, form, "samovar.open()")
 
 

@@ -30,9 +30,9 @@ def home_of(call: str, folder: str | Path | None, above: Path | None = None) -> 
     return path
 
 
-def settings_at(home: Path | None, given: Mapping[str, Any]) -> Settings:
+def settings_at(home: Path | None, given: Mapping[str, Any], *, trusts: bool) -> Settings:
     """The settings of an app that is at home there. Raises `UsageError`."""
-    settings = load_settings(given, home)
+    settings = load_settings(given, home, trusts=trusts)
     if home is None:
         return settings
     cache = settings.cache_folder

@@ -6,6 +6,7 @@ folder that it is at home in. What was forgotten to be entered says so (`unenter
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,20 +17,29 @@ from samovar.config import settings_known
 from samovar.engines.scripted import Script
 from samovar.errors import UsageError
 from samovar.folders import current_folder
+from samovar.projects.opening import uncounted
 from samovar.python.api import Samovar
-from samovar.python.arguments import brief, check_names, expect
+from samovar.python.arguments import brief, check_names, expect, expect_truth
 from samovar.python.home import home_of, settings_at
 from samovar.python.open_settings import OpenSettings
 from samovar.python.unentered import Unentered
 
+_log = logging.getLogger("samovar")
+
 
 def open(
-    *, folder: str | Path | None = None, script: Script | None = None, **settings: Unpack[OpenSettings]
+    *,
+    trust: bool = False,
+    folder: str | Path | None = None,
+    script: Script | None = None,
+    **settings: Unpack[OpenSettings],
 ) -> AbstractAsyncContextManager[Samovar]:
     """Everything that sessions and runs need; nothing is loaded before the first prompt.
 
-    `folder`: where runs are at home: relative paths, commands, the project's settings and library; None: the
-    current folder. `script`: answers every prompt in place of a model, for tests: a function of the messages
+    `trust`: the project counts as trusted, as by `samovar trust`: its settings that open something, and its
+    workflows when they are run by name. `folder`: where runs are at home: relative paths, commands, the
+    project's settings and library; None: the current folder. `script`: answers every prompt in place of a
+    model, for tests: a function of the messages
     that gives a text. What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving
     the context closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name
     that there is not, and on entry `UsageError` for a value.
@@ -40,18 +50,23 @@ def open(
         raise UsageError(
             f"script of samovar.open() cannot be {brief(script)}: expected a function of the messages."
         )
+    expect_truth("samovar.open()", "trust", trust)
     form = "async with samovar.open() as app"
-    return Unentered(_opened(folder, script, dict(settings)), Samovar, form, "samovar.open_blocking()")
+    return Unentered(
+        _opened(folder, script, dict(settings), trusts=trust), Samovar, form, "samovar.open_blocking()"
+    )
 
 
 @asynccontextmanager
 async def _opened(
-    folder: str | Path | None, script: Script | None, settings: dict[str, Any]
+    folder: str | Path | None, script: Script | None, settings: dict[str, Any], *, trusts: bool
 ) -> AsyncIterator[Samovar]:
     start = home_of("samovar.open()", folder)
     library = open_library(start or current_folder(), is_current=start is None)
-    async with open_app(settings_at(start, settings), library, script=script) as app:
-        samovar = Samovar(app, start=start, is_scripted=script is not None)
+    async with open_app(settings_at(start, settings, trusts=trusts), library, script=script) as app:
+        for one in () if trusts else uncounted(settings_known(), start):
+            _log.warning(one.line)
+        samovar = Samovar(app, start=start, is_scripted=script is not None, trusts=trusts)
         try:
             yield samovar
         finally:

@@ -198,7 +198,7 @@ def read_variables(
     return variables
 
 
-def runner_settings(given: RunOptions, folder: Path, settings: Settings) -> RunnerSettings:
+def runner_settings(given: RunOptions, folder: Path, settings: Settings, *, trusts: bool) -> RunnerSettings:
     """The options as the runner has them, for a run that is at home in the folder."""
     model, answer, environment = given.get("model"), given.get("answer"), given.get("environment")
     return RunnerSettings(
@@ -209,6 +209,7 @@ def runner_settings(given: RunOptions, folder: Path, settings: Settings) -> Runn
         deterministic=given.get("deterministic", False),
         lenient=given.get("lenient", False),
         settings=settings,
+        trusts=trusts,
         folder=folder,
         environment=os.environ if environment is None else environment,
         surroundings=surroundings(settings, folder),

@@ -13,7 +13,7 @@ from datetime import UTC
 from pathlib import Path
 
 from samovar.actions.base import Outcome
-from samovar.actions.prompt_defaults import PromptDefaults
+from samovar.actions.defaults import PromptDefaults
 from samovar.events import NOTHING, RunError
 from samovar.language.moment import moment
 from samovar.language.names import BRANCHES, FIRST, OLD_CONTEXT, first_variables

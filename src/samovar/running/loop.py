@@ -235,6 +235,7 @@ class Loop:
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
         above = context.frame
         workflow = self._services.library.child(above.workflow, child.name)
+        self._services.gate.check(self._services.library, workflow, above.workflow)
         if any(workflow.identity == one.identity for one in above.chain):
             chain = " → ".join(one.name for one in (*above.chain, workflow))
             raise ActionError(f"Workflows run each other in a circle: {chain}.", place=child.place)

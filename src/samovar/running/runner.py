@@ -14,8 +14,8 @@ from pathlib import Path
 
 import anyio
 
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, ThisMachine, World
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
@@ -57,6 +57,10 @@ class RunnerSettings:
     """What prompts may read besides variables."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
+    trusts: bool = False
+    """Every project counts as trusted for this run, or nothing is done that could need it."""
+    no_effects: bool = False
+    """No commands are run, and nothing else is done that has an effect outside of the run."""
     outside: World = field(default_factory=ThisMachine)
     """All that a run reaches besides its executor: commands, files, the user, and time."""
     lenient: bool = False
@@ -183,6 +187,8 @@ class _Driven:
             connection=connection,
             outside=self.outside,
             yes=settings.yes,
+            gate=self.prepared.gate,
+            allows_effects=not settings.no_effects,
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,

@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import ActionContext
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place
@@ -25,6 +25,7 @@ from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
+from samovar.running.gate import Gate
 from samovar.secrecy import Secrets
 
 
@@ -47,6 +48,10 @@ class Services:
     """All that the run reaches beside itself."""
     yes: bool
     """Nobody is asked whether to go on."""
+    gate: Gate
+    """Which sub-workflows may be run."""
+    allows_effects: bool
+    """False: an action with an effect is refused."""
     asking: anyio.Lock
     """Held while a person is asked: one thing at a time, also where several branches ask."""
     tell: Callable[[Event], None]
@@ -101,6 +106,7 @@ class VisitContext:
             run_command=self.run_command,
             sleep=self.sleep,
             move_on_after=services.outside.clock.move_on_after,
+            allows_effects=services.allows_effects,
         )
 
     def log(self, level: str, text: str) -> None:
@@ -115,6 +121,9 @@ class VisitContext:
         return VisitOf(run=self.services.run, number=self.number)
 
     async def run_command(self, command: Command) -> CommandResult:
+        action = self.state.action
+        if action is None or action.effect is None:
+            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
         return await self.services.outside.commands.run_command(command, self._at)
 
     async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:

@@ -1,6 +1,6 @@
-"""What a prompt uses if it says nothing itself: the model, the executor and the seed that it inherits.
+"""What a prompt uses where it says nothing itself, and who wins where several say something.
 
-Above: `base.py`, whose contexts have them; the runner, which makes those of each visit. Below: workflows.
+Above: the contract of actions, the runner, what looks at prompts before a run. Below: the workflow's values.
 """
 
 from __future__ import annotations
