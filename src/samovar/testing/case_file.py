@@ -138,8 +138,9 @@ class _Reader:
         """What commands leave, by path: `commands`, or `shell`, which is the older name of it."""
         told: dict[str, Told[Printed | Failure]] = {}
         for key in ("commands", "shell"):
-            read: ReadOne[Printed | Failure] = read_printed
-            for path, one in self._told(values, key, read, SHELL_KEYS[:5], *at):
+            found: Iterator[tuple[str, Told[Printed | Failure]]]
+            found = self._told(values, key, read_printed, SHELL_KEYS[:5], *at)
+            for path, one in found:
                 if path in told:
                     self._yaml.fault("case", f"{path!r} is below `commands` and below `shell`.", *at, key)
                 told[path] = one
