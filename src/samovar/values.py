@@ -61,9 +61,14 @@ class Record(str):
 
 def _json_or_none(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_number)
+        return read_json(text)
     except (ValueError, RecursionError):
         return None
+
+
+def read_json(text: str) -> object:
+    """The value that a JSON text from outside stands for. Raises `ValueError`, `RecursionError`."""
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_number)
 
 
 def _number(text: str) -> int | float:

@@ -180,10 +180,18 @@ class TypeCheck:
                 if not value.kinds & takes:
                     message = f"The function {name!r} takes {either(takes)}, not {value}."
                     self._say("type-mismatch", message, node)
-        pattern = values[1].values if name == "matches" and len(values) == 2 else None
+        is_pattern = name in ("matches", "find", "findAll") and len(values) == 2
+        pattern = values[1].values if is_pattern else None
         if pattern is not None and len(pattern) == 1 and isinstance(pattern[0], str):
             self._pattern(pattern[0], node)
-        return Type(kinds=function.gives)
+        if function.item is None:
+            return Type(kinds=function.gives)
+        taken = values[0].item if values else None
+        item = taken if function.item == "same" else Type(kinds=function.item)
+        if name in ("first", "last"):
+            return item or ANYTHING
+        kinds = function.gives & values[0].kinds if function.item == "same" else function.gives
+        return Type(kinds=kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:
         try:

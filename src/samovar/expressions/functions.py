@@ -1,17 +1,20 @@
 """The functions of expressions: one table of what each is called, takes, gives and does.
 
-Above: the parser, the compiler, the checks of types. Below: `text_functions.py`, `number_functions.py` and
-`time_functions.py`, which do the work. Any function may be called as a method of its first value, too. A new
-one is one line here.
+Above: the parser, the compiler, the checks of types. Below: `text_functions.py`, `shaping_functions.py`,
+`list_functions.py`, `number_functions.py` and `time_functions.py`, which do the work. Any function may be
+called as a method of its first value, too. A new one is one line here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from samovar.errors import nearest
+from samovar.expressions import list_functions as lists
 from samovar.expressions import number_functions as numbers
+from samovar.expressions import shaping_functions as shaping
 from samovar.expressions import text_functions as texts
 from samovar.expressions import time_functions as times
 from samovar.expressions.kinds import ANY, NUMBERS
@@ -34,12 +37,18 @@ class Function:
     """It takes any number of values."""
     gives: Kinds
     """The kinds of what it gives."""
+    item: Kinds | Literal["same"] | None
+    """Of the items of a list that it gives: their kinds, or those of the list that it takes. None: any."""
 
 
 def _function(
     call: Callable[..., object], takes: str, gives: str, *, least: int | None = None, is_open: bool = False
 ) -> Function:
-    """`takes`: the kinds of each value, alternatives with `|`, values with blanks between them."""
+    """`takes`: the kinds of each value, alternatives with `|`, values with blanks between them.
+
+    `gives` may end with the kind of the items, as in `list:text`; `:same` is that of the list it takes.
+    """
+    gives, _, item = gives.partition(":")
     kinds = tuple(_kinds(one) for one in takes.split())
     return Function(
         call=call,
@@ -47,6 +56,7 @@ def _function(
         least=len(kinds) if least is None else least,
         is_open=is_open,
         gives=_kinds(gives),
+        item="same" if item == "same" else _kinds(item) if item else None,
     )
 
 
@@ -69,6 +79,25 @@ FUNCTIONS: Mapping[str, Function] = {
     "indexOf": _function(texts.index_of, "text text int", "int", least=2),
     "lastIndexOf": _function(texts.last_index_of, "text text int", "int", least=2),
     "substring": _function(texts.substring, "text int int", "text", least=2),
+    "split": _function(shaping.split, "text text int", "list:text", least=2),
+    "join": _function(shaping.join, "list text", "text", least=1),
+    "replace": _function(shaping.replace, "text text text int", "text", least=3),
+    "format": _function(shaping.format_of, "any", "text", is_open=True),
+    "lines": _function(shaping.lines, "text", "list:text"),
+    "json": _function(shaping.json, "text", "any"),
+    "csv": _function(shaping.csv, "text", "list:map"),
+    "code": _function(shaping.code, "text text", "text", least=1),
+    "find": _function(shaping.find, "text text", "text"),
+    "findAll": _function(shaping.find_all, "text text", "list:text"),
+    "range": _function(lists.range_of, "int int int", "list:int", least=1),
+    "reverse": _function(lists.reverse, "text|list", "text|list:same"),
+    "sort": _function(lists.sort, "list", "list:same"),
+    "unique": _function(lists.unique, "list", "list:same"),
+    "zip": _function(lists.zip_of, "list", "list:list", is_open=True),
+    "merge": _function(lists.merge, "map", "map", is_open=True),
+    "first": _function(lists.first, "list", "any:same"),
+    "last": _function(lists.last, "list", "any:same"),
+    "slice": _function(lists.slice_of, "text|list int int", "text|list:same", least=2),
     "type": _function(texts.type_of, "any", "type"),
     "dyn": _function(texts.same, "any", "any"),
     "string": _function(texts.string, "text|bool|number|bytes|time|duration", "text"),
@@ -79,6 +108,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "min": _function(numbers.least, "any", "any", least=0, is_open=True),
     "max": _function(numbers.greatest, "any", "any", least=0, is_open=True),
     "sum": _function(numbers.sum_of, "any", "number|duration", least=0, is_open=True),
+    "round": _function(numbers.rounded, "number int", "number", least=1),
     "math.greatest": _function(numbers.greatest, "any", "any", least=0, is_open=True),
     "math.least": _function(numbers.least, "any", "any", least=0, is_open=True),
     "math.abs": _function(numbers.absolute, "number", "number"),
@@ -106,7 +136,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("upper", "toUpper"), "upperAscii"),
     **dict.fromkeys(("orValue", "optMap", "optFlatMap", "hasValue", "of", "none"), "default"),
     **dict.fromkeys(("coalesce", "get", "getOrDefault", "ofNonZeroValue"), "default"),
-    **{"strip": "trim", "str": "string", "float": "double", "abs": "math.abs", "round": "math.round"},
+    **{"strip": "trim", "str": "string", "float": "double", "abs": "math.abs"},
     **{
         "uint": "int",
         "number": "double",
@@ -115,7 +145,9 @@ _ELSEWHERE = {
         "every": "all",
         "has_key": "contains",
     },
-    **{"startswith": "startsWith", "endswith": "endsWith", "find": "indexOf", "slice": "substring"},
+    **{"startswith": "startsWith", "endswith": "endsWith", "findall": "findAll"},
+    **{"sorted": "sort", "reversed": "reverse", "distinct": "unique", "splitlines": "lines"},
+    **{"parseJson": "json", "fromJson": "json", "extract": "find", "match": "find", "sub": "replace"},
 }
 """What functions of other languages are called here."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from samovar.expressions.kinds import NUMBERS, WrongError, called, kind_of
 from samovar.expressions.meter import Meter
@@ -115,6 +116,18 @@ def round_half_away(meter: Meter, value: Number) -> float:
     if part == 0.5:
         return float(below + 1 if value > 0 else below)
     return float(below + (part > 0.5))
+
+
+def rounded(meter: Meter, value: Number, digits: int | None = None) -> Number:
+    """To a whole number, or to so many digits behind the point; a half goes away from zero."""
+    if not math.isfinite(value):
+        raise WrongError(f"There is no whole number for {value}.")
+    if digits is not None and not -20 <= digits <= 20:
+        raise WrongError(f"The function 'round' takes from -20 to 20 digits, not {digits}.")
+    with localcontext() as context:
+        context.prec = 400
+        found = Decimal(repr(value)).quantize(Decimal(1).scaleb(-(digits or 0)), rounding=ROUND_HALF_UP)
+    return checked(int(found)) if digits is None or isinstance(value, int) else float(found)
 
 
 def is_nan(meter: Meter, value: Number) -> bool:

@@ -30,15 +30,19 @@ class Around(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """How a pattern is read: `i` any letter case, `m` lines, `s` dot takes all, `x` without blanks."""
+    """How a pattern is read: `i` any letter case, `m` lines, `s` dot takes all, `x` without blanks.
+
+    `U` has repetitions take as few as possible, and those with a `?` as many.
+    """
 
     i: bool = False
     m: bool = False
     s: bool = False
     x: bool = False
+    U: bool = False
 
     def changed(self, on: str, off: str) -> Flags:
-        return replace(self, **{one: one in on for one in (on + off).replace("U", "")})
+        return replace(self, **{one: one in on for one in on + off})
 
 
 Test = Callable[[str], bool]

@@ -1,6 +1,7 @@
 """Reads regular expressions: the syntax of RE2 and Rust, into a program of single characters and forks.
 
-Above: `patterns.py`, which runs it. Below: `pattern_classes.py`, the sets of characters. What needs more than
+Above: `patterns.py`, which runs it. Below: `pattern_program.py`, and `pattern_classes.py`, the sets of
+characters. What needs more than
 one look at a text (look-around, back-references) is refused, and so is what stands for very many characters.
 """
 
@@ -8,22 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 from samovar.expressions.pattern_classes import (
-    Around,
     CharacterSet,
     Flags,
     PatternError,
     any_character,
-    around,
     escape,
     read_class,
     single,
 )
+from samovar.expressions.pattern_program import Assertion, Characters, Match, Operation, Program, Split
 
-__all__ = ["Around", "Characters", "PatternError", "Program", "read_pattern"]
+__all__ = ["PatternError", "read_pattern"]
 
 MOST_ATOMS = 20_000
 """Characters, with repetitions written out."""
@@ -33,83 +33,6 @@ MOST_STACKED = 20
 """Repetitions of a repetition, as in `a**`."""
 _REPEAT = re.compile(r"\{\s*([0-9]+)\s*(,?)\s*([0-9]*)\s*\}")
 _GROUP = re.compile(r"\?(?:P?<[A-Za-z_][\w.\[\]]*>|(?P<on>[imsxU]*)(?:-(?P<off>[imsxU]+))?(?P<end>[:)]))")
-
-
-class Characters(NamedTuple):
-    """Takes one character of a set."""
-
-    set: CharacterSet
-
-
-class Split(NamedTuple):
-    """Goes on in several places at once."""
-
-    places: tuple[int, ...]
-
-
-class Assertion(NamedTuple):
-    """Goes on where the characters around are right."""
-
-    kind: str
-
-
-class Match(NamedTuple):
-    """The end."""
-
-
-Operation = Characters | Split | Assertion | Match
-
-
-@dataclass(slots=True)
-class Program:
-    """What a pattern does, operation by operation; built up by `read_pattern`, then never changed."""
-
-    operations: list[Operation] = field(default_factory=list)
-    next: list[int] = field(default_factory=list)
-    """Where each goes on."""
-    start: int = 0
-    knows_words: bool = False
-    knows_lines: bool = False
-
-    def around(self, character: str) -> Around:
-        """What a character is to assertions, as far as there are any."""
-        return around(character, words=self.knows_words, lines=self.knows_lines)
-
-    def takes(self, place: int, character: str) -> bool:
-        operation = self.operations[place]
-        return isinstance(operation, Characters) and operation.set.has(character)
-
-    def accepts(self, closed: set[int]) -> bool:
-        return 0 in closed
-
-    def closure(self, places: Sequence[int], before: Around, after: Around) -> set[int]:
-        """The places that are reached from some, without taking a character."""
-        found: set[int] = set()
-        waiting = list(places)
-        while waiting:
-            place = waiting.pop()
-            if place in found:
-                continue
-            found.add(place)
-            operation = self.operations[place]
-            if isinstance(operation, Split):
-                waiting += operation.places
-            elif isinstance(operation, Assertion) and _holds(operation.kind, before, after):
-                waiting.append(self.next[place])
-        return found
-
-
-def _holds(kind: str, before: Around, after: Around) -> bool:
-    if kind == "start":
-        return before is Around.EDGE
-    if kind == "end":
-        return after is Around.EDGE
-    if kind == "line start":
-        return before in (Around.EDGE, Around.LINE)
-    if kind == "line end":
-        return after in (Around.EDGE, Around.LINE)
-    is_border = (before is Around.WORD) != (after is Around.WORD)
-    return is_border == (kind == "border")
 
 
 # Parts of a pattern before it is a program; sizes are known before anything is written out.
@@ -125,6 +48,8 @@ class _Part:
     parts: tuple[_Part, ...] = ()
     least: int = 0
     most: int | None = None
+    is_lazy: bool = False
+    """Of a repetition: as few as possible are taken."""
 
 
 def _row(parts: Sequence[_Part], kind: str = "row") -> _Part:
@@ -171,15 +96,20 @@ def _write(program: Program, part: _Part, then: int) -> int:
     if part.most is None:
         loop = _emit(program, Split((then,)), then)
         again = _write(program, inner, loop)
-        program.operations[loop] = Split((then, again))
+        program.operations[loop] = _split(again, then, part)
         then, least = (again, least - 1) if least else (loop, 0)
     else:
         end = then
         for _ in range(part.most - part.least):
-            then = _emit(program, Split((_write(program, inner, then), end)), then)
+            then = _emit(program, _split(_write(program, inner, then), end, part), then)
     for _ in range(least):
         then = _write(program, inner, then)
     return then
+
+
+def _split(more: int, enough: int, part: _Part) -> Split:
+    """One more or no more, what is preferred first."""
+    return Split((enough, more) if part.is_lazy else (more, enough))
 
 
 class _Reader:
@@ -210,7 +140,7 @@ class _Reader:
                 end = self.text.find("\n", self.at) if character == "#" else self.at
                 self.at = len(self.text) if end < 0 else end + 1
             else:
-                row.append(self._repeated(self._one(flags, depth)))
+                row.append(self._repeated(self._one(flags, depth), flags))
         branches.append(_row(row))
         return branches[0] if len(branches) == 1 else _row(branches, "one of")
 
@@ -272,7 +202,7 @@ class _Reader:
         self.at += 1
         return inner
 
-    def _repeated(self, part: _Part) -> _Part:
+    def _repeated(self, part: _Part, flags: Flags) -> _Part:
         for _ in range(MOST_STACKED):
             character = self.text[self.at : self.at + 1]
             if character and character in "*+?":
@@ -284,14 +214,15 @@ class _Reader:
                 most = (int(match[3][:9]) if match[3] else None) if match[2] else least
             else:
                 return part
-            if self.text.startswith("?", self.at):
-                self.at += 1  # whether few or many are taken does not change whether it matches
+            is_lazy = self.text.startswith("?", self.at)
+            self.at += is_lazy
             if most is not None and most < least:
                 self._fail("a repetition ends before it begins")
             size = part.size * max(least if most is None else most, 1) + 1
             if size > MOST_ATOMS:
                 self._fail(f"it stands for too many characters, more than {MOST_ATOMS:,}")
-            part = _Part("repeated", size, parts=(part,), least=least, most=most)
+            is_lazy = is_lazy != flags.U
+            part = _Part("repeated", size, parts=(part,), least=least, most=most, is_lazy=is_lazy)
         self._fail("it repeats repetitions too often")
 
 

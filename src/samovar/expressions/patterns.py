@@ -1,10 +1,10 @@
 """Regular expressions that take a bounded time on any text.
 
-Above: `matches` of expressions, and `pattern` of parameters. Below: `pattern_syntax.py`, which reads them.
+Above: `matches` and `find` of expressions, and `pattern` of parameters. Below: `pattern_syntax.py`, which
+reads them, and `pattern_program.py`.
 All readings of a text are followed at once, one character after the other, and what was found for a set of
 readings and a character is kept: so the time grows with the text and never with the number of readings. For
-that there is neither look-around nor back-reference. Only whether a text matches is asked, so greed does
-not matter. Steps are counted by a meter, like all else.
+that there is neither look-around nor back-reference. Steps are counted by a meter, like all else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from samovar.expressions.meter import Meter, SpentError
-from samovar.expressions.pattern_syntax import Around, Characters, PatternError, Program, read_pattern
+from samovar.expressions.pattern_classes import Around
+from samovar.expressions.pattern_program import Characters, Program, Span
+from samovar.expressions.pattern_syntax import PatternError, read_pattern
 
 __all__ = ["Pattern", "PatternError"]
 
@@ -137,3 +139,7 @@ class Pattern:
     def is_in(self, text: str, meter: Meter) -> bool:
         """Whether a part of the text is what the pattern means. Raises what the meter does."""
         return self._part.search(text, meter)
+
+    def first(self, text: str, begin: int, meter: Meter) -> tuple[int, int] | None:
+        """Where the first match at or behind `begin` begins and ends. Raises what the meter does."""
+        return Span(self._part.program).search(text, begin, meter)
