@@ -9,6 +9,7 @@
     │   ├── TemplateError       a template could not be filled
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
+    │   ├── FileError           a file could not be read, written or found
     │   ├── TimedOutError       it took longer than it may
     │   ├── ChildError          a workflow that it ran did not complete
     │   ├── RefusedError        a person said no
@@ -196,6 +197,10 @@ class ExpressionError(ActionError):
 
 class ShellError(ActionError):
     code = "shell"
+
+
+class FileError(ActionError):
+    code = "file"
 
 
 class TimedOutError(ActionError):

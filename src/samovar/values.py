@@ -59,6 +59,26 @@ class Record(str):
         return super().__str__()
 
 
+class OwnPath(str):
+    """A path that the user of a workflow chose, and so may lead anywhere. What is made of it is a text."""
+
+    __slots__ = ()
+
+
+class FoundPath(OwnPath):
+    """The path of a file that was found below a folder; up to there it is whose choice the folder was."""
+
+    __slots__ = ("folder_chars",)
+
+    folder_chars: int
+    """Of the path, those of the folder."""
+
+    def __new__(cls, text: str, folder_chars: int = 0) -> FoundPath:
+        path = super().__new__(cls, text)
+        path.folder_chars = folder_chars
+        return path
+
+
 def _json_or_none(text: str) -> object:
     try:
         return read_json(text)

@@ -12,16 +12,31 @@ from samovar.actions.abort import Abort
 from samovar.actions.base import Action
 from samovar.actions.command import RunProgram
 from samovar.actions.conditional import Conditional
+from samovar.actions.find import FindFiles
 from samovar.actions.log import Log
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.read import ReadFile
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
 from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
+from samovar.actions.write import WriteFile
 from samovar.errors import Fault, FaultsError, Place, nearest
 
-VERBS = (ExecutePrompt, Log, Set, Wait, RunWorkflow, Shell, RunProgram, Abort)
+VERBS = (
+    ExecutePrompt,
+    Log,
+    Set,
+    Wait,
+    RunWorkflow,
+    Shell,
+    RunProgram,
+    ReadFile,
+    WriteFile,
+    FindFiles,
+    Abort,
+)
 
 __all__ = ["VERBS", "Action", "parse_action"]
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 import anyio
 
 from samovar.actions.defaults import PromptDefaults
+from samovar.actions.file_places import Search, Target
+from samovar.actions.file_system import Change, find_files, read_file, write_file
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import Filled, Reply
 from samovar.config import Settings
@@ -86,6 +88,12 @@ class ActionContext:
     """Reports something doubtful that was not asked for."""
     run_command: Callable[[Command], Awaitable[CommandResult]] = run
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
+    read_file: Callable[[Target, int], Awaitable[bytes]] = read_file
+    """What a file of at most so many bytes holds; raises `FileError`."""
+    write_file: Callable[[Target, Change], Awaitable[None]] = write_file
+    """Makes or replaces a file, whole or not at all; raises `FileError`."""
+    find_files: Callable[[Search], Awaitable[list[str]]] = find_files
+    """The paths of files, in order; raises `FileError`."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""
     allows_effects: bool = True

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from samovar.actions import file_system
 from samovar.actions.clock import Clock, MachineClock
+from samovar.actions.file_places import Search, Target
+from samovar.actions.file_system import Change
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Question, Reply
@@ -45,7 +48,19 @@ class Commands(Protocol):
 
 
 class Files(Protocol):
-    """Files that a run looks at beside workflows and prompts, which are the library's."""
+    """Files that a run reads, writes and looks for, beside workflows and prompts, which are the library's."""
+
+    async def read_file(self, target: Target, most_bytes: int, at: VisitOf) -> bytes:
+        """As `file_system.read`."""
+        ...
+
+    async def write_file(self, target: Target, change: Change, at: VisitOf) -> None:
+        """As `file_system.write`."""
+        ...
+
+    async def find_files(self, search: Search, at: VisitOf) -> list[str]:
+        """As `file_system.find`."""
+        ...
 
     def state_of(self, file: Path) -> FileState | None:
         """None if there is no such file."""
@@ -115,6 +130,15 @@ class ThisMachine:
 
     async def end(self, run: str) -> None:
         await self.groups.end(run)
+
+    async def read_file(self, target: Target, most_bytes: int, at: VisitOf) -> bytes:
+        return await file_system.read_file(target, most_bytes)
+
+    async def write_file(self, target: Target, change: Change, at: VisitOf) -> None:
+        await file_system.write_file(target, change)
+
+    async def find_files(self, search: Search, at: VisitOf) -> list[str]:
+        return await file_system.find_files(search)
 
     def state_of(self, file: Path) -> FileState | None:
         try:

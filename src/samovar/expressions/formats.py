@@ -80,6 +80,15 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return rows
 
 
+def names_of(text: str) -> list[str]:
+    """The names of the columns of CSV."""
+    try:
+        first = next((row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row), None)
+    except csv.Error as error:
+        raise ValueError(f"{error} in the first row") from None
+    return _names(first) if first else []
+
+
 def _names(row: Sequence[str]) -> list[str]:
     names = [one.strip() for one in row]
     if not all(names):

@@ -11,6 +11,7 @@ from samovar.expressions.evaluation import narrow
 from samovar.expressions.kinds import TypeValue, WrongError, called
 from samovar.expressions.meter import ITEM_BYTES, Meter
 from samovar.expressions.moments import Duration, Moment
+from samovar.values import OwnPath
 
 
 def kept(value: object, meter: Meter) -> object:
@@ -22,7 +23,7 @@ def kept(value: object, meter: Meter) -> object:
         return value
     if isinstance(value, str):
         meter.made(len(value))
-        return str(value)
+        return value if isinstance(value, OwnPath) else str(value)
     if isinstance(value, int):
         return narrow(value, -1)
     if isinstance(value, list | tuple):

@@ -17,14 +17,15 @@ from samovar.errors import ExpressionError, Place, UsageError, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
-from samovar.values import is_finite, to_text, truth
+from samovar.values import OwnPath, is_finite, to_text, truth
 
-Kind = Literal["string", "boolean", "number", "choice", "multi_choice"]
+Kind = Literal["string", "boolean", "number", "choice", "multi_choice", "file", "folder"]
 KINDS: dict[str, Kind] = {
     "string": "string", "str": "string", "text": "string",
     "boolean": "boolean", "bool": "boolean",
     "number": "number", "numeric": "number", "int": "number", "integer": "number", "float": "number",
     "choice": "choice", "select": "choice",
+    "file": "file", "folder": "folder", "directory": "folder",
     "multi_choice": "multi_choice", "multichoice": "multi_choice", "multiselect": "multi_choice",
 }  # fmt: skip
 
@@ -133,6 +134,10 @@ class Parameter:
             self._check_text(value)
         return value
 
+    def chosen(self, value: object) -> object:
+        """A value as somebody chose it who may name any file: the user, or the author of a default."""
+        return OwnPath(value) if self.type in ("file", "folder") and isinstance(value, str) else value
+
     def _check_number(self, value: object) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(value, "a number")
@@ -187,11 +192,13 @@ def bind(
     given: Mapping[str, object],
     *,
     ask: Callable[[Parameter], object] | None = None,
+    by_user: bool = False,
 ) -> dict[str, object]:
     """The variables to begin with: what is given, typed and checked, and the defaults of the rest.
 
     Text for a parameter of another type is read by that type. Names that no parameter has pass as they
-    are. Missing required ones are asked for; without `ask`, `UsageError` names all of them.
+    are. Missing required ones are asked for; without `ask`, `UsageError` names all of them. `by_user`: a user
+    gives them, whose files and folders may be anywhere; a default may, too.
     """
     given = {normal(name): value for name, value in given.items()}
     variables = dict(given)
@@ -200,9 +207,10 @@ def bind(
         if parameter.name in given:
             value = given[parameter.name]
             is_text = isinstance(value, str) and parameter.type in ("boolean", "number", "multi_choice")
-            variables[parameter.name] = parameter.parse(str(value)) if is_text else parameter.check(value)
+            checked = parameter.parse(str(value)) if is_text else parameter.check(value)
+            variables[parameter.name] = parameter.chosen(checked) if by_user else checked
         elif parameter.default is not None:
-            variables[parameter.name] = parameter.default
+            variables[parameter.name] = parameter.chosen(parameter.default)
     # Conditions see all that was given, and what was asked for before.
     for parameter in parameters:
         if parameter.name in variables or not parameter.is_needed(variables):
@@ -210,7 +218,7 @@ def bind(
         if ask is None:
             missing.append(parameter)
         else:
-            variables[parameter.name] = ask(parameter)
+            variables[parameter.name] = parameter.chosen(ask(parameter))
     if missing:
         others = [name for name in given if name not in {one.name for one in parameters}]
         lines = [
@@ -240,7 +248,7 @@ def as_written(
 
     found = dict(values)
     for name, value in values.items():
-        if kinds.get(name) in ("string", "choice"):
+        if kinds.get(name) in ("string", "choice", "file", "folder"):
             found[name] = text(value, name)
         elif kinds.get(name) == "multi_choice" and isinstance(value, list):
             found[name] = [text(item, name, index) for index, item in enumerate(value)]

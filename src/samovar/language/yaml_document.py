@@ -92,6 +92,22 @@ def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
     return _load_yaml(text.removeprefix("\ufeff"), 0, path, read)
 
 
+def yaml_value(text: str) -> object:
+    """What a text of YAML holds, whatever that is, within the same bounds. Raises `ValueError`."""
+    import yaml
+
+    try:
+        if wrong := _excess(yaml.parse(text, Loader=_loader())):
+            raise ValueError(f"it has {wrong}")
+        return _values(text, 0)[0]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{getattr(error, 'problem', None) or error}{where}") from None
+    except (RecursionError, OverflowError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Yaml:
     """What is said of YAML, and how deep its places are known."""

@@ -65,7 +65,7 @@ def prepare(
         allows_effects=not run.no_effects,
         allow=allow,
     )
-    variables = bind(workflow.parameters, given, ask=ask)
+    variables = bind(workflow.parameters, given, ask=ask, by_user=True)
     if needs_models:
         _check_programs(workflow, library)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()

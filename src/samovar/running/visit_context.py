@@ -14,7 +14,9 @@ import anyio
 
 from samovar.actions.base import ActionContext
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import Outside, VisitOf
+from samovar.actions.file_places import Search, Target
+from samovar.actions.file_system import Change
+from samovar.actions.outside import Files, Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
@@ -104,6 +106,9 @@ class VisitContext:
             log=self.log,
             warn=self.warn,
             run_command=self.run_command,
+            read_file=self.read_file,
+            write_file=self.write_file,
+            find_files=self.find_files,
             sleep=self.sleep,
             move_on_after=services.outside.clock.move_on_after,
             allows_effects=services.allows_effects,
@@ -125,6 +130,21 @@ class VisitContext:
         if action is None or action.effect is None:
             raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
         return await self.services.outside.commands.run_command(command, self._at)
+
+    async def read_file(self, target: Target, most_bytes: int) -> bytes:
+        return await self._files().read_file(target, most_bytes, self._at)
+
+    async def write_file(self, target: Target, change: Change) -> None:
+        await self._files().write_file(target, change, self._at)
+
+    async def find_files(self, search: Search) -> list[str]:
+        return await self._files().find_files(search, self._at)
+
+    def _files(self) -> Files:
+        action = self.state.action
+        if action is None or action.effect is None:
+            raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
+        return self.services.outside.files
 
     async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
         services, path = self.services, self.frame.prefix + self.state.name

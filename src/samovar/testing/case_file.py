@@ -25,7 +25,7 @@ from samovar.values import plain
 
 T = TypeVar("T")
 FILE_KEYS = ("workflow", "cases")
-CASE_KEYS = ("name", "variables", "answers", "commands", "shell", "waits", "limits", "expect")
+CASE_KEYS = ("name", "variables", "answers", "commands", "shell", "waits", "files", "limits", "expect")
 LIMIT_KEYS = ("transitions", "duration")
 
 
@@ -124,10 +124,17 @@ class _Reader:
             answers=dict(self._told(values, "answers", read_answer, ANSWER_KEYS[:3], *at)),
             shell=self._commands(values, *at),
             waits=dict(self._told(values, "waits", read_wait, (), *at)),
+            files=dict(self._files(values.get("files"), *at, "files")),
             transitions=transitions,
             duration_s=self._yaml.duration_s(limits, "duration", *at, "limits"),
             expected=read_expected(self._yaml, values.get("expect"), *at, "expect"),
         )
+
+    def _files(self, value: Any, *at: Step) -> Iterator[tuple[str, str]]:
+        for path, held in self._yaml.map(value, "`files`", None, *at).items():
+            text = self._yaml.text(held, "What a file holds", *at, path)
+            if text is not None:
+                yield path, text
 
     def _told(
         self, values: Mapping[str, Any], key: str, read: ReadOne[T], keys: Sequence[str], *at: Step

@@ -7,22 +7,16 @@ written.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from samovar.errors import FaultsError, UsageError
 from samovar.files import read_text, write_whole
-from samovar.language.yaml_document import CORE_SCALARS
+from samovar.language.yaml_text import yaml_text
 from samovar.testing.case_file import parse_cases
 from samovar.testing.cases import SUFFIXES, Case, CaseFile
-
-_WIDEST = 1 << 30
-"""Columns: nothing is folded."""
 
 
 def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple[str, Case]:
@@ -51,7 +45,7 @@ def _heading(path: Path, workflow: Path) -> str:
         if parse_cases("cases: []\n", path).workflow.resolve() == workflow.resolve():
             return ""
     relative = os.path.relpath(workflow.resolve(), path.parent.resolve())
-    return _dump({"workflow": Path(relative).as_posix()})
+    return yaml_text({"workflow": Path(relative).as_posix()})
 
 
 def _free_name(file: CaseFile) -> str:
@@ -71,7 +65,8 @@ def _added(
     """The first of the forms, with the case in it, that has all the cases as they were, and one more."""
     blanks = " " * indent
     item = "".join(
-        f"{blanks}{line}" if line.strip("\n") else line for line in _dump([values]).splitlines(keepends=True)
+        f"{blanks}{line}" if line.strip("\n") else line
+        for line in yaml_text([values]).splitlines(keepends=True)
     )
     # An empty line before it would be part of a text that keeps those at its end.
     for form, gap in product(forms, ("\n", "") if cases else ("",)):
@@ -115,50 +110,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-# YAML.
-
-
-def _dump(value: object) -> str:
-    import yaml
-
-    text: str = yaml.dump(
-        value,
-        Dumper=_dumper(),
-        sort_keys=False,
-        allow_unicode=True,
-        default_flow_style=False,
-        width=_WIDEST,
-    )
-    return text
-
-
-@cache
-def _dumper() -> Any:
-    """Writes texts so that a reader of YAML 1.1 and one of 1.2 both take them for texts."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-            super().increase_indent(flow, False)
-
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    for name, pattern, firsts in CORE_SCALARS:
-        Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(firsts))
-    Dumper.add_representer(str, _represent)
-    return Dumper
-
-
-def _represent(dumper: Any, text: str) -> Any:
-    lines = text.split("\n")
-    if not all(line.isprintable() for line in lines):
-        style = '"'
-    elif len(lines) == 1:
-        style = None
-    else:
-        is_block = lines[0].strip() and all(line == line.rstrip() for line in lines)
-        style = "|" if is_block and text[0] != " " and not text.endswith("\n\n") else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

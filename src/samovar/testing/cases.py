@@ -78,6 +78,8 @@ class Case:
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[Waited]] = field(default_factory=dict)
     """What the user says; without a word, yes."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What there is, by path from the folder in which the run is started. No other file is there."""
     transitions: int | None = None
     """At most so many; None leaves it to the workflow."""
     duration_s: float | None = None

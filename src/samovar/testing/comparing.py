@@ -5,6 +5,7 @@ Above: `trial.py`. Below: cases and the record of a run. A comparison reads noth
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ class Came:
     """By path, each prompt."""
     ran: Mapping[str, Sequence[AskedCommand]]
     """By path, each command."""
+    files: Mapping[str, bytes]
+    """By path, what each file holds."""
     log: Sequence[tuple[str, str]]
     """Level and text of each line."""
     warnings: Sequence[str]
@@ -40,6 +43,7 @@ def compare(expected: Expected, came: Came, tree: Tree) -> Iterator[Difference]:
     yield from _variables(expected, came.run)
     yield from compare_prompts(expected.prompts, came.sent)
     yield from compare_commands(expected.commands, came.ran)
+    yield from _files(expected, came)
     yield from _log(expected, came)
     yield from _warnings(expected, came)
 
@@ -78,6 +82,21 @@ def _variables(expected: Expected, run: Run) -> Iterator[Difference]:
         if name not in run.variables or not is_same(value, got):
             message = f"The variable {name!r} is another."
             yield Difference(what="variable", message=message, name=name, expected=value, got=got)
+
+
+def _files(expected: Expected, came: Came) -> Iterator[Difference]:
+    for path, wanted in expected.files.items():
+        raw = came.files.get(posixpath.normpath(path))
+        got = None if raw is None else raw.decode(errors="replace")
+        if isinstance(wanted, tuple) and got is not None:
+            is_there = all(holds(text, got) for text in wanted)
+        else:
+            is_there = got == wanted
+        if not is_there:
+            why = "is there" if wanted is None else "is not there" if got is None else "holds something else"
+            yield Difference(
+                what="file", message=f"The file {path!r} {why}.", name=path, expected=wanted, got=got
+            )
 
 
 def _log(expected: Expected, came: Came) -> Iterator[Difference]:

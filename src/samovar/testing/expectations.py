@@ -81,6 +81,8 @@ class Expected:
     """By path, of the state's prompts."""
     commands: Mapping[str, Told[Wanted]] = field(default_factory=dict)
     """By path, of the state's commands."""
+    files: Mapping[str, tuple[str, ...] | str | None] = field(default_factory=dict)
+    """By path, of files at the end: what each holds, or texts that are in it; None: it is not there."""
     log: tuple[WantedLine, ...] | None = None
     """Lines of the log, in this order, among which others may be; without any, the log is empty."""
     warnings: tuple[str, ...] | None = None

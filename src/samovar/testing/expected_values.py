@@ -18,7 +18,7 @@ from samovar.testing.expectations import LEVELS, Expected, Wanted, WantedError, 
 from samovar.testing.told_values import CODES
 from samovar.values import plain, to_text
 
-EXPECT_KEYS = ("ending", "error", "path", "variables", "prompts", "commands", "log", "warnings")
+EXPECT_KEYS = ("ending", "error", "path", "variables", "prompts", "commands", "files", "log", "warnings")
 PROMPT_KEYS = ("contains", "exact", "system", "history", "options")
 COMMAND_KEYS = ("contains", "exact", "working_dir", "env", "stdin", "timeout")
 ERROR_KEYS = ("code", "state", "message")
@@ -41,6 +41,7 @@ def read_expected(yaml: CheckedValues, value: Any, *at: Step) -> Expected:
         variables={key: plain(item) for key, item in found.items()},
         prompts=dict(by_state(yaml, values.get("prompts"), _prompt, PROMPT_KEYS, *at, "prompts")),
         commands=dict(by_state(yaml, values.get("commands"), _command, COMMAND_KEYS, *at, "commands")),
+        files=dict(_files(yaml, values.get("files"), *at, "files")),
         log=tuple(_lines(yaml, values["log"], *at, "log")) if "log" in values else None,
         warnings=tuple(_texts(yaml, values, "warnings", *at)) if "warnings" in values else None,
     )
@@ -142,6 +143,18 @@ def _options(yaml: CheckedValues, options: Mapping[str, Any], *at: Step) -> Iter
         except ValueError as error:
             said = str(error).removeprefix("expected ")
             yaml.fault("case", f"`{name}` cannot be that: expected {said}.", *at, name)
+
+
+# Files.
+
+
+def _files(yaml: CheckedValues, value: Any, *at: Step) -> Iterator[tuple[str, tuple[str, ...] | str | None]]:
+    for path, wanted in yaml.map(value, "`files`", None, *at).items():
+        if isinstance(wanted, dict):
+            values = yaml.map(wanted, "What is expected of a file", ("contains",), *at, path)
+            yield from ((path, texts) for _, texts in _parts(yaml, values, (), *at, path))  # type: ignore[misc]
+        else:
+            yield path, None if wanted is None else yaml.text(wanted, "What a file holds", *at, path)
 
 
 # The log.

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import anyio
 
+from samovar.actions.file_places import Search, Target
+from samovar.actions.file_system import Change
 from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Question, Reply
@@ -36,6 +38,7 @@ from samovar.testing.recorded_values import (
     wanted_command,
     wanted_error,
 )
+from samovar.testing.told_files import SeenFiles
 from samovar.testing.trial import run_case
 
 
@@ -59,6 +62,7 @@ class Recording:
         """By visit, as a case has it."""
         self._waits: dict[int, object] = {}
         """By visit, as a case has it."""
+        self._files = SeenFiles()
         self._ran: dict[int, Command] = {}
         """By visit."""
         self._log: list[object] = []
@@ -98,6 +102,19 @@ class Recording:
     async def end(self, run: str) -> None:
         await self._outside.end(run)
 
+    async def read_file(self, target: Target, most_bytes: int, at: VisitOf) -> bytes:
+        raw = await self._outside.read_file(target, most_bytes, at)
+        self._files.read(target, raw)
+        return raw
+
+    async def write_file(self, target: Target, change: Change, at: VisitOf) -> None:
+        await self._outside.write_file(target, self._files.watched(target, change), at)
+
+    async def find_files(self, search: Search, at: VisitOf) -> list[str]:
+        paths = await self._outside.find_files(search, at)
+        self._files.found(search, paths)
+        return paths
+
     def state_of(self, file: Path) -> FileState | None:
         return self._outside.state_of(file)
 
@@ -130,6 +147,7 @@ class Recording:
             ),
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
+            "files": self._files.given(folder or Path.cwd()),
             "limits": dict(limits or {}),
         }
         values = {name: value for name, value in values.items() if value}
@@ -142,6 +160,7 @@ class Recording:
             "path": [visit.path for visit in run.visits],
             "variables": left_values(changed_values(run.variables, variables), secrets, run.hidden),
             "commands": self._by_path({visit: wanted_command(one) for visit, one in asked.items()}),
+            "files": self._files.left(folder or Path.cwd()),
         }
         values["expect"] = {key: value for key, value in expected.items() if value} | {"log": self._log}
         return run.hidden.copy(values)

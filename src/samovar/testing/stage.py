@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from samovar.actions.clock import Clock
+from samovar.actions.file_places import Search, Target
+from samovar.actions.file_system import Change
 from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
@@ -29,6 +31,7 @@ from samovar.testing.clock import EndlessError, SimulatedClock
 from samovar.testing.difference import Difference
 from samovar.testing.expectations import Told
 from samovar.testing.paths import Tree
+from samovar.testing.told_files import ToldFiles
 
 T = TypeVar("T")
 MOST_TOKENS = 1_000_000_000
@@ -74,6 +77,7 @@ class Stage:
         """By path, each prompt."""
         self.ran: dict[str, list[AskedCommand]] = {}
         """By path, each command."""
+        self.files = ToldFiles(case.files, folder)
         self.log: list[tuple[str, str]] = []
         """Level and text of each line."""
         self.warnings: list[str] = []
@@ -149,6 +153,15 @@ class Stage:
 
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
+
+    async def read_file(self, target: Target, most_bytes: int, at: VisitOf) -> bytes:
+        return self.files.read(target, most_bytes)
+
+    async def write_file(self, target: Target, change: Change, at: VisitOf) -> None:
+        self.files.write(target, change)
+
+    async def find_files(self, search: Search, at: VisitOf) -> list[str]:
+        return self.files.find(search)
 
     def state_of(self, file: Path) -> FileState | None:
         """There is no file."""

@@ -82,7 +82,14 @@ async def _differences(runner: Runner, stage: Stage, tree: Tree, library: Librar
         return (stopped.difference,)
     except UsageError as error:
         return (Difference(what="input", message=f"The variables of the case: {error.message}"),)
-    came = Came(run=run, sent=stage.sent, ran=stage.ran, log=stage.log, warnings=stage.warnings)
+    came = Came(
+        run=run,
+        sent=stage.sent,
+        ran=stage.ran,
+        files=stage.files.held,
+        log=stage.log,
+        warnings=stage.warnings,
+    )
     return (*compare(stage.case.expected, came, tree), *stage.unused())
 
 
