@@ -17,7 +17,7 @@ from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.options import OPTIONS, UNSUPPORTED
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.question import NO, YES, Filled, Reply
+from samovar.actions.question import NO, YES, Asking, Filled, Reply
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
@@ -333,8 +333,8 @@ async def test_waiting_for_a_user_needs_one() -> None:
         await action.perform(Said(who="Ann").context())
     asked = []
 
-    async def ask(parts: tuple[str | Filled, ...]) -> Reply:
-        asked.append(parts)
+    async def ask(asking: Asking) -> Reply:
+        asked.append(asking.parts)
         return YES
 
     await action.perform(Said(who="Ann").context(ask_user=ask))
@@ -342,7 +342,7 @@ async def test_waiting_for_a_user_needs_one() -> None:
 
 
 async def test_a_user_may_say_no() -> None:
-    async def ask(parts: tuple[str | Filled, ...]) -> Reply:
+    async def ask(asking: Asking) -> Reply:
         return NO
 
     with pytest.raises(RefusedError) as refused:
@@ -437,8 +437,8 @@ async def test_what_tags_leave_of_the_authors_own_text_is_a_literal(text: str, v
 async def test_older_ways_to_wait_for_the_user_show_their_text(text: str) -> None:
     shown: list[str] = []
 
-    async def ask(parts: tuple[str | Filled, ...]) -> Reply:
-        shown.append("".join(part if isinstance(part, str) else part.text for part in parts))
+    async def ask(asking: Asking) -> Reply:
+        shown.append(asking.text)
         return YES
 
     await parse_action(text, HERE).perform(Said(n=5).context(ask_user=ask))

@@ -42,6 +42,13 @@ END = b"\x04"
 def asked(folder: Path, typed: Sequence[bytes], *, ahead: bytes = b"") -> tuple[str, int]:
     """What the terminal shows of a run, and its exit status. Each of `typed` answers one question."""
     (folder / "w.md").write_text(FLOW)
+    return typed_at(folder, typed, (ASKED,), ahead=ahead)
+
+
+def typed_at(
+    folder: Path, typed: Sequence[bytes], prompts: tuple[bytes, ...], *, ahead: bytes = b""
+) -> tuple[str, int]:
+    """What the terminal shows of a run of `w.md`; one of `typed` is typed at each prompt."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "samovar", "run", "w.md"],
@@ -60,7 +67,8 @@ def asked(folder: Path, typed: Sequence[bytes], *, ahead: bytes = b"") -> tuple[
             written += os.read(ours, 65536)
         except OSError:  # all of its ends are closed
             break
-        if left and written.endswith(ASKED) and written.count(ASKED) > len(typed) - len(left):
+        shown = sum(map(written.count, prompts))
+        if left and written.endswith(prompts) and shown > len(typed) - len(left):
             os.write(ours, left.pop(0))
     os.close(ours)
     return written.decode(), process.wait(TIMEOUT_S)

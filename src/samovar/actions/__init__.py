@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from samovar.actions.abort import Abort
+from samovar.actions.ask import Approve, AskUser
 from samovar.actions.base import Action
 from samovar.actions.command import RunProgram
 from samovar.actions.conditional import Conditional
@@ -35,6 +36,8 @@ VERBS = (
     ReadFile,
     WriteFile,
     FindFiles,
+    AskUser,
+    Approve,
     Abort,
 )
 

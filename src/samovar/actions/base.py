@@ -21,7 +21,7 @@ from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change, find_files, read_file, write_file
 from samovar.actions.process import Command, CommandResult, run
-from samovar.actions.question import Filled, Reply
+from samovar.actions.question import AskAction
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place, RefusedError
 from samovar.events import NOTHING, PromptFigures
@@ -80,8 +80,8 @@ class ActionContext:
     ask: Callable[[PromptRequest], Awaitable[PromptReply]]
     """Has a prompt answered; the runner adds the run and the visit, and passes on what happens meanwhile."""
     run_workflow: CallWorkflow
-    ask_user: Callable[[tuple[str | Filled, ...]], Awaitable[Reply | None]]
-    """Asks a person whether to go on; None: there is nobody who could answer."""
+    ask_user: AskAction
+    """Asks a person; None: there is nobody who could answer."""
     log: Callable[[str, str], None]
     """Shows a text at a level: debug, info, warning, error."""
     warn: Callable[[str], None]
@@ -197,6 +197,10 @@ class Action(ABC):
     def is_repeatable(self) -> bool:
         """It may be performed again if nobody knows whether it was done, since it changes nothing outside."""
         return False
+
+    def no_answer(self, text: str) -> str | None:
+        """Why a text cannot answer what it asks a person, as far as that is known before the run."""
+        return "asks nobody"
 
     @property
     def runs(self) -> str | None:

@@ -82,6 +82,10 @@ class User(Protocol):
         """Asks. None: there is nobody who could answer."""
         ...
 
+    def answered(self, question: Question, reply: Reply) -> None:
+        """Hears of a question that was answered before the run, and so is not asked."""
+        ...
+
 
 class Waits(Protocol):
     """Lets visits wait, by the clock."""
@@ -155,6 +159,9 @@ class ThisMachine:
 
     async def ask_user(self, question: Question) -> Reply | None:
         return await self._ask(question) if self._ask else None
+
+    def answered(self, question: Question, reply: Reply) -> None:
+        pass
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
         await self.clock.sleep(duration_s)

@@ -10,6 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+QuestionKind = Literal["go_on", "approve", "choice", "text"]
+"""What may be answered: `yes` or `no` to the first two, one of the choices, or any text. To `go_on` a person
+may say yes by saying nothing; to `approve` never."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filled:
@@ -19,7 +23,41 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Asking:
+    """A question, as an action asks it."""
+
+    kind: QuestionKind = "go_on"
+    parts: tuple[str | Filled, ...]
+    """The text, as its author wrote it, with values."""
+    choices: tuple[str, ...] = ()
+    """The answers that there are to a `choice`."""
+    default: str | None = None
+    """What an empty answer to a `choice` or a `text` means; None: it is asked again."""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
+
+    @property
+    def is_approval(self) -> bool:
+        """The answers are yes and no."""
+        return self.kind in ("go_on", "approve")
+
+    def reply(self, text: str) -> Reply | None:
+        """What an answer means, as a person writes it; None: it is not one."""
+        said = text.strip()
+        if self.is_approval:
+            return {"y": YES, "yes": YES, "n": NO, "no": NO}.get(said.lower())
+        if self.kind == "text":
+            return Reply(said) if said else None
+        alike = [one for one in self.choices if one.strip().lower() == said.lower()]
+        found = said if said in self.choices else alike[0] if len(alike) == 1 else None
+        return None if found is None else Reply(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Asking):
     """One question of one visit."""
 
     run: str
@@ -28,15 +66,6 @@ class Question:
     """The number of the visit in the run."""
     path: str
     """Of the state."""
-    kind: Literal["go_on"] = "go_on"
-    """What may be answered. To `go_on`: `yes` or `no`."""
-    parts: tuple[str | Filled, ...]
-    """The text, as its author wrote it, with values."""
-
-    @property
-    def text(self) -> str:
-        """The whole text."""
-        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +79,17 @@ YES, NO = Reply("yes"), Reply("no")
 
 Ask = Callable[[Question], Awaitable[Reply | None]]
 """Asks somebody. None: there is nobody who could answer."""
+AskAction = Callable[[Asking], Awaitable[Reply | None]]
+"""Asks on behalf of an action."""
+
+
+def no_answer(asking: Asking, text: str) -> str | None:
+    """Why a text does not answer; None if it does."""
+    return None if asking.reply(text) is not None else f"takes {accepted(asking)}"
+
+
+def accepted(asking: Asking) -> str:
+    """The answers that there are, in words, for whoever gave none of them."""
+    if asking.is_approval:
+        return "yes or no"
+    return "a text" if asking.kind == "text" else f"one of {', '.join(asking.choices)}"

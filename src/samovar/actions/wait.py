@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from samovar.actions.ask import parts_of
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.question import YES, Filled
+from samovar.actions.question import YES, Asking, no_answer
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
 from samovar.language.spelling import old_spelling
@@ -107,6 +107,11 @@ class Wait(Action):
             return brief(f"{self.given.template.text} {self.unit}")
         return "for user input"
 
+    def no_answer(self, text: str) -> str | None:
+        if self.seconds is not None or self.given is not None:
+            return "asks nobody"
+        return no_answer(Asking(parts=()), text)
+
     @property
     def is_repeatable(self) -> bool:
         return True
@@ -129,22 +134,11 @@ class Wait(Action):
             raise ActionError(f"Wait: {error}, not {to_text(value)!r}.", place=self.given.place) from None
 
     async def _for_user(self, context: ActionContext) -> None:
-        reply = await context.ask_user(self._question(context.variables))
+        parts = parts_of(self.message, context.variables) if self.message else ()
+        reply = await context.ask_user(Asking(parts=parts))
         if reply is None:
             raise UnansweredError(
                 "Wait for user input needs a terminal; --yes goes on without asking.", place=self.place
             )
-        if reply != YES:
+        if Asking(parts=()).reply(reply.text) != YES:
             raise RefusedError("The user said no.", place=self.place)
-
-    def _question(self, variables: Mapping[str, object]) -> tuple[str | Filled, ...]:
-        """The author's words, and values apart; where tags decide what is written, all of it is a value."""
-        if self.message is None:
-            return ()
-        template = self.message.template
-        if template.rendering is not None:
-            return (Filled(self.message.text(variables)),)
-        return tuple(
-            piece if isinstance(piece, str) else Filled(to_text(piece.value))
-            for piece in template.hold(variables)
-        )

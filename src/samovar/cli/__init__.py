@@ -15,6 +15,7 @@ from samovar.cli.commands import QuickCommand, app, leave
 from samovar.cli.completion import RunCommand, complete_path, complete_prompt, options_of
 from samovar.cli.options import (
     NOT_GIVEN,
+    AnswerGiven,
     Clear,
     CoverageMin,
     Deterministic,
@@ -79,6 +80,7 @@ def run(
     limit_transitions: LimitTransitions = None,
     limit_duration: LimitDuration = None,
     yes: Yes = False,
+    answer: AnswerGiven = None,
     trust: Trust = False,
     no_effects: NoEffects = False,
     lenient: Lenient = False,
@@ -110,6 +112,7 @@ def run(
                 limit_transitions=limit_transitions,
                 limit_duration=limit_duration,
                 yes=yes,
+                answers=tuple(answer or ()),
                 trust=trust,
                 no_effects=no_effects,
                 lenient=lenient,

@@ -14,14 +14,13 @@ import anyio
 from rich.text import Text
 
 from samovar.actions.base import brief
-from samovar.actions.question import NO, YES, Filled, Question, Reply
+from samovar.actions.question import NO, YES, Filled, Question, Reply, accepted
 from samovar.cli.console import make_console
 from samovar.cli.showing import shown
 from samovar.cli.terminal import say
 
 MOST_VALUE_CHARS = 400
 """Shown of a value within a question."""
-ANSWERS = {"": YES, "y": YES, "yes": YES, "n": NO, "no": NO}
 
 
 class Person:
@@ -32,18 +31,42 @@ class Person:
         self._paused = paused
 
     async def ask(self, question: Question) -> Reply | None:
-        """Asks until there is an answer. The end of input is a no."""
+        """Asks until there is an answer. The end of input is a no; to what takes no no, there is nobody."""
         with self._paused:
             make_console().print(_text_of(question), soft_wrap=True)
             while True:
-                line = await _ask("Go on? [Y/n] ")
+                line = await _ask(_prompt_of(question))
                 if not line:
                     say("")
-                    return NO
-                reply = ANSWERS.get(line.strip().lower())
+                    return NO if question.is_approval else None
+                reply = _reply_of(question, line.strip())
                 if reply is not None:
                     return reply
-                say("Type y or n, and Enter.")
+                say(_advice(question))
+
+
+def _prompt_of(question: Question) -> str:
+    if question.kind == "go_on":
+        return "Go on? [Y/n] "
+    if question.kind == "approve":
+        return "Approve? [y/n] "
+    choices = f" [{'/'.join(map(shown, question.choices))}]" if question.choices else ""
+    default = f" (Enter: {brief(question.default, 60)})" if question.default else ""
+    return f"Answer{choices}{shown(default)}: "
+
+
+def _reply_of(question: Question, said: str) -> Reply | None:
+    if not said and question.kind == "go_on":
+        return YES
+    if not said and question.default is not None:
+        return Reply(question.default)
+    return question.reply(said)
+
+
+def _advice(question: Question) -> str:
+    if question.is_approval:
+        return "Type y or n, and Enter."
+    return "Type " + shown(accepted(question)) + ", and Enter."
 
 
 def _text_of(question: Question) -> Text:

@@ -103,7 +103,11 @@ Verbose = Annotated[
 
 # For one command only -------------------------------------------------------------------------------
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Say yes where the workflow waits for a person.")]
+AnswerGiven = Annotated[
+    list[str] | None,
+    typer.Option("--answer", metavar="STATE=VALUE", help="Answer a question of the workflow. Repeatable."),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Trust the project for this run; see `samovar trust`."),

@@ -27,6 +27,7 @@ from samovar.cli.terminal import Remarks, put, say
 from samovar.cli.trusting import allower, settings_for
 from samovar.cli.variables import (
     asker,
+    read_answers,
     read_assignments,
     read_switches,
 )
@@ -68,6 +69,8 @@ class RunArguments:
     limit_transitions: int | None
     limit_duration: str | None
     yes: bool
+    answers: tuple[str, ...]
+    """Each `--answer`."""
     trust: bool
     """Every project counts as trusted."""
     no_effects: bool
@@ -107,6 +110,7 @@ def _run(arguments: RunArguments) -> int:
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
         yes=arguments.yes,
+        answers=read_answers(arguments.answers, Tree(workflow, library)),
         trusts=arguments.trust or arguments.dry_run,
         no_effects=arguments.no_effects,
         lenient=arguments.lenient,

@@ -14,11 +14,31 @@ from samovar.cli.terminal import say
 from samovar.errors import UsageError, nearest
 from samovar.language.parameters import Parameter
 from samovar.preflight.variable_files import read_file, read_input
+from samovar.testing.paths import Tree
 
 TRIES = 5
 """How often a person is asked for one value."""
 STANDARD_INPUT = ("@/dev/stdin", "@/dev/fd/0")
 """Its files, which a socket cannot be opened by."""
+
+
+def read_answers(given: Sequence[str], tree: Tree) -> dict[str, list[str]]:
+    """`STATE=VALUE`: by the path of a state, the answers to its questions.
+
+    Raises `UsageError`, and `NotFoundError` for a state that is not there.
+    """
+    answers: dict[str, list[str]] = {}
+    for one in given:
+        path, equals, text = one.partition("=")
+        path = path.strip()
+        if not equals or not path:
+            raise UsageError(f"--answer takes STATE=VALUE, not {one!r}.")
+        state = tree.find(path)
+        wrong = [action.no_answer(text) for action in state.actions] if state else [None]
+        if all(wrong):
+            raise UsageError(f"--answer {one}: the state {path!r} {wrong[0] if wrong else 'asks nobody'}.")
+        answers.setdefault(path, []).append(text)
+    return answers
 
 
 def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter] = ()) -> dict[str, str]:

@@ -51,6 +51,10 @@ class ParsedAction(Protocol):
         """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
         ...
 
+    def no_answer(self, text: str) -> str | None:
+        """Why a text cannot answer what it asks a person, as far as that is known before the run."""
+        ...
+
     @property
     def programs(self) -> tuple[str, ...]:
         """The programs that must be on this machine before the run begins."""

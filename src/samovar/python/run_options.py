@@ -10,10 +10,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from samovar.actions.outside import ThisMachine
-from samovar.actions.question import NO, YES, Ask, Question, Reply
+from samovar.actions.question import NO, YES, Ask, Question, Reply, accepted
 from samovar.app import surroundings
 from samovar.config import Settings
 from samovar.errors import UsageError
@@ -27,7 +27,8 @@ from samovar.python.runs import RunHandle
 from samovar.running.runner import RunnerSettings
 from samovar.values import duration_s
 
-Answer = Callable[[Question], bool | Awaitable[bool | None] | None]
+Said = bool | str | None
+Answer = Callable[[Question], Said | Awaitable[Said]]
 """What a program says to a question of a run."""
 AskParameter = Callable[[Parameter], object]
 """The value of a required parameter that was not given."""
@@ -70,7 +71,8 @@ class RunOptions(TypedDict, total=False):
     ask: AskParameter | None
     """Called, in a thread, for each required parameter that was not given. None: that is an error."""
     answer: Answer | None
-    """Answers the workflow's questions: True, False, or None for nobody is there. It may be a coroutine."""
+    """Answers the workflow's questions: True or False, the text or the choice that is asked for, or None for
+    nobody is there. It may be a coroutine."""
     environment: Mapping[str, str] | None
     """Where secrets are looked for that say `from_env`. None: the environment of the process."""
     on_event: OnEvent | None
@@ -222,9 +224,15 @@ def asking(answer: Answer) -> Ask:
 
     async def ask(question: Question) -> Reply | None:
         given = answer(question)
-        said: bool | Literal[None] = await given if isawaitable(given) else given
-        if said is not None and not isinstance(said, bool):
-            raise UsageError(f"answer of run() gave {said!r}: expected True, False or None.")
-        return said if said is None else YES if said else NO
+        said: Said = await given if isawaitable(given) else given
+        if said is None:
+            return None
+        if isinstance(said, bool) and question.is_approval:
+            return YES if said else NO
+        reply = question.reply(said) if isinstance(said, str) else None
+        if reply is None:
+            expected = "True, False" if question.is_approval else accepted(question)
+            raise UsageError(f"answer of run() gave {said!r}: expected {expected} or None.")
+        return reply
 
     return ask

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
 from samovar.running.frame import Frame
+from samovar.running.given_answers import GivenAnswers
 from samovar.running.loop import End, Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
@@ -56,7 +57,9 @@ class RunnerSettings:
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
     yes: bool = False
-    """Goes on where a workflow waits for a user."""
+    """Says yes where a workflow waits for a user or wants an approval."""
+    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What its questions are answered without asking, by path: one for every visit, or one for each."""
     trusts: bool = False
     """Every project counts as trusted for this run, or nothing is done that could need it."""
     no_effects: bool = False
@@ -187,6 +190,7 @@ class _Driven:
             connection=connection,
             outside=self.outside,
             yes=settings.yes,
+            answers=GivenAnswers(settings.answers),
             gate=self.prepared.gate,
             allows_effects=not settings.no_effects,
             asking=anyio.Lock(),

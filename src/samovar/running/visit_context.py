@@ -18,7 +18,7 @@ from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.outside import Files, Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import YES, Filled, Question, Reply
+from samovar.actions.question import YES, Asking, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place
 from samovar.events import Event, Logged, Warned
@@ -28,6 +28,7 @@ from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
 from samovar.running.gate import Gate
+from samovar.running.given_answers import GivenAnswers
 from samovar.secrecy import Secrets
 
 
@@ -49,7 +50,9 @@ class Services:
     outside: Outside
     """All that the run reaches beside itself."""
     yes: bool
-    """Nobody is asked whether to go on."""
+    """Nobody is asked for a yes or a no."""
+    answers: GivenAnswers
+    """What questions of the run are answered without asking."""
     gate: Gate
     """Which sub-workflows may be run."""
     allows_effects: bool
@@ -146,13 +149,25 @@ class VisitContext:
             raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
         return self.services.outside.files
 
-    async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
+    async def ask_user(self, asking: Asking) -> Reply | None:
         services, path = self.services, self.frame.prefix + self.state.name
-        if services.yes:
-            return YES
         mask = services.secrets.mask
-        masked = tuple(mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in parts)
-        question = Question(run=services.run, visit=self.number, path=path, parts=masked)
+        question = Question(
+            run=services.run,
+            visit=self.number,
+            path=path,
+            kind=asking.kind,
+            parts=tuple(
+                mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in asking.parts
+            ),
+            choices=asking.choices,
+            default=asking.default,
+        )
+        given = services.answers.next(path)
+        if given is not None or (services.yes and asking.is_approval):
+            reply = YES if given is None else Reply(given)
+            services.outside.user.answered(question, reply)
+            return reply
         async with services.asking:
             return await services.outside.user.ask_user(question)
 

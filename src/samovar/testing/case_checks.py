@@ -31,6 +31,8 @@ def check_cases(file: CaseFile, tree: Tree) -> tuple[Fault, ...]:
             found += _misplaced(tree, path, result, _runs, "runs no command")
         for path, wait in case.waits.items():
             found += _misplaced(tree, path, wait, _waits, "does not wait")
+        for path, reply in case.replies.items():
+            found += _misplaced(tree, path, reply, _asks_person, "asks nobody")
         found += _expected(tree, case.expected)
         found += _variables(case, known)
     return tuple(found)
@@ -108,6 +110,10 @@ def _runs(action: ParsedAction) -> bool:
 
 def _waits(action: ParsedAction) -> bool:
     return action.verb == "wait"
+
+
+def _asks_person(action: ParsedAction) -> bool:
+    return action.verb in ("ask", "approve")
 
 
 def _misplaced(

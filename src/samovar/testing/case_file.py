@@ -20,12 +20,23 @@ from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, SUFFIXES, Case, CaseF
 from samovar.testing.checked_values import CheckedValues, Step
 from samovar.testing.expectations import Told
 from samovar.testing.expected_values import read_expected
-from samovar.testing.told_values import read_answer, read_printed, read_wait
+from samovar.testing.told_values import REPLY_KEYS, read_answer, read_printed, read_reply, read_wait
 from samovar.values import plain
 
 T = TypeVar("T")
 FILE_KEYS = ("workflow", "cases")
-CASE_KEYS = ("name", "variables", "answers", "commands", "shell", "waits", "files", "limits", "expect")
+CASE_KEYS = (
+    "name",
+    "variables",
+    "answers",
+    "commands",
+    "shell",
+    "waits",
+    "replies",
+    "files",
+    "limits",
+    "expect",
+)
 LIMIT_KEYS = ("transitions", "duration")
 
 
@@ -124,6 +135,7 @@ class _Reader:
             answers=dict(self._told(values, "answers", read_answer, ANSWER_KEYS[:3], *at)),
             shell=self._commands(values, *at),
             waits=dict(self._told(values, "waits", read_wait, (), *at)),
+            replies=dict(self._told(values, "replies", read_reply, REPLY_KEYS, *at)),
             files=dict(self._files(values.get("files"), *at, "files")),
             transitions=transitions,
             duration_s=self._yaml.duration_s(limits, "duration", *at, "limits"),

@@ -59,6 +59,16 @@ class Failure:
     """Seconds until that is known; None: no time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replied:
+    """What a person answers to `Ask` or `Approve`."""
+
+    text: str | None
+    """None: there is nobody."""
+    takes_s: float | None = None
+    """Seconds until the answer comes; infinite: it never does. None: no time."""
+
+
 Waited = Literal["yes", "no", "nobody"]
 """What a user says who is asked whether to go on; or there is nobody."""
 
@@ -78,6 +88,8 @@ class Case:
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[Waited]] = field(default_factory=dict)
     """What the user says; without a word, yes."""
+    replies: Mapping[str, Told[Replied]] = field(default_factory=dict)
+    """What a person answers; without a word the case stops there."""
     files: Mapping[str, str] = field(default_factory=dict)
     """What there is, by path from the folder in which the run is started. No other file is there."""
     transitions: int | None = None

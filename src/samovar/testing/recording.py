@@ -62,6 +62,8 @@ class Recording:
         """By visit, as a case has it."""
         self._waits: dict[int, object] = {}
         """By visit, as a case has it."""
+        self._replies: dict[int, object] = {}
+        """By visit, as a case has it."""
         self._files = SeenFiles()
         self._ran: dict[int, Command] = {}
         """By visit."""
@@ -95,9 +97,21 @@ class Recording:
         await self._outside.sleep(duration_s, at)
 
     async def ask_user(self, question: Question) -> Reply | None:
+        if question.kind != "go_on":
+            self._replies[question.visit] = ENDLESS  # until it is answered
         reply = await self._outside.ask_user(question)
-        self._waits[question.visit] = False if reply is None else True if reply == YES else "no"
+        self._keep(question, reply)
         return reply
+
+    def answered(self, question: Question, reply: Reply) -> None:
+        self._outside.answered(question, reply)
+        self._keep(question, reply)
+
+    def _keep(self, question: Question, reply: Reply | None) -> None:
+        if question.kind != "go_on":
+            self._replies[question.visit] = False if reply is None else reply.text
+        else:
+            self._waits[question.visit] = False if reply is None else True if reply == YES else "no"
 
     async def end(self, run: str) -> None:
         await self._outside.end(run)
@@ -147,6 +161,7 @@ class Recording:
             ),
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
+            "replies": self._by_path(self._replies),
             "files": self._files.given(folder or Path.cwd()),
             "limits": dict(limits or {}),
         }

@@ -19,7 +19,7 @@ from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import NO, YES, Question, Reply
+from samovar.actions.question import NO, YES, Question, Reply, accepted
 from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
@@ -32,6 +32,7 @@ from samovar.testing.difference import Difference
 from samovar.testing.expectations import Told
 from samovar.testing.paths import Tree
 from samovar.testing.told_files import ToldFiles
+from samovar.testing.untold import unanswered, unreplied, untold_command
 
 T = TypeVar("T")
 MOST_TOKENS = 1_000_000_000
@@ -118,7 +119,7 @@ class Stage:
         told = self.case.shell.get(path)
         result = self._next("commands", path, told)
         if result is None:
-            raise StoppedError(_untold_command(path, told, self.used["commands", path], self.ran[path][-1]))
+            raise StoppedError(untold_command(path, told, self.used["commands", path], self.ran[path][-1]))
         if isinstance(result, Failure):
             await self._pass(result.takes_s)
             raise told_error(result)
@@ -174,8 +175,30 @@ class Stage:
         raise FileNotFoundError(file)
 
     async def ask_user(self, question: Question) -> Reply | None:
+        if question.kind != "go_on":
+            return await self._reply(question)
         told = self._next("waits", question.path, self.case.waits.get(question.path))
         return {None: YES, "yes": YES, "no": NO, "nobody": None}[told]
+
+    def answered(self, question: Question, reply: Reply) -> None:
+        """A case answers everything itself."""
+
+    async def _reply(self, question: Question) -> Reply | None:
+        path = question.path
+        told = self.case.replies.get(path)
+        replied = self._next("replies", path, told)
+        if replied is None:
+            raise StoppedError(unreplied(path, told, self.used["replies", path], question))
+        await self._pass(replied.takes_s)
+        if replied.text is None:
+            return None
+        if not replied.text and question.default is not None:
+            return Reply(question.default)
+        reply = question.reply(replied.text)
+        if reply is None:
+            message = f"The reply of {path!r} is not an answer: {accepted(question)} is expected."
+            raise StoppedError(Difference(what="reply", message=message, name=path, got=replied.text))
+        return reply
 
     async def answer(self, request: PromptRequest) -> tuple[Answer, SentPrompt]:
         """What a prompt is answered with, after its time. Raises the error that is told instead."""
@@ -186,7 +209,7 @@ class Stage:
         told = self.case.answers.get(path)
         answer = self._next("answers", path, told)
         if answer is None:
-            raise StoppedError(_unanswered(path, told, self.used["answers", path], request))
+            raise StoppedError(unanswered(path, told, self.used["answers", path], request))
         if isinstance(answer, Failure):
             await self._pass(answer.takes_s)
             raise told_error(answer)
@@ -217,6 +240,7 @@ class Stage:
             "answers": self.case.answers,
             "commands": self.case.shell,
             "waits": self.case.waits,
+            "replies": self.case.replies,
         }
         for what, states in given.items():
             for path, told in states.items():
@@ -253,27 +277,3 @@ class _StageConnection:
             cut = "reasoning" if request.options.choices else "text"
         takes_s = answer.takes_s or 0.0
         return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut, duration_s=takes_s)
-
-
-def _unanswered(path: str, told: Told[object] | None, visit: int, request: PromptRequest) -> Difference:
-    sent = "\n".join("    " + line for line in request.messages[-1].content.splitlines())
-    message = (
-        f"{path!r} asked a prompt that the case has no answer to{_visit(told, visit)}. It was sent:\n{sent}\n"
-    )
-    return Difference(what="answer", name=path, message=message + _what_to_add("answers", path, told))
-
-
-def _untold_command(path: str, told: Told[object] | None, visit: int, asked: AskedCommand) -> Difference:
-    shown = "\n".join("    " + line for line in asked.text.splitlines())
-    message = f"{path!r} runs a command that the case has no result of{_visit(told, visit)}:\n{shown}\n"
-    return Difference(what="shell", name=path, message=message + _what_to_add("commands", path, told))
-
-
-def _visit(told: Told[object] | None, visit: int) -> str:
-    return "" if told is None else f" (its list has {len(told.values)}, and this is number {visit})"
-
-
-def _what_to_add(key: str, path: str, told: Told[object] | None) -> str:
-    if told is not None:
-        return f"Add one to the list at {told.place}."
-    return f"Add to the case, below `{key}:`\n    {path}: the text"

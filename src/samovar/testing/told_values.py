@@ -19,6 +19,7 @@ from samovar.testing.cases import (
     Answer,
     Failure,
     Printed,
+    Replied,
     Waited,
 )
 from samovar.testing.checked_values import CheckedValues, Step
@@ -30,6 +31,7 @@ CODES = frozenset(
 )
 """Of errors that a case can tell."""
 FOREVER = "forever"
+REPLY_KEYS = ("text", "takes")
 
 
 def read_answer(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Answer | Failure | None:
@@ -75,6 +77,20 @@ def read_printed(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Print
         timed_out=timed_out,
         takes_s=takes_s,
     )
+
+
+def read_reply(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Replied | None:
+    if value is None or isinstance(value, bool):
+        if value is False:
+            return Replied(text=None)
+        yaml.fault("case", "A reply is a text, as in yes, no or Ada, or false: there is nobody.", *at)
+        return None
+    if not isinstance(value, dict):
+        text = yaml.text(value, "A reply", *at)
+        return None if text is None else Replied(text=text)
+    values = yaml.map(value, "A reply", REPLY_KEYS, *at)
+    text = yaml.text(values.get("text", ""), "`text`", *at, "text") or ""
+    return Replied(text=text, takes_s=_takes_s(yaml, values, *at))
 
 
 def _takes_s(yaml: CheckedValues, values: Mapping[str, Any], *at: Step) -> float | None:

@@ -1,0 +1,26 @@
+"""Answers to the questions of a run that were given before it: one for each time, or one for every time.
+
+Above: the runner, which makes one for each run, and the visits, which ask it first. Below: nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+
+class GivenAnswers:
+    """Of one run. Mutable: how often each was taken."""
+
+    def __init__(self, given: Mapping[str, Sequence[str]]) -> None:
+        """`given`: by the path of a state. One answer holds for every visit, of several each for one."""
+        self._given = given
+        self._taken: Counter[str] = Counter()
+
+    def next(self, path: str) -> str | None:
+        """The answer for the next question of a state; None: somebody must be asked."""
+        given = self._given.get(path, ())
+        if len(given) == 1:
+            return given[0]
+        self._taken[path] += 1
+        return given[self._taken[path] - 1] if self._taken[path] <= len(given) else None
