@@ -4,8 +4,8 @@
 
 Each contender is a process that keeps its model. They answer each prompt of W12 one after the other, and wait
 while another answers, so figures that are compared are a second apart. A round begins with a system prompt
-that none has seen; what earlier rounds left in the cells stays there. The ideal is the setting of direct calls
-that took least. With a contender's name as its argument this is such a process.
+that none has seen; what earlier rounds left in the cells stays there. The ideal is the setting of direct
+calls that took least. With a contender's name as its argument this is such a process.
 
 Above: `goal_speed.py`. Below: `contenders.py`, `work.py`.
 """
@@ -99,22 +99,30 @@ def evaluating(step: Step) -> float:
 @contextmanager
 def _process(name: str) -> Iterator[Ask]:
     command = [sys.executable, "-m", "benchmarks.alternating", name]
-    with empty_cache() as environment:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+    with (
+        empty_cache() as environment,
+        subprocess.Popen(
+            command,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        assert process.stdin and process.stdout and process.stderr
+
+        def ask(system: str, said: str) -> Step:
             assert process.stdin and process.stdout and process.stderr
+            print(json.dumps([system, said]), file=process.stdin, flush=True)
+            if not (line := process.stdout.readline()):
+                raise RuntimeError(f"{name} failed: {process.stderr.read().strip()[-1500:]}")
+            return Step(**json.loads(line))
 
-            def ask(system: str, said: str) -> Step:
-                assert process.stdin and process.stdout and process.stderr
-                print(json.dumps([system, said]), file=process.stdin, flush=True)
-                if not (line := process.stdout.readline()):
-                    raise RuntimeError(f"{name} failed: {process.stderr.read().strip()[-1500:]}")
-                return Step(**json.loads(line))
-
-            try:
-                yield ask
-            finally:
-                process.stdin.close()
+        try:
+            yield ask
+        finally:
+            process.stdin.close()
 
 
 def _answer(name: str) -> None:
@@ -131,7 +139,8 @@ def _answer(name: str) -> None:
     for line in sys.stdin:
         direct.start_counting()
         began = time.perf_counter()
-        ask(*json.loads(line), MAX_TOKENS)
+        system, said = json.loads(line)
+        ask(system, said, MAX_TOKENS)
         _say(
             Step(
                 wall_s=time.perf_counter() - began,
@@ -160,8 +169,9 @@ async def _samovar() -> None:
         await ask(WARM_UP_SYSTEM, WARM_UP, 1)
         answers = 1
         for line in sys.stdin:
+            system, said = json.loads(line)
             before, began = used(), time.perf_counter()
-            await ask(*json.loads(line), MAX_TOKENS)
+            await ask(system, said, MAX_TOKENS)
             wall_s = time.perf_counter() - began
             answers += 1
             evaluate_s, evaluated, decode_s, decoded = (

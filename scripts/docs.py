@@ -66,8 +66,13 @@ def _cell(text: str) -> str:
 
 def _settings() -> str:
     lines = [
-        "Nearer wins: options, then environment variables, then the project's `.samovar/config.toml`,",
-        "then the user's `config.toml`. An empty environment variable counts as not set.\n",
+        "Nearer wins: options, then environment variables, then the project's files `.samovar/config.toml`,",
+        "from the current folder up to the repository's root (`.git`, `.hg`, `.jj`, `.svn`) or the home",
+        "folder, the nearest first for each setting, then the user's `config.toml`. An empty environment",
+        "variable counts as not set. A relative folder, and a model's file that is there, are named from the",
+        "folder of the project whose file names them.\n",
+        "Settings with a † open something: in a project's file they count only after `samovar trust`, with",
+        "`--trust`, or with `SAMOVAR_TRUST=1` in the environment.\n",
         "| setting | in the environment | default | |",
         "|---|---|---|---|",
     ]
@@ -75,7 +80,8 @@ def _settings() -> str:
         known = settings_known()[one.name]
         default = "" if one.default is None else f"`{one.default}`"
         lines.append(
-            f"| `{one.name}` | `SAMOVAR_{one.name.upper()}` | {default} | {_cell(known.description)} |"
+            f"| `{one.name}`{' †' if known.opens else ''} | `SAMOVAR_{one.name.upper()}` | {default} "
+            f"| {_cell(known.description)} |"
         )
     return "\n".join(lines) + "\n"
 

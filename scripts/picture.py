@@ -9,12 +9,13 @@ import anyio
 from rich.console import Console
 
 from samovar import memory
-from samovar.app import App, open_app
+from samovar.app import open_app
 from samovar.cli.live import Lines
-from samovar.cli.report import Figures, Memory, report_object, show_report
+from samovar.cli.report import show_report
 from samovar.config import load_settings
 from samovar.events import Event, Logged, Warned
 from samovar.preflight.prepare import prepare
+from samovar.python.figures import Figures, figures_of, report_object
 from samovar.running.run import Run
 from samovar.running.runner import Runner
 
@@ -33,23 +34,8 @@ async def run(console: Console) -> tuple[Run, Figures]:
         example = str(ROOT / "examples" / "triage.md")
         prepared = prepare(example, {"reports": reports}, app.library, app.settings)
         ran = await Runner(app.library, app.executor, on_event=show).run(prepared)
-        figures = measured(app)
+        figures = figures_of(app)
     return ran, figures
-
-
-def measured(app: App) -> Figures:
-    statistics = app.pool.statistics()
-    here = memory.resident_bytes()
-    return Figures(
-        models=statistics.models,
-        sessions=app.sessions.statistics(),
-        memory=Memory(
-            ready_bytes=statistics.ready_bytes,
-            end_bytes=here,
-            peak_bytes=max(here, memory.peak_bytes() or 0),
-            closed_bytes=None,
-        ),
-    )
 
 
 def main() -> None:

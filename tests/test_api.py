@@ -24,7 +24,7 @@ from samovar.generation import Options, Sampling
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)
+EXAMPLES = [found[2] for found in re.finditer(r"^(`{3,})python\n(.*?)^\1$", PAGE, re.S | re.M)]
 WORKFLOW = """
 # Hello
 
@@ -419,7 +419,7 @@ def test_values_of_other_kinds_are_usage_errors_that_name_what_was_expected() ->
         with pytest.raises(samovar.UsageError, match=r"workflow of run\(\) cannot be None"):
             app.run(None)  # type: ignore[arg-type]
         with pytest.raises(samovar.UsageError, match=r"variables of run\(\)"):
-            app.run("x", [])  # type: ignore[arg-type]
+            app.run("x", 5)  # type: ignore[arg-type]
         with pytest.raises(samovar.UsageError, match=r"on_event of run\(\)"):
             app.run("x", on_event=5)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import YES, Question, Reply
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
@@ -134,32 +134,66 @@ async def test_the_result_at_the_join_is_a_record_by_first_state(bench: Bench) -
 async def test_two_values_for_one_name_are_a_warning_and_both_are_kept(bench: Bench) -> None:
     actions = """A: Set x="of A", same="s"
     B: Set x="of B", same="s"
-    End: Log "${x} ${branches.A.x} ${branches.B.x} {{ branches.A.same | default: 'no' }}" """
+    End: Log "${x} ${branches.A.x} ${branches.B.x}" """
     workflow = bench.write("w", BOTH, actions)
     run = await bench.run(workflow, x="before")
-    assert bench.log == ["of B of A of B no"]
+    assert bench.log == ["of B of A of B"]
     (warned,) = [event for event in bench.events if isinstance(event, Warned)]
     assert warned.message.startswith("The branches 'A' and 'B' changed 'x' to different values")
     assert "branches.A.x, branches.B.x" in warned.message
     assert warned.place == workflow.states["J"].place
-    assert run.variables["branches"] == {"A": {"x": "of A"}, "B": {"x": "of B"}}
+    rest = {"same": "s", "ok": True, "cancelled": False}
+    assert run.variables["branches"] == {"A": {"x": "of A", **rest}, "B": {"x": "of B", **rest}}
 
 
-async def test_a_later_join_forgets_what_an_earlier_one_kept_but_not_a_variable_of_that_name(
-    bench: Bench,
-) -> None:
+async def test_a_later_join_says_of_its_own_branches_only(bench: Bench) -> None:
     diagram = BOTH.replace("J --> End", "J --> F: n < 2\nJ --> End: default")
-    workflow = bench.write(
-        "w", diagram, "A: Set x := 5\nB: Set x := n == 0 ? 6 : 5\nJ: Set n := n + 1\nEnd: Set seen := n"
-    )
-    run = await bench.run(workflow, n=0)
+    actions = "A: Set x := 5\nB: Set x := n == 0 ? 6 : 5\nJ: Set n := n + 1\nEnd: Set seen := n"
+    run = await bench.run(bench.write("w", diagram, actions), n=0)
     assert run.ending is Ending.COMPLETED
     assert len(bench.warnings) == 1, "of the first round"
     assert (run.variables["seen"], run.variables["x"]) == (2, 5)
-    assert "branches" not in run.variables
-    plain = bench.write("v", BOTH, 'A: Set x="1"\nB: Set y="2"')
-    run = await bench.run(plain, branches="mine")
-    assert run.variables["branches"] == "mine"
+    branch = {"x": 5, "ok": True, "cancelled": False}
+    assert run.variables["branches"] == {"A": branch, "B": branch}
+
+
+@pytest.mark.parametrize("answers", [("yes", "no"), ("yes", "yes")])
+async def test_what_each_branch_set_is_always_there_behind_the_join(
+    bench: Bench, answers: tuple[str, str]
+) -> None:
+    actions = 'A: Set v="{}"\nB: Set v="{}"\nEnd: Log "${{branches.A.v}} ${{branches.B.v}}"'.format(*answers)
+    for front in ("", "parameters: [{name: v, default: 'yes'}]"):
+        bench.events.clear()
+        run = await bench.run(bench.write("w", BOTH, actions, front))
+        assert run.ending is Ending.COMPLETED
+        assert bench.log == [" ".join(answers)]
+
+
+async def test_a_branch_that_set_nothing_is_there_too(bench: Bench) -> None:
+    run = await bench.run(bench.write("w", BOTH, 'A: Log "a"'))
+    assert run.variables["branches"] == {one: {"ok": True, "cancelled": False} for one in "AB"}
+
+
+async def test_behind_a_join_that_took_a_failure_each_branch_says_how_it_ended(bench: Bench) -> None:
+    diagram = BOTH.replace("J --> End", "J --> Bad: failure\nJ --> End: default\nBad --> [*]")
+    actions = """A: Set a=1
+    A2: Prompt "slow"
+    B: Shell "exit 4"
+    Bad: Set seen := [branches.A.a, branches.A.cancelled, branches.B.ok, branches.B.cancelled, exit_code] """
+    run = await bench.run(bench.write("w", diagram, actions), Held())
+    assert run.ending is Ending.COMPLETED
+    assert run.variables["seen"] == [1, True, False, False, 4]
+    assert "a" not in run.variables, "what the branches changed is given up"
+
+
+async def test_a_failure_that_an_edge_to_the_join_took_may_be_read_there(bench: Bench) -> None:
+    diagram = BOTH.replace("B --> J", "B --> J: failure\nB --> J: success")
+    actions = """B: Shell "exit 4"
+    J: Log "${error.state} ${exit_code} ${is_error} ${failure} ${branches.B.ok} ${branches.A.ok}"
+    End: Log "{{ error.state | default: 'none' }} {{ exit_code | default: 'none' }}" """
+    run = await bench.run(bench.write("w", diagram, actions))
+    assert run.ending is Ending.COMPLETED
+    assert bench.log[-1] == "none none"
 
 
 async def test_labels_on_the_edges_of_a_fork_are_ignored(bench: Bench) -> None:

@@ -15,6 +15,7 @@ import pytest
 from samovar.actions import parse_action
 from samovar.app import open_library
 from samovar.checks.checking import check_workflow
+from samovar.cli.testing import CasesArguments, run_tests
 from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import Script, ScriptedEngine
@@ -125,6 +126,15 @@ async def test_each_workflow_completes_as_it_is(library: Library, name: str, rep
     done = await run_of(library, name, repository, lambda messages: '{"name": "Ann"}')
     assert done.run.ending is Ending.COMPLETED, done.run.error
     assert done.asked and done.log
+
+
+def test_their_cases_pass_and_cover_every_state_and_transition(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(__file__).parent / "builtin"
+    assert sorted(path.name.removesuffix(".test.yaml") for path in folder.iterdir()) == WORKFLOWS
+    arguments = CasesArguments(
+        paths=(folder,), only=None, coverage_min=100, junit=None, lenient=False, as_json=False
+    )
+    assert run_tests(arguments) == 0, capsys.readouterr().out
 
 
 async def test_a_text_file_is_summed_up(library: Library, tmp_path: Path) -> None:

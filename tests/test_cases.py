@@ -17,6 +17,7 @@ from samovar.generation import FinishReason
 from samovar.testing.case_file import parse_cases, read_case_file
 from samovar.testing.case_text import add_case
 from samovar.testing.cases import Answer, Failure, Printed
+from samovar.testing.expectations import WantedLine
 
 HEAD = "cases:\n  - name: one\n"
 YAML_LOOKING = [
@@ -77,7 +78,7 @@ def test_a_case_says_what_is_told_and_what_is_expected(path: Path) -> None:
     assert case.waits["W"].at(1) == "nobody"
     expected = case.expected
     assert (expected.ending, expected.path) == (Ending.FAILED, ("A", "Sub", "Sub/C"))
-    assert (expected.variables, expected.log) == ({"n": None}, ("done",))
+    assert (expected.variables, expected.log) == ({"n": None}, (WantedLine(text="done"),))
 
 
 @pytest.mark.parametrize(
@@ -202,3 +203,13 @@ def test_a_text_parameter_gets_what_is_written_in_a_case(tmp_path: Path) -> None
     )
     (case,) = read_case_file(path).cases
     assert case.sources == {("version",): "1.10", ("all", 0): "True", ("n",): "2.50"}
+
+
+def test_what_commands_leave_is_below_commands_or_shell_but_not_both(path: Path) -> None:
+    (case,) = parse_cases(HEAD + "    commands: {A: one}\n    shell: {B: two}\n", path).cases
+    assert {name: told.at(1) for name, told in case.shell.items()} == {
+        "A": Printed(stdout="one"),
+        "B": Printed(stdout="two"),
+    }
+    (fault,) = faults(HEAD + "    commands: {A: one}\n    shell: {A: two}\n", path)
+    assert "'A' is below `commands` and below `shell`." in fault

@@ -12,6 +12,7 @@ from samovar.checks.checking import check_tree, check_workflow
 from samovar.errors import Fault
 from samovar.library import Library
 from tests.growth import assert_grows_with_size
+from tests.test_cli import samovar
 
 DIAGRAM = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> B{}\nB --> [*]\n```\n\n## Actions\n"
 
@@ -262,3 +263,36 @@ def test_a_copy_of_a_session_that_no_state_has_is_named_with_the_nearest(files: 
     )
     assert at(fault)[:3] == ("unknown-session", "error", FIRST_ACTION + 1)
     assert "Did you mean 'plan'?" in fault.message
+
+
+# Whole folders, from the command line.
+
+
+def test_a_folder_is_checked_whatever_the_folders_above_it_are_called(tmp_path: Path) -> None:
+    folder = tmp_path / "prompts" / "p1"
+    (folder / "prompts").mkdir(parents=True)
+    (folder / "w.md").write_text(flow('- A: Log "x"'))
+    (folder / "prompts" / "shown.md").write_text("A prompt about stateDiagram.")
+    inside, outside = samovar(folder, "check", "."), samovar(tmp_path, "check", "prompts/p1")
+    assert (inside.stdout, inside.returncode) == (outside.stdout, outside.returncode)
+    assert outside.stdout == "1 file, 0 errors, 0 warnings\n"
+
+
+@pytest.mark.parametrize(("option", "value"), [("timeout", "5s"), ("result", "r")])
+def test_a_childs_optional_parameter_that_an_option_hides_is_named(
+    files: Files, option: str, value: str
+) -> None:
+    front = f"---\nparameters: [{{name: {option}, default: x}}]\n---\n"
+    files.write("workflows/child.md", flow('- A: Log "x"', top=front))
+    (fault,) = files.check(flow(f'- A: Run workflow "child" with {option}="{value}"'))
+    assert at(fault)[:2] == ("missing-argument", "warning")
+    assert f"`{option}=` is an option of `Run workflow`" in fault.message
+    assert files.check(flow('- A: Run workflow "child"')) == ()
+
+
+def test_a_prompts_parameter_that_an_option_hides_is_named(files: Files) -> None:
+    files.write("prompts/ask.md", "---\nparameters: [{name: result}]\n---\n{{ result }}")
+    (fault,) = files.check(flow('- A: Execute prompt "ask" with result="answer"'))
+    assert at(fault)[:2] == ("missing-argument", "warning")
+    assert "`result=` is an option of `Execute prompt`" in fault.message
+    assert files.check(flow('- A: Execute prompt "ask"')) == ()

@@ -495,6 +495,28 @@ def test_bytes_that_are_not_utf8_are_no_half_characters_in_json(folder: Path, ou
     assert "caf\ufffd" in done.stdout.decode("utf-8") and b"\\ud" not in done.stdout.lower()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["--seed", "abc"], "--seed"),
+        (["--limit-transitions", "many"], "--limit-transitions"),
+        (["--context-tokens", "x"], "--context-tokens"),
+        (["--seed"], "--seed"),
+        (["--limit-duration", "soon"], "--limit-duration"),
+        (["--nonsense", "1"], "--nonsense"),
+    ],
+)
+def test_with_json_an_option_that_cannot_be_is_an_object_too(
+    folder: Path, wrong: list[str], says: str
+) -> None:
+    write(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
+    done = samovar(folder, "run", "w.md", "--json", *wrong)
+    told = json.loads(done.stdout)
+    assert (told["run"], told["workflow"], told["status"]) == (None, "w.md", "invalid")
+    assert told["error"]["code"] == "usage" and says in told["error"]["message"]
+    assert (done.stderr, done.returncode) == ("", 2)
+
+
 def test_json_is_json_in_every_encoding(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Set x="é🫖"')
     done = subprocess.run(

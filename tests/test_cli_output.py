@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from samovar.cli.live import Answers, Lines
+from samovar.cli.live import Lines
 from samovar.cli.report import show_report
 from samovar.config import load_settings
 from samovar.errors import UsageError
@@ -59,7 +59,7 @@ def left(visit: int, *, what: str = "", figures: PromptFigures | None = None) ->
 def lines_of(events: list[Event], *, verbose: int = 0) -> list[str]:
     console = Console(width=200, highlight=False, soft_wrap=True)
     with console.capture() as shown:
-        show = Answers(Lines(console, verbose))
+        show = Lines(console, verbose)
         for event in events:
             show(event)
     return shown.get().splitlines()
@@ -80,18 +80,6 @@ def test_a_result_that_the_workflow_names_is_the_runs(tmp_path: Path) -> None:
     write(tmp_path, "[*] --> A\nA --> [*]", '- A: Set result="the end"')
     assert samovar(tmp_path, "run", "w.md").stdout == "the end\n"
     assert samovar(tmp_path, "run", "w.md", "-q").stdout == ""
-
-
-def test_the_last_answer_that_was_not_picked_is_the_result() -> None:
-    free, picked = Options(), Options(choices=("yes", "no"))
-    events = [*answered(1, "Some text.", free), *answered(2, "yes", picked)]
-    answers = Answers(Lines(Console(quiet=True), 0))
-    for event in events[4:]:
-        answers(event)
-    assert answers.last == "yes"
-    for event in events[:4]:
-        answers(event)
-    assert answers.last == "Some text."
 
 
 def test_an_answer_stands_below_its_state_and_whole_with_v() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import YES, Question, Reply
 from samovar.errors import ShellError
 from samovar.events import Ending

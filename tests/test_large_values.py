@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from samovar.cli.live import Answers, Lines, LiveLines, Show
+from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.output import show_message
 from samovar.cli.showing import MOST_SHOWN_CHARS, MOST_SHOWN_LINES, bounded, shown
 from samovar.events import Event, Logged, RunError, StateEntered, StateLeft, VisitStatus, Warned
@@ -90,7 +90,7 @@ def test_rich_is_handed_a_bounded_part_of_every_event(
     text: str, kind: type[Lines] | type[LiveLines], verbose: int
 ) -> None:
     console = Counting(file=io.StringIO(), width=100, force_terminal=kind is LiveLines, highlight=False)
-    show: Show = Answers(kind(console, verbose))
+    show: Show = kind(console, verbose)
     for event in events_with(text):
         show(event)
     show.close()

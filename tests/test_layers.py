@@ -32,7 +32,7 @@ LAYERS = (
     "language",
     "expressions",
     "config",
-    "config_files",
+    "projects",
     "setting",
     "events",
     "files",
@@ -52,7 +52,7 @@ WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
 RECORDS = {
     "config",
-    "config_files",
+    "projects",
     "setting",
     "events",
     "files",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from samovar.actions import parse_action
-from samovar.actions.base import PromptDefaults
+from samovar.actions.defaults import PromptDefaults
 from samovar.config import Settings, load_settings
 from samovar.engines.llama.counting import open_template
 from samovar.errors import ModelFileError, ModelNotFoundError, Place, TemplateError
@@ -337,6 +337,9 @@ def test_prompts_read_the_folder_and_what_is_allowed_of_the_environment(
     assert done.returncode == 2 and "The setting `environment`" in done.stderr
     (tmp_path / ".samovar").mkdir()
     (tmp_path / ".samovar/config.toml").write_text('environment = ["OTHER_TEST_A"]')
+    done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
+    assert done.returncode == 2 and "environment does not count until you trust the folder" in done.stderr
+    assert samovar(tmp_path, "trust", "--yes").returncode == 0
     done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
     assert done.stdout.splitlines()[-1] == f"{tmp_path} a -"
     assert load_settings({"environment": "A, B"}).environment == ("A", "B")

@@ -93,7 +93,19 @@ def test_a_record_adds_up_tokens_and_transitions() -> None:
     run = begun().after(entered(1)).after(left(1, figures=FIGURES)).after(taken)
     assert run.tokens == TokenCounts(evaluated=5, reused=2, generated=3)
     assert run.transitions == 1
-    assert run.after(Warned(visit=1, message="m")) is run
+    assert [one.message for one in run.after(Warned(visit=1, message="m")).warnings] == ["m"]
+    assert run.warnings == ()
+
+
+def test_a_run_was_for_its_named_result_else_for_the_last_answer_that_was_not_picked() -> None:
+    run = begun().answered("yes", is_picked=True)
+    assert run.after(ended(result="x")).result == "yes"
+    run = run.answered("Some text.", is_picked=False).answered("no", is_picked=True)
+    assert run.result is None  # while it goes on
+    assert run.after(ended(result="x")).result == "Some text."
+    assert replace(run, names_result=True).after(ended(result=["x"])).result == ["x"]
+    stuck = RunEnded(ending=Ending.STUCK, error=None, variables={"result": "x"}, time_s=3)
+    assert run.after(stuck).result is None
 
 
 def test_a_run_ends_once() -> None:
@@ -283,7 +295,7 @@ def test_a_sub_workflow_has_its_own_limits_where_it_sets_them() -> None:
         return Workflow(name="w", path=None, initial="A", states={}, diagram="", limits=limits)
 
     run = Limits(transitions=50, duration_s=9, tokens=7, depth=2, prompt_timeout_s=4)
-    assert own_limits(workflow(Limits()), run) == Limits(transitions=50, depth=2, prompt_timeout_s=4)
+    assert own_limits(workflow(Limits()), run) == Limits(depth=2, prompt_timeout_s=4), "the run's count too"
     assert own_limits(workflow(Limits(transitions=5, tokens=3, prompt_timeout_s=1)), run) == Limits(
         transitions=5, tokens=3, depth=2, prompt_timeout_s=1
     )

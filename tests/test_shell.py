@@ -18,10 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
-from samovar.actions.base import ActionContext, Outcome, PromptDefaults
+from samovar.actions.base import ActionContext, Outcome
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import OUTPUT_LIMIT_BYTES
 from samovar.actions.quoting import VARIABLE, quote
 from samovar.actions.shell_text import UnquotableError
+from samovar.actions.time_limit import perform
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, FaultsError, Place, ShellError, TemplateError, TimedOutError
 from samovar.language.template import Template
@@ -94,7 +96,7 @@ def context(folder: Path | None = None, **variables: object) -> ActionContext:
 
 async def shell(line: str, folder: Path | None = None, **variables: object) -> Outcome:
     with anyio.fail_after(60):
-        return await parse_action(line, HERE).perform(context(folder, **variables))
+        return await perform(parse_action(line, HERE), context(folder, **variables))
 
 
 def record(outcome: Outcome) -> Record:
@@ -325,7 +327,6 @@ def to_quoted(command: str) -> str:
         "for i in {{ x }}; do :; done",
         "grep -- {{ x }} f > {{ x }} 2>&1",
         "(cd / && echo {{ x }}) | sort",
-        "printf %s {{ x }} | sh -c 'cat'",
         "A=$(echo {{ x }})",
         'ls "$(dirname {{ x }})"',
         'echo "${N:-none given}" {{ x }}',

@@ -200,3 +200,26 @@ def test_any_text_is_a_template_or_a_fault(text: str) -> None:
         return
     with contextlib.suppress(TemplateError):
         template.fill({"a": 1, "x": "t"})
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("{{ n + 1 }}", "`n | plus: 1`"),
+        ("{{ n - 1 }}", "`n | minus: 1`"),
+        ("{% assign x = n * 2 %}", "`n | times: 1`"),
+        ("{{ n / 2 }}", "`n | divided_by: 1`"),
+        ("{{ n % 2 }}", "`n | modulo: 1`"),
+        ("{{ n -1 }}", "`n | minus: 1`"),
+        ("{% if a && b %}x{% endif %}", "`and`"),
+        ("{% if !a %}x{% endif %}", "unless"),
+        ("{% if not a %}x{% endif %}", "unless"),
+        ("{{ a ? 1 : 2 }}", "default"),
+        ("{{ size(n) }}", "`x | size`"),
+        ("{{ a == b }}", "{% if"),
+    ],
+)
+def test_what_other_languages_write_is_answered_with_what_liquid_has(text: str, advice: str) -> None:
+    with pytest.raises(FaultsError, match=r"The template cannot be read") as caught:
+        Template.parse(text, Place(path=None, line=1), dollar=False)
+    assert advice in caught.value.faults[0].message

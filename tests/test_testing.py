@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +22,15 @@ from samovar.generation import Message
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
-from samovar.testing.case_file import parse_cases, read_case_file
+from samovar.testing.case_checks import check_cases
+from samovar.testing.case_file import CASE_KEYS, LIMIT_KEYS, parse_cases, read_case_file
+from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS
 from samovar.testing.coverage import cover
+from samovar.testing.expected_values import COMMAND_KEYS, EXPECT_KEYS, PROMPT_KEYS
 from samovar.testing.junit import clean
 from samovar.testing.paths import Tree
 from samovar.testing.recording import Recording, record
-from samovar.testing.trial import CaseResult, check_cases, run_case
+from samovar.testing.trial import CaseResult, run_case
 from tests.bench import text_of, unchecked
 from tests.test_cases import TEXTS
 
@@ -73,7 +77,7 @@ class Cases:
                 given = RunnerSettings(folder=self.folder, outside=recording)
                 runner = Runner(self.library, recording, on_event=recording, settings=given)
                 done = await runner.run(unchecked(tree.workflow, variables))
-                return done, recording.values(tree, variables, done)
+                return done, recording.values(tree, variables, done, folder=self.folder)
 
         done, values = anyio.run(run)
         return done, record(path, tree, self.library, values, lenient=False)
@@ -93,8 +97,8 @@ def test_a_case_passes_when_all_comes_as_expected(cases: Cases) -> None:
     result = cases.result(
         tree, "variables: {x: hi}\nanswers: {A: 'on'}\nexpect: {path: [A, B], prompts: {A: Say hi}}"
     )
-    assert result.passed and not result.warnings
-    assert result.seen.states == {"A", "B"}
+    assert result.passed
+    assert result.seen[tree.workflow.identity].states == {"A", "B"}
 
 
 def test_each_way_to_differ_is_said(cases: Cases) -> None:
@@ -118,7 +122,7 @@ expect:
         ("variable", "off", "on"),
         ("variable", 1, "(not set)"),
         ("prompt", "Say ho", "Say hi"),
-        ("log", "twice", ["b is here"]),
+        ("log", "twice", ["info: b is here"]),
     ]
 
 
@@ -160,7 +164,7 @@ def test_no_command_is_run_and_one_without_a_result_is_a_failure(cases: Cases) -
     result = cases.result(tree, "variables: {x: v}\nshell: {A: {stdout: out}}\nexpect: {variables: {r: out}}")
     assert result.passed
     (message,) = told(cases.result(tree, "variables: {x: v}"))
-    assert "'A' runs a command that the case has no result of" in message and "`shell:`\n    A:" in message
+    assert "'A' runs a command that the case has no result of" in message and "`commands:`\n    A:" in message
     assert not (cases.folder / "ran").exists()
 
 
@@ -212,11 +216,19 @@ def test_an_edge_may_take_what_the_user_said(cases: Cases, said: str, kind: str)
     assert cases.result(tree, f"waits: {{A: {said}}}\nexpect: {{variables: {{kind: {kind}}}}}").passed
 
 
-def test_an_answer_that_is_not_used_is_a_warning(cases: Cases) -> None:
-    tree = cases.write(ASK[0], 'A: Prompt "x"\nB: Prompt "y"')
-    result = cases.result(tree, "answers: {A: ['off', more], B: never}")
-    assert result.passed
-    assert [(one.place.line, one.severity) for one in result.warnings] == [(3, "warning"), (3, "warning")]
+def test_what_is_told_and_never_used_fails_the_case(cases: Cases) -> None:
+    tree = cases.write(
+        '[*] --> A\nA --> B: result == "on"\nA --> [*]: default\nB --> C\nC --> [*]',
+        'A: Prompt "x"\nB: Shell "y"\nC: Wait for user input',
+    )
+    result = cases.result(tree, "answers: {A: ['off', more]}\nshell: {B: never}\nwaits: {C: true}")
+    assert [(one.what, one.name) for one in result.differences] == [
+        *(("unused", "A"), ("unused", "B"), ("unused", "C"))
+    ]
+    assert told(result)[0] == (
+        "What `answers` has for 'A' is not needed: only 1 of 2 were used. Take it out of the case."
+    )
+    assert [one.place.line for one in result.differences if one.place] == [3, 4, 5]
 
 
 def test_what_is_told_for_no_such_state_is_an_error(cases: Cases) -> None:
@@ -272,7 +284,10 @@ def test_of_branches_the_order_counts_within_each(path: str, passes: bool, cases
 
 def test_coverage_names_what_no_case_comes_to(cases: Cases) -> None:
     tree = cases.write(*ASK)
-    covered = cover(tree.workflow, [cases.result(tree, "variables: {x: 1}\nanswers: {A: 'on'}").seen])
+    covered = cover(
+        tree.workflow,
+        cases.result(tree, "variables: {x: 1}\nanswers: {A: 'on'}").seen.values(),
+    )
     assert (covered.states.covered, covered.states.total) == (2, 3)
     assert [one.name for one in covered.states.missed] == ["C"]
     assert [(one.name, one.place.line) for one in covered.transitions.missed] == [
@@ -280,6 +295,12 @@ def test_coverage_names_what_no_case_comes_to(cases: Cases) -> None:
         ("C --> [*]", 9),
     ]
     assert covered.percent == 50
+
+
+def test_nothing_leaves_a_state_that_aborts_so_that_it_need_not_be_covered(cases: Cases) -> None:
+    tree = cases.write("[*] --> A\nA --> [*]", 'A: Abort "no"')
+    seen = cases.result(tree, "expect: {error: aborted}").seen
+    assert cover(tree.workflow, seen.values()).percent == 100
 
 
 # Recording.
@@ -300,16 +321,16 @@ def test_a_recorded_run_passes_at_once(answers: list[str], given_text: str) -> N
         path = Path(folder) / "w.test.yaml"
         for _ in range(2):
             said[:] = answers
-            _, doubts = cases.record(tree, lambda messages: said.pop(0), path, **variables)
+            done, doubts = cases.record(tree, lambda messages: said.pop(0), path, **variables)
             assert doubts == []
         file = read_case_file(path)
         assert [case.name for case in file.cases] == ["run 1", "run 2"]
         for case in file.cases:
-            assert case.variables == variables
-            assert case.expected.variables["c"] == answers[1]
+            assert case.variables == {"turn": 3}
+            assert case.expected.variables["c"] == done.variables["c"]
             assert not check_cases(file, tree)
             result = anyio.run(run_case, case, tree, cases.library)
-            assert result.passed and not result.warnings, result
+            assert result.passed, result
 
 
 def test_commands_errors_forks_and_children_are_recorded(cases: Cases) -> None:
@@ -364,7 +385,7 @@ def test_a_variable_that_another_run_gives_otherwise_is_left_out(cases: Cases) -
     )
     path = cases.folder / "w.test.yaml"
     _, doubts = cases.record(tree, lambda messages: "x", path)
-    assert doubts == ["Not recorded, since another run gives another value: took."]
+    assert doubts == ["Not recorded, since another run gives something else: took."]
     (case,) = read_case_file(path).cases
     assert case.expected.variables == {"a": "x", "n": 1}
 
@@ -422,12 +443,21 @@ def test_a_bad_file_does_not_hide_the_others(cases: Cases, capsys: pytest.Captur
     assert ElementTree.parse(junit).getroot().find("testsuite/testcase/error") is not None
 
 
-def test_the_case_in_the_docs_passes(cases: Cases) -> None:
+def test_the_cases_in_the_docs_pass(cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
-    text = page.partition("```yaml\n")[2].partition("```")[0]
+    of_triage, of_build = re.findall(r"^```yaml\n(.*?)^```$", page, re.S | re.M)
+    (workflow,) = re.findall(r"^````markdown\n(.*?)^````$", page, re.S | re.M)
+    (cases.folder / "build.md").write_text(workflow, encoding="utf-8")
+    (cases.folder / "build.test.yaml").write_text(of_build, encoding="utf-8")
     path = cases.folder / "docs.test.yaml"
-    path.write_text(f"workflow: {ROOT / 'examples' / 'triage.md'}\n{text}", encoding="utf-8")
-    assert run_tests(arguments(path)) == 0
+    path.write_text(f"workflow: {ROOT / 'examples' / 'triage.md'}\n{of_triage}", encoding="utf-8")
+    assert run_tests(arguments(path, cases.folder / "build.md")) == 0, capsys.readouterr().out
+
+
+def test_the_docs_name_every_key_of_a_case() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    keys = {*CASE_KEYS, *LIMIT_KEYS, *EXPECT_KEYS, *PROMPT_KEYS, *COMMAND_KEYS, *ANSWER_KEYS, *SHELL_KEYS}
+    assert [key for key in sorted(keys) if not re.search(rf"[`{{ ]{key}[`:]", page)] == []
 
 
 def test_control_characters_do_not_reach_the_terminal(
@@ -448,3 +478,208 @@ def test_control_characters_do_not_reach_the_terminal(
 def test_what_xml_cannot_hold_is_escaped(text: str) -> None:
     element = ElementTree.Element("a", name=clean(text))
     assert ElementTree.fromstring(ElementTree.tostring(element)).get("name") == clean(text)
+
+
+# What cases could not see before.
+
+
+def test_a_command_with_the_wrong_words_or_folder_is_seen(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> [*]",
+        'A: Shell "deploy ${site}" with working_dir="nowhere" env={"A": "${site}"}',
+        "parameters: [{name: site, required: true}]",
+    )
+    begin = "variables: {site: my site}\nshell: {A: done}\nexpect: {commands: {A: "
+    assert cases.result(tree, begin + "deploy my}}").passed
+    assert cases.result(
+        tree, begin + "{exact: deploy my site, working_dir: nowhere, env: {A: my site}}}}"
+    ).passed
+    (message,) = told(cases.result(tree, begin + "{working_dir: .}}}"))
+    assert message == "Command 1 of 'A': its working_dir is another."
+    assert not cases.result(tree, begin + "{env: {}}}}").passed
+
+
+def test_what_the_environment_of_the_tests_has_is_not_what_a_state_sets(
+    cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODE", "fast")
+    tree = cases.write("[*] --> A\nA --> [*]", 'A: Shell "x" with env={"MODE": "fast"}')
+    assert cases.result(tree, "shell: {A: ''}\nexpect: {commands: {A: {env: {MODE: fast}}}}").passed
+    plain = cases.write("[*] --> A\nA --> [*]", 'A: Shell "x"', name="plain")
+    assert cases.result(plain, "shell: {A: ''}\nexpect: {commands: {A: {env: {}}}}").passed
+
+
+def test_why_a_run_failed_can_be_expected(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> [*]", 'A: Shell "echo ${site.nmae}"', "parameters: [{name: site, required: true}]"
+    )
+    case = "variables: {site: {name: x}}\nshell: {A: {exit_code: 1}}\nexpect: "
+    found = cases.result(tree, case + "{ending: failed}")
+    assert [one.what for one in found.differences] == ["unused"]
+    found = cases.result(tree, case + "{error: {code: shell, state: A}}")
+    assert [(one.what, one.expected, one.got) for one in found.differences] == [
+        ("error", "shell", "template"),
+        ("unused", None, None),
+    ]
+    right = "variables: {site: {name: x}}\nexpect: {error: {code: template, state: A, message: nmae}}"
+    assert cases.result(tree, right).passed
+
+
+def test_a_list_has_one_expectation_for_each_visit(cases: Cases) -> None:
+    tree = cases.write('[*] --> A\nA --> A: result == "again"\nA --> [*]: default', 'A: Prompt "Hi"')
+    case = "answers: {A: [again, again, done]}\nexpect: {prompts: {A: "
+    assert cases.result(tree, case + "[Hi, Hi, Hi]}}").passed and cases.result(tree, case + "Hi}}").passed
+    (message,) = told(cases.result(tree, case + "[Hi]}}"))
+    assert message == "'A' asked 3 prompts; the list has 1, one for each visit."
+    assert not cases.result(tree, case + "[Hi, Hi, Hi, Hi]}}").passed
+
+
+def test_a_missing_session_is_seen_by_the_conversation(cases: Cases) -> None:
+    diagram = "[*] --> A\nA --> B\nB --> [*]"
+    with_it = cases.write(diagram, 'A: Prompt "one" using session="s"\nB: Prompt "two" using session="s"')
+    without = cases.write(diagram, 'A: Prompt "one" using session="s"\nB: Prompt "two"', name="without")
+    case = "answers: {A: yes, B: no}\nexpect: {prompts: {B: {history: [one, yes]}}}"
+    assert cases.result(with_it, case).passed
+    (difference,) = cases.result(without, case).differences
+    assert (difference.expected, difference.got) == (["one", "yes"], [])
+
+
+def test_levels_of_the_log_and_an_empty_log_can_be_expected(cases: Cases) -> None:
+    tree = cases.write("[*] --> A\nA --> [*]", 'A: Log warning "hot"')
+    assert cases.result(tree, "expect: {log: [{warning: hot}]}").passed
+    assert not cases.result(tree, "expect: {log: [{info: hot}]}").passed
+    (message,) = told(cases.result(tree, "expect: {log: []}"))
+    assert message == "The log is not empty, as expected."
+    quiet = cases.write("[*] --> A\nA --> [*]", "A: Set x := 1", name="quiet")
+    assert cases.result(quiet, "expect: {log: []}").passed
+
+
+def test_a_variable_that_the_workflow_does_not_know_is_an_error(cases: Cases) -> None:
+    front = "parameters: [{name: site}]\nsystem: 'For {{ reader }}'"
+    tree = cases.write("[*] --> A\nA --> [*]", 'A: Prompt "${site} ${more}"', front)
+    assert not cases.faults(tree, "variables: {site: x, more: y, reader: z}\nanswers: {A: x}")
+    (fault,) = cases.faults(tree, "variables: {sitee: x}")
+    assert fault == (
+        "w.test.yaml:3:17: error: The workflow has no parameter 'sitee', and nothing in it reads such a "
+        "variable. Did you mean 'site'? [unknown-variable]"
+    )
+
+
+def test_time_passes_for_timeouts_limits_and_waits(cases: Cases) -> None:
+    cases.write("[*] --> D\nD --> E\nE --> [*]", 'D: Wait 2 minutes\nE: Prompt "x"', name="child")
+    tree = cases.write(
+        "[*] --> S\nS --> Late: failure\nS --> [*]: success\nLate --> [*]",
+        'S: Run workflow "child" with timeout=5min\nLate: Log "${error.kind}"',
+        "limits: {duration: 1h}",
+    )
+    late = "expect: {path: [S, S/D, S/E, Late], log: [timeout]}"
+    assert cases.result(tree, "answers: {S/E: {text: x, takes: 179s}}\nexpect: {log: []}").passed
+    assert cases.result(tree, f"answers: {{S/E: {{text: x, takes: 180s}}}}\n{late}").passed
+    assert cases.result(tree, f"answers: {{S/E: {{takes: forever}}}}\n{late}").passed
+    limited = (
+        "limits: {duration: 1min}\nexpect: {error: {code: limit, message: longer than 60 s}, path: [S, S/D]}"
+    )
+    assert cases.result(tree, limited).passed
+
+
+def test_prompts_and_commands_are_over_their_own_time_limit(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B: failure\nA --> [*]: success\nB --> [*]: failure\nB --> [*]: success",
+        'A: Prompt "x" using timeout=30s\nB: Shell "y" with timeout=10s result="r"',
+    )
+    told_late = "answers: {A: {text: x, takes: 30s}}\nshell: {B: {stdout: half, takes: 11s}}\nexpect: "
+    assert cases.result(
+        tree, told_late + "{path: [A, B], variables: {exit_code: 143, error: {kind: timeout, state: B}}}"
+    ).passed
+    in_time = "answers: {A: {text: x, takes: 29s}}\nexpect: {path: [A]}"
+    assert cases.result(tree, in_time).passed
+
+
+def test_what_never_ends_and_has_no_limit_is_said(cases: Cases) -> None:
+    tree = cases.write("[*] --> A\nA --> [*]", 'A: Prompt "x"')
+    (message,) = told(cases.result(tree, "answers: {A: {takes: forever}}"))
+    assert message.startswith("'A' takes forever, and no limit ends it")
+
+
+def test_branches_end_each_other_at_the_time_at_which_they_would(cases: Cases) -> None:
+    tree = cases.write(
+        FORK.replace("J --> [*]", "J --> C: failure\nJ --> [*]: success\nC --> [*]"),
+        'A: Wait 3 hours\nB: Shell "x"\nA2: Log "never"\nC: Log "${error.message}"',
+        "limits: {duration: 1h}",
+    )
+    soon = "shell: {B: {exit_code: 3, takes: 59min}}\nexpect: {path: [F, A, B, C], log: [status 3]}"
+    assert cases.result(tree, soon).passed
+    late = "shell: {B: {exit_code: 3, takes: 61min}}\nexpect: {error: limit, log: []}"
+    assert cases.result(tree, late).passed
+
+
+def test_a_workflow_without_cases_and_a_child_count(cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
+    cases.write(
+        '[*] --> D\nD --> E: result == "x"\nD --> [*]: default\nE --> [*]', 'D: Prompt "x"', name="child"
+    )
+    cases.write("[*] --> S\nS --> [*]", 'S: Run workflow "child"')
+    (cases.folder / "w.test.yaml").write_text("cases: [{name: a, answers: {S/D: y}}]\n")
+    assert run_tests(arguments(cases.folder, as_json=True)) == 0
+    by_name = {Path(one["workflow"]).stem: one for one in json.loads(capsys.readouterr().out)["coverage"]}
+    assert (by_name["w"]["percent"], by_name["child"]["percent"]) == (100.0, 33.3)
+    assert by_name["child"]["transitions"]["covered"] == 1
+    assert run_tests(arguments(cases.folder / "w.md", coverage_min=100)) == 1
+    assert run_tests(arguments(cases.folder, coverage_min=50)) == 1  # 1 of 3 transitions
+    assert run_tests(arguments(cases.folder, coverage_min=33)) == 0
+    cases.write("[*] --> A\nA --> [*]", "A: Set x := 1", name="alone")
+    capsys.readouterr()
+    assert run_tests(arguments(cases.folder, coverage_min=33)) == 1
+    shown = capsys.readouterr().out
+    assert "alone: 0 of 1 states, 0 of 1 transitions" in shown
+    assert "alone.md: no case runs it" in shown
+
+
+def test_a_recorded_case_expects_commands_errors_and_the_log(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B\nB --> [*]",
+        'A: Shell "cd . && echo ${x} $MODE" with working_dir="." env={"MODE": "m"}\nB: Abort "enough"',
+        "parameters: [{name: x, required: true}]",
+    )
+    path = cases.folder / "w.test.yaml"
+    _, doubts = cases.record(tree, lambda messages: "", path, x="a b", unknown="y")
+    assert doubts == []
+    (case,) = read_case_file(path).cases
+    assert case.variables == {"x": "a b"}
+    assert case.expected.commands["A"].values[0].parts == {
+        "exact": "cd . && echo a b $MODE",
+        "env": {"MODE": "m"},
+    }
+    assert case.expected.error is not None and case.expected.error.code == "aborted"
+    assert case.expected.log == ()
+
+
+def test_a_run_that_a_time_limit_ended_is_recorded_with_what_took_too_long(cases: Cases) -> None:
+    cases.write("[*] --> D\nD --> [*]", 'D: Shell "sleep 60"', name="child")
+    tree = cases.write(
+        "[*] --> S\nS --> [*]: failure\nS --> [*]: success", 'S: Run workflow "child" with timeout=50ms'
+    )
+    path = cases.folder / "w.test.yaml"
+    done, doubts = cases.record(tree, lambda messages: "", path)
+    assert (str(done.ending), doubts) == ("completed", [])
+    assert "takes: forever" in path.read_text()
+
+
+def test_a_command_without_a_shell_is_seen_word_by_word(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B\nB --> [*]",
+        'A: Command ["git", "show", "${sha}"] stdin="${sha}"\nB: Shell "cat" with stdin="in"',
+        "parameters: [{name: sha, required: true}]",
+    )
+    case = "variables: {sha: a b}\ncommands: {A: x, B: y}\nexpect: {commands: {A: "
+    good = "{exact: [git, show, a b], stdin: a b, env: {}, working_dir: .}, B: {exact: cat, stdin: in}}}"
+    assert cases.result(tree, case + good).passed
+    for wrong in ("{exact: [git, show, a, b]}}}", "{stdin: a}}}", "git show a b}}"):
+        assert not cases.result(tree, case + wrong).passed, wrong
+
+
+def test_every_action_is_over_its_time_limit_in_the_time_of_the_case(cases: Cases) -> None:
+    tree = cases.write(
+        "[*] --> A\nA --> B: failure\nA --> [*]: success\nB --> [*]",
+        'A: Wait 3 hours timeout=2h\nB: Log "${error.kind}"',
+    )
+    assert cases.result(tree, "expect: {path: [A, B], log: [timeout]}").passed

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from samovar.actions import parse_action
-from samovar.cli.variable_files import LARGEST_FILE_BYTES, read_variables_file
 from samovar.cli.variables import asker, read_assignments, read_switches
 from samovar.errors import FaultsError, Place, SamovarError, UsageError
 from samovar.language.parameters import Parameter, bind
 from samovar.language.yaml_document import read_yaml
 from samovar.library import Library
+from samovar.preflight.variable_files import LARGEST_FILE_BYTES, read_variables_file
 from tests.test_cli import TIMEOUT_S, environment, samovar, write
 
 HERE = Place(path=None, line=1, column=1)

@@ -18,23 +18,30 @@ if TYPE_CHECKING:
         ModelError,
         NotFoundError,
         SamovarError,
+        UntrustedError,
         UsageError,
     )
     from samovar.generation import FinishReason, Message, MessagePart, TokenCounts
+    from samovar.language.workflow import Workflow
     from samovar.python.answers import AnswerOptions
-    from samovar.python.api import Samovar, Statistics, open
+    from samovar.python.api import Samovar, Statistics
     from samovar.python.blocking import BlockingSamovar, BlockingSession, BlockingStream, open_blocking
     from samovar.python.open_settings import OpenSettings
+    from samovar.python.opening import open
+    from samovar.python.run_options import RunLimits, RunOptions
+    from samovar.python.runs import Run, RunHandle
     from samovar.python.sessions import Session
-    from samovar.running.run import Run
     from samovar.serving.turn import AnswerStream, Turn
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "samovar.python.answers": ("AnswerOptions",),
-    "samovar.python.api": ("Samovar", "Statistics", "open"),
+    "samovar.python.api": ("Samovar", "Statistics"),
     "samovar.python.open_settings": ("OpenSettings",),
+    "samovar.python.opening": ("open",),
+    "samovar.python.run_options": ("RunLimits", "RunOptions"),
+    "samovar.python.runs": ("Run", "RunHandle"),
     "samovar.python.sessions": ("Session",),
     "samovar.python.blocking": ("BlockingSamovar", "BlockingSession", "BlockingStream", "open_blocking"),
     "samovar.errors": (
@@ -45,10 +52,11 @@ _HOMES = {
         "ModelError",
         "NotFoundError",
         "SamovarError",
+        "UntrustedError",
         "UsageError",
     ),
     "samovar.generation": ("FinishReason", "Message", "MessagePart", "TokenCounts"),
-    "samovar.running.run": ("Run",),
+    "samovar.language.workflow": ("Workflow",),
     "samovar.serving.turn": ("AnswerStream", "Turn"),
 }
 """Where each public name is; imported with its first use."""
@@ -70,13 +78,18 @@ __all__ = [
     "NotFoundError",
     "OpenSettings",
     "Run",
+    "RunHandle",
+    "RunLimits",
+    "RunOptions",
     "Samovar",
     "SamovarError",
     "Session",
     "Statistics",
     "TokenCounts",
     "Turn",
+    "UntrustedError",
     "UsageError",
+    "Workflow",
     "__version__",
     "open",
     "open_blocking",

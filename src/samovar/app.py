@@ -32,8 +32,9 @@ from samovar.models.stores import Stores
 
 # What a command that only reads files does not need is imported where it is used.
 if TYPE_CHECKING:
+    from samovar.engines.base import Engine
     from samovar.engines.scripted import Script
-    from samovar.executors.table import OnFetchProgress
+    from samovar.executors.table import Locate, OnFetchProgress
     from samovar.models.fetch_progress import FetchProgress
     from samovar.models.snapshots import Snapshots
     from samovar.models.tuned import Tuned
@@ -53,13 +54,18 @@ class App:
     executor: Executor
     embedder: Embedder
     """Embeds with the executor that is named."""
+    locate: Locate
+    """Finds the file of a model, fetching it where the settings allow."""
     sessions: Sessions
     pool: Pool
 
 
-def open_library(start: Path) -> Library:
-    """The workflows and prompts that can be named from the folder `start`, nearest first."""
-    return Library(library_folders(start), parse_action)
+def open_library(start: Path, *, is_current: bool = True) -> Library:
+    """The workflows and prompts that can be named from the folder `start`, nearest first.
+
+    `is_current`: it is the current folder, so that paths are shown as they were written.
+    """
+    return Library(library_folders(start), parse_action, start=None if is_current else start)
 
 
 def surroundings(settings: Settings, folder: Path) -> dict[str, object]:
@@ -183,12 +189,14 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, library: Library | None = None) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings, library: Library | None = None, *, script: Script | None = None
+) -> AsyncIterator[App]:
     """Everything, ready to be used; on leaving, everything is given back in the opposite order.
 
-    `library`: one that was opened before; None opens the one of the current folder.
+    `library`: one that was opened before; None opens the one of the current folder. `script`: answers every
+    prompt in place of models, none of which is looked for.
     """
-    from samovar.engines.llama.engine import LlamaEngine
     from samovar.executors.dispatch import Dispatcher
     from samovar.executors.table import Parts
     from samovar.serving.pool import Pool
@@ -196,11 +204,7 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
     from samovar.serving.session import Sessions
 
     async with AsyncExitStack() as stack:
-        snapshots = None
-        if settings.snapshots_bytes and open_store(settings).is_anywhere:
-            snapshots = open_snapshots(settings)
-            stack.push_async_callback(_in_thread, snapshots.close)
-        engine = LlamaEngine(snapshots, open_tuned(settings))
+        engine = _scripted(script) if script else _on_llama(settings, stack)
         stack.callback(engine.close)
         pool = await stack.enter_async_context(
             Pool(
@@ -211,16 +215,38 @@ async def open_app(settings: Settings, library: Library | None = None) -> AsyncI
             )
         )
         sessions = Sessions(pool)
-        locate = Locator(settings, open_stores(settings))
+        locate = _locate_scripted if script else Locator(settings, open_stores(settings))
         dispatcher = Dispatcher(Parts(settings=settings, sessions=sessions, locate=locate))
         yield App(
             settings=settings,
             library=library or open_library(current_folder()),
             executor=dispatcher,
             embedder=dispatcher,
+            locate=locate,
             sessions=sessions,
             pool=pool,
         )
+
+
+def _on_llama(settings: Settings, stack: AsyncExitStack) -> Engine:
+    from samovar.engines.llama.engine import LlamaEngine
+
+    snapshots = None
+    if settings.snapshots_bytes and open_store(settings).is_anywhere:
+        snapshots = open_snapshots(settings)
+        stack.push_async_callback(_in_thread, snapshots.close)
+    return LlamaEngine(snapshots, open_tuned(settings))
+
+
+def _scripted(script: Script) -> Engine:
+    from samovar.engines.scripted import ScriptedEngine
+
+    return ScriptedEngine(script)
+
+
+async def _locate_scripted(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
+    """Whatever a model is called, the script answers."""
+    return ModelSpec(reference=reference, path=Path(reference), context_tokens=SCRIPTED_CONTEXT_TOKENS)
 
 
 SCRIPTED_CONTEXT_TOKENS = 1_000_000_000
@@ -230,13 +256,9 @@ SCRIPTED_CONTEXT_TOKENS = 1_000_000_000
 @asynccontextmanager
 async def open_scripted(script: Script) -> AsyncIterator[Executor]:
     """An executor without a model: every prompt is answered by `script`."""
-    from samovar.engines.scripted import ScriptedEngine
     from samovar.executors.local import LocalExecutor
     from samovar.serving.pool import Pool
     from samovar.serving.session import Sessions
 
-    async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
-        return ModelSpec(reference=reference, path=Path(reference), context_tokens=SCRIPTED_CONTEXT_TOKENS)
-
-    async with Pool(ScriptedEngine(script), budget_bytes=1) as pool:
-        yield LocalExecutor(Sessions(pool), locate, default_model="scripted")
+    async with Pool(_scripted(script), budget_bytes=1) as pool:
+        yield LocalExecutor(Sessions(pool), _locate_scripted, default_model="scripted")

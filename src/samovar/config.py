@@ -1,8 +1,9 @@
 """The settings: one frozen value from the command line, the environment and files.
 
-Above: `app.py`, the doors, and actions, which find it in their context. Below: `setting.py`, and
+Above: `app.py`, the doors, and actions, which find it in their context. Below: `setting.py`, `projects/`, and
 pydantic-settings, which is imported when settings are loaded. Nearer wins: flags, then `SAMOVAR_*` variables,
-then the project's `.samovar/config.toml`, then the user's `config.toml`.
+then the project's `.samovar/config.toml`, from the current folder up to the repository's root, then the
+user's `config.toml`. What a project's file opens counts only if the user trusts the project.
 
 A setting is one field of `Settings`. Its option, its variable, its key in the files, the docs and the types
 of `samovar.open()` are made from that field.
@@ -17,10 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from samovar.config_files import config_files, is_nothing_set, read_settings_file, reason_unread
 from samovar.errors import UsageError, nearest
 from samovar.generation import KvType, SplitMode
-from samovar.setting import Setting, setting
+from samovar.projects.config_files import config_files, is_nothing_set, reason_unread
+from samovar.projects.opening import counted, written
+from samovar.projects.trust import is_trusted_by_environment
+from samovar.setting import Setting, setting, validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +35,14 @@ class Settings:
         "The model of prompts that name none: a path, `package:…`, `hf:…`, `ollama:…`, `lmstudio:…`, or a "
         "known name.",
         expected="a text: a path, package:…, hf:…, ollama:…, lmstudio:… or a known name",
+        names="model",
     )
     aliases: tuple[tuple[str, str], ...] = setting(
         (),
         "Names of your own for models, as a table `[aliases]` of names and references; those of all files "
         "count. In the environment `fast=hf:…,big=…`, or an object of JSON.",
         expected="a table of names and model references (in SAMOVAR_ALIASES: fast=hf:…,big=…)",
+        names="model",
         reads="pairs",
         given="Mapping[str, str]",
     )
@@ -134,6 +139,8 @@ class Settings:
         None,
         "Where fetched models and snapshots are kept; unset: the user's cache folder.",
         expected="a path",
+        opens=True,
+        names="folder",
         given="str | Path",
     )
     snapshots_bytes: int = setting(
@@ -154,6 +161,7 @@ class Settings:
         (),
         "Environment variables that prompts may read, as `env.NAME`; others are not there.",
         expected="a list of names (with commas between them in SAMOVAR_ENVIRONMENT)",
+        opens=True,
         reads="names",
         given="Sequence[str]",
     )
@@ -171,26 +179,34 @@ def settings_known() -> Mapping[str, Setting]:
     return {one.name: one.metadata["setting"] for one in fields(Settings)}
 
 
-def load_settings(flags: Mapping[str, Any]) -> Settings:
+def load_settings(flags: Mapping[str, Any], start: Path | None = None, *, trusts: bool = False) -> Settings:
     """The settings in force. `flags` that are None count as not given.
 
-    Raises `UsageError` naming each wrong setting, its value, what was expected and the nearest name.
+    `start`: a folder of the project whose settings count; None: the current one. `trusts`: every project
+    counts as trusted. Raises `UsageError` naming each wrong setting, its value, what was expected and the
+    nearest name.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    if not given and is_nothing_set():
+    trusts = trusts or is_trusted_by_environment()
+    if not given and is_nothing_set(settings_known(), start):
         return Settings()  # without what reads them, which takes a tenth of a second to import
     from pydantic import ValidationError
 
     try:
-        loaded = _loader()(**given)
+        files = written(settings_known(), start, trusts=trusts)
+        loaded = _loader()(**given, **{_WRITTEN: files})
     except ValidationError as error:
         # If a value may be one thing or another, each says what is wrong: once is enough.
         wrong = {str(one["loc"][0]) if one["loc"] else "settings": one for one in reversed(error.errors())}
-        said = [_say(name, one, given) for name, one in reversed(wrong.items())]
+        said = [_say(name, one, given, start) for name, one in reversed(wrong.items())]
         raise UsageError("\n".join(said)) from error
     except (ValueError, OSError) as error:  # in TOML, in its encoding, with the file
-        raise UsageError(reason_unread(error)) from error
+        raise UsageError(reason_unread(error, start)) from error
     return Settings(**{name: getattr(loaded, name) for name in settings_known()})
+
+
+_WRITTEN = "written_"
+"""By this name the loader is given what the files say."""
 
 
 @cache
@@ -215,63 +231,19 @@ def _loader() -> Any:
             dotenv_settings: Any,
             file_secret_settings: Any,
         ) -> tuple[Any, ...]:
-            written: dict[str, Any] = {}
-            for path in config_files():
-                for name, value in read_settings_file(path).items():
-                    both = isinstance(value, dict) and isinstance(written.get(name), dict)
-                    written[name] = written[name] | value if both else value
-            return init_settings, env_settings, InitSettingsSource(settings_cls, written)
+            files = InitSettingsSource(settings_cls, init_settings.init_kwargs.pop(_WRITTEN))
+            return init_settings, env_settings, files
 
     hints = get_type_hints(Settings)
     read: dict[str, Any] = {
-        one.name: (_validated(hints[one.name], one.default, one.metadata["setting"]), one.default)
+        one.name: (validated(hints[one.name], one.default, one.metadata["setting"]), one.default)
         for one in fields(Settings)
     }
     return create_model("Settings", __base__=Sources, **read)
 
 
-def _validated(kind: Any, default: object, known: Setting) -> Any:
-    """The type of a setting as pydantic checks it."""
-    from typing import Annotated, Optional
-
-    from pydantic import BeforeValidator, ByteSize, Field
-    from pydantic_settings import NoDecode
-
-    if known.reads == "names":
-        return Annotated[kind, NoDecode, BeforeValidator(_parted)]
-    if known.reads == "pairs":
-        return Annotated[kind, NoDecode, BeforeValidator(_paired)]
-    if known.reads is None and known.least is None and known.most is None:
-        return kind
-    number: Any = ByteSize
-    if known.reads is None:
-        number = Annotated[float if kind is float else int, Field(ge=known.least, le=known.most)]
-    if default is None:
-        return Optional[number]  # noqa: UP045  # of a type that is computed
-    return Literal["auto"] | number if default == "auto" else number
-
-
-def _parted(value: object) -> object:
-    """A list, which the environment has as one text with commas."""
-    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
-
-
-def _paired(value: object) -> object:
-    """The pairs of a table, which the environment has as one text. Raises `ValueError`."""
-    import json
-
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
-    if isinstance(value, str):
-        parts = [one.partition("=") for one in value.split(",") if one.strip()]
-        if not all(equals for _, equals, _ in parts):
-            raise ValueError("not name=value")
-        value = {name.strip(): text.strip() for name, _, text in parts}
-    return tuple(value.items()) if isinstance(value, Mapping) else value
-
-
-def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
-    source = source_of(name, given)
+def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None) -> str:
+    source = source_of(name, given, start)
     where = f" ({source})" if source else ""
     if error["type"] == "extra_forbidden":
         return f"There is no setting {name!r}{where}.{nearest(name, settings_known())}"
@@ -280,10 +252,10 @@ def _say(name: str, error: Any, given: Mapping[str, object]) -> str:
     return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
 
 
-def source_of(name: str, given: Mapping[str, object]) -> str | None:
+def source_of(name: str, given: Mapping[str, object], start: Path | None = None) -> str | None:
     """Where the value in force comes from: an option, a variable, a file; None if it is the default.
 
-    `given`: as for `load_settings`, without what is None.
+    `given` and `start`: as for `load_settings`, without what is None.
     """
     if name in given:
         known = settings_known().get(name)
@@ -291,4 +263,8 @@ def source_of(name: str, given: Mapping[str, object]) -> str | None:
     variable = f"SAMOVAR_{name.upper()}"
     if any(known.upper() == variable and text for known, text in os.environ.items()):
         return variable
-    return next((str(path) for path in reversed(config_files()) if name in read_settings_file(path)), None)
+    trusts = is_trusted_by_environment()
+    for file in reversed(config_files(start)):
+        if name in counted(file, settings_known(), trusts=trusts):
+            return str(file.path)
+    return None

@@ -2,6 +2,7 @@
 
     SamovarError
     ├── UsageError              an argument or a variable is not what the command takes
+    │   └── UntrustedError      a project would do something, and nobody has said to trust it
     ├── FaultsError             a file has faults; nothing was run
     ├── NotFoundError           a name that nothing has (workflow, prompt, variable …)
     ├── ActionError             an action of a run failed; a failure edge may take it
@@ -9,6 +10,7 @@
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── TimedOutError       it took longer than it may
+    │   ├── ChildError          a workflow that it ran did not complete
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -30,6 +32,7 @@ of the project.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +104,20 @@ def _near(name: str, names: list[str]) -> list[str]:
     return sorted(alike, key=lambda one: -len(letters & set(one.lower())))[:MOST_COMPARED]
 
 
+def same_look(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs only in its Unicode form, as `ü` typed as one character or as two."""
+    if name.isascii():
+        return None
+    form = unicodedata.normalize("NFC", name)
+    return next((one for one in known if one != name and unicodedata.normalize("NFC", one) == form), None)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the closest known name, or lists the few there are, or is empty."""
-    names = _near(name, sorted(set(known)))
+    names = sorted(set(known))
+    if alike := same_look(name, names):
+        return f" There is {alike!r}, which looks the same in another Unicode form: copy it from there."
+    names = _near(name, names)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not close:
         folded = {known_name.lower(): known_name for known_name in names}
@@ -118,7 +132,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class SamovarError(Exception):
     """The root. `str(error)` is one message for a person: what, where, what to do."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
     retryable: ClassVar[bool] = False
     exit_status: int = 1
 
@@ -134,6 +148,10 @@ class SamovarError(Exception):
 class UsageError(SamovarError):
     code = "usage"
     exit_status = 2
+
+
+class UntrustedError(UsageError):
+    code = "untrusted"
 
 
 class FaultsError(SamovarError):
@@ -182,6 +200,14 @@ class ShellError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class ChildError(ActionError):
+    """A workflow that an action ran did not complete. `why`: the `events.RunError` it ended with."""
+
+    def __init__(self, why: Any) -> None:
+        super().__init__(why.message, place=why.place)
+        self.code, self.why = why.code, why
 
 
 class RefusedError(ActionError):

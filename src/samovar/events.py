@@ -7,12 +7,24 @@ the generation values. Nothing here knows how a run is driven.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
-from samovar.errors import FaultsError, Place, SamovarError
-from samovar.generation import FinishReason, Options, PartKind, PromptEvent, TokenCounts
+from samovar.errors import ChildError, FaultsError, Place, SamovarError
+from samovar.generation import FinishReason, Happening, Options, PartKind, PromptEvent, TokenCounts
+
+
+class _Nothing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Final = _Nothing()
+"""What an action gave back that yields no value."""
 
 
 class Ending(StrEnum):
@@ -49,6 +61,21 @@ class VisitStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A state that runs a workflow."""
+
+    workflow: str
+    """The name of the workflow that the state is in."""
+    state: str
+    """Its path in the run."""
+    place: Place
+    """Where it names what it runs."""
+
+    def __str__(self) -> str:
+        return f"run by {self.state} at {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunError:
     """Why a visit failed, or a run did not complete."""
 
@@ -57,14 +84,29 @@ class RunError:
     message: str
     """For a person, without the place."""
     state: str | None = None
-    """The path of the state."""
+    """The path of the state; of one in a sub-workflow, if it happened there."""
     place: Place | None = None
+    """Where it happened: in the file of the sub-workflow, if it happened there."""
+    chain: tuple[Caller, ...] = ()
+    """Who ran the workflow it happened in, the outermost first; empty if that is the run's own."""
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        return f"{where}{self.message}{self.run_by}"
+
+    @property
+    def run_by(self) -> str:
+        """The chain as the end of a sentence, the innermost first; empty without one."""
+        return f" ({'; '.join(map(str, reversed(self.chain)))})" if self.chain else ""
 
     @classmethod
     def of(cls, error: SamovarError, state: str | None = None, place: Place | None = None) -> RunError:
         """`place` is where it happened, for an error that does not know its own."""
         if isinstance(error, FaultsError) and error.faults:
             place = error.faults[0].place
+        if isinstance(error, ChildError):
+            why: RunError = error.why
+            return replace(why, state=why.state or state, place=why.place or place)
         return cls(code=error.code, message=error.message, state=state, place=error.place or place)
 
 
@@ -93,9 +135,7 @@ class PromptFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted:
-    run: str
-    """The run's id."""
+class RunStarted(Happening):
     workflow: str
     path: Path | None
     """The workflow's file."""
@@ -103,10 +143,12 @@ class RunStarted:
     """Seconds since 1970."""
     secrets: tuple[str, ...] = ()
     """Parameters whose values are shown to nobody."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """Those that the run begins with: what was given, typed, and the defaults of the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateEntered:
+class StateEntered(Happening):
     visit: int
     """The number of the visit in the run, from 1, those of sub-workflows counted along."""
     state: str
@@ -123,7 +165,7 @@ class StateEntered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
+class Logged(Happening):
     visit: int
     level: str
     """`debug`, `info`, `warning` or `error`."""
@@ -131,7 +173,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(Happening):
     """Something doubtful that nobody asked for."""
 
     visit: int | None
@@ -141,7 +183,7 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateLeft:
+class StateLeft(Happening):
     visit: int
     path: str
     status: VisitStatus
@@ -152,10 +194,16 @@ class StateLeft:
     time_s: float
     what: str = ""
     """What was done, with its values, in a few words; empty where `StateEntered.what` says enough."""
+    value: object = NOTHING
+    """What the action gave back: it becomes `result`."""
+    is_new: bool = True
+    """The action made the value; else it yields to a `result` set by name."""
+    sets: Mapping[str, object] = field(default_factory=dict)
+    """The variables that the action set, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransitionTaken:
+class TransitionTaken(Happening):
     visit: int
     """The visit that it leaves."""
     source: str
@@ -166,7 +214,7 @@ class TransitionTaken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunEnded:
+class RunEnded(Happening):
     ending: Ending
     error: RunError | None
     variables: Mapping[str, object]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from samovar.errors import Fault, FaultsError, Place, UsageError
 
@@ -18,7 +20,8 @@ LARGEST_FILE_BYTES = 4_000_000
 def write_whole(path: Path, text: str) -> None:
     """Replaces a file's content, or makes it; at no moment is there a part of it. Links are followed.
 
-    Raises `UsageError` where it cannot be written; what was there stays.
+    A file that has other names too (hard links) keeps them: it is written over, and gets back what it held
+    if that fails. Raises `UsageError` where it cannot be written; what was there stays.
     """
     target = path.resolve()
     temporary = None
@@ -30,6 +33,9 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists() and target.stat().st_nlink > 1:
+            _write_over(target, text.encode())
+            return
         if target.exists():
             shutil.copymode(target, temporary)
         else:
@@ -40,6 +46,25 @@ def write_whole(path: Path, text: str) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _write_over(target: Path, raw: bytes) -> None:
+    with target.open("r+b") as file:
+        before = file.read()
+        try:
+            _put(file, raw)
+        except OSError:
+            with suppress(OSError):
+                _put(file, before)
+            raise
+
+
+def _put(file: BinaryIO, raw: bytes) -> None:
+    file.seek(0)
+    file.write(raw)
+    file.truncate()
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _umask() -> int:

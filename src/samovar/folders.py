@@ -1,7 +1,7 @@
 """The folders of the library, and the files in them by name. Nothing is parsed.
 
-Above: `library.py`, which reads the files, and completion, which only lists them. Below: the settings, for
-the user's own folder, and `files.py`. What may not be looked at counts as not there.
+Above: `library.py`, which reads the files, and completion, which only lists them. Below: `projects/`,
+for where they are, and `files.py`. What may not be looked at counts as not there.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from samovar.config_files import user_folder
 from samovar.errors import UsageError
-from samovar.files import exists, is_file, is_folder
+from samovar.files import is_file, is_folder
+from samovar.projects.places import levels, user_folder
 
 SUFFIXES = (".md", ".markdown", ".mermaid", ".liquid")
 ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", ".liquid.md")
 """What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
+BUILTIN_FOLDER = Path(__file__).resolve().parent / "builtin"
+"""Of what comes with Samovar."""
 
 
 def current_folder() -> Path:
@@ -33,13 +35,9 @@ def current_folder() -> Path:
 
 
 def find_project_folders(start: Path) -> list[tuple[str, Path]]:
-    """The project's folders, from `start` up to the repository's root, nearest first."""
-    found = []
-    for folder in (start.absolute(), *start.absolute().parents):
-        found += [("project", folder / name) for name in PROJECT_FOLDERS if is_folder(folder / name)]
-        if exists(folder / ".git"):
-            break
-    return found
+    """The project's folders, from `start` up to the repository's root or the home folder, nearest first."""
+    below = (folder / name for folder in levels(start) for name in PROJECT_FOLDERS)
+    return [("project", folder) for folder in below if is_folder(folder)]
 
 
 def name_of(path: Path) -> str:
@@ -52,10 +50,9 @@ def name_of(path: Path) -> str:
 
 def library_folders(start: Path) -> list[tuple[str, Path]]:
     """What can be named from the folder `start`: the source and the folder of each library, nearest first."""
-    built_in = Path(__file__).parent / "builtin"
     user = user_folder()
     own = [("user", user)] if user else []
-    return [*find_project_folders(start), *own, ("built-in", built_in)]
+    return [*find_project_folders(start), *own, ("built-in", BUILTIN_FOLDER)]
 
 
 def file_below(folder: Path, name: str) -> Path | None:

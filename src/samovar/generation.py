@@ -199,7 +199,19 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptEvent:
+class Happening:
+    """Something that happens in a run. What it has here the run's recorder puts in; below it, it is empty."""
+
+    run: str = ""
+    """The run's id."""
+    number: int = 0
+    """Of all that the run tells, from 1, without a gap."""
+    time: float = 0.0
+    """Seconds since 1970, by the run's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEvent(Happening):
     """Something that happens while a prompt is answered. Each kind is defined here once and passed on."""
 
     visit: int = 0

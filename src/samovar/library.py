@@ -24,6 +24,8 @@ from samovar.language.reading import much_to_keep, parse_workflow
 from samovar.language.workflow import ParseAction, ParsedAction, State, Workflow
 
 SYSTEM_PROMPT = ".system"
+OF_TEXT = "text"
+"""The name of a workflow that is no file's."""
 _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
@@ -46,15 +48,26 @@ class LibraryEntry:
 class Library:
     """Workflows and prompts in folders that each hold `workflows/` and `prompts/`."""
 
-    def __init__(self, folders: Sequence[tuple[str, Path]], parse_action: ParseAction) -> None:
-        """`folders`: (source, folder), nearest first."""
+    def __init__(
+        self, folders: Sequence[tuple[str, Path]], parse_action: ParseAction, *, start: Path | None = None
+    ) -> None:
+        """`folders`: (source, folder), nearest first.
+
+        `start`: where relative paths that a person writes begin; None: in the current folder.
+        """
         self._folders = tuple(folders)
+        self._start = start or Path()
         self._parse_action = parse_action
         # By file, as it was when it was last read: its time of change, and what it says.
         self._workflows: dict[tuple[Path, bool], tuple[int, Workflow]] = {}
         self._prompts: dict[Path, tuple[int, Prompt]] = {}
         # By kind: when its names were listed, in seconds of the monotonic clock, and they.
         self._listed: dict[str, tuple[float, frozenset[str]]] = {}
+
+    @property
+    def folders(self) -> tuple[tuple[str, Path], ...]:
+        """The source and the folder of each, nearest first."""
+        return self._folders
 
     # Workflows ---------------------------------------------------------------------------------------
 
@@ -67,13 +80,17 @@ class Library:
         path = self.path_of(reference, beside=beside)
         return self._read_workflow(path, self._workflow_name(path), lenient)
 
-    def read(self, text: str, path: Path, *, lenient: bool = False) -> Workflow:
-        """The workflow that a text would be, if it were that of the file. Raises `FaultsError`."""
-        return self._parse(text, path, self._workflow_name(path), lenient)
+    def read(self, text: str, path: Path | None, *, lenient: bool = False) -> Workflow:
+        """The workflow that a text would be, if it were that of the file; `path` None: of no file.
+
+        Raises `FaultsError`.
+        """
+        name = OF_TEXT if path is None else self._workflow_name(path)
+        return self._parse(text, path, name, lenient)
 
     def child(self, workflow: Workflow, name: str) -> Workflow:
         """The workflow that another one runs by this name: beside its file first, and read as that was."""
-        return self.workflow(name, beside=workflow.folder, lenient=workflow.is_lenient)
+        return self.workflow(name, beside=workflow.folder or self._start, lenient=workflow.is_lenient)
 
     def children(self, workflow: Workflow) -> Iterator[tuple[State, ParsedAction, Workflow]]:
         """The workflows that its actions run, as far as that is written and the files can be read."""
@@ -93,29 +110,52 @@ class Library:
                 yield one
                 waiting += [child for _, _, child in self.children(one)]
 
+    def is_path(self, reference: str) -> bool:
+        """Whether a person who writes this means a file, and not a name of the library."""
+        looks_so = bool(Path(reference).suffix) or "/" in reference
+        if looks_so and exists(self._start / reference):
+            return True
+        return not any(file_below(folder / "workflows", reference) for _, folder in self._folders)
+
+    def home_of(self, workflow: Workflow) -> tuple[str, Path] | None:
+        """Of which folder of the library a workflow is, with its source; None for one of another place."""
+        if workflow.path is None:
+            return None
+        path = workflow.path.absolute()
+        below = (one for one in self._folders if path.is_relative_to(one[1].absolute() / "workflows"))
+        return next(below, None)
+
+    def hidden_by(self, workflow: Workflow) -> tuple[str, Path] | None:
+        """What the user or Samovar has by the same name, and a project's workflow keeps from being found."""
+        for source, folder in self._folders:
+            if source != "project" and (found := file_below(folder / "workflows", workflow.name)):
+                return source, found
+        return None
+
     def path_of(self, reference: str, *, beside: Path | None = None) -> Path:
         """The file that `workflow` would read. Raises `NotFoundError`, `UsageError`."""
         is_path = bool(Path(reference).suffix) or "/" in reference
+        there = self._start / reference
         if beside is not None:
             for folder in (beside, beside / "workflows"):
                 if found := file_below(folder, reference):
                     return found
-        elif is_path and exists(Path(reference)):
-            return Path(reference)
+        elif is_path and exists(there):
+            return there
         for _, folder in self._folders:
             if found := file_below(folder / "workflows", reference):
                 return found
-        if beside is None and reference and os.path.isdir(reference):
+        if beside is None and reference and os.path.isdir(there):
             raise UsageError(f"{reference} is a folder; a workflow is a file.")
-        if beside is None and not is_path and exists(Path(reference)):
-            return Path(reference)
+        if beside is None and not is_path and exists(there):
+            return there
         known = set(self._names("workflows"))
         near = (
-            [path.name for path in Path(reference).parent.glob("*") if path.suffix in SUFFIXES]
-            if is_path and exists(Path(reference).parent)
-            else [reference + ending for ending in ENDINGS if exists(Path(reference + ending))]
+            [path.name for path in there.parent.glob("*") if path.suffix in SUFFIXES]
+            if is_path and exists(there.parent)
+            else [reference + ending for ending in ENDINGS if exists(self._start / (reference + ending))]
         )
-        if is_path and is_link(Path(reference)):
+        if is_path and is_link(there):
             raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
@@ -137,7 +177,7 @@ class Library:
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
 
-    def _parse(self, text: str, path: Path, name: str, lenient: bool) -> Workflow:
+    def _parse(self, text: str, path: Path | None, name: str, lenient: bool) -> Workflow:
         with much_to_keep():
             return parse_workflow(
                 text,

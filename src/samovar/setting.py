@@ -1,11 +1,12 @@
 """What there is to know of one setting: the metadata that each field of the settings has.
 
 Above: `config.py`, whose fields these are; the command line and the docs, which are made from them. Below:
-nothing.
+pydantic, which is imported when settings are read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +30,12 @@ class Setting:
     `name=value` with commas between them, or an object of JSON."""
     least: int | None = None
     most: int | None = None
+    opens: bool = False
+    """It lets something out or in: what others may read, where files go, what is reached or started. In a
+    project's file it counts only if the user trusts the project."""
+    names: Literal["folder", "model"] | None = None
+    """What is named relative to the folder of a project whose file says it: a folder, or a model's file that
+    is there."""
     given: str | None = None
     """The type that `samovar.open()` takes, where it takes more than the field's own."""
 
@@ -36,3 +43,43 @@ class Setting:
 def setting(default: Any, description: str, **known: Any) -> Any:
     """A field of `Settings`; `known` as in `Setting`."""
     return field(default=default, metadata={"setting": Setting(description=description, **known)})
+
+
+def validated(kind: Any, default: object, known: Setting) -> Any:
+    """The type of a setting as pydantic checks it."""
+    from typing import Annotated, Optional
+
+    from pydantic import BeforeValidator, ByteSize, Field
+    from pydantic_settings import NoDecode
+
+    if known.reads == "names":
+        return Annotated[kind, NoDecode, BeforeValidator(_parted)]
+    if known.reads == "pairs":
+        return Annotated[kind, NoDecode, BeforeValidator(_paired)]
+    if known.reads is None and known.least is None and known.most is None:
+        return kind
+    number: Any = ByteSize
+    if known.reads is None:
+        number = Annotated[float if kind is float else int, Field(ge=known.least, le=known.most)]
+    if default is None:
+        return Optional[number]  # noqa: UP045  # of a type that is computed
+    return Literal["auto"] | number if default == "auto" else number
+
+
+def _parted(value: object) -> object:
+    """A list, which the environment has as one text with commas."""
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+
+def _paired(value: object) -> object:
+    """The pairs of a table, which the environment has as one text. Raises `ValueError`."""
+    import json
+
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, str):
+        parts = [one.partition("=") for one in value.split(",") if one.strip()]
+        if not all(equals for _, equals, _ in parts):
+            raise ValueError("not name=value")
+        value = {name.strip(): text.strip() for name, _, text in parts}
+    return tuple(value.items()) if isinstance(value, Mapping) else value

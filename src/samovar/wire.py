@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import Fault, Place, SamovarError
-from samovar.events import Event, PromptFigures, RunEnded, RunError
+from samovar.events import NOTHING, Event, PromptFigures, RunEnded, RunError, StateLeft
 from samovar.generation import TokenCounts
 from samovar.running.run import Run, Visit
 from samovar.secrecy import HIDDEN
@@ -26,8 +26,12 @@ def event_to_wire(event: Event) -> Object:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     if isinstance(event, RunEnded):
         error = error_to_wire(event.error) if event.error else None
-        return {"event": name, "status": str(event.ending), "error": error, "time_s": event.time_s}
-    return {"event": name, **_fields(event)}
+        wire = {name: getattr(event, name) for name in ("run", "number", "time")}
+        return {"event": name, **wire, "status": str(event.ending), "error": error, "time_s": event.time_s}
+    wire = _fields(event)
+    if isinstance(event, StateLeft) and event.value is NOTHING:
+        del wire["value"]
+    return {"event": name, **wire}
 
 
 def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
@@ -69,11 +73,19 @@ def tokens_to_wire(tokens: TokenCounts) -> Object:
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:
-    """`{"code", "message", "place"}`, and `state` where it is known."""
+    """`{"code", "message", "place"}`, and `state` where it is known.
+
+    `chain`, if it happened in a sub-workflow: who ran that, the outermost first.
+    """
     place = place_to_wire(error.place) if error.place else None
-    wire = {"code": error.code, "message": error.message, "place": place}
+    wire: Object = {"code": error.code, "message": error.message, "place": place}
     if isinstance(error, RunError) and error.state is not None:
         wire["state"] = error.state
+    if isinstance(error, RunError) and error.chain:
+        wire["chain"] = [
+            {"workflow": one.workflow, "state": one.state, "place": place_to_wire(one.place)}
+            for one in error.chain
+        ]
     return wire
 
 

@@ -14,6 +14,7 @@ from samovar.language.template import Template
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abort(Action):
     verb: ClassVar[str] = "abort"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("abort",)
     form: ClassVar[str] = 'Abort ["reason"] or Abort with message "reason"'
 
@@ -35,7 +36,7 @@ class Abort(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return self.reason.names if self.reason else frozenset()
+        return (self.reason.names if self.reason else frozenset()) | self.names_of_timeout
 
     @property
     def what(self) -> str:

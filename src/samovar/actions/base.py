@@ -8,40 +8,30 @@ sets is in its outcome. `log.py` is the member to read first.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import anyio
 
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import Command, CommandResult, run
-from samovar.actions.process_groups import ProcessGroups
-from samovar.actions.question import Ask, Filled, Question, Reply
+from samovar.actions.question import Filled, Reply
 from samovar.config import Settings
-from samovar.errors import ActionError, Fault, Place
-from samovar.events import PromptFigures
+from samovar.errors import ActionError, Fault, Place, RefusedError
+from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
-    from samovar.actions.scanner import Scanner
+    from samovar.actions.scanner import Scanner, Value
     from samovar.expressions.types import Type
     from samovar.language.template import Template
-    from samovar.language.workflow import Workflow
+    from samovar.language.workflow import ParsedAction, Workflow
     from samovar.library import Library
-
-
-class _Nothing:
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "NOTHING"
-
-
-NOTHING: Final = _Nothing()
-"""The outcome of an action that yields no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,118 +54,12 @@ class Outcome:
     """What was done, with its values, in a few words; empty where what is written says enough."""
 
 
-def winner(forced: str | None, own: str | None, inherited: str | None) -> str | None:
-    """Who wins: what is forced from outside, else what a prompt says itself, else what it inherits."""
-    return next((one for one in (forced, own, inherited) if one is not None), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptDefaults:
-    """What a prompt uses where it says nothing itself."""
-
-    model: str | None = None
-    """None: the executor's own."""
-    forced_model: str | None = None
-    """Wins over what the prompt says (`run --model`)."""
-    executor: str | None = None
-    """The name of the one that answers; None: that of the settings."""
-    forced_executor: str | None = None
-    """Wins over what the prompt says (`run --executor`)."""
-    seed: int = 0
-    forced_seed: int | None = None
-    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
-    workflows, not over the prompt's own."""
-    deterministic: bool = False
-    """Every prompt is answered alone, whatever it says."""
-    timeout_s: float | None = None
-    session_scope: str = ""
-    """Stands before the names of sessions, so that those of a sub-workflow are its own."""
-
-    def below(self, workflow: Workflow) -> PromptDefaults:
-        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
-        return replace(
-            self,
-            model=workflow.model.reference if workflow.model else self.model,
-            executor=workflow.executor.text if workflow.executor else self.executor,
-            seed=self.seed if workflow.seed is None else workflow.seed,
-        )
-
-    def winning_model(self, own: str | None) -> str | None:
-        """The reference of the model that a prompt with this one of its `own` uses; None: the executor's."""
-        return winner(self.forced_model, own, self.model)
-
-    def winning_executor(self, own: str | None) -> str | None:
-        """The name of the executor that answers such a prompt; None: that of the settings."""
-        return winner(self.forced_executor, own, self.executor)
-
-    def at(self, path: str, visit: int) -> PromptDefaults:
-        """Those of the `visit`-th visit to the state of that path, counted from 1 within the run.
-
-        Branches that run at once do not change the seeds of each other: neither of the two depends on them.
-        """
-        if self.forced_seed is None:
-            return self
-        digest = hashlib.sha256(f"{self.forced_seed} {visit} {path}".encode()).digest()
-        return replace(self, seed=int.from_bytes(digest[:4], "big"))
-
-
 class CallWorkflow(Protocol):
     """Runs a sub-workflow to its end and gives its variables."""
 
     async def __call__(
         self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
     ) -> dict[str, object]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitOf:
-    """One visit of one run."""
-
-    run: str
-    """The id of the run."""
-    number: int
-    """Of the visit in the run, from 1."""
-
-
-class Outside(Protocol):
-    """What a run reaches besides its executor: commands, a person, and time."""
-
-    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        """Runs a command to its end, as `process.run` does."""
-        ...
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        """Returns when so many seconds have passed."""
-        ...
-
-    async def ask_user(self, question: Question) -> Reply | None:
-        """Asks a person. None: there is nobody who could answer."""
-        ...
-
-    async def end(self, run: str) -> None:
-        """The run with this id is over: what its commands have left behind ends."""
-        ...
-
-
-class ThisMachine:
-    """See `Outside`: this machine, its time, and who can be asked at it."""
-
-    def __init__(self, ask: Ask | None = None) -> None:
-        """`ask`: None if there is nobody."""
-        self.groups = ProcessGroups()
-        self._ask = ask
-
-    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        return await run(command, self.groups, at.run)
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        await anyio.sleep(duration_s)
-
-    async def ask_user(self, question: Question) -> Reply | None:
-        return await self._ask(question) if self._ask else None
-
-    async def end(self, run: str) -> None:
-        await self.groups.end(run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,14 +88,19 @@ class ActionContext:
     """Runs a command to its end; raises `ShellError` where it cannot be started."""
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables, which come first."""
+    allows_effects: bool = True
+    """False: actions that have an effect are refused."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     """Returns when so many seconds have passed."""
+    move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
+    """Cancels its body when so many seconds have passed."""
+    timeout_s: float | None = None
+    """How long the action may take, if it ends itself in time (`keeps_time`)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action(ABC):
     """What a state does. Members are frozen dataclasses."""
-
-    __slots__ = ()
 
     verb: ClassVar[str]
     """The word for it in reports."""
@@ -219,12 +108,25 @@ class Action(ABC):
     """The words that a line of it can begin with, in small letters."""
     form: ClassVar[str] = ""
     """How it is written, for messages and for the docs."""
+    effect: ClassVar[str | None]
+    """What it does outside of the run, as in "runs a command" or "writes a file"; None: nothing. Every class
+    says so, since it is asked about before a workflow that is not trusted runs, and refused to a run without
+    effects. What only tells the user or asks a model is none."""
     asks_prompt: ClassVar[bool] = False
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
+    keeps_time: ClassVar[bool] = False
+    """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place
     """Where its first character is."""
+    timeout: Value | None = None
+    """The time it may take, as `timeout=30s` at the end of its line says; None: as long as it takes."""
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
+        if not hasattr(cls, "effect"):
+            raise TypeError(f"The action {cls.__name__} does not say its `effect`: a text, or None for none.")
 
     @property
     @abstractmethod
@@ -237,6 +139,23 @@ class Action(ABC):
         return frozenset()
 
     @property
+    def named(self) -> Mapping[str, Place]:
+        """The variables it sets whose names its author chose, and where each is named."""
+        names = self.sets.difference(OF_COMMAND if self.runs_command else ())
+        result: str | None = getattr(self, "result", None)
+        return dict.fromkeys(names | ({result} if result else set()), self.place)
+
+    @property
+    def names_of_timeout(self) -> frozenset[str]:
+        """The variables that its time limit reads: some of `names`."""
+        return self.timeout.names if self.timeout else frozenset()
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that must be on this machine before the run begins."""
+        return ()
+
+    @property
     def types(self) -> Mapping[str, Type]:
         """What the variables it sets can hold, as far as that is known before the run."""
         return {}
@@ -245,6 +164,11 @@ class Action(ABC):
     @abstractmethod
     def what(self) -> str:
         """What it does, as it is written, in a few words for one line."""
+
+    @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written, for whoever is asked to allow it."""
+        return self.what
 
     @property
     def texts(self) -> tuple[Template, ...]:
@@ -272,9 +196,20 @@ class Action(ABC):
         return None
 
     @classmethod
+    def begins(cls, line: Scanner) -> bool:
+        """Whether a line that begins with one of `words` is meant for it."""
+        return True
+
+    @classmethod
     def parse(cls, line: Scanner) -> Self:
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
         raise NotImplementedError
+
+    async def act(self, context: ActionContext) -> Outcome:
+        """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""
+        if self.effect is not None and not context.allows_effects:
+            raise refused(self)
+        return await self.perform(context)
 
     @abstractmethod
     async def perform(self, context: ActionContext) -> Outcome:
@@ -289,12 +224,18 @@ class Action(ABC):
         return ()
 
 
+def refused(action: ParsedAction) -> RefusedError:
+    """What is said of an action with an effect, in a run that may have none."""
+    return RefusedError(
+        f"It {action.effect}, and this run is to have no effects (--no-effects).", place=action.place
+    )
+
+
 _LOOKED_AT = 20
 """Characters of a text for each that is shown, so that a large one is not split as a whole."""
 
 
 def brief(text: str, limit: int = 60) -> str:
     """The text on one line of at most so many characters."""
-    looked_at = text[: limit * _LOOKED_AT]
-    line = " ".join(looked_at.split())
-    return line if len(line) <= limit and len(looked_at) == len(text) else line[: limit - 1] + "…"
+    line = " ".join(text[: limit * _LOOKED_AT].split())
+    return line if len(line) <= limit and len(text) <= limit * _LOOKED_AT else line[: limit - 1] + "…"

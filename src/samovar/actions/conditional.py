@@ -14,7 +14,8 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.errors import Fault, FaultsError, Place
+from samovar.actions.time_limit import perform
+from samovar.errors import ActionError, Fault, FaultsError, Place
 from samovar.language.pieces import Held, Piece, Token, tokenize
 from samovar.language.template import Template, holding
 
@@ -63,6 +64,10 @@ class Conditional(Action):
         return self.ways[0].verb
 
     @property
+    def effect(self) -> str | None:  # type: ignore[override]  # likewise
+        return next((variant.effect for variant in self.ways if variant.effect is not None), None)
+
+    @property
     def runs_command(self) -> bool:  # type: ignore[override]  # likewise
         return any(variant.runs_command for variant in self.ways)
 
@@ -73,6 +78,10 @@ class Conditional(Action):
     @property
     def variants(self) -> tuple[Action, ...]:
         return self.ways
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return tuple(name for variant in self.ways for name in variant.programs)
 
     @property
     def is_repeatable(self) -> bool:
@@ -91,6 +100,10 @@ class Conditional(Action):
     def what(self) -> str:
         return brief(self.line.text)
 
+    @property
+    def doing(self) -> str:
+        return self.line.text
+
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         # What tags stand around may be written otherwise in one of their ways: that is for a person to mend.
         found = [
@@ -103,12 +116,21 @@ class Conditional(Action):
         text, held = _written(self.line.hold(variables))
         return (self.parse_action(text, self.place), {**variables, **held}) if text.strip() else None
 
+    async def act(self, context: ActionContext) -> Outcome:
+        return await self.perform(context)  # what it becomes may have no effect, and is asked itself
+
     async def perform(self, context: ActionContext) -> Outcome:
         became = self.become(context.variables)
         if became is None:
             return Outcome()
         action, variables = became
-        return await action.perform(replace(context, variables=variables))
+        if action.effect is not None and self.effect is None:
+            raise ActionError(
+                f"The tags make an action of this line that {action.effect}, which nobody can see before the "
+                "run. Write its first word without tags in it.",
+                place=self.place,
+            )
+        return await perform(action, replace(context, variables=variables))
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[str, dict[str, object]]:

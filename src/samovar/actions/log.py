@@ -16,6 +16,7 @@ LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warni
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log(Action):
     verb: ClassVar[str] = "log"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("log",)
     form: ClassVar[str] = 'Log [debug|info|warning|error] "text"'
 
@@ -35,7 +36,7 @@ class Log(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return self.text.names
+        return self.text.names | self.names_of_timeout
 
     @property
     def what(self) -> str:

@@ -25,7 +25,7 @@ from samovar.language.workflow import beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
-    from samovar.actions.base import PromptDefaults
+    from samovar.actions.defaults import PromptDefaults
 
 UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries"))
 """Options of the language that this version has not."""

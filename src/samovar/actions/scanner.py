@@ -15,13 +15,14 @@ from typing import NoReturn
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.template import Template
-from samovar.values import literal
+from samovar.values import literal, positive_duration_s
 
 _WORD = re.compile(r"[^\W\d][\w-]*")
 _KEY = re.compile(r"([^\W\d][\w-]*)\s*=(?!=)\s*")
 _BLANKS = re.compile(r"\s*")
 _STEP = r"""\.\w+|\[(?:-?\d+|\\?"[^"]*"|\\?'[^']*')\]"""
 _OPAQUE = re.compile(rf"\{{\{{.*?\}}\}}|\{{%.*?%\}}|\$\{{\s*[^\W\d]\w*(?:{_STEP})*\s*\}}", re.DOTALL)
+_LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
 _TAG = re.compile(r"\{%")
 
 
@@ -77,6 +78,8 @@ class Scanner:
     at: int = 0
     faults: list[Fault] = field(default_factory=list)
     """What was found wrong without having to stop."""
+    timeout: Value | None = None
+    """The time limit, which any action may have."""
 
     def where(self, offset: int | None = None) -> Place:
         return self.place.within(self.text, self.at if offset is None else offset)
@@ -107,11 +110,35 @@ class Scanner:
         return self.at >= len(self.text)
 
     def end(self) -> None:
-        """Nothing may follow. Raises `FaultsError` with all that was noted."""
+        """Nothing may follow but a time limit. Raises `FaultsError` with all that was noted."""
+        if self.timeout is None and self.is_at_limit:
+            self.word("with")
+            pair = self.pair()
+            assert pair is not None
+            self.limit(pair.value)
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.faults:
             raise FaultsError(self.faults)
+
+    @property
+    def is_at_limit(self) -> bool:
+        """`timeout=` stands here."""
+        self.blanks()
+        return _LIMIT.match(self.text, self.at) is not None
+
+    def limit(self, value: Value) -> None:
+        """Takes the value of `timeout=`."""
+        if value.is_literal and positive_duration_s(value.given) is None:
+            self.note("option-value", "`timeout` is a duration above 0, as in 30, 30s or 2min.", value.place)
+        self.timeout = value
+
+    def symbol(self, symbol: str) -> bool:
+        """Takes this character if it stands here."""
+        self.blanks()
+        found = self.text.startswith(symbol, self.at)
+        self.at += len(symbol) if found else 0
+        return found
 
     def rest(self) -> tuple[str, int]:
         """All that is left, and where it begins."""

@@ -25,6 +25,8 @@ _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
 """What stands behind the name of a variable that is set."""
 _COMPUTED = re.compile(r"(?P<quote>[\"']?)\$\{(?P<text>[^{}\"']*)\}(?P=quote)(?=\s*(?:,|$))")
 """Arithmetic where the older system has a path: `"${n + 1}"`."""
+_LIMIT = re.compile(r"""\s(?:with\s+)?timeout\s*=(?!=)\s*(?:"[^"]*"|'[^']*'|[^\s"']+)\s*\Z""")
+"""A time limit behind an expression, in which a lone `=` has no place."""
 _BRIEF_CHARS = 60
 
 
@@ -32,6 +34,8 @@ _BRIEF_CHARS = 60
 class Assignment:
     name: str
     value: Value | Expression
+    place: Place
+    """Of the name."""
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     def of(self, variables: Mapping[str, object]) -> object:
@@ -45,6 +49,7 @@ class Assignment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set(Action):
     verb: ClassVar[str] = "set"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("set", "set_variable", "cel_set", "js_set")
     form: ClassVar[str] = 'Set name="value" or Set name := expression, several with commas'
 
@@ -65,7 +70,7 @@ class Set(Action):
         if word == "set_variable":
             old = old_spelling(place, line.text[begin : line.at], "Set")
         assignments = [_assignment(line)]
-        while not line.is_done:
+        while not line.is_done and not line.is_at_limit:
             if line.text[line.at] != ",":
                 line.fail(f"A comma and another assignment are expected, {line.found()}.")
             line.at += 1
@@ -80,11 +85,15 @@ class Set(Action):
         for assignment in self.assignments:
             names |= assignment.value.names - done
             done.add(assignment.name)
-        return frozenset(names)
+        return frozenset(names) | self.names_of_timeout
 
     @property
     def sets(self) -> frozenset[str]:
         return frozenset(assignment.name for assignment in self.assignments)
+
+    @property
+    def named(self) -> Mapping[str, Place]:
+        return {assignment.name: assignment.place for assignment in self.assignments}
 
     @property
     def types(self) -> Mapping[str, Type]:
@@ -153,9 +162,9 @@ def _cel_set(line: Scanner) -> Assignment:
     match = re.compile(r"([^\W\d]\w*)\s*(?::?=(?!=))?\s*").match(line.text, line.at)
     if match is None:
         line.fail(f"The name of a variable is expected, {line.found()}.")
-    line.at = match.end()
+    named, line.at = line.where(match.start(1)), match.end()
     text = line.text[line.at :].rstrip()
-    return Assignment(name=match.group(1), value=Expression.parse(text, line.where()))
+    return Assignment(name=match.group(1), value=Expression.parse(text, line.where()), place=named)
 
 
 def _assignment(line: Scanner) -> Assignment:
@@ -170,13 +179,16 @@ def _assignment(line: Scanner) -> Assignment:
     if match.group(1) == ":=":
         begin = line.at
         line.at = _end(line.text, begin, quotes="\"'")
+        if limit := _LIMIT.search(line.text[begin : line.at]):
+            line.at = begin + limit.start()
         return Assignment(
             name=name,
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
+            place=line.where(named),
         )
     begin = line.at
     try:
-        return Assignment(name=name, value=_value(line))
+        return Assignment(name=name, value=_value(line), place=line.where(named))
     except FaultsError:
         computed = _COMPUTED.match(line.text, begin)
         if computed is None or not computed["text"].strip():
@@ -187,6 +199,7 @@ def _assignment(line: Scanner) -> Assignment:
         return Assignment(
             name=name,
             value=Expression.parse(text, line.where(computed.start("text"))),
+            place=line.where(named),
             old_spelling=old_spelling(line.where(named), old, f"{name} := {text}"),
         )
 

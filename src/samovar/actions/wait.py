@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait(Action):
     verb: ClassVar[str] = "wait"
+    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("wait",)
     form: ClassVar[str] = 'Wait 5 seconds, Wait 200ms, or Wait for user input ["message"]'
 
@@ -62,13 +63,14 @@ class Wait(Action):
             if not line.word("user"):
                 line.fail(f"`user input` is expected after `for`, {line.found()}.")
             is_input = bool(line.word("input"))
-            if not (is_input and (line.is_done or line.text[line.at] in "\"'")):
+            if not (is_input and (line.is_done or line.is_at_limit or line.text[line.at] in "\"'")):
                 return cls.in_words(line)
-            if not line.is_done:
+            if not line.is_done and not line.is_at_limit:
                 message = line.expect_quoted("The message")
         else:
             seconds, given, unit = cls._duration(line)
-            line.rest()  # Older files say here what is waited for.
+            if not line.is_at_limit:
+                line.rest()  # Older files say here what is waited for.
         line.end()
         return cls(place=place, seconds=seconds, given=given, unit=unit, message=message)
 
@@ -94,7 +96,8 @@ class Wait(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset().union(*(value.names for value in (self.given, self.message) if value))
+        values = (value.names for value in (self.given, self.message) if value)
+        return frozenset().union(*values, self.names_of_timeout)
 
     @property
     def what(self) -> str:

@@ -16,21 +16,23 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
+from samovar.checks.gone_errors import errors_read_too_late
+from samovar.checks.labels import declared_here, doubtful_labels
+from samovar.checks.reserved import names_set_twice
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
-from samovar.checks.typed import mistyped, unknown_defaults
+from samovar.checks.typed import mistyped, types_of, unknown_defaults
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import EXECUTORS
 from samovar.expressions.expression import Expression
+from samovar.expressions.types import ANYTHING
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND
 from samovar.language.parameters import Parameter
 from samovar.language.reading import much_to_keep
-from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Template
 from samovar.language.workflow import ParsedAction, When, Workflow
 from samovar.library import Library
 
-LABELS = frozenset(("always", "default", "else"))
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
 
@@ -42,12 +44,13 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
     Sub-workflows are followed for cycles, but their own faults are theirs.
     """
-    is_old = is_below_old_folder(workflow.path)
+    is_old = workflow.is_old
     with much_to_keep():
-        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow, is_old=is_old)]
+        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
-        found += [*mistyped(workflow, is_old=is_old)]
+        found += [*errors_read_too_late(workflow)]
+        found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -128,6 +131,9 @@ def _prompt(
         if parameter.required and not parameter.condition and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
+        elif parameter.name == "result" and action.result is not None:
+            whole, keeps = f"The prompt {text!r}", "the value of that variable"
+            yield _hidden(whole, parameter.name, "Execute prompt", keeps, name.place)
     for variable in sorted(prompt.template.names - given - known - {p.name for p in prompt.parameters}):
         message = (
             f"The prompt {text!r} reads {variable!r}, which nothing sets.{nearest(variable, known | given)}"
@@ -166,6 +172,7 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
     if child.parameters:
         yield from _arguments(action.given, child.parameters, what, read_names(child))
     given = {pair.key for pair in action.given}
+    taken = {"result": action.result is not None, "timeout": action.timeout is not None}
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
@@ -176,6 +183,17 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
                     "give that parameter another name."
                 )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
+        elif not is_needed and taken.get(parameter.name):
+            yield _hidden(what, parameter.name, "Run workflow", "its default", action.name.place)
+
+
+def _hidden(what: str, name: str, verb: str, keeps: str, place: Place) -> Fault:
+    """A parameter cannot be given, since an option of the action has its name."""
+    message = (
+        f"{what} has a parameter {name!r}, which keeps {keeps}: `{name}=` is an option of `{verb}`. "
+        "Give that parameter another name."
+    )
+    return Fault(code="missing-argument", message=message, place=place, severity="warning")
 
 
 def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:
@@ -235,9 +253,13 @@ def _conditions(workflow: Workflow) -> Iterator[Expression]:
                 yield transition.condition
 
 
-def _variables(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
-    known = _known_names(workflow)
-    in_vain = list(unknown_defaults(workflow, known, is_old=is_old))
+def _variables(workflow: Workflow) -> Iterator[Fault]:
+    known, types = _known_names(workflow), types_of(workflow)
+    own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
+    in_vain = [
+        *unknown_defaults(workflow, known, is_old=workflow.is_old),
+        *doubtful_labels(workflow, known, own),
+    ]
     yield from in_vain
     told = {fault.place for fault in in_vain}
     actions = (action for _, action in workflow.actions())
@@ -246,9 +268,7 @@ def _variables(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     for reader in readers:
         for name in sorted(reader.names - known):
             if name not in offers:
-                # A condition of one name may be meant for one of the known labels.
-                near = known | LABELS if isinstance(reader, Expression) and reader.text == name else known
-                offers[name] = nearest(name, near) if len(offers) < MOST_OFFERS else ""
+                offers[name] = nearest(name, known) if len(offers) < MOST_OFFERS else ""
             message = f"Nothing sets the variable {name!r} (unless --var does).{offers[name]}"
             place = _place_of(name, reader)
             if place not in told:

@@ -17,13 +17,12 @@ _NO_MEANING = frozenset(("diagram", "warnings"))
 """Of a workflow: how it is written, and what was said of it."""
 
 
-def meaning_of(workflow: Workflow, passed_over: frozenset[str] = frozenset()) -> object:
+def meaning_of(workflow: Workflow) -> object:
     """What a workflow means, to be compared: its states, transitions, actions, prompts and settings.
 
-    Not how that is written: places, the spelling of labels and actions, comments. `passed_over` are fields of
-    `Workflow` that do not count.
+    Not how that is written: places, the spelling of labels and actions, comments.
     """
-    names = [field.name for field in fields(workflow) if field.name not in _NO_MEANING | passed_over]
+    names = [field.name for field in fields(workflow) if field.name not in _NO_MEANING]
     return [(name, _meaning(getattr(workflow, name))) for name in names]
 
 

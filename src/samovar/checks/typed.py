@@ -17,7 +17,7 @@ from samovar.language.workflow import When, Workflow
 
 _ERROR = Type(
     kinds=frozenset(("null", "map")),
-    parts={"message": TEXT, "state": TEXT, "kind": TEXT},
+    parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
     is_closed=True,
 )
 _ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}
@@ -44,7 +44,7 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     severity: Severity = "warning" if is_old else "error"
     types = types_of(workflow)
     for expression, is_condition in _expressions(workflow):
-        if is_condition and expression.is_constant:
+        if is_condition and not expression.names:
             yield _constant(expression, severity)
         yield from expression.check(types, is_condition=is_condition, severity=severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
@@ -58,7 +58,9 @@ def _constant(condition: Expression, severity: Severity) -> Fault:
         advice = f"Write it without quotes: `{inside}`."
     else:
         advice = "Write what it depends on, or no label."
-    message = f"The condition {condition.text[:60]} is the same whatever happens. {advice}"
+    message = (
+        f"The condition {condition.text[:60]} reads no variable: it is the same whatever happens. {advice}"
+    )
     return Fault(code="constant-condition", message=message, place=condition.place, severity=severity)
 
 

@@ -33,6 +33,7 @@ from samovar.cli.options import (
     LimitTransitions,
     Mermaid,
     Model,
+    NoEffects,
     Only,
     Png,
     Print,
@@ -41,6 +42,7 @@ from samovar.cli.options import (
     Seed,
     Strict,
     Svg,
+    Trust,
     Var,
     Vars,
     Verbose,
@@ -77,6 +79,8 @@ def run(
     limit_transitions: LimitTransitions = None,
     limit_duration: LimitDuration = None,
     yes: Yes = False,
+    trust: Trust = False,
+    no_effects: NoEffects = False,
     lenient: Lenient = False,
     record: Record = None,
     dry_run: DryRun = False,
@@ -106,6 +110,8 @@ def run(
                 limit_transitions=limit_transitions,
                 limit_duration=limit_duration,
                 yes=yes,
+                trust=trust,
+                no_effects=no_effects,
                 lenient=lenient,
                 dry_run=dry_run,
                 as_json=json,
@@ -139,8 +145,8 @@ def check(
 ) -> None:
     """Say everything that is wrong in workflow files, with file, line and column.
 
-    --fix changes nothing in a file but what it mends, and only where the file means the same afterwards; a
-    misspelt key means what it should.
+    --fix changes nothing in a file but what it mends, and only where the file means the same afterwards. A
+    key of the front matter, which could be your own, it leaves as it is.
 
     Exit status, after mending: 0 no errors, 1 warnings under --strict, 2 errors.
     """
@@ -268,4 +274,4 @@ def new(
     leave(new_workflow(path))
 
 
-from samovar.cli import of_models, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these
+from samovar.cli import of_models, of_trust, of_tuning  # noqa: E402, F401  # in `--help`, their commands come after these

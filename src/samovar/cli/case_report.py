@@ -19,8 +19,8 @@ from samovar.cli.showing import bounded, shown
 from samovar.errors import Fault
 from samovar.language.workflow import Workflow
 from samovar.testing.cases import Case
-from samovar.testing.comparing import Difference
-from samovar.testing.coverage import Coverage, Share
+from samovar.testing.coverage import Covered, Share
+from samovar.testing.difference import Difference
 from samovar.testing.junit import JunitCase, JunitSuite
 from samovar.testing.trial import CaseResult
 from samovar.wire import fault_to_wire, place_to_wire
@@ -63,8 +63,6 @@ def show_case(console: Console, result: CaseResult) -> None:
         for text in _lines(difference):
             style = {"-": "red", "+": "green"}.get(text[:1], "")
             console.print(Text(f"    {shown(text)}", style=style))
-    for warning in result.warnings:
-        console.print(Text(f"    {shown(str(warning))}", style="yellow"))
 
 
 def _one_line(text: str) -> str:
@@ -73,11 +71,12 @@ def _one_line(text: str) -> str:
 
 def _lines(difference: Difference) -> Iterator[str]:
     """A difference for a person: `-` is what was expected, `+` what came."""
-    yield from difference.message.splitlines()
+    where = f" ({difference.place})" if difference.place else ""
+    yield from (difference.message + where).splitlines()
     expected, got = difference.expected, difference.got
     if expected is None and got is None:
         return
-    if difference.what in ("prompt", "log"):
+    if difference.what in ("prompt", "command", "log", "warning", "error"):
         yield from _marked("-", expected)
         yield from _marked("+", got)
     else:
@@ -120,21 +119,21 @@ def _diff(expected: Sequence[str], got: Sequence[str]) -> Iterator[str]:
 
 
 def show_end(
-    console: Console,
-    files: Sequence[TestedFile],
-    coverage: Sequence[tuple[Workflow, Coverage]],
-    low: Sequence[Workflow],
-    least: float | None,
+    console: Console, files: Sequence[TestedFile], coverage: Sequence[Covered], least: float | None
 ) -> None:
-    for workflow, covered in coverage:
+    for one in coverage:
+        workflow, covered = one.workflow, one.coverage
         console.print()
-        line = Text(workflow.name, style="bold")
+        line = Text(shown(workflow.name), style="bold")
         line.append(f": {_share('states', covered.states)}, {_share('transitions', covered.transitions)}")
         console.print(line)
+        if not one.has_cases:
+            console.print(Text(f"  {shown(str(workflow.path))}: no case runs it", style="yellow"))
         for what, share in (("state", covered.states), ("transition", covered.transitions)):
-            for missed in share.missed:
-                console.print(Text(f"  {missed.place}: no case comes to the {what} {missed.name}"))
-        if workflow in low:
+            for missed in share.missed if one.has_cases else ():
+                text = f"  {missed.place}: no case reaches the {what} {missed.name}"
+                console.print(Text(shown(text)))
+        if least is not None and covered.percent < least:
             text = f"  Its coverage of {covered.percent:.1f} % is below {least:g} %."
             console.print(Text(text, style="red"))
     results = [result for file in files for result in file.results]
@@ -171,9 +170,7 @@ def suite_of(file: TestedFile) -> JunitSuite:
     )
 
 
-def tests_object(
-    files: Sequence[TestedFile], coverage: Sequence[tuple[Workflow, Coverage]]
-) -> dict[str, Any]:
+def tests_object(files: Sequence[TestedFile], coverage: Sequence[Covered]) -> dict[str, Any]:
     """The object of `--json`."""
     results = [result for file in files for result in file.results]
     return {
@@ -190,12 +187,12 @@ def tests_object(
         ],
         "coverage": [
             {
-                "workflow": str(workflow.path),
-                "percent": round(covered.percent, 1),
-                "states": _share_object(covered.states),
-                "transitions": _share_object(covered.transitions),
+                "workflow": str(one.workflow.path),
+                "percent": round(one.coverage.percent, 1),
+                "states": _share_object(one.coverage.states),
+                "transitions": _share_object(one.coverage.transitions),
             }
-            for workflow, covered in coverage
+            for one in coverage
         ],
     }
 
@@ -213,10 +210,10 @@ def _case_object(result: CaseResult) -> dict[str, Any]:
                 "message": one.message,
                 "expected": one.expected,
                 "got": one.got,
+                "place": place_to_wire(one.place) if one.place else None,
             }
             for one in result.differences
         ],
-        "warnings": [fault_to_wire(warning) for warning in result.warnings],
     }
 
 

@@ -18,11 +18,13 @@ from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
 from samovar.checks.mending import Mended, mend
+from samovar.checks.old_files import offered
 from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown, visible
 from samovar.cli.terminal import put
-from samovar.config import Settings, load_settings
+from samovar.cli.trusting import settings_for
+from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, UsageError
 from samovar.files import exists, is_file, is_folder, read_text
 from samovar.folders import SUFFIXES, current_folder
@@ -62,7 +64,7 @@ def check_paths(
 
     `mending`: what can be mended is left, shown, or shown and written.
     """
-    library, settings = open_library(current_folder()), load_settings({})
+    library, settings = open_library(current_folder()), settings_for({})
     files = dict.fromkeys(_files(paths, library))
     checked = [_check(path, library, settings, lenient, mending) for path in files]
     faults = [fault for one in checked for fault in one.faults]
@@ -112,8 +114,7 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if is_folder(path):
-            inside = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and is_file(one))
-            found = [one for one in inside if "prompts" not in one.parts[:-1] and _looks_like_workflow(one)]
+            found = workflows_below(path)
             if not found:
                 raise UsageError(f"There is no workflow in the folder {path}.")
             files += found
@@ -122,6 +123,17 @@ def _files(paths: Sequence[Path], library: Library) -> list[Path]:
         else:
             files.append(library.path_of(str(path)))
     return files
+
+
+def workflows_below(folder: Path) -> list[Path]:
+    """The files of a folder, and of those in it, that look like workflows."""
+    inside = sorted(one for one in folder.rglob("*") if one.suffix in SUFFIXES and is_file(one))
+    return [one for one in inside if not _is_below_prompts(one, folder) and _looks_like_workflow(one)]
+
+
+def _is_below_prompts(file: Path, folder: Path) -> bool:
+    """Whether a file is among the prompts in the folder, whatever the folder itself is called."""
+    return "prompts" in file.relative_to(folder).parts[:-1]
 
 
 def _looks_like_workflow(path: Path) -> bool:
@@ -137,7 +149,19 @@ def faults_of(
     path: Path, library: Library | None = None, settings: Settings | None = None, *, lenient: bool = False
 ) -> tuple[Fault, ...]:
     """Everything that is wrong or doubtful about a file, in its order."""
-    library, settings = library or open_library(current_folder()), settings or load_settings({})
+    library, settings = library or open_library(current_folder()), settings or settings_for({})
+    try:
+        own = library.path_of(str(path))
+        text = read_text(own)
+        found = _faults_within(path, library, settings, lenient=lenient)
+    except SamovarError as error:
+        return _as_faults(error, path)
+    offer = None if lenient else offered(text, own, library, found)
+    return (offer, *found) if offer is not None else found
+
+
+def _faults_within(path: Path, library: Library, settings: Settings, *, lenient: bool) -> tuple[Fault, ...]:
+    """Raises `SamovarError` but for faults of the file."""
     found: list[Fault] = []
     try:
         workflow = library.workflow(str(path), lenient=lenient)
@@ -146,8 +170,6 @@ def faults_of(
         if error.readable is None:
             return error.faults
         workflow = error.readable
-    except SamovarError as error:
-        return _as_faults(error, path)
     found += [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 

@@ -13,18 +13,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import anyio
 
 from samovar import memory
-from samovar.actions.base import ThisMachine
+from samovar.actions.outside import ThisMachine
 from samovar.actions.process_groups import ProcessGroups
 from samovar.app import App
 from samovar.background import beside
 from samovar.cli.asking import Person
-from samovar.cli.live import Answers, LiveLines, Show
-from samovar.cli.report import Figures, Memory
+from samovar.cli.live import LiveLines, Show
+from samovar.python.figures import Figures, figures_of
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
@@ -52,40 +52,25 @@ class RunOutcome:
         """The first that was heard."""
         self.recording: Recording | None = None
         """What the run was told, where it is to be recorded."""
-        self._noted: dict[str, Any] = {}
+        self._noted: Figures | None = None
 
     def note(self, app: App) -> None:
         """While everything is still open."""
-        statistics = app.pool.statistics()
-        self._noted = {
-            "models": statistics.models,
-            "sessions": app.sessions.statistics(),
-            "ready_bytes": statistics.ready_bytes,
-            "end_bytes": memory.resident_bytes(),
-        }
+        self._noted = figures_of(app)
 
     def figures(self) -> Figures:
         """When everything is closed."""
-        # The kernel counts the peak and the present with different care; the peak is at least what was seen.
-        seen = (memory.peak_bytes(), self._noted["ready_bytes"], self._noted["end_bytes"])
-        return Figures(
-            models=self._noted["models"],
-            sessions=self._noted["sessions"],
-            memory=Memory(
-                ready_bytes=self._noted["ready_bytes"],
-                end_bytes=self._noted["end_bytes"],
-                peak_bytes=max(size for size in seen if size is not None),
-                closed_bytes=memory.resident_bytes(),
-            ),
-        )
+        assert self._noted is not None
+        now = replace(self._noted.memory, closed_bytes=memory.resident_bytes())
+        peaks = [size for size in (now.peak_bytes, memory.peak_bytes()) if size is not None]
+        return replace(self._noted, memory=replace(now, peak_bytes=max(peaks, default=None)))
 
 
 async def drive(
     app: App, prepared: Prepared, runner_settings: RunnerSettings, outcome: RunOutcome, show: Show
 ) -> None:
     """Runs what was prepared; `outcome` gets the record, and what the run was told if that is asked for."""
-    moving = show.show if isinstance(show, Answers) else show
-    paused = moving.paused() if isinstance(moving, LiveLines) else nullcontext()
+    paused = show.paused() if isinstance(show, LiveLines) else nullcontext()
     machine = ThisMachine(Person(paused).ask if sys.stdin.isatty() else None)
     outcome.recording = recording = Recording(app.executor, show, machine) if outcome.records else None
     settings = replace(runner_settings, outside=recording or machine)
@@ -144,7 +129,6 @@ class Signals:
 
 
 async def _tick(show: Show) -> None:
-    shown = show.show if isinstance(show, Answers) else show
-    while isinstance(shown, LiveLines):
+    while isinstance(show, LiveLines):
         await anyio.sleep(TICK_S)
-        shown.tick()
+        show.tick()

@@ -16,7 +16,7 @@ from samovar.app import open_stores, read_reference
 from samovar.background import beside
 from samovar.cli.console import make_console
 from samovar.cli.terminal import say
-from samovar.config import load_settings
+from samovar.cli.trusting import settings_for
 from samovar.errors import ModelError, ModelFetchError, ModelNotFoundError, UsageError
 from samovar.memory import in_words
 from samovar.models.fetch_progress import FetchProgress
@@ -29,7 +29,7 @@ from samovar.models.stores import Stores
 
 def pull_model(text: str, *, quiet: bool) -> int:
     """Fetches a model, with a progress bar on a terminal."""
-    settings = load_settings({})
+    settings = settings_for({})
     reference, stores = read_reference(settings, text), open_stores(settings)
     if not reference.is_fetched:
         what = "a path" if reference.scheme == "path" else "read where it is"
@@ -100,7 +100,7 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
 
 def remove_model(text: str, *, yes: bool, quiet: bool) -> int:
     """Deletes a model, after asking unless `yes`."""
-    settings = load_settings({})
+    settings = settings_for({})
     reference, stores = read_reference(settings, text), open_stores(settings)
     if reference.is_fetched and not yes:
         try:

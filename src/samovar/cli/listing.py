@@ -16,7 +16,7 @@ from rich.text import Text
 from samovar.app import open_library, open_snapshots
 from samovar.cli.console import make_console
 from samovar.cli.output import write_json
-from samovar.config import load_settings
+from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.folders import current_folder
 from samovar.library import LibraryEntry
@@ -65,7 +65,7 @@ def _entry(entry: LibraryEntry) -> dict[str, Any]:
 
 def list_snapshots(*, clear: bool, as_json: bool) -> int:
     """Evaluated prompts on disk, by model; or, with `clear`, none any more."""
-    settings = load_settings({})
+    settings = settings_for({})
     folder = open_snapshots(settings).folder
     try:
         freed = folder.clear() if clear else 0

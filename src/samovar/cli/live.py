@@ -43,35 +43,6 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
-class Answers:
-    """Passes events on to what shows them, and keeps what the run is for, as far as events say it.
-
-    That is the last answer that was not picked among choices, which are for the workflow; or the last.
-    Mutable: what was said so far.
-    """
-
-    def __init__(self, show: Show) -> None:
-        self.show = show
-        self.last: str | None = None
-        self._is_picked = True
-        self._said: dict[int, list[str]] = {}
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, TextGenerated):
-            if event.kind == "text":
-                self._said.setdefault(event.visit, []).append(event.piece)
-        elif isinstance(event, StateLeft):
-            said = self._said.pop(event.visit, [])
-            if event.figures and event.status is VisitStatus.SUCCESS:
-                is_picked = bool(event.figures.options.choices)
-                if self._is_picked or not is_picked:
-                    self.last, self._is_picked = "".join(said), is_picked
-        self.show(event)
-
-    def close(self) -> None:
-        self.show.close()
-
-
 class Lines:
     """Plain lines, when a state ends: for files, pipes and CI."""
 
@@ -228,7 +199,7 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
             style="dim",
         )
     if left.error:
-        line.append(f"  {shown(left.error.message)}", style="red")
+        line.append(f"  {shown(left.error.message + left.error.run_by)}", style="red")
     elif not is_told and not left.figures and (what := left.what or entered.what):
         line.append(f"  {shown(what)}", style="dim")
     return line

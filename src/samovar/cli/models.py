@@ -18,7 +18,8 @@ from samovar.app import budget_bytes, open_stores, read_reference
 from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
-from samovar.config import Settings, load_settings
+from samovar.cli.trusting import settings_for
+from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.memory import in_words
 from samovar.models.architectures import ARCHITECTURES
@@ -37,7 +38,7 @@ NARROW_COLUMNS = 100
 
 def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json: bool) -> int:
     """Models that are here, and what each would take. `given`: settings by name."""
-    settings = load_settings(given)
+    settings = settings_for(given)
     stores, budget = open_stores(settings), budget_bytes(settings)
     with Glances(stores.memory) as glances:
         if references:

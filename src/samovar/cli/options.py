@@ -104,6 +104,13 @@ Verbose = Annotated[
 # For one command only -------------------------------------------------------------------------------
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on where the workflow waits for a person.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Trust the project for this run; see `samovar trust`."),
+]
+NoEffects = Annotated[
+    bool, typer.Option("--no-effects", help="Run no command, and do nothing else but ask prompts.")
+]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")]
 Fix = Annotated[
@@ -125,7 +132,7 @@ CoverageMin = Annotated[
         metavar="PERCENT",
         min=0,
         max=100,
-        help="Fail where fewer of a workflow's states or of its transitions are come to.",
+        help="Fail if the cases cover less than PERCENT of any workflow's states or transitions.",
     ),
 ]
 Junit = Annotated[

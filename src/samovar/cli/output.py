@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from samovar.cli.live import Answers
 from samovar.cli.showing import bounded, is_shown, shown, visible
 from samovar.cli.terminal import put
 from samovar.errors import ActionError, FaultsError, NotFoundError, Place, SamovarError, UsageError
@@ -81,15 +80,6 @@ def asked_output(path: str | None, workflow: Workflow, variables: Mapping[str, o
             raise ActionError(f"--print {path}: {error.args[0]}") from None
 
     return text
-
-
-def result_of(workflow: Workflow, answers: Answers) -> Printed:
-    """What a run is for, where nothing else is asked: `result` where the workflow names it, else the last
-    answer of a prompt."""
-    actions = (state.action for state in workflow.states.values())
-    if any(action and "result" in action.sets for action in actions):
-        return lambda variables: to_text(plain(variables["result"]))
-    return lambda variables: answers.last
 
 
 def write_json(value: Mapping[str, Any]) -> None:

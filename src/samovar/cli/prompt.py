@@ -13,13 +13,13 @@ from typing import Any
 
 from rich.text import Text
 
-from samovar.actions.base import winner
+from samovar.actions.defaults import winner
 from samovar.app import open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
-from samovar.cli.variable_files import read_variables_file
+from samovar.cli.trusting import settings_for
 from samovar.cli.variables import read_assignments
-from samovar.config import Settings, load_settings
+from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
 from samovar.files import exists, read_text
 from samovar.folders import current_folder, name_of
@@ -32,6 +32,7 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.outlook import Counts, ModelOutlook, Outlook, count
 from samovar.preflight.prompts import MessagePreview, PromptPreview, preview_prompt
+from samovar.preflight.variable_files import read_variables_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class PromptArguments:
 
 def show_prompt(arguments: PromptArguments) -> int:
     """Shows a prompt's messages as they would be sent, and their tokens."""
-    settings = load_settings(dict(arguments.settings))
+    settings = settings_for(dict(arguments.settings))
     library = open_library(current_folder())
     prompt, workflow = _find(arguments, library)
     given: dict[str, object] = {}

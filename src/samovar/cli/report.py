@@ -1,12 +1,10 @@
-"""The report at the end of a run: one object for `--json`, and the same figures for a person.
+"""The report at the end of a run, for a person.
 
-Above: `run.py`. Below: the run's record and the pool's statistics. A figure is measured, or it is null.
+Above: `run.py`. Below: `python/figures.py`, whose object it shows. A figure is measured, or it is not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -14,77 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.cli.showing import shown
-from samovar.generation import TokenCounts
 from samovar.memory import in_words
-from samovar.running.run import Run
-from samovar.serving.lifecycle import ModelUse
-from samovar.serving.session import SessionStatistics
-from samovar.wire import run_to_wire, tokens_to_wire
 
 NARROW_COLUMNS = 60
 """Of a terminal, below which a table of the states would be cut."""
 MOST_ROWS = 40
 """States shown by name; of a longer run the last ones."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """Resident bytes of this process; None is not measured."""
-
-    ready_bytes: int | None
-    """After the first generated token of the last model loaded."""
-    end_bytes: int | None
-    """After the last state, nothing closed yet."""
-    peak_bytes: int | None
-    closed_bytes: int | None
-    """After the pool was closed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What the model half says of a run."""
-
-    models: Sequence[ModelUse]
-    sessions: SessionStatistics
-    memory: Memory
-
-
-def report_object(run: Run, figures: Figures, *, with_values: bool = True) -> dict[str, Any]:
-    """The object of `--json`; what a person is shown needs no values."""
-    wire = run_to_wire(run, with_values=with_values)
-    if figures.models:  # whose books have the prompts that were cancelled, too
-        wire["tokens"] = tokens_to_wire(sum((use.tokens for use in figures.models), TokenCounts()))
-    wire["models"] = [model_object(use) for use in figures.models]
-    wire["sessions"] = {"opened": figures.sessions.opened, "closed": figures.sessions.closed}
-    memory = figures.memory
-    wire["memory"] = {
-        "ready_bytes": memory.ready_bytes,
-        "end_bytes": memory.end_bytes,
-        "peak_bytes": memory.peak_bytes,
-        "closed_bytes": memory.closed_bytes,
-    }
-    return wire
-
-
-def model_object(use: ModelUse) -> dict[str, Any]:
-    statistics = use.statistics
-    return {
-        "ref": use.reference,
-        "loads": use.loads,
-        "load_s": use.load_s,
-        "weights_bytes": statistics.weights_bytes if statistics else None,
-        "private_weights_bytes": use.cost.private_weights_bytes if use.cost else None,
-        "kv_bytes": statistics.kv_bytes if statistics else None,
-        "context_tokens": statistics.context_tokens if statistics else None,
-        "threads": statistics.threads if statistics else None,
-        "threads_reason": statistics.threads_reason if statistics else None,
-        "tuning": statistics.tuning if statistics else None,
-        "restored_tokens": statistics.restored_tokens if statistics else 0,
-        "restored_s": statistics.restored_s if statistics else 0.0,
-        "evaluate_s": statistics.evaluate_s if statistics else None,
-        "decode_tokens_per_s": statistics.decode_tokens_per_s if statistics else None,
-        "notes": list(statistics.notes) if statistics else [],
-    }
 
 
 def show_report(
@@ -127,11 +60,19 @@ def show_report(
 
 
 def error_line(error: dict[str, Any]) -> str:
-    """`State: file:line:column: message`, as much of it as is known, from the object of `--json`."""
-    place = error["place"]
-    where = f"{place['path']}:{place['line']}:{place['column']}: " if place else ""
+    """`State: file:line:column: message`, as much of it as is known, from the object of `--json`.
+
+    Behind it: who ran the workflow that it happened in, the innermost first.
+    """
+    where = f"{_place(error['place'])}: " if error["place"] else ""
     state = f"{error['state']}: " if "state" in error else ""
-    return f"{state}{where}{error['message']}"
+    chain = [f"run by {one['state']} at {_place(one['place'])}" for one in reversed(error.get("chain", ()))]
+    behind = f" ({'; '.join(chain)})" if chain else ""
+    return f"{state}{where}{error['message']}{behind}"
+
+
+def _place(place: dict[str, Any]) -> str:
+    return f"{place['path']}:{place['line']}:{place['column']}"
 
 
 def _line(name: str, text: str) -> Text:

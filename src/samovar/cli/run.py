@@ -18,31 +18,32 @@ from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.dry_run import dry_run
-from samovar.cli.live import Answers, Lines, LiveLines, Show
+from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
-from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, result_of, write_json
-from samovar.cli.report import error_line, report_object, show_report
+from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, write_json
+from samovar.cli.report import error_line, show_report
 from samovar.cli.showing import shown
 from samovar.cli.terminal import Remarks, put, say
-from samovar.cli.variable_files import read_variables_file
+from samovar.cli.trusting import allower, settings_for
 from samovar.cli.variables import (
     asker,
     read_assignments,
     read_switches,
 )
-from samovar.config import load_settings
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending
 from samovar.folders import current_folder
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
+from samovar.preflight.variable_files import read_variables_file
+from samovar.python.figures import report_object
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
 from samovar.testing.paths import Tree
 from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s
+from samovar.values import duration_s, to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,9 @@ class RunArguments:
     limit_transitions: int | None
     limit_duration: str | None
     yes: bool
+    trust: bool
+    """Every project counts as trusted."""
+    no_effects: bool
     lenient: bool
     dry_run: bool
     as_json: bool
@@ -92,7 +96,7 @@ def run_workflow(arguments: RunArguments) -> int:
 def _run(arguments: RunArguments) -> int:
     _check_outputs(arguments)
     _route_log(arguments.verbose)
-    settings = load_settings(arguments.settings)
+    settings = settings_for(arguments.settings, trusts=arguments.trust)
     library = open_library(current_folder())
     workflow = library.workflow(arguments.workflow, lenient=arguments.lenient)
     run = RunnerSettings(
@@ -103,6 +107,8 @@ def _run(arguments: RunArguments) -> int:
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
         yes=arguments.yes,
+        trusts=arguments.trust or arguments.dry_run,
+        no_effects=arguments.no_effects,
         lenient=arguments.lenient,
         transitions=arguments.limit_transitions,
         duration_s=_duration(arguments.limit_duration),
@@ -111,7 +117,10 @@ def _run(arguments: RunArguments) -> int:
         check_record(arguments.record, workflow)
     given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
-    prepared = prepare(workflow, given, library, settings, run, ask=asker(), budget=budget)
+    # By its name or its file, as it was written: which of the two it is matters to what it may do.
+    prepared = prepare(
+        arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
+    )
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
@@ -120,7 +129,7 @@ def _run(arguments: RunArguments) -> int:
     offering = (
         offering_for(settings, budget, named=arguments.model, models=prepared.models) if shows else None
     )
-    show = Answers(_make_show(arguments))
+    show = _make_show(arguments)
     outcome = RunOutcome(records=arguments.record is not None)
 
     async def main() -> None:
@@ -134,7 +143,7 @@ def _run(arguments: RunArguments) -> int:
         show.close()
     unrecorded = 0
     try:
-        status = _finish(arguments, outcome, printed or result_of(workflow, show), offering)
+        status = _finish(arguments, outcome, printed, offering)
     finally:  # also where standard output takes nothing
         if arguments.record is not None:
             try:
@@ -226,7 +235,9 @@ def _make_show(arguments: RunArguments) -> Show:
     return LiveLines(console, arguments.verbose) if console.is_terminal else Lines(console, arguments.verbose)
 
 
-def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed, offering: Offering | None) -> int:
+def _finish(
+    arguments: RunArguments, outcome: RunOutcome, printed: Printed | None, offering: Offering | None
+) -> int:
     run = outcome.run
     assert run is not None and run.ending is not None
     report = report_object(run, outcome.figures(), with_values=arguments.as_json)
@@ -236,11 +247,11 @@ def _finish(arguments: RunArguments, outcome: RunOutcome, printed: Printed, offe
         show_report(make_console(), report, hint=offering.said() if offering else None)
     elif "error" in report and not arguments.as_events:
         say(f"samovar: {run.ending}: {shown(error_line(report['error']))}")
-    is_asked = arguments.print_variable is not None
+    is_asked = printed is not None
     if run.ending.exit_status == 0 and (
         is_asked or not (arguments.as_json or arguments.as_events or arguments.quiet)
     ):
-        text = printed(run.variables)
+        text = printed(run.variables) if printed else None if run.result is None else to_text(run.result)
         if text is not None:
             if not is_asked and sys.stderr.isatty():
                 say("")
@@ -265,7 +276,9 @@ def _record(
         say("samovar: the run was cancelled and is not recorded")
         return
     tree = Tree(prepared.workflow, library)
-    values = recording.values(tree, dict(prepared.variables), run, transitions=arguments.limit_transitions)
+    given = {"transitions": arguments.limit_transitions, "duration": arguments.limit_duration}
+    limits = {name: value for name, value in given.items() if value is not None}
+    values = recording.values(tree, dict(prepared.variables), run, limits=limits)
     doubts = record(path, tree, library, values, lenient=arguments.lenient)
     for doubt in doubts:
         say(f"samovar: {path}: {shown(str(doubt))}")

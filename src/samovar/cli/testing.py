@@ -1,4 +1,4 @@
-"""`samovar test`: runs the cases of workflows, and shows what differs and what no case comes to.
+"""`samovar test`: runs the cases of workflows, and shows what differs and what no case reaches.
 
 Above: the commands of `__init__.py`. Below: `samovar.testing.trial` and what it is made of.
 """
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from samovar.app import open_library
 from samovar.checks.checking import check_tree
+from samovar.cli.case_coverage import PASSED_OVER, covered_workflows
 from samovar.cli.case_report import TestedFile, show_case, show_end, suite_of, tests_object
 from samovar.cli.console import make_console
 from samovar.cli.output import write_json
@@ -26,15 +27,12 @@ from samovar.files import is_file, is_folder, write_whole
 from samovar.folders import current_folder, name_of
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.testing.case_checks import check_cases
 from samovar.testing.case_file import case_file_of, is_case_file, read_case_file
 from samovar.testing.cases import SUFFIXES, Case, CaseFile
-from samovar.testing.coverage import Coverage, cover
 from samovar.testing.junit import junit_xml
 from samovar.testing.paths import Tree
-from samovar.testing.trial import CaseResult, check_cases, run_case
-
-PASSED_OVER = frozenset(["node_modules", "__pycache__", ".git", ".venv", ".tox"])
-"""Folders in which no cases are looked for."""
+from samovar.testing.trial import CaseResult, run_case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +58,17 @@ def run_tests(arguments: CasesArguments) -> int:
     console = make_console(sys.stderr if arguments.as_json else sys.stdout)
     for file in files:
         _run(file, library, arguments, console)
-    coverage = _coverage(files)
+    # With a choice of cases, what has none is no news.
+    folders = [] if arguments.only else [one for one in arguments.paths or (Path(),) if is_folder(one)]
+    coverage = covered_workflows(files, folders, library, lenient=arguments.lenient)
     if arguments.junit is not None:
         write_whole(arguments.junit, junit_xml([suite_of(file) for file in files]))
-    low = [
-        workflow
-        for workflow, covered in coverage
-        if arguments.coverage_min is not None and covered.percent < arguments.coverage_min
-    ]
+    least = arguments.coverage_min
+    low = [one for one in coverage if least is not None and one.coverage.percent < least]
     if arguments.as_json:
         write_json(tests_object(files, coverage))
     else:
-        show_end(console, files, coverage, low, arguments.coverage_min)
+        show_end(console, files, coverage, least)
     if any(file.is_bad for file in files):
         return 2
     return 1 if low or not all(result.passed for file in files for result in file.results) else 0
@@ -149,16 +146,3 @@ def _run(file: TestedFile, library: Library, arguments: CasesArguments, console:
         result = anyio.run(run, case)
         file.results.append(result)
         show_case(console, result)
-
-
-def _coverage(files: Sequence[TestedFile]) -> list[tuple[Workflow, Coverage]]:
-    """Of each workflow that was run, over all the files of its cases."""
-    by_path: dict[Path | None, tuple[Workflow, list[CaseResult]]] = {}
-    for file in files:
-        if file.workflow is not None and not file.is_bad and file.results:
-            path = file.workflow.path.resolve() if file.workflow.path else None
-            by_path.setdefault(path, (file.workflow, []))[1].extend(file.results)
-    return [
-        (workflow, cover(workflow, (result.seen for result in results)))
-        for workflow, results in by_path.values()
-    ]

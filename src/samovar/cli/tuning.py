@@ -21,7 +21,8 @@ from samovar.cli.converting import convert_model
 from samovar.cli.measuring import TEXT, cancelled, cost_of, fitting, measured
 from samovar.cli.output import write_json
 from samovar.cli.speeds import speed_object, speeds_table, tuning_object
-from samovar.config import Settings, load_settings
+from samovar.cli.trusting import settings_for
+from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.measuring import Plan, Speed, Workbench, best, choices
 from samovar.errors import UsageError
@@ -55,7 +56,7 @@ class TuneArguments:
 def tune_model(arguments: TuneArguments) -> int:
     """Measures, shows and keeps; returns the exit status."""
     _check_together(arguments)
-    settings = load_settings(arguments.settings)
+    settings = settings_for(arguments.settings)
     reference = read_reference(settings, arguments.model)
     spec = spec_for(settings, reference, open_stores(settings).find(reference))
     kept = kept_tunings(settings)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from samovar.cli.terminal import say
-from samovar.cli.variable_files import read_file, read_input
 from samovar.errors import UsageError, nearest
 from samovar.language.parameters import Parameter
+from samovar.preflight.variable_files import read_file, read_input
 
 TRIES = 5
 """How often a person is asked for one value."""

@@ -43,6 +43,8 @@ class Flat:
     """By state: the failure edges of the composites that it stands in."""
     groups: frozenset[str]
     """Composites that no edge leads to: they only frame some states."""
+    composites: dict[str, frozenset[str]]
+    """By the name of each of the others: the states within it, at any depth, its own two ends included."""
     faults: tuple[Fault, ...]
 
 
@@ -54,7 +56,14 @@ def exit_of(composite: str) -> str:
 def flatten(diagram: Diagram, failures_taken: Callable[[str], Taken]) -> Flat:
     """The same diagram without scopes. `failures_taken` tells what a label means."""
     if not any(node.regions for node in diagram.nodes.values()):
-        return Flat(nodes=diagram.nodes, edges=diagram.edges, inherited={}, groups=frozenset(), faults=())
+        return Flat(
+            nodes=diagram.nodes,
+            edges=diagram.edges,
+            inherited={},
+            groups=frozenset(),
+            composites={},
+            faults=(),
+        )
     return _Flattening(diagram, failures_taken).flat()
 
 
@@ -94,8 +103,21 @@ class _Flattening:
             edges=tuple(edges),
             inherited={name: ways for name in nodes if (ways := self._inherited(name))},
             groups=frozenset(name for name in self.scopes if name not in self.entered),
+            composites=self._composites(nodes),
             faults=tuple(self.faults),
         )
+
+    def _composites(self, nodes: dict[str, Node]) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {name: {name, exit_of(name)} for name in self.scopes}
+        for name, node in self.diagram.nodes.items():
+            names = {name, exit_of(name)} if name in self.scopes else {name}
+            around = _composite_of(node)
+            while around is not None:
+                found[around] |= names
+                around = _composite_of(self.diagram.nodes[around])
+        return {
+            name: frozenset(states & nodes.keys()) for name, states in found.items() if name in self.entered
+        }
 
     def _warn(self, code: str, message: str, place: Place) -> None:
         self.faults.append(Fault(code=code, message=message, place=place, severity="warning"))

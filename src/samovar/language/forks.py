@@ -48,9 +48,14 @@ class _Faults:
         self.found[fault] = None
 
 
-def read_forks(states: States, initial: str | None) -> tuple[dict[str, Fork], tuple[Fault, ...]]:
-    """The forks by name, and what is wrong. A fork with an error in it is left out."""
-    reader = _Reader(states)
+def read_forks(
+    states: States, initial: str | None, composites: Mapping[str, frozenset[str]] | None = None
+) -> tuple[dict[str, Fork], tuple[Fault, ...]]:
+    """The forks by name, and what is wrong. A fork with an error in it is left out.
+
+    `composites`: the states of each composite, by its name, which a fork has whose branches are its regions.
+    """
+    reader = _Reader(states, composites or {})
     faults = reader.faults
     for state in states.values():
         if state.kind is Kind.FORK:
@@ -69,8 +74,8 @@ def read_forks(states: States, initial: str | None) -> tuple[dict[str, Fork], tu
 class _Reader:
     """Reads forks, those within branches first."""
 
-    def __init__(self, states: States) -> None:
-        self.states, self.faults = states, _Faults()
+    def __init__(self, states: States, composites: Mapping[str, frozenset[str]]) -> None:
+        self.states, self.composites, self.faults = states, composites, _Faults()
         self.forks: dict[str, Fork | None] = {}
         """None: it is wrong."""
         self.regions: list[_Region] = []
@@ -113,8 +118,12 @@ class _Reader:
     def _follow(self, region: _Region, transitions: Iterable[Transition]) -> None:
         """Walks all paths from transitions of a branch up to the nearest joins, its own and inner ones."""
         waiting = list(transitions)
+        within = self.composites.get(region.fork)
         while waiting:
             transition = waiting.pop()
+            if within is not None and transition.target not in within:
+                self._leaves(region, transition)
+                continue
             if transition.target is None:
                 message = (
                     f"The branch {region.first!r} of the fork {region.fork!r} ends at `[*]`: "
@@ -131,6 +140,18 @@ class _Reader:
             elif target.name not in region.states:
                 region.states.add(target.name)
                 waiting += target.transitions
+
+    def _leaves(self, region: _Region, transition: Transition) -> None:
+        """Notes an edge that leads out of a region of a composite."""
+        source, target = transition.source, transition.target or "[*]"
+        meant = transition.target or source
+        message = (
+            f"{source!r} stands in a region of {region.fork!r} (it is named there in line "
+            f"{self.states[source].place.line}) and leads out of it, to {target!r}. A region ends at its own "
+            f"`[*]`; for what fails in it write `{region.fork} --> {meant}: failure` outside."
+        )
+        self.faults.add("region-exit", message, transition.place)
+        region.goes_wrong = True
 
     def _enter(self, region: _Region, transition: Transition, fork: State) -> None:
         """Takes a fork within a branch, and all between it and its join, into the branch."""

@@ -17,7 +17,7 @@ from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter
-from samovar.language.spelling import mended_key
+from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
 from samovar.language.template import Template
 from samovar.language.workflow import Limits, ModelName, Named
 from samovar.values import duration_s
@@ -37,6 +37,7 @@ KEYS = frozenset(
         "seed",
         "on_error",
         "choice_states_act",
+        DIALECT_KEY,
     ]
 )
 OLD_KEYS = frozenset(
@@ -83,7 +84,7 @@ class FrontSettings:
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
     """The settings of a document; what is wrong with them goes to `add`.
 
-    `is_old`: it may be a file of the older system, which passed over parameters that it could not read.
+    `is_old`: it is a file of the older system, which passed over parameters that it could not read.
     """
     matter = document.front_matter
     if matter is None:
@@ -102,7 +103,6 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
                 f"The front matter has {key!r}, which means nothing.{hint}",
                 place(key),
                 is_error=False,
-                fix=_mended(key, place(key), document),
             )
         elif key in NOT_YET and values[key]:
             add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
@@ -122,6 +122,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
             return default
         return value
 
+    one_of(DIALECT_KEY, OLD_DIALECT, OLD_DIALECT)
     key = "parameters" if values.get("parameters") is not None else "arguments"
     parameters: tuple[Parameter, ...] = ()
     if values.get(key) is not None:
@@ -149,15 +150,6 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         limits=_limits(values.get("limits"), partial(place, "limits"), add),
         choice_states_act=one_of("choice_states_act", True, True, False),
     )
-
-
-def _mended(key: str, place: Place, document: Document) -> Fix | None:
-    assert document.front_matter is not None
-    values, twice = document.front_matter.values, document.front_matter.twice
-    fix = mended_key(place, key, KEYS | OLD_KEYS, values)
-    if fix is None or fix.new not in KEYS or fix.new in NOT_YET or (key,) in twice:
-        return None
-    return None if fix.new == "arguments" and "parameters" in values else fix
 
 
 def _seed(value: Any, place: Place, add: AddFault) -> int | None:
@@ -229,7 +221,7 @@ def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
             return None
 
     return Limits(
-        transitions=count("transitions", 1000) or 1000,
+        transitions=count("transitions", None),
         duration_s=seconds("duration"),
         tokens=count("tokens", None),
         depth=count("depth", 16) or 16,

@@ -26,7 +26,9 @@ from liquid.output import LimitedStringIO
 from liquid.tag import Tag
 from liquid.token import TOKEN_TAG
 from liquid.undefined import FalsyStrictUndefined, Undefined
+from liquid.utils import ReadOnlyChainMap
 
+from samovar.language.moment import moment
 from samovar.language.pieces import Held, Partials, Piece
 from samovar.values import to_text
 
@@ -155,6 +157,35 @@ def _dollar(value: object, source: str, *, context: RenderContext) -> object:
     return _clean(value)
 
 
+_NOW: Mapping[str, Callable[[], object]] = {"now": moment, "today": lambda: moment().date()}
+"""What Liquid knows by itself, by name, at the moment of the run."""
+
+
+def _dated(date: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter `date`, for which the texts `now` and `today` are the moment of the run."""
+
+    @wraps(date)
+    def dated(value: object, *values: object, **named: object) -> Any:
+        is_now = isinstance(value, str) and value in _NOW
+        return date(moment() if is_now else value, *values, **named)
+
+    return dated
+
+
+class _BuiltIn(Mapping[str, object]):
+    def __getitem__(self, name: str) -> object:
+        return _NOW[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NOW)
+
+    def __len__(self) -> int:
+        return len(_NOW)
+
+
+_BUILT_IN = _BuiltIn()
+
+
 class _Buffer(LimitedStringIO):
     """Keeps every character as it is: Liquid's own buffers make a line feed of a carriage return."""
 
@@ -169,6 +200,10 @@ class _Buffer(LimitedStringIO):
 
 
 class _Context(liquid.RenderContext):
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        self.scope = ReadOnlyChainMap(self.locals, self.globals, _BUILT_IN, self.counters)
+
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         return _Buffer(OUTPUT_LIMIT - (buf.size if isinstance(buf, _Buffer) else 0))
 
@@ -204,6 +239,7 @@ class _Environment(liquid.Environment):
         for name, function in self.filters.items():
             if function.__module__ == _FILTERS_OF_TEXTS:
                 self.filters[name] = _given(function, _spelt)
+        self.filters["date"] = _dated(self.filters["date"])
         self.filters["join"] = _given(self.filters["join"], _spelt_items)
 
 

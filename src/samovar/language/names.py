@@ -16,12 +16,17 @@ FIRST: Mapping[str, object] = {
 }
 """There from the first state on, with the values they have then; set again by every action."""
 BRANCHES = "branches"
-"""Set by a join: what its branches changed to different values."""
+"""Set by a join: what each of its branches set, and how it ended."""
+OF_BRANCH = frozenset(("ok", "cancelled"))
+"""What `branches` has of each branch besides the variables that it set."""
 OF_COMMAND = ("stdout", "stderr", "exit_code", "duration_s")
 """Set by an action that runs a command."""
 
 SURROUNDINGS = frozenset(("cwd", "working_directory", "env"))
 """What prompts may read besides variables."""
+
+LIQUID_NOTHINGS = frozenset(("nil", "none", "empty", "blank"))
+"""What Liquid reads as words of its own and not as names of variables."""
 
 OLD_CONTEXT = frozenset(("working_directory", "cwd", "model"))
 """Variables that each workflow of the older system had from the start."""
@@ -34,6 +39,8 @@ BUILT_IN = frozenset((*FIRST, BRANCHES, *OF_COMMAND)) | OLD_NAMES
 """All that is set without anybody naming it. Joins do not merge these."""
 ALWAYS_THERE = frozenset((*FIRST, "env")) | OLD_NAMES
 """What may be read although nothing in the workflow sets it."""
+NOT_TO_SET = (frozenset((*FIRST, BRANCHES, *OF_COMMAND)) | OLD_LEFT_BEHIND) - {"result"}
+"""What a workflow may not set itself, since the language does."""
 OF_FAILURE = frozenset(("success", "failure", "is_error", "error", "last_action_result"))
 """A condition that reads one of these counts after a failure too."""
 OF_COMMAND_FAILURE = OF_FAILURE | {"exit_code"}

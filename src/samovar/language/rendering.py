@@ -17,6 +17,8 @@ from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 
 from samovar.errors import Fault, FaultsError, Place, TemplateError, nearest
 from samovar.language.liquid_dialect import environment_for, parted, render
+from samovar.language.liquid_hints import advice_for
+from samovar.language.names import LIQUID_NOTHINGS
 from samovar.language.pieces import ENVIRONMENT, SHELL_TAGS, Held, Partials, Piece, Token
 
 
@@ -50,7 +52,8 @@ class Rendering:
             analysis = template.analyze(include_partials=False)
         except LiquidError as error:
             message = str(error.message or "it cannot be read").rstrip(".")
-            raise partial(f"The template cannot be read: {message}.", error.token) from error
+            advice = advice_for(message)
+            raise partial(f"The template cannot be read: {message}.{advice}", error.token) from error
         except RecursionError as error:
             raise partial("The template is nested too deeply.", None) from error
         for name in analysis.filters:
@@ -119,7 +122,9 @@ class Rendering:
 def _as_liquid(token: Token) -> str:
     if token.path is not None and token.path.dollar:
         steps = token.path.steps
-        path = str(steps[0]) + "".join(map(_key, steps[1:]))
+        # A word of Liquid's own is a name here all the same.
+        first = _key(steps[0]) if steps[0] in LIQUID_NOTHINGS else str(steps[0])
+        path = first + "".join(map(_key, steps[1:]))
         if len(steps) == 1:
             return "{{ " + path + " | samovar_dollar: " + _quoted(token.text) + " }}"
         return "{{ " + path + " }}"

@@ -7,7 +7,7 @@ that the file means the same afterwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from samovar.errors import Fault, Fix, Place
@@ -15,6 +15,9 @@ from samovar.expressions.expression import Expression
 
 OLD_SPELLING = "old-spelling"
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
+DIALECT_KEY = "dialect"
+OLD_DIALECT = "swissarmyhammer"
+"""The value of `dialect` in the front matter of an old file that is elsewhere."""
 
 _ON = re.compile(r"on[-_ ]*(?P<kind>success|valid|failure|fail|error|invalid)", re.I)
 _ABOVE = re.compile(
@@ -25,9 +28,10 @@ _ABOVE = re.compile(
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
 
 
-def is_below_old_folder(path: Path | None) -> bool:
-    """Whether a file is in a library of the older system."""
-    return path is not None and bool(OLD_FOLDERS & set(path.absolute().parts))
+def is_old_file(path: Path | None, front_matter: Mapping[str, object] | None) -> bool:
+    """Whether a file is read as one of the older system: by place or by word, never by guess."""
+    is_said = front_matter is not None and front_matter.get(DIALECT_KEY) == OLD_DIALECT
+    return is_said or (path is not None and bool(OLD_FOLDERS & set(path.absolute().parts)))
 
 
 def old_spelling(place: Place, old: str, new: str) -> Fault:
@@ -95,23 +99,3 @@ def brace(place: Place) -> Fault:
     """The hint for the `}` at `place`, which follows a name without a blank between them."""
     message = "Mermaid takes `}` for a part of the name before it: put it on a line of its own."
     return _hint("mermaid-name", message, place, Fix(place=place, old="}", new="\n}"))
-
-
-def mended_key(place: Place, written: str, known: Collection[str], given: Collection[str]) -> Fix | None:
-    """The mending of a misspelt key: the only known one that is one edit away, if it is not `given` too."""
-    near = [one for one in known if _is_one_edit(written, one)]
-    if len(near) != 1 or near[0] in given:
-        return None
-    return Fix(place=place, old=written, new=near[0])
-
-
-def _is_one_edit(one: str, other: str) -> bool:
-    """Whether a character more, less, or another, or two that changed places, are the difference."""
-    short, long = sorted((one, other), key=len)
-    if one == other or len(long) - len(short) > 1:
-        return False
-    at = next((index for index, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-    short, long = short[at:], long[at:]
-    if len(short) < len(long):
-        return short == long[1:]
-    return short[1:] == long[1:] or (short[1::-1] == long[:2] and short[2:] == long[2:])

@@ -24,11 +24,22 @@ class ParsedAction(Protocol):
     """What the workflow knows of an action; the contract is in `actions/base.py`."""
 
     verb: ClassVar[str]
+    effect: ClassVar[str | None]
+    """What it does outside of the run; None: nothing."""
     asks_prompt: ClassVar[bool]
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
     """Its failure is also told by an exit code."""
-    place: Place
+
+    @property
+    def place(self) -> Place:
+        """Where its first character is."""
+        ...
+
+    @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written."""
+        ...
 
     @property
     def variants(self) -> tuple[ParsedAction, ...]:
@@ -38,6 +49,11 @@ class ParsedAction(Protocol):
     @property
     def runs(self) -> str | None:
         """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
+        ...
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that must be on this machine before the run begins."""
         ...
 
     @property
@@ -80,6 +96,12 @@ class Transition:
     place: Place
     is_inherited: bool = False
     """Of a composite around its state: it is for failures only."""
+
+    def takes_failure(self, state: State) -> bool:
+        """Whether it is meant for a failure of the state that it leaves: by its label or its condition."""
+        if self.when is When.CONDITION:
+            return self.condition is not None and bool(self.condition.names & state.of_failure)
+        return self.when is When.FAILURE
 
 
 class Kind(StrEnum):
@@ -139,11 +161,16 @@ class Fork:
     """At least one, in the order of the file."""
 
 
+MOST_TRANSITIONS = 1000
+"""Of a run that says nothing else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a run may use at most. None is no limit."""
 
-    transitions: int = 1000
+    transitions: int | None = None
+    """None: `MOST_TRANSITIONS`, or in a sub-workflow as many as the run may take."""
     duration_s: float | None = None
     tokens: int | None = None
     """Generated tokens."""
@@ -206,17 +233,25 @@ class Workflow:
     states: Mapping[str, State]
     forks: Mapping[str, Fork] = field(default_factory=dict)
     """By the name of the fork's state."""
+    composites: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By the name of a composite that can be entered: its states, those at its beginning and end included."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()
+    is_old: bool = False
+    """It is read as a file of the older system, by its place or since its front matter says so."""
     is_lenient: bool = False
     """It was read with text that is not an action as a warning; the workflows it runs are read so too."""
     old_names: frozenset[str] = frozenset()
     """Which of the older system's variables its file reads."""
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
+
+    def whole(self, state: str) -> frozenset[str]:
+        """All states of the composite that begins with this one; else the state alone."""
+        return self.composites.get(state) or frozenset((state,))
 
     @property
     def identity(self) -> object:

@@ -1,7 +1,7 @@
 """YAML within bounds, with the place of each key: front matter at the top of a text, or a whole file.
 
-Above: `markdown.py`, `testing/case_file.py` for files of cases, `cli/variable_files.py`. Below: PyYAML, which
-is imported with the first document. Plain scalars are those of YAML 1.2. It does not know what a key means.
+Above: `markdown.py`, files of cases and of variables. Below: PyYAML, which is imported with the first
+document. Plain scalars are those of YAML 1.2. It does not know what a key means.
 """
 
 from __future__ import annotations

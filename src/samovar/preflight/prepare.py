@@ -6,16 +6,19 @@ of parameters, and the models. It runs nothing and loads nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from samovar.checks.checking import check_tree, read_names
+from samovar.checks.labels import REFUSED_AT_RUN
 from samovar.config import Settings
-from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.errors import Fault, FaultsError, Place, UsageError, nearest
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.models import check_models
+from samovar.preflight.trusting import Allow, open_gate
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
 
@@ -27,30 +30,57 @@ def prepare(
     settings: Settings,
     run: RunnerSettings | None = None,
     *,
+    is_named: bool = False,
     ask: Callable[[Parameter], object] | None = None,
     needs_models: bool = True,
     budget: int | None = None,
+    allow: Allow | None = None,
 ) -> Prepared:
     """Finds a workflow, parses it, checks it and all it runs, binds its variables and finds its models.
 
-    `reference`: a path or a name, or a workflow that the library has read. `given`: values by name. `run`:
+    `reference`: a path or a name, or a workflow that the library has read; `is_named`: by a name.
+    `given`: values by name. `run`:
     what the door decides about the run. `ask`: gets the value of a required parameter that is missing; None:
-    there is nobody to ask. `needs_models`: False if something else stands where the executors are. `budget`:
-    the bytes that models may take in all; None: nobody asks whether they have room.
+    there is nobody to ask. `needs_models`: False if something else answers prompts and runs commands.
+    `budget`: the bytes that models may take in all; None: nobody asks whether they have room. `allow`: asks
+    whether a project that is not trusted may do what it would; None: it may not.
 
-    Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UsageError` for variables that the
-    workflow does not take, and `ModelError` for a model that cannot answer: no file, a file that the engine
-    cannot take, a context it cannot have, no room in the budget.
+    Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UntrustedError`, `RefusedError` for
+    an effect that a run without effects is sure to come to, `UsageError` for variables that the workflow does
+    not take or a program that is not there, and `ModelError` for a model that cannot answer: no file, a file
+    that the engine cannot take, a context it cannot have, no room in the budget.
     """
     run = run or RunnerSettings()
     workflow = reference
     if isinstance(workflow, str):
+        is_named = not library.is_path(workflow)
         workflow = library.workflow(workflow, lenient=run.lenient)
     given = _from_environment(workflow, run.environment) | dict(given)
     warnings = _check(workflow, library, given)
+    gate = open_gate(
+        workflow,
+        library,
+        is_named=is_named,
+        trusts=run.trusts,
+        allows_effects=not run.no_effects,
+        allow=allow,
+    )
     variables = bind(workflow.parameters, given, ask=ask)
+    if needs_models:
+        _check_programs(workflow, library)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
-    return Prepared(workflow=workflow, variables=variables, models=models, warnings=warnings)
+    return Prepared(workflow=workflow, variables=variables, models=models, gate=gate, warnings=warnings)
+
+
+def _check_programs(workflow: Workflow, library: Library) -> None:
+    """Raises `UsageError` for a program that runs a state's command and that is not on this machine."""
+    for one in library.tree(workflow):
+        for _, action in one.actions():
+            for name in action.programs:
+                if shutil.which(name) is None:
+                    raise UsageError(
+                        f"{action.place}: The command needs {name}, which is not on this machine."
+                    )
 
 
 def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dict[str, object]:
@@ -70,7 +100,11 @@ def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) ->
     )
     # Nothing has to set what was given.
     faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
-    errors = [fault for fault in faults if fault.severity == "error"]
+    errors = [
+        replace(fault, severity="error")
+        for fault in faults
+        if fault.severity == "error" or fault.code in REFUSED_AT_RUN
+    ]
     if errors:
         raise FaultsError(errors)
     doubts = [

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from samovar.actions.base import Action, PromptDefaults
+from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Place, SamovarError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from samovar.actions.base import PromptDefaults
+from samovar.actions.defaults import PromptDefaults
 from samovar.actions.options import Using
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair

@@ -1,42 +1,49 @@
-"""The door for programs: sessions on a local model, and runs of workflows.
+"""What programs get by `samovar.open`: sessions on a local model, and runs of workflows.
 
-Above: `blocking.py` and programs, which reach it as `samovar.open`. Below: `app.py`, `preflight/`, the
+Above: `opening.py`, `blocking.py`, programs. Below: `app.py`, `preflight/`, the
 runner, and sessions. It only makes plain calls of keywords: names are checked at once, everything else
 happens below.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from inspect import isawaitable
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import anyio
 import anyio.to_thread
 
 from samovar import memory
-from samovar.actions.base import ThisMachine
-from samovar.actions.question import NO, YES, Ask, Question, Reply
-from samovar.app import App, Locator, check_answers, open_app, open_stores, surroundings
-from samovar.config import load_settings, settings_known
+from samovar.app import App, check_answers, open_library
 from samovar.engines.base import ModelSpec
-from samovar.errors import ClosedError, UsageError
-from samovar.events import OnEvent
+from samovar.errors import ClosedError
 from samovar.executors.base import EmbedRequest
 from samovar.folders import current_folder
-from samovar.generation import SEEDS, Embeddings, Message, is_seed
+from samovar.generation import Embeddings, Message
+from samovar.language.workflow import Workflow, beside
+from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options
-from samovar.python.arguments import check_names, expect, texts_of
-from samovar.python.open_settings import OpenSettings
+from samovar.python.arguments import expect, texts_of
+from samovar.python.figures import figures_of
+from samovar.python.home import home_of
+from samovar.python.run_options import (
+    RunOptions,
+    Variables,
+    is_text,
+    read_options,
+    read_variables,
+    runner_settings,
+    sources_of,
+)
+from samovar.python.runs import RunHandle, RunReport
 from samovar.python.sessions import Session
 from samovar.python.unentered import Unentered
-from samovar.running.run import Run
-from samovar.running.runner import Runner, RunnerSettings
+from samovar.running.prepared import Prepared
+from samovar.running.runner import Runner
 from samovar.serving.pool import PoolStatistics
 from samovar.serving.session import LocalSession, SessionStatistics
 
@@ -52,38 +59,16 @@ class Statistics:
     """Of this process, now."""
 
 
-def open(**settings: Unpack[OpenSettings]) -> AbstractAsyncContextManager[Samovar]:
-    """Everything that sessions and runs need; nothing is loaded before the first prompt.
-
-    What is not given comes from `SAMOVAR_*` variables and the files of settings. Leaving the context
-    closes the sessions that are open, and gives every byte back. Raises `TypeError` for a name that there
-    is not, and on entry `UsageError` for a value.
-    """
-    check_names("samovar.open()", settings, settings_known())
-    form = "async with samovar.open() as app"
-    return Unentered(_opened(dict(settings)), Samovar, form, "samovar.open_blocking()")
-
-
-@asynccontextmanager
-async def _opened(settings: dict[str, Any]) -> AsyncIterator[Samovar]:
-    async with open_app(load_settings(settings)) as app:
-        samovar = Samovar(app)
-        try:
-            yield samovar
-        finally:
-            await samovar.close()
-
-
-Answer = Callable[[Question], bool | Awaitable[bool | None] | None]
-"""What a program says to a question of a run."""
-
-
 class Samovar:
     """What `samovar.open` gives. Mutable: the sessions that are open, until it closes them."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._locate = Locator(app.settings, open_stores(app.settings))
+    def __init__(
+        self, app: App, *, start: Path | None = None, is_scripted: bool = False, trusts: bool = False
+    ) -> None:
+        """`start`: where runs are at home; None: in the current folder. `is_scripted`: there is no model."""
+        self._app, self._start, self._is_scripted, self._trusts = app, start, is_scripted, trusts
+        self._named: list[Workflow] = []
+        """What `workflow` has read by a name: the project chose the file, also when it is run later."""
         self._sessions: set[Session] = set()
         self._closed = False
 
@@ -123,12 +108,18 @@ class Samovar:
         self._check_open()
         _check_session("open_session()", model, system)
         make_options("open_session()", defaults)
-        spec = await self._locate(model or self._app.settings.model, lambda done_bytes, total_bytes: None)
-        await anyio.to_thread.run_sync(check_answers, spec)
+        spec = await self._app.locate(
+            self._reference(model) or self._app.settings.model, lambda done_bytes, total_bytes: None
+        )
+        if not self._is_scripted:
+            await anyio.to_thread.run_sync(check_answers, spec)
         self._check_open()
         secret = defaults.get("secret", False)
         first = () if system is None else (Message(role="system", content=system, secret=secret),)
         return self._keep(self._app.sessions.open(spec, first), spec, defaults)
+
+    def _reference(self, model: str | None) -> str | None:
+        return None if model is None else beside(self._start, model)
 
     def _keep(self, session: LocalSession, spec: ModelSpec, defaults: AnswerOptions) -> Session:
         stack = ExitStack()
@@ -142,65 +133,87 @@ class Samovar:
         stack.callback(self._sessions.discard, kept)
         return kept
 
-    async def run(
-        self,
-        workflow: str | Path,
-        variables: Mapping[str, object] | None = None,
-        *,
-        model: str | None = None,
-        executor: str | None = None,
-        seed: int | None = None,
-        deterministic: bool = False,
-        on_event: OnEvent | None = None,
-        answer: Answer | None = None,
-    ) -> Run:
-        """Runs a workflow to one of its endings and returns the record of it.
+    def workflow(
+        self, workflow: str | Path, *, folder: str | Path | None = None, lenient: bool = False
+    ) -> Workflow:
+        """Reads a workflow without running it: a file, a name of the library, or a text.
 
-        `workflow`: a path, or a name of the library. `model`: used by every prompt, whatever it says.
-        `executor`: the name of the one that answers every prompt, whatever it says.
-        `seed`: every prompt that names none has one made from it, another at each visit. `deterministic`:
-        the same answers each time, at the price of speed: prompts are answered one by one.
-        `answer` gets each question of the workflow and gives True, False, or None for nobody is there; it may
-        be a coroutine. Without it nobody is.
-        `on_event` hears of everything as it happens, on the event loop. A run that fails is no exception:
-        `ending` and `error` of the record say so. Raises `NotFoundError`, `FaultsError` with everything
-        wrong in the file, `UsageError` for variables the workflow does not take, and `ModelError` where a
-        model is known to be missing; nothing was run then.
+        As `run` does; what it gives can be run many times. Raises `NotFoundError`, `UsageError`, and
+        `FaultsError` with everything that is wrong within the file.
         """
         self._check_open()
-        expect("run()", "workflow", workflow, (str, Path), "a path or a name")
-        expect("run()", "variables", variables, (Mapping, type(None)), "a mapping of names to values")
-        expect("run()", "model", model, (str, type(None)), "a model reference")
-        expect("run()", "executor", executor, (str, type(None)), "the name of an executor")
-        expect("run()", "seed", seed, (int, type(None)), "a whole number")
-        if seed is not None and not is_seed(seed):
-            raise UsageError(f"seed of run() cannot be {seed}: expected {SEEDS}.")
-        if on_event is not None and not callable(on_event):
-            raise UsageError(f"on_event of run() cannot be {on_event!r}: expected something to call.")
-        if answer is not None and not callable(answer):
-            raise UsageError(f"answer of run() cannot be {answer!r}: expected something to call.")
-        run = RunnerSettings(
-            outside=ThisMachine(answer and asking(answer)),
-            model=model,
-            executor=executor,
-            seed=seed,
-            deterministic=deterministic,
-            settings=self._app.settings,
-            surroundings=surroundings(self._app.settings, current_folder()),
-        )
-        library = self._app.library
-        preparing = partial(
-            prepare,
-            str(workflow),
-            variables or {},
-            library,
-            self._app.settings,
-            run,
-            budget=self._app.pool.budget_bytes,
-        )
-        prepared = await anyio.to_thread.run_sync(preparing)
-        runner = Runner(library, self._app.executor, on_event=on_event or _ignore, settings=run)
-        return await runner.run(prepared)
+        given = read_options(folder=folder, lenient=lenient)
+        read = self._read(workflow, given)
+        is_named = not is_text(workflow) and not self._library(given).is_path(str(workflow))
+        if is_named and not any(one is read for one in self._named):
+            self._named.append(read)
+        return read
+
+    def _read(self, workflow: object, given: RunOptions) -> Workflow:
+        if isinstance(workflow, Workflow):
+            return workflow
+        expect("run()", "workflow", workflow, (str, Path), "a path, a name, a text, or a samovar.Workflow")
+        library, lenient = self._library(given), given.get("lenient", False)
+        if is_text(workflow):
+            return library.read(str(workflow), None, lenient=lenient)
+        return library.workflow(str(workflow), lenient=lenient)
+
+    def _folder(self, given: RunOptions) -> Path:
+        return home_of("run()", given.get("folder"), self._start) or current_folder()
+
+    def _library(self, given: RunOptions) -> Library:
+        is_home = given.get("folder") is None
+        return self._app.library if is_home else open_library(self._folder(given), is_current=False)
+
+    async def run(
+        self,
+        workflow: str | Path | Workflow,
+        variables: Variables | None = None,
+        **options: Unpack[RunOptions],
+    ) -> RunReport:
+        """Runs a workflow to one of its endings and returns the record of it.
+
+        `workflow`: a path, a name of the library, the text of a workflow (which has several lines), or one
+        that was read before. `variables`: by name, or a YAML or JSON file of them, or a list of these.
+        `options`: see `RunOptions`.
+
+        A run that fails is no exception: `ending` and `error` of the record say so. Raises `TypeError` for
+        an option's name, `NotFoundError`, `FaultsError` with everything wrong in the file, `UsageError` for
+        what cannot be and for variables the workflow does not take, and `ModelError` where a model is known
+        to be missing; nothing was run then. Cancelled, it goes on as that; `handle` has the record.
+        """
+        self._check_open()
+        given = read_options(**options)
+        settings = runner_settings(given, self._folder(given), self._app.settings, trusts=self._trusts)
+        sources = sources_of(variables)
+        library = self._library(given)
+
+        def prepare_run() -> Prepared:
+            found = self._read(workflow, given)
+            is_read = isinstance(workflow, Workflow) or is_text(workflow)
+            return prepare(
+                found if is_read else str(workflow),
+                read_variables(sources, found, settings.folder),
+                library,
+                self._app.settings,
+                settings,
+                is_named=any(one is workflow for one in self._named),
+                ask=given.get("ask"),
+                needs_models=not self._is_scripted,
+                budget=self._app.pool.budget_bytes,
+            )
+
+        prepared = await anyio.to_thread.run_sync(prepare_run)
+        on_event = given.get("on_event") or (lambda event: None)
+        runner = Runner(library, self._app.executor, on_event=on_event, settings=settings)
+        handle = given.get("handle") or RunHandle()
+        handle.attach(runner)
+        try:
+            record = await runner.run(prepared)
+        finally:
+            figures = figures_of(self._app)
+            handle.end(figures)
+        return RunReport.of(record, figures)
 
     async def embed(
         self,
@@ -223,7 +236,10 @@ class Samovar:
         expect("embed()", "executor", executor, (str, type(None)), "the name of an executor")
         expect("embed()", "prefix", prefix, (str,), "a text")
         request = EmbedRequest(
-            texts=texts_of("embed()", texts), prefix=prefix, executor=executor, model=model
+            texts=texts_of("embed()", texts),
+            prefix=prefix,
+            executor=executor,
+            model=self._reference(model),
         )
         return await self._app.embedder.embed(request)
 
@@ -249,23 +265,6 @@ class Samovar:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("Samovar was closed: use it inside of `async with samovar.open() as app`.")
-
-
-def asking(answer: Answer) -> Ask:
-    """What a program answers to questions, as a run asks."""
-
-    async def ask(question: Question) -> Reply | None:
-        given = answer(question)
-        said = await given if isawaitable(given) else given
-        if said is not None and not isinstance(said, bool):
-            raise UsageError(f"answer of run() gave {said!r}: expected True, False or None.")
-        return said if said is None else YES if said else NO
-
-    return ask
-
-
-def _ignore(_event: object) -> None:
-    """Nobody listens."""
 
 
 def _check_session(call: str, model: object, system: object) -> None:

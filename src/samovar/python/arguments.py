@@ -17,6 +17,12 @@ def expect(call: str, name: str, value: object, kinds: tuple[type, ...], expecte
         raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {expected}.")
 
 
+def expect_truth(call: str, name: str, value: object) -> None:
+    """Raises `UsageError` for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected True or False.")
+
+
 def brief(value: object) -> str:
     """A value for a message."""
     text = repr(value)

@@ -7,7 +7,7 @@ its own. Ctrl-C in a call stops what was called, and comes out. Any thread may c
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,24 +16,34 @@ from weakref import ref
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from samovar.engines.scripted import Script
 from samovar.errors import ClosedError, UsageError
-from samovar.events import OnEvent
 from samovar.generation import Embeddings, Message
+from samovar.language.workflow import Workflow
 from samovar.python import api, sessions
 from samovar.python.answers import AnswerOptions
-from samovar.python.api import Answer, Statistics
+from samovar.python.api import Statistics
 from samovar.python.open_settings import OpenSettings
+from samovar.python.opening import open as open_waiting
+from samovar.python.run_options import RunOptions, Variables
+from samovar.python.runs import RunReport
 from samovar.python.unentered import BlockingUnentered
-from samovar.running.run import Run
 from samovar.serving.turn import AnswerStream, Turn
 
 T = TypeVar("T")
 
 
-def open_blocking(**settings: Unpack[OpenSettings]) -> AbstractContextManager[BlockingSamovar]:
+def open_blocking(
+    *,
+    trust: bool = False,
+    folder: str | Path | None = None,
+    script: Script | None = None,
+    **settings: Unpack[OpenSettings],
+) -> AbstractContextManager[BlockingSamovar]:
     """As `samovar.open`, for `with`."""
     form = "with samovar.open_blocking() as app"
-    return BlockingUnentered(_opened(api.open(**settings)), BlockingSamovar, form, "samovar.open()")
+    opening = open_waiting(trust=trust, folder=folder, script=script, **settings)
+    return BlockingUnentered(_opened(opening), BlockingSamovar, form, "samovar.open()")
 
 
 @contextmanager
@@ -79,31 +89,23 @@ class BlockingSamovar:
         opening = partial(self._app.open_session, model, system=system, **defaults)
         return BlockingSession(self._loop, self._loop.call(opening))
 
+    def workflow(
+        self, workflow: str | Path, *, folder: str | Path | None = None, lenient: bool = False
+    ) -> Workflow:
+        """As `api.Samovar.workflow`."""
+        return self._app.workflow(workflow, folder=folder, lenient=lenient)
+
     def run(
         self,
-        workflow: str | Path,
-        variables: Mapping[str, object] | None = None,
-        *,
-        model: str | None = None,
-        executor: str | None = None,
-        seed: int | None = None,
-        deterministic: bool = False,
-        on_event: OnEvent | None = None,
-        answer: Answer | None = None,
-    ) -> Run:
-        """As `api.Samovar.run`; `on_event` and `answer` are called in the event loop's thread."""
-        run = partial(
-            self._app.run,
-            workflow,
-            variables,
-            model=model,
-            executor=executor,
-            seed=seed,
-            deterministic=deterministic,
-            on_event=on_event,
-            answer=answer,
-        )
-        return self._loop.call(run)
+        workflow: str | Path | Workflow,
+        variables: Variables | None = None,
+        **options: Unpack[RunOptions],
+    ) -> RunReport:
+        """As `api.Samovar.run`; `on_event` and `answer` are called in the event loop's thread.
+
+        `stop()` of a handle may be called from any thread.
+        """
+        return self._loop.call(partial(self._app.run, workflow, variables, **options))
 
     def embed(
         self,

@@ -8,8 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from samovar.language.names import BUILT_IN
+
+
+class BranchEnd(Enum):
+    """How a branch ended."""
+
+    CAME = "came"
+    """It came to the join, and its last action succeeded."""
+    FAILED = "failed"
+    """Its last action failed."""
+    CANCELLED = "cancelled"
+    """It was stopped before it came to the join."""
+
+
+def left_by(variables: Mapping[str, object], changed: frozenset[str], end: BranchEnd) -> dict[str, object]:
+    """What `branches` has for one branch: the variables that it set, and how it ended."""
+    left = {name: variables[name] for name in sorted(changed - BUILT_IN) if name in variables}
+    return left | {"ok": end is BranchEnd.CAME, "cancelled": end is BranchEnd.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,16 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
-from samovar.actions.base import NOTHING, Outcome, PromptDefaults
-from samovar.events import RunError
+from samovar.actions.base import Outcome
+from samovar.actions.defaults import PromptDefaults
+from samovar.events import NOTHING, RunError
+from samovar.language.moment import moment
 from samovar.language.names import BRANCHES, FIRST, OLD_CONTEXT, first_variables
-from samovar.language.workflow import State, Workflow
-from samovar.running.branches import Claims, merge
+from samovar.language.workflow import State, Transition, Workflow
+from samovar.running.branches import BranchEnd, Claims, left_by, merge
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastFailure:
+    """A failure while it may be read: at its state's edges, and where the one that is taken leads to."""
+
+    error: Mapping[str, object]
+    """The variable `error`."""
+    exit_code: object = None
+    """The variable `exit_code`; None if it says nothing of the failure."""
+    where: frozenset[str] = frozenset()
+    """The states in which it may be read once an edge has taken it; empty until then."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,11 +52,15 @@ class Frame:
     passive: frozenset[str]
     """States whose actions are not performed."""
     failed: bool = False
-    """The last action failed."""
+    """The last action failed, and no edge for failures has taken that yet."""
+    last_failed: bool = False
+    """The last action failed, whatever was taken since."""
+    told: LastFailure | None = None
+    """The failure that `error` is about; None if there is none, or it may be read no longer."""
+    changed: frozenset[str] = frozenset()
+    """The variables that were set since the workflow, or the branch, began."""
     is_result_named: bool = False
     """`result` was set by name."""
-    is_branches_ours: bool = False
-    """`branches` was set by a join, not by the workflow."""
     branch: str | None = None
     """The first state of the branch that this is; None outside of forks."""
     claims: Claims | None = None
@@ -74,12 +92,16 @@ class Frame:
             is_result_named="result" in bound,
         )
 
+    def begin_action(self) -> None:
+        """From now on `failure` and `is_error` are about the action that begins."""
+        if self.failed and not self._goes_on:
+            self._set_failed(failed=False)
+
     def leave_behind(self, state: State, outcome: Outcome, error: RunError | None) -> None:
         """What an action leaves behind in the variables."""
         variables = self.variables
         variables.update(outcome.sets)
-        if BRANCHES in outcome.sets:
-            self.is_branches_ours = False
+        self.changed |= outcome.sets.keys()
         if "result" in outcome.sets:
             self.is_result_named = True
         elif outcome.value is not NOTHING:
@@ -89,16 +111,71 @@ class Frame:
         elif error is not None:
             variables["result"] = error.message
             self.is_result_named = False
-        self.failed = error is not None
+        self.last_failed = self.failed = error is not None
         variables["success"], variables["failure"] = not self.failed, self.failed
         self._leave_old_names(outcome)
+        if self.told is not None and "exit_code" in outcome.sets:
+            self.told = replace(self.told, exit_code=None)
         if error is not None:
-            if "error_context" in self.workflow.old_names:
-                moment = datetime.now(UTC).isoformat(timespec="seconds")
-                told = {"error_message": error.message, "error_state": state.name, "error_timestamp": moment}
-                variables["error_context"] = told
-            variables["is_error"] = True
-            variables["error"] = {"message": error.message, "state": state.name, "kind": error.code}
+            self._leave_error(state, outcome, error)
+
+    def _leave_error(self, state: State, outcome: Outcome, error: RunError) -> None:
+        if "error_context" in self.workflow.old_names:
+            told = {"error_message": error.message, "error_state": state.name}
+            told["error_timestamp"] = moment().astimezone(UTC).isoformat(timespec="seconds")
+            self.variables["error_context"] = told
+        if not self._goes_on:
+            self.forget()
+            if "exit_code" not in outcome.sets and any(one.runs_command for one in state.actions):
+                self.variables.pop("exit_code", None)  # that of an earlier command says nothing of this one
+        value: dict[str, object] = {"message": error.message, "state": state.name, "kind": error.code}
+        value["place"] = str(error.place) if error.place else ""
+        value["chain"] = [str(caller.place) for caller in error.chain]
+        self.told = LastFailure(error=value, exit_code=outcome.sets.get("exit_code"))
+        self.variables["is_error"], self.variables["error"] = True, value
+
+    def leave(self, state: State, transition: Transition) -> None:
+        """An edge is taken. A failure is taken by it, or by an earlier one may be read no longer."""
+        target, told = transition.target, self.told
+        if self.failed:
+            takes = transition.takes_failure(state)
+            if takes and self._goes_on:
+                self.variables["is_error"] = False
+            elif takes:
+                self._set_failed(failed=False)
+            is_told = takes or not self._goes_on
+        else:
+            # A state that only passes through hands a failure on to where it leads to.
+            is_only_told_here = told is not None and told.where == {state.name}
+            is_told = is_only_told_here and not self.acts(state)
+        if told is None or target is None:
+            return
+        if is_told:
+            self.told = replace(told, where=self.workflow.whole(target))
+        elif told.where and target not in told.where:
+            self.forget()
+
+    def acts(self, state: State) -> bool:
+        """Whether a visit of the state performs its action."""
+        return state.action is not None and state.name not in self.passive
+
+    def forget(self) -> None:
+        """The failure may be read no longer."""
+        if self.told is None:
+            return
+        if self.told.exit_code is not None:
+            self.variables.pop("exit_code", None)
+        self.variables["error"], self.told = None, None
+
+    @property
+    def _goes_on(self) -> bool:
+        """As in the older system, a failure is only taken by an edge that is meant for it."""
+        return self.workflow.on_error == "continue"
+
+    def _set_failed(self, *, failed: bool) -> None:
+        self.failed = failed
+        variables = self.variables
+        variables["success"], variables["failure"], variables["is_error"] = not failed, failed, failed
 
     def _leave_old_names(self, outcome: Outcome) -> None:
         """What actions of the older system left behind, for the files that read it."""
@@ -113,47 +190,70 @@ class Frame:
     @property
     def secret_values(self) -> list[object]:
         """Of secret parameters, as they are now."""
-        names = (parameter.name for parameter in self.workflow.parameters if parameter.secret)
-        return [self.variables.get(name) for name in names]
+        return [self.variables.get(name) for name in self.secret_names]
 
-    def branch_off(self, first: str, claims: Claims) -> Frame:
-        """The frame of a branch that begins with the state `first`: its variables are a copy."""
-        return replace(self, variables=dict(self.variables), branch=first, claims=claims)
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """The names of secret parameters."""
+        return frozenset(parameter.name for parameter in self.workflow.parameters if parameter.secret)
+
+    def branch_off(self, state: State, transition: Transition, claims: Claims) -> Frame:
+        """The frame of a branch that begins with a transition of a fork: its variables are a copy."""
+        branch = replace(self, variables=dict(self.variables), branch=transition.target, claims=claims)
+        branch.changed = frozenset()
+        branch.leave(state, transition)
+        return branch
+
+    def leave_to_branches(self, fork: State) -> None:
+        """A failure that only this fork was told of is for its branches."""
+        if self.told is not None and self.told.where == {fork.name}:
+            self.forget()
 
     def take_over(self, branch: Frame) -> None:
         """How the last action of a branch that failed ended; what the branch changed is given up."""
         self.failed = branch.failed
         for name in FIRST:
             self.variables[name] = branch.variables[name]
+        self._tell(branch)
         self.is_result_named = branch.is_result_named
+
+    def _tell(self, branch: Frame) -> None:
+        """What may be read of a failure in a branch may be read here."""
+        self.told = told = branch.told
+        if told is not None:
+            self.variables["error"] = told.error
+            if told.exit_code is not None:
+                self.variables["exit_code"] = told.exit_code
 
     def join(self, branches: Mapping[str, Frame]) -> tuple[str, ...]:
         """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
 
         Built-in names are not merged: `result` has the branches' results by first state; `success` and its
-        like say whether a branch came to the join after a failure.
+        like say whether a branch came to the join with a failure that no edge has taken.
         """
         merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
         variables = self.variables
         variables.update(merged.changes)
         variables["result"] = {first: one.variables["result"] for first, one in branches.items()}
         self.is_result_named = False
-        self.failed = any(one.failed for one in branches.values())
-        variables["success"], variables["failure"] = not self.failed, self.failed
-        for one in branches.values():
-            if one.variables["is_error"] and one.variables["error"] is not variables["error"]:
-                variables["is_error"], variables["error"] = True, one.variables["error"]
-                break
-        before = variables.pop(BRANCHES) if self.is_branches_ours else None
-        # What forks within the branches kept, under the names of their own branches.
-        kept: dict[str, object] = {}
+        self._set_failed(failed=any(one.failed for one in branches.values()))
+        variables["is_error"] = any(one.variables["is_error"] for one in branches.values())
+        failures = (one for one in branches.values() if one.told is not None and one.told is not self.told)
+        if (first_failure := next(failures, None)) is not None:
+            self._tell(first_failure)
+        self.changed = self.changed.union(*(one.changed for one in branches.values()))
+        self.leave_branches(branches, dict.fromkeys(branches, BranchEnd.CAME))
+        return merged.doubts
+
+    def leave_branches(self, branches: Mapping[str, Frame], ends: Mapping[str, BranchEnd]) -> None:
+        """Sets `branches`: what each branch set and how it ended, those of forks within them too."""
+        left: dict[str, object] = {}
+        before = self.variables.get(BRANCHES)
         for one in branches.values():
             within = one.variables.get(BRANCHES)
-            if one.is_branches_ours and within is not before and isinstance(within, dict):
-                kept |= within
-        if merged.kept:
-            kept |= {first: dict(merged.kept.get(first, {})) for first in branches}
-        if kept:
-            variables[BRANCHES] = kept
-        self.is_branches_ours = bool(kept)
-        return merged.doubts
+            if isinstance(within, dict) and within is not before:
+                left |= within
+        for first, one in branches.items():
+            end = BranchEnd.FAILED if one.last_failed and ends[first] is BranchEnd.CAME else ends[first]
+            left[first] = left_by(one.variables, one.changed, end)
+        self.variables[BRANCHES] = left

@@ -7,39 +7,25 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
-from samovar.errors import ActionError, Place, SamovarError, TimedOutError
-from samovar.events import Ending, RunError, VisitStatus
+from samovar.actions.time_limit import perform
+from samovar.errors import ActionError, ChildError, Place, SamovarError, TimedOutError
+from samovar.events import Caller, Ending, RunError, VisitStatus
+from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
-from samovar.running.branches import Claims
+from samovar.running.abort_files import AbortedError, AbortFiles
+from samovar.running.branches import BranchEnd, Claims
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, explain
-from samovar.running.spending import PastLimitError, Spending, own_limits
+from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.visit_context import Child, Services, VisitContext
-
-ABORT_FILE = Path(".swissarmyhammer") / ".abort"
-"""A file of this name below the folder, written after a run began, ends it before its next state; its text is
-the reason. It ends every run of the folder, and nobody deletes it. By its state and not by a clock it is told
-from one that was there before: clocks are set, and those of files lag behind."""
-OWN_ABORT_FILE = Path(".samovar") / "abort"
-"""In this folder below it, a file with the name of a run ends that run only, which deletes it."""
-
-
-class AbortedError(Exception):
-    """`Abort`, or the abort file: ends every frame. `state` is the path of the one that aborted."""
-
-    def __init__(self, reason: str, state: str | None = None) -> None:
-        super().__init__(reason)
-        self.error = RunError(code="aborted", message=reason, state=state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +45,8 @@ class Loop:
         self._services, self._recorder, self._limits = services, recorder, limits
         self._doubted: set[Place] = set()
         """Where a condition was warned of: once in a run."""
-        self._abort_file = services.folder / ABORT_FILE
-        self._own_abort_file = services.folder / OWN_ABORT_FILE / services.run
-        self._old_abort = _state_of(self._abort_file)
+        self._outside = services.outside
+        self._abort_files = AbortFiles(services.outside.files, services.folder, services.run)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -75,14 +60,14 @@ class Loop:
         states = frame.workflow.states
         state = states[first]
         while True:
-            self._check_abort_files()
+            self._abort_files.check()
             visit, error = await self._visit(frame, state)
             choice = self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
             if transition is None:
                 return _no_way_on(frame, state, choice, error)
             if fork := frame.workflow.forks.get(state.name):
-                end = await self._fork(frame, fork, visit)
+                end = await self._fork(frame, state, fork, visit)
                 if end is None and fork.join == until:
                     return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
@@ -94,18 +79,26 @@ class Loop:
                 if caught is None:
                     return end
                 transition = caught
-            if transition.when is When.FAILURE:
-                frame.variables["is_error"] = False
+            frame.leave(state, transition)
             self._recorder.take(frame, transition, visit)
             if transition.target is None:
                 return End(ending=Ending.COMPLETED)
-            frame.spending.spend(transitions=1)
+            self._spend_transition(frame, visit)
             if transition.target == until:
                 return End(ending=Ending.COMPLETED)
             state = states[transition.target]
             # After each visit others on the event loop have a turn and a cancellation comes through: counted,
             # not timed, so that the branches of a fork take turns in the same order on any machine.
             await checkpoint()
+
+    def _spend_transition(self, frame: Frame, visit: int) -> None:
+        frame.spending.spend(transitions=1)
+        if frame.spending.ends_soon:
+            top = frame.spending.outermost
+            message = (
+                f"The run has made {top.transitions} of {top.most_transitions} transitions. {HOW_TO_RAISE}"
+            )
+            self._recorder.warn(message, frame.workflow.states[frame.workflow.initial].place, visit)
 
     def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
         situation = Situation(
@@ -122,24 +115,11 @@ class Loop:
                 self._recorder.warn(message, place, visit)
         return choice
 
-    def _check_abort_files(self) -> None:
-        """Raises `AbortedError` if there is one for this run."""
-        for file, before in ((self._own_abort_file, None), (self._abort_file, self._old_abort)):
-            now = _state_of(file)
-            if now is None or now == before:
-                continue
-            reason = ""
-            with suppress(OSError, UnicodeDecodeError):
-                reason = file.read_text(encoding="utf-8").strip()
-                if file == self._own_abort_file:
-                    file.unlink()
-            raise AbortedError(reason or f"There was a file {file.relative_to(self._services.folder)}.")
-
     async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
         recorder = self._recorder
         action: Action | None = None
-        if state.action is not None and state.name not in frame.passive:
+        if frame.acts(state):
             action = state.action  # type: ignore[assignment]
         entry = recorder.enter(frame, state, action)
         outcome, error = Outcome(), None
@@ -152,8 +132,11 @@ class Loop:
                 defaults=frame.defaults.at(entry.path, entry.visit_of_state),
                 run_child=self._run_child,
             )
+            frame.begin_action()
+            now_s = self._outside.clock.now_s()
             try:
-                outcome = await action.perform(context.context())
+                with at_moment(now_s):
+                    outcome = await perform(action, context.context())
                 failure: SamovarError | None = outcome.error
             except PastLimitError:
                 recorder.leave(entry, VisitStatus.CANCELLED)
@@ -166,10 +149,11 @@ class Loop:
                 recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None
-            frame.leave_behind(state, outcome, error)
+            with at_moment(now_s):
+                frame.leave_behind(state, outcome, error)
             recorder.secrets.learn(frame.secret_values)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
-        recorder.leave(entry, status, error=error, outcome=outcome)
+        recorder.leave(entry, status, error=error, outcome=outcome, secrets=frame.secret_names)
         if outcome.abort is not None:
             raise AbortedError(outcome.abort, entry.path)
         if outcome.figures:
@@ -178,40 +162,48 @@ class Loop:
 
     # Forks.
 
-    async def _fork(self, frame: Frame, fork: Fork, visit: int) -> End | None:
+    async def _fork(self, frame: Frame, state: State, fork: Fork, visit: int) -> End | None:
         """Drives the branches of a fork at once and joins them. Gives the end, where a branch comes to one.
 
         The first branch that does not come to the join ends the others.
         """
         for branch in fork.branches:
             self._recorder.take(frame, branch.transition, visit)
-            frame.spending.spend(transitions=1)
+            self._spend_transition(frame, visit)
         around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
-        frames = {branch.first: frame.branch_off(branch.first, claims) for branch in fork.branches}
+        frames = {one.first: frame.branch_off(state, one.transition, claims) for one in fork.branches}
+        frame.leave_to_branches(state)
+        ends = dict.fromkeys(frames, BranchEnd.CANCELLED)
         stops: list[End | BaseException] = []
 
         async def drive(branch: Branch) -> None:
-            try:
-                end = await self._drive(frames[branch.first], branch.first, until=fork.join)
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # handed on: it is raised below
-                stops.append(error)
-            else:
-                if end.ending is Ending.COMPLETED:
-                    return
-                if not stops:
-                    frame.take_over(frames[branch.first])
-                stops.append(end)
-            tasks.cancel_scope.cancel()
+            with branches.one():
+                try:
+                    end = await self._drive(frames[branch.first], branch.first, until=fork.join)
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # handed on: it is raised below
+                    stops.append(error)
+                else:
+                    is_there = end.ending is Ending.COMPLETED
+                    ends[branch.first] = BranchEnd.CAME if is_there else BranchEnd.FAILED
+                    if is_there:
+                        return
+                    if not stops:
+                        frame.take_over(frames[branch.first])
+                    stops.append(end)
+                branches.cancel()
 
         async with anyio.create_task_group() as tasks:
+            clock = self._outside.clock
+            branches = clock.branches(len(fork.branches), tasks.cancel_scope)
             for branch in fork.branches:
                 tasks.start_soon(drive, branch, name=f"branch {branch.first}")
         if stops:
             if isinstance(stops[0], BaseException):
                 raise stops[0]
+            frame.leave_branches(frames, ends)
             return stops[0]
         for doubt in frame.join(frames):
             self._recorder.warn(doubt, frame.workflow.states[fork.join].place, visit)
@@ -223,8 +215,9 @@ class Loop:
         """Drives a sub-workflow; see `visit_context.RunChild`."""
         frame = self._child_frame(context, child)
         named, own_s = f"Workflow {child.name!r}", frame.spending.limits.duration_s
-        with anyio.move_on_after(child.timeout_s) as timeout:
-            with anyio.move_on_after(own_s) as limit:
+        clock = self._outside.clock
+        with clock.move_on_after(child.timeout_s) as timeout:
+            with clock.move_on_after(own_s) as limit:
                 try:
                     end = await self.drive(frame)
                 except PastLimitError as past:
@@ -236,14 +229,13 @@ class Loop:
         if timeout.cancelled_caught:
             raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
         if end.ending is not Ending.COMPLETED:
-            where = f" in state {end.error.state!r}" if end.error and end.error.state else ""
-            why = f": {end.error.message}" if end.error else "."
-            raise ActionError(f"{named} ended as {end.ending}{where}{why}", place=child.place)
+            raise _child_error(context, child, end)
         return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
         above = context.frame
         workflow = self._services.library.child(above.workflow, child.name)
+        self._services.gate.check(self._services.library, workflow, above.workflow)
         if any(workflow.identity == one.identity for one in above.chain):
             chain = " → ".join(one.name for one in (*above.chain, workflow))
             raise ActionError(f"Workflows run each other in a circle: {chain}.", place=child.place)
@@ -259,13 +251,22 @@ class Loop:
             session_scope=f"{prefix}{context.number}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)
-        spending = Spending(limits, above.spending)
+        spending = Spending(limits, above.spending, name=child.name)
         frame = Frame.begin(
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
         frame.prefix, frame.branch = prefix, above.branch
         self._recorder.secrets.learn(frame.secret_values)
         return frame
+
+
+def _child_error(context: VisitContext, child: Child, end: End) -> ChildError:
+    """Why a sub-workflow did not complete, as its caller's failure: what went wrong in it, and where."""
+    above = context.frame
+    why = end.error or RunError(code=str(end.ending), message=f"Workflow {child.name!r} was {end.ending}.")
+    path = above.prefix + context.state.name
+    caller = Caller(workflow=above.workflow.name, state=path, place=child.place)
+    return ChildError(replace(why, chain=(caller, *why.chain)))
 
 
 def _failure_edge(join: State) -> Transition | None:
@@ -283,12 +284,3 @@ def _no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | Non
     path = frame.prefix + state.name
     stuck = RunError(code="stuck", message=explain(state, choice), state=path, place=state.place)
     return End(ending=Ending.STUCK, error=stuck)
-
-
-def _state_of(file: Path) -> tuple[int, int, int, int] | None:
-    """What tells a file from another one that was written there later; None if there is none."""
-    try:
-        stat = file.stat()
-    except (OSError, ValueError):
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from samovar.errors import Fault
 from samovar.language.workflow import Workflow
+from samovar.running.gate import Gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Prepared:
     """What was given, typed and checked, and the defaults of the rest."""
     models: tuple[str, ...] = ()
     """The references of the models that its prompts are known to need on this machine."""
+    gate: Gate = field(default_factory=Gate)
+    """What the run may do for projects that are not trusted."""
     warnings: tuple[Fault, ...] = ()
     """What is doubtful about the workflow and those it runs, and about what was given; not what the files say
     of themselves, which the run reports when it enters them."""

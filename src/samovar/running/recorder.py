@@ -6,15 +6,17 @@ makes every change. It drives nothing.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
+from samovar.actions.clock import Clock
 from samovar.errors import Place
 from samovar.events import (
+    NOTHING,
     Event,
     OnEvent,
     RunEnded,
@@ -30,7 +32,7 @@ from samovar.generation import PartKind, TextGenerated
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
-from samovar.secrecy import Secrets, Stream
+from samovar.secrecy import HIDDEN, Secrets, Stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class BegunVisit:
 class Recorder:
     """The record of one run while it goes on."""
 
-    def __init__(self, started: RunStarted, on_event: OnEvent) -> None:
+    def __init__(self, started: RunStarted, on_event: OnEvent, clock: Clock) -> None:
         self.secrets = Secrets()
         """What nobody is shown. The record and the listener get copies, but for variables at the end."""
         self.record = replace(Run.begin(started), hidden=self.secrets)
@@ -60,14 +62,16 @@ class Recorder:
         self.broken: BaseException | None = None
         """What `on_event` raised."""
         self._on_event = on_event
-        self._began = time.perf_counter()
+        self._clock, self._began_s = clock, clock.time_s()
+        self._told = 0
+        """How many events."""
         self._warned: set[Path | None] = set()
         self._entered: Counter[str] = Counter()
         """Visits by path."""
 
     def time_s(self) -> float:
         """Since the run's start."""
-        return time.perf_counter() - self._began
+        return self._clock.time_s() - self._began_s
 
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
@@ -77,6 +81,9 @@ class Recorder:
         if isinstance(event, StateLeft):
             self._tell_rest(event.visit)
         copy = self.secrets.copy(event)
+        if isinstance(copy, RunStarted):
+            shown = {name: HIDDEN if name in copy.secrets else one for name, one in copy.variables.items()}
+            copy = replace(copy, variables=shown)
         if isinstance(copy, RunEnded) and isinstance(event, RunEnded):  # a program gets what the run was for
             self.record = self.record.after(replace(copy, variables=event.variables))
         else:
@@ -84,8 +91,11 @@ class Recorder:
         self._pass_on(copy)
 
     def _pass_on(self, event: Event) -> None:
+        """Tells an event, with its run, number and time in it."""
         if self.broken is not None:
             return
+        self._told += 1
+        event = replace(event, run=self.record.id, number=self._told, time=self._clock.now_s())
         try:
             self._on_event(event)
         except BaseException as error:  # kept, since nothing may be reported after it
@@ -155,10 +165,19 @@ class Recorder:
         *,
         error: RunError | None = None,
         outcome: Outcome | None = None,
+        secrets: frozenset[str] = frozenset(),
         quietly: bool = False,
     ) -> None:
-        """A visit ends."""
+        """A visit ends. `secrets`: the variables of its workflow whose values nobody is shown."""
         now_s = self.time_s()
+        if outcome is not None and outcome.figures is not None and status is VisitStatus.SUCCESS:
+            is_picked = bool(outcome.figures.options.choices)
+            self.record = self.record.answered(str(outcome.value), is_picked=is_picked)
+        sets: Mapping[str, object] = {}
+        value: object = NOTHING
+        if outcome is not None:
+            sets = {name: HIDDEN if name in secrets else one for name, one in outcome.sets.items()}
+            value = HIDDEN if not secrets.isdisjoint(sets) else outcome.value
         event = StateLeft(
             visit=entry.number,
             path=entry.path,
@@ -167,6 +186,9 @@ class Recorder:
             error=error,
             figures=outcome.figures if outcome else None,
             what=outcome.what if outcome else "",
+            value=value,
+            is_new=outcome.is_new if outcome else True,
+            sets=sets,
             time_s=now_s,
         )
         if quietly:

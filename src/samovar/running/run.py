@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from samovar.events import (
+    NOTHING,
     Ending,
     Event,
     PromptFigures,
@@ -21,9 +23,13 @@ from samovar.events import (
     StateLeft,
     TransitionTaken,
     VisitStatus,
+    Warned,
 )
 from samovar.generation import TokenCounts
 from samovar.secrecy import Secrets
+from samovar.values import plain
+
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +59,21 @@ class Visit:
     """The first state of the branch it is in; None outside of forks."""
 
 
-class Trail:
-    """Visits entered and left, in order. A longer trail shares what it has in common with a shorter one."""
+class Trail(Generic[E]):
+    """Events in their order. A longer trail shares what it has in common with a shorter one."""
 
     __slots__ = ("_length", "_shared")
 
     def __init__(self) -> None:
-        self._shared: list[StateEntered | StateLeft] = []
+        self._shared: list[E] = []
         self._length = 0
 
-    def __iter__(self) -> Iterator[StateEntered | StateLeft]:
+    def __iter__(self) -> Iterator[E]:
         return iter(self._shared[: self._length])
 
-    def then(self, event: StateEntered | StateLeft) -> Trail:
+    def then(self, event: E) -> Trail[E]:
         """The trail with one more; this one does not change."""
-        longer = Trail()
+        longer: Trail[E] = Trail()
         is_newest = len(self._shared) == self._length
         longer._shared = self._shared if is_newest else self._shared[: self._length]
         longer._shared.append(event)
@@ -89,8 +95,10 @@ class Run:
     secrets: tuple[str, ...] = ()
     """Variables whose values are shown to nobody."""
     hidden: Secrets = field(default_factory=Secrets, repr=False, compare=False)
-    """What nobody is shown, in `variables` too; the rest has none of it."""
-    trail: Trail = field(default_factory=Trail)
+    """What nobody is shown, in `variables` and `answer` too; the rest has none of it."""
+    trail: Trail[StateEntered | StateLeft] = field(default_factory=Trail)
+    """Visits entered and left."""
+    warned: Trail[Warned] = field(default_factory=Trail, repr=False)
     visits_begun: int = 0
     """Those of sub-workflows counted along."""
     transitions: int = 0
@@ -105,6 +113,11 @@ class Run:
     """Those of the workflow at its end."""
     duration_s: float | None = None
     """None while it goes on."""
+    names_result: bool = False
+    """The workflow sets `result` by name somewhere."""
+    answer: str | None = field(default=None, repr=False)
+    """The last answer of a prompt that was not picked among choices; if all were, the last."""
+    is_answer_picked: bool = field(default=True, repr=False)
 
     @classmethod
     def begin(cls, event: RunStarted) -> Run:
@@ -124,7 +137,11 @@ class Run:
             return replace(self, trail=self.trail.then(event), visits_begun=event.visit)
         if isinstance(event, StateLeft):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
-            return replace(self, trail=self.trail.then(event), tokens=tokens)
+            # What an action gave back is not kept: a record costs the same for each visit.
+            left = replace(event, value=NOTHING, sets={})
+            return replace(self, trail=self.trail.then(left), tokens=tokens)
+        if isinstance(event, Warned):
+            return replace(self, warned=self.warned.then(event))
         if isinstance(event, TransitionTaken):
             return replace(self, transitions=self.transitions + 1)
         if isinstance(event, RunEnded):
@@ -136,6 +153,27 @@ class Run:
                 duration_s=event.time_s,
             )
         return self
+
+    def answered(self, text: str, *, is_picked: bool) -> Run:
+        """The record after a prompt was answered. What was picked among choices is for the workflow."""
+        if is_picked and not self.is_answer_picked:
+            return self
+        return replace(self, answer=text, is_answer_picked=is_picked)
+
+    @property
+    def result(self) -> object:
+        """What the run was for: the variable `result` where the workflow sets it by name, else `answer`.
+
+        None if the run did not complete, or has neither. A secret in it is not hidden.
+        """
+        if self.ending is not Ending.COMPLETED:
+            return None
+        return plain(self.variables.get("result")) if self.names_result else self.answer
+
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        """What was doubtful: about the files and variables before the run, and whatever it came to."""
+        return tuple(self.warned)
 
     @property
     def visits(self) -> tuple[Visit, ...]:

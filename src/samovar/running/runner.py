@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, PromptDefaults, ThisMachine
+from samovar.actions.defaults import PromptDefaults
+from samovar.actions.outside import Outside, ThisMachine, World
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
+from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
 from samovar.running.frame import Frame
-from samovar.running.loop import ABORT_FILE, OWN_ABORT_FILE, AbortedError, End, Loop
+from samovar.running.loop import End, Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
@@ -55,8 +57,12 @@ class RunnerSettings:
     """What prompts may read besides variables."""
     yes: bool = False
     """Goes on where a workflow waits for a user."""
-    outside: Outside = field(default_factory=ThisMachine)
-    """Runs the commands, asks the user, and lets time pass."""
+    trusts: bool = False
+    """Every project counts as trusted for this run, or nothing is done that could need it."""
+    no_effects: bool = False
+    """No commands are run, and nothing else is done that has an effect outside of the run."""
+    outside: World = field(default_factory=ThisMachine)
+    """All that a run reaches besides its executor: commands, files, the user, and time."""
     lenient: bool = False
     """Text that is not an action is a warning, in sub-workflows too."""
     transitions: int | None = None
@@ -86,10 +92,16 @@ class Runner:
         on_event: OnEvent = _ignore,
         settings: RunnerSettings | None = None,
     ) -> None:
-        self.library, self.executor = library, executor
-        self.on_event = on_event
+        self.library, self.on_event = library, on_event
         self.settings = settings or RunnerSettings()
+        self.outside = Outside.of(executor, self.settings.outside)
         self._scopes: set[anyio.CancelScope] = set()
+        self._recorder: Recorder | None = None
+
+    @property
+    def record(self) -> Run | None:
+        """Of the run that began last, as far as it has come, whatever became of it; None before the first."""
+        return self._recorder.record if self._recorder else None
 
     def stop(self) -> None:
         """Cancels what runs now. Each `run` gives back all it holds and then returns, as cancelled."""
@@ -103,6 +115,7 @@ class Runner:
         that is no `SamovarError` (a defect, or one from `on_event`) ends the run as failed and comes out.
         """
         driven = _Driven(self, prepared)
+        self._recorder = driven.recorder
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
@@ -118,16 +131,20 @@ class _Driven:
     def __init__(self, runner: Runner, prepared: Prepared) -> None:
         workflow = prepared.workflow
         self.runner, self.workflow, self.settings = runner, workflow, runner.settings
-        self.prepared = prepared
+        self.prepared, self.outside = prepared, runner.outside
+        now_s = self.outside.clock.now_s()
         self.limits = _limits(workflow.limits, runner.settings)
         self.started = RunStarted(
-            run=f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}",
+            run=f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
             workflow=workflow.name,
             path=workflow.path,
             secrets=tuple(parameter.name for parameter in workflow.parameters if parameter.secret),
-            started_at=time.time(),
+            started_at=now_s,
+            variables=prepared.variables,
         )
-        self.recorder = Recorder(self.started, runner.on_event)
+        self.recorder = Recorder(self.started, runner.on_event, self.outside.clock)
+        names_result = any("result" in action.sets for _, action in workflow.actions())
+        self.recorder.record = replace(self.recorder.record, names_result=names_result)
 
     async def drive(self) -> None:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""
@@ -139,12 +156,12 @@ class _Driven:
             for warning in self.prepared.warnings:
                 recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
-            async with self.runner.executor.open(recorder.record.id) as connection:
+            async with self.outside.executor.open(recorder.record.id) as connection:
                 try:
                     end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await self.settings.outside.end(recorder.record.id)
+                        await self.outside.commands.end(recorder.record.id)
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
@@ -168,8 +185,10 @@ class _Driven:
             settings=settings.settings,
             surroundings=settings.surroundings,
             connection=connection,
-            outside=settings.outside,
+            outside=self.outside,
             yes=settings.yes,
+            gate=self.prepared.gate,
+            allows_effects=not settings.no_effects,
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
@@ -183,8 +202,10 @@ class _Driven:
 
     async def _to_end(self, loop: Loop, frame: Frame) -> End:
         try:
-            with anyio.move_on_after(self.limits.duration_s):
-                return await loop.drive(frame)
+            with self.outside.clock.move_on_after(self.limits.duration_s) as limit:
+                end = await loop.drive(frame)
+            if not limit.cancelled_caught:
+                return end
         except AbortedError as aborted:
             return End(ending=Ending.ABORTED, error=aborted.error)
         except PastLimitError as error:

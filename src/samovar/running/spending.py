@@ -7,7 +7,15 @@ Above: the runner. Below: nothing. What a sub-workflow spends is spent by everyt
 from __future__ import annotations
 
 from samovar.errors import LimitError
-from samovar.language.workflow import Limits, Workflow
+from samovar.language.workflow import MOST_TRANSITIONS, Limits, Workflow
+
+NEAR = 0.8
+"""Of the transitions that a run may make if nobody says how many: from here on it is said that they end."""
+
+
+HOW_TO_RAISE = (
+    "If it is meant to go on: `limits: {transitions: 10000}` in the front matter, or --limit-transitions."
+)
 
 
 class PastLimitError(LimitError):
@@ -21,9 +29,22 @@ class PastLimitError(LimitError):
 class Spending:
     """What one workflow and all below it have used of its limits."""
 
-    def __init__(self, limits: Limits, above: Spending | None = None) -> None:
-        self.limits, self.above = limits, above
+    def __init__(self, limits: Limits, above: Spending | None = None, *, name: str | None = None) -> None:
+        """`name`: of the sub-workflow whose limits they are; None for those of the run."""
+        self.limits, self.above, self.name = limits, above, name
         self.transitions = self.tokens = 0
+
+    @property
+    def most_transitions(self) -> int | None:
+        """None: as many as what is above it may make."""
+        given = self.limits.transitions
+        return MOST_TRANSITIONS if given is None and self.above is None else given
+
+    @property
+    def ends_soon(self) -> bool:
+        """The run has just come near to the end of the transitions that it may make if nobody says so."""
+        top = self.outermost
+        return top.limits.transitions is None and top.transitions == int(MOST_TRANSITIONS * NEAR)
 
     @property
     def outermost(self) -> Spending:
@@ -43,27 +64,23 @@ class Spending:
             raise exceeded
 
     def _exceeded(self) -> PastLimitError | None:
-        limits = self.limits
-        if self.transitions > limits.transitions:
-            message = (
-                f"The run made more than {limits.transitions} transitions. Where that is meant: "
-                "limits: {transitions: …} in the front matter, or --limit-transitions."
-            )
+        limits, most = self.limits, self.most_transitions
+        who = "The run" if self.name is None else f"The workflow {self.name!r}"
+        if most is not None and self.transitions > most:
+            default = ", as many as a run may make if nobody says so" if limits.transitions is None else ""
+            message = f"{who} made more than {most} transitions{default}. {HOW_TO_RAISE}"
             return PastLimitError("transitions", message, self)
         if limits.tokens is not None and self.tokens > limits.tokens:
-            message = f"The run generated {self.tokens} tokens, of {limits.tokens} (limits: tokens)."
+            message = f"{who} generated {self.tokens} tokens, of {limits.tokens} (limits: tokens)."
             return PastLimitError("tokens", message, self)
         return None
 
 
 def own_limits(workflow: Workflow, run: Limits) -> Limits:
-    """The limits that a sub-workflow sets for itself; the rest is the run's.
-
-    A limit that has its default value counts as not set.
-    """
-    own, default = workflow.limits, Limits()
+    """The limits that a sub-workflow sets for itself; the rest is the run's."""
+    own = workflow.limits
     return Limits(
-        transitions=own.transitions if own.transitions != default.transitions else run.transitions,
+        transitions=own.transitions,
         duration_s=own.duration_s,
         tokens=own.tokens,
         depth=run.depth,

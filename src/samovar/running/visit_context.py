@@ -12,7 +12,9 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
+from samovar.actions.base import ActionContext
+from samovar.actions.defaults import PromptDefaults
+from samovar.actions.outside import Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
@@ -23,6 +25,7 @@ from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
+from samovar.running.gate import Gate
 from samovar.secrecy import Secrets
 
 
@@ -42,9 +45,13 @@ class Services:
     connection: Connection
     """Answers the run's prompts."""
     outside: Outside
-    """Runs the commands, and lets time pass."""
+    """All that the run reaches beside itself."""
     yes: bool
     """Nobody is asked whether to go on."""
+    gate: Gate
+    """Which sub-workflows may be run."""
+    allows_effects: bool
+    """False: an action with an effect is refused."""
     asking: anyio.Lock
     """Held while a person is asked: one thing at a time, also where several branches ask."""
     tell: Callable[[Event], None]
@@ -98,6 +105,8 @@ class VisitContext:
             warn=self.warn,
             run_command=self.run_command,
             sleep=self.sleep,
+            move_on_after=services.outside.clock.move_on_after,
+            allows_effects=services.allows_effects,
         )
 
     def log(self, level: str, text: str) -> None:
@@ -112,7 +121,10 @@ class VisitContext:
         return VisitOf(run=self.services.run, number=self.number)
 
     async def run_command(self, command: Command) -> CommandResult:
-        return await self.services.outside.run_command(command, self._at)
+        action = self.state.action
+        if action is None or action.effect is None:
+            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
+        return await self.services.outside.commands.run_command(command, self._at)
 
     async def ask_user(self, parts: tuple[str | Filled, ...]) -> Reply | None:
         services, path = self.services, self.frame.prefix + self.state.name
@@ -122,10 +134,10 @@ class VisitContext:
         masked = tuple(mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in parts)
         question = Question(run=services.run, visit=self.number, path=path, parts=masked)
         async with services.asking:
-            return await services.outside.ask_user(question)
+            return await services.outside.user.ask_user(question)
 
     async def sleep(self, duration_s: float) -> None:
-        await self.services.outside.sleep(duration_s, self._at)
+        await self.services.outside.waits.sleep(duration_s, self._at)
 
     async def ask(self, request: PromptRequest) -> PromptReply:
         self._claim(request.session, continues=True)

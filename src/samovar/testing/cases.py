@@ -1,7 +1,7 @@
 """The cases of a workflow: what its prompts, commands and users say in a test, and what is to come of it.
 
 Above: `case_file.py` reads them, `case_text.py` writes one, `trial.py` runs one; the command line. Below:
-only what runs and models give. A case is a frozen value that knows its line.
+what is expected of a case, and what runs and models give. A case is a frozen value that knows its line.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from samovar.errors import Place
-from samovar.events import Ending
 from samovar.generation import FinishReason
 from samovar.language.yaml_document import Steps
+from samovar.testing.expectations import Expected, Told
 
 SUFFIXES = (".test.yaml", ".test.yml")
-ANSWER_KEYS = ("text", "error", "finish_reason", "tokens", "message")
-SHELL_KEYS = ("stdout", "stderr", "exit_code", "error", "message")
+ANSWER_KEYS = ("text", "error", "takes", "finish_reason", "tokens", "message")
+SHELL_KEYS = ("stdout", "stderr", "exit_code", "error", "takes", "message")
 TIMEOUT = "timeout"
 STOPPED_EXIT_CODE = 143
 """Of a command that was ended by its timeout."""
-
-T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +32,8 @@ class Answer:
     finish_reason: FinishReason = FinishReason.STOP
     tokens: int | None = None
     """As many as it counts for; None: its words."""
+    takes_s: float | None = None
+    """Seconds until it comes; infinite: it never does. None: no time, or what its time limit says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,8 @@ class Printed:
     stderr: str = ""
     exit_code: int = 0
     timed_out: bool = False
+    takes_s: float | None = None
+    """Seconds until it ends; infinite: it never does. None: no time, or what its time limit says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,44 +55,12 @@ class Failure:
     code: str
     """As in `errors.py`."""
     message: str
+    takes_s: float | None = None
+    """Seconds until that is known; None: no time."""
 
 
 Waited = Literal["yes", "no", "nobody"]
 """What a user says who is asked whether to go on; or there is nobody."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Generic[T_co]):
-    """What a case says for the visits of one state."""
-
-    values: tuple[T_co, ...]
-    """At least one."""
-    is_list: bool
-    """One for each visit in turn; else the only one holds for every visit."""
-    place: Place
-
-    def at(self, visit: int) -> T_co | None:
-        """For the `visit`-th visit, from 1; None where the list is shorter."""
-        if not self.is_list:
-            return self.values[0]
-        return self.values[visit - 1] if visit <= len(self.values) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What is to come of a case; what is None or empty is not judged."""
-
-    ending: Ending = Ending.COMPLETED
-    path: tuple[str, ...] | None = None
-    """The visits, by path, those of sub-workflows included."""
-    path_places: tuple[Place, ...] = ()
-    """Where each of them stands."""
-    variables: Mapping[str, object] = field(default_factory=dict)
-    """Some of those at the end."""
-    prompts: Mapping[str, Told[str]] = field(default_factory=dict)
-    """By path: a text that is in what was sent."""
-    log: tuple[str, ...] = ()
-    """Texts that are in lines of the log, in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +72,16 @@ class Case:
     variables: Mapping[str, object] = field(default_factory=dict)
     sources: Mapping[Steps, str] = field(default_factory=dict)
     """How the numbers and truths among `variables` are written, which a text parameter gets."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each of the variables stands."""
     answers: Mapping[str, Told[Answer | Failure]] = field(default_factory=dict)
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[Waited]] = field(default_factory=dict)
     """What the user says; without a word, yes."""
     transitions: int | None = None
     """At most so many; None leaves it to the workflow."""
+    duration_s: float | None = None
+    """At most so long, in the case's own time; None leaves it to the workflow."""
     expected: Expected = field(default_factory=Expected)
 
 

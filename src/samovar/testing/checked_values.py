@@ -11,7 +11,7 @@ from typing import Any
 
 from samovar.errors import Fault, Place, nearest
 from samovar.language.yaml_document import FrontMatter
-from samovar.values import to_text
+from samovar.values import duration_s, to_text
 
 Step = str | int
 """One step of the path to a value: a key, or an index from 0."""
@@ -80,3 +80,14 @@ class CheckedValues:
             self.fault("case", f"`{key}` must be a whole number of at least 0.", *at, key)
             return 0
         return count
+
+    def duration_s(self, values: Mapping[str, Any], key: str, *at: Step, otherwise: str = "") -> float | None:
+        """The seconds of the duration at `key`; None if there is none. `otherwise` ends the fault's list."""
+        if key not in values:
+            return None
+        try:
+            return duration_s(values[key])
+        except ValueError:
+            said = f"`{key}` must be a duration, as in 30, 30s or 2min{otherwise}."
+            self.fault("case", said, *at, key)
+            return None

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from samovar.running.run import Run
-from samovar.testing.cases import Expected
+from samovar.testing.asked import AskedCommand, SentPrompt
+from samovar.testing.comparing_asked import compare_commands, compare_prompts, holds
+from samovar.testing.difference import Difference
+from samovar.testing.expectations import Expected
 from samovar.testing.paths import Tree
 from samovar.values import plain
 
@@ -17,45 +20,48 @@ NOT_SET = "(not set)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One way in which a case did not come as expected."""
-
-    what: str
-    """`ending`, `path`, `variable`, `prompt`, `log`, `answer`, `shell` or `input`."""
-    message: str
-    """For a person: what was not as expected, and what to do where that is known."""
-    name: str | None = None
-    """Of the variable, or the path of the state."""
-    expected: object = None
-    got: object = None
-    """Plain values; both None where there is nothing to compare."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
     """What came of a case."""
 
     run: Run
-    sent: Mapping[str, Sequence[str]]
-    """By path, the text of each prompt."""
-    log: Sequence[str]
+    sent: Mapping[str, Sequence[SentPrompt]]
+    """By path, each prompt."""
+    ran: Mapping[str, Sequence[AskedCommand]]
+    """By path, each command."""
+    log: Sequence[tuple[str, str]]
+    """Level and text of each line."""
+    warnings: Sequence[str]
 
 
 def compare(expected: Expected, came: Came, tree: Tree) -> Iterator[Difference]:
     """Each way in which what came is not what was expected."""
-    run = came.run
+    yield from _ending(expected, came.run)
+    yield from _path(expected, came.run, tree)
+    yield from _variables(expected, came.run)
+    yield from compare_prompts(expected.prompts, came.sent)
+    yield from compare_commands(expected.commands, came.ran)
+    yield from _log(expected, came)
+    yield from _warnings(expected, came)
+
+
+def _ending(expected: Expected, run: Run) -> Iterator[Difference]:
+    error = run.error
     if run.ending is not expected.ending:
-        why = f" {run.error.state or ''}: {run.error.message}" if run.error else ""
+        why = f" {error.state or ''}: {error.message}" if error else ""
         message = f"The run ended as {run.ending}, not as {expected.ending}.{why}"
         yield Difference(what="ending", message=message, expected=str(expected.ending), got=str(run.ending))
-    yield from _path(expected, run, tree)
-    for name, value in expected.variables.items():
-        got = plain(run.variables[name]) if name in run.variables else NOT_SET
-        if name not in run.variables or not is_same(value, got):
-            message = f"The variable {name!r} is another."
-            yield Difference(what="variable", message=message, name=name, expected=value, got=got)
-    yield from _prompts(expected, came)
-    yield from _log(expected, came)
+    elif expected.error is not None:
+        wanted = expected.error
+        for key in ("code", "state", "message"):
+            want, got = getattr(wanted, key), getattr(error, key, None)
+            is_there = holds(want, got or "") if key == "message" and want is not None else want == got
+            if want is not None and not is_there:
+                how = "does not hold this" if key == "message" else "is another"
+                said = f" It was: {error.message}" if error and key != "message" else ""
+                message = f"The error's {key} {how}.{said}"
+                yield Difference(
+                    what="error", name=key, message=message, expected=want, got=got, place=wanted.place
+                )
 
 
 def _path(expected: Expected, run: Run, tree: Tree) -> Iterator[Difference]:
@@ -66,29 +72,42 @@ def _path(expected: Expected, run: Run, tree: Tree) -> Iterator[Difference]:
         yield Difference(what="path", message="The path is another.", expected=wanted, got=got)
 
 
-def _prompts(expected: Expected, came: Came) -> Iterator[Difference]:
-    for path, told in expected.prompts.items():
-        sent = came.sent.get(path, ())
-        wanted = len(told.values) if told.is_list else max(1, len(sent))
-        for number in range(1, wanted + 1):
-            text = told.at(number)
-            if number > len(sent):
-                message = f"{path!r} asked {len(sent)} prompts; number {number} was to hold this."
-                yield Difference(what="prompt", message=message, name=path, expected=text, got=None)
-                break
-            if text is not None and text not in sent[number - 1]:
-                message = f"Prompt {number} of {path!r} does not hold this."
-                yield Difference(
-                    what="prompt", message=message, name=path, expected=text, got=sent[number - 1]
-                )
+def _variables(expected: Expected, run: Run) -> Iterator[Difference]:
+    for name, value in expected.variables.items():
+        got = plain(run.variables[name]) if name in run.variables else NOT_SET
+        if name not in run.variables or not is_same(value, got):
+            message = f"The variable {name!r} is another."
+            yield Difference(what="variable", message=message, name=name, expected=value, got=got)
 
 
 def _log(expected: Expected, came: Came) -> Iterator[Difference]:
+    if expected.log is None:
+        return
+    got = [f"{level}: {text}" for level, text in came.log]
+    if not expected.log and got:
+        message = "The log is not empty, as expected."
+        yield Difference(what="log", message=message, expected=[], got=got)
     lines = iter(came.log)
-    for text in expected.log:
-        if not any(text in line for line in lines):
+    for wanted in expected.log:
+        if not any(wanted.level in (None, level) and holds(wanted.text, text) for level, text in lines):
             message = "No line of the log, after those expected before it, holds this."
-            yield Difference(what="log", message=message, expected=text, got=list(came.log))
+            text = wanted.text if wanted.level is None else f"{wanted.level}: {wanted.text}"
+            yield Difference(what="log", message=message, expected=text, got=got)
+            return
+
+
+def _warnings(expected: Expected, came: Came) -> Iterator[Difference]:
+    if expected.warnings is None:
+        return
+    got = list(came.warnings)
+    if not expected.warnings and got:
+        message = "There are warnings, and none is expected."
+        yield Difference(what="warning", message=message, expected=[], got=got)
+    texts = iter(got)
+    for wanted in expected.warnings:
+        if not any(holds(wanted, text) for text in texts):
+            message = "No warning, after those expected before it, holds this."
+            yield Difference(what="warning", message=message, expected=wanted, got=got)
             return
 
 

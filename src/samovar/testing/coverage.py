@@ -1,6 +1,7 @@
 """Which states and transitions of a workflow were seen in its cases, and where the others stand.
 
-Above: the command line. Below: workflows. Those of sub-workflows are theirs.
+Above: the command line. Below: workflows, and the stage, which knows where a run came. Those of a
+sub-workflow are seen wherever it is run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from samovar.errors import Place
 from samovar.language.workflow import Transition, Workflow
+from samovar.testing.paths import Tree
 
 K = TypeVar("K")
 TransitionKey = tuple[str, str | None, str]
@@ -19,15 +21,40 @@ TransitionKey = tuple[str, str | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was seen of a workflow's own states and transitions in one run."""
+    """What was seen of one workflow's own states and transitions in one run."""
 
     states: frozenset[str] = frozenset()
     transitions: frozenset[TransitionKey] = frozenset()
 
 
+def seen_of(
+    entered: Iterable[str], taken: Iterable[tuple[str, str | None, str]], tree: Tree
+) -> dict[object, Seen]:
+    """By the identity of each workflow of the tree, what a run has seen of it.
+
+    `entered`: the paths of states; `taken`: of transitions, the paths of their states, and their labels. What
+    is below a state of which only the run knew what it runs is not counted.
+    """
+    states: dict[object, set[str]] = {}
+    transitions: dict[object, set[TransitionKey]] = {}
+    for path in entered:
+        if owner := tree.owner(path):
+            states.setdefault(owner[0].identity, set()).add(owner[1])
+    for source, target, label in taken:
+        if owner := tree.owner(source):
+            workflow, name = owner
+            above = len(source) - len(name)
+            key = (name, None if target is None else target[above:], label)
+            transitions.setdefault(workflow.identity, set()).add(key)
+    return {
+        identity: Seen(states=frozenset(found), transitions=frozenset(transitions.get(identity, ())))
+        for identity, found in states.items()
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missed:
-    """A state or a transition that no case comes to."""
+    """A state or a transition that no case reaches."""
 
     name: str
     place: Place
@@ -63,6 +90,16 @@ class Coverage:
         return min(self.states.percent, self.transitions.percent)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """One workflow, and what the cases of this call have seen of it."""
+
+    workflow: Workflow
+    coverage: Coverage
+    has_cases: bool
+    """Of its own, or of a workflow that runs it."""
+
+
 def key_of(transition: Transition) -> TransitionKey:
     return transition.source, transition.target, transition.label
 
@@ -74,7 +111,8 @@ def cover(workflow: Workflow, seen: Iterable[Seen]) -> Coverage:
     taken: frozenset[TransitionKey] = frozenset().union(*(one.transitions for one in runs))
     transitions: dict[TransitionKey, Missed] = {}
     for state in workflow.states.values():
-        for one in state.transitions:
+        aborts = state.actions and all(action.verb == "abort" for action in state.actions)
+        for one in () if aborts else state.transitions:  # none ever leaves it
             # Of two that are alike only the first is ever taken.
             transitions.setdefault(key_of(one), Missed(name=_name(one), place=one.place))
     return Coverage(

@@ -35,8 +35,7 @@ class Tree:
     """
 
     def __init__(self, workflow: Workflow, library: Library) -> None:
-        self.workflow = workflow
-        self._library = library
+        self.workflow, self.library = workflow, library
         self._children: dict[tuple[int, str], Children] = {}
 
     def find(self, path: str) -> State | None:
@@ -81,12 +80,25 @@ class Tree:
             if isinstance(action, RunWorkflow):
                 try:
                     if action.name.is_literal:
-                        found.append(self._library.child(workflow, action.name.text({})))
+                        found.append(self.library.child(workflow, action.name.text({})))
                         continue
                 except SamovarError:
                     pass
                 is_open = True
         return Children(workflows=tuple(found), is_open=is_open)
+
+    def owner(self, path: str) -> tuple[Workflow, str] | None:
+        """The workflow that a state is in, and its name there; None where only the run knows that."""
+        return self._owner(self.workflow, path)
+
+    def _owner(self, workflow: Workflow, path: str) -> tuple[Workflow, str] | None:
+        if path in workflow.states:
+            return workflow, path
+        for name in _heads(workflow, path):
+            for child in self.children(workflow, workflow.states[name]).workflows:
+                if found := self._owner(child, path[len(name) + 1 :]):
+                    return found
+        return None
 
     def workflows(self) -> tuple[Workflow, ...]:
         """The workflow and those it runs, as far as that is written, each once."""

@@ -1,63 +1,74 @@
 """Makes a case of a run: what its prompts were answered, what its commands left, and what came of it.
 
-Above: the command line. Below: `case_text.py`, which writes it, and `trial.py`, which tries it. Values of
-secret parameters are no part of a case.
+Above: the command line. Below: `recorded_values.py` for what a case has, `case_text.py`, which writes it, and
+`trial.py`, which tries it. Values of secret parameters are not part of a case.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, ThisMachine, VisitOf
+from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
-from samovar.events import Ending, Event, OnEvent, StateEntered
+from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
-from samovar.generation import FinishReason
-from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
-from samovar.secrecy import Secrets
+from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
-from samovar.testing.cases import TIMEOUT
+from samovar.testing.difference import Difference
 from samovar.testing.paths import Tree
+from samovar.testing.recorded_values import (
+    ENDLESS,
+    answer_values,
+    changed_values,
+    command_values,
+    given_values,
+    left_values,
+    wanted_command,
+    wanted_error,
+)
 from samovar.testing.trial import run_case
-from samovar.values import plain
-
-NOT_RECORDED = BUILT_IN - OLD_CONTEXT
-"""Variables that every action leaves behind."""
 
 
 class Recording:
     """What a run is told from outside, kept as it comes.
 
-    An `Outside`, a listener, and a maker of executors. Mutable: what was told so far.
+    A `World`, a listener, and a maker of executors. Mutable: what was told so far.
     """
 
     name = "recording"
 
-    def __init__(self, executor: Executor, on_event: OnEvent, outside: Outside | None = None) -> None:
+    def __init__(self, executor: Executor, on_event: OnEvent, outside: World | None = None) -> None:
         """All that is asked goes on to these."""
         self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
+        self.clock = self._outside.clock
         self._paths: dict[int, str] = {}
         """By visit."""
-        self._answers: dict[int, PromptReply | SamovarError] = {}
-        """By visit."""
+        self._answers: dict[int, PromptReply | SamovarError | None] = {}
+        """By visit; None: it did not come, since the run or a limit ended first."""
         self._shell: dict[int, object] = {}
         """By visit, as a case has it."""
         self._waits: dict[int, object] = {}
         """By visit, as a case has it."""
+        self._ran: dict[int, Command] = {}
+        """By visit."""
+        self._log: list[object] = []
+        """Its lines, as a case has them."""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StateEntered):
             self._paths[event.visit] = event.path
+        elif isinstance(event, Logged):
+            self._log.append(event.text if event.level == "info" else {event.level: event.text})
         self._on_event(event)
 
     @asynccontextmanager
@@ -66,12 +77,14 @@ class Recording:
             yield _RecordingConnection(connection, self._answers)
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
+        self._ran[at.number] = command
+        self._shell[at.number] = ENDLESS  # until it comes to its end
         try:
             finished = await self._outside.run_command(command, at)
         except SamovarError as error:
             self._shell[at.number] = {"error": error.code, "message": error.message}
             raise
-        self._shell[at.number] = _printed(finished)
+        self._shell[at.number] = command_values(finished)
         return finished
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
@@ -85,30 +98,52 @@ class Recording:
     async def end(self, run: str) -> None:
         await self._outside.end(run)
 
+    def state_of(self, file: Path) -> FileState | None:
+        return self._outside.state_of(file)
+
+    def read_text(self, file: Path) -> str:
+        return self._outside.read_text(file)
+
+    def delete(self, file: Path) -> None:
+        self._outside.delete(file)
+
     def values(
-        self, tree: Tree, variables: Mapping[str, object], run: Run, *, transitions: int | None = None
+        self,
+        tree: Tree,
+        variables: Mapping[str, object],
+        run: Run,
+        *,
+        folder: Path | None = None,
+        limits: Mapping[str, object] | None = None,
     ) -> dict[str, object]:
         """The values of a case.
 
-        `variables` are those that the run began with; `transitions` is the limit that it was given.
+        `variables` are those that the run began with, `limits` what it was given of a case's limits, and
+        `folder` the one in which it was started; None: the current one.
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
         values: dict[str, object] = {
-            "variables": _given(tree.workflow, variables, secrets),
+            "variables": given_values(tree, variables, secrets),
             "answers": self._by_path(
-                {visit: _answer(told, counts=counts) for visit, told in self._answers.items()}
+                {visit: answer_values(told, counts=counts) for visit, told in self._answers.items()}
             ),
-            "shell": self._by_path(self._shell),
+            "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
-            "limits": {} if transitions is None else {"transitions": transitions},
+            "limits": dict(limits or {}),
         }
         values = {name: value for name, value in values.items() if value}
-        values["expect"] = {
-            "ending": str(run.ending),
-            "path": [visit.path for visit in run.visits],
-            "variables": _left(_changed(run.variables, variables), secrets, run.hidden),
+        asked = {
+            visit: AskedCommand(command=one, folder=folder or Path.cwd()) for visit, one in self._ran.items()
         }
+        expected: dict[str, object] = {
+            "ending": str(run.ending),
+            "error": wanted_error(run),
+            "path": [visit.path for visit in run.visits],
+            "variables": left_values(changed_values(run.variables, variables), secrets, run.hidden),
+            "commands": self._by_path({visit: wanted_command(one) for visit, one in asked.items()}),
+        }
+        values["expect"] = {key: value for key, value in expected.items() if value} | {"log": self._log}
         return run.hidden.copy(values)
 
     def _by_path(self, told: Mapping[int, object]) -> dict[str, object]:
@@ -121,10 +156,11 @@ class Recording:
 class _RecordingConnection:
     """See `executors.base.Connection`. Mutable: `answers`, by visit."""
 
-    def __init__(self, connection: Connection, answers: dict[int, PromptReply | SamovarError]) -> None:
+    def __init__(self, connection: Connection, answers: dict[int, PromptReply | SamovarError | None]) -> None:
         self._connection, self._answers = connection, answers
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        self._answers[request.visit] = None
         try:
             reply = await self._connection.ask(request, on_event)
         except SamovarError as error:
@@ -132,65 +168,6 @@ class _RecordingConnection:
             raise
         self._answers[request.visit] = reply
         return reply
-
-
-def _answer(told: PromptReply | SamovarError, *, counts: bool) -> object:
-    """As a case has it. `counts`: how many tokens it has matters."""
-    if isinstance(told, SamovarError):
-        return {"error": told.code, "message": told.message}
-    if told.finish_reason is FinishReason.CANCELLED:
-        return {"error": "action", "message": "The answer was cancelled."}
-    values: dict[str, object] = {"text": told.text}
-    if told.finish_reason is FinishReason.TIMEOUT:
-        values["error"] = TIMEOUT
-    elif told.finish_reason is not FinishReason.STOP:
-        values["finish_reason"] = str(told.finish_reason)
-    if counts:
-        values["tokens"] = told.tokens.generated
-    return told.text if len(values) == 1 else values
-
-
-def _printed(finished: CommandResult) -> object:
-    if not finished.stderr and not finished.exit_code and not finished.timed_out:
-        return finished.stdout
-    values: dict[str, object] = {"stdout": finished.stdout, "stderr": finished.stderr}
-    values["exit_code"] = finished.exit_code
-    if finished.timed_out:
-        values["error"] = TIMEOUT
-    return values
-
-
-def _given(workflow: Workflow, variables: Mapping[str, object], secrets: set[str]) -> dict[str, object]:
-    """The variables that are not what they are without a word."""
-    defaults = {one.name: one.default for one in workflow.parameters if one.default is not None}
-    return {
-        name: plain(value)
-        for name, value in variables.items()
-        if name not in secrets and not (name in defaults and defaults[name] == value)
-    }
-
-
-def _changed(variables: Mapping[str, object], begun: Mapping[str, object]) -> dict[str, object]:
-    """Those that are not as they were when the run began."""
-    return {name: value for name, value in variables.items() if name not in begun or begun[name] != value}
-
-
-def _left(variables: Mapping[str, object], secrets: set[str], hidden: Secrets) -> dict[str, object]:
-    """The variables at the end that a case can expect: none with a secret in it."""
-    left = _without({name: plain(value) for name, value in variables.items()}, NOT_RECORDED | secrets)
-    assert isinstance(left, dict)
-    return {
-        name: value
-        for name, value in left.items()
-        if not name.startswith("_") and hidden.copy(value) == value
-    }
-
-
-def _without(value: object, names: set[str] | frozenset[str]) -> object:
-    """The value without keys of these names, at any depth."""
-    if isinstance(value, Mapping):
-        return {name: _without(item, names) for name, item in value.items() if name not in names}
-    return [_without(item, names) for item in value] if isinstance(value, list) else value
 
 
 def check_record(path: Path, workflow: Workflow) -> None:
@@ -217,28 +194,42 @@ def record(
     doubts: list[str] = []
     workflow = _path_of(tree.workflow)
 
-    def differences() -> list[tuple[str, str | None, str]]:
+    def differences() -> list[Difference]:
         _, case = with_case(path, workflow, values)
 
-        async def run() -> list[tuple[str, str | None, str]]:
-            result = await run_case(case, tree, library, lenient=lenient)
-            return [(one.what, one.name, one.message.splitlines()[0]) for one in result.differences]
+        async def run() -> list[Difference]:
+            return list((await run_case(case, tree, library, lenient=lenient)).differences)
 
         return anyio.run(run)
 
     found = differences()
-    changing = [name for what, name, _ in found if what == "variable" and name is not None]
-    if changing:
-        expected = values["expect"]
-        assert isinstance(expected, dict)
-        kept = {name: value for name, value in expected["variables"].items() if name not in changing}
-        values["expect"] = {**expected, "variables": kept}
-        doubts.append(f"Not recorded, since another run gives another value: {', '.join(changing)}.")
-    doubts += [
-        f"The case does not pass as it is: {message}" for what, _, message in found if what != "variable"
-    ]
+    if changing := _left_out(values, found):
+        doubts.append(f"Not recorded, since another run gives something else: {', '.join(changing)}.")
+        found = differences()
+    doubts += [f"The case does not pass as it is: {one.message.splitlines()[0]}" for one in found]
     add_case(path, workflow, values)
     return doubts
+
+
+def _left_out(values: dict[str, object], found: Iterable[Difference]) -> list[str]:
+    """Takes out of what is expected what comes otherwise each time, as the time of day. Gives its names."""
+    expected = dict(values["expect"])  # type: ignore[call-overload]
+    changing: list[str] = []
+    for one in found:
+        key = {"variable": "variables", "command": "commands", "log": "log"}.get(one.what)
+        if key is None:
+            continue
+        if key == "log":
+            name = "the log"
+            expected.pop("log", None)
+        else:
+            name = one.name or ""
+            expected[key] = {other: value for other, value in expected[key].items() if other != name}
+            name = name if key == "variables" else f"the command of {name}"
+        if name not in changing:
+            changing.append(name)
+    values["expect"] = {key: value for key, value in expected.items() if value or key in ("log", "variables")}
+    return changing
 
 
 def _path_of(workflow: Workflow) -> Path:

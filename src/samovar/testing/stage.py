@@ -1,37 +1,42 @@
 """Stands where a run's model, commands, user and time are, and says what a case tells.
 
-Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what actions reach.
+Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what actions reach. It keeps what was
+asked, so that it can be compared, and lets the case's own time pass.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
-from samovar.actions.base import VisitOf
+from samovar.actions.clock import Clock
+from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply
 from samovar.engines.scripted import text_of
-from samovar.errors import ActionError, Fault, SamovarError, nearest
-from samovar.events import Event, Logged, StateEntered, TransitionTaken
+from samovar.errors import ActionError, SamovarError, nearest
+from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message
-from samovar.testing.cases import Answer, Case, Failure, Told
-from samovar.testing.comparing import Difference
-from samovar.testing.coverage import TransitionKey
+from samovar.testing.asked import AskedCommand, SentPrompt
+from samovar.testing.cases import STOPPED_EXIT_CODE, Answer, Case, Failure, Printed
+from samovar.testing.clock import EndlessError, SimulatedClock
+from samovar.testing.difference import Difference
+from samovar.testing.expectations import Told
+from samovar.testing.paths import Tree
 
 T = TypeVar("T")
 MOST_TOKENS = 1_000_000_000
 """The limit of an answer that a case tells: none."""
 _VISITED: ContextVar[str] = ContextVar("visited")
 """The path of the state that this task is in."""
-_SAID: ContextVar[str] = ContextVar("said")
-"""What the scripted engine says to this task."""
+_SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
+"""What the scripted engine says to this task, and what it is asked."""
 
 
 class StoppedError(Exception):
@@ -51,45 +56,51 @@ def told_error(failure: Failure) -> SamovarError:
 class Stage:
     """Stands where a run's model, commands, user and time are.
 
-    An executor, an `Outside` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
+    An executor, a `World` and a listener in one. Mutable: what was asked, sent, logged and seen so far.
     """
 
     name = "case"
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, tree: Tree, folder: Path) -> None:
+        """`folder`: where the run is started."""
         self.case = case
+        self._tree, self._folder = tree, folder
+        self.clock: Clock = SimulatedClock()
         self.executor: Executor | None = None
         """Answers with what `script` gives; set before the run."""
         self.used: Counter[tuple[str, str]] = Counter()
-        """By what is told (`answers`, `shell`, `waits`) and path: how often it was asked for."""
-        self.sent: dict[str, list[str]] = {}
-        """By path, the text of each prompt."""
-        self.log: list[str] = []
-        self.visits: list[str] = []
-        """Their paths, in the order they began."""
-        self.states: set[str] = set()
-        self.transitions: set[TransitionKey] = set()
-        self._own: set[int] = set()
-        """The numbers of visits that are not of a sub-workflow."""
+        """By what is told (`answers`, `commands`, `waits`) and path: how often it was asked for."""
+        self.sent: dict[str, list[SentPrompt]] = {}
+        """By path, each prompt."""
+        self.ran: dict[str, list[AskedCommand]] = {}
+        """By path, each command."""
+        self.log: list[tuple[str, str]] = []
+        """Level and text of each line."""
+        self.warnings: list[str] = []
+        self.entered: set[str] = set()
+        """Paths of states."""
+        self.taken: set[tuple[str, str | None, str]] = set()
+        """Of transitions: the paths of their sources and targets, and their labels."""
 
     # What happens.
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StateEntered):
             _VISITED.set(event.path)
-            self.visits.append(event.path)
-            if event.path == event.state:
-                self._own.add(event.visit)
-                self.states.add(event.state)
-        elif isinstance(event, TransitionTaken) and event.visit in self._own:
-            self.transitions.add((event.source, event.target, event.label))
+            self.entered.add(event.path)
+        elif isinstance(event, TransitionTaken):
+            self.taken.add((event.source, event.target, event.label))
         elif isinstance(event, Logged):
-            self.log.append(event.text)
+            self.log.append((event.level, event.text))
+        elif isinstance(event, Warned):
+            self.warnings.append(event.message)
 
     # What is asked for.
 
     def script(self, messages: Sequence[Message]) -> str:
-        return _SAID.get()
+        said, sent = _SAID.get()
+        sent.history = tuple(messages[:-1])
+        return said
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[_StageConnection]:
@@ -99,42 +110,79 @@ class Stage:
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
+        self.ran.setdefault(path, []).append(AskedCommand(command=command, folder=self._folder))
         told = self.case.shell.get(path)
-        result = self._next("shell", path, told)
+        result = self._next("commands", path, told)
         if result is None:
-            raise StoppedError(_untold_command(path, told, self.used["shell", path], command))
+            raise StoppedError(_untold_command(path, told, self.used["commands", path], self.ran[path][-1]))
         if isinstance(result, Failure):
+            await self._pass(result.takes_s)
             raise told_error(result)
+        limit_s, takes_s = command.timeout_s, result.takes_s
+        if is_over(takes_s, limit_s):
+            result = Printed(
+                stdout=result.stdout, stderr=result.stderr, exit_code=STOPPED_EXIT_CODE, timed_out=True
+            )
+            takes_s = limit_s
+        duration_s = limit_s if result.timed_out and takes_s is None else takes_s
+        await self._pass(duration_s)
         return CommandResult(
             stdout=result.stdout,
             stderr=result.stderr,
             exit_code=result.exit_code,
-            duration_s=0.0,
+            duration_s=duration_s or 0.0,
             timed_out=result.timed_out,
             is_cut=False,
         )
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        """No time passes."""
+        await self._pass(duration_s)
+
+    async def _pass(self, duration_s: float | None) -> None:
+        """Lets so much of the case's time pass."""
+        try:
+            await self.clock.sleep(duration_s or 0.0)
+        except EndlessError:
+            path = _VISITED.get()
+            message = f"{path!r} takes forever, and no limit ends it: give it a timeout, or `takes` a time."
+            raise StoppedError(Difference(what="time", name=path, message=message)) from None
 
     async def end(self, run: str) -> None:
         """No command has left anything behind."""
+
+    def state_of(self, file: Path) -> FileState | None:
+        """There is no file."""
+        return None
+
+    def read_text(self, file: Path) -> str:
+        raise FileNotFoundError(file)
+
+    def delete(self, file: Path) -> None:
+        raise FileNotFoundError(file)
 
     async def ask_user(self, question: Question) -> Reply | None:
         told = self._next("waits", question.path, self.case.waits.get(question.path))
         return {None: YES, "yes": YES, "no": NO, "nobody": None}[told]
 
-    def answer(self, request: PromptRequest) -> Answer:
-        """What a prompt is answered with. Raises the error that is told instead."""
+    async def answer(self, request: PromptRequest) -> tuple[Answer, SentPrompt]:
+        """What a prompt is answered with, after its time. Raises the error that is told instead."""
         path = _VISITED.get()
-        text = "\n\n".join(message.content for message in request.messages)
-        self.sent.setdefault(path, []).append(text)
+        owner = self._tree.owner(path)
+        sent = SentPrompt(path=path, request=request, folder=owner[0].folder if owner else None)
+        self.sent.setdefault(path, []).append(sent)
         told = self.case.answers.get(path)
         answer = self._next("answers", path, told)
         if answer is None:
             raise StoppedError(_unanswered(path, told, self.used["answers", path], request))
         if isinstance(answer, Failure):
+            await self._pass(answer.takes_s)
             raise told_error(answer)
+        limit_s = request.options.timeout_s
+        if is_over(answer.takes_s, limit_s):
+            answer = replace(answer, text="", finish_reason=FinishReason.TIMEOUT, takes_s=None)
+        if answer.finish_reason is FinishReason.TIMEOUT and answer.takes_s is None:
+            answer = replace(answer, takes_s=limit_s)
+        await self._pass(answer.takes_s)
         choices = request.options.choices
         text = text_of(answer.text, request.options)
         if choices and text not in choices and answer.finish_reason is FinishReason.STOP:
@@ -142,7 +190,7 @@ class Stage:
             raise StoppedError(
                 Difference(what="answer", message=message, name=path, expected=list(choices), got=text)
             )
-        return answer
+        return answer, sent
 
     def _next(self, what: str, path: str, told: Told[T] | None) -> T | None:
         self.used[what, path] += 1
@@ -150,15 +198,25 @@ class Stage:
 
     # What is left.
 
-    def unused(self) -> Iterator[Fault]:
+    def unused(self) -> Iterator[Difference]:
         """What the case tells and the run never asked for."""
-        for what, given in (("answers", self.case.answers), ("shell", self.case.shell)):
-            for path, told in given.items():
+        given: dict[str, Mapping[str, Told[object]]] = {
+            "answers": self.case.answers,
+            "commands": self.case.shell,
+            "waits": self.case.waits,
+        }
+        for what, states in given.items():
+            for path, told in states.items():
                 used, there = self.used[what, path], len(told.values)
                 if not used or (told.is_list and used < there):
-                    how = f"{used} of {there} were used" if used else "it was never used"
-                    message = f"What `{what}` has for {path!r} is not needed: {how}."
-                    yield Fault(code="unused-answer", message=message, place=told.place, severity="warning")
+                    how = f"only {used} of {there} were used" if used else "it was never used"
+                    message = f"What `{what}` has for {path!r} is not needed: {how}. Take it out of the case."
+                    yield Difference(what="unused", name=path, message=message, place=told.place)
+
+
+def is_over(takes_s: float | None, limit_s: float | None) -> bool:
+    """Whether what takes so long is over its limit."""
+    return takes_s is not None and limit_s is not None and takes_s >= limit_s
 
 
 class _StageConnection:
@@ -168,11 +226,11 @@ class _StageConnection:
         self._stage, self._connection = stage, connection
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        answer = self._stage.answer(request)
+        answer, sent = await self._stage.answer(request)
         options = replace(request.options, max_tokens=MOST_TOKENS, timeout_s=None)
         if answer.finish_reason is not FinishReason.STOP:
             options = replace(options, choices=())
-        _SAID.set(answer.text)
+        _SAID.set((answer.text, sent))
         reply = await self._connection.ask(replace(request, options=options), on_event)
         tokens = reply.tokens
         if answer.tokens is not None:
@@ -180,7 +238,8 @@ class _StageConnection:
         cut = reply.cut
         if answer.finish_reason is FinishReason.LENGTH:  # of a choice only what was thought before it is cut
             cut = "reasoning" if request.options.choices else "text"
-        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut)
+        takes_s = answer.takes_s or 0.0
+        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut, duration_s=takes_s)
 
 
 def _unanswered(path: str, told: Told[object] | None, visit: int, request: PromptRequest) -> Difference:
@@ -191,12 +250,10 @@ def _unanswered(path: str, told: Told[object] | None, visit: int, request: Promp
     return Difference(what="answer", name=path, message=message + _what_to_add("answers", path, told))
 
 
-def _untold_command(path: str, told: Told[object] | None, visit: int, command: Command) -> Difference:
-    values = {name: value for name, value in command.environment.items() if os.environ.get(name) != value}
-    lines = [*command.text.splitlines(), *(f"{name}={value}" for name, value in values.items())]
-    shown = "\n".join("    " + line for line in lines)
+def _untold_command(path: str, told: Told[object] | None, visit: int, asked: AskedCommand) -> Difference:
+    shown = "\n".join("    " + line for line in asked.text.splitlines())
     message = f"{path!r} runs a command that the case has no result of{_visit(told, visit)}:\n{shown}\n"
-    return Difference(what="shell", name=path, message=message + _what_to_add("shell", path, told))
+    return Difference(what="shell", name=path, message=message + _what_to_add("commands", path, told))
 
 
 def _visit(told: Told[object] | None, visit: int) -> str:

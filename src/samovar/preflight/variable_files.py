@@ -1,6 +1,6 @@
 """Variables from files: the text of one, as in `--var x=@FILE`; a YAML or JSON map, as in `--vars FILE`.
 
-Above: `variables.py`, `run.py`, `prompt.py`. Below: the YAML that front matter is read with. A pipe is read
+Above: the command line, the Python API. Below: the YAML that front matter is read with. A pipe is read
 like a file, as in `@<(command)`.
 """
 
@@ -21,35 +21,39 @@ from samovar.values import to_text
 LARGEST_FILE_BYTES = 10_000_000
 
 
-def read_variables_file(path: Path, parameters: Sequence[Parameter] = ()) -> dict[str, object]:
+def read_variables_file(
+    path: Path, parameters: Sequence[Parameter] = (), *, said: str = "--vars"
+) -> dict[str, object]:
     """The variables of a YAML or JSON file, which is one map; for text parameters, texts as they are written.
 
-    YAML is read as front matter is, within its bounds. Raises `UsageError` or `FaultsError`.
+    YAML is read as front matter is, within its bounds. `said`: what the file was given by, for messages.
+    Raises `UsageError` or `FaultsError`.
     """
-    text = read_file(path, None)
+    written = f"{said} {path}"
+    text = read_file(path, None, written)
     if path.suffix == ".json":
-        return as_written(_json_map(text, path), parameters, lambda *steps: None)
-    matter = _yaml_map(text, path)
+        return as_written(_json_map(text, written), parameters, lambda *steps: None)
+    matter = _yaml_map(text, path, written)
     values = {name: _with_texts_as_keys(value) for name, value in matter.values.items() if value is not None}
     return as_written(values, parameters, matter.source)
 
 
-def _json_map(text: str, path: Path) -> dict[str, object]:
+def _json_map(text: str, written: str) -> dict[str, object]:
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--vars {path} is not JSON: {error}.") from error
+        raise UsageError(f"{written} is not JSON: {error}.") from error
     if not isinstance(found, dict):
-        raise UsageError(f"--vars {path} must hold one map of names and values.")
+        raise UsageError(f"{written} must hold one map of names and values.")
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _yaml_map(text: str, path: Path) -> FrontMatter:
+def _yaml_map(text: str, path: Path, written: str) -> FrontMatter:
     matter = read_yaml(text, path=path)
     if matter.twice:
         raise FaultsError([_given_twice(matter, steps, path) for steps in matter.twice])
     if not matter.values or any(not name[:1].isalpha() and name[:1] != "_" for name in matter.values):
-        raise UsageError(f"--vars {path} must hold one map of names and values.")
+        raise UsageError(f"{written} must hold one map of names and values.")
     return matter
 
 
@@ -65,9 +69,12 @@ def _with_texts_as_keys(value: object) -> object:
     return [_with_texts_as_keys(item) for item in value] if isinstance(value, list) else value
 
 
-def read_file(path: Path, name: str | None) -> str:
-    """The text of a variable's file; without a name, of a file of variables. Raises `UsageError`."""
-    written = f"--vars {path}" if name is None else f"--var {name}=@{path}"
+def read_file(path: Path, name: str | None, written: str = "") -> str:
+    """The text of a variable's file; without a name, of a file of variables. Raises `UsageError`.
+
+    `written`: how the file was given, unless as `--var NAME=@FILE`.
+    """
+    written = written or f"--var {name}=@{path}"
     if is_folder(path):
         raise UsageError(f"{written}: that is a folder, not a file.")
     try:

@@ -1,0 +1,42 @@
+"""The command `samovar trust`: which projects may open something, and run what has effects.
+
+Above: `__init__.py`, which has the other commands. Below: `trusting.py`, imported when it runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samovar.cli.commands import QuickCommand, app, leave
+from samovar.cli.options import Json
+
+
+@app.command(cls=QuickCommand)
+def trust(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="A folder of the project; without it, the current one."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the folders that are trusted.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Trust the folder no longer.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what a project's settings open and what its workflows do besides asking prompts, and trust it.
+
+    Until then, settings of the project that open something do not count, and its workflows with effects are
+    run by name only after a question. Trusted is each folder from this one up to the repository's root that
+    has a .samovar folder (or one of the older tool), with the workflows in it now and later, as long as its
+    settings open the same things; after a change of those it is asked again.
+    """
+    from samovar.cli.trusting import list_trusted, trust_folder
+    from samovar.errors import UsageError
+
+    if list_ and (revoke or folder is not None):
+        raise UsageError("--list shows all folders, and goes with --json alone.")
+    if json and not list_:
+        raise UsageError("--json goes with --list.")
+    leave(list_trusted(as_json=json) if list_ else trust_folder(folder, revoke=revoke, yes=yes))

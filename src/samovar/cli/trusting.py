@@ -1,0 +1,194 @@
+"""`samovar trust`, and what other commands say and ask about projects that are not trusted.
+
+Above: the commands. Below: what the user trusts, the library. Whoever asks shows all of what would be done.
+"""
+
+from __future__ import annotations
+
+import sys
+import termios
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from samovar.app import open_library
+from samovar.cli.output import write_json
+from samovar.cli.showing import shown
+from samovar.cli.terminal import put, say
+from samovar.config import Settings, load_settings, settings_known
+from samovar.errors import SamovarError, UsageError
+from samovar.files import is_folder
+from samovar.folders import PROJECT_FOLDERS, current_folder
+from samovar.projects.lineage import is_within_run
+from samovar.projects.opening import Opening, opening_of, uncounted
+from samovar.projects.places import levels
+from samovar.projects.trust import forget, keep, trusted_folders
+from samovar.values import to_text
+
+TRIES = 3
+
+
+# For other commands ------------------------------------------------------------------------------------
+
+
+def settings_for(given: Mapping[str, Any], *, trusts: bool = False) -> Settings:
+    """The settings in force; one line on standard error for each file of a project with some that are not."""
+    settings = load_settings(given, trusts=trusts)
+    if not trusts:
+        for one in uncounted(settings_known()):
+            say(f"samovar: {shown(one.line)}")
+    return settings
+
+
+def allower() -> Callable[[str], bool] | None:
+    """Asks at the terminal whether a project may do something this once; None without a terminal."""
+    if not _is_terminal():
+        return None
+
+    def allow(doing: str) -> bool:
+        say(f"samovar: {shown(doing)}")
+        return _says_yes("Run it this once? [y/N] ")
+
+    return allow
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _says_yes(question: str) -> bool:
+    """Asks until there is an answer; Enter and the end of input are a no. What was typed before is none."""
+    with suppress(termios.error):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    for _ in range(TRIES):
+        say(question, end="")
+        line = sys.stdin.readline()
+        if not line:
+            say("")
+            return False
+        said = line.strip().lower()
+        if said in ("y", "yes"):
+            return True
+        if said in ("", "n", "no"):
+            return False
+        say("Type y or n, and Enter.")
+    return False
+
+
+# samovar trust -----------------------------------------------------------------------------------------
+
+
+def trust_folder(folder: Path | None, *, revoke: bool, yes: bool) -> int:
+    """Trusts what the project has from this folder up to its root, or no longer; says what that is."""
+    if is_within_run():
+        raise UsageError(
+            "A run has started this command, and a run does not decide what you trust. Call `samovar trust` "
+            "in a terminal of your own."
+        )
+    start = current_folder() if folder is None else folder
+    if not is_folder(start):
+        raise UsageError(f"There is no folder {start}.")
+    start = start.resolve()
+    if revoke:
+        return _revoke(start)
+    folders = _with_something(start)
+    if not folders:
+        raise UsageError(
+            f"There is nothing to trust in {start}: no .samovar folder here, nor above it up to the "
+            "repository's root."
+        )
+    openings = [opening_of(one, settings_known()) for one in folders]
+    put("".join(f"{shown(line)}\n" for one in openings for line in _what_of(one)))
+    if all(one.standing == "trusted" for one in openings):
+        put("You trust this already.\n")
+        return 0
+    if not yes and not _is_terminal():
+        raise UsageError("There is no terminal to ask at. Read what it says, and call it with --yes.")
+    if not yes and not _says_yes("Trust this, and the workflows that are added to it later? [y/N] "):
+        raise UsageError("Nothing has changed: this is not trusted.")
+    for folder, one in zip(folders, openings, strict=True):
+        keep(folder, one.digest)
+        put(f"trusted: {shown(str(folder))}\n")
+    return 0
+
+
+def _with_something(start: Path) -> list[Path]:
+    """The folders of the project that have something to trust, the nearest first."""
+    return [one for one in levels(start) if any(is_folder(one / name) for name in PROJECT_FOLDERS)]
+
+
+def _what_of(one: Opening) -> Iterator[str]:
+    """What trusting a folder allows, in lines."""
+    folder = one.file.project
+    assert folder is not None
+    yield f"{folder}"
+    for name, value in one.values.items():
+        since = " (changed since you trusted it)" if one.standing == "changed" else ""
+        yield f"  setting {name} = {to_text(value)}{since}"
+    library = open_library(folder)
+    said = False
+    for entry in library.workflows():
+        if entry.source != "project" or not any(
+            entry.path.is_relative_to(folder / name) for name in PROJECT_FOLDERS
+        ):
+            continue
+        for line in _effects_of(library, entry.path, entry.name):
+            said = True
+            yield line
+    if not one.values and not said:
+        yield "  no settings that open anything, and no workflow that has effects"
+
+
+def _effects_of(library: Any, path: Path, name: str) -> Iterator[str]:
+    try:
+        workflow = library.workflow(str(path))
+    except SamovarError as error:
+        yield f"  workflow {name}: cannot be read: {str(error).splitlines()[0]}"
+        return
+    hidden = library.hidden_by(workflow)
+    if hidden is not None:
+        yield f"  workflow {name} is run in place of {hidden[1]} ({hidden[0]})"
+    for state in workflow.states.values():
+        if state.action is not None and state.action.effect is not None:
+            yield f"  workflow {name}: {state.name} {state.action.effect}: {state.action.doing}"
+
+
+def _revoke(start: Path) -> int:
+    kept = {one.folder for one in trusted_folders()}
+    gone = [one for one in levels(start) if one in kept and forget(one)]
+    if not gone:
+        raise UsageError(f"{start} is not trusted. `samovar trust --list` shows what is.")
+    put("".join(f"no longer trusted: {shown(str(one))}\n" for one in gone))
+    return 0
+
+
+def list_trusted(*, as_json: bool) -> int:
+    """The folders that are trusted, since when, and whether that still holds."""
+    rows = [(one, _state(one.folder, one.opens)) for one in trusted_folders()]
+    if as_json:
+        write_json(
+            {
+                "trusted": [
+                    {"folder": str(one.folder), "since_s": one.since_s, "state": state} for one, state in rows
+                ]
+            }
+        )
+        return 0
+    for one, state in rows:
+        day = datetime.fromtimestamp(one.since_s).astimezone().strftime("%Y-%m-%d")
+        why = {"trusted": "", "changed": "  its settings have changed: not trusted", "gone": "  not there"}
+        put(f"{day}  {shown(str(one.folder))}{why[state]}\n")
+    if not rows:
+        say("No folder is trusted.")
+    return 0
+
+
+def _state(folder: Path, opens: str) -> str:
+    if not is_folder(folder):
+        return "gone"
+    try:
+        return "trusted" if opening_of(folder, settings_known()).digest == opens else "changed"
+    except UsageError:
+        return "changed"

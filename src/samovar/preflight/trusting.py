@@ -1,0 +1,113 @@
+"""Asks before a run whether a project may do what it would: once, with all of it in view.
+
+Above: `prepare.py`. Below: `running/gate.py`, which holds to the answer while the run goes on; the library;
+what the user trusts. A workflow that was named by its file is the user's own choice, with all that its
+project has for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from samovar.actions.base import refused
+from samovar.config import settings_known
+from samovar.errors import UntrustedError
+from samovar.language.workflow import ParsedAction, State, Workflow
+from samovar.library import Library
+from samovar.projects.opening import opening_of
+from samovar.projects.trust import is_trusted_by_environment
+from samovar.running.gate import Doing, Gate, said, ways
+from samovar.running.routing import states_that_only_choose
+
+Allow = Callable[[str], bool]
+"""Shows a person what would be done, and gives whether it may be done this once."""
+
+
+def open_gate(
+    workflow: Workflow,
+    library: Library,
+    *,
+    is_named: bool,
+    trusts: bool,
+    allows_effects: bool,
+    allow: Allow | None,
+) -> Gate:
+    """What the run of a workflow may do for projects that are not trusted.
+
+    `is_named`: the user gave a name and no file. `trusts`: every project is trusted. `allow`: None if there
+    is nobody to ask. Raises `UntrustedError` if there is something to ask about, and no yes to it;
+    `RefusedError` if the run is to have no effects and is sure to come to one.
+    """
+    if not allows_effects and (action := sure_effect(workflow, library)) is not None:
+        error = refused(action)
+        error.exit_status = 2  # nothing was run
+        raise error
+    if trusts or is_trusted_by_environment():
+        return Gate(allows_effects=allows_effects)
+    gate = Gate(closed=tuple(_closed(workflow, library, is_named)), allows_effects=allows_effects)
+    found = list(dict.fromkeys(_doings(gate, workflow, library)))
+    if not found:
+        return gate
+    if allow is None:
+        raise UntrustedError(f"{said(found)}\n{ways(found)}")
+    if not allow(said(found)):
+        raise UntrustedError(ways(found))
+    return Gate(closed=gate.closed, allowed=frozenset(found), allows_effects=allows_effects)
+
+
+def _closed(workflow: Workflow, library: Library, is_named: bool) -> Iterator[Path]:
+    """The folders of projects that are not trusted."""
+    chosen = None if is_named or workflow.path is None else workflow.path.resolve()
+    projects = (folder.parent for source, folder in library.folders if source == "project")
+    for folder in dict.fromkeys(projects):
+        if chosen is not None and chosen.is_relative_to(folder.resolve()):
+            continue
+        if opening_of(folder, settings_known()).standing != "trusted":
+            yield folder
+
+
+def _doings(gate: Gate, workflow: Workflow, library: Library) -> Iterator[Doing]:
+    """What there is to ask about a workflow and all that it runs, as far as that is written."""
+    seen: set[object] = set()
+    waiting: list[tuple[Workflow, Workflow | None]] = [(workflow, None)]
+    while waiting:
+        one, above = waiting.pop(0)
+        if (doing := gate.doing(library, one, above)) is not None:
+            yield doing
+        if one.identity not in seen:
+            seen.add(one.identity)
+            waiting += [(child, one) for _, _, child in library.children(one)]
+
+
+def sure_effect(workflow: Workflow, library: Library) -> ParsedAction | None:
+    """The first action with an effect that every run of the workflow comes to, whatever it brings."""
+    chain: set[object] = set()
+    while workflow.identity not in chain:
+        chain.add(workflow.identity)
+        child = None
+        passive = frozenset() if workflow.choice_states_act else states_that_only_choose(workflow.states)
+        for state in _sure_states(workflow):
+            action = None if state.name in passive else state.action
+            if action is None:
+                continue
+            if all(one.effect is not None for one in action.variants):
+                return action
+            if action.runs is not None and len(action.variants) == 1:
+                child = next((one for _, ran, one in library.children(workflow) if ran is action), None)
+                break
+        if child is None:
+            return None
+        workflow = child
+    return None
+
+
+def _sure_states(workflow: Workflow) -> Iterator[State]:
+    """The states from the first on to the one from which there are several ways."""
+    seen: set[str] = set()
+    name: str | None = workflow.initial
+    while name is not None and name not in seen:
+        seen.add(name)
+        state = workflow.states[name]
+        yield state
+        (name,) = {one.target for one in state.transitions} if len(state.transitions) == 1 else (None,)

@@ -1,0 +1,80 @@
+"""The files of settings: where they are, and what they say.
+
+Above: `config.py`, which makes settings of it. Below: `places.py`, files. It knows no setting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samovar.files import exists
+from samovar.projects.places import levels, user_folder
+
+CONFIG_FILE = Path(".samovar") / "config.toml"
+"""Of a project, below each of its folders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """A file of settings that may be there."""
+
+    path: Path
+    """As it is shown: of a project's file, from the current folder."""
+    project: Path | None = None
+    """The project's folder that it is for; None: it is the user's own."""
+    is_here: bool = False
+    """It is the current folder's."""
+
+
+def config_files(start: Path | None = None) -> list[ConfigFile]:
+    """The files that are read, the user's first (the later wins), then the project's from its root on.
+
+    `start`: a folder of the project; None: the current one.
+    """
+    user = user_folder()
+    own = [ConfigFile(path=user / "config.toml")] if user else []
+    return [*own, *reversed(_of_project(start))]
+
+
+def _of_project(start: Path | None) -> list[ConfigFile]:
+    """The nearest first."""
+    if start is not None:
+        return [ConfigFile(path=folder / CONFIG_FILE, project=folder) for folder in levels(start)]
+    try:
+        here = Path.cwd()
+    except OSError:  # the folder was deleted, or may not be asked for: whoever needs it says so
+        return [ConfigFile(path=CONFIG_FILE, project=Path(), is_here=True)]
+    return [
+        ConfigFile(path=Path(*[".."] * up) / CONFIG_FILE, project=folder, is_here=up == 0)
+        for up, folder in enumerate(levels(here))
+    ]
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """What a file of settings says; nothing if it is not there, or in a folder that may not be entered."""
+    import tomllib
+
+    return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
+
+
+def reason_unread(error: Exception, start: Path | None = None) -> str:
+    """Which file of settings cannot be read, and why."""
+    for file in config_files(start):
+        try:
+            read_settings_file(file.path)
+        except OSError as found:
+            return f"The settings in {file.path} cannot be read: {found.strerror}."
+        except ValueError as found:
+            return f"The settings in {file.path} cannot be read: {found}."
+    return f"The settings cannot be read: {error}"
+
+
+def is_nothing_set(names: Collection[str], start: Path | None = None) -> bool:
+    """No variable of the environment is for a setting of these names, and there is no file of them."""
+    variables = {f"SAMOVAR_{name.upper()}" for name in names}
+    named = (name.upper() in variables for name in os.environ)
+    return not any(named) and not any(exists(file.path) for file in config_files(start))

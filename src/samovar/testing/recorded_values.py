@@ -1,0 +1,107 @@
+"""What a case of a run has, as it is written: plain values of what was told, given, asked and left.
+
+Above: `recording.py`. Below: the values of runs, the waist and commands. What every run has without a word is
+left out, and so are secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from samovar.actions.process import CommandResult
+from samovar.errors import SamovarError
+from samovar.executors.base import PromptReply
+from samovar.generation import FinishReason
+from samovar.language.names import BUILT_IN, OLD_CONTEXT
+from samovar.running.run import Run
+from samovar.secrecy import Secrets
+from samovar.testing.asked import AskedCommand
+from samovar.testing.case_checks import known_variables
+from samovar.testing.cases import TIMEOUT
+from samovar.testing.paths import Tree
+from samovar.testing.told_values import FOREVER
+from samovar.values import plain
+
+NOT_RECORDED = BUILT_IN - OLD_CONTEXT
+"""Variables that every action leaves behind."""
+ENDLESS = {"takes": FOREVER}
+"""Of an answer or a command that did not come to its end, as a case has it."""
+
+
+def answer_values(told: PromptReply | SamovarError | None, *, counts: bool) -> object:
+    """As a case has it. `counts`: how many tokens it has matters."""
+    if told is None:
+        return ENDLESS
+    if isinstance(told, SamovarError):
+        return {"error": told.code, "message": told.message}
+    if told.finish_reason is FinishReason.CANCELLED:
+        return {"error": "action", "message": "The answer was cancelled."}
+    values: dict[str, object] = {"text": told.text}
+    if told.finish_reason is FinishReason.TIMEOUT:
+        values["error"] = TIMEOUT
+    elif told.finish_reason is not FinishReason.STOP:
+        values["finish_reason"] = str(told.finish_reason)
+    if counts:
+        values["tokens"] = told.tokens.generated
+    return told.text if len(values) == 1 else values
+
+
+def command_values(finished: CommandResult) -> object:
+    if not finished.stderr and not finished.exit_code and not finished.timed_out:
+        return finished.stdout
+    values: dict[str, object] = {"stdout": finished.stdout, "stderr": finished.stderr}
+    values["exit_code"] = finished.exit_code
+    if finished.timed_out:
+        values["error"] = TIMEOUT
+    return values
+
+
+def wanted_command(asked: AskedCommand) -> object:
+    """What a case expects of it."""
+    nothing: dict[str, object] = {"working_dir": ".", "env": {}, "stdin": None}
+    parts = {key: asked.part(key) for key in ("exact", *nothing)}
+    return {key: value for key, value in parts.items() if key == "exact" or value != nothing[key]}
+
+
+def wanted_error(run: Run) -> object:
+    """What a case expects of the error; None if there was none."""
+    error = run.error
+    if error is None:
+        return None
+    return {key: getattr(error, key) for key in ("code", "state") if getattr(error, key) is not None}
+
+
+def given_values(tree: Tree, variables: Mapping[str, object], secrets: set[str]) -> dict[str, object]:
+    """The variables that are not what they are without a word, and that mean something to the workflow."""
+    workflow, known = tree.workflow, known_variables(tree)
+    defaults = {one.name: one.default for one in workflow.parameters if one.default is not None}
+    return {
+        name: plain(value)
+        for name, value in variables.items()
+        if name not in secrets
+        and not (name in defaults and defaults[name] == value)
+        and (known is None or name in known)
+    }
+
+
+def changed_values(variables: Mapping[str, object], begun: Mapping[str, object]) -> dict[str, object]:
+    """Those that are not as they were when the run began."""
+    return {name: value for name, value in variables.items() if name not in begun or begun[name] != value}
+
+
+def left_values(variables: Mapping[str, object], secrets: set[str], hidden: Secrets) -> dict[str, object]:
+    """The variables at the end that a case can expect: none with a secret in it."""
+    left = _without({name: plain(value) for name, value in variables.items()}, NOT_RECORDED | secrets)
+    assert isinstance(left, dict)
+    return {
+        name: value
+        for name, value in left.items()
+        if not name.startswith("_") and hidden.copy(value) == value
+    }
+
+
+def _without(value: object, names: set[str] | frozenset[str]) -> object:
+    """The value without keys of these names, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _without(item, names) for name, item in value.items() if name not in names}
+    return [_without(item, names) for item in value] if isinstance(value, list) else value
