@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.errors import Fault, FaultsError, Place
 from samovar.language.pieces import Held, Piece, Token, tokenize
-from samovar.language.template import Template, holding
+from samovar.language.template import Rules, Template, holding
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -41,7 +41,7 @@ class Conditional(Action):
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
         """Raises `FaultsError` where the line is an action whichever way its tags go."""
         line = holding(text, place)
-        tokens = tokenize(text, dollar=False, shell=True, place=place)
+        tokens = tokenize(text, place, Rules(dollar=False, shell=True))
         variants: list[Action] = []
         first: FaultsError | None = None
         for pick in range(_ways(tokens)):

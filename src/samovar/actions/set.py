@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
-from samovar.errors import Fault, FaultsError, Place
+from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
-from samovar.language.template import Template
+from samovar.language.template import Rules, Template
 from samovar.values import literal, to_text
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
 """What stands behind the name of a variable that is set."""
-_COMPUTED = re.compile(r"(?P<quote>[\"']?)\$\{(?P<text>[^{}\"']*)\}(?P=quote)(?=\s*(?:,|$))")
-"""Arithmetic where the older system has a path: `"${n + 1}"`."""
 _BRIEF_CHARS = 60
 
 
@@ -32,13 +30,12 @@ _BRIEF_CHARS = 60
 class Assignment:
     name: str
     value: Value | Expression
-    old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     def of(self, variables: Mapping[str, object]) -> object:
         if isinstance(self.value, Expression):
             return self.value.evaluate(variables)
         # What tags leave of the author's own text is a literal like any other.
-        written = self.value.template.written(variables)
+        written = None if self.value.is_text else self.value.template.written(variables)
         return self.value.of(variables) if written is None else literal(written)
 
 
@@ -97,7 +94,6 @@ class Set(Action):
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         found = [self.old_spelling] if self.old_spelling else []
         for assignment in self.assignments:
-            found += [assignment.old_spelling] if assignment.old_spelling else []
             if isinstance(assignment.value, Expression):
                 found += spellings(assignment.value)
         return tuple(found)
@@ -174,47 +170,25 @@ def _assignment(line: Scanner) -> Assignment:
             name=name,
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
         )
-    begin = line.at
-    try:
-        return Assignment(name=name, value=_value(line))
-    except FaultsError:
-        computed = _COMPUTED.match(line.text, begin)
-        if computed is None or not computed["text"].strip():
-            raise
-        line.at = computed.end()
-        text = computed["text"].strip()
-        old = line.text[named : line.at]
-        return Assignment(
-            name=name,
-            value=Expression.parse(text, line.where(computed.start("text"))),
-            old_spelling=old_spelling(line.where(named), old, f"{name} := {text}"),
-        )
+    return Assignment(name=name, value=_value(line))
 
 
 def _value(line: Scanner) -> Value:
-    """A text in quotes, or all that stands before the next assignment. Typed where it is wholly JSON."""
+    """A text in quotes, or all that stands before the next assignment, which is typed where it is JSON."""
     value = line.quoted()
-    if value is None:
-        begin = line.at
-        brackets = line.text[begin : begin + 1] in ("[", "{")
-        line.at = _end(line.text, begin, quotes='"' if brackets else "")
-        text = line.text[begin : line.at].rstrip()
-        if not text:
-            line.fail(f"A value is expected, {line.found()}.", begin)
-        template = Template.parse(text, line.where(begin))
-        value = Value(template=template, quoted=False, place=line.where(begin), given=_plain_text(template))
-    if not value.is_literal:
-        return value
-    return Value(
-        template=value.template,
-        quoted=value.quoted,
-        place=value.place,
-        given=literal(_plain_text(value.template)),
-    )
-
-
-def _plain_text(template: Template) -> str:
-    return template.fill({}) if template.is_plain else ""
+    if value is not None:
+        # The older system took a number in quotes for one.
+        typed = line.is_old and value.is_literal
+        return replace(value, given=literal(str(value.given))) if typed else value
+    begin = line.at
+    brackets = line.text[begin : begin + 1] in ("[", "{")
+    line.at = _end(line.text, begin, quotes='"' if brackets else "")
+    text = line.text[begin : line.at].rstrip()
+    if not text:
+        line.fail(f"A value is expected, {line.found()}.", begin)
+    template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
+    given = literal(template.fill({})) if template.is_plain else None
+    return Value(template=template, quoted=False, place=line.where(begin), given=given)
 
 
 def _end(text: str, begin: int, *, quotes: str) -> int:

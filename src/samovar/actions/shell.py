@@ -23,7 +23,8 @@ from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.pieces import Held, Piece
-from samovar.language.template import Template
+from samovar.language.template import Rules, Template
+from samovar.language.workflow import UnknownNames
 from samovar.values import Record, duration_s, to_text
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ class Shell(Action):
     def names(self) -> frozenset[str]:
         values = [value for value in (self.command, self.timeout, self.folder) if value]
         names = frozenset().union(*(value.names for value in values))
-        names = names.union(*(template.names for _, template in self.environment))
-        # A `${NAME}` that stands in the environment may be meant for the shell.
-        return frozenset(name for name in names if name not in os.environ)
+        return names.union(*(template.names for _, template in self.environment))
 
     @property
     def sets(self) -> frozenset[str]:
@@ -130,7 +129,7 @@ class Shell(Action):
         if finished.is_cut:
             context.warn("The command wrote more than 10 MB; the rest was dropped.")
         value = Record(
-            finished.stdout.strip(),
+            finished.stdout.rstrip("\r\n"),
             {
                 "stdout": finished.stdout,
                 "stderr": finished.stderr,
@@ -162,7 +161,7 @@ class Shell(Action):
         environment = dict(os.environ)
         for name, template in self.environment:
             environment[name] = _checked(template.fill(variables), name, self.place)
-        pieces = self.command.template.hold(variables, environment.keys() - variables.keys())
+        pieces = self.command.template.hold(variables, UnknownNames(context.workflow))
         quoted = self._quoted(pieces)
         for number, held in enumerate(quoted.held):
             name = VARIABLE.format(number)
@@ -295,4 +294,5 @@ def _environment(line: Scanner, pair: Pair | None) -> tuple[tuple[str, Template]
         message = '`env` is a map of names to texts, as in {"NAME":"value"}.'
         line.note("option-value", message, pair.value.place)
         return ()
-    return tuple((name, Template.parse(to_text(value), pair.value.place)) for name, value in read.items())
+    place, rules = pair.value.place, Rules(is_old=line.is_old)
+    return tuple((name, Template.parse(to_text(value), place, rules)) for name, value in read.items())

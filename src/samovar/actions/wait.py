@@ -12,7 +12,7 @@ from samovar.actions.question import YES, Filled
 from samovar.actions.scanner import Scanner, Value
 from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
 from samovar.language.spelling import old_spelling
-from samovar.language.template import Template
+from samovar.language.template import Rules, Template
 from samovar.values import UNITS_S, duration_s, to_text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Wait(Action):
         """The older system waited wherever an action said `wait for user`, and showed its text."""
         text = line.text.strip()
         begin = len(line.text) - len(line.text.lstrip())
-        template = Template.parse(text, line.where(begin))
+        template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
         message = Value(template=template, quoted=True, place=line.where(begin), given=text)
         hint = old_spelling(line.where(begin), text, f'Wait for user input "{text}"')
         hint = replace(hint, fix=None) if '"' in text or "\\" in text else hint

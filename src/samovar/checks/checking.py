@@ -7,22 +7,20 @@ found when it was read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 
 from samovar.actions.base import Action
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
+from samovar.checks.parts import parts_of
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped, unknown_defaults
-from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
+from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, Severity, nearest
 from samovar.executors.table import EXECUTORS
 from samovar.expressions.expression import Expression
-from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND
 from samovar.language.parameters import Parameter
 from samovar.language.reading import much_to_keep
 from samovar.language.spelling import is_below_old_folder
@@ -33,8 +31,6 @@ from samovar.library import Library
 LABELS = frozenset(("always", "default", "else"))
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
-
-_STRING = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 
 
 def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
@@ -60,13 +56,15 @@ def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
-    known = _known_names(workflow)
+    known = workflow.known_names
     if workflow.executor is not None:
         yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
     for _, action in workflow.actions():
         if not isinstance(action, Action):
             continue
         yield from action.faults(library, workflow)
+        for part in parts_of(action):
+            yield from part.faults if isinstance(part, Template) else ()
         yield from _executor(action)
         yield from _escapes(action)
         if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
@@ -207,15 +205,6 @@ def _name_place(action: ParsedAction) -> Place:
 # Variables ---------------------------------------------------------------------------------------------
 
 
-def _known_names(workflow: Workflow) -> frozenset[str]:
-    """Variables that something in the workflow may set."""
-    actions = [action for _, action in workflow.actions()]
-    names = ALWAYS_THERE | {parameter.name for parameter in workflow.parameters} | workflow.unread
-    names |= frozenset(OF_COMMAND) if any(action.runs_command for action in actions) else frozenset()
-    names |= {BRANCHES} if workflow.forks else frozenset()
-    return names.union(*(action.sets for action in actions))
-
-
 def read_names(workflow: Workflow) -> frozenset[str]:
     """Variables that the workflow reads somewhere."""
     names: set[str] = set()
@@ -236,7 +225,7 @@ def _conditions(workflow: Workflow) -> Iterator[Expression]:
 
 
 def _variables(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
-    known = _known_names(workflow)
+    known = workflow.known_names
     in_vain = list(unknown_defaults(workflow, known, is_old=is_old))
     yield from in_vain
     told = {fault.place for fault in in_vain}
@@ -249,34 +238,28 @@ def _variables(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
                 # A condition of one name may be meant for one of the known labels.
                 near = known | LABELS if isinstance(reader, Expression) and reader.text == name else known
                 offers[name] = nearest(name, near) if len(offers) < MOST_OFFERS else ""
-            message = f"Nothing sets the variable {name!r} (unless --var does).{offers[name]}"
-            place = _place_of(name, reader)
+            part = next((part for part in parts_of(reader) if name in part.names), None)
+            place = part.where(name) if part else reader.place
             if place not in told:
-                yield Fault(code="unset-variable", message=message, place=place, severity="warning")
+                is_left = isinstance(part, Template) and part.rules.is_old and part.rules.shell
+                yield _unset(
+                    name, offers[name], place, is_error=_is_needed(name, part, reader), is_left=is_left
+                )
 
 
-def _place_of(name: str, reader: ParsedAction | Expression) -> Place:
-    """Where a reader has the name first, as far as its parts tell."""
-    for part in _parts(reader):
-        text = part.text
-        if name not in part.names:
-            continue
-        if isinstance(part, Expression):
-            return part.where(name)
-        begin = min((text.find(mark) for mark in ("{{", "{%", "${") if mark in text), default=0)
-        pattern = re.compile(rf"{_STRING}|(?<![\w.])({re.escape(name)})(?!\w)")
-        found = (match.start() for match in pattern.finditer(text, begin) if match[1])
-        return part.place.within(text, next(found, begin))
-    return reader.place
+def _is_needed(name: str, part: Template | Expression | None, reader: ParsedAction | Expression) -> bool:
+    """Whether an action cannot do without the variable: it stands in a `${…}` or behind `:=`."""
+    if isinstance(part, Template):
+        return any(name in one.names for one in part.expressions) and not part.rules.is_old
+    return part is not None and part is not reader
 
 
-def _parts(value: object) -> Iterator[Template | Expression]:
-    """The texts that an action is made of."""
-    if isinstance(value, Template | Expression):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _parts(item)
-    elif is_dataclass(value) and not isinstance(value, Place):
-        for field in fields(value):
-            yield from _parts(getattr(value, field.name))
+def _unset(name: str, offer: str, place: Place, *, is_error: bool, is_left: bool) -> Fault:
+    if is_left:
+        message = f"Nothing sets {name!r}, so it is left to the shell: write $${{{name}}} for that.{offer}"
+    elif is_error:
+        message = f"Nothing sets the variable {name!r}.{offer or ' Set it before, or declare a parameter.'}"
+    else:
+        message = f"Nothing sets the variable {name!r} (unless --var does).{offer}"
+    severity: Severity = "error" if is_error else "warning"
+    return Fault(code="unset-variable", message=message, place=place, severity=severity)

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 
 from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
+from samovar.language.paths import Path
 from samovar.language.template import Template
 from samovar.language.workflow import State, Transition, Workflow
 
@@ -34,7 +35,9 @@ def _meaning(value: object) -> object:
         case Expression():
             return value.cel
         case Template():
-            return value.text
+            return _meaning(value.pieces) if value.rendering is None else value.rendering.source
+        case Path():
+            return value.steps
         case Transition():
             is_written = bool(value.label.strip())
             return value.source, value.target, value.when, is_written, _meaning(value.condition)

@@ -51,6 +51,14 @@ def after_operand(token: ExpressionToken, behind: str) -> str:
     return f"Nothing opens the {token.text!r} here."
 
 
+def before_brace(token: ExpressionToken, behind: str) -> str:
+    """What is wrong where an operator or the `}` of a `${…}` was expected. `behind`: the token before."""
+    is_other = token.kind in ("number", "text") or (token.kind == "name" and token.text not in _WORDS)
+    if is_other and behind != "not":
+        return f"Behind `{behind[:40]}` an operator or `}}` is expected, found {token.text[:40]!r}."
+    return after_operand(token, behind)
+
+
 def instead_of_operand(token: ExpressionToken, behind: str) -> str:
     """What is wrong where a value was expected."""
     if token.kind == "bad":

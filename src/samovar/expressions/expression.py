@@ -22,7 +22,7 @@ from samovar.expressions.kinds import WrongError
 from samovar.expressions.meter import GivenUpError, Meter, SpentError
 from samovar.expressions.parser import Parser
 from samovar.expressions.results import kept
-from samovar.expressions.tree import Literal, Term, reads_of
+from samovar.expressions.tree import Literal, Name, Term, reads_of
 from samovar.expressions.types import Type
 
 MAX_LENGTH = 65_536
@@ -99,6 +99,34 @@ class Expression:
         return cls.parse(text[begin:end], place.within(text, begin)), end
 
     @classmethod
+    def parse_braced(cls, text: str, begin: int, place: Place) -> tuple[Expression, int]:
+        """Reads the `${…}` that begins at an offset, and gives the offset behind its `}`.
+
+        It ends at the `}` of its own depth. Within it, `\\"` is a quote as `"` is.
+
+        Args:
+            text: With the `${…}` in it.
+            begin: Where it begins.
+            place: Of the text's first character.
+
+        Raises:
+            FaultsError: `condition-syntax` or `unknown-function`; for one without an end, at its `${`.
+        """
+        parser = Parser(text, begin + 2)
+        try:
+            end = parser.first()
+            behind = parser.brace()
+        except BadExpressionError as error:
+            close = text.find("}", begin)
+            if close < 0 or parser.is_at_end:
+                message = "The `${` here does not end: a `}` is expected behind its expression. "
+                raise _fault(message + "Write $${ for a literal ${.", place.within(text, begin)) from None
+            written = " ".join(text[begin : close + 1][:_MOST_SHOWN].split())
+            message = f"{written!r} cannot be read: {error.complaint}"
+            raise _fault(message, place.within(text, error.at)) from None
+        return cls.parse(text[parser.start : end], place.within(text, parser.start)), behind
+
+    @classmethod
     def _of(cls, text: str, place: Place, parser: Parser, tree: Term) -> Expression:
         if parser.unknown:
             raise FaultsError(
@@ -119,6 +147,11 @@ class Expression:
             old_spellings=tuple(Spelling(place.within(text, at), old, new) for at, old, new in parser.old),
             tree=tree,
         )
+
+    @property
+    def name(self) -> str | None:
+        """The variable that it is, if it is nothing else."""
+        return self.tree.name if isinstance(self.tree, Name) else None
 
     @property
     def is_constant(self) -> bool:

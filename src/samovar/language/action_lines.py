@@ -108,7 +108,7 @@ class ActionLines:
             if not is_state or any(line <= bullet.place.line < end for line, end in sections):
                 continue
             with suppress(FaultsError):
-                self._parse(rest.strip("* \t"), bullet.place)
+                self._parse(rest.strip("* \t"), bullet.place, is_old=self._is_old)
                 message = f"This is no action of {name!r}: it stands outside of `## Actions`."
                 self._found.add("action-line", message, bullet.place, is_error=False)
 
@@ -154,7 +154,7 @@ class ActionLines:
             message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
             return self._found.add("too-large", message, place)
         try:
-            self._found.actions[name] = self._parse(text, place)
+            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
         except FaultsError as error:
             self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
             for fault in error.faults:
@@ -192,7 +192,8 @@ class ActionLines:
         first = next((number for number, one in enumerate(lines, start=line) if one.strip()), line)
         if text and len(text) <= LARGEST_ACTION_CHARS:
             with suppress(FaultsError):
-                self._found.actions[name] = self._parse(text, self._document.place(first))
+                place = self._document.place(first)
+                self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
 
     def _with_store(self, text: str, line: int, end: int) -> str:
         """The older `**Store As**: name` is `result="name"`."""
@@ -213,7 +214,7 @@ class ActionLines:
         if text.lower().strip().find("wait for user") > 0:
             return  # that is what happens there
         try:
-            self._found.actions[name] = self._parse(text, place)
+            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
         except FaultsError as error:
             if all(fault.code == "unknown-action" for fault in error.faults):
                 return

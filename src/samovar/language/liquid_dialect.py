@@ -8,7 +8,9 @@ where a template is written: an error has its place in what Liquid reads.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, wraps
 from io import StringIO
@@ -24,9 +26,11 @@ from liquid.filter import with_context
 from liquid.loader import BaseLoader, TemplateSource
 from liquid.output import LimitedStringIO
 from liquid.tag import Tag
-from liquid.token import TOKEN_TAG
+from liquid.token import TOKEN_TAG, Token
 from liquid.undefined import FalsyStrictUndefined, Undefined
 
+from samovar.expressions.expression import Expression
+from samovar.language.liquid_lexer import tokens_of
 from samovar.language.pieces import Held, Partials, Piece
 from samovar.values import to_text
 
@@ -38,9 +42,18 @@ OUTPUT_LIMIT = 10_000_000
 LOOP_LIMIT = 100_000
 
 _HELD = "samovar-held"
-_LEFT = "samovar-left"
+_AROUND = "samovar-around"
 _FILTERS_OF_TEXTS = "liquid.builtin.filters.string"
 _MARK = re.compile(r"\0(\d+)\0")
+
+
+@dataclass(frozen=True, slots=True)
+class DollarMeanings:
+    """What a template's `${…}` mean, which Liquid only knows by number and source."""
+
+    expressions: Sequence[Expression] = ()
+    left: Container[str] = ()
+    """Names whose `${name}` is left as it is where it is no variable; only where values are held."""
 
 
 class _RawText(str):
@@ -149,10 +162,22 @@ def _spelt_items(value: object) -> object:
 @with_context
 def _dollar(value: object, source: str, *, context: RenderContext) -> object:
     """The value of a `${name}`, which is left as it is where it is no variable but known to the shell."""
-    left: Container[str] = context.tag_namespace.get(_LEFT, ())
-    if isinstance(value, Undefined) and source[2:-1].strip() in left:
+    around: DollarMeanings = context.tag_namespace[_AROUND]
+    if isinstance(value, Undefined) and source[2:-1].strip() in around.left:
         return _RawText(source)
     return _clean(value)
+
+
+@with_context
+def _value(number: int, *named: object, context: RenderContext) -> object:
+    """The value of the `${…}` with this number. `named`: the names it reads, each with its value."""
+    around: DollarMeanings = context.tag_namespace[_AROUND]
+    pairs = zip(named[::2], named[1::2], strict=True)
+    given = {str(name): _clean(value) for name, value in pairs if not isinstance(value, Undefined)}
+    expression = around.expressions[number]
+    if expression.name is not None and expression.name in given:
+        return given[expression.name]
+    return expression.evaluate(ChainMap(given, dict(context.globals)))
 
 
 class _Buffer(LimitedStringIO):
@@ -189,6 +214,9 @@ class _Environment(liquid.Environment):
     local_namespace_limit = OUTPUT_LIMIT
     template_class = _Template
 
+    def tokenizer(self) -> Callable[[str], Iterator[Token]]:
+        return tokens_of
+
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         for tag in (_Output, _Echo, _Capture, _Partial):
@@ -199,6 +227,7 @@ class _Environment(liquid.Environment):
             "indent": _indent,
             "raw": _raw,
             "samovar_dollar": _dollar,
+            "samovar_value": _value,
         }
         self.filters.update(added)
         for name, function in self.filters.items():
@@ -236,7 +265,7 @@ def render(
     template: liquid.BoundTemplate,
     variables: Mapping[str, object],
     held: list[Held] | None = None,
-    left: Container[str] = (),
+    around: DollarMeanings | None = None,
 ) -> str:
     """The template's text, filled. Raises what Liquid and its filters raise.
 
@@ -244,11 +273,12 @@ def render(
         template: Of an environment of this module.
         variables: By name.
         held: Takes the values; the text then has a mark in the place of each, which `parted` reads.
-        left: Names whose `${name}` is left as it is where it is no variable; only where values are held.
+        around: What its `${…}` mean.
     """
     context = template.context_class(template, globals=template.make_globals(variables))
+    context.tag_namespace[_AROUND] = around or DollarMeanings()
     if held is not None:
-        context.tag_namespace.update({_HELD: held, _LEFT: left})
+        context.tag_namespace[_HELD] = held
     buffer = _Buffer(OUTPUT_LIMIT)
     template.render_with_context(context, buffer)
     return buffer.getvalue()

@@ -166,4 +166,4 @@ def _preview_of(
 
 def _what(action: Action, values: Mapping[str, object], later: Later) -> str:
     """What an action does; if it shows a text, the text filled as far as it is known."""
-    return action.what if action.shown is None else shown(fill(action.shown, values, later, dollar=True))
+    return action.what if action.shown is None else shown(fill(action.shown, values, later))

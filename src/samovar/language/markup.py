@@ -1,0 +1,72 @@
+"""Where Liquid stands in a text: the end of each output, tag and raw block, found in one pass.
+
+Above: `pieces.py`, the scanner of action lines, the lexer of `liquid_dialect.py`. Below: nothing. What has no
+end is looked for once, so that a text with very many beginnings takes no more time than its length.
+"""
+
+from __future__ import annotations
+
+import re
+
+_RAW = re.compile(r"\{%-?\s*raw\s*-?%\}")
+_ENDRAW = re.compile(r"\{%-?\s*endraw\s*-?%\}")
+
+
+class Markup:
+    """A text with Liquid in it. Changed by looking: what it knows to have no end."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._endless: set[str] = set()
+        """Ends that are nowhere behind a place that was looked from."""
+        self.steps = 0
+        """Characters looked at, for tests that count."""
+
+    def output(self, at: int) -> int | None:
+        """Where the `{{ … }}` ends that begins at an offset; None if it does not."""
+        return self._behind("}}", at + 2)
+
+    def tag(self, at: int) -> int | None:
+        """Where the `{% … %}` ends that begins at an offset; None if it does not."""
+        return self._behind("%}", at + 2)
+
+    def raw(self, at: int) -> tuple[int, int, int] | None:
+        """Of the raw block that begins at an offset: where its content begins and ends, and its own end."""
+        return self.block(at, _RAW, _ENDRAW)
+
+    def block(self, at: int, begin: re.Pattern[str], end: re.Pattern[str]) -> tuple[int, int, int] | None:
+        """As `raw`, of any block whose content is not read. None: none begins here, or it has no end."""
+        opening = begin.match(self.text, at)
+        if opening is None:
+            return None
+        self.steps += opening.end() - at
+        if end.pattern in self._endless:
+            return None
+        closing = end.search(self.text, opening.end())
+        self.steps += (closing.end() if closing else len(self.text)) - opening.end()
+        if closing is None:
+            self._endless.add(end.pattern)
+            return None
+        return opening.end(), closing.start(), closing.end()
+
+    def end(self, at: int) -> tuple[str, int] | None:
+        """What begins at an offset (`raw`, `tag` or `output`), and where it ends; None if nothing does."""
+        if self.text.startswith("{%", at):
+            if raw := self.raw(at):
+                return "raw", raw[2]
+            tag = self.tag(at)
+            return None if tag is None else ("tag", tag)
+        if self.text.startswith("{{", at):
+            output = self.output(at)
+            return None if output is None else ("output", output)
+        return None
+
+    def _behind(self, mark: str, at: int) -> int | None:
+        if mark in self._endless:
+            return None
+        found = self.text.find(mark, at)
+        self.steps += (found if found >= 0 else len(self.text)) - at
+        if found < 0:
+            self._endless.add(mark)
+            return None
+        return found + len(mark)
