@@ -35,7 +35,7 @@ class Conditional(Action):
     """The whole line; its `${…}` are left to the action that it becomes."""
     ways: tuple[Action, ...]
     """What it can become, as far as that is known."""
-    parse_action: Parse
+    parse_action: Parse = field(compare=False, repr=False)
 
     @classmethod
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:

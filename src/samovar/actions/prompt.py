@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.options import Chosen, Using
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.scanner import Pair, Scanner, Value, as_taken
 from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
@@ -147,7 +147,8 @@ class ExecutePrompt(Action):
         assert self.name is not None
         name = self.name.text(context.variables)
         prompt = context.library.prompt(name, workflow=context.workflow)
-        return prompt.render(arguments, {**context.surroundings, **context.variables})
+        taken = as_taken(self.arguments, arguments, prompt.parameters)
+        return prompt.render(taken, {**context.surroundings, **context.variables})
 
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
         answer = Record(

@@ -8,13 +8,14 @@ back-slash counts only before the text's own quote (`\\"` is a quote, `\\\\"` a 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.markup import Markup
+from samovar.language.parameters import Parameter, as_written
 from samovar.language.pieces import piece_end
 from samovar.language.template import Rules, Template
 from samovar.values import literal
@@ -53,6 +54,11 @@ class Value:
         """The variables it reads."""
         return self.template.names
 
+    @property
+    def written(self) -> str | None:
+        """How a bare literal is written, as `1.10` for 1.1; None for anything else."""
+        return self.template.text if self.is_literal and not self.quoted else None
+
     def of(self, variables: Mapping[str, object]) -> object:
         """The value now, with its type. Raises `TemplateError`."""
         if self.is_literal:
@@ -72,6 +78,14 @@ class Pair:
     value: Value
     place: Place
     """Of the key."""
+
+
+def as_taken(
+    pairs: Sequence[Pair], given: Mapping[str, object], parameters: Sequence[Parameter]
+) -> dict[str, object]:
+    """The values of pairs as the parameters take them: one that takes a text gets what was written."""
+    written = {pair.key: pair.value.written for pair in pairs}
+    return as_written(given, parameters, lambda name, *steps: None if steps else written.get(name))
 
 
 @dataclass(slots=True, kw_only=True)

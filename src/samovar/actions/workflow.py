@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.scanner import Pair, Scanner, Value, as_taken
 from samovar.errors import ActionError, Fault, Place
 from samovar.language.spelling import old_spelling
 from samovar.language.template import Template
@@ -92,9 +92,13 @@ class RunWorkflow(Action):
                 raise ActionError(
                     f"`timeout` is a duration, not {to_text(value)!r}.", place=self.timeout.place
                 )
+        name = self.name.text(variables)
+        given = {pair.key: pair.value.of(variables) for pair in self.given}
+        if any(pair.value.written for pair in self.given):
+            given = as_taken(self.given, given, context.library.child(context.workflow, name).parameters)
         result = await context.run_workflow(
-            self.name.text(variables),
-            {pair.key: pair.value.of(variables) for pair in self.given},
+            name,
+            given,
             timeout_s=timeout_s,
             place=self.name.place,
         )

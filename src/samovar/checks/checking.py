@@ -7,7 +7,7 @@ found when it was read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from samovar.actions.base import Action
 from samovar.actions.prompt import ExecutePrompt
@@ -33,14 +33,21 @@ MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
 
 
-def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
+def check_workflow(
+    workflow: Workflow, library: Library, *, given: frozenset[str] = frozenset()
+) -> tuple[Fault, ...]:
     """Every fault and warning, in the order of the file: its own warnings, references, variables.
 
-    Sub-workflows are followed for cycles, but their own faults are theirs.
+    Sub-workflows are followed for cycles, but their own faults are theirs. `given`: variables that it is run
+    with, besides its parameters.
     """
     is_old = is_below_old_folder(workflow.path)
     with much_to_keep():
-        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow, is_old=is_old)]
+        found = [
+            *workflow.warnings,
+            *_references(workflow, library),
+            *_variables(workflow, given, is_old=is_old),
+        ]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old)]
@@ -50,9 +57,22 @@ def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
 def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
     """`check_workflow` for a workflow and everything it runs, each file once."""
     faults: dict[Fault, None] = {}
-    for one in library.tree(workflow):
-        faults.update(dict.fromkeys(check_workflow(one, library)))
+    tree = tuple(library.tree(workflow))
+    given = _given(tree, library)
+    for one in tree:
+        faults.update(dict.fromkeys(check_workflow(one, library, given=given.get(one.identity, frozenset()))))
     return tuple(faults)
+
+
+def _given(tree: Sequence[Workflow], library: Library) -> Mapping[object, frozenset[str]]:
+    """By workflow, the variables that those which run it give it."""
+    found: dict[object, frozenset[str]] = {}
+    for one in tree:
+        for _, action, child in library.children(one):
+            if isinstance(action, RunWorkflow):
+                keys = {pair.key for pair in action.given}
+                found[child.identity] = found.get(child.identity, frozenset()) | keys
+    return found
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
@@ -224,8 +244,8 @@ def _conditions(workflow: Workflow) -> Iterator[Expression]:
                 yield transition.condition
 
 
-def _variables(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
-    known = workflow.known_names
+def _variables(workflow: Workflow, given: frozenset[str], *, is_old: bool) -> Iterator[Fault]:
+    known = workflow.known_names | given
     in_vain = list(unknown_defaults(workflow, known, is_old=is_old))
     yield from in_vain
     told = {fault.place for fault in in_vain}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from samovar.errors import Fault, FaultsError, Fix, Place, nearest
@@ -76,6 +76,8 @@ class ActionLines:
     ) -> None:
         self._document, self._diagram, self._found = document, diagram, found
         self._parse, self._lenient, self._is_old = parse_action, lenient, is_old
+        self._cut = len(document.lines) + 1
+        """The line where a heading within a text has ended the section."""
 
     def read(self) -> None:
         """Bullets win; then the older `## States`; then descriptions in the diagram."""
@@ -101,7 +103,7 @@ class ActionLines:
 
     def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
         """Bullets that would be a state's action if they stood below `## Actions`."""
-        for bullet in self._document.bullets(1, len(self._document.lines) + 1):
+        for bullet in self._document.bullets(1, self._cut):
             name, colon, rest = bullet.text.partition(":")
             name = _plain(name)
             is_state = colon and name in self._diagram.nodes and name not in self._found.actions
@@ -146,10 +148,10 @@ class ActionLines:
             return self._found.add(
                 "action-line", f"The action of {name!r} is empty.", place, is_error=not self._is_old
             )
-        self._read_text(name, text, place)
+        self._read_text(name, text, place, bullet)
         return None
 
-    def _read_text(self, name: str, text: str, place: Place) -> None:
+    def _read_text(self, name: str, text: str, place: Place, bullet: Bullet | None = None) -> None:
         if len(text) > LARGEST_ACTION_CHARS:
             message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
             return self._found.add("too-large", message, place)
@@ -158,11 +160,39 @@ class ActionLines:
         except FaultsError as error:
             self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
             for fault in error.faults:
+                fault = self._why_open(fault, bullet) if bullet and fault.code == "open-text" else fault
                 is_unknown = fault.code == "unknown-action"
                 is_error = not self._lenient and not (is_unknown and self._is_old)
                 after = "" if is_error else " The state passes through."
                 self._found.add(fault.code, fault.message + after, fault.place, is_error=is_error)
         return None
+
+    def _why_open(self, fault: Fault, bullet: Bullet) -> Fault:
+        """What has ended a bullet within a text, if that can be seen; else the text has no quote at its end."""
+        end = bullet.end_line
+        lines = self._document.lines
+        source = lines[end - 1] if end <= len(lines) else ""
+        following = next((line for line in lines[end - 1 :] if line.strip()), "")
+        indent = len(following) - len(following.lstrip())
+        begun = f"the text in quotes that begins in line {fault.place.line} does not end"
+        if not source.strip() and indent > bullet.indent:
+            message = (
+                f"An empty line ends the bullet, so that {begun}. Leave the line out; a prompt with empty "
+                "lines stands below `## Prompts`."
+            )
+        elif source.lstrip().startswith("# "):
+            self._cut = end
+            message = (
+                f"A `#` at the beginning of a line is a heading, so that {begun}. Indent the line if it belongs "
+                "to the text."
+            )
+        elif source.strip() and indent > bullet.indent:
+            message = (
+                f"This line begins a bullet of its own, so that {begun}. Put another sign before the `-`."
+            )
+        else:
+            return fault
+        return replace(fault, message=message, place=self._document.place(end))
 
     def _old_states(self, seen: set[str]) -> None:
         """`## States` with `### Name` and a line `**Action**: …` below it."""

@@ -139,7 +139,7 @@ class Template:
             if isinstance(piece, Expression) and name in piece.names:
                 return piece.where(name)
             if isinstance(piece, Path) and name in piece.names:
-                return self.place.within(self.text, piece.offset)
+                return self.place.within(self.text, max(self.text.find(name, piece.offset), piece.offset))
         begin = min((self.text.find(mark) for mark in ("{{", "{%") if mark in self.text), default=0)
         found = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)").search(self.text, begin)
         return self.place.within(self.text, found.start() if found else begin)

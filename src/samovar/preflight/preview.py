@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from samovar.actions.base import Action, PromptDefaults
 from samovar.actions.conditional import Conditional
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.scanner import as_taken
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Place, SamovarError
 from samovar.language.names import first_variables
@@ -117,7 +118,7 @@ class _Walk:
         known = [parameter for parameter in child.parameters if parameter.name not in held]
         return _Call(
             workflow=child,
-            variables=bind(known, given),
+            variables=bind(known, as_taken(action.given, given, known)),
             held=held,
             defaults=call.defaults.below(child),
             prefix=f"{call.prefix}{state.name}/",

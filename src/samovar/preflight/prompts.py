@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from samovar.actions.base import PromptDefaults
 from samovar.actions.options import Using
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.scanner import Pair
+from samovar.actions.scanner import Pair, as_taken
 from samovar.generation import Options, Role
 from samovar.language.names import first_variables
 from samovar.language.prompt import Prompt
@@ -105,7 +105,8 @@ def _user(
     if action.name.names & later.keys():
         return (Open(source=f"prompt {shown(fill(action.name.template, values, later))}"),)
     prompt = library.prompt(action.name.text(values), workflow=workflow)
-    return fill_prompt(prompt, given, values, open_here, library)
+    taken = as_taken(action.arguments, given, prompt.parameters)
+    return fill_prompt(prompt, taken, values, open_here, library)
 
 
 def split_arguments(

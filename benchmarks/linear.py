@@ -1,0 +1,130 @@
+"""How reading grows with what is read: CPU seconds of hostile texts of two sizes, one twice the other.
+
+    python -m benchmarks.linear [--only NAME ...]
+
+Each row is a kind of text that once took, or could take, time that grows faster than its length. The ratio of
+the two times must be at most 2.3; the command ends with status 1 if one is above. To add a kind, add a line to
+`INPUTS`: how a text of a size is made, and what reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from samovar.actions import parse_action
+from samovar.errors import FaultsError, Place
+from samovar.language.reading import parse_workflow
+from samovar.language.template import LIQUID_ONLY, Template
+
+MOST_RATIO = 2.3
+ROUNDS = 5
+"""Of each size; the quickest counts."""
+LONGEST_LINE = 64_000
+LARGEST_TEXT = 4_000_000
+
+HERE = Place(path=None, line=1)
+TOP = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> [*]\n```\n\n## Actions\n\n"
+
+
+class Input(NamedTuple):
+    """A kind of text."""
+
+    make: Callable[[int], str]
+    """A text of about so many characters."""
+    read: Callable[[str], object]
+    """Reads it; a fault is a reading too."""
+    size: int
+    """Characters of the larger one."""
+
+
+def repeated(piece: str, before: str = "", after: str = "") -> Callable[[int], str]:
+    """Makes texts of one piece, over and over."""
+    return lambda size: before + piece * ((size - len(before) - len(after)) // len(piece)) + after
+
+
+def prompt(text: str) -> object:
+    """Reads a prompt's text."""
+    return Template.parse(text, HERE, LIQUID_ONLY)
+
+
+def action(text: str) -> object:
+    """Reads an action in a new file."""
+    return parse_action(text, HERE)
+
+
+def old_action(text: str) -> object:
+    """Reads an action in an old file."""
+    return parse_action(text, HERE, is_old=True)
+
+
+def workflow(text: str) -> object:
+    """Reads a file whose only bullet is the text."""
+    return parse_workflow(TOP + text, name="w", path=None, parse_action=parse_action)
+
+
+INPUTS: Mapping[str, Input] = {
+    "prompt of {{": Input(repeated("{{ "), prompt, LARGEST_TEXT),
+    "prompt of {%": Input(repeated("{% "), prompt, LARGEST_TEXT),
+    "prompt of {% raw %}": Input(repeated("{% raw %}"), prompt, 1_000_000),
+    "prompt of {% doc %}": Input(repeated("{% doc %}"), prompt, 1_000_000),
+    "prompt of {{ x }}": Input(repeated("{{ x }} "), prompt, LARGEST_TEXT),
+    "prompt of {{ x | upcase }}": Input(repeated("{{ x | upcase }} "), prompt, 100_000),
+    "{{ and blanks }}": Input(repeated(" ", "{{", "}}"), prompt, 1_000_000),
+    "{% else and blanks %}": Input(repeated(" ", "{% else", "%}"), prompt, 1_000_000),
+    "quotes and back-slashes": Input(repeated('\\"', "{{ x | append: "), prompt, 1_000_000),
+    'Log "${x} ${x} …"': Input(repeated("${x} ", 'Log "', '"'), action, LONGEST_LINE),
+    'Log "${x + 1} …"': Input(repeated("${x + 1} ", 'Log "', '"'), action, LONGEST_LINE),
+    'Log "{{{{…': Input(repeated("{{", 'Log "', '"'), action, LONGEST_LINE),
+    'Log "{%{%…': Input(repeated("{%", 'Log "', '"'), action, LONGEST_LINE),
+    'Log "{% raw %}…': Input(repeated("{% raw %}", 'Log "', '"'), action, LONGEST_LINE),
+    'Log "$${…"': Input(repeated("$${", 'Log "', '"'), action, LONGEST_LINE),
+    "Log of back-slashes": Input(repeated('\\\\"', 'Log "'), action, LONGEST_LINE),
+    "Log of escaped quotes": Input(repeated('\\"', 'Log "', '"'), action, LONGEST_LINE),
+    "${ without an end": Input(repeated("x + ", 'Log "${'), action, LONGEST_LINE),
+    "${ of brackets": Input(repeated("[", 'Log "${'), action, LONGEST_LINE),
+    "many assignments": Input(repeated('a="${x}", ', "Set ", "b=1"), action, LONGEST_LINE),
+    "bare JSON": Input(repeated('"${x}",', "Set a=[", "1]"), action, LONGEST_LINE),
+    "${ of an old command": Input(repeated("${'", 'Shell "', '"'), old_action, LONGEST_LINE),
+    "// in an old command": Input(repeated("${//", 'Shell "', '"'), old_action, LONGEST_LINE),
+    "a bullet of lines": Input(repeated("\n  ${x}", '- A: Log "', '"\n'), workflow, LONGEST_LINE),
+    "unset variables": Input(
+        lambda size: 'Log "' + "".join(f"${{v{n}}} " for n in range(size // 9)) + '"', action, LONGEST_LINE
+    ),
+}
+
+
+def cpu_s(one: Input, size: int) -> float:
+    """The CPU seconds of the quickest of some readings."""
+    text = one.make(size)
+    took = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        with suppress(FaultsError):
+            one.read(text)
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def main() -> None:
+    """Measures all kinds, or those that are named, and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=list(INPUTS), default=list(INPUTS), metavar="NAME")
+    is_over = False
+    print(f"{'':32} {'characters':>10} {'half, s':>9} {'whole, s':>9} {'ratio':>6}")
+    for name in parser.parse_args().only:
+        one = INPUTS[name]
+        half_s, whole_s = cpu_s(one, one.size // 2), cpu_s(one, one.size)
+        # Below this, the clock itself is most of it.
+        ratio = whole_s / half_s if whole_s > 0.002 else 1.0
+        is_over |= ratio > MOST_RATIO
+        print(f"{name:32} {one.size:>10,} {half_s:>9.4f} {whole_s:>9.4f} {ratio:>6.2f}")
+    sys.exit(1 if is_over else 0)
+
+
+if __name__ == "__main__":
+    main()
