@@ -3,8 +3,8 @@
     python -m benchmarks.linear [--only NAME ...]
 
 Each row is a kind of text that once took, or could take, time that grows faster than its length. The ratio of
-the two times must be at most 2.3; the command ends with status 1 if one is above. To add a kind, add a line to
-`INPUTS`: how a text of a size is made, and what reads it.
+the two times must be at most 2.3; the command ends with status 1 if one is above. To add a kind, add a
+line to `INPUTS`: how a text of a size is made, and what reads it.
 """
 
 from __future__ import annotations

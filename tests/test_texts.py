@@ -94,7 +94,11 @@ def test_an_expression_means_the_same_in_every_text(expression: str, value: obje
 
 def test_what_a_tag_has_set_can_be_read_by_an_expression() -> None:
     assert log('Log "{% for t in list %}${size(t) + n} {% endfor %}"') == "6 4 "
-    assert log('Log "{% assign empty = 2 %}${default(nothing, x)}"') == "X"
+    assert log('Log "{% assign y = 2 %}${y + n}${default(nothing, x)}"') == "5X"
+    names = {"empty": 1, "or": 2, "न": 3, "कि": 4}
+    text = parsed('Log "{% if true %}${empty + or + न + कि}{% endif %}"', Log).text
+    assert text.text(names) == "10"
+    assert text.names == names.keys()
 
 
 @pytest.mark.parametrize(
@@ -143,15 +147,15 @@ def told(fault: Fault) -> tuple[str, str, int, int]:
 def test_an_item_of_a_list_in_a_command_is_the_value_and_an_unknown_list_an_error() -> None:
     assert held('Shell "rm -rf /srv/${list[i]}/cache"') == "c"
     (fault,) = faults_of('- A: Shell "rm -rf /srv/${sites[n]}"\n- B: Set n=1')
-    assert told(fault) == ("unset-variable", "error", 10, 29)
+    assert told(fault) == ("unset-variable", "error", 10, 27)
 
 
 def test_the_environment_of_who_checks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    actions = '- A: Shell "ssh ${DEPLOY_HOST}"\n- B: Log "x"'
+    actions = '- A: Shell "echo ${DEPLOY_HOST}"\n- B: Log "x"'
     before = faults_of(actions)
     monkeypatch.setenv("DEPLOY_HOST", "h")
     assert faults_of(actions) == before
-    assert told(before[0]) == ("unset-variable", "error", 10, 19)
+    assert told(before[0]) == ("unset-variable", "error", 10, 20)
 
 
 def test_a_parameter_that_is_not_given_is_never_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:

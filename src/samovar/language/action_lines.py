@@ -78,6 +78,8 @@ class ActionLines:
         self._parse, self._lenient, self._is_old = parse_action, lenient, is_old
         self._cut = len(document.lines) + 1
         """The line where a heading within a text has ended the section."""
+        self._broken: int | None = None
+        """The indent of a bullet within whose text another bullet begins, which is not read."""
 
     def read(self) -> None:
         """Bullets win; then the older `## States`; then descriptions in the diagram."""
@@ -90,7 +92,9 @@ class ActionLines:
             if heading.title.lower() == "actions" and heading.level in (2, 3) and not is_own:
                 end = self._document.end_of(heading, 6)
                 for bullet in self._document.bullets(heading.line + 1, end):
-                    self._bullet(bullet, seen)
+                    if self._broken is None or bullet.indent <= self._broken:
+                        self._broken = None
+                        self._bullet(bullet, seen)
                 sections.append((heading.line + 1, end))
         self._old_states(seen)
         for name, node in self._diagram.nodes.items():
@@ -168,7 +172,7 @@ class ActionLines:
         return None
 
     def _why_open(self, fault: Fault, bullet: Bullet) -> Fault:
-        """What has ended a bullet within a text, if that can be seen; else the text has no quote at its end."""
+        """With what has ended the bullet within a text, if that can be seen."""
         end = bullet.end_line
         lines = self._document.lines
         source = lines[end - 1] if end <= len(lines) else ""
@@ -183,8 +187,8 @@ class ActionLines:
         elif source.lstrip().startswith("# "):
             self._cut = end
             message = (
-                f"A `#` at the beginning of a line is a heading, so that {begun}. Indent the line if it belongs "
-                "to the text."
+                f"A `#` at the beginning of a line is a heading, so that {begun}. Indent the line if it "
+                "belongs to the text."
             )
         elif source.strip() and indent > bullet.indent:
             message = (

@@ -6,7 +6,6 @@ matter. It knows no workflow: it gives lines, and says where they are. Lines and
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -141,9 +140,11 @@ def _bullet(lines: Sequence[str], place: Place, indent: int, end_line: int) -> B
     first, *later = lines
     if not later:
         return Bullet(text=first, place=place, indent=indent, end_line=end_line)
-    shared = os.path.commonprefix([one[: len(one) - len(one.lstrip())] for one in later])
-    text = "\n".join((first, *(one[len(shared) :] for one in later)))
-    at = _Joined(path=place.path, line=place.line, column=place.column, indent=len(shared))
+    indents = [one[: len(one) - len(one.lstrip())] for one in later]
+    least, most = min(indents), max(indents)
+    shared = next((at for at, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))
+    text = "\n".join((first, *(one[shared:] for one in later)))
+    at = _Joined(path=place.path, line=place.line, column=place.column, indent=shared)
     return Bullet(text=text, place=at, indent=indent, end_line=end_line)
 
 

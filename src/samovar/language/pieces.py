@@ -53,7 +53,7 @@ class Token:
     offset: int
     """Where it begins in the template."""
     kind: str
-    """`text`, `value` (`${…}`), `path` (a plain `{{ path }}`), `output` (any other), `tag`, `raw` (a block)."""
+    """`text`, `value` (`${…}`), `path` (a plain `{{ path }}`), `output` (others), `tag`, `raw` (a block)."""
     value: Expression | Path | None = None
     """Of a value or a path. A `${…}` of an old file is a path."""
     fault: Fault | None = None
