@@ -94,7 +94,8 @@ def gist(workflow: Workflow) -> object:
         elif isinstance(action, Set):
             acts = action.what.replace("includes", "contains").replace("toLowerCase", "lowerAscii")
         elif isinstance(action, Action):
-            acts = action.verb, action.what, sorted(action.names), sorted(action.sets)
+            what = action.what.replace("$${", "${")
+            acts = action.verb, what, sorted(action.names), sorted(action.sets)
         states.append((state.name, state.kind, ways, acts))
     return workflow.initial, states
 
@@ -123,6 +124,14 @@ def holds(one: Mended, folder: Path) -> None:
     ("old", "new"),
     [
         ("- A: cel_set n 1 + 2", "- A: Set n := 1 + 2"),
+        (
+            '- A: Shell "cd ${DIR:-/tmp}; echo ${#x} $${y} ${x%%.*}"',
+            '- A: Shell "cd $${DIR:-/tmp}; echo $${#x} $${y} $${x%%.*}"',
+        ),
+        (
+            '- A: Shell "{% if true %}echo ${x:-y}{% endif %}"',
+            '- A: Shell "{% if true %}echo $${x:-y}{% endif %}"',
+        ),
         ("- A: CEL_SET n = x.y > 1", "- A: Set n := x.y > 1"),
         ("- A: cel_set n := 2", "- A: Set n := 2"),
         ("- A: cel_set n [1, 2]", "- A: Set n := [1, 2]"),

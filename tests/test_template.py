@@ -104,7 +104,7 @@ def test_a_value_that_is_the_whole_template_keeps_its_type() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "column"),
     [
-        ("a ${repotr}", "There is no variable 'repotr'. Did you mean 'report'? In: repotr", 7),
+        ("a ${repotr}", "There is no variable 'repotr'. Did you mean 'report'?", 7),
         ("{{ repotr | upcase }}", "There is no variable 'repotr'. Did you mean 'report'?", 6),
         ("{{ x }}{{ report.nothing }}", "'report' is a text and has no part 'nothing'.", 10),
         ("{{ m.kye }}", "'m' has no part 'kye'. Did you mean 'key'?", 3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 from hypothesis import given
@@ -164,8 +164,7 @@ def test_a_parameter_that_is_not_given_is_never_the_environments(monkeypatch: py
     for path in (None, OLD):
         text = f"---\n{front}\n---\n" + FLOW + '- A: Shell "printf ${MYEDITOR}"'
         workflow = parse_workflow(text, name="w", path=path, parse_action=parse_action)
-        action = workflow.states["A"].action
-        assert isinstance(action, Shell)
+        action = cast(Shell, workflow.states["A"].action)
         with pytest.raises(TemplateError, match="MYEDITOR"):
             action.command.template.hold({}, _unknown(workflow))
 
@@ -213,8 +212,7 @@ def test_a_bare_value_for_a_text_parameter_is_what_was_written(tmp_path: Path) -
     workflow = parse_workflow(
         FLOW + '- A: Execute prompt "p" with v=1.10 n="2"', name="w", path=None, parse_action=parse_action
     )
-    action = workflow.states["A"].action
-    assert isinstance(action, ExecutePrompt)
+    action = cast(ExecutePrompt, workflow.states["A"].action)
     (message,) = preview_action(action, workflow, {}, {}, library, PromptDefaults()).messages
     assert message.parts == ("1.10 3",)
 
@@ -224,8 +222,7 @@ def test_a_bare_value_for_a_text_parameter_is_what_was_written(tmp_path: Path) -
 
 def text_of(actions: str) -> str:
     workflow = parse_workflow(FLOW + actions, name="w", path=None, parse_action=parse_action)
-    action = workflow.states["A"].action
-    assert isinstance(action, Shell)
+    action = cast(Shell, workflow.states["A"].action)
     return action.command.template.fill({})
 
 

@@ -256,7 +256,7 @@ class Using:
 
     @staticmethod
     def _now(pair: Pair, variables: Mapping[str, object]) -> object:
-        value = pair.value.of(variables)
+        value = pair.value.of(variables, is_option=True)
         try:
             return OPTIONS[pair.key](value)
         except ValueError as error:

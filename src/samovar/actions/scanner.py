@@ -59,11 +59,12 @@ class Value:
         """How a bare literal is written, as `1.10` for 1.1; None for anything else."""
         return self.template.text if self.is_literal and not self.quoted else None
 
-    def of(self, variables: Mapping[str, object]) -> object:
-        """The value now, with its type. Raises `TemplateError`."""
+    def of(self, variables: Mapping[str, object], *, is_option: bool = False) -> object:
+        """The value now, with its type; to an option `"{{ list }}"` is the list. Raises `TemplateError`."""
         if self.is_literal:
             return self.given
-        return self.template.fill(variables) if self.is_text else self.template.value(variables)
+        is_text = self.is_text and not is_option
+        return self.template.fill(variables) if is_text else self.template.value(variables)
 
     def text(self, variables: Mapping[str, object]) -> str:
         """Its text now. Raises `TemplateError`."""
@@ -231,9 +232,7 @@ class Scanner:
         self.note(f"unknown-{what}", message, pair.place)
 
     def _piece_end(self, at: int, rules: Rules) -> int:
-        """See `piece_end`."""
-        if self._markup is None:
-            self._markup = Markup(self.text)
+        self._markup = self._markup or Markup(self.text)
         return piece_end(self.text, at, self.place, rules, self._markup)
 
     def _string(self, begin: int, rules: Rules) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarErro
 from samovar.executors.table import EXECUTORS
 from samovar.expressions.expression import Expression
 from samovar.language.parameters import Parameter
+from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
 from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Template
@@ -111,8 +112,10 @@ def _unknown_executor(name: str, place: Place) -> Iterator[Fault]:
 def _escapes(action: Action) -> Iterator[Fault]:
     """Texts with `\\n` in them, which is no new line there."""
     for text in action.texts:
-        at = text.text.find("\\n")
-        if at >= 0:
+        tokens = tokenize(text.text, text.place, text.rules)
+        fixed = ((one.offset, one.text.find("\\n")) for one in tokens if one.kind == "text")
+        at = next((begin + found for begin, found in fixed if found >= 0), None)
+        if at is not None:
             message = (
                 "`\\n` stays as it is written here. A prompt of several lines stands below `## Prompts`, and "
                 '`Set x := "a\\nb"` has two lines.'
@@ -261,10 +264,7 @@ def _variables(workflow: Workflow, given: frozenset[str], *, is_old: bool) -> It
             part = next((part for part in parts_of(reader) if name in part.names), None)
             place = part.where(name) if part else reader.place
             if place not in told:
-                is_left = isinstance(part, Template) and part.rules.is_old and part.rules.shell
-                yield _unset(
-                    name, offers[name], place, is_error=_is_needed(name, part, reader), is_left=is_left
-                )
+                yield _unset(name, offers[name], place, part, is_error=_is_needed(name, part, reader))
 
 
 def _is_needed(name: str, part: Template | Expression | None, reader: ParsedAction | Expression) -> bool:
@@ -274,12 +274,18 @@ def _is_needed(name: str, part: Template | Expression | None, reader: ParsedActi
     return part is not None and part is not reader
 
 
-def _unset(name: str, offer: str, place: Place, *, is_error: bool, is_left: bool) -> Fault:
-    if is_left:
-        message = f"Nothing sets {name!r}, so it is left to the shell: write $${{{name}}} for that.{offer}"
-    elif is_error:
-        message = f"Nothing sets the variable {name!r}.{offer or ' Set it before, or declare a parameter.'}"
+def _unset(
+    name: str, offer: str, place: Place, part: Template | Expression | None, *, is_error: bool
+) -> Fault:
+    is_shell = isinstance(part, Template) and part.rules.shell
+    message = f"Nothing sets the variable {name!r}"
+    if is_shell and not is_error:
+        message += f", so `${{{name}}}` is left to the shell: write $${{{name}}} for that.{offer}"
+    elif not is_error:
+        message += f" (unless --var does).{offer}"
+    elif offer.startswith(" Did") or not is_shell:
+        message += f".{offer or ' Set it before, or declare a parameter.'}"
     else:
-        message = f"Nothing sets the variable {name!r} (unless --var does).{offer}"
+        message += f". The shell's own is written ${name} or $${{{name}}}.{offer}"
     severity: Severity = "error" if is_error else "warning"
     return Fault(code="unset-variable", message=message, place=place, severity=severity)

@@ -95,12 +95,13 @@ def _uses(workflow: Workflow) -> Iterator[_Use]:
             if transition.when is When.CONDITION and transition.condition is not None:
                 yield _Use(transition.condition, is_condition=True)
     for _, action in workflow.actions():
-        inline = action.inline.template if isinstance(action, ExecutePrompt) and action.inline else None
+        asks = action if isinstance(action, ExecutePrompt) else None
         for part in parts_of(action):
             if isinstance(part, Expression):
                 yield _Use(part)
                 continue
-            given = {pair.key for pair in action.arguments} if part is inline else set[str]()
+            is_inline = asks is not None and asks.inline is not None and part is asks.inline.template
+            given = {pair.key for pair in asks.arguments} if asks and is_inline else set[str]()
             for expression in part.expressions:
                 # What a template does not read of its surroundings, its own tags have set.
                 yield _Use(expression, given=frozenset(given | expression.names - part.names))

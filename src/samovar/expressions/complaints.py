@@ -24,6 +24,16 @@ _WORDS = {
 """What the words of other languages are here."""
 
 
+_PARTS = {"size": "size({})", "length": "size({})", "first": "{}[0]", "last": "{}[-1]"}
+"""What Liquid and JavaScript take for parts of lists and texts."""
+
+
+def instead_of_part(name: str, path: str) -> str:
+    """How what other languages have as a part of a value is written, as a sentence; empty if it is none."""
+    form = _PARTS.get(name)
+    return f" Write `{form.format(path)}`." if form else ""
+
+
 class BadExpressionError(Exception):
     """A text is no expression. `at`: the offset of what cannot be read."""
 

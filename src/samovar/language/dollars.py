@@ -7,12 +7,13 @@ read, to find its end and to find its values. Old files keep what a `${…}` mea
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samovar.errors import Fault, FaultsError, Fix, Place
+from samovar.errors import ExpressionError, Fault, FaultsError, Fix, Place, TemplateError, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import RESERVED
-from samovar.language.paths import PATH, Path, path_of
+from samovar.language.paths import ENVIRONMENT, PATH, Path, path_of
 from samovar.language.spelling import OLD_SPELLING
 
 _SIMPLE = re.compile(r"\$\{\s*([^\W\d]\w*(?:\.[^\W\d]\w*|\[-?\d{1,9}\])*)\s*\}")
@@ -81,6 +82,21 @@ def dollar_end(text: str, begin: int, place: Place, rules: Rules) -> int:
     """Where the `${…}` ends that begins at an offset, as `read_dollar` has it, which it raises as."""
     match = None if rules.is_old else _SIMPLE.match(text, begin)
     return match.end() if match else read_dollar(text, begin, place, rules).end
+
+
+def value_of(expression: Expression, variables: Mapping[str, object]) -> object:
+    """What a `${…}` is now; a variable alone with all its parts. Raises `TemplateError`."""
+    name = expression.name
+    if name is not None:
+        if name in variables:
+            return variables[name]
+        message = f"There is no variable {name!r}.{nearest(name, variables)}"
+        raise TemplateError(message, place=expression.place)
+    try:
+        return expression.evaluate(variables)
+    except ExpressionError as error:
+        hint = ENVIRONMENT if "env" in expression.names else ""
+        raise TemplateError(error.message + hint, place=error.place) from error
 
 
 def _of_the_shell(text: str, begin: int, place: Place, *, is_old: bool) -> Fault:

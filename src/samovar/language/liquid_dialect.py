@@ -30,6 +30,7 @@ from liquid.token import TOKEN_TAG, Token
 from liquid.undefined import FalsyStrictUndefined, Undefined
 
 from samovar.expressions.expression import Expression
+from samovar.language.dollars import value_of
 from samovar.language.liquid_lexer import tokens_of
 from samovar.language.pieces import Held, Partials, Piece
 from samovar.values import to_text
@@ -174,10 +175,7 @@ def _value(number: int, *named: object, context: RenderContext) -> object:
     around: DollarMeanings = context.tag_namespace[_AROUND]
     pairs = zip(named[::2], named[1::2], strict=True)
     given = {str(name): _clean(value) for name, value in pairs if not isinstance(value, Undefined)}
-    expression = around.expressions[number]
-    if expression.name is not None and expression.name in given:
-        return given[expression.name]
-    return expression.evaluate(ChainMap(given, dict(context.globals)))
+    return value_of(around.expressions[number], ChainMap(given, dict(context.globals)))
 
 
 class _Buffer(LimitedStringIO):

@@ -12,9 +12,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from samovar.errors import ExpressionError, Fault, Place, TemplateError
+from samovar.errors import Fault, Place, TemplateError
 from samovar.expressions.expression import Expression
-from samovar.language.dollars import Rules
+from samovar.language.dollars import Rules, value_of
 from samovar.language.paths import Path
 from samovar.language.pieces import Held, Partials, Piece, Token, outlined, syntax_fault, tokenize
 from samovar.values import to_text
@@ -201,17 +201,6 @@ class Template:
         except KeyError as error:
             place = self.place.within(self.text, piece.offset)
             raise TemplateError(error.args[0], place=place) from None
-
-
-def value_of(expression: Expression, variables: Mapping[str, object]) -> object:
-    """What a `${…}` is now; a variable alone with all its parts. Raises `TemplateError`."""
-    name = expression.name
-    if name is not None and name in variables:
-        return variables[name]
-    try:
-        return expression.evaluate(variables)
-    except ExpressionError as error:
-        raise TemplateError(error.message, place=error.place) from error
 
 
 def _is_left(path: Path, variables: Mapping[str, object], left: Container[str]) -> bool:
