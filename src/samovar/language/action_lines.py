@@ -191,6 +191,7 @@ class ActionLines:
                 "belongs to the text."
             )
         elif source.strip() and indent > bullet.indent:
+            self._broken = bullet.indent
             message = (
                 f"This line begins a bullet of its own, so that {begun}. Put another sign before the `-`."
             )
