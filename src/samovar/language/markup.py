@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+_ENDS = {"{{": "}}", "{%": "%}"}
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}")
 _ENDRAW = re.compile(r"\{%-?\s*endraw\s*-?%\}")
 
@@ -60,6 +61,11 @@ class Markup:
             output = self.output(at)
             return None if output is None else ("output", output)
         return None
+
+    @property
+    def can_begin(self) -> tuple[str, ...]:
+        """The beginnings that may have an end further on."""
+        return tuple(begin for begin, end in _ENDS.items() if end not in self._endless)
 
     def _behind(self, mark: str, at: int) -> int | None:
         if mark in self._endless:

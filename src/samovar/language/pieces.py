@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from samovar.errors import Fault, FaultsError, Place
 from samovar.expressions.expression import Expression
@@ -33,8 +34,6 @@ class Held:
 
 Piece = str | Held
 
-_OPENING = re.compile(r"\{\{|\{%")
-_OPENING_DOLLAR = re.compile(r"\{\{|\{%|\$\$\{|\$\{(?!\{)")
 _OUTPUT_PATH = re.compile(rf"\{{\{{\s*({PATH})\s*\}}\}}")
 _RAW_FILTER = re.compile(r"\|\s*raw\s*-?\}\}\Z")
 _LIQUID_WORDS = frozenset(("true", "false", "nil", "null", "none", "empty", "blank", "now", "today"))
@@ -86,7 +85,7 @@ def tokenize(text: str, place: Place, rules: Rules) -> list[Token]:
 def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]]:
     """What is no plain text, each with where it ends."""
     markup = Markup(text)
-    pattern = _OPENING_DOLLAR if rules.dollar else _OPENING
+    pattern = _opening(markup.can_begin, dollar=rules.dollar)
     at = 0
     while match := pattern.search(text, at):
         start, at = match.span()
@@ -102,6 +101,15 @@ def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]
         elif (ends := markup.end(start)) is not None:
             kind, at = ends
             yield _liquid_token(text[start:at], start, kind), at
+        else:
+            pattern = _opening(markup.can_begin, dollar=rules.dollar)
+
+
+@cache
+def _opening(liquid: tuple[str, ...], *, dollar: bool) -> re.Pattern[str]:
+    """What is looked for: these beginnings of Liquid, and `$`."""
+    forms = [*map(re.escape, liquid), *((r"\$\$\{", r"\$\{(?!\{)") if dollar else ())]
+    return re.compile("|".join(forms) or r"(?!)")
 
 
 def _liquid_token(source: str, start: int, kind: str) -> Token:
