@@ -153,6 +153,14 @@ def test_an_old_spelling_of_an_action_is_mended(tmp_path: Path, old: str, new: s
     holds(one, tmp_path)
 
 
+def test_in_an_old_file_what_is_left_to_the_shell_is_written_so(tmp_path: Path) -> None:
+    (tmp_path / "project/.swissarmyhammer/workflows").mkdir(parents=True)
+    actions = '- A: Shell "ls ${HOME} ${x:-y} ${n}; rm ${HOME}"\n- B: Set n=1\n'
+    one = mended(tmp_path, DIAGRAM + actions, "project/.swissarmyhammer/workflows/w.md")
+    assert one.after.endswith('- A: Shell "ls $${HOME} $${x:-y} ${n}; rm $${HOME}"\n- B: Set n=1\n')
+    assert not one.left
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -39,9 +39,9 @@ class Value:
     quoted: bool
     """It stands in quotes."""
     place: Place
-    given: object = None
+    given: object = field(default=None, compare=False)
     """What the literal means; None where the template must be filled."""
-    is_text: bool = False
+    is_text: bool = field(default=False, compare=False)
     """It is a text whatever is filled in: it stands in quotes and is not exactly one `${…}`."""
 
     @property

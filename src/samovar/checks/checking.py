@@ -14,7 +14,7 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
-from samovar.checks.parts import parts_of
+from samovar.checks.parts import fix_for_the_shell, parts_of
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped, unknown_defaults
@@ -288,4 +288,5 @@ def _unset(
     else:
         message += f". The shell's own is written ${name} or $${{{name}}}.{offer}"
     severity: Severity = "error" if is_error else "warning"
-    return Fault(code="unset-variable", message=message, place=place, severity=severity)
+    fix = fix_for_the_shell(name, part) if isinstance(part, Template) and is_shell and not is_error else None
+    return Fault(code="unset-variable", message=message, place=place, severity=severity, fix=fix)
