@@ -17,9 +17,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from samovar.actions import parse_action
+from samovar.checks.checking import check_workflow
 from samovar.errors import FaultsError, Place
 from samovar.language.reading import parse_workflow
 from samovar.language.template import LIQUID_ONLY, Template
+from samovar.library import Library
 
 MOST_RATIO = 2.3
 ROUNDS = 3
@@ -67,6 +69,17 @@ def workflow(text: str) -> object:
     return parse_workflow(TOP + text, name="w", path=None, parse_action=parse_action)
 
 
+def many_names(size: int) -> str:
+    """A bullet that reads many variables, which nothing sets."""
+    return '- A: Log "' + "".join(f"${{v{number}}} " for number in range(size // 9)) + '"\n'
+
+
+def checked(text: str) -> object:
+    """As `workflow`, and checked."""
+    read = parse_workflow(TOP + text, name="w", path=None, parse_action=parse_action)
+    return check_workflow(read, Library([], parse_action))
+
+
 INPUTS: Mapping[str, Input] = {
     "prompt of {{": Input(repeated("{{ "), prompt, LARGEST_TEXT),
     "prompt of {%": Input(repeated("{% "), prompt, LARGEST_TEXT),
@@ -92,9 +105,7 @@ INPUTS: Mapping[str, Input] = {
     "${ of an old command": Input(repeated("${'", 'Shell "', '"'), old_action, LONGEST_LINE),
     "// in an old command": Input(repeated("${//", 'Shell "', '"'), old_action, LONGEST_LINE),
     "a bullet of lines": Input(repeated("\n  ${x}", '- A: Log "', '"\n'), workflow, LONGEST_LINE),
-    "unset variables": Input(
-        lambda size: 'Log "' + "".join(f"${{v{n}}} " for n in range(size // 9)) + '"', action, LONGEST_LINE
-    ),
+    "check of unset variables": Input(many_names, checked, LONGEST_LINE),
 }
 
 

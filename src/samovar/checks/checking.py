@@ -112,6 +112,8 @@ def _unknown_executor(name: str, place: Place) -> Iterator[Fault]:
 def _escapes(action: Action) -> Iterator[Fault]:
     """Texts with `\\n` in them, which is no new line there."""
     for text in action.texts:
+        if "\\n" not in text.text:
+            continue
         tokens = tokenize(text.text, text.place, text.rules)
         fixed = ((one.offset, one.text.find("\\n")) for one in tokens if one.kind == "text")
         at = next((begin + found for begin, found in fixed if found >= 0), None)
@@ -256,12 +258,14 @@ def _variables(workflow: Workflow, given: frozenset[str], *, is_old: bool) -> It
     readers: list[ParsedAction | Expression] = [*actions, *_conditions(workflow)]
     offers: dict[str, str] = {}
     for reader in readers:
-        for name in sorted(reader.names - known):
+        missing = reader.names - known
+        homes = {name: part for part in reversed(tuple(parts_of(reader))) for name in part.names & missing}
+        for name in sorted(missing):
             if name not in offers:
                 # A condition of one name may be meant for one of the known labels.
                 near = known | LABELS if isinstance(reader, Expression) and reader.text == name else known
                 offers[name] = nearest(name, near) if len(offers) < MOST_OFFERS else ""
-            part = next((part for part in parts_of(reader) if name in part.names), None)
+            part = homes.get(name)
             place = part.where(name) if part else reader.place
             if place not in told:
                 yield _unset(name, offers[name], place, part, is_error=_is_needed(name, part, reader))
@@ -270,7 +274,7 @@ def _variables(workflow: Workflow, given: frozenset[str], *, is_old: bool) -> It
 def _is_needed(name: str, part: Template | Expression | None, reader: ParsedAction | Expression) -> bool:
     """Whether an action cannot do without the variable: it stands in a `${…}` or behind `:=`."""
     if isinstance(part, Template):
-        return any(name in one.names for one in part.expressions) and not part.rules.is_old
+        return isinstance(part.uses.get(name), Expression) and not part.rules.is_old
     return part is not None and part is not reader
 
 

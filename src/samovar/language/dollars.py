@@ -106,7 +106,7 @@ def _of_the_shell(text: str, begin: int, place: Place, *, is_old: bool) -> Fault
     at = place.within(text, begin)
     fix = Fix(place=at, old="${", new="$${")
     if is_old:
-        message = f"{shown!r} is left to the shell: write $${{ for what is the shell's own."
+        message = f"`{shown}` is left to the shell: write $${{ for what is the shell's own."
         return Fault(code=OLD_SPELLING, message=message, place=at, severity="hint", fix=fix)
-    message = f"{shown!r} is no expression: write $${{ for what is the shell's own."
+    message = f"`{shown}` is not an expression: write $${{ for what is the shell's own."
     return Fault(code="template-syntax", message=message, place=at, fix=fix)

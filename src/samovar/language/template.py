@@ -50,6 +50,8 @@ class Template:
     """The literal pieces and, with value None, the held ones; None where tags decide what there is."""
     expressions: tuple[Expression, ...] = ()
     """Each `${…}`, in the order of the text; those of old files are paths where they can be."""
+    uses: Mapping[str, Path | Expression] = field(default_factory=dict, compare=False, repr=False)
+    """The first `${…}` or plain `{{ path }}` that reads each variable."""
     faults: tuple[Fault, ...] = field(default=(), compare=False, repr=False)
     """What is to be said of it, though it can be read."""
 
@@ -102,6 +104,7 @@ class Template:
             rules=rules,
             outline=tuple(map(outlined, tokens)),
             expressions=_expressions(tokens),
+            uses=_uses(tokens),
             faults=_faults(tokens),
         )
 
@@ -119,6 +122,7 @@ class Template:
             rules=rules,
             outline=None if has_tags else tuple(map(outlined, tokens)),
             expressions=_expressions(tokens),
+            uses=_uses(tokens),
             faults=_faults(tokens),
         )
 
@@ -135,11 +139,11 @@ class Template:
 
     def where(self, name: str) -> Place:
         """Where it reads a variable first, as far as that is known."""
-        for piece in self.pieces or self.expressions:
-            if isinstance(piece, Expression) and name in piece.names:
-                return piece.where(name)
-            if isinstance(piece, Path) and name in piece.names:
-                return self.place.within(self.text, max(self.text.find(name, piece.offset), piece.offset))
+        use = self.uses.get(name)
+        if isinstance(use, Expression):
+            return use.where(name)
+        if use is not None:
+            return self.place.within(self.text, max(self.text.find(name, use.offset), use.offset))
         begin = min((self.text.find(mark) for mark in ("{{", "{%") if mark in self.text), default=0)
         found = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)").search(self.text, begin)
         return self.place.within(self.text, found.start() if found else begin)
@@ -209,6 +213,11 @@ def _is_left(path: Path, variables: Mapping[str, object], left: Container[str]) 
 
 def _expressions(tokens: Sequence[Token]) -> tuple[Expression, ...]:
     return tuple(token.value for token in tokens if isinstance(token.value, Expression))
+
+
+def _uses(tokens: Sequence[Token]) -> Mapping[str, Path | Expression]:
+    values = [token.value for token in tokens if token.value is not None]
+    return {name: value for value in reversed(values) for name in value.names}
 
 
 def _faults(tokens: Sequence[Token]) -> tuple[Fault, ...]:
