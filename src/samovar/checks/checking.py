@@ -55,13 +55,19 @@ def check_workflow(
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
-def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
-    """`check_workflow` for a workflow and everything it runs, each file once."""
+def check_tree(
+    workflow: Workflow, library: Library, *, given: frozenset[str] = frozenset()
+) -> tuple[Fault, ...]:
+    """`check_workflow` for a workflow and everything it runs, each file once.
+
+    `given`: variables that the workflow is run with, besides its parameters.
+    """
     faults: dict[Fault, None] = {}
     tree = tuple(library.tree(workflow))
-    given = _given(tree, library)
+    by_caller = _given(tree, library)
     for one in tree:
-        faults.update(dict.fromkeys(check_workflow(one, library, given=given.get(one.identity, frozenset()))))
+        names = by_caller.get(one.identity, frozenset()) | (given if one is workflow else frozenset())
+        faults.update(dict.fromkeys(check_workflow(one, library, given=names)))
     return tuple(faults)
 
 
