@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
+
+from tests.growth import cpu_s
 
 from samovar.actions import parse_action
 from samovar.checks.checking import check_workflow
@@ -109,16 +110,15 @@ INPUTS: Mapping[str, Input] = {
 }
 
 
-def cpu_s(one: Input, size: int) -> float:
+def seconds(one: Input, size: int) -> float:
     """The CPU seconds of the quickest of some readings."""
     text = one.make(size)
-    took = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
+
+    def work() -> None:
         with suppress(FaultsError):
             one.read(text)
-        took.append(time.process_time() - began)
-    return min(took)
+
+    return min(cpu_s(work) for _ in range(ROUNDS))
 
 
 def main() -> None:
@@ -129,7 +129,7 @@ def main() -> None:
     print(f"{'':32} {'characters':>10} {'half, s':>9} {'whole, s':>9} {'ratio':>6}")
     for name in parser.parse_args().only:
         one = INPUTS[name]
-        half_s, whole_s = cpu_s(one, one.size // 2), cpu_s(one, one.size)
+        half_s, whole_s = seconds(one, one.size // 2), seconds(one, one.size)
         # Below this, the clock itself is most of it.
         ratio = whole_s / half_s if whole_s > 0.002 else 1.0
         is_over |= ratio > MOST_RATIO

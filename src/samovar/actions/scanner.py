@@ -232,8 +232,8 @@ class Scanner:
         self.note(f"unknown-{what}", message, pair.place)
 
     def _piece_end(self, at: int, rules: Rules) -> int:
-        self._markup = self._markup or Markup(self.text)
-        return piece_end(self.text, at, self.place, rules, self._markup)
+        self._markup = self._markup or Markup(self.text, self.place)
+        return piece_end(self._markup, at, rules)
 
     def _string(self, begin: int, rules: Rules) -> tuple[str, int]:
         """The content of the text in quotes that begins here, and where it ends."""

@@ -58,10 +58,7 @@ def check_workflow(
 def check_tree(
     workflow: Workflow, library: Library, *, given: frozenset[str] = frozenset()
 ) -> tuple[Fault, ...]:
-    """`check_workflow` for a workflow and everything it runs, each file once.
-
-    `given`: variables that the workflow is run with, besides its parameters.
-    """
+    """`check_workflow` for a workflow, which may be `given` variables, and all it runs, each file once."""
     faults: dict[Fault, None] = {}
     tree = tuple(library.tree(workflow))
     by_caller = _given(tree, library)
@@ -222,15 +219,15 @@ def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:
         if (key := child.identity) in chain:
             names = list(chain.values())[list(chain).index(key) :]
             message = f"The workflows run each other in a circle: {' → '.join((*names, child.name))}."
-            yield Fault(code="workflow-cycle", message=message, place=_name_place(action))
+            yield Fault(
+                code="workflow-cycle",
+                message=message,
+                place=action.name.place if isinstance(action, RunWorkflow) else action.place,
+            )
         elif key not in done:
             done.add(key)
             chain[key] = child.name
             walks.append(iter(library.children(child)))
-
-
-def _name_place(action: ParsedAction) -> Place:
-    return action.name.place if isinstance(action, RunWorkflow) else action.place
 
 
 # Variables ---------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Expression:
         Args:
             text: With the `${…}` in it.
             begin: Where it begins.
-            place: Of the text's first character.
+            place: Of its `$`.
 
         Raises:
             FaultsError: `condition-syntax` or `unknown-function`; for one without an end, at its `${`.
@@ -120,11 +120,12 @@ class Expression:
             close = text.find("}", begin)
             if close < 0 or parser.is_at_end:
                 message = "The `${` here does not end: a `}` is expected behind its expression. "
-                raise _fault(message + "Write $${ for a literal ${.", place.within(text, begin)) from None
+                raise _fault(message + "Write $${ for a literal ${.", place) from None
             written = " ".join(text[begin : close + 1][:_MOST_SHOWN].split())
             message = f"{written!r} cannot be read: {error.complaint}"
-            raise _fault(message, place.within(text, error.at)) from None
-        return cls.parse(text[parser.start : end], place.within(text, parser.start)), behind
+            raise _fault(message, place.within(text[begin:], error.at - begin)) from None
+        first = parser.start - begin
+        return cls.parse(text[parser.start : end], place.within(text[begin:end], first)), behind
 
     @classmethod
     def _of(cls, text: str, place: Place, parser: Parser, tree: Term) -> Expression:

@@ -55,7 +55,7 @@ def read_dollar(text: str, begin: int, place: Place, rules: Rules) -> Dollar:
     Args:
         text: With the `${…}` in it, and what may come behind.
         begin: Where it begins.
-        place: Of the text's first character.
+        place: Of its `$`.
         rules: Of the text.
 
     Raises:
@@ -67,7 +67,7 @@ def read_dollar(text: str, begin: int, place: Place, rules: Rules) -> Dollar:
         return Dollar(end=begin + 2, value=None, fault=_of_the_shell(text, begin, place, is_old=True))
     match = _SIMPLE.match(text, begin)
     if match and match[1] not in RESERVED:
-        expression = Expression.parse(match[1], place.within(text, match.start(1)))
+        expression = Expression.parse(match[1], place.within(match.group(), match.start(1) - begin))
         return Dollar(end=match.end(), value=expression)
     try:
         expression, end = Expression.parse_braced(text, begin, place)
@@ -103,10 +103,9 @@ def _of_the_shell(text: str, begin: int, place: Place, *, is_old: bool) -> Fault
     close = text.find("}", begin, begin + 200)
     shown = text[begin : close + 1] if close >= 0 else text[begin : begin + 20]
     shown = " ".join(shown.split())
-    at = place.within(text, begin)
-    fix = Fix(place=at, old="${", new="$${")
+    fix = Fix(place=place, old="${", new="$${")
     if is_old:
         message = f"`{shown}` is left to the shell: write $${{ for what is the shell's own."
-        return Fault(code=OLD_SPELLING, message=message, place=at, severity="hint", fix=fix)
+        return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
     message = f"`{shown}` is not an expression: write $${{ for what is the shell's own."
-    return Fault(code="template-syntax", message=message, place=at, fix=fix)
+    return Fault(code="template-syntax", message=message, place=place, fix=fix)

@@ -1,12 +1,14 @@
 """Where Liquid stands in a text: the end of each output, tag and raw block, found in one pass.
 
-Above: `pieces.py`, the scanner of action lines, the lexer of `liquid_dialect.py`. Below: nothing. What has no
-end is looked for once, so that a text with very many beginnings takes no more time than its length.
+Above: `pieces.py`, the scanner of action lines, the lexer of `liquid_dialect.py`. Below: nothing but places.
+What has no end is looked for once, so that a text of beginnings takes no more time than its length.
 """
 
 from __future__ import annotations
 
 import re
+
+from samovar.errors import Place
 
 _ENDS = {"{{": "}}", "{%": "%}"}
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}")
@@ -16,12 +18,23 @@ _ENDRAW = re.compile(r"\{%-?\s*endraw\s*-?%\}")
 class Markup:
     """A text with Liquid in it. Changed by looking: what it knows to have no end."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, place: Place | None = None) -> None:
+        """`place`: of the text's first character; None if nobody asks for places."""
+        self.text, self._place = text, place
+        self._here, self._at = place, 0
+        """The place that was asked for last, and its offset."""
         self._endless: set[str] = set()
         """Ends that are nowhere behind a place that was looked from."""
         self.steps = 0
         """Characters looked at, for tests that count."""
+
+    def place(self, at: int) -> Place:
+        """The place of the character at an offset; quick if the offsets that are asked for grow."""
+        if at < self._at:
+            self._here, self._at = self._place, 0
+        assert self._here is not None
+        self._here, self._at = self._here.within(self.text[self._at : at], at - self._at), at
+        return self._here
 
     def output(self, at: int) -> int | None:
         """Where the `{{ … }}` ends that begins at an offset; None if it does not."""

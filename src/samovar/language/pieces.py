@@ -84,7 +84,7 @@ def tokenize(text: str, place: Place, rules: Rules) -> list[Token]:
 
 def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]]:
     """What is no plain text, each with where it ends."""
-    markup = Markup(text)
+    markup = Markup(text, place)
     pattern = _opening(markup.can_begin, dollar=rules.dollar)
     at = 0
     while match := pattern.search(text, at):
@@ -92,7 +92,7 @@ def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]
         if match.group() == "$${":
             yield Token(text="${", offset=start, kind="text"), at
         elif match.group() == "${":
-            read = read_dollar(text, start, place, rules)
+            read = read_dollar(text, start, markup.place(start), rules)
             at = read.end
             if read.value is not None:
                 yield Token(text=text[start:at], offset=start, kind="value", value=read.value), at
@@ -121,13 +121,14 @@ def _liquid_token(source: str, start: int, kind: str) -> Token:
     return Token(text=source, offset=start, kind=kind)
 
 
-def piece_end(text: str, at: int, place: Place, rules: Rules, markup: Markup) -> int:
+def piece_end(markup: Markup, at: int, rules: Rules) -> int:
     """Where the piece ends that begins at an offset; the offset itself if none begins there.
 
-    Quotes within a piece mean nothing to what is around it. `markup`: of the same text.
+    Quotes within a piece mean nothing to what is around it.
 
     Raises `FaultsError` for a `${…}` that cannot be read.
     """
+    text = markup.text
     if text[at] == "{":
         ends = markup.end(at)
         return at if ends is None else ends[1]
@@ -137,7 +138,7 @@ def piece_end(text: str, at: int, place: Place, rules: Rules, markup: Markup) ->
         return at + 3
     if not text.startswith("${", at) or text.startswith("${{", at):
         return at
-    return dollar_end(text, at, place, rules)
+    return dollar_end(text, at, markup.place(at), rules)
 
 
 def syntax_fault(message: str, place: Place) -> FaultsError:
