@@ -106,7 +106,7 @@ class Scanner:
     _markup: Markup | None = None
 
     def where(self, offset: int | None = None) -> Place:
-        return self.place.within(self.text, self.at if offset is None else offset)
+        return self._marks.place(self.at if offset is None else offset)
 
     def note(self, code: str, message: str, place: Place) -> None:
         """Records a fault and goes on."""
@@ -231,9 +231,10 @@ class Scanner:
         message = f"There is no {what} {pair.key!r}.{nearest(pair.key, known)}"
         self.note(f"unknown-{what}", message, pair.place)
 
-    def _piece_end(self, at: int, rules: Rules) -> int:
+    @property
+    def _marks(self) -> Markup:
         self._markup = self._markup or Markup(self.text, self.place)
-        return piece_end(self._markup, at, rules)
+        return self._markup
 
     def _string(self, begin: int, rules: Rules) -> tuple[str, int]:
         """The content of the text in quotes that begins here, and where it ends."""
@@ -247,7 +248,7 @@ class Scanner:
             if character == "\\":
                 written, at = self._backslashes(at, quote)
                 content.append(written)
-            elif character in "{$" and (end := self._piece_end(at, rules)) > at:
+            elif character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
                 piece = self.text[at:end]
                 # In an expression `\"` is read as it stands.
                 is_liquid = character == "{" or rules.is_old
@@ -277,7 +278,7 @@ class Scanner:
             character = self.text[at]
             if self.text.startswith("{%", at):
                 self.fail("A tag cannot stand in a bare value.", at)
-            if character in "{$" and (end := self._piece_end(at, rules)) > at:
+            if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
                 at = end
             elif character == '"':
                 if not depth:

@@ -10,6 +10,7 @@ import re
 
 from samovar.errors import Place
 
+_STRIDE = 1024
 _ENDS = {"{{": "}}", "{%": "%}"}
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}")
 _ENDRAW = re.compile(r"\{%-?\s*endraw\s*-?%\}")
@@ -20,21 +21,25 @@ class Markup:
 
     def __init__(self, text: str, place: Place | None = None) -> None:
         """`place`: of the text's first character; None if nobody asks for places."""
-        self.text, self._place = text, place
-        self._here, self._at = place, 0
-        """The place that was asked for last, and its offset."""
+        self.text = text
+        self._places = [place]
+        """Of every `_STRIDE`th character, as far as they were needed."""
         self._endless: set[str] = set()
         """Ends that are nowhere behind a place that was looked from."""
         self.steps = 0
         """Characters looked at, for tests that count."""
 
     def place(self, at: int) -> Place:
-        """The place of the character at an offset; quick if the offsets that are asked for grow."""
-        if at < self._at:
-            self._here, self._at = self._place, 0
-        assert self._here is not None
-        self._here, self._at = self._here.within(self.text[self._at : at], at - self._at), at
-        return self._here
+        """The place of the character at an offset, without going through all that is before it each time."""
+        near = at // _STRIDE
+        for number in range(len(self._places), near + 1):
+            self._places.append(self._from(number - 1, number * _STRIDE))
+        return self._from(near, at)
+
+    def _from(self, near: int, at: int) -> Place:
+        begin, place = near * _STRIDE, self._places[near]
+        assert place is not None
+        return place.within(self.text[begin:at], at - begin)
 
     def output(self, at: int) -> int | None:
         """Where the `{{ … }}` ends that begins at an offset; None if it does not."""
