@@ -17,6 +17,7 @@ from liquid.lex import get_lexer
 
 from samovar.errors import FaultsError
 from samovar.language.liquid_lexer import tokens_of
+from samovar.language.markdown import parse_document
 from samovar.language.markup import Markup
 
 SIZE = 4000
@@ -78,3 +79,14 @@ def tokens(lexer: Callable[[str], object], text: str) -> object:
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_the_tokens_are_those_of_liquids_own_lexer(text: str) -> None:
     assert tokens(tokens_of, text) == tokens(get_lexer(), text)
+
+
+@pytest.mark.parametrize("indent", [0, 3])
+def test_a_place_found_from_a_near_one_is_that_found_from_the_beginning(indent: int) -> None:
+    lines = [f"{'x' * (number % 90)} {number}" for number in range(200)]
+    source = f"{' ' * indent}- A: b\n" + "".join(f"{' ' * indent}    {line}\n" for line in lines)
+    (bullet,) = parse_document(source, path=None).bullets(1, 203)
+    markup = Markup(bullet.text, bullet.place)
+    for at in (*range(0, len(bullet.text), 7), 5, len(bullet.text), 0):
+        place = bullet.place.within(bullet.text, at)
+        assert (markup.place(at).line, markup.place(at).column) == (place.line, place.column)
