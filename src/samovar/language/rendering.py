@@ -15,7 +15,7 @@ from typing import Any
 import liquid
 from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 
-from samovar.errors import Fault, FaultsError, Place, TemplateError, nearest
+from samovar.errors import Fault, FaultsError, Place, TemplateError, TooLargeError, nearest
 from samovar.language.liquid_dialect import environment_for, parted, render
 from samovar.language.pieces import ENVIRONMENT, SHELL_TAGS, Held, Partials, Piece, Token
 
@@ -93,6 +93,8 @@ class Rendering:
     ) -> str:
         try:
             return render(self.template, variables, held, left)
+        except TooLargeError as error:
+            raise TooLargeError(error.what, error.most_bytes, place=self.place) from None
         except UndefinedError as error:
             raise self._unknown(error, variables) from None
         except LiquidError as error:

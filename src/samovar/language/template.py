@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from samovar.errors import Place, TemplateError
 from samovar.language.pieces import Held, Partials, Path, Piece, Token, outlined, syntax_fault, tokenize
-from samovar.values import to_text
+from samovar.values import joined, to_text
 
 if TYPE_CHECKING:
     from samovar.language.rendering import Rendering
@@ -114,12 +114,11 @@ class Template:
             return self.rendering.fill(variables)
         if len(self.pieces) == 1 and isinstance(self.pieces[0], str):
             return self.pieces[0]
-        return "".join(
-            [
-                piece if isinstance(piece, str) else to_text(self._walk(piece, variables))
-                for piece in self.pieces
-            ]
+        texts = (
+            piece if isinstance(piece, str) else to_text(self._walk(piece, variables))
+            for piece in self.pieces
         )
+        return joined(texts, "The filled text")
 
     def written(self, variables: Mapping[str, object]) -> str | None:
         """The text that its tags leave, where all of it stands in the template itself; else None."""
@@ -134,7 +133,8 @@ class Template:
             held = self.rendering.hold(variables, ())
             if len(held) == 1 and isinstance(held[0], Held):
                 return held[0].value
-            return "".join(piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
+            texts = (piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
+            return joined(texts, "The filled text")
         if len(self.pieces) == 1 and isinstance(self.pieces[0], Path):
             return self._walk(self.pieces[0], variables)
         return self.fill(variables)
