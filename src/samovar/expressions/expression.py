@@ -196,7 +196,7 @@ class Expression:
         except WrongError as error:
             raise self._error(error.message, max(error.at, 0)) from error
         except OversizeError as error:
-            what = f"What `{self._shown}` makes"
+            what = f"The value of `{self._shown}`"
             raise TooLargeError(what, error.most_bytes, place=self.place) from None
         except SpentError as error:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
