@@ -28,6 +28,8 @@ ITEMS_A_STEP = 16
 """Which a filter looks at in about the time of a step."""
 LOOK_STEPS = 32
 """Steps between two looks at whether the text is still wanted."""
+MOST_RANGE = 1_000_000
+"""Numbers of a range that a loop goes through, or begins in."""
 MOST_BITS = 10_000
 """Of a number."""
 MOST_FORMAT_CHARACTERS = 1000
@@ -157,8 +159,8 @@ class BoundedIterable(Expression):
 
     def evaluate(self, context: liquid.RenderContext) -> object:
         value = self.inner.evaluate(context)
-        if isinstance(value, range) and isinstance(context, BoundedContext):
-            context.effort.check(_length(value) * ITEM_BYTES)
+        if isinstance(value, range) and _length(value) > MOST_RANGE:
+            raise TooMuchLiquidError(f"a range has more than {MOST_RANGE:,} numbers")
         return value
 
     def children(self) -> list[Expression]:
