@@ -43,7 +43,7 @@ def evaluated(expression: str, **variables: object) -> object:
     def evaluate() -> None:
         try:
             values.append(Expression.parse(expression, HERE).evaluate(variables))
-        except (ExpressionError, FaultsError) as error:
+        except (ExpressionError, FaultsError, TooLargeError) as error:
             values.append(error)
 
     check_soon(evaluate)
