@@ -350,7 +350,7 @@ async def test_a_run_that_begins_later_takes_no_abort_file_from_one_that_goes_on
     diagram = "[*] --> A\nA --> B\nB --> [*]"
     first = bench.write("first", diagram, 'A: Shell "until test -e go; do :; done"\nB: Log "first"')
     second = bench.write("second", diagram, 'A: Shell "touch go"\nB: Log "second"')
-    endings: dict[str, Ending] = {}
+    endings: dict[str, Ending | None] = {}
 
     async def run(name: str) -> None:
         workflow = first if name == "first" else second

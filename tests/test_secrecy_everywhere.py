@@ -58,7 +58,7 @@ ACTIONS = """- A: Set n := 0, copy="${token}", list := [token, key], text := "ke
 - G: Shell "echo ${key}" with env={"K": "${key}"} working_dir="${token}"
 - H: Run workflow "loops" with key="${key}" token="${token}" pair="${token}${key}"
 - K: Set token="changed-${n}-${token}", key="gone"
-- L: Log "${copy} ${said} ${error.message}"
+- L: Log "${copy} ${error.message}"
 - M: Abort "because of ${copy}, ${token}"
 """
 DIAGRAM = """[*] --> A
@@ -99,6 +99,12 @@ def rows_of(secret: str) -> set[str]:
     """Each row of characters of a secret that nobody may see; the frame of a key is no secret."""
     lines = [line for line in (*secret.splitlines(), " ".join(secret.split())) if "-----" not in line]
     return {line[start : start + ROW_CHARS] for line in lines for start in range(len(line) - ROW_CHARS + 1)}
+
+
+def around(text: str, row: str) -> str:
+    """Where a row is, with a piece before it and behind."""
+    start = text.find(row)
+    return text[max(start - 200, 0) : start + 200]
 
 
 def on_terminal(arguments: list[str], folder: Path, extra: dict[str, str]) -> tuple[int, str]:
@@ -163,4 +169,4 @@ def test_nothing_that_is_written_has_a_row_of_a_secret(
     for rows in map(rows_of, secrets.values()):
         for row in rows:
             seen = [path for path in written if row in written[path] or row in plain[path]]
-            assert not seen, (row, seen)
+            assert not seen, "\n".join(around(written[path], row) for path in seen)

@@ -114,7 +114,7 @@ class BoundedContext(liquid.RenderContext):
         super().__init__(*given, **named)
 
     @property
-    def disabled_tags(self) -> list[str]:  # type: ignore[override]
+    def disabled_tags(self) -> list[str]:
         # Each node that is written asks for them first: the one place that all of them come by.
         self._spend()
         return self._disabled
