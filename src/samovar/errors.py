@@ -9,6 +9,7 @@
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── TimedOutError       it took longer than it may
+    │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -182,6 +183,17 @@ class ShellError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class TooLargeError(ActionError):
+    """`what` would take more than `most_bytes`."""
+
+    code = "too-large"
+
+    def __init__(self, what: str, most_bytes: int, *, place: Place | None = None) -> None:
+        self.what, self.most_bytes = what, most_bytes
+        most = f"{most_bytes / 1e6:g} MB, the most of a value (setting value_bytes)"
+        super().__init__(f"{what} would take more than {most}.", place=place)
 
 
 class RefusedError(ActionError):

@@ -46,5 +46,6 @@ class Abort(Action):
         return (self.reason.template,) if self.reason else ()
 
     async def perform(self, context: ActionContext) -> Outcome:
-        reason = self.reason.text(context.variables) if self.reason else ""
+        text, variables = self.reason, context.variables
+        reason = await context.compute(lambda: text.text(variables)) if text else ""
         return Outcome(abort=reason or "The workflow aborted.")

@@ -1,9 +1,8 @@
 """The contract of an action: what a state does.
 
-Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and
-the waist (`executors/base.py`). An action is a frozen value that was parsed before the run; it fills its
-templates when it is performed, and never reads what it filled in. It changes no variable itself: what it
-sets is in its outcome. `log.py` is the member to read first.
+Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and the
+waist (`executors/base.py`). An action is a frozen value, parsed before the run. It fills its templates when
+it is performed, and changes no variable: what it sets is in its outcome. `log.py` is the one to read first.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 
 import anyio
 
+from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Filled, Question, Reply
@@ -83,8 +83,7 @@ class PromptDefaults:
     """Wins over what the prompt says (`run --executor`)."""
     seed: int = 0
     forced_seed: int | None = None
-    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
-    workflows, not over the prompt's own."""
+    """Of the run (`run --seed`): each visit has one made from it. Wins over all but the prompt's own."""
     deterministic: bool = False
     """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None
@@ -109,9 +108,8 @@ class PromptDefaults:
         return winner(self.forced_executor, own, self.executor)
 
     def at(self, path: str, visit: int) -> PromptDefaults:
-        """Those of the `visit`-th visit to the state of that path, counted from 1 within the run.
-
-        Branches that run at once do not change the seeds of each other: neither of the two depends on them.
+        """Those of the `visit`-th visit to the state of that path, from 1 within the run: what branches that
+        run at once cannot change for each other.
         """
         if self.forced_seed is None:
             return self
@@ -206,6 +204,8 @@ class ActionContext:
     """What prompts may read besides variables, which come first."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     """Returns when so many seconds have passed."""
+    compute: Compute = compute_at_once
+    """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
 
 
 class Action(ABC):

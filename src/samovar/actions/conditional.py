@@ -104,7 +104,7 @@ class Conditional(Action):
         return (self.parse_action(text, self.place), {**variables, **held}) if text.strip() else None
 
     async def perform(self, context: ActionContext) -> Outcome:
-        became = self.become(context.variables)
+        became = await context.compute(lambda: self.become(context.variables))
         if became is None:
             return Outcome()
         action, variables = became

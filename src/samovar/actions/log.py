@@ -50,6 +50,6 @@ class Log(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        text = self.text.text(context.variables)
+        text = await context.compute(lambda: self.text.text(context.variables))
         context.log(self.level, text)
         return Outcome(value=text, is_new=False, what=brief(text))

@@ -117,21 +117,14 @@ class ExecutePrompt(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
-        chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
-        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
-            system = chosen.system or ""
-        else:
-            system = _default_system(context)
-        messages = [Message(role="system", content=system)] if system.strip() else []
-        messages.append(Message(role="user", content=self._text(context, arguments)))
+        chosen, messages = await context.compute(lambda: self._filled(context))
 
         def scoped(session: str | None) -> str | None:
             return None if session is None else context.defaults.session_scope + session
 
         reply = await context.ask(
             PromptRequest(
-                messages=tuple(messages),
+                messages=messages,
                 model=chosen.model,
                 executor=chosen.executor,
                 options=chosen.options,
@@ -140,6 +133,18 @@ class ExecutePrompt(Action):
             )
         )
         return self._outcome(context, reply, chosen)
+
+    def _filled(self, context: ActionContext) -> tuple[Chosen, tuple[Message, ...]]:
+        """What is asked, and how."""
+        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
+        chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
+        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
+            system = chosen.system or ""
+        else:
+            system = _default_system(context)
+        messages = [Message(role="system", content=system)] if system.strip() else []
+        messages.append(Message(role="user", content=self._text(context, arguments)))
+        return chosen, tuple(messages)
 
     def _text(self, context: ActionContext, arguments: Mapping[str, object]) -> str:
         if self.inline is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.scanner import Scanner, Value
-from samovar.errors import Fault, Place
+from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
@@ -111,15 +111,21 @@ class Set(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        if len(self.assignments) == 1:
-            only = self.assignments[0]
-            value = only.of(context.variables)
-            return Outcome(value=value, is_new=False, sets={only.name: value}, what=_filled(only.name, value))
-        sets: dict[str, object] = {}
-        for assignment in self.assignments:
-            value = sets[assignment.name] = assignment.of({**context.variables, **sets})
+        sets = await context.compute(lambda: self._values(context.variables))
+        value = sets[self.assignments[-1].name]
         what = brief(", ".join(_filled(name, value) for name, value in sets.items()))
         return Outcome(value=value, is_new=False, sets=sets, what=what)
+
+    def _values(self, variables: Mapping[str, object]) -> dict[str, object]:
+        sets: dict[str, object] = {}
+        for assignment in self.assignments:
+            seen = {**variables, **sets} if sets else variables
+            try:
+                sets[assignment.name] = assignment.of(seen)
+            except TooLargeError as error:
+                what = f"The variable {assignment.name!r}"
+                raise TooLargeError(what, error.most_bytes, place=error.place or self.place) from None
+        return sets
 
 
 def _type(value: Value | Expression) -> Type:

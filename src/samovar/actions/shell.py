@@ -19,13 +19,13 @@ from samovar.actions.process import Command, CommandResult
 from samovar.actions.quoting import VARIABLE, Quoted, quote
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.shell_text import UnquotableError
-from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError
+from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError, TooLargeError
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.pieces import Held, Piece
 from samovar.language.template import Rules, Template
 from samovar.language.workflow import UnknownNames
-from samovar.values import Record, duration_s, to_text
+from samovar.values import Record, duration_s, lines_of, to_text
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -42,6 +42,7 @@ OF_COMMAND_TYPES: Mapping[str, Type] = dict.fromkeys(("text", "stdout", "stderr"
 """All parts of a command's value."""
 SAID_CHARS = 500
 """Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
+_CANNOT = "A value cannot be used here: {}."
 _OPTIONS = ("timeout", "result", "working_dir", "env", "retry_safe", "detach")
 
 
@@ -124,20 +125,11 @@ class Shell(Action):
         return self.doubts
 
     async def perform(self, context: ActionContext) -> Outcome:
-        command = self._command(context)
+        command = await context.compute(lambda: self._command(context))
         finished = await context.run_command(command)
         if finished.is_cut:
-            context.warn("The command wrote more than 10 MB; the rest was dropped.")
-        value = Record(
-            finished.stdout.rstrip("\r\n"),
-            {
-                "stdout": finished.stdout,
-                "stderr": finished.stderr,
-                "exit_code": finished.exit_code,
-                "duration_s": finished.duration_s,
-                "lines": finished.stdout.splitlines(),
-            },
-        )
+            raise TooLargeError("What the command wrote", command.most_bytes, place=self.place)
+        value = await context.compute(lambda: _record(finished))
         sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
             sets[self.result] = value
@@ -172,13 +164,14 @@ class Shell(Action):
             folder=self._folder(context),
             timeout_s=self._timeout_s(variables),
             detach=self.detach,
+            most_bytes=context.settings.value_bytes,
         )
 
     def _quoted(self, pieces: Iterable[Piece]) -> Quoted:
         try:
             return quote([self._raw_as_text(piece) for piece in pieces])
         except UnquotableError as error:
-            raise ShellError(_cannot(error), place=self.command.place) from None
+            raise ShellError(_CANNOT.format(error.message), place=self.command.place) from None
 
     def _raw_as_text(self, piece: Piece) -> Piece:
         if isinstance(piece, Held) and piece.raw:
@@ -201,6 +194,17 @@ class Shell(Action):
         return seconds
 
 
+def _record(finished: CommandResult) -> Record:
+    parts: dict[str, object] = {
+        "stdout": finished.stdout,
+        "stderr": finished.stderr,
+        "exit_code": finished.exit_code,
+        "duration_s": finished.duration_s,
+        "lines": lines_of(finished.stdout, "The list of lines that the command wrote"),
+    }
+    return Record(finished.stdout.rstrip("\r\n"), parts)
+
+
 def _checked(text: str, name: str, place: Place) -> str:
     """A text that the environment can hold. Raises `ShellError`."""
     if "\0" in text:
@@ -216,10 +220,6 @@ def _checked(text: str, name: str, place: Place) -> str:
             place=place,
         )
     return text
-
-
-def _cannot(error: UnquotableError) -> str:
-    return f"A value cannot be used here: {error.message}."
 
 
 def _check_command(line: Scanner, command: Value) -> tuple[Fault, ...]:
@@ -245,7 +245,7 @@ def _check_command(line: Scanner, command: Value) -> tuple[Fault, ...]:
     try:
         quoted = quote(outline)
     except UnquotableError as error:
-        line.note("shell-value", _cannot(error), places[error.number])
+        line.note("shell-value", _CANNOT.format(error.message), places[error.number])
         return ()
     return tuple(
         Fault(code="shell-option", message=doubt, place=places[number], severity="warning")

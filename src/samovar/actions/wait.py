@@ -112,7 +112,7 @@ class Wait(Action):
         if self.seconds is not None:
             await context.sleep(self.seconds)
         elif self.given is not None:
-            await context.sleep(self._seconds(context))
+            await context.sleep(await context.compute(lambda: self._seconds(context)))
         else:
             await self._for_user(context)
         return Outcome(value=None, is_new=False)
@@ -126,7 +126,8 @@ class Wait(Action):
             raise ActionError(f"Wait: {error}, not {to_text(value)!r}.", place=self.given.place) from None
 
     async def _for_user(self, context: ActionContext) -> None:
-        reply = await context.ask_user(self._question(context.variables))
+        question = await context.compute(lambda: self._question(context.variables))
+        reply = await context.ask_user(question)
         if reply is None:
             raise UnansweredError(
                 "Wait for user input needs a terminal; --yes goes on without asking.", place=self.place

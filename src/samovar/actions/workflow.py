@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -84,25 +85,26 @@ class RunWorkflow(Action):
 
     async def perform(self, context: ActionContext) -> Outcome:
         variables = context.variables
-        timeout_s = None
-        if self.timeout is not None:
-            value = self.timeout.of(variables)
-            timeout_s = _seconds(value)
-            if timeout_s is None:
-                raise ActionError(
-                    f"`timeout` is a duration, not {to_text(value)!r}.", place=self.timeout.place
-                )
-        name = self.name.text(variables)
-        given = {pair.key: pair.value.of(variables) for pair in self.given}
+        timeout_s, name, given = await context.compute(
+            lambda: (
+                self._timeout_s(variables),
+                self.name.text(variables),
+                {pair.key: pair.value.of(variables) for pair in self.given},
+            )
+        )
         if any(pair.value.written for pair in self.given):
             given = as_taken(self.given, given, context.library.child(context.workflow, name).parameters)
-        result = await context.run_workflow(
-            name,
-            given,
-            timeout_s=timeout_s,
-            place=self.name.place,
-        )
+        result = await context.run_workflow(name, given, timeout_s=timeout_s, place=self.name.place)
         return Outcome(value=result, sets={self.result: result} if self.result else {})
+
+    def _timeout_s(self, variables: Mapping[str, object]) -> float | None:
+        if self.timeout is None:
+            return None
+        value = self.timeout.of(variables)
+        timeout_s = _seconds(value)
+        if timeout_s is None:
+            raise ActionError(f"`timeout` is a duration, not {to_text(value)!r}.", place=self.timeout.place)
+        return timeout_s
 
 
 def _seconds(value: object) -> float | None:

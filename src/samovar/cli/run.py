@@ -42,7 +42,7 @@ from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
 from samovar.testing.paths import Tree
 from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s
+from samovar.values import duration_s, limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,8 @@ def _run(arguments: RunArguments) -> int:
     )
     if arguments.record is not None:
         check_record(arguments.record, workflow)
-    given = _given(arguments, workflow)
+    with limited(settings.value_bytes):
+        given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
     prepared = prepare(workflow, given, library, settings, run, ask=asker(), budget=budget)
     hidden = _secrets(workflow, prepared.variables)

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError, nearest
 from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
 from samovar.expressions.evaluation import Evaluation, Run
 from samovar.expressions.kinds import WrongError
-from samovar.expressions.meter import GivenUpError, Meter, SpentError
+from samovar.expressions.meter import GivenUpError, Meter, OversizeError, SpentError
 from samovar.expressions.parser import Parser
 from samovar.expressions.results import kept
 from samovar.expressions.tree import Literal, Name, Term, reads_of
@@ -215,7 +215,8 @@ class Expression:
 
         Raises:
             ExpressionError: For a variable that is not there, naming the nearest, for anything that cannot be
-                computed, and for what would take too many steps or bytes.
+                computed, and for what would take too many steps.
+            TooLargeError: For what would take too many bytes.
         """
         for name in self.names:
             if name not in variables and name not in self.defaulted:
@@ -228,6 +229,9 @@ class Expression:
             return kept(self._program.run(evaluation), evaluation.meter)
         except WrongError as error:
             raise self._error(error.message, max(error.at, 0)) from error
+        except OversizeError as error:
+            what = f"The value of `{self._shown}`"
+            raise TooLargeError(what, error.most_bytes, place=self.place) from None
         except SpentError as error:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
             raise self._error(f"This cannot be computed: {error}. {advice}") from error

@@ -16,7 +16,7 @@ from typing import Any
 import liquid
 from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 
-from samovar.errors import Fault, FaultsError, Place, TemplateError, nearest
+from samovar.errors import Fault, FaultsError, Place, TemplateError, TooLargeError, nearest
 from samovar.expressions.expression import Expression
 from samovar.language.liquid_dialect import DollarMeanings, environment_for, parted, render
 from samovar.language.paths import ENVIRONMENT, Path
@@ -96,6 +96,8 @@ class Rendering:
     ) -> str:
         try:
             return render(self.template, variables, held, DollarMeanings(self.expressions, left))
+        except TooLargeError as error:
+            raise TooLargeError(error.what, error.most_bytes, place=error.place or self.place) from None
         except UndefinedError as error:
             raise self._unknown(error, variables) from None
         except LiquidError as error:

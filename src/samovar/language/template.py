@@ -17,7 +17,7 @@ from samovar.expressions.expression import Expression
 from samovar.language.dollars import Rules, value_of
 from samovar.language.paths import Path
 from samovar.language.pieces import Held, Partials, Piece, Token, outlined, syntax_fault, tokenize
-from samovar.values import to_text
+from samovar.values import joined, to_text
 
 if TYPE_CHECKING:
     from samovar.language.rendering import Rendering
@@ -155,12 +155,13 @@ class Template:
         """
         if self.rendering is not None:
             return self.rendering.fill(variables)
-        return "".join(
-            [
-                piece if isinstance(piece, str) else to_text(self._value(piece, variables))
-                for piece in self.pieces
-            ]
+        if len(self.pieces) == 1 and isinstance(self.pieces[0], str):
+            return self.pieces[0]
+        texts = (
+            piece if isinstance(piece, str) else to_text(self._value(piece, variables))
+            for piece in self.pieces
         )
+        return joined(texts, "The filled text")
 
     def written(self, variables: Mapping[str, object]) -> str | None:
         """The text that its tags leave, where all of it stands in the template itself; else None."""
@@ -175,7 +176,8 @@ class Template:
             held = self.rendering.hold(variables, ())
             if len(held) == 1 and isinstance(held[0], Held):
                 return held[0].value
-            return "".join(piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
+            texts = (piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
+            return joined(texts, "The filled text")
         if len(self.pieces) == 1 and not isinstance(self.pieces[0], str):
             return self._value(self.pieces[0], variables)
         return self.fill(variables)

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from samovar.checks.checking import check_tree, read_names
 from samovar.config import Settings
-from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError, nearest
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.models import check_models
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
+from samovar.values import limited, within
 
 
 def prepare(
@@ -48,9 +49,25 @@ def prepare(
         workflow = library.workflow(workflow, lenient=run.lenient)
     given = _from_environment(workflow, run.environment) | dict(given)
     warnings = _check(workflow, library, given)
-    variables = bind(workflow.parameters, given, ask=ask)
+    variables = _bound(workflow, given, settings, ask)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, warnings=warnings)
+
+
+def _bound(
+    workflow: Workflow,
+    given: Mapping[str, object],
+    settings: Settings,
+    ask: Callable[[Parameter], object] | None,
+) -> dict[str, object]:
+    """The variables to begin with. Raises `UsageError`, also for a value that is too large."""
+    with limited(settings.value_bytes):
+        try:
+            for name, value in given.items():
+                within(value, f"The value given for {name!r}")
+            return bind(workflow.parameters, given, ask=ask)
+        except TooLargeError as error:
+            raise UsageError(error.message) from None
 
 
 def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dict[str, object]:

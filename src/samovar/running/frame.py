@@ -19,6 +19,7 @@ from samovar.language.workflow import State, Workflow
 from samovar.running.branches import Claims, merge
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
+from samovar.values import within
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,16 +128,19 @@ class Frame:
             self.variables[name] = branch.variables[name]
         self.is_result_named = branch.is_result_named
 
-    def join(self, branches: Mapping[str, Frame]) -> tuple[str, ...]:
+    def join(self, branches: Mapping[str, Frame], value_bytes: int) -> tuple[str, ...]:
         """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
 
         Built-in names are not merged: `result` has the branches' results by first state; `success` and its
-        like say whether a branch came to the join after a failure.
+        like say whether a branch came to the join after a failure. Raises `TooLargeError` if the results, or
+        what is kept, take more than a value may.
         """
         merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
         variables = self.variables
+        results = {first: one.variables["result"] for first, one in branches.items()}
+        within(results, "The variable 'result', with the results of the branches,", value_bytes)
         variables.update(merged.changes)
-        variables["result"] = {first: one.variables["result"] for first, one in branches.items()}
+        variables["result"] = results
         self.is_result_named = False
         self.failed = any(one.failed for one in branches.values())
         variables["success"], variables["failure"] = not self.failed, self.failed
@@ -148,12 +152,13 @@ class Frame:
         # What forks within the branches kept, under the names of their own branches.
         kept: dict[str, object] = {}
         for one in branches.values():
-            within = one.variables.get(BRANCHES)
-            if one.is_branches_ours and within is not before and isinstance(within, dict):
-                kept |= within
+            inner = one.variables.get(BRANCHES)
+            if one.is_branches_ours and inner is not before and isinstance(inner, dict):
+                kept |= inner
         if merged.kept:
             kept |= {first: dict(merged.kept.get(first, {})) for first in branches}
         if kept:
+            within(kept, f"The variable {BRANCHES!r}", value_bytes)
             variables[BRANCHES] = kept
         self.is_branches_ours = bool(kept)
         return merged.doubts

@@ -7,39 +7,24 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
-from samovar.errors import ActionError, Place, SamovarError, TimedOutError
+from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
+from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.branches import Claims
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, explain
 from samovar.running.spending import PastLimitError, Spending, own_limits
 from samovar.running.visit_context import Child, Services, VisitContext
-
-ABORT_FILE = Path(".swissarmyhammer") / ".abort"
-"""A file of this name below the folder, written after a run began, ends it before its next state; its text is
-the reason. It ends every run of the folder, and nobody deletes it. By its state and not by a clock it is told
-from one that was there before: clocks are set, and those of files lag behind."""
-OWN_ABORT_FILE = Path(".samovar") / "abort"
-"""In this folder below it, a file with the name of a run ends that run only, which deletes it."""
-
-
-class AbortedError(Exception):
-    """`Abort`, or the abort file: ends every frame. `state` is the path of the one that aborted."""
-
-    def __init__(self, reason: str, state: str | None = None) -> None:
-        super().__init__(reason)
-        self.error = RunError(code="aborted", message=reason, state=state)
+from samovar.values import is_within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +44,7 @@ class Loop:
         self._services, self._recorder, self._limits = services, recorder, limits
         self._doubted: set[Place] = set()
         """Where a condition was warned of: once in a run."""
-        self._abort_file = services.folder / ABORT_FILE
-        self._own_abort_file = services.folder / OWN_ABORT_FILE / services.run
-        self._old_abort = _state_of(self._abort_file)
+        self._abort_files = AbortFiles(services.folder, services.run)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -75,9 +58,10 @@ class Loop:
         states = frame.workflow.states
         state = states[first]
         while True:
-            self._check_abort_files()
+            self._abort_files.check()
             visit, error = await self._visit(frame, state)
-            choice = self._choose(frame, state, visit, failed_here=error is not None)
+            await _give_others_a_turn()
+            choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
             if transition is None:
                 return _no_way_on(frame, state, choice, error)
@@ -103,17 +87,14 @@ class Loop:
             if transition.target == until:
                 return End(ending=Ending.COMPLETED)
             state = states[transition.target]
-            # After each visit others on the event loop have a turn and a cancellation comes through: counted,
-            # not timed, so that the branches of a fork take turns in the same order on any machine.
-            await checkpoint()
 
-    def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
+    async def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
         situation = Situation(
             failed_here=failed_here,
             failed_last=frame.failed,
             goes_on=frame.workflow.on_error == "continue",
         )
-        choice = choose(state, frame.variables, situation)
+        choice = await self._services.computer.compute(lambda: choose(state, frame.variables, situation))
         for message, place in choice.warnings:
             self._recorder.warn(message, place, visit)
         for message, place in choice.doubts:
@@ -121,19 +102,6 @@ class Loop:
                 self._doubted.add(place)
                 self._recorder.warn(message, place, visit)
         return choice
-
-    def _check_abort_files(self) -> None:
-        """Raises `AbortedError` if there is one for this run."""
-        for file, before in ((self._own_abort_file, None), (self._abort_file, self._old_abort)):
-            now = _state_of(file)
-            if now is None or now == before:
-                continue
-            reason = ""
-            with suppress(OSError, UnicodeDecodeError):
-                reason = file.read_text(encoding="utf-8").strip()
-                if file == self._own_abort_file:
-                    file.unlink()
-            raise AbortedError(reason or f"There was a file {file.relative_to(self._services.folder)}.")
 
     async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
         """Performs a state's action and records it. Gives the visit's number, and why it failed."""
@@ -155,6 +123,8 @@ class Loop:
             try:
                 outcome = await action.perform(context.context())
                 failure: SamovarError | None = outcome.error
+                if too_large := _too_large(outcome, self._services.settings.value_bytes):
+                    outcome, failure = Outcome(figures=outcome.figures), too_large
             except PastLimitError:
                 recorder.leave(entry, VisitStatus.CANCELLED)
                 raise
@@ -213,8 +183,14 @@ class Loop:
             if isinstance(stops[0], BaseException):
                 raise stops[0]
             return stops[0]
-        for doubt in frame.join(frames):
-            self._recorder.warn(doubt, frame.workflow.states[fork.join].place, visit)
+        join = frame.workflow.states[fork.join]
+        try:
+            doubts = frame.join(frames, self._services.settings.value_bytes)
+        except TooLargeError as error:
+            path = frame.prefix + join.name
+            return End(ending=Ending.FAILED, error=RunError.of(error, path, join.place))
+        for doubt in doubts:
+            self._recorder.warn(doubt, join.place, visit)
         return None
 
     # Sub-workflows.
@@ -268,6 +244,27 @@ class Loop:
         return frame
 
 
+async def _give_others_a_turn() -> None:
+    """Others on the event loop have a turn, and a cancellation comes through.
+
+    After each visit: counted, not timed, so that the branches of a fork take turns in the same order on any
+    machine. A time limit that has passed meanwhile counts, although nobody could say so before: what it is
+    of cannot complete any more.
+    """
+    await checkpoint()
+    if anyio.current_effective_deadline() <= anyio.current_time():
+        await anyio.sleep_forever()  # until the limit's cancellation comes, which is on its way
+
+
+def _too_large(outcome: Outcome, most_bytes: int) -> TooLargeError | None:
+    """What is wrong with the first of its values that is too large."""
+    named = {f"The variable {name!r}": value for name, value in outcome.sets.items()}
+    for what, value in {**named, "The variable 'result'": outcome.value}.items():
+        if not is_within(value, most_bytes):
+            return TooLargeError(what, most_bytes)
+    return None
+
+
 def _failure_edge(join: State) -> Transition | None:
     """What a join leads to after a branch has failed that did not handle its failure."""
     for one in join.transitions:
@@ -283,12 +280,3 @@ def _no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | Non
     path = frame.prefix + state.name
     stuck = RunError(code="stuck", message=explain(state, choice), state=path, place=state.place)
     return End(ending=Ending.STUCK, error=stuck)
-
-
-def _state_of(file: Path) -> tuple[int, int, int, int] | None:
-    """What tells a file from another one that was written there later; None if there is none."""
-    try:
-        stat = file.stat()
-    except (OSError, ValueError):
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

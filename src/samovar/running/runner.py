@@ -15,14 +15,16 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import Outside, PromptDefaults, ThisMachine
+from samovar.actions.computing import Computer
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
+from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
 from samovar.running.frame import Frame
-from samovar.running.loop import ABORT_FILE, OWN_ABORT_FILE, AbortedError, End, Loop
+from samovar.running.loop import End, Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
@@ -173,6 +175,7 @@ class _Driven:
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
+            computer=Computer(settings.settings.value_bytes),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:

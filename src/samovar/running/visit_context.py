@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
+from samovar.actions.computing import Computer
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
@@ -51,6 +52,8 @@ class Services:
     """Records an event and reports it."""
     secrets: Secrets
     """What nobody is shown."""
+    computer: Computer
+    """Fills texts and evaluates expressions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,7 @@ class VisitContext:
             warn=self.warn,
             run_command=self.run_command,
             sleep=self.sleep,
+            compute=services.computer.compute,
         )
 
     def log(self, level: str, text: str) -> None:
