@@ -17,7 +17,7 @@ from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, FaultsError, Place, UsageError
 from samovar.expressions.expression import Expression
 from samovar.expressions.functions import KNOWN
-from samovar.language.graph import classify
+from samovar.language.labels import read_label
 from samovar.language.mermaid import parse_diagram
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import bind
@@ -104,8 +104,9 @@ async def test_every_option_of_a_prompt_is_taken(options: str, tmp_path: Path) -
 @pytest.mark.parametrize(("kind", "labels"), rows("taken | labels"), ids=lambda cell: cell[:20])
 def test_a_label_is_what_the_page_says(kind: str, labels: str) -> None:
     for label in codes(labels):
-        when, condition = classify(label, HERE)
-        assert when.value == kind.partition(":")[0], label
+        meaning = read_label(label, HERE)
+        condition = meaning.condition
+        assert meaning.when.value == kind.partition(":")[0], label
         if condition is not None:
             variables = {**VARIABLES, "result": "YES", "failure": False}
             assert condition.evaluate(variables) is True, label

@@ -481,6 +481,32 @@ def test_what_other_diagrams_write_is_told_as_it_is_written_here(text: str, part
     assert part in only_fault(parse(text)).message
 
 
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("A –> B", "–>"),
+        ("A —> B: x", "—>"),
+        ("A–>B", "–>"),
+        ("A -–> B", "-–>"),
+        ("A → B", "→"),
+        ("[*] –> A", "–>"),
+    ],
+)
+def test_an_arrow_that_an_editor_made_is_named_with_what_to_type(text: str, made: str) -> None:
+    message = only_fault(parse(text)).message
+    assert f"`{made}` is not an arrow" in message
+    assert "type `-->`" in message
+
+
+def test_a_title_may_have_several_lines() -> None:
+    read = parse('state "two\nlines" as A\n[*] --> A\nA --> B')
+    assert not read.faults and not read.hints
+    assert [text for text, _ in read.nodes["A"].descriptions] == ["two\nlines"]
+    assert read.nodes["B"].place.line == read.nodes["A"].place.line + 2
+    (fault,) = parse('state "two\nlines\n[*] --> A').faults
+    assert "The text that begins here does not end" in fault.message
+
+
 def test_a_brace_that_is_missing_hides_nothing_else() -> None:
     read = diagram("[*] --> A\nstate A {\n[*] --> B\nstate C {\nD --> [*]\nE --> F: x\nA -> G\nF --> [*]")
     assert [(fault.code, fault.place.line) for fault in read.faults] == [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from samovar.actions import parse_action
 from samovar.errors import Fault, FaultsError, Place
-from samovar.language.graph import classify
+from samovar.language.labels import read_label
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Limits, When, Workflow
 from tests.growth import assert_grows_with_size
@@ -122,9 +122,9 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(ends: str) -> None:
     [
         ("", When.ALWAYS), ("  Always ", When.ALWAYS), ("default", When.DEFAULT), ("ELSE", When.DEFAULT),
         ("success", When.SUCCESS), ("On success", When.SUCCESS), ("OnSuccess", When.SUCCESS),
-        ("on_success", When.SUCCESS), ("input valid", When.SUCCESS), ("failure", When.FAILURE),
-        ("on error", When.FAILURE), ("OnFailure", When.FAILURE), ("on-failure", When.FAILURE),
-        ("ONERROR", When.FAILURE), ("invalid", When.FAILURE), ("success, else fail", When.FAILURE),
+        ("on_success", When.SUCCESS), ("Is  Valid", When.SUCCESS), ("failure", When.FAILURE),
+        ("on error", When.FAILURE), ("OnFailure", When.FAILURE), ("on_failure", When.FAILURE),
+        ("ONERROR", When.FAILURE), ("invalid", When.FAILURE), ("FAILED", When.FAILURE),
         ("a > 1", When.CONDITION), ("ready", When.CONDITION), ("result.contains('fail')", When.CONDITION),
         ("is_error", When.CONDITION), ("!success", When.CONDITION), ("'error' in xs", When.CONDITION),
         ("status == \"success\"", When.CONDITION), ("result.includes('x')", When.CONDITION),
@@ -132,15 +132,9 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(ends: str) -> None:
     ],
 )  # fmt: skip
 def test_a_label_decides_when_a_transition_is_taken(label: str, when: When) -> None:
-    found, condition = classify(label, Place(path=None, line=1))
-    assert found is when
-    assert (condition is not None) == (when is When.CONDITION)
-
-
-def test_a_label_that_means_nothing_names_both_readings_and_its_place() -> None:
-    (fault,) = faults_of(flow(diagram="[*] --> A\nA --> B: goes on\nB --> [*]"))
-    assert at(fault) == ("condition-syntax", "error", 4, 15)
-    assert "neither `success`, `failure`, `default` or `always`, nor a condition" in fault.message
+    meaning = read_label(label, Place(path=None, line=1))
+    assert meaning.when is when
+    assert (meaning.condition is not None) == (when is When.CONDITION)
 
 
 def test_a_condition_on_an_edge_to_the_end_is_kept() -> None:
@@ -220,6 +214,25 @@ def test_the_diagram_is_the_first_block_marked_mermaid(info: str, marks: str) ->
         f"{marks}{info}\nstateDiagram-v2\n[*] --> {name}\n{name} --> [*]\n{marks}\n" for name in "AB"
     )
     assert list(read(other + first + second).states) == ["A"]
+
+
+@pytest.mark.parametrize("marks", ["```", "~~~~"])
+def test_a_block_that_does_not_end_is_named_where_it_begins(marks: str) -> None:
+    diagram = "\nstateDiagram-v2\n[*] --> A\nA --> [*]\n"
+    rest = "\n## Actions\n\n- A: Log 'x'\n"
+    (fault,) = faults_of(f"{marks}mermaid{diagram}{rest}")
+    assert (*at(fault)[:3], "does not end" in fault.message) == ("open-block", "error", 1, True)
+    (fault,) = faults_of(f"```mermaid{diagram}```\n\n{marks}sh\nls\n{rest}")
+    assert at(fault)[:3] == ("open-block", "error", 7)
+    assert "'## Actions' in line 10" in fault.message
+    assert not read(f"```mermaid{diagram}```\n{rest}\n{marks}sh\nls\n").warnings
+
+
+@pytest.mark.parametrize("label", ["result == “yes”", "result == ‘yes’"])
+def test_a_quote_that_an_editor_made_is_named_with_what_to_type(label: str) -> None:
+    (fault,) = faults_of(flow(diagram=f"[*] --> A\nA --> B: {label}\nB --> [*]"))
+    assert at(fault) == ("condition-syntax", "error", 4, 20)
+    assert "is not the quote that it looks like: write" in fault.message
 
 
 def test_prompts_are_sections_with_front_matter_and_fences() -> None:
@@ -538,7 +551,10 @@ def test_a_system_prompt_that_cannot_be_filled_is_a_fault_before_the_run() -> No
 def test_an_action_outside_of_its_section_is_named() -> None:
     diagram = "```mermaid\nstateDiagram-v2\n[*] --> A\nA --> B\nB --> [*]\n```\n"
     text = diagram + "\n## Action\n\n- A: Log 'x'\n- B: just words\n"
-    workflow = parse_workflow(text, name="w", path=None, parse_action=parse_action)
-    [fault] = workflow.warnings
-    assert (fault.code, fault.place.line) == ("action-line", 10)
-    assert "outside of `## Actions`" in fault.message
+    [fault] = faults_of(text)
+    assert (fault.code, fault.severity, fault.place.line) == ("action-line", "error", 10)
+    assert "not below a heading `## Actions`" in fault.message
+    (warning,) = read(text, Path(".sah/w.md")).warnings
+    assert (warning.code, warning.severity) == ("action-line", "warning")
+    example = diagram + "\n## Actions\n\n- B: Log 'x'\n\n## Prompts\n\n### p\n\n- A: Log 'x'\n"
+    assert not read(example).warnings

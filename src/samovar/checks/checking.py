@@ -14,22 +14,22 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
+from samovar.checks.labels import declared_here, doubtful_labels
 from samovar.checks.parts import fix_for_the_shell, parts_of
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
-from samovar.checks.typed import mistyped, unknown_defaults
+from samovar.checks.typed import mistyped, types_of, unknown_defaults
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, Severity, nearest
 from samovar.executors.table import EXECUTORS
 from samovar.expressions.expression import Expression
+from samovar.expressions.types import ANYTHING
 from samovar.language.parameters import Parameter
 from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
-from samovar.language.spelling import is_below_old_folder
 from samovar.language.template import Template
 from samovar.language.workflow import ParsedAction, When, Workflow
 from samovar.library import Library
 
-LABELS = frozenset(("always", "default", "else"))
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
 
@@ -42,13 +42,9 @@ def check_workflow(
     Sub-workflows are followed for cycles, but their own faults are theirs. `given`: variables that it is run
     with, besides its parameters.
     """
-    is_old = is_below_old_folder(workflow.path)
+    is_old = workflow.is_old
     with much_to_keep():
-        found = [
-            *workflow.warnings,
-            *_references(workflow, library),
-            *_variables(workflow, given, is_old=is_old),
-        ]
+        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow, given)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old)]
@@ -252,9 +248,13 @@ def _conditions(workflow: Workflow) -> Iterator[Expression]:
                 yield transition.condition
 
 
-def _variables(workflow: Workflow, given: frozenset[str], *, is_old: bool) -> Iterator[Fault]:
-    known = workflow.known_names | given
-    in_vain = list(unknown_defaults(workflow, known, is_old=is_old))
+def _variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault]:
+    known, types = workflow.known_names | given, types_of(workflow)
+    own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
+    in_vain = [
+        *unknown_defaults(workflow, known, is_old=workflow.is_old),
+        *doubtful_labels(workflow, known, own),
+    ]
     yield from in_vain
     told = {fault.place for fault in in_vain}
     actions = (action for _, action in workflow.actions())
@@ -265,9 +265,7 @@ def _variables(workflow: Workflow, given: frozenset[str], *, is_old: bool) -> It
         homes = {name: part for part in reversed(tuple(parts_of(reader))) for name in part.names & missing}
         for name in sorted(missing):
             if name not in offers:
-                # A condition of one name may be meant for one of the known labels.
-                near = known | LABELS if isinstance(reader, Expression) and reader.text == name else known
-                offers[name] = nearest(name, near) if len(offers) < MOST_OFFERS else ""
+                offers[name] = nearest(name, known) if len(offers) < MOST_OFFERS else ""
             part = homes.get(name)
             place = part.where(name) if part else reader.place
             if place not in told:

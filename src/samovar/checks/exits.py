@@ -18,11 +18,11 @@ _LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 
 
 def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
-    """Warnings. `is_old`: the file may have been written for the older system."""
+    """Warnings, and lists as conditions, which are errors. `is_old`: it is a file of the older system."""
     for state in workflow.states.values():
         if state.kind is not Kind.FORK:
             yield from _never_taken(state, goes_on=workflow.on_error == "continue")
-            yield from _lists(state)
+            yield from _lists(state, is_old=is_old)
     if is_old and workflow.choice_states_act:
         for name in sorted(states_that_only_choose(workflow.states)):
             state = workflow.states[name]
@@ -115,14 +115,16 @@ def _may_follow_failure(transition: Transition, of_failure: frozenset[str]) -> b
     )
 
 
-def _lists(state: State) -> Iterator[Fault]:
+def _lists(state: State, *, is_old: bool) -> Iterator[Fault]:
     for transition in state.transitions:
         condition = transition.condition
-        if condition is not None and _LIST.fullmatch(condition.text):
-            yield _warning(
-                "list-condition",
-                "A list that is not empty is true, so this is always taken: write the condition without [ ].",
-                condition.place,
+        if condition is not None and condition.names and _LIST.fullmatch(condition.text):
+            message = "A list that is not empty is true, so this is always taken: write it without [ ]."
+            yield Fault(
+                code="list-condition",
+                message=message,
+                place=condition.place,
+                severity="warning" if is_old else "error",
             )
 
 

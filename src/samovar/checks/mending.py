@@ -17,6 +17,7 @@ from typing import NamedTuple
 from samovar.checks.checking import check_workflow
 from samovar.checks.edits import Edit, applied, edits_of, where_it_was
 from samovar.checks.meaning import meaning_of
+from samovar.checks.old_files import offered
 from samovar.checks.unified_diff import unified_diff
 from samovar.errors import Fault, FaultsError, UsageError
 from samovar.files import read_text, write_whole
@@ -71,20 +72,25 @@ class Mended:
 def mend(path: Path, library: Library, *, lenient: bool = False) -> Mended:
     """What becomes of a file when all its fixes are made, over and over until there are none.
 
-    A file that cannot be read for its errors stays as it is. Raises `UsageError` for what is no readable
-    file, `FaultsError` for what is no text.
+    A file that cannot be read for its errors stays as it is, unless all of them have a fix. Raises
+    `UsageError` for what is not a readable file, `FaultsError` for what is not text.
     """
     text = read_text(path)
     mender = _Mender(path, library, lenient)
+    now: _Read | None = None
     try:
         now = mender.read(text)
+        faults = now.faults
     except FaultsError as error:
-        left = tuple(fault for fault in error.faults if fault.fix)
-        return Mended(
-            path=path, before=text, after=text, done=(), left=left, faults=error.faults, is_read=False
-        )
+        faults = error.faults
     done: list[Fault] = []
     passes: list[Sequence[Edit]] = []
+    edits = mender.repairs(text, faults, is_read=now is not None)
+    if edits and (repaired := mender.repaired(text, edits)):
+        done, passes, now = [edit.fault for edit in edits], [edits], repaired
+    if now is None:
+        left = tuple(fault for fault in faults if fault.fix)
+        return Mended(path=path, before=text, after=text, done=(), left=left, faults=faults, is_read=False)
     for _ in range(MOST_PASSES):
         edits = edits_of(now.text, now.faults, path)
         kept, then = mender.kept(now, edits)
@@ -117,6 +123,20 @@ class _Mender:
         """Raises `FaultsError`."""
         workflow = self._library.read(text, self._path, lenient=self._lenient)
         return _Read(text, workflow, check_workflow(workflow, self._library))
+
+    def repairs(self, text: str, faults: Sequence[Fault], *, is_read: bool) -> Sequence[Edit]:
+        """The edits that make a file readable which is not: its dialect said, or each error with a fix."""
+        if (offer := offered(text, self._path, self._library, faults)) is not None:
+            return edits_of(text, [offer], self._path)
+        errors = () if is_read else [fault for fault in faults if fault.severity == "error"]
+        return edits_of(text, errors, self._path)
+
+    def repaired(self, text: str, edits: Sequence[Edit]) -> _Read | None:
+        """The text with edits that change how it is read; None if it cannot be read with them."""
+        try:
+            return self.read(applied(text, edits))
+        except FaultsError:
+            return None
 
     def kept(self, now: _Read, edits: Sequence[Edit]) -> tuple[Sequence[Edit], _Read]:
         """The edits that leave the meaning as it is, and the text with them."""

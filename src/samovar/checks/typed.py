@@ -46,7 +46,7 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     severity: Severity = "warning" if is_old else "error"
     types = types_of(workflow)
     for use in _uses(workflow):
-        if use.is_condition and use.expression.is_constant:
+        if use.is_condition and not use.expression.names:
             yield _constant(use.expression, severity)
         known = types if not use.given else {**types, **dict.fromkeys(use.given, ANYTHING)}
         yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
@@ -61,7 +61,9 @@ def _constant(condition: Expression, severity: Severity) -> Fault:
         advice = f"Write it without quotes: `{inside}`."
     else:
         advice = "Write what it depends on, or no label."
-    message = f"The condition {condition.text[:60]} is the same whatever happens. {advice}"
+    message = (
+        f"The condition {condition.text[:60]} reads no variable: it is the same whatever happens. {advice}"
+    )
     return Fault(code="constant-condition", message=message, place=condition.place, severity=severity)
 
 

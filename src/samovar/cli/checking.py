@@ -18,6 +18,7 @@ from samovar.app import open_library
 from samovar.checks.checking import check_workflow
 from samovar.checks.codes import codes
 from samovar.checks.mending import Mended, mend
+from samovar.checks.old_files import offered
 from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown, visible
@@ -138,6 +139,18 @@ def faults_of(
 ) -> tuple[Fault, ...]:
     """Everything that is wrong or doubtful about a file, in its order."""
     library, settings = library or open_library(current_folder()), settings or load_settings({})
+    try:
+        own = library.path_of(str(path))
+        text = read_text(own)
+        found = _faults_within(path, library, settings, lenient=lenient)
+    except SamovarError as error:
+        return _as_faults(error, path)
+    offer = None if lenient else offered(text, own, library, found)
+    return (offer, *found) if offer is not None else found
+
+
+def _faults_within(path: Path, library: Library, settings: Settings, *, lenient: bool) -> tuple[Fault, ...]:
+    """Raises `SamovarError` but for faults of the file."""
     found: list[Fault] = []
     try:
         workflow = library.workflow(str(path), lenient=lenient)
@@ -146,8 +159,6 @@ def faults_of(
         if error.readable is None:
             return error.faults
         workflow = error.readable
-    except SamovarError as error:
-        return _as_faults(error, path)
     found += [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 

@@ -6,59 +6,43 @@ Above: `reading.py`. Below: `markdown.py` and `diagram.py`. How an action is rea
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from samovar.errors import Fault, FaultsError, Fix, Place, nearest
+from samovar.errors import Fault, FaultsError, Fix, Place, same_look
 from samovar.language.diagram import Diagram
+from samovar.language.findings import Findings
 from samovar.language.markdown import Bullet, Document
-from samovar.language.workflow import ParseAction, ParsedAction
+from samovar.language.workflow import ParseAction
 
 OWN_SECTIONS = ("prompts", "schemas")
 LARGEST_ACTION_CHARS = 65_536
-MOST_OFFERS = 20
-"""Faults of one file that name the nearest name; finding it takes time."""
-MOST_NAMES = 2000
-LONGEST_NAME = 100
 
 _ACTION_LINE = re.compile(
     r"^\s*(?:[-*+]\s+)?(?:\*\*action\*\*\s*:|\*\*action:\*\*|action:)\s*(?P<text>.*)$", re.I
 )
-_STORE_LINE = re.compile(r"^\s*\*\*store as\*\*\s*:\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I)
+_STORE_LINE = re.compile(
+    r"^\s*(?:\*\*)?store as(?:\*\*)?\s*:(?:\*\*)?\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I
+)
+_LIKE_AN_ACTION = re.compile(
+    r"\w+(?:\s+\w+)?\s+(?:\"[^\"]*\"|'[^']*')\s*(?:(?:with|using)\s.*|\w+=.*)?", re.DOTALL
+)
+"""A word or two and a text in quotes, with nothing else but options: no description is written so."""
 _NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a reading has found so far."""
-
-    faults: list[Fault] = field(default_factory=list)
-    actions: dict[str, ParsedAction] = field(default_factory=dict)
-    """By state."""
-    unread: set[str] = field(default_factory=set)
-    """What may be names of variables, in actions that could not be read."""
-    offers: int = 0
-    """Nearest names given so far."""
-
-    def add(
-        self, code: str, message: str, place: Place, *, is_error: bool = True, fix: Fix | None = None
-    ) -> None:
-        severity: Any = "error" if is_error else "warning"
-        self.faults.append(Fault(code=code, message=message, place=place, severity=severity, fix=fix))
-
-    def nearest(self, name: str, known: Collection[str]) -> str:
-        """As `errors.nearest`, as long as that is quick."""
-        self.offers += 1
-        if self.offers > MOST_OFFERS or len(known) > MOST_NAMES or len(name) > LONGEST_NAME:
-            return ""
-        return nearest(name, [one for one in known if len(one) <= LONGEST_NAME])
 
 
 def _plain(name: str) -> str:
     """The name without bold and back-ticks."""
     return " ".join(name.replace("**", "").replace("`", "").split())
+
+
+def _stored(text: str, name: str) -> str:
+    """An action with its value kept under a name, if it can keep one and does not say where."""
+    if " result=" in text or not re.match(r"(execute|prompt|shell|run|delegate)\b", text, re.I):
+        return text
+    joint = " " if " with " in text or text.lower().startswith(("execute", "prompt")) else " with "
+    return f'{text}{joint}result="{name}"'
 
 
 class ActionLines:
@@ -107,16 +91,26 @@ class ActionLines:
 
     def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
         """Bullets that would be a state's action if they stood below `## Actions`."""
+        own = [
+            (heading.line, self._document.end_of(heading))
+            for heading in self._document.headings
+            if heading.level <= 2 and heading.title.lower() in OWN_SECTIONS
+        ]
+        first = self._document.place(1).line
         for bullet in self._document.bullets(1, self._cut):
             name, colon, rest = bullet.text.partition(":")
-            name = _plain(name)
+            name, line = _plain(name), bullet.place.line - first + 1
             is_state = colon and name in self._diagram.nodes and name not in self._found.actions
-            if not is_state or any(line <= bullet.place.line < end for line, end in sections):
+            if not is_state or any(begin <= line < end for begin, end in (*sections, *own)):
                 continue
             with suppress(FaultsError):
                 self._parse(rest.strip("* \t"), bullet.place, is_old=self._is_old)
-                message = f"This is no action of {name!r}: it stands outside of `## Actions`."
-                self._found.add("action-line", message, bullet.place, is_error=False)
+                message = (
+                    f"This is not the action of {name!r}, since it is not below a heading `## Actions`: "
+                    "put it there."
+                )
+                is_error = not self._lenient and not self._is_old
+                self._found.add("action-line", message, bullet.place, is_error=is_error)
 
     def _check_rest(self, line: int, end: int) -> None:
         """Lines that would be a state's action if they were bullets, as in a numbered list."""
@@ -142,7 +136,13 @@ class ActionLines:
                 message = (
                     f"The diagram has no state {name!r}.{self._found.nearest(name, self._diagram.nodes)}"
                 )
-                self._found.add("unknown-state", message, bullet.place, is_error=not self._is_old)
+                self._found.add(
+                    "unknown-state",
+                    message,
+                    bullet.place,
+                    is_error=not self._is_old,
+                    fix=self._other_form(name, bullet),
+                )
             return None
         if name in seen:
             message = f"The state {name!r} has two action lines; the later one counts."
@@ -152,8 +152,36 @@ class ActionLines:
             return self._found.add(
                 "action-line", f"The action of {name!r} is empty.", place, is_error=not self._is_old
             )
-        self._read_text(name, text, place, bullet)
+        self._read_text(name, self._old_bullet(text, place) if self._is_old else text, place, bullet)
         return None
+
+    def _other_form(self, name: str, bullet: Bullet) -> Fix | None:
+        """The mending of a name that differs from a state's only in its Unicode form."""
+        alike = same_look(name, self._diagram.nodes)
+        if alike is None or not bullet.text.startswith(name):
+            return None
+        return Fix(place=bullet.place, old=name, new=alike)
+
+    def _old_bullet(self, text: str, place: Place) -> str:
+        """What the older system read of a bullet of several lines, and `Store As: name`, which it did not."""
+        first, *more = text.split("\n")
+        stored = next((match for line in more if (match := _STORE_LINE.match(line))), None)
+        if stored is not None:
+            more = [line for line in more if not _STORE_LINE.match(line)]
+            first = _stored(first.rstrip(), stored["name"])
+        whole = "\n".join((first, *more))
+        if more and not self._is_action(whole, place) and self._is_action(first, place):
+            message = "Only the first line is read here, as in the older system."
+            self._found.add("action-line", message, place, is_error=False)
+            return first
+        return whole
+
+    def _is_action(self, text: str, place: Place) -> bool:
+        try:
+            self._parse(text, place, is_old=self._is_old)
+        except FaultsError:
+            return False
+        return True
 
     def _read_text(self, name: str, text: str, place: Place, bullet: Bullet | None = None) -> None:
         if len(text) > LARGEST_ACTION_CHARS:
@@ -236,10 +264,8 @@ class ActionLines:
             source = self._document.lines[number - 1]
             if source.startswith("#"):
                 break
-            match = _STORE_LINE.match(source)
-            if match and " result=" not in text and re.match(r"(execute|shell|run|delegate)\b", text, re.I):
-                joint = " " if " with " in text or text.lower().startswith("execute") else " with "
-                return f'{text}{joint}result="{match["name"]}"'
+            if match := _STORE_LINE.match(source):
+                return _stored(text, match["name"])
         return text
 
     def _described(self, name: str, text: str, place: Place) -> None:
@@ -251,7 +277,9 @@ class ActionLines:
         try:
             self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
         except FaultsError as error:
-            if all(fault.code == "unknown-action" for fault in error.faults):
+            is_unknown = all(fault.code == "unknown-action" for fault in error.faults)
+            is_slip = _LIKE_AN_ACTION.fullmatch(text.strip()) and " Did you mean" in error.faults[0].message
+            if is_unknown and (self._is_old or not is_slip):
                 return
             is_error = not self._lenient and not self._is_old
             for fault in error.faults:

@@ -18,6 +18,19 @@ OTHER_KINDS = frozenset(
 _OTHER_ARROW = re.compile(r"[<ox]?[=.~-]+>|<[=.~-]+[>ox]?")
 
 
+_EDITORS_ARROW = re.compile(r"[-–—−]*[–—−][-–—−]*[>›]|(?<!\S)[→⇒⟶➔➜](?!\S)")
+"""What editors make of `-->` while it is typed."""
+
+
+def _editors_arrow(text: str) -> str | None:
+    match = _EDITORS_ARROW.search(text)
+    return (
+        f"`{match[0]}` is not an arrow, though an editor may have made it of one: type `-->`."
+        if match
+        else None
+    )
+
+
 def not_ours(word: str, text: str) -> str:
     """What to say of a diagram `text` that begins with `word`."""
     if word in OTHER_KINDS:
@@ -28,10 +41,14 @@ def not_ours(word: str, text: str) -> str:
 def explain(line: str) -> str:
     """What is wrong with a line that is no statement."""
     text = line.strip()
+    if made := _editors_arrow(text):
+        return made
     if "--->" in text or re.search(r"-->\s*-|-\s+-->", text):
         return "An arrow is `-->`: there is a `-` too many."
     if text.startswith('"') or re.search(r'-->\s*"', text):
         return 'A name has no quotes: declare `state "The text" as X`, and write `X`.'
+    if re.fullmatch(r'state\s+"[^"]*', text, re.I):
+        return 'The text that begins here does not end: `"` is missing.'
     if re.fullmatch(r'state\s+"[^"]*"', text, re.I):
         return 'A titled state needs a name: `state "text" as X`.'
     if text.startswith("}"):
@@ -48,7 +65,9 @@ def explain(line: str) -> str:
 
 
 def no_name(name: str) -> str | None:
-    """What is wrong with a name of several words, where it is surely something else that was meant."""
+    """What is wrong with a name that is surely something else."""
+    if made := _editors_arrow(name):
+        return made
     words = name.split()
     first, last = words[0], words[-1]
     if first.startswith("|"):

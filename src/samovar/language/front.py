@@ -17,7 +17,7 @@ from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter
-from samovar.language.spelling import mended_key
+from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT, mended_key
 from samovar.language.template import LIQUID_ONLY, Template
 from samovar.language.workflow import Limits, ModelName, Named
 from samovar.values import duration_s
@@ -37,6 +37,7 @@ KEYS = frozenset(
         "seed",
         "on_error",
         "choice_states_act",
+        DIALECT_KEY,
     ]
 )
 OLD_KEYS = frozenset(
@@ -83,7 +84,7 @@ class FrontSettings:
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
     """The settings of a document; what is wrong with them goes to `add`.
 
-    `is_old`: it may be a file of the older system, which passed over parameters that it could not read.
+    `is_old`: it is a file of the older system, which passed over parameters that it could not read.
     """
     matter = document.front_matter
     if matter is None:
@@ -122,6 +123,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
             return default
         return value
 
+    one_of(DIALECT_KEY, OLD_DIALECT, OLD_DIALECT)
     key = "parameters" if values.get("parameters") is not None else "arguments"
     parameters: tuple[Parameter, ...] = ()
     if values.get(key) is not None:

@@ -5,22 +5,26 @@ Above: `reading.py`. Below: `composites.py`, and the values of `workflow.py`. It
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from samovar.errors import Fault, FaultsError, Place, Severity
-from samovar.expressions.expression import Expression
+from samovar.expressions.names import normal
 from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
+from samovar.language.labels import Meaning, plain, read_label, read_old_label
 from samovar.language.names import OF_FAILURE
 from samovar.language.spelling import old_label, spellings
 from samovar.language.workflow import Fork, Kind, ParsedAction, State, Transition, When
 
-_OPERATORS = re.compile(r"==|!=|&&|\|\||[.()<>!?\[\]+*/%\"']")
-_ON = re.compile(r"on[_ ]?(?P<kind>success|failure|fail|error)", re.I)
-_FAILURE_WORDS = frozenset(("fail", "failure", "error", "invalid"))
-_SUCCESS_WORDS = frozenset(("success", "valid"))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldLabels:
+    """The diagram is an old file's, whose labels may be prose."""
+
+    known: Container[str]
+    """The variables that something in the workflow sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +39,20 @@ class Graph:
     faults: tuple[Fault, ...]
 
 
-def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction]) -> Graph:
-    """The states of a diagram with their actions, which are given by state."""
-    flat = flatten(diagram, _failures_taken)
+def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction], old: OldLabels | None = None) -> Graph:
+    """The states of a diagram with their actions, which are given by state. `old`: of an old file."""
+    labels = _Labels(old)
+    flat = flatten(diagram, labels.failures_taken)
     faults = list(flat.faults)
+    leaving = Counter(edge.source for edge in flat.edges)
     transitions: dict[str, list[Transition]] = {name: [] for name in flat.nodes}
     for edge in flat.edges:
         if edge.source is not None:
-            is_fork = flat.nodes[edge.source].kind == "fork"
-            transitions[edge.source].append(_transition(edge, faults, is_fork=is_fork))
+            if flat.nodes[edge.source].kind == "fork":
+                one = _of_fork(edge, faults)
+            else:
+                one = _transition(edge, faults, labels, is_only=leaving[edge.source] == 1)
+            transitions[edge.source].append(one)
     read: dict[object, Transition] = {
         (one.source, one.place): one for those in transitions.values() for one in those
     }
@@ -65,6 +74,7 @@ def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction]) -> Graph:
         for name, node in flat.nodes.items()
     }
     faults += _old_spellings(diagram, states)
+    faults += _alike(diagram, "error" if old is None else "warning")
     return Graph(states=states, inherited=inherited, groups=flat.groups, faults=tuple(faults))
 
 
@@ -72,7 +82,8 @@ def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fa
     """Hints, of labels and within conditions. Conditions of composites are those of states within them."""
     for edge in diagram.edges:
         is_fork = edge.source is not None and diagram.nodes[edge.source].kind == "fork"
-        hint = None if is_fork else old_label(edge.label, edge.label_place)
+        is_read = not is_fork and plain(edge.label) is not None
+        hint = old_label(edge.label, edge.label_place) if is_read else None
         if hint is not None:
             yield hint
     found: dict[Fault, None] = {}
@@ -81,6 +92,18 @@ def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fa
             if transition.condition is not None:
                 found.update(dict.fromkeys(spellings(transition.condition)))
     yield from found
+
+
+def _alike(diagram: Diagram, severity: Severity) -> Iterator[Fault]:
+    """States that look like one, since their names differ only in Unicode form."""
+    first: dict[str, str] = {}
+    for name, node in diagram.nodes.items():
+        if first.setdefault(normal(name), name) != name:
+            message = (
+                f"The diagram has two states that look like {name!r}: their names differ in Unicode form. "
+                "Copy the one over the other."
+            )
+            yield _fault("unicode-form", message, node.place, severity)
 
 
 def with_inherited(graph: Graph, forks: Mapping[str, Fork]) -> Graph:
@@ -105,24 +128,29 @@ def _fault(code: str, message: str, place: Place, severity: Severity = "warning"
     return Fault(code=code, message=message, place=place, severity=severity)
 
 
-def _transition(edge: Edge, faults: list[Fault], *, is_fork: bool) -> Transition:
-    when, condition = When.ALWAYS, None
+def _of_fork(edge: Edge, faults: list[Fault]) -> Transition:
+    if edge.label.strip():
+        message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
+        faults.append(_fault("fork-label", message, edge.label_place))
+    return _as_read(edge, Meaning(when=When.ALWAYS, is_passed_over=True))
+
+
+def _transition(edge: Edge, faults: list[Fault], labels: _Labels, *, is_only: bool) -> Transition:
     try:
-        if not is_fork:
-            when, condition = classify(edge.label, edge.label_place)
-        elif edge.label.strip():
-            message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
-            faults.append(_fault("fork-label", message, edge.label_place))
+        return _as_read(edge, labels.read(edge, is_only=is_only))
     except FaultsError as error:
-        when = When.CONDITION
         faults += error.faults
+        return _as_read(edge, Meaning(when=When.CONDITION))
+
+
+def _as_read(edge: Edge, meaning: Meaning) -> Transition:
     assert edge.source is not None
     return Transition(
         source=edge.source,
         target=edge.target,
-        label="" if is_fork else edge.label,
-        when=when,
-        condition=condition,
+        label="" if meaning.is_passed_over else edge.label,
+        when=meaning.when,
+        condition=meaning.condition,
         place=edge.label_place,
     )
 
@@ -141,50 +169,35 @@ def _may_fail(transition: Transition) -> bool:
     )
 
 
-def _failures_taken(label: str) -> Taken:
-    """Whether a transition with this label is taken after a failure."""
-    when = _plain_meaning(label)
-    if when is When.FAILURE or (when is When.ALWAYS and label.strip()):
-        return Taken.SURELY
-    if when is None and any(name in label for name in OF_FAILURE):
-        return Taken.PERHAPS
-    return Taken.NEVER
+class _Labels:
+    """How the labels of one diagram are read."""
+
+    def __init__(self, old: OldLabels | None) -> None:
+        self._old = old
+
+    def read(self, edge: Edge, *, is_only: bool) -> Meaning:
+        """Raises `FaultsError` for a label that means nothing."""
+        if self._old is None:
+            return read_label(edge.label, edge.label_place)
+        return read_old_label(edge.label, edge.label_place, is_only=is_only, known=self._old.known)
+
+    def failures_taken(self, label: str) -> Taken:
+        """Whether a transition with this label is taken after a failure."""
+        try:
+            meaning = self.read(_unplaced(label), is_only=False)
+        except FaultsError:
+            meaning = Meaning(when=When.CONDITION)
+        when = meaning.when
+        if when is When.FAILURE or (when is When.ALWAYS and label.strip()):
+            return Taken.SURELY
+        if when is When.CONDITION and any(name in label for name in OF_FAILURE):
+            return Taken.PERHAPS
+        return Taken.NEVER
 
 
-def _plain_meaning(label: str) -> When | None:
-    """What a label of plain words means; None where it is to be an expression."""
-    text = label.strip()
-    lowered = text.lower()
-    if lowered in ("", "always"):
-        return When.ALWAYS
-    if lowered in ("default", "else"):
-        return When.DEFAULT
-    if not _OPERATORS.search(text):
-        words = set(re.findall(r"\w+", lowered))
-        on = _ON.fullmatch(text)
-        kind = on["kind"].lower() if on else ""
-        if words & _FAILURE_WORDS or kind in _FAILURE_WORDS:
-            return When.FAILURE
-        if words & _SUCCESS_WORDS or kind == "success":
-            return When.SUCCESS
-    return None
-
-
-def classify(label: str, place: Place) -> tuple[When, Expression | None]:
-    """What a transition's label means. Raises `FaultsError` for one that means nothing."""
-    when = _plain_meaning(label)
-    if when is not None:
-        return when, None
-    try:
-        return When.CONDITION, Expression.parse(label.strip(), place)
-    except FaultsError as error:
-        reading = "The label is neither `success`, `failure`, `default` or `always`, nor a condition: "
-        raise FaultsError(
-            [
-                Fault(code=fault.code, message=reading + fault.message, place=fault.place)
-                for fault in error.faults
-            ]
-        ) from error
+def _unplaced(label: str) -> Edge:
+    nowhere = Place(path=None, line=1)
+    return Edge(source=None, target=None, label=label, place=nowhere, label_place=nowhere)
 
 
 def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
@@ -203,9 +216,9 @@ def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
                 continue
             yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
         elif not state.transitions and state.kind is not Kind.FORK:
-            plain = name.removesuffix(exit_of(""))
+            shown = name.removesuffix(exit_of(""))
             message = (
-                f"Nothing leads out of the state {plain!r}, so a run is stuck there: add `{plain} --> [*]`."
+                f"Nothing leads out of the state {shown!r}, so a run is stuck there: add `{shown} --> [*]`."
             )
             yield _fault("no-exit", message, state.place)
     if not any(transition.target is None for name in reached for transition in states[name].transitions):

@@ -43,6 +43,7 @@ class Fence:
     """Of the opening fence."""
     end_line: int
     """Of the closing fence, or one past the end of the text."""
+    is_closed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,5 +206,6 @@ def _blocks(text: str) -> tuple[tuple[Heading, ...], tuple[Fence, ...]]:
             inside = len(token.content.removesuffix("\n").split("\n")) if token.content else 0
             is_closed = token.map[1] - token.map[0] - 1 > inside
             end_line = token.map[1] + (not is_closed)
-            fences.append(Fence(info=token.info.strip(), line=token.map[0] + 1, end_line=end_line))
+            info, line = token.info.strip(), token.map[0] + 1
+            fences.append(Fence(info=info, line=line, end_line=end_line, is_closed=is_closed))
     return tuple(headings), tuple(fences)

@@ -15,7 +15,7 @@ from samovar.errors import Fault, FaultsError, Place, Severity, UsageError, near
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
 from samovar.language.parameters import KINDS, Parameter
-from samovar.language.spelling import is_below_old_folder, mended_key
+from samovar.language.spelling import mended_key
 from samovar.values import is_finite, to_text
 
 MOST_OFFERS = 20
@@ -43,15 +43,13 @@ def read_parameters(
 ) -> tuple[tuple[Parameter, ...], list[Fault]]:
     """The parameters of a front matter's list, and what is wrong with it.
 
-    `lenient`: one that cannot be read is left out with a warning, and an unknown type is text; but for what
-    looks like a misspelling where the file is not surely old. `source`: what is written, as `1.10`.
+    `lenient`: they are of an old file, in which one that cannot be read is left out with a warning, and an
+    unknown type is text. `source`: what is written, as `1.10`.
     """
     faults: list[Fault] = []
-    is_old = is_below_old_folder(where().path)
 
     def add(message: str, place: Place) -> None:
-        is_warning = is_old or (lenient and " Did you mean" not in message)
-        severity: Severity = "warning" if is_warning else "error"
+        severity: Severity = "warning" if lenient else "error"
         faults.append(Fault(code="parameter", message=message, place=place, severity=severity))
 
     if not isinstance(value, list):
@@ -62,7 +60,7 @@ def read_parameters(
         at = partial(where, index)
         try:
             wrong = _wrong_type(entry) if lenient and isinstance(entry, dict) else None
-            if wrong and (is_old or " Did you mean" not in wrong):
+            if wrong:
                 entry = {**entry, "type": "string"}
                 add(f"{wrong} It is taken for text.", at("type"))
             if isinstance(entry, dict):

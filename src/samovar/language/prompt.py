@@ -16,7 +16,7 @@ from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError,
 from samovar.language.markdown import Document, parse_document
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import Parameter
-from samovar.language.spelling import is_below_old_folder
+from samovar.language.spelling import is_old_file
 from samovar.language.template import LIQUID_ONLY, Partials, Template
 from samovar.language.yaml_document import FrontMatter
 
@@ -96,9 +96,18 @@ class Prompt:
 
 
 def parse_prompt(
-    text: str, *, name: str, path: Path | None, line: int = 1, partials: Partials | None = None
+    text: str,
+    *,
+    name: str,
+    path: Path | None,
+    line: int = 1,
+    partials: Partials | None = None,
+    is_old: bool = False,
 ) -> Prompt:
-    """Reads a prompt. `line` is where its text begins in the file. Raises `FaultsError`."""
+    """Reads a prompt. `line` is where its text begins in the file. Raises `FaultsError`.
+
+    `is_old`: the workflow that it is in is an old file; a file of its own says so itself.
+    """
     document = parse_document(text, path=path, line=line)
     matter = document.front_matter
     begin = matter.end_line + 1 if matter else 1
@@ -109,7 +118,7 @@ def parse_prompt(
     if fence is not None and fence.info.split()[:1] == ["prompt"]:
         begin, content = fence.line + 1, document.text(fence.line + 1, fence.end_line)
     is_partial = bool(_PARTIAL.match(content))
-    parameters, faults = _read_parameters(document)
+    parameters, faults = _read_parameters(document, is_old=is_old)
     if any(fault.severity == "error" for fault in faults):
         raise FaultsError(faults)
     place = document.place(begin)
@@ -126,7 +135,7 @@ def parse_prompt(
     )
 
 
-def _read_parameters(document: Document) -> tuple[tuple[Parameter, ...], list[Fault]]:
+def _read_parameters(document: Document, *, is_old: bool) -> tuple[tuple[Parameter, ...], list[Fault]]:
     """The parameters, and what is wrong or doubtful about the front matter."""
     if document.front_matter is None:
         return (), []
@@ -147,7 +156,7 @@ def _read_parameters(document: Document) -> tuple[tuple[Parameter, ...], list[Fa
     parameters, wrong = read_parameters(
         values[name],
         partial(document.spot, name),
-        lenient=is_below_old_folder(document.path),
+        lenient=is_old or is_old_file(document.path, values),
         source=partial(document.front_matter.source, name),
     )
     return parameters, faults + wrong

@@ -15,20 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
-from samovar.language.action_lines import ActionLines, Findings
+from samovar.language.action_lines import ActionLines
 from samovar.language.diagram import Diagram
+from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
 from samovar.language.front import read_settings
-from samovar.language.graph import doubtful_shape, read_graph, with_inherited
+from samovar.language.graph import OldLabels, doubtful_shape, read_graph, with_inherited
 from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
 from samovar.language.prompt import Prompt, parse_prompt
-from samovar.language.spelling import is_below_old_folder
+from samovar.language.spelling import is_old_file
 from samovar.language.template import Partials
 from samovar.language.workflow import ParseAction, Workflow
 
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
+_SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|states)\s*$", re.I)
 _COMMENT = re.compile(r"\s*(%%|//)")
 
 
@@ -48,15 +50,19 @@ def parse_workflow(
     """
     document = parse_document(text, path=path)
     found = Findings()
-    is_old = is_below_old_folder(path)
+    matter = document.front_matter
+    is_old = is_old_file(path, matter.values if matter else None)
     settings = read_settings(document, found.add, is_old=is_old)
     diagram, diagram_text = _read_diagram(document)
     found.faults += diagram.faults
     reader = ActionLines(document, diagram, found, parse_action, lenient=lenient, is_old=is_old)
     reader.read()
-    prompts = dict(_read_prompts(document, found, partials))
+    _check_blocks(document, found)
+    prompts = dict(_read_prompts(document, found, partials, is_old=is_old))
     found.faults += diagram.hints
-    graph = read_graph(diagram, found.actions)
+    set_here = {parameter.name for parameter in settings.parameters}
+    set_here |= {name for action in found.actions.values() for name in action.sets}
+    graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
     if not diagram.faults and initial:
@@ -88,6 +94,7 @@ def parse_workflow(
         prompts=prompts,
         diagram=diagram_text,
         warnings=tuple(faults),
+        is_old=is_old,
         is_lenient=lenient,
         old_names=frozenset(_old_names(text)),
         unread=frozenset(found.unread),
@@ -123,8 +130,29 @@ def _read_diagram(document: Document) -> tuple[Diagram, str]:
             place=place,
         )
         return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
+    if not fence.is_closed:
+        message = "The diagram's block does not end: close it with a line of ``` before what follows."
+        place = document.place(fence.line)
+        fault = Fault(code="open-block", message=message, place=place)
+        return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
     inside = list(enumerate(document.lines, start=1))[fence.line : fence.end_line - 1]
     return parse_diagram(inside, path=document.path, line=fence.line), "\n".join(line for _, line in inside)
+
+
+def _check_blocks(document: Document, found: Findings) -> None:
+    """A block that does not end takes what follows for a part of it."""
+    for fence in document.fences:
+        if fence.is_closed or _MERMAID.match(fence.info):
+            continue
+        inside = range(fence.line, min(fence.end_line, len(document.lines) + 1))
+        number = next((one for one in inside if _SECTION.match(document.lines[one - 1])), None)
+        if number is not None:
+            line = document.place(number).line
+            message = (
+                f"The block that begins here does not end, so {document.lines[number - 1].strip()!r} in line "
+                f"{line} is a part of it: close it with a line of ```."
+            )
+            found.add("open-block", message, document.place(fence.line))
 
 
 def _initial(diagram: Diagram, found: Findings) -> str | None:
@@ -141,7 +169,7 @@ def _initial(diagram: Diagram, found: Findings) -> str | None:
 
 
 def _read_prompts(
-    document: Document, found: Findings, partials: Partials | None
+    document: Document, found: Findings, partials: Partials | None, *, is_old: bool
 ) -> Iterator[tuple[str, Prompt]]:
     names: set[str] = set()
     is_prompts = False
@@ -170,7 +198,9 @@ def _read_prompts(
             continue
         try:
             text = document.text(begin, end)
-            prompt = parse_prompt(text, name=name, path=document.path, line=begin, partials=partials)
+            prompt = parse_prompt(
+                text, name=name, path=document.path, line=begin, partials=partials, is_old=is_old
+            )
         except FaultsError as error:
             found.faults += error.faults
             continue

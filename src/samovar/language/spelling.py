@@ -7,7 +7,7 @@ that the file means the same afterwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from samovar.errors import Fault, Fix, Place
@@ -15,6 +15,9 @@ from samovar.expressions.expression import Expression
 
 OLD_SPELLING = "old-spelling"
 OLD_FOLDERS = frozenset((".swissarmyhammer", ".sah"))
+DIALECT_KEY = "dialect"
+OLD_DIALECT = "swissarmyhammer"
+"""The value of `dialect` in the front matter of an old file that is elsewhere."""
 
 _ON = re.compile(r"on[-_ ]*(?P<kind>success|valid|failure|fail|error|invalid)", re.I)
 _ABOVE = re.compile(
@@ -25,9 +28,10 @@ _ABOVE = re.compile(
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
 
 
-def is_below_old_folder(path: Path | None) -> bool:
-    """Whether a file is in a library of the older system."""
-    return path is not None and bool(OLD_FOLDERS & set(path.absolute().parts))
+def is_old_file(path: Path | None, front_matter: Mapping[str, object] | None) -> bool:
+    """Whether a file is read as one of the older system: by place or by word, never by guess."""
+    is_said = front_matter is not None and front_matter.get(DIALECT_KEY) == OLD_DIALECT
+    return is_said or (path is not None and bool(OLD_FOLDERS & set(path.absolute().parts)))
 
 
 def old_spelling(place: Place, old: str, new: str) -> Fault:

@@ -111,10 +111,11 @@ class StatementReader:
         place = self.faults.place(token)
         if not name.isalnum():
             name = " ".join(name.split())
-            if name not in self.nodes and (" " in name or "-" in name):
+            if name not in self.nodes:
                 if wrong := explaining.no_name(name):
                     self.faults.report("diagram-syntax", wrong, place)
-                self.faults.hint("mermaid-name", mermaid_hints.name_hint(name), place)
+                if " " in name or "-" in name:
+                    self.faults.hint("mermaid-name", mermaid_hints.name_hint(name), place)
         return self._node(name, place, scope, depth)
 
     def _text(self, token: Token) -> tuple[str, Place]:

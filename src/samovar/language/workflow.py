@@ -213,6 +213,8 @@ class Workflow:
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()
+    is_old: bool = False
+    """It is read as a file of the older system, by its place or since its front matter says so."""
     is_lenient: bool = False
     """It was read with text that is not an action as a warning; the workflows it runs are read so too."""
     old_names: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from samovar.checks.checking import check_tree, read_names
+from samovar.checks.labels import REFUSED_AT_RUN
 from samovar.config import Settings
 from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError, nearest
 from samovar.language.parameters import Parameter, bind
@@ -87,7 +88,11 @@ def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) ->
     )
     # Nothing has to set what was given.
     faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
-    errors = [fault for fault in faults if fault.severity == "error"]
+    errors = [
+        replace(fault, severity="error")
+        for fault in faults
+        if fault.severity == "error" or fault.code in REFUSED_AT_RUN
+    ]
     if errors:
         raise FaultsError(errors)
     doubts = [

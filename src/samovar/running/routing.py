@@ -110,7 +110,8 @@ def _why_not(
     if when is When.FAILURE:
         return None if situation.failed_last else "the last action did not fail"
     condition = transition.condition
-    assert condition is not None
+    if condition is None:
+        return "is prose, which means nothing here"
     if stops and not condition.names & of_failure:
         return "after a failure, a condition counts only where it names success, failure, is_error or error"
     value = condition.evaluate(variables, doubts=doubts)

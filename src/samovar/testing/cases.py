@@ -51,7 +51,7 @@ class Failure:
     """Why there is no answer, or no command."""
 
     code: str
-    """As in `errors.py`."""
+    """As in `errors/`."""
     message: str
 
 

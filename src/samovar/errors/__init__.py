@@ -30,11 +30,13 @@ of the project.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+
+from samovar.errors.nearest import nearest as nearest
+from samovar.errors.nearest import same_look as same_look
 
 Severity = Literal["error", "warning", "hint"]
 """An error keeps a file from running; a hint is told by `samovar check` alone."""
@@ -87,33 +89,6 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"
-
-
-MOST_COMPARED = 200
-"""Names that one is compared with in full; each takes some microseconds."""
-
-
-def _near(name: str, names: list[str]) -> list[str]:
-    """All names, or of very many those that are about as long and have the most letters in common."""
-    if len(names) <= MOST_COMPARED:
-        return names
-    letters = set(name.lower())
-    alike = [one for one in names if abs(len(one) - len(name)) <= max(2, len(name) // 3)]
-    return sorted(alike, key=lambda one: -len(letters & set(one.lower())))[:MOST_COMPARED]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the closest known name, or lists the few there are, or is empty."""
-    names = _near(name, sorted(set(known)))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if not close:
-        folded = {known_name.lower(): known_name for known_name in names}
-        close = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=1)]
-    if close:
-        return f" Did you mean {close[0]!r}?"
-    if names and len(names) <= 8:
-        return f" There is: {', '.join(names)}."
-    return ""
 
 
 class SamovarError(Exception):
