@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.actions import VERBS, parse_action
-from samovar.actions.base import Action, ActionContext, Outcome, PromptDefaults
+from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.options import OPTIONS, UNSUPPORTED
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import NO, YES, Filled, Reply
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
@@ -406,11 +407,11 @@ async def test_a_missing_variable_fails_the_action_and_names_the_nearest() -> No
 
 def test_the_parts_of_the_longer_forms_are_read() -> None:
     shell = cast(Shell, parse_action('Shell "x" with timeout=2min working-dir="d" retry_safe=true', HERE))
-    assert shell.retry_safe and shell.is_repeatable
+    assert shell.launch.retry_safe and shell.is_repeatable
     assert not parse_action('Shell "x"', HERE).is_repeatable
     assert not parse_action('{% if n %}Shell "x"{% else %}Log "y"{% endif %}', HERE).is_repeatable
     assert parse_action('Log "x"', HERE).is_repeatable
-    assert shell.folder is not None
+    assert shell.launch.folder is not None and shell.timeout is not None
     child = cast(RunWorkflow, parse_action('Run workflow "w" with result="r" input="a"', HERE))
     assert [pair.key for pair in child.given] == ["input"]
     assert child.result == "r"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from samovar.actions import parse_action
-from samovar.actions.base import PromptDefaults
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.config import Settings, load_settings
 from samovar.engines.llama.counting import open_template
 from samovar.errors import ModelFileError, ModelNotFoundError, Place, TemplateError

@@ -160,7 +160,7 @@ def test_no_command_is_run_and_one_without_a_result_is_a_failure(cases: Cases) -
     result = cases.result(tree, "variables: {x: v}\nshell: {A: {stdout: out}}\nexpect: {variables: {r: out}}")
     assert result.passed
     (message,) = told(cases.result(tree, "variables: {x: v}"))
-    assert "'A' runs a command that the case has no result of" in message and "`shell:`\n    A:" in message
+    assert "'A' runs a command that the case has no result of" in message and "`commands:`\n    A:" in message
     assert not (cases.folder / "ran").exists()
 
 

@@ -264,6 +264,14 @@ def duration_s(value: object) -> float:
     raise ValueError("expected a duration: a number of seconds, or with a unit as in 200ms, 30s, 2min, 1h")
 
 
+def positive_duration_s(value: object) -> float | None:
+    """The same of one above 0; None for anything else."""
+    try:
+        return duration_s(value) or None
+    except ValueError:
+        return None
+
+
 def records_of(variables: Mapping[str, object]) -> Iterator[tuple[str, Record]]:
     """The variables that have parts."""
     for name, value in variables.items():

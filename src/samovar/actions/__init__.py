@@ -6,10 +6,12 @@ is the contract; a new verb is a new file and one more name in `VERBS`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from samovar.actions.abort import Abort
 from samovar.actions.base import Action
+from samovar.actions.command import RunProgram
 from samovar.actions.conditional import Conditional
 from samovar.actions.log import Log
 from samovar.actions.prompt import ExecutePrompt
@@ -20,7 +22,7 @@ from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Fault, FaultsError, Place, nearest
 
-VERBS = (ExecutePrompt, Log, Set, Wait, RunWorkflow, Shell, Abort)
+VERBS = (ExecutePrompt, Log, Set, Wait, RunWorkflow, Shell, RunProgram, Abort)
 
 __all__ = ["VERBS", "Action", "parse_action"]
 
@@ -48,9 +50,10 @@ def _parse_plain(text: str, place: Place, *, is_old: bool) -> Action:
     line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old)
     word = line.peek_word()
     for verb in VERBS:
-        if word in verb.words:
+        if word in verb.words and verb.begins(line):
             line.form = verb.form
-            return verb.parse(line)
+            action = verb.parse(line)
+            return action if line.timeout is None else replace(action, timeout=line.timeout)
     if "wait for user" in text.lower():
         return Wait.in_words(line)
     known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]

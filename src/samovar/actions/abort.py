@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Place
 from samovar.language.template import Template
 
@@ -35,7 +36,7 @@ class Abort(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return self.reason.names if self.reason else frozenset()
+        return (self.reason.names if self.reason else frozenset()) | self.names_of_timeout
 
     @property
     def what(self) -> str:

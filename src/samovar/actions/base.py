@@ -7,10 +7,9 @@ it is performed, and changes no variable: what it sets is in its outcome. `log.p
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self
 
@@ -19,6 +18,7 @@ import anyio
 from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import Ask, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place
@@ -26,6 +26,7 @@ from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 
 if TYPE_CHECKING:
+    from samovar.actions.given import Value
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
     from samovar.language.template import Template
@@ -62,59 +63,6 @@ class Outcome:
     """Of a prompt."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
-
-
-def winner(forced: str | None, own: str | None, inherited: str | None) -> str | None:
-    """Who wins: what is forced from outside, else what a prompt says itself, else what it inherits."""
-    return next((one for one in (forced, own, inherited) if one is not None), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptDefaults:
-    """What a prompt uses where it says nothing itself."""
-
-    model: str | None = None
-    """None: the executor's own."""
-    forced_model: str | None = None
-    """Wins over what the prompt says (`run --model`)."""
-    executor: str | None = None
-    """The name of the one that answers; None: that of the settings."""
-    forced_executor: str | None = None
-    """Wins over what the prompt says (`run --executor`)."""
-    seed: int = 0
-    forced_seed: int | None = None
-    """Of the run (`run --seed`): each visit has one made from it. Wins over all but the prompt's own."""
-    deterministic: bool = False
-    """Every prompt is answered alone, whatever it says."""
-    timeout_s: float | None = None
-    session_scope: str = ""
-    """Stands before the names of sessions, so that those of a sub-workflow are its own."""
-
-    def below(self, workflow: Workflow) -> PromptDefaults:
-        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
-        return replace(
-            self,
-            model=workflow.model.reference if workflow.model else self.model,
-            executor=workflow.executor.text if workflow.executor else self.executor,
-            seed=self.seed if workflow.seed is None else workflow.seed,
-        )
-
-    def winning_model(self, own: str | None) -> str | None:
-        """The reference of the model that a prompt with this one of its `own` uses; None: the executor's."""
-        return winner(self.forced_model, own, self.model)
-
-    def winning_executor(self, own: str | None) -> str | None:
-        """The name of the executor that answers such a prompt; None: that of the settings."""
-        return winner(self.forced_executor, own, self.executor)
-
-    def at(self, path: str, visit: int) -> PromptDefaults:
-        """Those of the `visit`-th visit to the state of that path, from 1 within the run: what branches that
-        run at once cannot change for each other.
-        """
-        if self.forced_seed is None:
-            return self
-        digest = hashlib.sha256(f"{self.forced_seed} {visit} {path}".encode()).digest()
-        return replace(self, seed=int.from_bytes(digest[:4], "big"))
 
 
 class CallWorkflow(Protocol):
@@ -206,12 +154,13 @@ class ActionContext:
     """Returns when so many seconds have passed."""
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
+    timeout_s: float | None = None
+    """How long the action may take, if it ends itself in time (`keeps_time`)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action(ABC):
     """What a state does. Members are frozen dataclasses."""
-
-    __slots__ = ()
 
     verb: ClassVar[str]
     """The word for it in reports."""
@@ -223,8 +172,12 @@ class Action(ABC):
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
+    keeps_time: ClassVar[bool] = False
+    """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place
     """Where its first character is."""
+    timeout: Value | None = None
+    """The time it may take, as `timeout=30s` at the end of its line says; None: as long as it takes."""
 
     @property
     @abstractmethod
@@ -235,6 +188,16 @@ class Action(ABC):
     def sets(self) -> frozenset[str]:
         """The variables it sets, besides `result` and its like."""
         return frozenset()
+
+    @property
+    def names_of_timeout(self) -> frozenset[str]:
+        """The variables that its time limit reads: some of `names`."""
+        return self.timeout.names if self.timeout else frozenset()
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that must be on this machine before the run begins."""
+        return ()
 
     @property
     def types(self) -> Mapping[str, Type]:
@@ -270,6 +233,11 @@ class Action(ABC):
     def runs(self) -> str | None:
         """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
         return None
+
+    @classmethod
+    def begins(cls, line: Scanner) -> bool:
+        """Whether a line that begins with one of `words` is meant for it."""
+        return True
 
     @classmethod
     def parse(cls, line: Scanner) -> Self:

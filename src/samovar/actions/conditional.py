@@ -14,6 +14,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.time_limit import perform
 from samovar.errors import Fault, FaultsError, Place
 from samovar.language.pieces import Held, Piece, Token, tokenize
 from samovar.language.template import Rules, Template, holding
@@ -75,6 +76,10 @@ class Conditional(Action):
         return self.ways
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        return tuple(name for variant in self.ways for name in variant.programs)
+
+    @property
     def is_repeatable(self) -> bool:
         return all(variant.is_repeatable for variant in self.ways)
 
@@ -108,7 +113,7 @@ class Conditional(Action):
         if became is None:
             return Outcome()
         action, variables = became
-        return await action.perform(replace(context, variables=variables))
+        return await perform(action, replace(context, variables=variables))
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[str, dict[str, object]]:

@@ -7,6 +7,7 @@ code by how the delimiter is quoted.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from samovar.actions.shell_text import ShellText
 
@@ -14,10 +15,11 @@ from samovar.actions.shell_text import ShellText
 class HereDocuments:
     """The here-documents of one command. Mutable: those that have begun and whose lines are still to come."""
 
-    def __init__(self, text: ShellText) -> None:
-        self._text = text
-        self._begun: list[tuple[str, bool]] = []
-        """Delimiter, and whether tabs may stand before it."""
+    def __init__(self, text: ShellText, check: Callable[[str], None]) -> None:
+        """`check` gets each line in which the shell expands what it finds."""
+        self._text, self._check = text, check
+        self._begun: list[tuple[str, bool, bool]] = []
+        """Delimiter, whether tabs may stand before it, and whether the lines are taken as they are."""
 
     def __len__(self) -> int:
         return len(self._begun)
@@ -38,15 +40,18 @@ class HereDocuments:
             delimiter += self._text.take()
         if "$" in delimiter or "`" in delimiter:
             self._text.refuse("the delimiter of the here-document is not plain")
-        self._begun.append((re.sub(r"[\"'\\]", "", delimiter), indented))
+        plain = re.sub(r"[\"'\\]", "", delimiter)
+        self._begun.append((plain, indented, plain != delimiter))
 
     def skip(self) -> None:
         """Reads the lines of all that have begun, from the beginning of the next line."""
-        for delimiter, indented in self._begun:
+        for delimiter, indented, is_literal in self._begun:
             while self._text.peek() != "":
                 line = self._line()
                 if (line.lstrip("\t") if indented else line) == delimiter:
                     break
+                if not is_literal:
+                    self._check(line)
         self._begun = []
 
     def _line(self) -> str:

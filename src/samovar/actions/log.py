@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Place
 from samovar.language.template import Template
 
@@ -35,7 +36,7 @@ class Log(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return self.text.names
+        return self.text.names | self.names_of_timeout
 
     @property
     def what(self) -> str:

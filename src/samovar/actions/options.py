@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.given import Pair, Value
+from samovar.actions.scanner import Scanner
 from samovar.actions.template_options import (
     WITHOUT_TEMPLATE,
     read_template,
@@ -25,7 +26,7 @@ from samovar.language.workflow import beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
-    from samovar.actions.base import PromptDefaults
+    from samovar.actions.prompt_defaults import PromptDefaults
 
 UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries"))
 """Options of the language that this version has not."""

@@ -1,8 +1,7 @@
 """Runs one command in a process group of its own, and ends all of it unless the command came to its end.
 
-Above: `shell.py`. Below: `process_groups.py`, anyio. The output is read to its end, unless it
-becomes too large.
-It knows nothing of templates or workflows.
+Above: `launching.py`. Below: `process_groups.py`, anyio. The output is read to its end, unless it becomes too
+large. It knows nothing of templates or workflows.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +27,14 @@ LINGER_S = 1.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     text: str
+    """How it is shown: what a shell is given, or its words as a shell would be given them."""
+    words: tuple[str, ...]
+    """What is started: the program and its arguments, each as it is."""
     environment: Mapping[str, str]
     """The whole of it."""
     folder: Path
+    stdin: str | None = None
+    """What it reads from its standard input; None: nothing."""
     timeout_s: float | None = None
     detach: bool = False
     """What it leaves running may outlive the run."""
@@ -76,7 +81,7 @@ class _Kept:
 
 
 async def run(command: Command, groups: ProcessGroups | None = None, owner: str = "") -> CommandResult:
-    """Runs a command with `sh -c` and without standard input. `owner` is the id of the run.
+    """Runs a command. `owner` is the id of the run.
 
     On a timeout, with too much output and on cancellation the whole process group is ended, and waited for,
     before this returns or the cancellation goes on. What a command that is done left behind is for `groups`
@@ -96,7 +101,7 @@ async def run(command: Command, groups: ProcessGroups | None = None, owner: str 
     timed_out = False
     try:
         with anyio.move_on_after(command.timeout_s) as scope:
-            await _read(process, stdout, stderr)
+            await _read(process, command.stdin, stdout, stderr)
         timed_out = scope.cancelled_caught
     finally:
         with anyio.CancelScope(shield=True):
@@ -118,27 +123,40 @@ async def run(command: Command, groups: ProcessGroups | None = None, owner: str 
 async def _start(command: Command) -> Process:
     try:
         return await anyio.open_process(
-            ["sh", "-c", command.text],
-            stdin=subprocess.DEVNULL,
+            command.words,
+            stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=command.folder,
             env=dict(command.environment),
             start_new_session=True,
         )
+    except FileNotFoundError as error:
+        raise ShellError(f"There is no program {command.words[0]!r} on this machine.") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ShellError(f"The command could not be started: {reason}.") from error
 
 
-async def _read(process: Process, stdout: _Kept, stderr: _Kept) -> None:
+async def _read(process: Process, stdin: str | None, stdout: _Kept, stderr: _Kept) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stdout.read, process.stdout, tasks.cancel_scope, name="shell stdout")
         tasks.start_soon(stderr.read, process.stderr, tasks.cancel_scope, name="shell stderr")
+        if stdin is not None:
+            tasks.start_soon(_write, process, stdin, name="shell stdin")
         await process.wait()
         tasks.cancel_scope.deadline = anyio.current_time() + LINGER_S
+
+
+async def _write(process: Process, text: str) -> None:
+    """Writes what the command reads; one that reads no more of it has had enough."""
+    assert process.stdin is not None
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        await process.stdin.send(text.encode("utf-8", errors="surrogateescape"))
+    with suppress(anyio.BrokenResourceError, OSError):
+        await process.stdin.aclose()
 
 
 async def _end(process: Process) -> None:

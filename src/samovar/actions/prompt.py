@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
-from samovar.actions.scanner import Pair, Scanner, Value, as_taken
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
@@ -41,8 +42,8 @@ class ExecutePrompt(Action):
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
     form: ClassVar[str] = (
-        'Execute prompt "name" [with key="value" …] [result="variable"] [using option=value …], '
-        'or Prompt "the text itself" …'
+        'Execute prompt "name" [with key="value" …] [result="variable"] [timeout=5min] '
+        '[using option=value …], or Prompt "the text itself" …'
     )
 
     place: Place
@@ -77,6 +78,8 @@ class ExecutePrompt(Action):
             for pair in pairs:
                 if pair.key == "result":
                     result = line.variable(pair)
+                elif pair.key == "timeout" and clause is arguments:
+                    line.limit(pair.value)
                 else:
                     clause.append(pair)
         using = Using.parse(line, options)
@@ -90,7 +93,8 @@ class ExecutePrompt(Action):
         values = [pair.value for pair in self.arguments]
         values += [value for value in (self.name, self.inline) if value]
         names = frozenset().union(*(value.names for value in values)) | self.using.names
-        return names - {pair.key for pair in self.arguments} if self.inline else names
+        names = names - {pair.key for pair in self.arguments} if self.inline else names
+        return names | self.names_of_timeout
 
     @property
     def sets(self) -> frozenset[str]:

@@ -1,30 +1,35 @@
-"""Puts values into a shell command so that none can add a word or a command to it.
+"""Puts values into a shell command so that each is one word of it, and never code for the shell that runs it.
 
-Above: `shell.py`. Below: `shell_syntax.py`, which knows in which quotes each value is, and `commands.py`. The
-value itself goes through the environment. Where quotes alone do not keep a value from being read as code
-(arithmetic, here-documents, back-ticks, the text of a nested shell, and what shells read differently), the
-value is refused.
+Above: `shell.py`. Below: `shell_syntax.py`, which knows in which quotes and in which command each value is.
+The value itself goes through the environment. Where quotes alone do not keep a value from being read as code
+(arithmetic, here-documents, back-ticks, another shell, and what shells read differently), it is refused.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from samovar.actions.commands import refusal, warning
-from samovar.actions.shell_syntax import ShellFrame, ShellReader, innermost_bare
+from samovar.actions.shell_builtins import Known, reads_as_code
+from samovar.actions.shell_frames import ShellFrame
+from samovar.actions.shell_syntax import ShellReader
 from samovar.actions.shell_text import ShellText, UnquotableError
 from samovar.language.pieces import Held, Piece
 
 VARIABLE = "SAMOVAR_VALUE_{}"
 """The environment variable of the value with this number."""
+INPUT = -1
+"""The number of what the whole command gets on its standard input, where a value is in that."""
+OF_ENVIRONMENT = -2
+"""The number of what is set in its environment."""
 _NO_PLACE = {
     "parameter": "it stands within ${…}",
     "arithmetic": "it stands within arithmetic, where the shell would read it as an expression",
     "backtick": "it stands within back-ticks, where quotes are read twice; write $(…) instead",
 }
 """Where no quotes help, by the kind of the frame."""
+_MOST_PASSES = 4
+"""A command is read again while more of its variables are found to hold a value; in the end all do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,59 +43,72 @@ class Quoted:
     """What is doubtful, by the number of the value."""
 
 
-def quote(pieces: Sequence[Piece]) -> Quoted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BesidesText:
+    """What the shell of a command has besides its text."""
+
+    is_bash: bool = False
+    """Only bash runs it; else `sh`, which may be bash or not."""
+    variables: tuple[str, ...] = ()
+    """Those of its environment that a value is in."""
+    has_input: bool = False
+    """A value is in its standard input."""
+
+
+@dataclass(slots=True)
+class _Items:
+    """The characters of a command, and its values by their numbers."""
+
+    items: list[str | int] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+
+
+NOTHING_BESIDES = BesidesText()
+
+
+def quote(pieces: Sequence[Piece], around: BesidesText = NOTHING_BESIDES) -> Quoted:
     """The command made of these pieces. What is `| raw` must be text already.
 
     Raises `UnquotableError`.
     """
-    items: list[str | int] = []
-    held: list[Held] = []
+    found = _Items()
     for piece in pieces:
         if isinstance(piece, Held):
-            items.append(len(held))
-            held.append(piece)
+            found.items.append(len(found.held))
+            found.held.append(piece)
         else:
-            items.extend(piece)
-    if not held:
-        return Quoted(command="".join(map(str, items)), held=(), warnings=())
-    text, quoter = ShellText(items), _Quoter()
-    ShellReader(text, quoter.written).read()
-    return Quoted(command=text.copy, held=tuple(held), warnings=tuple(quoter.warnings))
+            found.items.extend(piece)
+    if not found.held and not around.variables and not around.has_input:
+        return Quoted(command="".join(map(str, found.items)), held=(), warnings=())
+    known = Known(input=INPUT if around.has_input else None)
+    for name in around.variables:
+        if reads_as_code(name):
+            raise UnquotableError(f"shells read what {name} holds as code", OF_ENVIRONMENT)
+        known.hold(name, OF_ENVIRONMENT)
+    for number in range(len(found.held)):
+        known.hold(VARIABLE.format(number), number)
+    otherwise = INPUT if around.has_input else OF_ENVIRONMENT
+    known.hold("_", 0 if found.held else otherwise)  # it has the last word of the command before
+    return _read(found, known, otherwise, is_bash=around.is_bash)
 
 
-class _Quoter:
-    """Decides how each value of one command is quoted. Mutable: the warnings so far."""
-
-    def __init__(self) -> None:
-        self.warnings: list[tuple[int, str]] = []
-
-    def written(self, number: int, frames: Sequence[ShellFrame]) -> str:
-        """The variable of a value, in the quotes that it needs. Raises `UnquotableError`."""
-        kind, bare = frames[-1].kind, innermost_bare(frames)
-        if refused := _NO_PLACE.get(kind):
-            raise UnquotableError(refused, number)
-        for index, frame in enumerate(frames):
-            if frame.substitution and (split := _why_not_given(frames[:index])):
-                raise UnquotableError(split, number)
-            if frame.kind == "bare":
-                why = refusal(frame.words, frame.word + ("\0" if frame is bare else ""))
-                if why:
-                    raise UnquotableError(why, number)
-        doubt = None if bare.redirect else warning(bare.words, bare.word)
-        if doubt:
-            self.warnings.append((number, doubt))
-        name = VARIABLE.format(number)
-        return {"bare": f'"${{{name}}}"', "double": f"${{{name}}}", "single": f"'\"${{{name}}}\"'"}[kind]
+def _read(found: _Items, known: Known, otherwise: int, *, is_bash: bool) -> Quoted:
+    """Reads it until no more is known of its variables. `otherwise`: whose number to name without values."""
+    for number in range(_MOST_PASSES + 1):
+        text, size = ShellText(found.items, otherwise), known.size
+        if number == _MOST_PASSES:
+            for name in known.written:
+                known.hold(name, text.first)
+        reader = ShellReader(text, _written, known, is_bash=is_bash)
+        reader.read()
+        if known.size == size:
+            break
+    return Quoted(command=text.copy, held=tuple(found.held), warnings=tuple(reader.doubts))
 
 
-def _why_not_given(around: Sequence[ShellFrame]) -> str | None:
-    """Why what a substitution gives, within these frames, must not hold a value."""
-    if around[-1].kind == "arithmetic":
-        return _NO_PLACE["arithmetic"]
-    bare = max(at for at, frame in enumerate(around) if frame.kind == "bare")
-    if any(frame.kind == "double" for frame in around[bare:]):
-        return None
-    outer = around[bare]
-    if re.match(r"[A-Za-z_]\w*=", outer.word) and not outer.words:
-        return None
-    return 'what the $(…) around it gives is split into words; put that in quotes: "$(…)"'
+def _written(number: int, frame: ShellFrame) -> str:
+    """The variable of a value, in the quotes that it needs. Raises `UnquotableError`."""
+    if refused := _NO_PLACE.get(frame.kind) or frame.bare.split:
+        raise UnquotableError(refused, number)
+    name = VARIABLE.format(number)
+    return {"bare": f'"${{{name}}}"', "double": f"${{{name}}}", "single": f"'\"${{{name}}}\"'"}[frame.kind]

@@ -8,17 +8,17 @@ back-slash counts only before the text's own quote (`\\"` is a quote, `\\\\"` a 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from samovar.actions.given import Pair, Value
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.markup import Markup
-from samovar.language.parameters import Parameter, as_written
 from samovar.language.pieces import piece_end
 from samovar.language.template import Rules, Template
-from samovar.values import literal
+from samovar.values import literal, positive_duration_s
 
 _WORD = re.compile(r"[^\W\d][\w-]*")
 _KEY = re.compile(r"([^\W\d][\w-]*)\s*=(?!=)\s*")
@@ -27,66 +27,9 @@ _COMMA = re.compile(r",\s*")
 _BACKSLASHES = re.compile(r"\\+")
 _LITERAL = re.compile(r"[^\\{$\"']+")
 """What means nothing but itself, in either quotes."""
+_LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A value that an action names: a literal, or a template to fill when the action is performed."""
-
-    template: Template
-    quoted: bool
-    """It stands in quotes."""
-    place: Place
-    given: object = field(default=None, compare=False)
-    """What the literal means; None where the template must be filled."""
-    is_text: bool = field(default=False, compare=False)
-    """It is a text whatever is filled in: it stands in quotes and is not exactly one `${…}`."""
-
-    @property
-    def is_literal(self) -> bool:
-        """What it is can be known before the run."""
-        return self.template.is_plain
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The variables it reads."""
-        return self.template.names
-
-    @property
-    def written(self) -> str | None:
-        """How a bare literal is written, as `1.10` for 1.1; None for anything else."""
-        return self.template.text if self.is_literal and not self.quoted else None
-
-    def of(self, variables: Mapping[str, object], *, is_option: bool = False) -> object:
-        """The value now, with its type; to an option `"{{ list }}"` is the list. Raises `TemplateError`."""
-        if self.is_literal:
-            return self.given
-        is_text = self.is_text and not is_option
-        return self.template.fill(variables) if is_text else self.template.value(variables)
-
-    def text(self, variables: Mapping[str, object]) -> str:
-        """Its text now. Raises `TemplateError`."""
-        return self.template.fill(variables)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """`key=value`."""
-
-    key: str
-    value: Value
-    place: Place
-    """Of the key."""
-
-
-def as_taken(
-    pairs: Sequence[Pair], given: Mapping[str, object], parameters: Sequence[Parameter]
-) -> dict[str, object]:
-    """The values of pairs as the parameters take them: one that takes a text gets what was written."""
-    written = {pair.key: pair.value.written for pair in pairs}
-    return as_written(given, parameters, lambda name, *steps: None if steps else written.get(name))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,6 +46,8 @@ class Scanner:
     """What was found wrong without having to stop."""
     is_old: bool = False
     """The line stands in a file of the older system."""
+    timeout: Value | None = None
+    """The time limit, which any action may have."""
     _markup: Markup | None = None
 
     def where(self, offset: int | None = None) -> Place:
@@ -134,11 +79,35 @@ class Scanner:
         return self.at >= len(self.text)
 
     def end(self) -> None:
-        """Nothing may follow. Raises `FaultsError` with all that was noted."""
+        """Nothing may follow but a time limit. Raises `FaultsError` with all that was noted."""
+        if self.timeout is None and self.is_at_limit:
+            self.word("with")
+            pair = self.pair()
+            assert pair is not None
+            self.limit(pair.value)
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.faults:
             raise FaultsError(self.faults)
+
+    @property
+    def is_at_limit(self) -> bool:
+        """`timeout=` stands here."""
+        self.blanks()
+        return _LIMIT.match(self.text, self.at) is not None
+
+    def limit(self, value: Value) -> None:
+        """Takes the value of `timeout=`."""
+        if value.is_literal and positive_duration_s(value.given) is None:
+            self.note("option-value", "`timeout` is a duration above 0, as in 30, 30s or 2min.", value.place)
+        self.timeout = value
+
+    def symbol(self, symbol: str) -> bool:
+        """Takes this character if it stands here."""
+        self.blanks()
+        found = self.text.startswith(symbol, self.at)
+        self.at += len(symbol) if found else 0
+        return found
 
     def rest(self) -> tuple[str, int]:
         """All that is left, and where it begins."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
 """What stands behind the name of a variable that is set."""
+_LIMIT = re.compile(r"""\s(?:with\s+)?timeout\s*=(?!=)\s*(?:"[^"]*"|'[^']*'|[^\s"']+)\s*\Z""")
+"""A time limit behind an expression, in which a lone `=` has no place."""
 _BRIEF_CHARS = 60
 
 
@@ -62,7 +65,7 @@ class Set(Action):
         if word == "set_variable":
             old = old_spelling(place, line.text[begin : line.at], "Set")
         assignments = [_assignment(line)]
-        while not line.is_done:
+        while not line.is_done and not line.is_at_limit:
             if line.text[line.at] != ",":
                 line.fail(f"A comma and another assignment are expected, {line.found()}.")
             line.at += 1
@@ -77,7 +80,7 @@ class Set(Action):
         for assignment in self.assignments:
             names |= assignment.value.names - done
             done.add(assignment.name)
-        return frozenset(names)
+        return frozenset(names) | self.names_of_timeout
 
     @property
     def sets(self) -> frozenset[str]:
@@ -172,6 +175,8 @@ def _assignment(line: Scanner) -> Assignment:
     if match.group(1) == ":=":
         begin = line.at
         line.at = _end(line.text, begin, quotes="\"'")
+        if limit := _LIMIT.search(line.text[begin : line.at]):
+            line.at = begin + limit.start()
         return Assignment(
             name=name,
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),

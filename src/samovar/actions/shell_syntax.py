@@ -1,88 +1,54 @@
-"""A shell command, read as POSIX sh reads it: which quotes and brackets are open, and which words are before.
+"""A shell command, read as sh and bash read it: what is open around each value, and which word it is in.
 
-Above: `quoting.py`, which says what is written in the place of a value. Below: `shell_text.py`,
-`here_documents.py`, and `commands.py` for what is piped into a shell. It reads far enough to know what is
-open around each value; what shells read differently is refused.
+Above: `quoting.py`, which says what is written in the place of a value. Below: `shell_command_reader.py` for
+words and commands, `here_documents.py`. It reads far enough to know what is open; what shells read
+differently is refused. Each character is read once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
-from samovar.actions.commands import refusal
 from samovar.actions.here_documents import HereDocuments
+from samovar.actions.shell_builtins import Known, in_arithmetic, mentioned
+from samovar.actions.shell_command_reader import CommandReader
+from samovar.actions.shell_frames import ShellFrame
 from samovar.actions.shell_text import ShellText
+from samovar.actions.shell_word_reader import is_computed
+from samovar.actions.shell_words import SimpleCommand
 
 _SPECIAL_PARAMETERS = "#?*@!$-0123456789"
 _OPERATORS = ";&|\n"
 _QUOTES = {"'": "single", '"': "double", "`": "backtick"}
 
-
-@dataclass(slots=True)
-class ShellFrame:
-    """What is open: the whole line, or a construct within it."""
-
-    kind: str
-    """`bare`, `double`, `single`, `parameter`, `arithmetic`, `backtick`."""
-    closes: str = ""
-    """For a bare frame: the bracket that ends it, nothing for the whole line."""
-    depth: int = 0
-    """Of brackets within an arithmetic frame."""
-    word: str = ""
-    """The word being read, in a bare frame; a value in it is NUL."""
-    in_word: bool = False
-    words: list[str] = field(default_factory=list)
-    """The words before it in the same simple command."""
-    piped_value: bool = False
-    """An earlier command of the same pipeline holds a value."""
-    redirect: bool = False
-    """The word being read is the target of a redirection."""
-    substitution: bool = False
-    """What it gives is part of the word around it: `$(…)`, not `(…)`."""
-    has_value: bool = False
-    """A value is in it."""
+PlaceValue = Callable[[int, ShellFrame], str]
+"""Gives what is written for the value with this number, by the innermost frame that is open."""
 
 
-PlaceValue = Callable[[int, Sequence[ShellFrame]], str]
-"""Gives what is written for the value with this number, by the frames that are open, the outermost first."""
+class ShellReader(CommandReader):
+    """Reads one command from left to right. Mutable: what is open, and what is known of variables.
 
+    What is known only grows: where that makes a difference to what has been read, it is read again.
+    """
 
-def innermost_bare(frames: Sequence[ShellFrame]) -> ShellFrame:
-    """The innermost bare frame: whose word a quoted piece belongs to."""
-    return next(frame for frame in reversed(frames) if frame.kind == "bare")
-
-
-class ShellReader:
-    """Reads one command from left to right. Mutable: what is open."""
-
-    def __init__(self, text: ShellText, place_value: PlaceValue) -> None:
-        self.text, self._place_value = text, place_value
-        self.stack = [ShellFrame("bare")]
-        self.documents = HereDocuments(text)
+    def __init__(self, text: ShellText, place_value: PlaceValue, known: Known, *, is_bash: bool) -> None:
+        super().__init__(text, known)
+        self._place_value, self._is_bash = place_value, is_bash
+        self.documents = HereDocuments(text, self._in_document)
 
     def read(self) -> None:
         """Reads the whole command. Raises `UnquotableError`."""
         while (item := self.text.peek()) != "":
             if isinstance(item, int):
-                self._value(item)
+                self.text.write(self._place_value(item, self.stack[-1]))
+                self._hold(item, "", splits=False)
+                self._into_word("\0")
             else:
                 self._character(item)
-        if self.stack[-1].kind != "bare" or self.stack[-1].closes:
+        if len(self.stack) > 1:
             self.text.refuse("the quotes or brackets of the command do not end")
         self._end_command("\n")
-
-    def _value(self, number: int) -> None:
-        self.text.write(self._place_value(number, self.stack))
-        for frame in self.stack:
-            frame.has_value = frame.has_value or frame.kind == "bare"
-        self._into_word("\0")
-
-    def _into_word(self, text: str) -> None:
-        frame = innermost_bare(self.stack)
-        frame.word += text
-        frame.in_word = True
 
     # A character, by what is open.
 
@@ -112,72 +78,89 @@ class ShellReader:
         elif character == "\\":
             self._escape()
         elif character == "$":
-            self._dollar(quoted=True)
+            self._dollar()
         elif character == "`":
             self._open("backtick")
         else:
             self._into_word(self.text.take())
 
     def _in_backtick(self, character: str) -> None:
-        self.text.take(2 if character == "\\" else 1)
+        frame = self.stack[-1]
+        frame.own.append(self.text.take(2 if character == "\\" else 1))
         if character == "`":
+            for name, number in mentioned("".join(frame.own), self._known):
+                self.text.refuse(
+                    f"back-ticks read quotes twice; write $(…) instead (${name} holds it)", number
+                )
             self.stack.pop()
+            if (fed := self.stack[-1].bare.flow.fed) is not None:
+                self.text.refuse("back-ticks read quotes twice; write $(…) instead", fed)
 
     def _in_parameter(self, character: str) -> None:
         """Within `${…}`: quotes there are read differently by shells where the whole is quoted."""
-        inner = self.stack[self.stack.index(innermost_bare(self.stack)) + 1 :]
-        is_quoted = any(frame.kind == "double" for frame in inner[:-1])
+        frame = self.stack[-1]
         if character == "}":
             self._into_word(self.text.take())
             self.stack.pop()
+            self._end_parameter(frame)
         elif character == "\\":
             self._escape()
         elif character == "$":
-            self._dollar(quoted=True)
+            self._dollar()
         elif character == "`":
             self._open("backtick")
         elif character in "\"'":
-            if is_quoted:
+            if frame.is_quoted or is_computed(frame):
                 self.text.refuse("shells differ on quotes within a ${…} that stands in quotes")
             self._open(_QUOTES[character])
         else:
             text = self.text.take()
-            # What may become several words shows in the word by its blanks.
-            self._into_word("_" if is_quoted and text.isspace() else text)
+            frame.own.append(text)
+            self._into_word(text)
+            frame.bare.several = frame.bare.several or (text.isspace() and not frame.is_quoted)
 
     def _in_arithmetic(self, character: str) -> None:
+        frame = self.stack[-1]
         if character in "\"'`\\":
             self.text.refuse("shells differ on quotes within arithmetic")
         if character == "$":
-            self._dollar(quoted=True)
+            frame.own.append(" ")
+            self._dollar()
             return
-        frame = self.stack[-1]
         frame.depth += {"(": 1, ")": -1}.get(character, 0)
         self._into_word(self.text.take())
         if not frame.depth:
+            if frame.own[-1:] != [")"]:
+                self.text.refuse("shells differ on ((…) …)")
             self.stack.pop()
+            self._check(in_arithmetic("".join(frame.own), self._known))
+        frame.own.append(character)
 
     def _in_bare(self, character: str) -> None:
-        frame = self.stack[-1]
+        frame, following = self.stack[-1], self.text.peek(1)
         if character == "\\":
             self._escape()
         elif character in _QUOTES:
             self._open(_QUOTES[character])
         elif character == "$":
-            self._dollar(quoted=False)
+            self._dollar()
         elif character == "#" and not frame.in_word:
             self._comment()
         elif character in " \t":
             self._end_word()
             self.text.take()
-        elif character == "<" and self.text.peek(1) == "<":
+        elif character in "<>" and following == "(":
+            self.text.take(2)
+            self._open_bare(character + "(…)")
+        elif character == "<" and following == "<":
             self._here()
         elif character in "<>":
             self._end_word()
-            self.text.take()
-            frame.redirect = True
+            frame.redirect = self.text.take()
             if self.text.peek() in ("&", "|", ">"):
-                self.text.take()
+                frame.redirect += self.text.take()
+        elif character == "&" and following == ">":
+            self.text.refuse("shells differ on &>; write > FILE 2>&1")
         elif character in _OPERATORS:
             self._operator(character)
         elif character in "()":
@@ -193,32 +176,35 @@ class ShellReader:
             self.text.take(2)
         else:
             self._into_word(self.text.take(2)[1:])
+            self.stack[-1].bare.has_quotes = True
 
-    def _dollar(self, *, quoted: bool) -> None:
-        following = self.text.peek(1)
+    def _dollar(self) -> None:
+        following, frame = self.text.peek(1), self.stack[-1]
         if isinstance(following, int):
             self.text.refuse("a $ stands directly before it", following)
         elif following == "(" and self.text.peek(2) == "(":
             self._into_word(self.text.take(3))
-            self.stack.append(ShellFrame("arithmetic", depth=2))
+            self._push("arithmetic", depth=2)
         elif following == "(":
             self.text.take(2)
-            self._into_word("${}")
-            self.stack.append(ShellFrame("bare", closes=")", substitution=True))
+            self._open_bare("$(…)")
         elif following == "{":
             self._into_word(self.text.take(2))
-            self.stack.append(ShellFrame("parameter"))
+            self._push("parameter")
         elif following == "[":
             self.text.refuse("shells differ on $[…]")
-        elif following == "'" and not quoted:
+        elif following == "'" and frame.kind == "bare":
             self.text.refuse("shells differ on $'…'")
         elif following != "" and str(following) in _SPECIAL_PARAMETERS:
-            self._into_word("${" + self.text.take(2)[1:] + "}")
+            name = self.text.take(2)[1:]
+            self._into_word("${" + name + "}")
+            self._expand(name)
         else:
-            name = self._name_length()
-            text = self.text.take(1 + name)
+            length = self._name_length()
+            text = self.text.take(1 + length)
             # Written so that its end is known in the word.
-            self._into_word("${" + text[1:] + "}" if name else text)
+            self._into_word("${" + text[1:] + "}" if length else text)
+            self._expand(text[1:])
 
     def _name_length(self) -> int:
         """How long the name is that follows the $ which is to be read next."""
@@ -227,10 +213,13 @@ class ShellReader:
             length += 1
         return length
 
+    # What opens and closes.
+
     def _open(self, kind: str) -> None:
         self.text.take()
         self._into_word("${}" if kind == "backtick" else "")
-        self.stack.append(ShellFrame(kind))
+        self.stack[-1].bare.has_quotes = True
+        self._push(kind)
 
     def _comment(self) -> None:
         while (item := self.text.peek()) not in ("", "\n"):
@@ -241,52 +230,55 @@ class ShellReader:
 
     def _bracket(self, character: str) -> None:
         frame = self.stack[-1]
-        if character == "(":
-            if not frame.in_word and self.text.peek(1) == "(":
-                self.text.take(2)
-                self.stack.append(ShellFrame("arithmetic", depth=2))
-                return
+        if character == ")":
+            self._end_command(")")
+            self.text.take()
+            if frame.closes:
+                self.stack.pop()
+                self._end_bare(frame)
+            return
+        if frame.in_word and frame.word and frame.word[-1] == "=":
+            self.text.take()
+            self._open_bare("=(…)")
+        elif self._is_function(frame):
+            self._end_word()
+            self._know_function()
+            frame.command, frame.at_start = SimpleCommand(), True
+            while self.text.take() != ")":
+                pass
+        elif not frame.in_word and self.text.peek(1) == "(":
+            if not self._is_bash:
+                self.text.refuse("shells differ on ((…)); write $((…)), or ( (…) )")
+            self.text.take(2)
+            self._push("arithmetic", depth=2)
+        else:
             self._end_word()
             self.text.take()
-            self.stack.append(ShellFrame("bare", closes=")"))
-            return
-        self._end_command(")")
-        self.text.take()
-        if frame.closes:
-            self.stack.pop()
-            if frame.substitution:
-                self._into_word("")
-            else:
-                # A new command begins; a value within the brackets may be piped on from here.
-                self.stack[-1].words = ["}"]
+            self._open_bare("")
+
+    def _is_function(self, frame: ShellFrame) -> bool:
+        """Whether `NAME (` is followed by a bracket that closes at once: a function begins."""
+        ahead = 1
+        while self.text.peek(ahead) in (" ", "\t"):
+            ahead += 1
+        return self.text.peek(ahead) == ")" and (frame.in_word or len(frame.command.words) == 1)
+
+    # Words and commands.
 
     def _operator(self, character: str) -> None:
-        self._end_command(character if self.text.peek(1) != character else character * 2)
-        self.text.take()
+        frame = self.stack[-1]
+        if frame.is_array:
+            self._end_word()
+            self.text.take()
+            return
+        following = self.text.peek(1)
+        is_pipe = character == "|" and following != "|"
+        self._end_command("|" if is_pipe else character)
+        self.text.take(2 if following == character or (is_pipe and following == "&") else 1)
         if character == "\n" and self.documents:
             self.documents.skip()
 
-    def _end_word(self) -> None:
-        frame = self.stack[-1]
-        if frame.in_word:
-            if frame.word == "case" and frame.closes:
-                self.text.refuse("a `case` stands within brackets, whose end shells find differently")
-            if frame.redirect:
-                frame.redirect = False
-            else:
-                frame.words.append(frame.word)
-        frame.word, frame.in_word = "", False
-
-    def _end_command(self, operator: str) -> None:
-        frame = self.stack[-1]
-        self._end_word()
-        if frame.piped_value and (why := refusal(frame.words, None)):
-            self.text.refuse(why)
-        ends_compound = frame.words[:1] and frame.words[0] in ("}", "fi", "done", "esac")
-        held = any("\0" in word for word in frame.words) or (ends_compound and frame.has_value)
-        frame.piped_value = operator == "|" and bool(held or frame.piped_value)
-        frame.words = []
-        frame.redirect = False
+    # Here-documents.
 
     def _here(self) -> None:
         """`<<`, which begins a here-document, or `<<<`, which is followed by a word."""
@@ -294,6 +286,6 @@ class ShellReader:
         self.text.take(2)
         if self.text.peek() == "<":
             self.text.take()
-            self.stack[-1].redirect = True
+            self.stack[-1].redirect = "<<<"
             return
         self.documents.begin()

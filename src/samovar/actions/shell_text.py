@@ -21,10 +21,11 @@ class UnquotableError(Exception):
 class ShellText:
     """One command. Mutable: how far it is read, and the copy."""
 
-    def __init__(self, items: Sequence[str | int]) -> None:
-        """`items`: single characters, and values by their numbers, of which there is at least one."""
+    def __init__(self, items: Sequence[str | int], otherwise: int = 0) -> None:
+        """`items`: single characters, and values by their numbers. `otherwise`: `first` if there are none."""
         self._items, self._at = items, 0
-        self._first = next((item for item in items if isinstance(item, int)), 0)
+        self.first = next((item for item in items if isinstance(item, int)), otherwise)
+        """The number of the first value."""
         self._out: list[str] = []
 
     @property
@@ -52,4 +53,4 @@ class ShellText:
 
     def refuse(self, why: str, number: int | None = None) -> NoReturn:
         """Raises `UnquotableError` for the value with this number; None: for the first of the command."""
-        raise UnquotableError(why, self._first if number is None else number)
+        raise UnquotableError(why, self.first if number is None else number)

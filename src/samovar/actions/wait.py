@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Value
 from samovar.actions.question import YES, Filled
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
 from samovar.language.spelling import old_spelling
 from samovar.language.template import Rules, Template
@@ -62,13 +63,14 @@ class Wait(Action):
             if not line.word("user"):
                 line.fail(f"`user input` is expected after `for`, {line.found()}.")
             is_input = bool(line.word("input"))
-            if not (is_input and (line.is_done or line.text[line.at] in "\"'")):
+            if not (is_input and (line.is_done or line.is_at_limit or line.text[line.at] in "\"'")):
                 return cls.in_words(line)
-            if not line.is_done:
+            if not line.is_done and not line.is_at_limit:
                 message = line.expect_quoted("The message")
         else:
             seconds, given, unit = cls._duration(line)
-            line.rest()  # Older files say here what is waited for.
+            if not line.is_at_limit:
+                line.rest()  # Older files say here what is waited for.
         line.end()
         return cls(place=place, seconds=seconds, given=given, unit=unit, message=message)
 
@@ -94,7 +96,8 @@ class Wait(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset().union(*(value.names for value in (self.given, self.message) if value))
+        values = (value.names for value in (self.given, self.message) if value)
+        return frozenset().union(*values, self.names_of_timeout)
 
     @property
     def what(self) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from samovar.actions.base import Action
+from samovar.actions.given import Pair, Value
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.labels import declared_here, doubtful_labels

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.text import Text
 
-from samovar.actions.base import winner
+from samovar.actions.prompt_defaults import winner
 from samovar.app import open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json

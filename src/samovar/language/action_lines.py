@@ -39,7 +39,7 @@ def _plain(name: str) -> str:
 
 def _stored(text: str, name: str) -> str:
     """An action with its value kept under a name, if it can keep one and does not say where."""
-    if " result=" in text or not re.match(r"(execute|prompt|shell|run|delegate)\b", text, re.I):
+    if " result=" in text or not re.match(r"(execute|prompt|shell|command|run|delegate)\b", text, re.I):
         return text
     joint = " " if " with " in text or text.lower().startswith(("execute", "prompt")) else " with "
     return f'{text}{joint}result="{name}"'

@@ -28,7 +28,11 @@ class ParsedAction(Protocol):
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
     """Its failure is also told by an exit code."""
-    place: Place
+
+    @property
+    def place(self) -> Place:
+        """Where its first character is."""
+        ...
 
     @property
     def variants(self) -> tuple[ParsedAction, ...]:
@@ -38,6 +42,11 @@ class ParsedAction(Protocol):
     @property
     def runs(self) -> str | None:
         """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
+        ...
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that must be on this machine before the run begins."""
         ...
 
     @property

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from samovar.actions.base import PromptDefaults
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.app import budget_bytes, not_here, open_stores, read_reference, spec_for
 from samovar.config import Settings, source_of
 from samovar.engines.base import ModelSpec

@@ -6,6 +6,7 @@ of parameters, and the models. It runs nothing and loads nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -37,12 +38,12 @@ def prepare(
 
     `reference`: a path or a name, or a workflow that the library has read. `given`: values by name. `run`:
     what the door decides about the run. `ask`: gets the value of a required parameter that is missing; None:
-    there is nobody to ask. `needs_models`: False if something else stands where the executors are. `budget`:
-    the bytes that models may take in all; None: nobody asks whether they have room.
+    there is nobody to ask. `needs_models`: False if something else answers prompts and runs commands.
+    `budget`: the bytes that models may take in all; None: nobody asks whether they have room.
 
     Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UsageError` for variables that the
-    workflow does not take, and `ModelError` for a model that cannot answer: no file, a file that the engine
-    cannot take, a context it cannot have, no room in the budget.
+    workflow does not take or a program that is not there, and `ModelError` for a model that cannot answer: no
+    file, a file that the engine cannot take, a context it cannot have, no room in the budget.
     """
     run = run or RunnerSettings()
     workflow = reference
@@ -51,6 +52,8 @@ def prepare(
     given = _from_environment(workflow, run.environment) | dict(given)
     warnings = _check(workflow, library, given)
     variables = _bound(workflow, given, settings, ask)
+    if needs_models:
+        _check_programs(workflow, library)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, warnings=warnings)
 
@@ -69,6 +72,17 @@ def _bound(
             return bind(workflow.parameters, given, ask=ask)
         except TooLargeError as error:
             raise UsageError(error.message) from None
+
+
+def _check_programs(workflow: Workflow, library: Library) -> None:
+    """Raises `UsageError` for a program that runs a state's command and that is not on this machine."""
+    for one in library.tree(workflow):
+        for _, action in one.actions():
+            for name in action.programs:
+                if shutil.which(name) is None:
+                    raise UsageError(
+                        f"{action.place}: The command needs {name}, which is not on this machine."
+                    )
 
 
 def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dict[str, object]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from samovar.actions.base import Action, PromptDefaults
+from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
+from samovar.actions.given import as_taken
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.scanner import as_taken
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Place, SamovarError
 from samovar.language.names import first_variables

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from samovar.actions.base import PromptDefaults
+from samovar.actions.given import Pair, as_taken
 from samovar.actions.options import Using
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.scanner import Pair, as_taken
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.generation import Options, Role
 from samovar.language.names import first_variables
 from samovar.language.prompt import Prompt

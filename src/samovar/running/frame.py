@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from samovar.actions.base import NOTHING, Outcome, PromptDefaults
+from samovar.actions.base import NOTHING, Outcome
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.events import RunError
 from samovar.language.names import BRANCHES, FIRST, OLD_CONTEXT, first_variables
 from samovar.language.workflow import State, Workflow

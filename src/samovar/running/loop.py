@@ -13,6 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
+from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.parameters import bind
@@ -121,7 +122,7 @@ class Loop:
                 run_child=self._run_child,
             )
             try:
-                outcome = await action.perform(context.context())
+                outcome = await perform(action, context.context())
                 failure: SamovarError | None = outcome.error
                 if too_large := _too_large(outcome, self._services.settings.value_bytes):
                     outcome, failure = Outcome(figures=outcome.figures), too_large

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import Outside, PromptDefaults, ThisMachine
+from samovar.actions.base import Outside, ThisMachine
 from samovar.actions.computing import Computer
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted

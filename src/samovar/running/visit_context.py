@@ -12,9 +12,10 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import ActionContext, Outside, PromptDefaults, VisitOf
+from samovar.actions.base import ActionContext, Outside, VisitOf
 from samovar.actions.computing import Computer
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.question import YES, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place

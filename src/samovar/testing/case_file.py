@@ -37,7 +37,7 @@ from samovar.testing.checked_values import CheckedValues, Step
 from samovar.values import plain, to_text
 
 FILE_KEYS = ("workflow", "cases")
-CASE_KEYS = ("name", "variables", "answers", "shell", "waits", "limits", "expect")
+CASE_KEYS = ("name", "variables", "answers", "commands", "shell", "waits", "limits", "expect")
 LIMIT_KEYS = ("transitions",)
 EXPECT_KEYS = ("ending", "path", "variables", "prompts", "log")
 CODES = frozenset(
@@ -135,11 +135,21 @@ class _Reader:
             variables={key: plain(item) for key, item in variables.items()},
             sources=dict(self._sources(variables, *at, "variables")),
             answers=dict(self._states(values.get("answers"), self._answer, ANSWER_KEYS[:2], *at, "answers")),
-            shell=dict(self._states(values.get("shell"), self._printed, SHELL_KEYS[:4], *at, "shell")),
+            shell=self._commands(values, *at),
             waits=dict(self._states(values.get("waits"), self._wait, (), *at, "waits")),
             transitions=self._transitions(values.get("limits"), *at, "limits"),
             expected=self._expected(values.get("expect"), *at, "expect"),
         )
+
+    def _commands(self, values: Mapping[str, Any], *at: Step) -> dict[str, Told[Printed | Failure]]:
+        """What commands leave, by path: `commands`, or `shell`, which is the older name of it."""
+        told: dict[str, Told[Printed | Failure]] = {}
+        for key in ("commands", "shell"):
+            for path, one in self._states(values.get(key), self._printed, SHELL_KEYS[:4], *at, key):
+                if path in told:
+                    self._yaml.fault("case", f"{path!r} stands below `commands` and `shell`.", *at, key)
+                told[path] = one
+        return told
 
     def _sources(self, variables: Mapping[str, Any], *at: Step) -> Iterator[tuple[Steps, str]]:
         """How the numbers and truths are written that a text parameter, or a list of texts, may get."""

@@ -99,7 +99,7 @@ class Recording:
             "answers": self._by_path(
                 {visit: _answer(told, counts=counts) for visit, told in self._answers.items()}
             ),
-            "shell": self._by_path(self._shell),
+            "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
             "limits": {} if transitions is None else {"transitions": transitions},
         }

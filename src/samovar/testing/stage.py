@@ -61,7 +61,7 @@ class Stage:
         self.executor: Executor | None = None
         """Answers with what `script` gives; set before the run."""
         self.used: Counter[tuple[str, str]] = Counter()
-        """By what is told (`answers`, `shell`, `waits`) and path: how often it was asked for."""
+        """By what is told (`answers`, `commands`, `waits`) and path: how often it was asked for."""
         self.sent: dict[str, list[str]] = {}
         """By path, the text of each prompt."""
         self.log: list[str] = []
@@ -100,9 +100,9 @@ class Stage:
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
         told = self.case.shell.get(path)
-        result = self._next("shell", path, told)
+        result = self._next("commands", path, told)
         if result is None:
-            raise StoppedError(_untold_command(path, told, self.used["shell", path], command))
+            raise StoppedError(_untold_command(path, told, self.used["commands", path], command))
         if isinstance(result, Failure):
             raise told_error(result)
         return CommandResult(
@@ -152,7 +152,7 @@ class Stage:
 
     def unused(self) -> Iterator[Fault]:
         """What the case tells and the run never asked for."""
-        for what, given in (("answers", self.case.answers), ("shell", self.case.shell)):
+        for what, given in (("answers", self.case.answers), ("commands", self.case.shell)):
             for path, told in given.items():
                 used, there = self.used[what, path], len(told.values)
                 if not used or (told.is_list and used < there):
@@ -196,7 +196,7 @@ def _untold_command(path: str, told: Told[object] | None, visit: int, command: C
     lines = [*command.text.splitlines(), *(f"{name}={value}" for name, value in values.items())]
     shown = "\n".join("    " + line for line in lines)
     message = f"{path!r} runs a command that the case has no result of{_visit(told, visit)}:\n{shown}\n"
-    return Difference(what="shell", name=path, message=message + _what_to_add("shell", path, told))
+    return Difference(what="shell", name=path, message=message + _what_to_add("commands", path, told))
 
 
 def _visit(told: Told[object] | None, visit: int) -> str:

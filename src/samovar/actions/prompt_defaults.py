@@ -1,0 +1,68 @@
+"""What a prompt uses if it says nothing itself: the model, the executor and the seed that it inherits.
+
+Above: `base.py`, whose contexts have them; the runner, which makes those of each visit. Below: workflows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
+
+
+def winner(forced: str | None, own: str | None, inherited: str | None) -> str | None:
+    """Who wins: what is forced from outside, else what a prompt says itself, else what it inherits."""
+    return next((one for one in (forced, own, inherited) if one is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptDefaults:
+    """What a prompt uses where it says nothing itself."""
+
+    model: str | None = None
+    """None: the executor's own."""
+    forced_model: str | None = None
+    """Wins over what the prompt says (`run --model`)."""
+    executor: str | None = None
+    """The name of the one that answers; None: that of the settings."""
+    forced_executor: str | None = None
+    """Wins over what the prompt says (`run --executor`)."""
+    seed: int = 0
+    forced_seed: int | None = None
+    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
+    workflows, not over the prompt's own."""
+    deterministic: bool = False
+    """Every prompt is answered alone, whatever it says."""
+    timeout_s: float | None = None
+    session_scope: str = ""
+    """Stands before the names of sessions, so that those of a sub-workflow are its own."""
+
+    def below(self, workflow: Workflow) -> PromptDefaults:
+        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
+        return replace(
+            self,
+            model=workflow.model.reference if workflow.model else self.model,
+            executor=workflow.executor.text if workflow.executor else self.executor,
+            seed=self.seed if workflow.seed is None else workflow.seed,
+        )
+
+    def winning_model(self, own: str | None) -> str | None:
+        """The reference of the model that a prompt with this one of its `own` uses; None: the executor's."""
+        return winner(self.forced_model, own, self.model)
+
+    def winning_executor(self, own: str | None) -> str | None:
+        """The name of the executor that answers such a prompt; None: that of the settings."""
+        return winner(self.forced_executor, own, self.executor)
+
+    def at(self, path: str, visit: int) -> PromptDefaults:
+        """Those of the `visit`-th visit to the state of that path, counted from 1 within the run.
+
+        Branches that run at once do not change the seeds of each other: neither of the two depends on them.
+        """
+        if self.forced_seed is None:
+            return self
+        digest = hashlib.sha256(f"{self.forced_seed} {visit} {path}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:4], "big"))
