@@ -18,6 +18,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tests.growth import cpu_s
+from tests.long_commands import LONG
 
 from samovar.actions import parse_action
 from samovar.checks.checking import check_workflow
@@ -84,6 +85,20 @@ def checked(text: str) -> object:
     return check_workflow(read, Library([], parse_action))
 
 
+def command(kind: Callable[[int], str]) -> Callable[[int], str]:
+    """Makes actions of a kind of shell command, which grows with a number."""
+
+    def written(count: int) -> str:
+        text = kind(count).replace("${", "$${").replace('"', '\\"').replace("@", "${x}")
+        return f'Shell "{text}"'
+
+    def make(size: int) -> str:
+        before, after = len(written(100)), len(written(200))
+        return written(max(100 + (size - before) * 100 // (after - before), 1))
+
+    return make
+
+
 INPUTS: Mapping[str, Input] = {
     "prompt of {{": Input(repeated("{{ "), prompt, LARGEST_TEXT),
     "prompt of {%": Input(repeated("{% "), prompt, LARGEST_TEXT),
@@ -110,6 +125,10 @@ INPUTS: Mapping[str, Input] = {
     "// in an old command": Input(repeated("${//", 'Shell "', '"'), old_action, LONGEST_LINE),
     "a bullet of lines": Input(repeated("\n  ${x}", '- A: Log "', '"\n'), workflow, LONGEST_LINE),
     "check of unset variables": Input(many_names, checked, LONGEST_LINE),
+    "words of a command": Input(repeated('"${x}", ', 'Command ["a", ', '"b"]'), action, LONGEST_LINE),
+    "with blanks before a limit": Input(repeated("with  ", "Set n := 1 "), action, LONGEST_LINE),
+    "limits behind an expression": Input(repeated(" timeout=a", "Set n := 1"), action, LONGEST_LINE),
+    **{f"Shell: {name}": Input(command(kind), action, LONGEST_LINE) for name, kind in LONG.items()},
 }
 
 

@@ -95,6 +95,19 @@ async def test_what_is_short_is_computed_at_once_and_what_is_long_beside() -> No
     assert computer.long == 1
 
 
+@pytest.mark.parametrize("around", ["{}", "{{% if true %}}{}{{% endif %}}"])
+async def test_expressions_in_texts_are_bounded_and_long_ones_in_a_thread(around: str) -> None:
+    computer = Computer(SMALL_BYTES)
+    text = around.format("${size(l.filter(a, l.exists(b, b == a))) + 1}")
+    assert await computer.compute(lambda: fill(text, l=list(range(20)))) == "21"
+    assert computer.long == 0
+    assert await computer.compute(lambda: fill(text, l=list(range(300)))) == "301"
+    assert computer.long == 1
+    with pytest.raises(TooLargeError) as caught:
+        await computer.compute(lambda: fill("ab " + around.format("${s + s}"), s="x" * 60_000))
+    assert caught.value.place is not None
+
+
 async def test_the_event_loop_waits_for_a_counted_part_of_what_is_long() -> None:
     looks: list[int] = []
 

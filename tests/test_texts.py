@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
-from samovar.actions.base import Action, PromptDefaults
+from samovar.actions.base import Action
 from samovar.actions.log import Log
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.prompt_defaults import PromptDefaults
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
 from samovar.actions.workflow import RunWorkflow

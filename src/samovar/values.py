@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, overload
 
-from samovar.errors import TooLargeError
+from samovar.errors import Place, TooLargeError
 
 MOST_VALUE_BYTES = 64_000_000
 """Of a value: of its texts in UTF-8, and `ITEM_BYTES` for each item. What the setting `value_bytes` has by
@@ -122,13 +122,16 @@ def within(value: object, what: str, most_bytes: int | None = None) -> Any:
     raise TooLargeError(what, most_bytes)
 
 
-def joined(parts: Iterable[str], what: str) -> str:
-    """Texts put together, unless that would be too large. Raises `TooLargeError` before it is."""
+def joined(parts: Iterable[str], what: str, place: Place | None = None) -> str:
+    """Texts put together, unless that would be too large. Raises `TooLargeError` before it is.
+
+    `place`: of the template.
+    """
     most_bytes, taken, kept = VALUE_BYTES.get(), 0, []
     for part in parts:
         taken += text_bytes(part)
         if taken > most_bytes:
-            raise TooLargeError(what, most_bytes)
+            raise TooLargeError(what, most_bytes, place=place)
         kept.append(part)
     return "".join(kept)
 

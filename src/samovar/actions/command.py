@@ -108,8 +108,10 @@ class RunProgram(Action):
     def _filled(self, variables: Mapping[str, object]) -> Iterator[str]:
         for item in self.items:
             value = item.of(variables)
-            is_list = item.template.is_value and isinstance(value, list | tuple)
-            yield from map(to_text, value) if is_list else (to_text(value),)
+            if item.template.is_value and isinstance(value, list | tuple):
+                yield from map(to_text, value)
+            else:
+                yield to_text(value)
 
 
 def _items(line: Scanner) -> tuple[Value, ...]:

@@ -161,7 +161,7 @@ class Template:
             piece if isinstance(piece, str) else to_text(self._value(piece, variables))
             for piece in self.pieces
         )
-        return joined(texts, "The filled text")
+        return joined(texts, "The filled text", self.place)
 
     def written(self, variables: Mapping[str, object]) -> str | None:
         """The text that its tags leave, where all of it stands in the template itself; else None."""
@@ -177,7 +177,7 @@ class Template:
             if len(held) == 1 and isinstance(held[0], Held):
                 return held[0].value
             texts = (piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
-            return joined(texts, "The filled text")
+            return joined(texts, "The filled text", self.place)
         if len(self.pieces) == 1 and not isinstance(self.pieces[0], str):
             return self._value(self.pieces[0], variables)
         return self.fill(variables)
