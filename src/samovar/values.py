@@ -123,10 +123,7 @@ def within(value: object, what: str, most_bytes: int | None = None) -> Any:
 
 
 def joined(parts: Iterable[str], what: str, place: Place | None = None) -> str:
-    """Texts put together, unless that would be too large. Raises `TooLargeError` before it is.
-
-    `place`: of the template.
-    """
+    """Texts of one template put together. Raises `TooLargeError` before they are too large."""
     most_bytes, taken, kept = VALUE_BYTES.get(), 0, []
     for part in parts:
         taken += text_bytes(part)
