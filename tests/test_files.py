@@ -20,10 +20,10 @@ from samovar.checks.checking import check_workflow
 from samovar.config import Settings
 from samovar.errors import FaultsError, FileError, Place
 from samovar.events import Ending
+from samovar.expressions.chosen_paths import OwnPath
 from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import RunnerSettings
-from samovar.values import OwnPath
 from tests.bench import Bench, Told
 from tests.test_cli import samovar
 

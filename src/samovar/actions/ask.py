@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Pair, Value
 from samovar.actions.options import OPTIONS
 from samovar.actions.question import YES, Asking, Filled, Reply, accepted, no_answer
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Place, RefusedError, UnansweredError
 from samovar.expressions.types import TEXT, Type, text_of
 from samovar.language.template import Template
@@ -120,7 +121,7 @@ class AskUser(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        asking = self._asking(context.variables)
+        asking = await context.compute(lambda: self._asking(context.variables))
         reply = await context.ask_user(asking)
         if reply is None:
             raise UnansweredError(
@@ -195,7 +196,8 @@ class Approve(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        asking = Asking(kind="approve", parts=parts_of(self.text, context.variables))
+        parts = await context.compute(lambda: parts_of(self.text, context.variables))
+        asking = Asking(kind="approve", parts=parts)
         limit_s, reply = context.timeout_s, None
         if limit_s is None:
             reply = await context.ask_user(asking)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from samovar.actions.base import ActionContext
 from samovar.actions.file_formats import FORMATS
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.given import Pair, Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, FileError, Place, nearest
 from samovar.values import to_text
 

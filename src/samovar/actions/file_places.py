@@ -17,10 +17,12 @@ from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
+from samovar.expressions.chosen_paths import FoundPath, OwnPath
 from samovar.language.pieces import Piece
-from samovar.values import FoundPath, OwnPath, to_text
+from samovar.values import to_text
 
 LONGEST_NAME_BYTES = 255
 _ANY_DEPTH = "**"

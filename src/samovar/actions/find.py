@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.file_options import placed, read_pairs
 from samovar.actions.file_places import leads_outside, read_path, search_of
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
+from samovar.expressions.chosen_paths import FoundPath
 from samovar.expressions.types import TEXT, Type, list_of
-from samovar.values import FoundPath
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -75,7 +76,7 @@ class FindFiles(Action):
         return leads_outside(self.pattern)
 
     async def perform(self, context: ActionContext) -> Outcome:
-        search = search_of(self.pattern, context.variables, context.folder)
+        search = await context.compute(lambda: search_of(self.pattern, context.variables, context.folder))
         try:
             paths = await context.find_files(search)
         except FileError as error:

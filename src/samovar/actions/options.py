@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.given import Pair, Value
+from samovar.actions.scanner import Scanner
 from samovar.actions.template_options import (
     WITHOUT_TEMPLATE,
     read_template,
@@ -256,7 +257,7 @@ class Using:
 
     @staticmethod
     def _now(pair: Pair, variables: Mapping[str, object]) -> object:
-        value = pair.value.of(variables)
+        value = pair.value.of(variables, is_option=True)
         try:
             return OPTIONS[pair.key](value)
         except ValueError as error:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
@@ -121,21 +122,14 @@ class ExecutePrompt(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
-        chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
-        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
-            system = chosen.system or ""
-        else:
-            system = _default_system(context)
-        messages = [Message(role="system", content=system)] if system.strip() else []
-        messages.append(Message(role="user", content=self._text(context, arguments)))
+        chosen, messages = await context.compute(lambda: self._filled(context))
 
         def scoped(session: str | None) -> str | None:
             return None if session is None else context.defaults.session_scope + session
 
         reply = await context.ask(
             PromptRequest(
-                messages=tuple(messages),
+                messages=messages,
                 model=chosen.model,
                 executor=chosen.executor,
                 options=chosen.options,
@@ -145,13 +139,26 @@ class ExecutePrompt(Action):
         )
         return self._outcome(context, reply, chosen)
 
+    def _filled(self, context: ActionContext) -> tuple[Chosen, tuple[Message, ...]]:
+        """What is asked, and how."""
+        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
+        chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
+        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
+            system = chosen.system or ""
+        else:
+            system = _default_system(context)
+        messages = [Message(role="system", content=system)] if system.strip() else []
+        messages.append(Message(role="user", content=self._text(context, arguments)))
+        return chosen, tuple(messages)
+
     def _text(self, context: ActionContext, arguments: Mapping[str, object]) -> str:
         if self.inline is not None:
             return self.inline.text({**context.surroundings, **context.variables, **arguments})
         assert self.name is not None
         name = self.name.text(context.variables)
         prompt = context.library.prompt(name, workflow=context.workflow)
-        return prompt.render(arguments, {**context.surroundings, **context.variables})
+        taken = as_taken(self.arguments, arguments, prompt.parameters)
+        return prompt.render(taken, {**context.surroundings, **context.variables})
 
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
         answer = Record(

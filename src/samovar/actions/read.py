@@ -13,7 +13,8 @@ from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.file_formats import FORMATS, decoded, is_encoding
 from samovar.actions.file_options import Limit, placed, read_format, read_pairs
 from samovar.actions.file_places import leads_outside, read_path, target_of
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
 from samovar.expressions.types import TEXT, WHOLE, Type
 from samovar.values import Record
@@ -95,14 +96,14 @@ class ReadFile(Action):
         return leads_outside(self.path)
 
     async def perform(self, context: ActionContext) -> Outcome:
-        target = target_of(self.path, context.variables, context.folder)
+        target = await context.compute(lambda: target_of(self.path, context.variables, context.folder))
         try:
             raw = await context.read_file(target, self.limit.bytes(context))
         except FileError as error:
             raise placed(error, self.path.place) from None
         try:
             text, encoding = decoded(raw, self.encoding)
-            value = FORMATS[self.format].read(text)
+            value = await context.compute(lambda: FORMATS[self.format].read(text))
         except ValueError as error:
             said = f"{target.shown} cannot be read as {self.format}: {error}."
             raise FileError(said, place=self.path.place) from None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.ask import parts_of
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.question import YES, Asking, no_answer
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.question import YES, Asking, Filled, no_answer
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
 from samovar.language.spelling import old_spelling
-from samovar.language.template import Template
+from samovar.language.template import Rules, Template
 from samovar.values import UNITS_S, duration_s, to_text
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Wait(Action):
         """The older system waited wherever an action said `wait for user`, and showed its text."""
         text = line.text.strip()
         begin = len(line.text) - len(line.text.lstrip())
-        template = Template.parse(text, line.where(begin))
+        template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
         message = Value(template=template, quoted=True, place=line.where(begin), given=text)
         hint = old_spelling(line.where(begin), text, f'Wait for user input "{text}"')
         hint = replace(hint, fix=None) if '"' in text or "\\" in text else hint
@@ -120,7 +122,7 @@ class Wait(Action):
         if self.seconds is not None:
             await context.sleep(self.seconds)
         elif self.given is not None:
-            await context.sleep(self._seconds(context))
+            await context.sleep(await context.compute(lambda: self._seconds(context)))
         else:
             await self._for_user(context)
         return Outcome(value=None, is_new=False)
@@ -134,7 +136,7 @@ class Wait(Action):
             raise ActionError(f"Wait: {error}, not {to_text(value)!r}.", place=self.given.place) from None
 
     async def _for_user(self, context: ActionContext) -> None:
-        parts = parts_of(self.message, context.variables) if self.message else ()
+        parts = await context.compute(lambda: self._parts(context.variables))
         reply = await context.ask_user(Asking(parts=parts))
         if reply is None:
             raise UnansweredError(
@@ -142,3 +144,6 @@ class Wait(Action):
             )
         if Asking(parts=()).reply(reply.text) != YES:
             raise RefusedError("The user said no.", place=self.place)
+
+    def _parts(self, variables: Mapping[str, object]) -> tuple[str | Filled, ...]:
+        return parts_of(self.message, variables) if self.message else ()

@@ -13,7 +13,8 @@ from samovar.actions.file_formats import FORMATS, decoded
 from samovar.actions.file_options import Limit, placed, read_format, read_pairs
 from samovar.actions.file_places import Target, leads_outside, read_path, target_of
 from samovar.actions.file_system import Change
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
 from samovar.values import is_utf8
 
@@ -80,8 +81,8 @@ class WriteFile(Action):
         return not self.append
 
     async def perform(self, context: ActionContext) -> Outcome:
-        target = target_of(self.path, context.variables, context.folder)
-        value = self.value.of(context.variables)
+        target = await context.compute(lambda: target_of(self.path, context.variables, context.folder))
+        value = await context.compute(lambda: self.value.of(context.variables))
 
         if self.append:
             change = Change(

@@ -44,7 +44,7 @@ from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
 from samovar.testing.paths import Tree
 from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s, to_text
+from samovar.values import duration_s, limited, to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,8 @@ def _run(arguments: RunArguments) -> int:
     )
     if arguments.record is not None:
         check_record(arguments.record, workflow)
-    given = _given(arguments, workflow)
+    with limited(settings.value_bytes):
+        given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
     # By its name or its file, as it was written: which of the two it is matters to what it may do.
     prepared = prepare(

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from samovar.errors import ExpressionError, Place, UsageError, nearest
+from samovar.errors import ExpressionError, Place, TooLargeError, UsageError, nearest
+from samovar.expressions.chosen_paths import OwnPath
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
-from samovar.values import OwnPath, is_finite, to_text, truth
+from samovar.values import is_finite, to_text, truth
 
 Kind = Literal["string", "boolean", "number", "choice", "multi_choice", "file", "folder"]
 KINDS: dict[str, Kind] = {
@@ -84,7 +85,7 @@ class Parameter:
             return self.required
         try:
             return truth(self.condition.evaluate(variables))
-        except ExpressionError:
+        except (ExpressionError, TooLargeError):
             return False
 
     def parse(self, text: str) -> object:

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import ActionContext
+from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
@@ -63,6 +64,8 @@ class Services:
     """Records an event and reports it."""
     secrets: Secrets
     """What nobody is shown."""
+    computer: Computer
+    """Fills texts and evaluates expressions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ class VisitContext:
             sleep=self.sleep,
             move_on_after=services.outside.clock.move_on_after,
             allows_effects=services.allows_effects,
+            compute=services.computer.compute,
         )
 
     def log(self, level: str, text: str) -> None:
