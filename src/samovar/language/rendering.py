@@ -82,6 +82,11 @@ class Rendering:
     ) -> Callable[[str, Any], FaultsError]:
         def fault(message: str, token: Any) -> FaultsError:
             at = token if isinstance(token, int) else _index(token, source)
+            if (opening := _unclosed(source, at)) is not None:
+                at, message = (
+                    opening,
+                    f"The `{source[opening : opening + 2]}` that begins here is not closed.",
+                )
             where = place.within(text, _original(offsets, at, len(text)))
             return FaultsError([Fault(code="template-syntax", message=message, place=where)])
 
@@ -183,6 +188,16 @@ def _key(step: str | int) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def _unclosed(source: str, at: int) -> int | None:
+    """Where the output or tag begins that was still open, in a line before or where another one begins."""
+    opening = max(source.rfind("{{", 0, at), source.rfind("{%", 0, at))
+    if opening < 0:
+        return None
+    between = source[opening + 2 : at]
+    is_another = source.startswith(("{{", "{%"), at) or "\n" in between or at >= len(source)
+    return opening if is_another and not re.search(r"[%}]\}", between) else None
 
 
 def _index(token: Any, source: str) -> int:
