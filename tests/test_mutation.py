@@ -105,7 +105,7 @@ def test_a_variable_of_the_workflow_written_as_the_shells_is_doubted(tmp_path: P
 
 def test_a_variable_that_is_set_a_letter_away_from_one_that_is_read_is_doubted(tmp_path: Path) -> None:
     assert said(tmp_path, flow("Set trise := tries + 1")) == ["unread-variable 11:6"]
-    for other in ("tris", "triesa", "tires", "trias"):
+    for other in ("tris", "triesa", "tires", "trias", "TRIES"):
         assert said(tmp_path, flow(f"Set {other} := tries + 1")) == ["unread-variable 11:6"], other
 
 
@@ -155,6 +155,18 @@ def test_an_output_or_a_tag_that_is_not_closed_is_named_where_it_begins(
     tmp_path: Path, prompt: str, place: str
 ) -> None:
     assert f"template-syntax {place}" in said(tmp_path, flow('Execute prompt "p"', prompt))
+
+
+@pytest.mark.parametrize("bullet", ["– ", "— ", "• ", "· ", "-", "–", "1. ", "2) ", ""])
+def test_an_action_line_with_another_bullet_is_an_error(tmp_path: Path, bullet: str) -> None:
+    text = flow('Execute prompt "p"').replace("- A: ", f"{bullet}A: ")
+    assert said(tmp_path, text) == ["action-line 11:1"]
+
+
+@pytest.mark.parametrize("bullet", ["- ", "* ", "+ ", "  - ", "-   "])
+def test_every_bullet_of_markdown_is_read(tmp_path: Path, bullet: str) -> None:
+    text = flow('Execute prompt "p" with nmae="x"').replace("- A: ", f"{bullet}A: ")
+    assert [one.split(" ")[0] for one in said(tmp_path, text)] == ["unknown-parameter"]
 
 
 @pytest.mark.parametrize("end", ["[*", "*]", "(*)", "[]", "[start]", "{*}"])

@@ -121,9 +121,11 @@ def _read(workflow: Workflow, library: Library) -> frozenset[str]:
 
 
 def _is_alike(name: str, other: str) -> bool:
-    """Whether two names differ by one letter, or by two that are swapped; not as `file` and `files` do."""
+    """Whether names differ by a letter, two that are swapped, or in case; not as `file` and `files` do."""
     if min(len(name), len(other)) < SHORTEST_ALIKE or abs(len(name) - len(other)) > 1:
         return False
+    if name.lower() == other.lower():
+        return True
     begin = next((at for at, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), None)
     if begin is None:
         last = max(name, other, key=len)[-1]
