@@ -169,6 +169,11 @@ def test_every_bullet_of_markdown_is_read(tmp_path: Path, bullet: str) -> None:
     assert [one.split(" ")[0] for one in said(tmp_path, text)] == ["unknown-parameter"]
 
 
+def test_a_block_without_an_end_is_named_where_it_begins(tmp_path: Path) -> None:
+    prompt = "{% if name %}x{% endif %}\n {% if name %}{% if tries %}{% endif %} x"
+    assert said(tmp_path, flow('Execute prompt "p"', prompt))[-1] == "template-syntax 18:2"
+
+
 @pytest.mark.parametrize("end", ["[*", "*]", "(*)", "[]", "[start]", "{*}"])
 def test_a_broken_start_is_named_where_it_stands(tmp_path: Path, end: str) -> None:
     assert said(tmp_path, DIAGRAM.replace("[*] -->", f"{end} -->")) == ["diagram-syntax 3:1"]

@@ -82,7 +82,9 @@ class Rendering:
     ) -> Callable[[str, Any], FaultsError]:
         def fault(message: str, token: Any) -> FaultsError:
             at = token if isinstance(token, int) else _index(token, source)
-            if (opening := _unclosed(source, at)) is not None:
+            if (tag := _WANTED_END.search(message)) and (begin := _without_end(source, tag[1])) is not None:
+                at = begin
+            elif (opening := _unclosed(source, at)) is not None:
                 at, message = (
                     opening,
                     f"The `{source[opening : opening + 2]}` that begins here is not closed.",
@@ -188,6 +190,20 @@ def _key(step: str | int) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+_WANTED_END = re.compile(r"expected tag end(\w+)")
+
+
+def _without_end(source: str, tag: str) -> int | None:
+    """Where the innermost tag of this name begins that no end belongs to."""
+    begun: list[int] = []
+    for match in re.finditer(rf"\{{%-?\s*(end)?{tag}\b", source):
+        if not match[1]:
+            begun.append(match.start())
+        elif begun:
+            begun.pop()
+    return begun[-1] if begun else None
 
 
 def _unclosed(source: str, at: int) -> int | None:
