@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.given import Value
-from samovar.actions.scanner import Scanner
+from samovar.actions.scanner import OPEN_TEXT, Scanner
 from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
@@ -206,6 +206,10 @@ def _value(line: Scanner) -> Value:
     if not text:
         line.fail(f"A value is expected, {line.found()}.", begin)
     template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
+    quotes = sum(piece.count('"') for piece in template.pieces if isinstance(piece, str))
+    if quotes % 2 and not line.is_old:
+        message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
+        line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
     given = literal(template.fill({})) if template.is_plain else None
     return Value(template=template, quoted=False, place=line.where(begin), given=given)
 

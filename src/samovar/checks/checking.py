@@ -15,7 +15,9 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.gone_errors import errors_read_too_late
+from samovar.checks.labels import declared_here
 from samovar.checks.parts import parts_of
+from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
@@ -44,7 +46,7 @@ def check_workflow(
         found = [*workflow.warnings, *_references(workflow, library), *unset_variables(workflow, given)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
-        found += [*errors_read_too_late(workflow)]
+        found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
@@ -74,7 +76,7 @@ def _given(tree: Sequence[Workflow], library: Library) -> Mapping[object, frozen
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
-    known = workflow.known_names
+    known, own = workflow.known_names, declared_here(workflow)
     if workflow.executor is not None:
         yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
     for _, action in workflow.actions():
@@ -82,7 +84,7 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
             continue
         yield from action.faults(library, workflow)
         for part in parts_of(action):
-            yield from part.faults if isinstance(part, Template) else ()
+            yield from (*part.faults, *unfilled(part, own)) if isinstance(part, Template) else ()
         yield from _executor(action)
         yield from _escapes(action)
         if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
@@ -144,6 +146,9 @@ def _prompt(
     given = {pair.key for pair in action.arguments} | {
         p.name for p in prompt.parameters if p.default is not None
     }
+    yield from unread_parameters(prompt)
+    names = declared_here(workflow) | given | {parameter.name for parameter in prompt.parameters}
+    yield from unfilled(prompt.template, names)
     for parameter in prompt.parameters:
         if parameter.required and not parameter.condition and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"

@@ -29,7 +29,8 @@ _LIKE_AN_ACTION = re.compile(
     r"\w+(?:\s+\w+)?\s+(?:\"[^\"]*\"|'[^']*')\s*(?:(?:with|using)\s.*|\w+=.*)?", re.DOTALL
 )
 """A word or two and a text in quotes, with nothing else but options: no description is written so."""
-_NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
+_NO_BULLET = re.compile(r"(?:\d+[.)]\s+|-(?=\S)|[–—−•·‣▪◦○]\s*)?(?P<name>[^\s:-][^:]*):")
+"""Numbers, what editors make of `- ` while it is typed, and a bullet without a blank behind it."""
 
 
 def _plain(name: str) -> str:

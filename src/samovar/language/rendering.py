@@ -82,6 +82,13 @@ class Rendering:
     ) -> Callable[[str, Any], FaultsError]:
         def fault(message: str, token: Any) -> FaultsError:
             at = token if isinstance(token, int) else _index(token, source)
+            if (tag := _WANTED_END.search(message)) and (begin := _without_end(source, tag[1])) is not None:
+                at = begin
+            elif (opening := _unclosed(source, at)) is not None:
+                at, message = (
+                    opening,
+                    f"The `{source[opening : opening + 2]}` that begins here is not closed.",
+                )
             where = place.within(text, _original(offsets, at, len(text)))
             return FaultsError([Fault(code="template-syntax", message=message, place=where)])
 
@@ -183,6 +190,30 @@ def _key(step: str | int) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+_WANTED_END = re.compile(r"expected tag end(\w+)")
+
+
+def _without_end(source: str, tag: str) -> int | None:
+    """Where the innermost tag of this name begins that no end belongs to."""
+    begun: list[int] = []
+    for match in re.finditer(rf"\{{%-?\s*(end)?{tag}\b", source):
+        if not match[1]:
+            begun.append(match.start())
+        elif begun:
+            begun.pop()
+    return begun[-1] if begun else None
+
+
+def _unclosed(source: str, at: int) -> int | None:
+    """Where the output or tag begins that was still open, in a line before or where another one begins."""
+    opening = max(source.rfind("{{", 0, at), source.rfind("{%", 0, at))
+    if opening < 0:
+        return None
+    between = source[opening + 2 : at]
+    is_another = source.startswith(("{{", "{%"), at) or "\n" in between or at >= len(source)
+    return opening if is_another and not re.search(r"[%}]\}", between) else None
 
 
 def _index(token: Any, source: str) -> int:
