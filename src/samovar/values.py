@@ -158,12 +158,12 @@ def read_json(text: str, **options: Any) -> Any:
 
 def _json_or_none(text: str) -> object:
     try:
-        return read_json(text, **FROM_OUTSIDE)
+        return read_json(text, parse_constant=refuse_constant, parse_float=json_number)
     except (ValueError, RecursionError):
         return None
 
 
-def _number(text: str) -> int | float:
+def json_number(text: str) -> int | float:
     """A number of JSON from outside: a whole one, as in `3.0`, is whole."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) <= _EXACT else number
@@ -173,12 +173,8 @@ _EXACT = 2.0**53
 """Up to here, each whole number is a float of its own."""
 
 
-def _refuse_constant(name: str) -> object:
+def refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON")
-
-
-FROM_OUTSIDE: Any = {"parse_constant": _refuse_constant, "parse_float": _number}
-"""Options of `read_json` for what people, models and commands wrote."""
 
 
 def to_text(value: object) -> str:
@@ -213,7 +209,7 @@ def literal(text: str) -> object:
     if not stripped or not _MAY_BE_JSON.match(stripped):
         return text
     try:
-        return read_json(stripped, parse_constant=_refuse_constant)
+        return read_json(stripped, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return text
 

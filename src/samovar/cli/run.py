@@ -107,7 +107,7 @@ def _run(arguments: RunArguments) -> int:
         settings=settings,
         surroundings=surroundings(settings, current_folder()),
         yes=arguments.yes,
-        answers=read_answers(arguments.answers, Tree(workflow, library)),
+        answers=read_answers(arguments.answers, workflow, library),
         trusts=arguments.trust or arguments.dry_run,
         no_effects=arguments.no_effects,
         lenient=arguments.lenient,

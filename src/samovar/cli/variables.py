@@ -13,8 +13,9 @@ from pathlib import Path
 from samovar.cli.terminal import say
 from samovar.errors import UsageError, nearest
 from samovar.language.parameters import Parameter
+from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.preflight.variable_files import read_file, read_input
-from samovar.testing.paths import Tree
 
 TRIES = 5
 """How often a person is asked for one value."""
@@ -22,12 +23,17 @@ STANDARD_INPUT = ("@/dev/stdin", "@/dev/fd/0")
 """Its files, which a socket cannot be opened by."""
 
 
-def read_answers(given: Sequence[str], tree: Tree) -> dict[str, list[str]]:
+def read_answers(given: Sequence[str], workflow: Workflow, library: Library) -> dict[str, list[str]]:
     """`STATE=VALUE`: by the path of a state, the answers to its questions.
 
     Raises `UsageError`, and `NotFoundError` for a state that is not there.
     """
     answers: dict[str, list[str]] = {}
+    if not given:
+        return answers
+    from samovar.testing.paths import Tree  # few runs are given any
+
+    tree = Tree(workflow, library)
     for one in given:
         path, equals, text = one.partition("=")
         path = path.strip()

@@ -1,6 +1,6 @@
 """Paths that may lead anywhere since their user chose them, as values that are texts to everything else.
 
-Above: parameters, which make them, the results of expressions, which keep them as they are, and the actions on
+Above: parameters, which make them; the results of expressions, which keep them as they are; the actions on
 files. Below: nothing. What an expression or a template makes of one is a text like any other.
 """
 

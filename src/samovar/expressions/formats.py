@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from samovar.values import FROM_OUTSIDE, plain, read_json, to_text
+from samovar.values import json_number, plain, read_json, refuse_constant, to_text
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
@@ -28,7 +28,7 @@ def lines_of(text: str) -> list[str]:
 def json_of(text: str) -> object:
     """The value of a JSON text."""
     try:
-        return read_json(text, **FROM_OUTSIDE)
+        return read_json(text, parse_constant=refuse_constant, parse_float=json_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
