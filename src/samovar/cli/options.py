@@ -113,7 +113,7 @@ Trust = Annotated[
     typer.Option("--trust", help="Trust the project for this run; see `samovar trust`."),
 ]
 NoEffects = Annotated[
-    bool, typer.Option("--no-effects", help="Run no command, and do nothing else but ask prompts.")
+    bool, typer.Option("--no-effects", help="Run no command, touch no file: only ask prompts.")
 ]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")]
