@@ -35,10 +35,10 @@ def event_to_wire(event: Event) -> Object:
 
 
 def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
-    """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `variables`, `records` …
+    """A run as one object: `run`, `workflow`, `status`, `duration_s`, `states`, `result`, `variables` …
 
-    Secrets are `***`, also within other values. `with_values`: False leaves out `variables`, `records` and
-    what models thought, which can be large.
+    Secrets are `***`, also within other values. `with_values`: False leaves out `result`, `variables`,
+    `records` and what models thought, which can be large.
     """
     wire: Object = {
         "run": run.id,
@@ -49,6 +49,7 @@ def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
         "states": [_visit(visit, with_values=with_values) for visit in run.visits],
     }
     if with_values:
+        wire["result"] = run.hidden.copy(run.result)
         wire["variables"] = {
             name: HIDDEN if name in run.secrets else run.hidden.copy(plain(value))
             for name, value in run.variables.items()

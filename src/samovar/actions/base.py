@@ -58,11 +58,11 @@ class Outcome:
 
 
 class CallWorkflow(Protocol):
-    """Runs a sub-workflow to its end and gives its variables."""
+    """Runs a sub-workflow to its end and gives what it returns: without a word, its variables."""
 
     async def __call__(
         self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
-    ) -> dict[str, object]: ...
+    ) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ ignored, since old files have many; one that looks like a misspelling gets a hin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -17,6 +17,7 @@ from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter
+from samovar.language.returning import ReturnedValues, read_returns
 from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
 from samovar.language.template import LIQUID_ONLY, Template
 from samovar.language.workflow import Limits, ModelName, Named
@@ -37,6 +38,7 @@ KEYS = frozenset(
         "seed",
         "on_error",
         "choice_states_act",
+        "returns",
         DIALECT_KEY,
     ]
 )
@@ -79,6 +81,7 @@ class FrontSettings:
     on_error: Literal["fail", "continue"] = "fail"
     limits: Limits = field(default_factory=Limits)
     choice_states_act: bool = True
+    returns: ReturnedValues | None = None
 
 
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
@@ -149,7 +152,17 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         on_error=one_of("on_error", "fail", "fail", "continue"),
         limits=_limits(values.get("limits"), partial(place, "limits"), add),
         choice_states_act=one_of("choice_states_act", True, True, False),
+        returns=_returns(values, partial(place, "returns"), add),
     )
+
+
+def _returns(values: Mapping[str, Any], place: Callable[..., Place], add: AddFault) -> ReturnedValues | None:
+    if "returns" not in values:
+        return None
+    returns, faults = read_returns(values["returns"], place)
+    for fault in faults:
+        add(fault.code, fault.message, fault.place)
+    return returns
 
 
 def _seed(value: Any, place: Place, add: AddFault) -> int | None:

@@ -19,7 +19,7 @@ from samovar.language.action_lines import ActionLines
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
-from samovar.language.front import read_settings
+from samovar.language.front import FrontSettings, read_settings
 from samovar.language.graph import OldLabels, doubtful_shape, read_graph, with_inherited
 from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
@@ -60,8 +60,7 @@ def parse_workflow(
     _check_blocks(document, found)
     prompts = dict(_read_prompts(document, found, partials, is_old=is_old))
     found.faults += diagram.hints
-    set_here = {parameter.name for parameter in settings.parameters}
-    set_here |= {name for action in found.actions.values() for name in action.sets}
+    set_here = _set_here(settings, found)
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
@@ -88,6 +87,7 @@ def parse_workflow(
         on_error=settings.on_error,
         limits=settings.limits,
         choice_states_act=settings.choice_states_act,
+        returns=settings.returns,
         initial=initial,
         states=graph.states,
         forks=forks,
@@ -103,6 +103,16 @@ def parse_workflow(
     if any(fault.severity == "error" for fault in faults):
         raise FaultsError(faults, readable=workflow)
     return workflow
+
+
+def _set_here(settings: FrontSettings, found: Findings) -> frozenset[str]:
+    """The variables that the file itself sets; a name that it returns and never sets is a fault."""
+    set_here = frozenset(parameter.name for parameter in settings.parameters)
+    set_here |= {name for action in found.actions.values() for name in action.sets}
+    if settings.returns is not None:
+        secrets = frozenset(one.name for one in settings.parameters if one.secret)
+        found.faults += settings.returns.faults(set_here | {"result"}, secrets)
+    return set_here
 
 
 def _old_names(text: str) -> Iterator[str]:

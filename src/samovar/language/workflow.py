@@ -17,6 +17,7 @@ from samovar.expressions.expression import Expression
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
+from samovar.language.returning import ReturnedValues
 from samovar.language.template import Template
 
 
@@ -235,6 +236,8 @@ class Workflow:
     on_error: Literal["fail", "continue"] = "fail"
     limits: Limits = field(default_factory=Limits)
     choice_states_act: bool = True
+    returns: ReturnedValues | None = None
+    """What a run of it gives; None: `result`, or its last answer, and as a sub-workflow all its variables."""
     initial: str
     states: Mapping[str, State]
     forks: Mapping[str, Fork] = field(default_factory=dict)

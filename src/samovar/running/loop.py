@@ -212,7 +212,7 @@ class Loop:
 
     # Sub-workflows.
 
-    async def _run_child(self, context: VisitContext, child: Child) -> dict[str, object]:
+    async def _run_child(self, context: VisitContext, child: Child) -> object:
         """Drives a sub-workflow; see `visit_context.RunChild`."""
         frame = self._child_frame(context, child)
         named, own_s = f"Workflow {child.name!r}", frame.spending.limits.duration_s
@@ -231,6 +231,8 @@ class Loop:
             raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
         if end.ending is not Ending.COMPLETED:
             raise child_error(context, child, end)
+        if frame.workflow.returns is not None:
+            return frame.workflow.returns.of(frame.variables)
         return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:

@@ -26,6 +26,7 @@ from samovar.events import (
     Warned,
 )
 from samovar.generation import TokenCounts
+from samovar.language.returning import ReturnedValues
 from samovar.secrecy import Secrets
 from samovar.values import plain
 
@@ -113,6 +114,8 @@ class Run:
     """Those of the workflow at its end."""
     duration_s: float | None = None
     """None while it goes on."""
+    returns: ReturnedValues | None = field(default=None, repr=False)
+    """What the workflow says that it returns."""
     names_result: bool = False
     """The workflow sets `result` by name somewhere."""
     answer: str | None = field(default=None, repr=False)
@@ -162,12 +165,14 @@ class Run:
 
     @property
     def result(self) -> object:
-        """What the run was for: the variable `result` where the workflow sets it by name, else `answer`.
+        """What the run was for: what the workflow `returns`; else `result`, if it sets that, or `answer`.
 
         None if the run did not complete, or has neither. A secret in it is not hidden.
         """
         if self.ending is not Ending.COMPLETED:
             return None
+        if self.returns is not None:
+            return plain(self.returns.of(self.variables))
         return plain(self.variables.get("result")) if self.names_result else self.answer
 
     @property

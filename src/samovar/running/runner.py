@@ -149,7 +149,9 @@ class _Driven:
         )
         self.recorder = Recorder(self.started, runner.on_event, self.outside.clock)
         names_result = any("result" in action.sets for _, action in workflow.actions())
-        self.recorder.record = replace(self.recorder.record, names_result=names_result)
+        self.recorder.record = replace(
+            self.recorder.record, names_result=names_result, returns=workflow.returns
+        )
 
     async def drive(self) -> None:
         """Runs it and records the ending, once. Comes out with what is not the run's own failure."""

@@ -208,7 +208,7 @@ class VisitContext:
 
     async def run_workflow(
         self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
-    ) -> dict[str, object]:
+    ) -> object:
         child = Child(name=name, given=given, timeout_s=timeout_s, place=place)
         return await self.run_child(self, child)
 
@@ -216,5 +216,8 @@ class VisitContext:
         self.services.tell(replace(event, visit=self.number))
 
 
-RunChild = Callable[[VisitContext, Child], Awaitable[dict[str, object]]]
-"""Drives a sub-workflow and gives its variables. Raises `ActionError` where it does not complete."""
+RunChild = Callable[[VisitContext, Child], Awaitable[object]]
+"""Drives a sub-workflow and gives what it returns: without a word, its variables.
+
+Raises `ActionError` if it does not complete.
+"""
