@@ -234,3 +234,51 @@ def test_a_secret_comes_from_the_environment(folder: Path, monkeypatch: pytest.M
     monkeypatch.delenv("THE_KEY")
     done = samovar(folder, "run", "w.md")
     assert done.returncode == 2 and "THE_KEY" in done.stderr
+
+
+def test_a_line_of_a_secret_is_hidden_as_what_is_shown_in_brief_has_it() -> None:
+    secrets = Secrets(["the first\nabcdefg  hijk\tlmnop\nlast one"])
+    for text in ("abcdefg  hijk\tlmnop", "abcdefg hijk lmnop"):
+        assert secrets.mask(f"status 1: {text}!") == f"status 1: {HIDDEN}!"
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "action",
+    [
+        'Run workflow "${key}"',
+        'Execute prompt "${key}"',
+        'Prompt "x" using model="${key}"',
+        'Prompt "x" using executor="${key}"',
+        'Prompt "x" using max_tokens="${key}"',
+        'Prompt "x" using temperature="${key}"',
+        'Prompt "x" using choices="${key}|no"',
+        'Prompt "x" using stop="${key}"',
+        'Prompt "x" using session="${key}"',
+        'Prompt "${key}"',
+        'Log "${key}"',
+        'Abort "${key}"',
+    ],
+)
+def test_a_dry_run_shows_no_secret_whatever_it_is_given_to(
+    folder: Path, action: str, as_json: tuple[str, ...]
+) -> None:
+    (folder / "key").write_text("sk-proj-ABCDEFGHIJ")
+    write(folder, "[*] --> A\nA --> [*]", f"- A: {action}", "parameters: [{name: key, secret: true}]")
+    done = samovar(folder, "run", "w.md", "--var", "key=@key", "--dry-run", *as_json)
+    assert "ABCDEFGH" not in done.stdout + done.stderr and "Traceback" not in done.stderr
+    assert HIDDEN in done.stdout + done.stderr
+
+
+def test_a_dry_run_knows_the_secrets_of_the_workflows_that_are_run(folder: Path) -> None:
+    (folder / "child.md").write_text(CHILD)
+    write(folder, "[*] --> A\nA --> B\nB --> [*]",
+          '- A: Log "${open}"\n- B: Run workflow "child" with password="${open}"',
+          "parameters: [{name: open, default: sk-proj-ABCDEFGHIJ}]")  # fmt: skip
+    done = samovar(folder, "run", "w.md", "--dry-run")
+    assert done.returncode == 0 and "ABCDEFGH" not in done.stdout and HIDDEN in done.stdout
+
+
+def test_names_of_an_object_stay_where_a_secret_is_called_like_one() -> None:
+    secrets = Secrets(["messages"])
+    assert secrets.copy_values({"messages": ["messages", 3]}) == {"messages": [HIDDEN, 3]}

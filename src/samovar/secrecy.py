@@ -10,11 +10,13 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from samovar.errors import FaultsError, SamovarError
 from samovar.values import Record, to_text
 
 HIDDEN = "***"
@@ -125,6 +127,26 @@ class Secrets:
         copies = {name: self._copy(one) for name, one in now.items()}
         return value if copies == now else dataclasses.replace(value, **copies)
 
+    def copy_values(self, value: object) -> object:
+        """A copy of maps and lists whose names are known to all, as of an object for programs, and stay."""
+        if isinstance(value, Mapping):
+            return {name: self.copy_values(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.copy_values(item) for item in value]
+        return self.copy(value)
+
+    @contextmanager
+    def kept_out_of_errors(self) -> Iterator[None]:
+        """Errors that are raised within say nothing of secrets."""
+        try:
+            yield
+        except SamovarError as error:
+            error.message = self.mask(error.message)
+            error.args = (error.message,)
+            if isinstance(error, FaultsError):
+                error.faults = self.copy(error.faults)
+            raise
+
     def held_back(self, text: str) -> int:
         """How many characters at the end of a text that grows may become a secret."""
         return max((_overlap(text, secret, whole=False) for secret in self._texts), default=0)
@@ -176,8 +198,9 @@ def _texts_in(value: object) -> Iterator[str]:
 
 def _forms_of(value: str) -> Iterator[str]:
     """The texts to hide for one: itself, its lines, and how they are written within others."""
-    lines = (line.strip() for line in value.splitlines())
-    for text in dict.fromkeys((value, " ".join(value.split()), *lines)):
+    lines = [line.strip() for line in value.splitlines()]
+    on_one = (" ".join(text.split()) for text in (value, *lines))  # as what is shown in brief is written
+    for text in dict.fromkeys((value, *lines, *on_one)):
         if len(text) >= LEAST_CHARS:
             yield text
             # Within a map as JSON, and within the quotes of a message.

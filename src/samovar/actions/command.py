@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.given import Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
 from samovar.actions.process import Command
@@ -97,7 +97,7 @@ class RunProgram(Action):
 
     @property
     def doing(self) -> str:
-        return " ".join(item.template.text for item in self.items) + self.launch.doing
+        return " ".join(item.template.text for item in self.items) + self.launch.doing + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts

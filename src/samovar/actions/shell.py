@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.given import Pair, Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
 from samovar.actions.process import Command
@@ -92,7 +92,8 @@ class Shell(Action):
 
     @property
     def doing(self) -> str:
-        return self.command.template.text + self.launch.doing
+        shell = f" shell={self.shell}" if self.shell != SHELLS[0] else ""
+        return self.command.template.text + shell + self.launch.doing + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts
