@@ -82,7 +82,7 @@ def on_a_terminal(folder: Path, *arguments: str, typed: str = "") -> str:
     process = subprocess.Popen(
         [sys.executable, "-m", "samovar", *arguments],
         cwd=folder,
-        env=environment(folder) | {"TERM": "xterm-256color"},
+        env=environment(folder) | {"TERM": "xterm-256color", "SAMOVAR_TRUST": "1"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
