@@ -299,6 +299,20 @@ def test_ctrl_c_cancels_the_running_generation_and_exits_130(folder: Path, tiny_
     assert stderr == ""
 
 
+def test_ctrl_c_while_the_program_is_imported_is_quiet_and_130(folder: Path) -> None:
+    code = """if True:
+        import os, signal, sys
+        class Interrupt:
+            def find_spec(self, name, path=None, target=None):
+                if name == "samovar.cli.entry":
+                    os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, Interrupt())
+        from samovar.__main__ import main
+        main()"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_ctrl_c_during_a_shell_command_ends_its_whole_group(folder: Path) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Shell "sleep 60 & echo $! > child; wait"')
     process = start(folder, "run", "w.md", "--events")

@@ -82,6 +82,61 @@ async def test_a_text_that_ends_like_the_beginning_of_a_secret_is_told_whole(tmp
     assert [type(one).__name__ for one in bench.events][-4:-2] == ["TextGenerated", "StateLeft"]
 
 
+def test_a_line_of_a_secret_is_hidden_where_both_kinds_of_quotes_are_escaped() -> None:
+    value = "first line\n\tz'zYYYY98765"
+    assert "zYYYY98765" not in Secrets([value]).mask(repr(f'say "{value}"'))
+
+
+def test_a_short_secret_is_hidden_where_it_is_all_of_a_text() -> None:
+    secrets = Secrets(["abc", 17])
+    assert secrets.mask_whole("abc\n") == HIDDEN and secrets.mask_whole("abcd") == "abcd"
+    assert secrets.copy_value({"abc": ["abc", 17, "x abc"]}) == {"abc": [HIDDEN, HIDDEN, "x abc"]}
+
+
+SHORT_SECRET = """---
+parameters: [{name: token, secret: true}]
+---
+```mermaid
+stateDiagram-v2
+[*] --> A
+A --> B
+B --> [*]
+```
+## Actions
+- A: Set copy="${token}"
+- B: Log "${token}"
+"""
+
+
+@pytest.mark.parametrize(("token", "warns"), [("abc", 1), ("abcdef", 0)])
+def test_a_run_hides_short_secrets_that_are_whole_texts_and_warns_once(
+    folder: Path, token: str, warns: int
+) -> None:
+    (folder / "short.md").write_text(SHORT_SECRET)
+    (folder / "token").write_text(token)
+    stdout = samovar(folder, "run", "short.md", "--events", "--var", "token=@token").stdout
+    assert f'"{token}"' not in stdout
+    assert stdout.count("fewer than 6 characters") == warns
+
+
+async def test_the_repr_of_a_run_has_no_secret(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    front = "parameters: [{name: token, secret: true}]"
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", 'A: Set copy="x ${token}"', front)
+    run = await bench.run(workflow, token="hunter2hunter2")
+    assert run.variables["copy"] == "x hunter2hunter2" and "hunter2" not in repr(run)
+
+
+def test_a_difference_of_a_case_shows_no_secret(folder: Path) -> None:
+    (folder / "s.md").write_text(SHORT_SECRET)
+    (folder / "s.test.yaml").write_text(
+        "cases:\n  - name: one\n    variables: {token: hunter2hunter2}\n"
+        "    expect: {variables: {token: q, copy: q}}\n"
+    )
+    ended = samovar(folder, "test", "s.md")
+    assert ended.stdout.count(HIDDEN) >= 2 and "hunter2" not in ended.stdout + ended.stderr
+
+
 def test_short_values_and_words_are_left_alone_but_known() -> None:
     secrets = Secrets(["abc", True, None, 17])
     assert secrets.mask("abc true None 17") == "abc true None 17"

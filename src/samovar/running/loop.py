@@ -144,7 +144,7 @@ class Loop:
             error = RunError.of(failure, entry.path, action.place) if failure else None
             with at_moment(now_s):
                 frame.leave_behind(state, outcome, error)
-            recorder.secrets.learn(frame.secret_values)
+            recorder.learn(frame.secret_values)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         recorder.leave(entry, status, error=error, outcome=outcome, secrets=frame.secret_names)
         if outcome.abort is not None:
@@ -257,7 +257,7 @@ class Loop:
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
         frame.prefix, frame.branch = prefix, above.branch
-        self._recorder.secrets.learn(frame.secret_values)
+        self._recorder.learn(frame.secret_values)
         return frame
 
 

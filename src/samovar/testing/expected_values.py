@@ -122,6 +122,8 @@ def _parts(
     """`contains`, and the texts of these keys; null says that there is none."""
     if "contains" in values:
         one = values["contains"]
+        if one == []:
+            yaml.fault("case", "`contains` must have a text; an empty list says nothing.", *at, "contains")
         yield (
             "contains",
             tuple(_texts(yaml, {"contains": one if isinstance(one, list) else [one]}, "contains", *at)),
