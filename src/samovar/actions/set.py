@@ -16,7 +16,7 @@ from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Rules, Template
-from samovar.values import literal, to_text
+from samovar.values import is_finite, literal, to_text
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -211,7 +211,17 @@ def _value(line: Scanner) -> Value:
         message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
         line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
     given = literal(template.fill({})) if template.is_plain else None
+    if not line.is_old and isinstance(given, int | float) and not _is_kept(given):
+        message = (
+            "This number is too large: a whole one has at most 64 bits. Put it in quotes to keep its text."
+        )
+        line.fail(message, begin)
     return Value(template=template, quoted=False, place=line.where(begin), given=given)
+
+
+def _is_kept(number: float) -> bool:
+    """Whether expressions can work with the number as it is written."""
+    return -(2**63) <= number < 2**63 if isinstance(number, int) else is_finite(number)
 
 
 def _end(text: str, begin: int, *, quotes: str) -> int:
