@@ -48,7 +48,10 @@ class LeftOver:
             len(self._document.lines) + 1,
         )
         taken = set(self._taken(line, end))
-        is_warned = False
+        # What is behind a text that does not end may have been meant to be in it, and needs no words of its own.
+        is_warned = any(fault.code == "open-text" for fault in self._found.faults)
+        if is_warned:
+            return
         for number in range(line, whole_end):
             text = self._text(number)
             if number in taken or not text:
