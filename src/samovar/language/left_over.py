@@ -48,10 +48,9 @@ class LeftOver:
             len(self._document.lines) + 1,
         )
         taken = set(self._taken(line, end))
-        # What is behind a text that does not end may have been meant to be in it, and needs no words of its own.
-        is_warned = any(fault.code == "open-text" for fault in self._found.faults)
-        if is_warned:
-            return
+        is_warned = False
+        if any(fault.code == "open-text" for fault in self._found.faults):
+            return  # what is behind a text that does not end may have been meant to be in it
         for number in range(line, whole_end):
             text = self._text(number)
             if number in taken or not text:
