@@ -139,10 +139,11 @@ class Set(Action):
 
 
 def _type(value: Value | Expression) -> Type:
-    if isinstance(value, Expression):
-        return replace(value.type({}), values=None)
-    # Its kind only: something from outside may have set the variable before, to another value.
-    return replace(type_of_value(value.given), values=None) if value.is_literal else ANYTHING
+    if not isinstance(value, Expression) and not value.is_literal:
+        return ANYTHING
+    found = value.type({}) if isinstance(value, Expression) else type_of_value(value.given)
+    # Not all: something from outside may have set the variable before, to another value.
+    return replace(found, values=None, among=found.values or ())
 
 
 def _filled(name: str, value: object) -> str:

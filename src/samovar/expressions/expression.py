@@ -186,7 +186,7 @@ class Expression:
         Args:
             types: Of variables, as far as they are known.
             is_condition: It is asked whether it is true; a text that may say no is a fault then.
-            severity: Of the faults.
+            severity: Of the faults; what may be meant is a warning.
         """
         check = TypeCheck(self.text)
         if is_condition:
@@ -194,7 +194,12 @@ class Expression:
         else:
             check.of(self.tree, types)
         return tuple(
-            Fault(code=one.code, message=one.message, place=self._at(one.at), severity=severity)
+            Fault(
+                code=one.code,
+                message=one.message,
+                place=self._at(one.at),
+                severity="warning" if one.is_doubt else severity,
+            )
             for one in check.findings
         )
 
