@@ -53,7 +53,7 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
         known = types if not use.given else {**types, **dict.fromkeys(use.given, ANYTHING)}
         if use.is_condition and (name := use.expression.name) is not None:
             alone = texts | ({"result": use.result} if use.result else {})
-            known = {**known, name: alone[name]} if name in alone else known
+            known = {name: alone[name]} if name in alone else known
         yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
