@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError
+from samovar.expressions.absent import no_variable
 from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
@@ -225,8 +226,7 @@ class Expression:
         """
         for name in self.names:
             if name not in variables and name not in self.defaulted:
-                message = f"There is no variable {name!r}.{nearest(name, variables)}"
-                raise self._error(message)
+                raise self._error(no_variable(name, variables))
         evaluation = Evaluation(variables, meter or Meter())
         try:
             if self._program.run is None:

@@ -17,6 +17,7 @@ import liquid
 from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 
 from samovar.errors import Fault, FaultsError, Place, TemplateError, TooLargeError, nearest
+from samovar.expressions.absent import no_variable
 from samovar.expressions.expression import Expression
 from samovar.language.liquid_dialect import DollarMeanings, environment_for, parted, render
 from samovar.language.liquid_hints import advice_for
@@ -122,7 +123,7 @@ class Rendering:
         token: Any = error.token
         root = str(token.value) if token is not None else ""
         if root and root not in variables:
-            return self._failed(f"There is no variable {root!r}.{nearest(root, variables)}", token)
+            return self._failed(no_variable(root, variables, in_liquid=True), token)
         hint = ENVIRONMENT if root == "env" else ""
         return self._failed(f"The template cannot be filled: {error.message}.{hint}", token)
 

@@ -17,6 +17,7 @@ from samovar.actions.base import Action, Outcome
 from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
 from samovar.events import Ending, RunError, VisitStatus
+from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
@@ -46,7 +47,8 @@ class Loop:
 
         Raises `AbortedError`, and `PastLimitError` for a limit of the frame or of one above it.
         """
-        return await self._drive(frame, frame.workflow.initial)
+        with declared(parameter.name for parameter in frame.workflow.parameters):
+            return await self._drive(frame, frame.workflow.initial)
 
     async def _drive(self, frame: Frame, first: str, until: str | None = None) -> End:
         """From a state to the end, or to the state `until`, which is not entered."""
