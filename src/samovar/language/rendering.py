@@ -21,7 +21,7 @@ from samovar.expressions.absent import no_variable
 from samovar.expressions.expression import Expression
 from samovar.language.liquid_dialect import DollarMeanings, environment_for, parted, render
 from samovar.language.liquid_hints import advice_for
-from samovar.language.names import LIQUID_NOTHINGS
+from samovar.language.names import LIQUID_MOMENTS, LIQUID_NOTHINGS, LIQUID_WORDS
 from samovar.language.paths import ENVIRONMENT, Path
 from samovar.language.pieces import SHELL_TAGS, Held, Partials, Piece, Token
 
@@ -70,7 +70,7 @@ class Rendering:
         return cls(
             text=text,
             place=place,
-            names=(frozenset(analysis.globals) - {"now", "today"}).union(*map(_unreadable, expressions)),
+            names=(frozenset(analysis.globals) - LIQUID_MOMENTS).union(*map(_unreadable, expressions)),
             source=source,
             offsets=offsets,
             template=template,
@@ -155,9 +155,7 @@ def _as_liquid(
     return "".join(source), tuple(offsets), tuple(expressions)
 
 
-_NOT_LIQUID = frozenset(
-    ("true", "false", "nil", "null", "none", "empty", "blank", "and", "or", "not", "contains", "if", "else")
-)
+_NOT_LIQUID = LIQUID_WORDS | {"and", "or", "not", "contains", "if", "else"}
 """Names of variables that Liquid takes for something else."""
 
 
