@@ -208,11 +208,11 @@ class TypeCheck:
         left, at = self.of(node.first, types), node.first
         for sign, operand in node.rest:
             right = self.of(operand, types)
-            self._operator(sign, (left, at), (right, operand), node)
+            self._operator(sign, (left, at), (right, operand))
             left, at = result_of(sign, left, right), node
         return left
 
-    def _operator(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term], node: Operation) -> None:
+    def _operator(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term]) -> None:
         (left, first), (right, second) = one, other
         shown = self.text[first.at : second.end]
         if sign in ("==", "!="):

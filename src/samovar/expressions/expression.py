@@ -156,11 +156,6 @@ class Expression:
         return self.tree.name if isinstance(self.tree, Name) else None
 
     @property
-    def is_constant(self) -> bool:
-        """It is one literal, and the same whatever the variables are."""
-        return isinstance(self.tree, Literal)
-
-    @property
     def quoted(self) -> str | None:
         """The expression that it has in quotes, if it is nothing but an expression in quotes."""
         if not isinstance(self.tree, Literal) or not isinstance(text := self.tree.value, str):
