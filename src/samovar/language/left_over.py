@@ -49,16 +49,18 @@ class LeftOver:
             (one.line for one in self._document.headings if one.line >= end and one.level <= level),
             len(self._document.lines) + 1,
         )
-        taken = {number for bullet in self._document.bullets(line, end) for number in self._lines_of(bullet)}
+        bullets = tuple(self._document.bullets(line, end))
+        taken = {number for bullet in bullets for number in self._lines_of(bullet)}
         is_warned = False
         if any(fault.code == "open-text" for fault in self._found.faults):
             return  # what is behind a text that does not end may have been meant to be in it
-        for bullet in self._document.bullets(line, end):
+        for bullet in bullets:
             self._within(bullet)
         for number in range(line, whole_end):
-            text = self._text(number)
-            if number in taken or not text:
-                is_warned = is_warned and number not in taken
+            if number in taken:
+                is_warned = False
+                continue
+            if not (text := self._text(number)):
                 continue
             place = self._document.place(number)
             if self._is_complete and self._document.is_fenced(number):
@@ -109,7 +111,7 @@ class LeftOver:
             if tried > _MOST_TRIED:
                 return None
             before = "\n".join(lines[: number - first]).partition(":")[2]
-            if self._has_verb(_MARKS.sub("", rest)) and self._is_whole(before):
+            if self._has_verb(_MARKS.sub("", rest)) and not self._wrong(before.lstrip("* \t")):
                 message = (
                     "This line belongs to the bullet above it, so that no state does it: write "
                     f"`- {name}: …`, a bullet of its own."
@@ -148,17 +150,13 @@ class LeftOver:
         inner = _MARKS.sub("", rest).rstrip("| ")
         return any(self._has_verb(one) for one in ((text.rstrip("| "), inner) if mark else (text,)) if one)
 
-    def _is_whole(self, text: str) -> bool:
-        """Whether it is an action, with nothing left open."""
-        try:
-            self._parse(text.lstrip("* \t"), self._document.place(1), is_old=False)
-        except FaultsError:
-            return False
-        return True
-
     def _has_verb(self, text: str) -> bool:
+        return "unknown-action" not in self._wrong(text)
+
+    def _wrong(self, text: str) -> frozenset[str]:
+        """The codes of what is wrong with a text as an action."""
         try:
             self._parse(text, self._document.place(1), is_old=False)
         except FaultsError as error:
-            return all(fault.code != "unknown-action" for fault in error.faults)
-        return True
+            return frozenset(fault.code for fault in error.faults)
+        return frozenset()
