@@ -16,7 +16,7 @@ from samovar.checks.parts import parts_of
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
-from samovar.language.workflow import State, When, Workflow
+from samovar.language.workflow import State, Workflow
 
 _ERROR = Type(
     kinds=frozenset(("null", "map")),
@@ -63,10 +63,8 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
 
 def _texts_given(workflow: Workflow) -> dict[str, Type]:
     """Parameters that nothing says the type of: what a command line gives for one is a text."""
-    is_set = frozenset[str]().union(*(action.sets for _, action in workflow.actions()))
-    return {
-        one.name: TEXT for one in workflow.parameters if one.values == ANYTHING and one.name not in is_set
-    }
+    loose = {one.name for one in workflow.parameters if one.values == ANYTHING}
+    return dict.fromkeys(loose - workflow.sets, TEXT)
 
 
 def _result_of(state: State) -> Type | None:
@@ -116,10 +114,8 @@ class _Use(NamedTuple):
 
 def _uses(workflow: Workflow) -> Iterator[_Use]:
     """Each expression, in the order of the file."""
-    for state in workflow.states.values():
-        for transition in state.transitions:
-            if transition.when is When.CONDITION and transition.condition is not None:
-                yield _Use(transition.condition, is_condition=True, result=_result_of(state))
+    for state, condition in workflow.conditions():
+        yield _Use(condition, is_condition=True, result=_result_of(state))
     for _, action in workflow.actions():
         asks = action if isinstance(action, ExecutePrompt) else None
         for part in parts_of(action):

@@ -278,6 +278,6 @@ async def _give_others_a_turn() -> None:
 def _failure_edge(join: State) -> Transition | None:
     """What a join leads to after a branch has failed that did not handle its failure."""
     for one in join.transitions:
-        if one.when is When.FAILURE or (one.when is When.ALWAYS and one.label.strip()):
+        if one.when is When.FAILURE or one.is_written_always:
             return one
     return None

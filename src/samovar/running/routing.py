@@ -104,8 +104,7 @@ def _why_not(
         return "the last action did not fail"
     stops = situation.failed_here and not situation.goes_on
     if when is When.ALWAYS:
-        # A written `always` is meant to be taken whatever happened.
-        return _NOT_AFTER_FAILURE if stops and not transition.label.strip() else None
+        return _NOT_AFTER_FAILURE if stops and not transition.is_written_always else None
     if when is When.SUCCESS:
         return "the last action failed" if situation.failed_last else None
     if when is When.FAILURE:
