@@ -26,8 +26,6 @@ MOST_STEPS = 5_000_000
 """Of one evaluation: about a second."""
 MOST_BYTES = MOST_VALUE_BYTES
 """Of all the texts, lists and maps that one evaluation makes, those within others too."""
-ITEM_BYTES = 16
-"""Of an item in a list or a map."""
 _BLOCK = 4096
 """Steps between two looks at `stop`, and at whoever waits."""
 _FIRST_BLOCK = 256
