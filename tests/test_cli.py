@@ -184,9 +184,12 @@ def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
         "unknown-state",
         "unknown-option",
     }
+    assert report["error"]["message"] == "w.md has 3 faults."
     done = samovar(folder, "run", "w.md")
     assert done.returncode == 2 and done.stdout == ""
     assert "w.md:12:23" in done.stderr and "Did you mean 'temperature'" in done.stderr
+    write(folder, "[*] --> A\nA --> [*]", '- A: Promt "x"')
+    assert run_json(folder)[1]["error"]["message"] == "w.md has 1 fault."
 
 
 @pytest.mark.parametrize(

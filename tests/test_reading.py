@@ -220,6 +220,28 @@ def test_text_that_is_meant_as_an_action_but_is_no_bullet_is_an_error(line: str)
     ]
 
 
+@pytest.mark.parametrize(
+    "line", ['    B: Shell "exit 1"', '  **B**: Shell "exit 1"', "  1. `B`: Wait", "  once\n  B: Wait 1s"]
+)
+def test_a_line_of_a_bullet_that_is_another_states_action_is_an_error(line: str) -> None:
+    text = flow("- A: Wait 1s", line)
+    (fault,) = [one for one in faults_of(text) if one.code == "action-line"]
+    assert fault.severity == "error"
+    assert fault.place.line == text.split("\n").index(line.split("\n")[-1]) + 1
+    assert "write `- B: …`, a bullet of its own" in fault.message
+    assert "action-line" not in [
+        one.code for one in read(text, Path(".sah/w.md")).warnings if "bullet above" in one.message
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['- A: Log "one\n  B: Wait 1s"', '- A: Log\n  "B: Wait 1s"', "- A: Wait 1s\n  for B: it is slow"],
+)
+def test_a_line_of_a_bullet_that_its_action_needs_is_none_of_another_state(text: str) -> None:
+    assert not [one for one in read(flow(text, "- B: Wait 1s")).warnings if one.code == "action-line"]
+
+
 def test_other_text_below_actions_is_a_warning_and_a_comment_is_none() -> None:
     (warning,) = read(flow("- A: Wait 1s", "- B: Wait 1s", "Nice work.", "And more.")).warnings
     assert (warning.code, warning.severity) == ("action-line", "warning")

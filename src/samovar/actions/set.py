@@ -13,6 +13,7 @@ from samovar.actions.scanner import OPEN_TEXT, Scanner
 from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
+from samovar.expressions.operators import LEAST, MOST
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Rules, Template
@@ -139,10 +140,11 @@ class Set(Action):
 
 
 def _type(value: Value | Expression) -> Type:
-    if isinstance(value, Expression):
-        return replace(value.type({}), values=None)
-    # Its kind only: something from outside may have set the variable before, to another value.
-    return replace(type_of_value(value.given), values=None) if value.is_literal else ANYTHING
+    if not isinstance(value, Expression) and not value.is_literal:
+        return ANYTHING
+    found = value.type({}) if isinstance(value, Expression) else type_of_value(value.given)
+    # Not all: something from outside may have set the variable before, to another value.
+    return replace(found, values=None, among=found.values or ())
 
 
 def _filled(name: str, value: object) -> str:
@@ -221,7 +223,7 @@ def _value(line: Scanner) -> Value:
 
 def _is_kept(number: float) -> bool:
     """Whether expressions can work with the number as it is written."""
-    return -(2**63) <= number < 2**63 if isinstance(number, int) else is_finite(number)
+    return LEAST <= number <= MOST if isinstance(number, int) else is_finite(number)
 
 
 def _end(text: str, begin: int, *, quotes: str) -> int:

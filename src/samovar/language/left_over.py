@@ -7,11 +7,11 @@ whether such text is an error (it names a state, or is written as an action) or 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from samovar.errors import FaultsError
 from samovar.language.findings import Findings
-from samovar.language.markdown import Document
+from samovar.language.markdown import Bullet, Document
 from samovar.language.workflow import ParseAction
 
 _MARKS = re.compile(r"^[\W_]*(?:\d+[.)]\s+)?[\W_]*")
@@ -20,6 +20,8 @@ _AFTER_NAME = re.compile(r"[\s*`_\"']*(?:[:=|–—→-]|$)|[^:|]*:")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _LONGEST_LINE = 2000
 """In characters; of longer ones the beginning is looked at."""
+_MOST_TRIED = 20
+"""Lines of one bullet that are tried as an action of another state; before each the bullet is read."""
 
 
 class LeftOver:
@@ -47,14 +49,18 @@ class LeftOver:
             (one.line for one in self._document.headings if one.line >= end and one.level <= level),
             len(self._document.lines) + 1,
         )
-        taken = set(self._taken(line, end))
+        bullets = tuple(self._document.bullets(line, end))
+        taken = {number for bullet in bullets for number in self._lines_of(bullet)}
         is_warned = False
         if any(fault.code == "open-text" for fault in self._found.faults):
             return  # what is behind a text that does not end may have been meant to be in it
+        for bullet in bullets:
+            self._within(bullet)
         for number in range(line, whole_end):
-            text = self._text(number)
-            if number in taken or not text:
-                is_warned = is_warned and number not in taken
+            if number in taken:
+                is_warned = False
+                continue
+            if not (text := self._text(number)):
                 continue
             place = self._document.place(number)
             if self._is_complete and self._document.is_fenced(number):
@@ -89,10 +95,29 @@ class LeftOver:
                 )
                 self._found.add("action-line", message, place)
 
-    def _taken(self, line: int, end: int) -> Iterator[int]:
-        shift = self._document.place(1).line - 1
-        for bullet in self._document.bullets(line, end):
-            yield from range(bullet.place.line - shift, bullet.end_line)
+    def _lines_of(self, bullet: Bullet) -> range:
+        return range(bullet.place.line - self._document.place(1).line + 1, bullet.end_line)
+
+    def _within(self, bullet: Bullet) -> None:
+        """A later line of a bullet that is another state's action, where a whole one stands before it."""
+        lines, first, tried = bullet.text.split("\n"), self._lines_of(bullet).start, 0
+        for number in self._lines_of(bullet)[1:]:
+            name, colon, rest = self._text(number).partition(":")
+            name, place = name.rstrip("*`_ "), self._document.place(number)
+            is_example = self._is_complete and self._document.is_fenced(number)
+            if not colon or name not in self._states or is_example or place.line in self._known:
+                continue
+            tried += 1
+            if tried > _MOST_TRIED:
+                return None
+            before = "\n".join(lines[: number - first]).partition(":")[2]
+            if self._has_verb(_MARKS.sub("", rest)) and not self._wrong(before.lstrip("* \t")):
+                message = (
+                    "This line belongs to the bullet above it, so that no state does it: write "
+                    f"`- {name}: …`, a bullet of its own."
+                )
+                return self._found.add("action-line", message, place)
+        return None
 
     def _in_comments(self) -> frozenset[int]:
         lines: set[int] = set()
@@ -126,8 +151,12 @@ class LeftOver:
         return any(self._has_verb(one) for one in ((text.rstrip("| "), inner) if mark else (text,)) if one)
 
     def _has_verb(self, text: str) -> bool:
+        return "unknown-action" not in self._wrong(text)
+
+    def _wrong(self, text: str) -> frozenset[str]:
+        """The codes of what is wrong with a text as an action."""
         try:
             self._parse(text, self._document.place(1), is_old=False)
         except FaultsError as error:
-            return all(fault.code != "unknown-action" for fault in error.faults)
-        return True
+            return frozenset(fault.code for fault in error.faults)
+        return frozenset()

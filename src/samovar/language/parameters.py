@@ -16,6 +16,7 @@ from typing import Literal
 from samovar.errors import ExpressionError, Place, TooLargeError, UsageError, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
+from samovar.expressions.operators import LEAST, MOST
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
 from samovar.values import is_finite, to_text, truth
 
@@ -147,7 +148,7 @@ class Parameter:
         if self.whole and value != int(value):
             raise self._wrong(value, "a whole number")
         is_exact = not self.whole or isinstance(value, int) or abs(value) <= LARGEST_EXACT_FLOAT
-        if not is_exact or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        if not is_exact or (isinstance(value, int) and not LEAST <= value <= MOST):
             raise self._wrong(
                 value, "a whole number of at most 64 bits, written without a dot or an exponent"
             )
