@@ -10,8 +10,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cmp_to_key
 
 from samovar.expressions.kinds import NUMBERS, WrongError, called, kind_of
-from samovar.expressions.meter import ITEM_BYTES, Meter
+from samovar.expressions.meter import Meter
 from samovar.expressions.operators import checked, less
+from samovar.values import ITEM_BYTES
 
 Items = Sequence[object]
 

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from samovar.expressions import formats
 from samovar.expressions.kinds import WrongError, called, kind_of
-from samovar.expressions.meter import ITEM_BYTES, Meter
+from samovar.expressions.meter import Meter
 from samovar.expressions.results import kept
 from samovar.expressions.text_functions import pattern_of
-from samovar.values import to_text
+from samovar.values import ITEM_BYTES, to_text
 
 T = TypeVar("T")
 _CHARACTERS_A_STEP = 8

@@ -155,7 +155,8 @@ class VisitContext:
 
     async def ask_user(self, asking: Asking) -> Reply | None:
         services, path = self.services, self.frame.prefix + self.state.name
-        mask = services.secrets.mask
+        secrets = services.secrets
+        mask = secrets.mask_whole if len(asking.parts) == 1 else secrets.mask
         question = Question(
             run=services.run,
             visit=self.number,
