@@ -10,6 +10,7 @@
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── TimedOutError       it took longer than it may
+    │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── ChildError          a workflow that it ran did not complete
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
@@ -200,6 +201,16 @@ class ShellError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class CutOffError(ActionError):
+    """An answer is held to a form or to choices, and ended before it was that. `text`: as far as it came."""
+
+    code = "cut-off"
+
+    def __init__(self, message: str, *, text: str, place: Place | None = None) -> None:
+        self.text = text
+        super().__init__(message, place=place)
 
 
 class ChildError(ActionError):

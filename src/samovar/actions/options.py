@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +20,15 @@ from samovar.actions.template_options import (
     read_think,
 )
 from samovar.errors import ActionError
-from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
+from samovar.generation import MOST_SEED, NO_TEMPLATE, FORMS, Options, Sampling
+from samovar.language.schemas import read_schema, schema_text
 from samovar.language.workflow import beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
     from samovar.actions.defaults import PromptDefaults
 
-UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries"))
+UNSUPPORTED = frozenset(("tools", "retries"))
 """Options of the language that this version has not."""
 
 Read = Callable[[object], object]
@@ -122,6 +123,18 @@ def _choices(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
+def read_json_schema(value: object) -> str:
+    """A schema, as JSON."""
+    return schema_text(read_schema(value))
+
+
+def read_form(value: object) -> str:
+    """A regular expression, or a grammar."""
+    if not isinstance(value, str) or not value or not is_utf8(value):
+        raise ValueError("a text that is not empty")
+    return value
+
+
 WHOLE_TEXTS = "texts without lone surrogates, which are halves of characters"
 """What an answer can be compared with, in words."""
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
@@ -144,6 +157,9 @@ OPTIONS: Mapping[str, Read] = {
     "fork": _text,
     "system": _any_text,
     "choices": _choices,
+    "schema": read_json_schema,
+    "regex": read_form,
+    "grammar": read_form,
     "max_tokens": _whole(1),
     "temperature": _real(0, 2),
     "top_p": _real(0, 1, above=True),
@@ -198,8 +214,8 @@ class Using:
         if "template" in keys and _literal(keys["template"]) == NO_TEMPLATE:
             for key in WITHOUT_TEMPLATE.keys() & keys.keys():
                 line.note("option-value", WITHOUT_TEMPLATE[key], keys[key].place)
-        if "choices" in keys and "stop" in keys:
-            line.note("option-value", TOGETHER, keys["stop"].place)
+        if wrong := held_twice(keys):
+            line.note("option-value", wrong[1], keys[wrong[0]].place)
         if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):
             line.note("option-value", _ITSELF, keys["fork"].place)
         return cls(pairs=tuple(known))
@@ -266,7 +282,26 @@ class Using:
 
 _NAMES = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
-TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
+HOLDS = ("choices", *FORMS)
+"""The options that an answer is held by."""
+
+
+def held_twice(given: Collection[str]) -> tuple[str, str] | None:
+    """Which of the options that are given cannot go with another of them, and why; None if all can."""
+    holds = [name for name in HOLDS if name in given]
+    if len(holds) > 1:
+        return holds[1], f"`{holds[0]}` and `{holds[1]}` cannot go together: an answer has one form."
+    if holds and "stop" in given:
+        return "stop", f"`{holds[0]}` and `stop` cannot go together: the answer ends where {_END[holds[0]]}."
+    return None
+
+
+_END = {
+    "choices": "the choice does",
+    "schema": "its JSON does",
+    "regex": "it can match no more",
+    "grammar": "the grammar does",
+}
 
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
 

@@ -12,11 +12,11 @@ from typing import ClassVar
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.options import Chosen, Using
 from samovar.actions.scanner import Pair, Scanner, Value
-from samovar.errors import ActionError, Place, TimedOutError
+from samovar.errors import ActionError, CutOffError, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, text_of
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import FinishReason, Message, cut_off
 from samovar.language.template import Template
 from samovar.values import Record
 
@@ -176,10 +176,11 @@ class ExecutePrompt(Action):
             error = TimedOutError(f"{why}, so the answer was given up.", place=self.place)
         elif reply.finish_reason is FinishReason.CANCELLED:
             error = ActionError("The answer was cancelled.", place=self.place)
-        elif reply.cut and chosen.options.choices:  # which is never cut itself
-            error = ActionError(_unfinished(reply, chosen.options), place=self.place)
+        elif reply.cut and chosen.options.held_by:
+            said = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
+            error = CutOffError(said, text=reply.text, place=self.place)
         elif reply.cut == "reasoning":
-            context.warn(_unfinished(reply, chosen.options))
+            context.warn(cut_off("reasoning", reply.finish_reason, reply.tokens, chosen.options))
         elif reply.finish_reason is FinishReason.LENGTH:
             thought = f", {reply.tokens.reasoning} of them its reasoning" if reply.tokens.reasoning else ""
             context.warn(
@@ -206,17 +207,6 @@ class ExecutePrompt(Action):
         )
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
-
-
-def _unfinished(reply: PromptReply, options: Options) -> str:
-    """What is said of an answer that did not get beyond its reasoning."""
-    if reply.finish_reason is not FinishReason.LENGTH:
-        return "The model ended its answer within its reasoning, so there is no text. Try think=off."
-    return (
-        f"The model's reasoning took all {reply.tokens.generated} tokens "
-        f"(max_tokens is {options.max_tokens}), so the answer has no text. "
-        "Give it more with max_tokens=…, or turn its reasoning off with think=off."
-    )
 
 
 def _default_system(context: ActionContext) -> str:

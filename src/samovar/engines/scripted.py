@@ -65,7 +65,7 @@ def vector_of(tokens: Sequence[str]) -> array[float]:
 def _answer_to(options: Options) -> AnswerParts:
     """What is said, parted and trimmed as an answer to a prompt with these options."""
     markers = None if options.raw else Markers(is_known=True)
-    return AnswerParts(markers, stop=() if options.choices else options.stop, choices=options.choices)
+    return AnswerParts(markers, stop=() if options.held_by else options.stop, choices=options.choices)
 
 
 def text_of(said: str, options: Options) -> str:

@@ -151,14 +151,32 @@ class ChatTemplate:
         """What the tokens of an answer are fed to. Blocks."""
         markers = None if beginning is None else self.markers
         stop = options.stop if options.raw else (*options.stop, *self.stop)
+        form = options.form
         answer = AnswerParts(
             markers,
             beginning,
-            stop=() if options.choices else stop,
+            stop=() if options.held_by else stop,
             choices=options.choices,
+            form=None if form is None else form.kind,
             blank="text" if markers is None else self._vocabulary.head_blank(),
         )
         return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, options.choices)
+
+    @cached_property
+    def end(self) -> int:
+        """The token that ends a turn of the assistant; -1 if the vocabulary has none that ends an answer."""
+        vocabulary = self._vocabulary
+        with suppress(EngineError):  # which whoever asks will get
+            messages = [Message(role="user", content="?"), Message(role="assistant", content=_PROBE)]
+            text = self._turns.render(messages)
+            behind = text.rfind(_PROBE)
+            spans = vocabulary.controls.found(text)
+            after = [vocabulary.controls[text[start:end]] for start, end in spans if start > behind >= 0]
+            if found := list(filter(vocabulary.is_end, after)):
+                return found[0]
+        if vocabulary.eos >= 0 and vocabulary.is_end(vocabulary.eos):
+            return vocabulary.eos
+        return vocabulary.ends[0] if vocabulary.ends else -1
 
     @cached_property
     def _marks(self) -> dict[int, bytes]:
