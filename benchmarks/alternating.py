@@ -17,7 +17,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
@@ -76,24 +76,34 @@ def best(found: Steps) -> str:
     )
 
 
-def over_ideal(found: Steps, figure: Callable[[Step], float]) -> Spread:
-    """A figure of Samovar's over the ideal's, prompt by prompt."""
-    pairs = zip(found[SAMOVAR], found[best(found)], strict=True)
+def over_ideal(found: Steps, figure: Callable[[Sequence[Step]], float]) -> Spread:
+    """A figure of Samovar's rounds over that of the ideal's."""
+    pairs = zip(_rounds(found[SAMOVAR]), _rounds(found[best(found)]), strict=True)
     return spread([figure(ours) / figure(ideal) for ours, ideal in pairs])
 
 
-def wall(step: Step) -> float:
-    return step.wall_s
+def _rounds(steps: Sequence[Step]) -> list[Sequence[Step]]:
+    return [steps[start : start + len(TOPICS)] for start in range(0, len(steps), len(TOPICS))]
 
 
-def decoding(step: Step) -> float:
+def wall(steps: Sequence[Step]) -> float:
+    """Seconds."""
+    return sum(step.wall_s for step in steps)
+
+
+def decoding(steps: Sequence[Step]) -> float:
     """Seconds for each decoded token."""
-    return step.decode_s / step.decoded
+    return sum(step.decode_s for step in steps) / sum(step.decoded for step in steps)
 
 
-def evaluating(step: Step) -> float:
+def evaluating(steps: Sequence[Step]) -> float:
     """Seconds for each evaluated token."""
-    return step.evaluate_s / step.evaluated
+    return sum(step.evaluate_s for step in steps) / evaluated(steps)
+
+
+def evaluated(steps: Sequence[Step]) -> int:
+    """Tokens of prompts."""
+    return sum(step.evaluated for step in steps)
 
 
 @contextmanager
@@ -204,11 +214,11 @@ def main() -> None:
         return
     found = measure(arguments.rounds)
     for name, steps in found.items():
-        total_s = sum(map(wall, steps)) / arguments.rounds
+        rounds = _rounds(steps)
         print(
-            f"{name:<18} {total_s:6.2f} s for W12; "
-            f"{spread([1000 * decoding(step) for step in steps])} ms a token decoded, "
-            f"{spread([1000 * evaluating(step) for step in steps])} ms a token evaluated"
+            f"{name:<18} {spread([wall(one) for one in rounds])} s for W12; "
+            f"{spread([1000 * decoding(one) for one in rounds])} ms a token decoded, "
+            f"{spread([1000 * evaluating(one) for one in rounds])} ms a token evaluated"
         )
     for says, figure in (("all", wall), ("decoding", decoding), ("evaluating", evaluating)):
         print(f"over the ideal, {best(found)}: {says} {over_ideal(found, figure)}")

@@ -5,21 +5,16 @@ Above: `goals.py`. Below: `rounds.py`, `seconds.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from benchmarks import llama_cpp_python, seconds
+from benchmarks import alternating, llama_cpp_python, seconds
 from benchmarks.contenders import IDEALS, contender
-from benchmarks.results import Finding, Spread, spread
+from benchmarks.results import Finding, spread
 from benchmarks.rounds import (
-    IDEAL_ROUNDS,
     Rounds,
-    best_ideal,
     busy_neighbours,
     interleaved,
     one_round,
     ratios,
 )
-from benchmarks.work import Measured
 from samovar.engines.llama.cores import usable_cores
 
 LOAD_ROUNDS = 3
@@ -28,24 +23,24 @@ LOAD_ROUNDS = 3
 
 def in_turn(pairs: int) -> list[Finding]:
     """Twelve prompts one at a time, against the ideal and against loading for each."""
-    ideal = best_ideal(min(pairs, IDEAL_ROUNDS))
-    rounds = interleaved([ideal, "samovar-1"], pairs)
-    over_ideal = ratios(rounds, "samovar-1", ideal)
-    cpu = _over(rounds, ideal, lambda one: one.cpu_s)
-    decoding = _over(rounds, ideal, lambda one: (one.decode_s or 0) / (one.decode_tokens or 1))
-    evaluating = _over(rounds, ideal, lambda one: (one.evaluate_s or 0) / (one.evaluated_tokens or 1))
-    evaluated = [rounds[name][-1].evaluated_tokens for name in ("samovar-1", ideal)]
+    found = alternating.measure(min(pairs, alternating.ROUNDS))
+    ideal = alternating.best(found)
+    all_, decoding, evaluating = (
+        alternating.over_ideal(found, figure)
+        for figure in (alternating.wall, alternating.decoding, alternating.evaluating)
+    )
+    evaluated = [alternating.evaluated(found[name]) for name in (alternating.SAMOVAR, ideal)]
     says = contender(ideal).says.rpartition(": ")[2]
     loads = interleaved(["samovar-1", "load-each"], min(pairs, LOAD_ROUNDS))
     over_loading = ratios(loads, "load-each", "samovar-1")
     return [
         Finding(
             what="12 prompts in turn, over the ideal",
-            measured=f"{over_ideal} times; CPU {cpu}; evaluated {evaluated[0]} against {evaluated[1]} "
-            f"tokens; the ideal is best with {says}",
+            measured=f"{all_} times; evaluated {evaluated[0]} against {evaluated[1]} tokens; "
+            f"the ideal is best with {says}",
             goal="at most 1.03 times",
-            is_met=over_ideal.median <= 1.03,
-            count=over_ideal.count,
+            is_met=all_.median <= 1.03,
+            count=all_.count,
         ),
         Finding(
             what="decoding a token, over the ideal's",
@@ -69,12 +64,6 @@ def in_turn(pairs: int) -> list[Finding]:
             count=over_loading.count,
         ),
     ]
-
-
-def _over(rounds: Rounds, ideal: str, figure: Callable[[Measured], float]) -> Spread:
-    """A figure of ours over the ideal's, by pairs."""
-    pairs = zip(rounds["samovar-1"], rounds[ideal], strict=True)
-    return spread([figure(ours) / figure(one) for ours, one in pairs])
 
 
 def whole_process(pairs: int) -> list[Finding]:

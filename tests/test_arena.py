@@ -214,7 +214,6 @@ def evaluate(context: Context, binding: Binding, sequence: int, tokens: list[int
 
 def test_forks_of_one_prefix_never_see_each_other(tiny_kinds: dict[str, Path]) -> None:
     binding = open_binding()
-    binding.ffi.cdef("float * llama_get_logits_ith(struct llama_context * ctx, int32_t i);", override=True)
     binding.begin_use()
     params = binding.lib.llama_model_default_params()
     for kind, path in tiny_kinds.items():

@@ -93,7 +93,7 @@ async def test_an_old_file_ends_as_its_author_meant(
         if isinstance(event, Logged):
             log.append(event.text)
 
-    settings = RunnerSettings(folder=folder, yes=True)
+    settings = RunnerSettings(folder=folder, yes=True, trusts=True)
     runner = Runner(library, Told(meant.answers), on_event=listen, settings=settings)
     with anyio.fail_after(60):
         prepared = prepare(name, meant.given, library, settings.settings, settings, needs_models=False)

@@ -74,7 +74,8 @@ def place(clone: Path) -> Clone:  # noqa: F811
 
 def test_every_action_says_whether_it_has_an_effect() -> None:
     assert {verb.verb: verb.effect for verb in VERBS if verb.effect is not None} == {
-        "shell": "runs a command"
+        "command": "runs a command",
+        "shell": "runs a command",
     }
 
 

@@ -68,6 +68,11 @@ class RunProgram(Action):
         return cls(place=place, items=items, launch=launch, doubts=found)
 
     @property
+    def result(self) -> str | None:
+        """The variable that its value goes to besides `result`."""
+        return self.launch.result
+
+    @property
     def names(self) -> frozenset[str]:
         names = (item.names for item in self.items)
         return frozenset().union(*names, self.launch.names, self.names_of_timeout)

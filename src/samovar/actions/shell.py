@@ -60,6 +60,11 @@ class Shell(Action):
         return cls(place=place, command=command, launch=launch, shell=shell, doubts=doubts)
 
     @property
+    def result(self) -> str | None:
+        """The variable that its value goes to besides `result`."""
+        return self.launch.result
+
+    @property
     def names(self) -> frozenset[str]:
         names = self.command.names | self.launch.names | self.names_of_timeout
         # A `${NAME}` that stands in the environment may be meant for the shell.

@@ -55,12 +55,15 @@ class Plan:
     """Tokens behind which is decoded, rising."""
     decoded: int = 24
     """Tokens, behind each."""
+    copies: int = 4
+    """Of the shortest length, which other sequences keep meanwhile, as conversations do in a run."""
     rounds: int = 3
 
     @property
     def cells(self) -> int:
         """Of each context."""
-        return self.lengths[-1] + len(self.lengths) * self.decoded + BATCH_TOKENS
+        own = self.lengths[-1] + len(self.lengths) * self.decoded + BATCH_TOKENS
+        return own + self.copies * (self.lengths[0] + self.decoded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +178,15 @@ class Workbench:
     def _measure(self, tuning: Tuning, tokens: list[int], plan: Plan) -> tuple[float, dict[int, float]]:
         with self._opened(tuning, plan.cells) as context:
             self._decode(tokens[:1])
-            held, rate, decode_ms = 1, 0.0, {}
+            held, evaluated, evaluate_s, decode_ms = 1, 0, 0.0, {}
             for length in plan.lengths:
                 began = perf_counter()
                 for start in range(held, length, BATCH_TOKENS):
                     self._decode(tokens[start : min(length, start + BATCH_TOKENS)], start)
-                rate = rate or (length - held) / (perf_counter() - began)
+                evaluate_s += perf_counter() - began
+                evaluated += length - held
+                if length == plan.lengths[0] and not context.keeps_whole_states:
+                    self._keep_beside(context, plan.copies)
                 steps = []
                 for place in range(length, length + plan.decoded):
                     began = perf_counter()
@@ -189,7 +195,14 @@ class Workbench:
                 decode_ms[length] = median(steps) * 1000
                 held = length + plan.decoded
             assert context.cells >= held
-            return rate, decode_ms
+            return evaluated / evaluate_s, decode_ms
+
+    def _keep_beside(self, context: Context, copies: int) -> None:
+        """Other sequences get what the first one has, in cells of their own."""
+        state = context.state(0)
+        for sequence in range(1, copies + 1):
+            if not context.restore(sequence, state):
+                raise EngineError("The engine could not copy what was evaluated.")
 
     def threads(self, tuning: Tuning, text: str, plan: Plan) -> tuple[dict[int, float], dict[int, float]]:
         """By number of threads: milliseconds of a decoded token, and evaluated tokens for each second."""
