@@ -15,11 +15,12 @@ import pytest
 import samovar
 from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.grammars import MOST_FORCED, Spelling, objection
+from samovar.engines.llama.grammars import MOST_FORCED, objection
 from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.spelling import TokenSpelling
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import CutOffError, EngineError, UsageError
-from samovar.generation import FinishReason, Message, Options, Sampling, Form, TextGenerated
+from samovar.generation import FinishReason, Form, Message, Options, Sampling, TextGenerated
 from samovar.language.schemas import read_schema, schema_text
 from tests.tiny import add_bytes, add_sentence_pieces, make_tiny
 
@@ -314,6 +315,6 @@ async def test_forced_text_is_spelled_byte_by_byte_where_no_token_says_it(tmp_pa
     async with loaded(path) as model:
         vocabulary: Vocabulary = model._arenas.vocabulary
         pieces = [vocabulary.piece(token) for token in range(vocabulary.size)]
-        spell = Spelling(vocabulary, pieces)
+        spell = TokenSpelling(vocabulary, pieces)
         for raw in (b"hi the", b" hi", "é漢".encode(), b"\xe6\xbc", b"<s>", b"\xff\x00"):
             assert b"".join(pieces[token] for token in spell(raw)) == raw

@@ -108,8 +108,8 @@ GIVEN_TO_TEMPLATES = frozenset(
 FormKind = Literal["schema", "regex", "grammar"]
 """What an answer's form is given by: a JSON Schema, a regular expression, a grammar of Lark."""
 
-
 FORMS: tuple[FormKind, ...] = get_args(FormKind)
+"""The options that say it: at most one of them is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,22 +223,6 @@ class TokenCounts:
             generated=self.generated + other.generated,
             reasoning=self.reasoning + other.reasoning,
         )
-
-
-def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: Options) -> str:
-    """What is said of an answer that did not get beyond its reasoning, or is not whole."""
-    ways = "Give it more with max_tokens=…"
-    if cut == "text":
-        return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
-            f"before it was what the {options.held_by} asks for. {ways}, or ask for less."
-        )
-    if reason is not FinishReason.LENGTH:
-        return "The model ended its answer within its reasoning, so there is no text. Try think=off."
-    return (
-        f"The model's reasoning took all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
-        f"so the answer has no text. {ways}, or turn its reasoning off with think=off."
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samovar.actions.form_options import held_twice, read_form, read_json_schema
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.template_options import (
     WITHOUT_TEMPLATE,
@@ -20,8 +21,7 @@ from samovar.actions.template_options import (
     read_think,
 )
 from samovar.errors import ActionError
-from samovar.generation import MOST_SEED, NO_TEMPLATE, FORMS, Options, Sampling
-from samovar.language.schemas import read_schema, schema_text
+from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
 from samovar.language.workflow import beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
@@ -121,18 +121,6 @@ def _choices(value: object) -> tuple[str, ...]:
     if not all(map(is_utf8, texts)):
         raise ValueError(WHOLE_TEXTS)
     return tuple(dict.fromkeys(texts))
-
-
-def read_json_schema(value: object) -> str:
-    """A schema, as JSON."""
-    return schema_text(read_schema(value))
-
-
-def read_form(value: object) -> str:
-    """A regular expression, or a grammar."""
-    if not isinstance(value, str) or not value or not is_utf8(value):
-        raise ValueError("a text that is not empty")
-    return value
 
 
 WHOLE_TEXTS = "texts without lone surrogates, which are halves of characters"
@@ -282,26 +270,6 @@ class Using:
 
 _NAMES = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
-HOLDS = ("choices", *FORMS)
-"""The options that an answer is held by."""
-
-
-def held_twice(given: Collection[str]) -> tuple[str, str] | None:
-    """Which of the options that are given cannot go with another of them, and why; None if all can."""
-    holds = [name for name in HOLDS if name in given]
-    if len(holds) > 1:
-        return holds[1], f"`{holds[0]}` and `{holds[1]}` cannot go together: an answer has one form."
-    if holds and "stop" in given:
-        return "stop", f"`{holds[0]}` and `stop` cannot go together: the answer ends where {_END[holds[0]]}."
-    return None
-
-
-_END = {
-    "choices": "the choice does",
-    "schema": "its JSON does",
-    "regex": "it can match no more",
-    "grammar": "the grammar does",
-}
 
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
 

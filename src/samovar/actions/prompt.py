@@ -14,9 +14,9 @@ from samovar.actions.options import Chosen, Using
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.errors import ActionError, CutOffError, Place, TimedOutError
 from samovar.events import PromptFigures
-from samovar.executors.base import PromptReply, PromptRequest
+from samovar.executors.base import PromptReply, PromptRequest, cut_off
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, text_of
-from samovar.generation import FinishReason, Message, cut_off
+from samovar.generation import FinishReason, Message
 from samovar.language.template import Template
 from samovar.values import Record
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from samovar.engines.markers import Beginning, Markers
 from samovar.engines.reasoning import Run, Splitter, overlap
-from samovar.generation import PartKind, FormKind, TextGenerated
+from samovar.generation import FormKind, PartKind, TextGenerated
 
 Blank = Literal["text", "one", "extra"]
 """What a blank at the head of an answer is: text; not meant, if it is only one; or one more than is meant, as

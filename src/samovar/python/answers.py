@@ -10,12 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, TypedDict, cast
 
+from samovar.actions.form_options import held_twice, read_form, read_json_schema
 from samovar.actions.options import (
     OPTIONS,
     WHOLE_TEXTS,
-    held_twice,
-    read_form,
-    read_json_schema,
 )
 from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template
 from samovar.errors import UsageError

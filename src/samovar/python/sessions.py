@@ -14,7 +14,8 @@ from typing import Self, Unpack, cast, get_args
 import anyio
 
 from samovar.errors import CutOffError, UsageError
-from samovar.generation import Message, Options, Role, cut_off
+from samovar.executors.base import cut_off
+from samovar.generation import Message, Options, Role
 from samovar.python.answers import AnswerOptions, make_options
 from samovar.python.arguments import brief, expect
 from samovar.serving.session import LocalSession

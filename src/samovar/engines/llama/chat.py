@@ -111,6 +111,17 @@ class ChatTemplate:
         """What a person should know of it. More can be known once it has rendered messages."""
         return (*self._notes, *self._turns.notes)
 
+    def end(self) -> int:
+        """The token that ends a turn of the assistant; -1 if the vocabulary has none that ends an answer."""
+        vocabulary, ends = self._vocabulary, list(self._vocabulary.ends)
+        with suppress(EngineError):  # which whoever asks will get
+            said = Message(role="assistant", content=_PROBE)
+            text = self._turns.render([Message(role="user", content="?"), said])
+            spans = vocabulary.controls.found(text[text.rfind(_PROBE) :])
+            texts = [text[text.rfind(_PROBE) :][start:end] for start, end in spans]
+            ends = [one for one in map(vocabulary.controls.__getitem__, texts) if one in ends] + ends
+        return ends[0] if ends else -1
+
     @property
     def stop(self) -> tuple[str, ...]:
         """Texts at which an answer ends, since the vocabulary has no token that would end it."""
@@ -161,22 +172,6 @@ class ChatTemplate:
             blank="text" if markers is None else self._vocabulary.head_blank(),
         )
         return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, options.choices)
-
-    @cached_property
-    def end(self) -> int:
-        """The token that ends a turn of the assistant; -1 if the vocabulary has none that ends an answer."""
-        vocabulary = self._vocabulary
-        with suppress(EngineError):  # which whoever asks will get
-            messages = [Message(role="user", content="?"), Message(role="assistant", content=_PROBE)]
-            text = self._turns.render(messages)
-            behind = text.rfind(_PROBE)
-            spans = vocabulary.controls.found(text)
-            after = [vocabulary.controls[text[start:end]] for start, end in spans if start > behind >= 0]
-            if found := list(filter(vocabulary.is_end, after)):
-                return found[0]
-        if vocabulary.eos >= 0 and vocabulary.is_end(vocabulary.eos):
-            return vocabulary.eos
-        return vocabulary.ends[0] if vocabulary.ends else -1
 
     @cached_property
     def _marks(self) -> dict[int, bytes]:

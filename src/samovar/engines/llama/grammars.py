@@ -1,7 +1,7 @@
 """Holds an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
 
 Above: `model.py`, which has one `Guidance` for each model; `sampling.py`, which asks a `Matcher` before each
-token. Below: `constraint.py` (the contract), `binding.py`, `vocabulary.py`. The functions are those of the
+token. Below: `constraint.py` (the contract), `spelling.py`, `binding.py`. The functions are those of the
 engine's own shared object, so nothing more is installed.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.choosing import EMPTY_LINES
+from samovar.engines.llama.spelling import TokenSpelling
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Form
@@ -167,8 +168,8 @@ def objection(form: Form) -> str | None:
 class Guidance:
     """The grammars of one loaded model, made when the first answer needs them. Mutable: made or not."""
 
-    def __init__(self, binding: Binding, vocabulary: Vocabulary, end: int) -> None:
-        """`end`: the token that ends an answer."""
+    def __init__(self, binding: Binding, vocabulary: Vocabulary, end: Callable[[], int]) -> None:
+        """`end`: gives the token that ends an answer; a negative number if there is none."""
         self._binding, self._vocabulary, self._end = binding, vocabulary, end
         self._making = threading.Lock()
         self._grammars: Grammars | None = None
@@ -185,7 +186,9 @@ class Guidance:
                     b"" if vocabulary.is_end(token) else vocabulary.piece(token)
                     for token in range(vocabulary.size)
                 ]
-                self._grammars = Grammars(self._binding, pieces, self._end, Spelling(vocabulary, pieces))
+                self._grammars = Grammars(
+                    self._binding, pieces, max(0, self._end()), TokenSpelling(vocabulary, pieces)
+                )
             grammars = self._grammars
         lead = EMPTY_LINES if is_behind_reasoning and form.kind == "schema" else 0
         return Matcher(grammars, self._vocabulary, form, lead)
@@ -195,38 +198,6 @@ class Guidance:
         with self._making:
             self._is_closed = True
             self._grammars = None
-
-
-class Spelling:
-    """The tokens of a text within an answer: those of the vocabulary's own tokenizer, if they say it."""
-
-    def __init__(self, vocabulary: Vocabulary, pieces: Sequence[bytes]) -> None:
-        self._vocabulary, self._pieces = vocabulary, pieces
-        self._by_piece = {piece: token for token, piece in reversed(list(enumerate(pieces))) if piece}
-        self._longest = max(map(len, self._by_piece), default=1)
-
-    def __call__(self, raw: bytes) -> list[int]:
-        try:
-            tokens = self._vocabulary.spell(raw.decode())
-        except (UnicodeDecodeError, EngineError):  # part of a character; a line that is too long
-            return self._greedy(raw)
-        said = b"".join(self._pieces[token] for token in tokens)
-        return tokens if said == raw else self._greedy(raw)
-
-    def _greedy(self, raw: bytes) -> list[int]:
-        """The longest piece each time; up to where no token says the next byte."""
-        tokens: list[int] = []
-        place = 0
-        while place < len(raw):
-            for size in range(min(self._longest, len(raw) - place), 0, -1):
-                token = self._by_piece.get(raw[place : place + size])
-                if token is not None:
-                    break
-            else:
-                return tokens
-            tokens.append(token)
-            place += size
-        return tokens
 
 
 class Matcher:
