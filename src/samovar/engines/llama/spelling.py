@@ -1,7 +1,7 @@
 """Text within an answer as tokens: the same that the model was trained to see there.
 
-Above: `grammars.py`, for text that an answer must go on with. Below: `vocabulary.py`. The tokens say exactly the
-bytes that were asked for, or their beginning.
+Above: `grammars.py`, for text that an answer must go on with. Below: `vocabulary.py`. The tokens say exactly
+the bytes that were asked for, or their beginning.
 """
 
 from __future__ import annotations
