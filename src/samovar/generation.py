@@ -107,7 +107,6 @@ GIVEN_TO_TEMPLATES = frozenset(
 
 FormKind = Literal["schema", "regex", "grammar"]
 """What an answer's form is given by: a JSON Schema, a regular expression, a grammar of Lark."""
-
 FORMS: tuple[FormKind, ...] = get_args(FormKind)
 """The options that say it: at most one of them is given."""
 
@@ -145,10 +144,12 @@ class Options:
     the reasoning before it."""
     schema: str | None = None
     """The answer is JSON, without blanks between its parts, that this JSON Schema (as JSON) accepts."""
+    show_schema: bool = True
+    """Whoever makes the messages puts the schema at their end, in a short form."""
     regex: str | None = None
     """The whole answer matches this regular expression."""
     grammar: str | None = None
-    """The answer is a text of this grammar, as Lark writes them, from `start` on."""
+    """The answer is a text of this Lark grammar, from `start` on."""
     think: bool | None = None
     """Turns the model's reasoning on or off, if its chat template can; None: as the template does."""
     template: Template = field(default_factory=dict)
@@ -169,11 +170,8 @@ class Options:
     @property
     def form(self) -> Form | None:
         """The form that the answer has; None if any text will do. At most one is given."""
-        for kind in FORMS:
-            text: str | None = getattr(self, kind)
-            if text is not None:
-                return Form(kind=kind, text=text)
-        return None
+        given: list[tuple[FormKind, str | None]] = [(kind, getattr(self, kind)) for kind in FORMS]
+        return next((Form(kind=kind, text=text) for kind, text in given if text is not None), None)
 
     @property
     def held_by(self) -> str:

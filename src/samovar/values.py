@@ -66,6 +66,11 @@ def _json_or_none(text: str) -> object:
         return None
 
 
+def is_json(text: str) -> bool:
+    """Whether the text as a whole is JSON."""
+    return _json_or_none(text) is not None or text.strip() == "null"
+
+
 def _number(text: str) -> int | float:
     """A number of JSON from outside: a whole one, as in `3.0`, is whole."""
     number = float(text)

@@ -6,16 +6,71 @@ can be enforced only the engine knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from pathlib import Path
 
+from samovar.errors import UsageError, nearest
+from samovar.files import read_text
 from samovar.generation import FORMS
-from samovar.language.schemas import read_schema, schema_text
-from samovar.values import is_utf8
+from samovar.language.schemas import FORMS as SCHEMA_FORMS
+from samovar.language.schemas import read_schema, read_schema_source, schema_text
+from samovar.language.workflow import Workflow
+from samovar.values import is_utf8, to_text
+
+
+def read_choices(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        texts = [text.strip() for text in value.split("|")]
+    elif isinstance(value, list | tuple):
+        texts = [to_text(item) for item in value]
+    else:
+        texts = [to_text(value)]
+    if not all(texts) or not texts:
+        raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
+    if not all(map(is_utf8, texts)):
+        raise ValueError(WHOLE_TEXTS)
+    return tuple(dict.fromkeys(texts))
+
+
+WHOLE_TEXTS = "texts without lone surrogates, which are halves of characters"
+"""What an answer can be compared with, in words."""
 
 
 def read_json_schema(value: object) -> str:
     """A schema, as JSON."""
     return schema_text(read_schema(value))
+
+
+def read_schema_option(value: object) -> str:
+    """A schema as JSON, or the name or the file of one, as it is written; see `found_schema`."""
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        if not _NAME.fullmatch(value.strip()):
+            raise ValueError(f"{SCHEMA_FORMS}; or the name of one below `## Schemas`, or a file")
+        return value.strip()
+    return read_json_schema(value)
+
+
+def found_schema(option: str, workflow: Workflow, *, may_be_file: bool) -> str:
+    """The schema, as JSON, that an option's value means in a workflow.
+
+    A value that only the run knows cannot name a file. Raises `ValueError` saying what was expected.
+    """
+    if option.startswith("{"):
+        return option
+    if option in workflow.schemas:
+        return schema_text(workflow.schemas[option])
+    if may_be_file and option.endswith(_FILES):
+        try:
+            return schema_text(read_schema_source(read_text((workflow.folder or Path()) / option)))
+        except UsageError as error:
+            raise ValueError(f"a file with a schema: {error.message}") from None
+    near = nearest(option, workflow.schemas)
+    raise ValueError(f"the name of a schema below `## Schemas`, or a file that ends in .json or .yaml.{near}")
+
+
+_NAME = re.compile(r"[^\s{}\[\]\"'|]{1,200}(?: [^\s{}\[\]\"'|]{1,200}){0,9}")
+_FILES = (".json", ".yaml", ".yml")
 
 
 def read_form(value: object) -> str:

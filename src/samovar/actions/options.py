@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samovar.actions.form_options import held_twice, read_form, read_json_schema
+from samovar.actions.form_options import (
+    WHOLE_TEXTS,
+    found_schema,
+    held_twice,
+    read_choices,
+    read_form,
+    read_schema_option,
+)
 from samovar.actions.scanner import Pair, Scanner, Value
 from samovar.actions.template_options import (
     WITHOUT_TEMPLATE,
@@ -22,7 +29,7 @@ from samovar.actions.template_options import (
 )
 from samovar.errors import ActionError
 from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
-from samovar.language.workflow import beside
+from samovar.language.workflow import Workflow, beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
@@ -109,22 +116,6 @@ def _duration(value: object) -> float:
     return seconds
 
 
-def _choices(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        texts = [text.strip() for text in value.split("|")]
-    elif isinstance(value, list | tuple):
-        texts = [to_text(item) for item in value]
-    else:
-        texts = [to_text(value)]
-    if not all(texts) or not texts:
-        raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
-    if not all(map(is_utf8, texts)):
-        raise ValueError(WHOLE_TEXTS)
-    return tuple(dict.fromkeys(texts))
-
-
-WHOLE_TEXTS = "texts without lone surrogates, which are halves of characters"
-"""What an answer can be compared with, in words."""
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 
 
@@ -144,8 +135,9 @@ OPTIONS: Mapping[str, Read] = {
     "session": _text,
     "fork": _text,
     "system": _any_text,
-    "choices": _choices,
-    "schema": read_json_schema,
+    "choices": read_choices,
+    "schema": read_schema_option,
+    "show_schema": _flag,
     "regex": read_form,
     "grammar": read_form,
     "max_tokens": _whole(1),
@@ -224,7 +216,7 @@ class Using:
     def choices(self) -> tuple[str, ...] | None:
         """The texts that an answer is one of; None if there are none, or only the run knows them."""
         value = self.of("choices")
-        return None if value is None or not value.is_literal else _choices(value.given)
+        return None if value is None or not value.is_literal else read_choices(value.given)
 
     @property
     def names(self) -> frozenset[str]:
@@ -257,6 +249,21 @@ class Using:
             system=system,
             options=options,
         )
+
+    def choose_in(
+        self, workflow: Workflow, variables: Mapping[str, object], defaults: PromptDefaults
+    ) -> Chosen:
+        """As `choose`, in a workflow that may have the schema by its name."""
+        chosen = self.choose(variables, defaults, workflow.folder)
+        schema, value = chosen.options.schema, self.of("schema")
+        if schema is None or value is None:
+            return chosen
+        try:
+            schema = found_schema(schema, workflow, may_be_file=value.is_literal)
+        except ValueError as error:
+            message = f"`schema` cannot be {_shown(schema)}: {_expected(error)}."
+            raise ActionError(message, place=value.place) from None
+        return replace(chosen, options=replace(chosen.options, schema=schema))
 
     @staticmethod
     def _now(pair: Pair, variables: Mapping[str, object]) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from samovar.actions.base import Action
+from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.set import Set
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
@@ -31,12 +32,16 @@ def types_of(workflow: Workflow) -> Mapping[str, Type]:
     for state, action in workflow.actions():
         # What tags leave of an action is not known, only what it may set.
         is_whole = state.action is action and isinstance(action, Action)
-        types = action.types if is_whole and isinstance(action, Action) else {}
+        types = _types(action, workflow) if is_whole and isinstance(action, Action) else {}
         for name in {*action.sets, *types}:
             found.setdefault(name, []).append(types.get(name, ANYTHING))
     for name in workflow.unread:
         found.setdefault(name, []).append(ANYTHING)
     return {name: union(types) for name, types in found.items()}
+
+
+def _types(action: Action, workflow: Workflow) -> Mapping[str, Type]:
+    return action.types_in(workflow) if isinstance(action, ExecutePrompt) else action.types
 
 
 def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:

@@ -52,7 +52,9 @@ KEYWORDS = frozenset((*_MAPS, *_LISTS, *_ONES, *_OTHERS))
 def read_schema(value: object) -> Schema:
     """The JSON Schema that a value stands for. Raises `ValueError` saying what was expected."""
     if isinstance(value, str):
-        value = _parsed(value)
+        if not value.lstrip().startswith("{"):
+            raise ValueError(FORMS)
+        return read_schema_source(value)
     if not isinstance(value, Mapping):
         raise ValueError(FORMS)
     value = plain(value)
@@ -62,14 +64,8 @@ def read_schema(value: object) -> Schema:
     return schema
 
 
-def schema_text(schema: Schema) -> str:
-    """The schema as JSON, its fields in the order in which they were written."""
-    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-
-
-def _parsed(text: str) -> object:
-    if not text.lstrip().startswith("{"):
-        raise ValueError(FORMS)
+def read_schema_source(text: str) -> Schema:
+    """The JSON Schema that a text of JSON or YAML stands for. Raises `ValueError` as `read_schema` does."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -77,7 +73,12 @@ def _parsed(text: str) -> object:
             value = read_yaml(text, path=None).values
         except FaultsError as error:
             raise ValueError(f"{FORMS}: {error.faults[0].message}") from None
-    return value
+    return read_schema(value if isinstance(value, Mapping) else None)
+
+
+def schema_text(schema: Schema) -> str:
+    """The schema as JSON, its fields in the order in which they were written."""
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def is_json_schema(value: Mapping[str, object]) -> bool:

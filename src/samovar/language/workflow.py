@@ -17,6 +17,7 @@ from samovar.expressions.expression import Expression
 from samovar.language.names import OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
+from samovar.language.schemas import Schema
 from samovar.language.template import Template
 
 
@@ -237,6 +238,8 @@ class Workflow:
     """By the name of a composite that can be entered: its states, those at its beginning and end included."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    """Its own, by name."""
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, TypedDict, cast
 
-from samovar.actions.form_options import held_twice, read_form, read_json_schema
+from samovar.actions.form_options import WHOLE_TEXTS, held_twice, read_form, read_json_schema
 from samovar.actions.options import (
     OPTIONS,
-    WHOLE_TEXTS,
 )
 from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template
 from samovar.errors import UsageError
@@ -36,6 +35,7 @@ class AnswerOptions(TypedDict, total=False):
     choices: Sequence[str]
     schema: Mapping[str, object] | str | None
     """A JSON Schema, or its short form."""
+    show_schema: bool
     regex: str | None
     grammar: str | None
     timeout_s: float | None
@@ -80,6 +80,7 @@ _READ: Mapping[str, Callable[[object], object]] = {
     "stop": _texts,
     "choices": _texts,
     "schema": lambda value: None if value is None else read_json_schema(value),
+    "show_schema": _flag,
     "regex": lambda value: None if value is None else read_form(value),
     "grammar": lambda value: None if value is None else read_form(value),
     "timeout_s": _seconds,

@@ -16,6 +16,7 @@ import anyio
 from samovar.errors import CutOffError, UsageError
 from samovar.executors.base import cut_off
 from samovar.generation import Message, Options, Role
+from samovar.language.schema_words import last_with_schema
 from samovar.python.answers import AnswerOptions, make_options
 from samovar.python.arguments import brief, expect
 from samovar.serving.session import LocalSession
@@ -85,6 +86,7 @@ class Session:
         messages = _messages(call, said, system)
         options = cast(AnswerOptions, {**self._defaults, **given})
         made = make_options(call, options)
+        messages = last_with_schema(messages, made)
         if options.get("secret"):
             messages = [replace(message, secret=True) for message in messages]
         return messages, made
