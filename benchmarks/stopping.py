@@ -116,6 +116,8 @@ def _read_for(terminal: int, duration_s: float) -> bytes:
 def _wrong(status: int, sent: tuple[signal.Signals, ...], written: bytes) -> str:
     """A process that a signal ends by itself has the same status for a shell as one that says so."""
     status = status if status >= 0 else 128 - status
+    if b"KeyboardInterrupt" in written and b"samovar" not in written and status in (1, 130):
+        return ""  # Python itself was still starting: none of the program's lines had run
     if status not in {128 + number for number in sent}:
         return f"it exits with {status}"
     if b"Traceback" in written:

@@ -126,9 +126,11 @@ def test_actions_know_what_they_read_and_set(text: str, verb: str, names: set[st
         ("", [("unknown-action", 11)]),
         ("Log", [("action-syntax", 14)]),
         ("Log hello", [("action-syntax", 15)]),
-        ('Log "open', [("action-syntax", 15)]),
+        ('Log "open', [("open-text", 15)]),
         ('Log "a" "b"', [("action-syntax", 19)]),
-        ('Log "${a b}"', [("template-syntax", 16)]),
+        ('Log "${a b}"', [("condition-syntax", 20)]),
+        ('Log "a ${b" with', [("condition-syntax", 18)]),
+        ('Log "a ${"', [("condition-syntax", 18)]),
         ("Run tests", [("action-syntax", 15)]),
         ("Wait for it", [("action-syntax", 20)]),
         ("Wait 5 mnutes", [("action-syntax", 18)]),
@@ -282,7 +284,12 @@ def test_any_text_is_an_action_or_faults(text: str, verb: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "sets"),
     [
-        ('Set a="1", b="2"', {"a": 1, "b": 2}),
+        ('Set a="1", b="2"', {"a": "1", "b": "2"}),
+        (
+            'Set v="1.10", e="1e5", t="true", m=\'{"a": 1}\'',
+            {"v": "1.10", "e": "1e5", "t": "true", "m": '{"a": 1}'},
+        ),
+        ('Set v=1.10, t=true, m={"a": 1}', {"v": 1.1, "t": True, "m": {"a": 1}}),
         ("Set a=5", {"a": 5}),
         ("Set a=true, b=null", {"a": True, "b": None}),
         (
@@ -292,8 +299,9 @@ def test_any_text_is_an_action_or_faults(text: str, verb: Any) -> None:
         ("Set a = hello, world, b=don't stop", {"a": "hello, world", "b": "don't stop"}),
         ('Set a="x, b=2"', {"a": "x, b=2"}),
         ("Set a := [1, 2].map(x, x + n), b := 'c, d = 1'", {"a": [6, 7], "b": "c, d = 1"}),
-        ('Set a="{{ l }}", b="n is ${n}"', {"a": [1], "b": "n is 5"}),
-        ('Set a="1", b := a + 1', {"a": 1, "b": 2}),
+        ('Set a="{{ l }}", b="n is ${n}", c="${l}"', {"a": "[1]", "b": "n is 5", "c": [1]}),
+        ("Set a=1, b := a + 1", {"a": 1, "b": 2}),
+        ('Set a="${l[n - 5] + 1}", b="${ {"k": n}["k"] }"', {"a": 2, "b": 5}),
         ('Set a="${t}"', {"a": "5"}),
         ("Set a={{ n | plus: 1 }}", {"a": 6}),
         ("cel_set n n * 2", {"n": 10}),
@@ -425,15 +433,33 @@ def test_the_parts_of_the_longer_forms_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ('Set a="{% if n > 4 %}true{% else %}false{% endif %}"', True),
+        ('Set a="{% if n > 4 %}true{% else %}false{% endif %}"', "true"),
         ("Set a={% if n > 4 %}7{% endif %}", 7),
         ('Set a="{% if n > 4 %}{{ t }}{% endif %}"', "5"),
         ('Set a="{% if n > 4 %}[{{ t }}]{% endif %}"', "[5]"),
-        ('Set a="{% for i in l %}1{% endfor %}"', 1),
+        ("Set a={% for i in l %}1{% endfor %}", 1),
     ],
 )
 async def test_what_tags_leave_of_the_authors_own_text_is_a_literal(text: str, value: object) -> None:
     assert (await perform(text, n=5, l=[1], t="5")).sets == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Set a="1.10"', 1.1),
+        ('Set a="true"', True),
+        ('Set a="x"', "x"),
+        ('Set a="{{ l }}"', [1]),
+        ('Set a="{% if true %}7{% endif %}"', 7),
+        ('Set a="${l.size}"', 1),
+        ('Set a="${l.first}"', 1),
+    ],
+)
+async def test_old_files_keep_the_types_of_their_values(text: str, value: object) -> None:
+    action = parse_action(text, HERE, is_old=True)
+    assert isinstance(action, Set)
+    assert action.assignments[0].of({"l": [1]}) == value
 
 
 @pytest.mark.parametrize(

@@ -91,10 +91,10 @@ def test_a_name_that_a_variable_gives_is_left_to_the_run(files: Files) -> None:
 @pytest.mark.parametrize(
     ("actions", "label", "line", "column"),
     [
-        (('- A: Set verdict="x"', '- B: Log "it is ${verdct}"'), "", 10, 19),
+        (('- A: Set verdict="x"', '- B: Log "it is ${verdct}"'), "!", 10, 19),
         (('- A: Set verdict="x"', '- B: Log "it is {{ verdct }}"'), "", 10, 20),
-        (('- A: Set verdict="x"', '- B: Prompt "{{ a }}"\n  with a="${verdct}"'), "", 11, 13),
-        (('- A: Set verdict="x"', "- B: Set n := 1 + verdct"), "", 10, 19),
+        (('- A: Set verdict="x"', '- B: Prompt "{{ a }}"\n  with a="${verdct}"'), "!", 11, 13),
+        (('- A: Set verdict="x"', "- B: Set n := 1 + verdct"), "!", 10, 19),
         (('- A: Set verdict="x"',), ": success && verdct == 1", 4, 21),
         (('- A: Set verdict="x"',), ": 'verdct' == verdct", 4, 22),
     ],
@@ -102,8 +102,9 @@ def test_a_name_that_a_variable_gives_is_left_to_the_run(files: Files) -> None:
 def test_a_misspelt_variable_is_named_with_the_nearest_and_its_place(
     files: Files, actions: tuple[str, ...], label: str, line: int, column: int
 ) -> None:
-    (fault,) = files.check(flow(*actions, label=label))
-    assert at(fault) == ("unset-variable", "warning", line, column)
+    (fault,) = files.check(flow(*actions, label=label.strip("!")))
+    # What an action cannot do without is an error.
+    assert at(fault) == ("unset-variable", "error" if label == "!" else "warning", line, column)
     assert "Did you mean 'verdict'?" in fault.message
 
 

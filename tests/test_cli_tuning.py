@@ -16,7 +16,8 @@ from samovar.app import open_stores
 from samovar.cli.converting import name_for
 from samovar.cli.tuning import TuneArguments, tune_model
 from samovar.config import load_settings
-from samovar.engines.llama.measuring import MeasuringEndedError, Plan, Workbench
+from samovar.engines.llama.measuring import MeasuringEndedError, Workbench
+from samovar.engines.llama.speeds import Plan
 from samovar.errors import BudgetError, ModelFileError, UsageError
 from samovar.models.reference import parse_reference
 from tests.tiny import make_tiny

@@ -49,6 +49,23 @@ def test_each_item_is_one_word_and_a_list_one_for_each_element(value: str, sever
     assert words(stdout.encode("utf-8", "surrogateescape")) == [value, f"a {value} b", *several, "end"]
 
 
+async def test_only_a_list_that_stands_alone_as_an_expression_is_several_words() -> None:
+    line = r"""Command ["printf", "%s|", "${l}", "${l.map(i, i + 1)}", "{{ l }}", "a${l}"]"""
+    outcome = await performed(line, l=[1, 2])
+    assert outcome.sets["stdout"] == "1|2|2|3|[1, 2]|a[1, 2]|"
+
+
+async def test_what_is_given_to_a_command_holds_expressions(tmp_path: Path) -> None:
+    (tmp_path / "d2").mkdir()
+    line = (
+        'Shell "cat; echo -$A-; basename $PWD" stdin="${n * 2}" working_dir="d${n}" env={"A":"${n + 1}"} '
+        'timeout="${n * 30}"'
+    )
+    assert faults(line) == []
+    outcome = await performed(line, tmp_path, n=2)
+    assert outcome.sets["stdout"] == "4-3-\nd2\n"
+
+
 async def test_no_shell_reads_the_words(tmp_path: Path) -> None:
     await performed('Command ["touch", "--", "$HOME", "a; touch b", "*"]', tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["$HOME", "*", "a; touch b"]

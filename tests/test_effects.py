@@ -100,8 +100,8 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
     log = parse_action('Log "x"', Place(path=None, line=1))
     assert isinstance(log, Log)
 
-    def parse(text: str, at: Place) -> Action:
-        return Sly(place=at, level=log.level, text=log.text)
+    def parse(text: str, place: Place, *, is_old: bool = False) -> Action:
+        return Sly(place=place, level=log.level, text=log.text)
 
     place.library = Library([("project", place.folder / ".samovar")], parse)
     run = await place.run(place.prepare(str(workflow(place.folder, "sly", LINE, '- A: Log "x"'))))

@@ -75,6 +75,21 @@ def test_places_in_a_continued_bullet_are_those_of_the_file() -> None:
     assert (first.line, first.column) == (2, 7)
 
 
+def test_later_lines_of_a_bullet_keep_what_they_are_indented_beyond_what_they_share() -> None:
+    read = document("- a: b\n    for x:\n      y\n\n- c: d\n  e\n- f")
+    first, second, third = read.bullets(1, 8)
+    assert (first.text, first.end_line) == ("a: b\nfor x:\n  y", 4)
+    assert (second.text, second.end_line, third.end_line) == ("c: d\ne", 7, 8)
+    place = first.place.within(first.text, first.text.index("y"))
+    assert (place.line, place.column) == (3, 7)
+
+
+def test_a_heading_that_is_indented_within_a_list_item_is_a_line_of_it() -> None:
+    read = document("## Actions\n\n- a: b\n  # c\n  d\n- e\n# f\n  # g\n> # h")
+    assert [heading.title for heading in read.headings] == ["Actions", "f", "g", "h"]
+    assert [bullet.text for bullet in read.bullets(2, 7)] == ["a: b\n# c\nd", "e"]
+
+
 def test_a_text_within_a_file_has_the_places_of_the_file() -> None:
     read = document("---\nkey: 1\n---\n## A\n", line=40)
     assert read.place(4).line == 43

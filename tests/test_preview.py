@@ -30,13 +30,13 @@ PLACE = Place(path=None, line=1)
 LIBRARY = Library([], parse_action)
 
 
-def template(text: str, *, dollar: bool = True) -> Template:
-    return Template.parse(text, PLACE, dollar=dollar)
+def template(text: str) -> Template:
+    return Template.parse(text, PLACE)
 
 
 def filled(text: str, values: dict[str, object], *later: str) -> str:
     open_names = {name: f"${{{name}}}" for name in later}
-    return shown(fill(template(text), values, open_names, dollar=True))
+    return shown(fill(template(text), values, open_names))
 
 
 def parse(diagram: str, actions: str, rest: str = "", path: Path | None = None) -> Workflow:
@@ -76,7 +76,7 @@ def test_what_only_the_run_knows_is_left_as_it_is_written(text: str, expected: s
 
 
 def test_values_that_look_like_what_is_open_stay_values() -> None:
-    parts = fill(template("{{ x }} {{ y }}"), {"x": "${y} {{ y }}"}, {"y": "${y}"}, dollar=True)
+    parts = fill(template("{{ x }} {{ y }}"), {"x": "${y} {{ y }}"}, {"y": "${y}"})
     assert [part if isinstance(part, str) else None for part in parts] == ["${y} {{ y }} ", None]
 
 

@@ -45,7 +45,7 @@ B --> [*]"""
 
 
 async def test_a_run_goes_from_state_to_state_and_tells_it_in_order(bench: Bench) -> None:
-    workflow = bench.write("w", LINE, 'A: Set n="1"\nB: Log "n is ${n}"')
+    workflow = bench.write("w", LINE, 'A: Set n=1\nB: Log "n is ${n}"')
     run = await bench.run(workflow)
     assert run.ending is Ending.COMPLETED
     assert run.error is None

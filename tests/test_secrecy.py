@@ -50,6 +50,17 @@ def test_what_is_left_of_a_secret_where_a_text_was_cut_is_hidden_too(secret: str
         assert all(value[start : start + 8] not in shown for start in range(len(value) - 7))
 
 
+@given(st.text(LETTERS), SECRETS.filter(lambda text: len(text.split()) == 1), st.text(LETTERS), st.data())
+def test_what_is_left_of_a_secret_that_was_cut_at_both_ends_is_hidden_too(
+    before: str, secret: str, after: str, data: st.DataObject
+) -> None:
+    secret = secret.strip()
+    start = data.draw(st.integers(0, len(secret) - 5))
+    end = data.draw(st.integers(start + 5, len(secret)))
+    masked = Secrets([secret]).mask(f"{before}…{secret[start:end]}…{after}")
+    assert masked.split("…")[1] == HIDDEN
+
+
 @given(st.lists(st.sampled_from(["abcabcabd", "abcab", "c", "abd", "x", "abcabcabcabd"])))
 def test_pieces_say_what_the_whole_text_says(pieces: list[str]) -> None:
     secrets = Secrets(["abcabcabd", "bdxxbd"])

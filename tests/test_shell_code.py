@@ -22,6 +22,7 @@ from samovar.actions.quoting import VARIABLE, BesidesText, Quoted, quote
 from samovar.actions.shell_text import UnquotableError
 from samovar.errors import FaultsError, Place
 from samovar.language.pieces import Held, Piece
+from tests.long_commands import LONG
 
 HERE = Place(path=None, line=1, column=1)
 PAGE = (Path(__file__).parent.parent / "docs" / "language.md").read_text(encoding="utf-8")
@@ -221,23 +222,6 @@ def calls(work: Callable[[], object]) -> int:
     finally:
         sys.setprofile(None)
     return count
-
-
-LONG: dict[str, Callable[[int], str]] = {
-    "values": lambda n: "echo " + "@ " * n,
-    "one word": lambda n: "echo " + "@x" * n,
-    "values in nested substitutions": lambda n: 'echo "$(' * n + "echo @" + ')"' * n,
-    "nested parameters": lambda n: "echo @ " + "${a:-" * n + "}" * n,
-    "variables in a chain": lambda n: ";".join(f"n{i}=$n{i + 1}" for i in range(n)) + f"; n{n}=@",
-    "pipes": lambda n: "echo @ " + "| cat " * n,
-    "groups": lambda n: "(" + " (" * n + "echo @" + ")" * n + ")",
-    "compound commands": lambda n: "{ " * n + "echo @; " + "} | cat; " * n,
-    "interpreters": lambda n: "echo @ | nice " + "python3 a " * n,
-    "here-documents": lambda n: "n=@; " + "cat <<E\nline\nE\n" * n,
-    "arithmetic": lambda n: "echo @ $((1" + "+n" * n + "))",
-    "literal braces": lambda n: "echo @ '" + "${" * n + "'",
-    "letters of an option": lambda n: "sh -" + "c" * n + " : @",
-}
 
 
 @pytest.mark.parametrize("name", list(LONG))

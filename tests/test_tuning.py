@@ -13,8 +13,9 @@ import pytest
 from samovar.cli.measuring import TEXT
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.measuring import MeasuringEndedError, Plan, Speed, Workbench, best, choices
+from samovar.engines.llama.measuring import MeasuringEndedError, Workbench
 from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.speeds import Plan, Speed, best, choices
 from samovar.generation import Message, Options, TextGenerated
 from samovar.models.cost import predict
 from samovar.models.header import read_header

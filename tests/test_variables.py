@@ -16,7 +16,7 @@ from samovar.errors import FaultsError, Place, SamovarError, UsageError
 from samovar.language.parameters import Parameter, bind
 from samovar.language.yaml_document import read_yaml
 from samovar.library import Library
-from samovar.preflight.variable_files import LARGEST_FILE_BYTES, read_variables_file
+from samovar.preflight.variable_files import read_variables_file
 from tests.test_cli import TIMEOUT_S, environment, samovar, write
 
 HERE = Place(path=None, line=1, column=1)
@@ -182,8 +182,11 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path, given: str, said: str) -> No
 
 def test_a_pipe_is_read_up_to_the_size_of_a_file(tmp_path: Path) -> None:
     write(tmp_path, "[*] --> A\nA --> [*]", '- A: Set all="${report}"', FRONT)
-    done = in_bash(tmp_path, f"run w.md --var report=@<(head -c {LARGEST_FILE_BYTES + 1} /dev/zero)")
-    assert done.returncode == 2 and "is larger than 10 MB" in done.stderr and done.stderr.count("\n") == 1
+    (tmp_path / ".samovar").mkdir()
+    (tmp_path / ".samovar" / "config.toml").write_text('value_bytes = "1MB"\n')
+    done = in_bash(tmp_path, "run w.md --var report=@<(head -c 1000001 /dev/zero)")
+    assert done.returncode == 2 and "would take more than 1 MB" in done.stderr
+    assert done.stderr.count("\n") == 1
     done = in_bash(tmp_path, "run w.md --var report=@/dev/stdin --var tone=- < w.md")
     assert done.returncode == 2 and "Standard input can be one variable only" in done.stderr
 

@@ -24,6 +24,7 @@ from samovar.projects.config_files import config_files, is_nothing_set, reason_u
 from samovar.projects.opening import counted, written
 from samovar.projects.trust import is_trusted_by_environment
 from samovar.setting import Setting, setting, validated
+from samovar.values import MOST_VALUE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,13 @@ class Settings:
         expected="a number of days from 0 on",
         least=0,
     )
+    value_bytes: int = setting(
+        MOST_VALUE_BYTES,
+        "The most that one value may take: a variable, an answer, a filled text, what a command writes.",
+        expected="a number of bytes, as in 4GB or 500MB",
+        reads="bytes",
+        given="int | str",
+    )
     environment: tuple[str, ...] = setting(
         (),
         "Environment variables that prompts may read, as `env.NAME`; others are not there.",
@@ -247,8 +255,7 @@ def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None)
     where = f" ({source})" if source else ""
     if error["type"] == "extra_forbidden":
         return f"There is no setting {name!r}{where}.{nearest(name, settings_known())}"
-    known = settings_known().get(name)
-    expected = known.expected if known else error["msg"]
+    expected = known.expected if (known := settings_known().get(name)) else error["msg"]
     return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
 
 

@@ -80,7 +80,7 @@ class RunError:
     """Why a visit failed, or a run did not complete."""
 
     code: str
-    """Stable, as in `errors.py`; also `stuck` and `aborted`."""
+    """Stable, as in `errors/`; also `stuck` and `aborted`."""
     message: str
     """For a person, without the place."""
     state: str | None = None

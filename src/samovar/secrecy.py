@@ -77,6 +77,9 @@ class Secrets:
     def _without_rests(self, text: str) -> str:
         parts = text.split("…")
         for number in range(len(parts)):
+            if 0 < number < len(parts) - 1 and self._is_within_one(parts[number]):
+                parts[number] = HIDDEN  # it was cut at both ends
+                continue
             if number < len(parts) - 1:
                 length = max(_overlap(parts[number], secret) for secret in self._texts)
                 if length >= LEAST_CUT_CHARS:
@@ -86,6 +89,9 @@ class Secrets:
                 if length >= LEAST_CUT_CHARS:
                     parts[number] = HIDDEN + parts[number][length:]
         return "…".join(parts)
+
+    def _is_within_one(self, part: str) -> bool:
+        return len(part) >= LEAST_CUT_CHARS and any(part in secret for secret in self._texts)
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where whole secrets are."""

@@ -1,6 +1,6 @@
 """What a variable can hold, and how it is read as text, as a truth, as a literal.
 
-Above: templates, expressions and actions, which fill and test values. Below: nothing of the project.
+Above: templates, expressions and actions, which fill and test values. Below: the errors.
 A variable holds None, a bool, a number, a text, a list, a map with text keys, or a `Record`. This module
 knows no template, no action and no file.
 """
@@ -10,8 +10,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, overload
+
+from samovar.errors import Place, TooLargeError
+
+MOST_VALUE_BYTES = 64_000_000
+"""Of a value: of its texts in UTF-8, and `ITEM_BYTES` for each item. What the setting `value_bytes` has by
+itself, and what counts outside of a run."""
+VALUE_BYTES: ContextVar[int] = ContextVar("value_bytes", default=MOST_VALUE_BYTES)
+"""What counts now. It stands beside all that makes a value, which is too much to hand it through."""
+ITEM_BYTES = 16
+"""Of an item in a list, and of each key and each value in a map."""
+LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""Each ends a line, as `\\r\\n` does."""
 
 
 class Record(str):
@@ -59,16 +73,94 @@ class Record(str):
         return super().__str__()
 
 
+@contextmanager
+def limited(value_bytes: int) -> Iterator[None]:
+    """What is made within takes no more for each value."""
+    token = VALUE_BYTES.set(value_bytes)
+    try:
+        yield
+    finally:
+        VALUE_BYTES.reset(token)
+
+
+def text_bytes(text: str) -> int:
+    """Of a text as UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def is_within(value: object, most_bytes: int) -> bool:
+    """Whether a value takes no more than so many bytes: what it has several times counts each time.
+
+    A record counts as its text. It looks at no more of the value than that takes.
+    """
+    left, rest = most_bytes, [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, str):
+            left -= text_bytes(one) if len(one) <= left else len(one)
+        elif isinstance(one, Mapping):
+            left -= 2 * ITEM_BYTES * len(one)
+            if left >= 0:
+                rest += one.keys()
+                rest += one.values()
+        elif isinstance(one, list | tuple):
+            left -= ITEM_BYTES * len(one)
+            if left >= 0:
+                rest += one
+        elif isinstance(one, int) and not isinstance(one, bool):
+            left -= one.bit_length() // 8
+        if left < 0:
+            return False
+    return True
+
+
+def within(value: object, what: str, most_bytes: int | None = None) -> Any:
+    """`value`, if it is not too large; `what` it is, in words. Raises `TooLargeError`."""
+    most_bytes = VALUE_BYTES.get() if most_bytes is None else most_bytes
+    if is_within(value, most_bytes):
+        return value
+    raise TooLargeError(what, most_bytes)
+
+
+def joined(parts: Iterable[str], what: str, place: Place | None = None) -> str:
+    """Texts of one template put together. Raises `TooLargeError` before they are too large."""
+    most_bytes, taken, kept = VALUE_BYTES.get(), 0, []
+    for part in parts:
+        taken += text_bytes(part)
+        if taken > most_bytes:
+            raise TooLargeError(what, most_bytes, place=place)
+        kept.append(part)
+    return "".join(kept)
+
+
+def lines_of(text: str, what: str) -> list[str]:
+    """The lines of a text, unless they are too many. Raises `TooLargeError` before there are."""
+    most_bytes = VALUE_BYTES.get()
+    if len(text) * (ITEM_BYTES + 1) > most_bytes:
+        count = 1 + sum(map(text.count, LINE_ENDS))
+        if text_bytes(text) + ITEM_BYTES * count > most_bytes:
+            raise TooLargeError(what, most_bytes)
+    return text.splitlines()
+
+
+def read_json(text: str, **options: Any) -> Any:
+    """The value of a text of JSON, as `json.loads` reads it.
+
+    Raises `TooLargeError` before there are too many items, which take far more than their text.
+    """
+    most_bytes = VALUE_BYTES.get()
+    if len(text) * ITEM_BYTES > most_bytes:
+        items = 1 + sum(map(text.count, ",[{:"))  # at most: they may be within texts too
+        if ITEM_BYTES * items > most_bytes:
+            raise TooLargeError("The value of this JSON", most_bytes)
+    return json.loads(text, **options)
+
+
 def _json_or_none(text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_number)
+        return read_json(text, parse_constant=_refuse_constant, parse_float=_number)
     except (ValueError, RecursionError):
         return None
-
-
-def is_json(text: str) -> bool:
-    """Whether the text as a whole is JSON."""
-    return _json_or_none(text) is not None or text.strip() == "null"
 
 
 def _number(text: str) -> int | float:
@@ -117,7 +209,7 @@ def literal(text: str) -> object:
     if not stripped or not _MAY_BE_JSON.match(stripped):
         return text
     try:
-        return json.loads(stripped, parse_constant=_refuse_constant)
+        return read_json(stripped, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
 

@@ -7,6 +7,7 @@ is the contract; a new verb is a new file and one more name in `VERBS`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from samovar.actions.abort import Abort
 from samovar.actions.base import Action
@@ -26,27 +27,27 @@ VERBS = (ExecutePrompt, Log, Set, Wait, RunWorkflow, Shell, RunProgram, Abort)
 __all__ = ["VERBS", "Action", "parse_action"]
 
 
-def parse_action(text: str, place: Place) -> Action:
-    """Reads what a state does. `place` is that of the text's first character.
+def parse_action(text: str, place: Place, *, is_old: bool = False) -> Action:
+    """Reads what a state does. `place` is that of the text's first character; `is_old`: it is in an old file.
 
     Raises `FaultsError`: with the code `unknown-action` where the first word is no verb, else with
-    `action-syntax`, `template-syntax`, `condition-syntax`, `unknown-option`, `option-value`,
-    `unsupported` or `shell-value`.
+    `action-syntax`, `open-text`, `template-syntax`, `condition-syntax`, `unknown-function`, `unknown-option`,
+    `option-value`, `unsupported` or `shell-value`.
     """
     if "{%" not in text:
-        return _parse_plain(text, place)
+        return _parse_plain(text, place, is_old=is_old)
     try:
-        return _parse_plain(text, place)
+        return _parse_plain(text, place, is_old=is_old)
     except FaultsError as error:
         # Tags within one text belong to its template; only those around parts of the line end up here.
         if all(fault.code == "action-syntax" or fault.code == "unknown-action" for fault in error.faults):
-            return Conditional.of_line(text, place, _parse_plain)
+            return Conditional.of_line(text, place, partial(_parse_plain, is_old=is_old))
         raise
 
 
-def _parse_plain(text: str, place: Place) -> Action:
+def _parse_plain(text: str, place: Place, *, is_old: bool) -> Action:
     begin = len(text) - len(text.lstrip())
-    line = Scanner(text=text.rstrip(), place=place, at=begin)
+    line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old)
     word = line.peek_word()
     for verb in VERBS:
         if word in verb.words and verb.begins(line):

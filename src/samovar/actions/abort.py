@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Place
 from samovar.language.template import Template
 
@@ -47,5 +48,6 @@ class Abort(Action):
         return (self.reason.template,) if self.reason else ()
 
     async def perform(self, context: ActionContext) -> Outcome:
-        reason = self.reason.text(context.variables) if self.reason else ""
+        text, variables = self.reason, context.variables
+        reason = await context.compute(lambda: text.text(variables)) if text else ""
         return Outcome(abort=reason or "The workflow aborted.")

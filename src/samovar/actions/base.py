@@ -1,9 +1,8 @@
 """The contract of an action: what a state does.
 
-Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and
-the waist (`executors/base.py`). An action is a frozen value that was parsed before the run; it fills its
-templates when it is performed, and never reads what it filled in. It changes no variable itself: what it
-sets is in its outcome. `log.py` is the member to read first.
+Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and the
+waist (`executors/base.py`). An action is a frozen value, parsed before the run. It fills its templates when
+it is performed, and changes no variable: what it sets is in its outcome. `log.py` is the one to read first.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import anyio
 
+from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import Filled, Reply
@@ -27,7 +27,8 @@ from samovar.executors.base import PromptReply, PromptRequest
 from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
-    from samovar.actions.scanner import Scanner, Value
+    from samovar.actions.given import Value
+    from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
     from samovar.language.template import Template
     from samovar.language.workflow import ParsedAction, Workflow
@@ -94,6 +95,8 @@ class ActionContext:
     """Returns when so many seconds have passed."""
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
+    compute: Compute = compute_at_once
+    """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
+from samovar.actions.process import Command
 from samovar.actions.programs import doubts, refusal
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.actions.shell_builtins import reads_as_code
 from samovar.actions.shell_words import Word
 from samovar.errors import Fault, Place
@@ -101,19 +103,25 @@ class RunProgram(Action):
         return self.doubts
 
     async def perform(self, context: ActionContext) -> Outcome:
+        command = await context.compute(lambda: self._command(context))
+        finished = await context.run_command(command)
+        return await self.launch.outcome(finished, command, context, self.place)
+
+    def _command(self, context: ActionContext) -> Command:
         words = tuple(
             checked(word, f"the word {number}", self.place)
             for number, word in enumerate(self._filled(context.variables))
         )
         environment = self.launch.filled_environment(context.variables, self.place)
-        command = self.launch.command(words, context, self.place, environment, text=shlex.join(words))
-        finished = await context.run_command(command)
-        return self.launch.outcome(finished, context, self.place)
+        return self.launch.command(words, context, self.place, environment, text=shlex.join(words))
 
     def _filled(self, variables: Mapping[str, object]) -> Iterator[str]:
         for item in self.items:
             value = item.of(variables)
-            yield from map(to_text, value) if isinstance(value, list | tuple) else (to_text(value),)
+            if item.template.is_value and isinstance(value, list | tuple):
+                yield from map(to_text, value)
+            else:
+                yield to_text(value)
 
 
 def _items(line: Scanner) -> tuple[Value, ...]:

@@ -17,7 +17,7 @@ from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Fault, FaultsError, Place
 from samovar.language.pieces import Held, Piece, Token, tokenize
-from samovar.language.template import Template, holding
+from samovar.language.template import Rules, Template, holding
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -36,13 +36,13 @@ class Conditional(Action):
     """The whole line; its `${…}` are left to the action that it becomes."""
     ways: tuple[Action, ...]
     """What it can become, as far as that is known."""
-    parse_action: Parse
+    parse_action: Parse = field(compare=False, repr=False)
 
     @classmethod
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
         """Raises `FaultsError` where the line is an action whichever way its tags go."""
         line = holding(text, place)
-        tokens = tokenize(text, dollar=False, shell=True, place=place)
+        tokens = tokenize(text, place, Rules(dollar=False, shell=True))
         variants: list[Action] = []
         first: FaultsError | None = None
         for pick in range(_ways(tokens)):
@@ -120,7 +120,7 @@ class Conditional(Action):
         return await self.perform(context)  # what it becomes may have no effect, and is asked itself
 
     async def perform(self, context: ActionContext) -> Outcome:
-        became = self.become(context.variables)
+        became = await context.compute(lambda: self.become(context.variables))
         if became is None:
             return Outcome()
         action, variables = became

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from samovar.actions.base import ActionContext, Outcome, brief
+from samovar.actions.given import Pair, Value
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.scanner import Pair, Scanner, Value
-from samovar.errors import ActionError, Place, ShellError, TimedOutError
+from samovar.actions.scanner import Scanner
+from samovar.errors import ActionError, Place, ShellError, TimedOutError, TooLargeError
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
-from samovar.language.template import Template
-from samovar.values import Record, to_text
+from samovar.language.template import Rules, Template
+from samovar.values import Record, lines_of, to_text
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one word or one variable of the environment, name and all."""
@@ -143,26 +144,31 @@ class Launch:
             folder=folder,
             timeout_s=context.timeout_s,
             detach=self.detach,
+            most_bytes=context.settings.value_bytes,
         )
 
-    def outcome(self, finished: CommandResult, context: ActionContext, place: Place) -> Outcome:
-        """What comes of it."""
+    async def outcome(
+        self, finished: CommandResult, command: Command, context: ActionContext, place: Place
+    ) -> Outcome:
+        """What comes of it. Raises `TooLargeError`."""
         if finished.is_cut:
-            context.warn("The command wrote more than 10 MB; the rest was dropped.")
-        value = Record(
-            finished.stdout.strip(),
-            {
-                "stdout": finished.stdout,
-                "stderr": finished.stderr,
-                "exit_code": finished.exit_code,
-                "duration_s": finished.duration_s,
-                "lines": finished.stdout.splitlines(),
-            },
-        )
+            raise TooLargeError("What the command wrote", command.most_bytes, place=place)
+        value = await context.compute(lambda: _record(finished))
         sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=_error(finished, context.timeout_s, place))
+
+
+def _record(finished: CommandResult) -> Record:
+    parts: dict[str, object] = {
+        "stdout": finished.stdout,
+        "stderr": finished.stderr,
+        "exit_code": finished.exit_code,
+        "duration_s": finished.duration_s,
+        "lines": lines_of(finished.stdout, "The list of lines that the command wrote"),
+    }
+    return Record(finished.stdout.rstrip("\r\n"), parts)
 
 
 def _readable(text: str, place: Place) -> str:
@@ -224,4 +230,5 @@ def _environment(line: Scanner, pair: Pair | None) -> tuple[tuple[str, Template]
         message = '`env` is a map of names to texts, as in {"NAME":"value"}.'
         line.note("option-value", message, pair.value.place)
         return ()
-    return tuple((name, Template.parse(to_text(value), pair.value.place)) for name, value in read.items())
+    place, rules = pair.value.place, Rules(is_old=line.is_old)
+    return tuple((name, Template.parse(to_text(value), place, rules)) for name, value in read.items())

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import Place
 from samovar.language.template import Template
 
@@ -51,6 +52,6 @@ class Log(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        text = self.text.text(context.variables)
+        text = await context.compute(lambda: self.text.text(context.variables))
         context.log(self.level, text)
         return Outcome(value=text, is_new=False, what=brief(text))

@@ -21,7 +21,8 @@ from samovar.actions.form_options import (
     read_form,
     read_schema_option,
 )
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.given import Pair, Value
+from samovar.actions.scanner import Scanner
 from samovar.actions.template_options import (
     WITHOUT_TEMPLATE,
     read_template,
@@ -267,7 +268,7 @@ class Using:
 
     @staticmethod
     def _now(pair: Pair, variables: Mapping[str, object]) -> object:
-        value = pair.value.of(variables)
+        value = pair.value.of(variables, is_option=True)
         try:
             return OPTIONS[pair.key](value)
         except ValueError as error:

@@ -1,7 +1,7 @@
 """Runs one command in a process group of its own, and ends all of it unless the command came to its end.
 
-Above: `launching.py`. Below: `process_groups.py`, anyio. The output is read to its end, and kept up to a
-bound. It knows nothing of templates or workflows.
+Above: `launching.py`. Below: `process_groups.py`, anyio. The output is read to its end, unless it becomes too
+large. It knows nothing of templates or workflows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from anyio.abc import ByteReceiveStream, Process
 
 from samovar.actions.process_groups import ProcessGroups, end_group
 from samovar.errors import ShellError
+from samovar.values import MOST_VALUE_BYTES
 
-OUTPUT_LIMIT_BYTES = 10_000_000
-"""Kept of each stream; the rest is read and dropped."""
 LINGER_S = 1.0
 """How long output is still read when the command is done but something it started holds the stream."""
 
@@ -43,6 +42,8 @@ class Command:
     """What is run, for people: as it is written, with its values in it."""
     adds: Mapping[str, str] = field(default_factory=dict)
     """Of the environment: what the state itself puts into it."""
+    most_bytes: int = MOST_VALUE_BYTES
+    """That it may write to each of its streams; one that writes more is ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +57,26 @@ class CommandResult:
     duration_s: float
     timed_out: bool
     is_cut: bool
-    """There was more output than is kept."""
+    """It wrote more than it may, and was ended for that."""
 
 
 @dataclass(slots=True)
 class _Kept:
     """The output so far; grows as it is read."""
 
+    most_bytes: int
     data: bytearray = field(default_factory=bytearray)
     is_cut: bool = False
 
-    async def read(self, stream: ByteReceiveStream) -> None:
+    async def read(self, stream: ByteReceiveStream, reading: anyio.CancelScope) -> None:
+        """Reads to the end, or until there is too much, which ends all `reading`."""
         try:
             async for chunk in stream:
-                room = OUTPUT_LIMIT_BYTES - len(self.data)
+                room = self.most_bytes - len(self.data)
                 self.data += chunk[:room]
-                self.is_cut = self.is_cut or len(chunk) > room
+                if len(chunk) > room:
+                    self.is_cut = True
+                    reading.cancel()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
@@ -82,8 +87,9 @@ class _Kept:
 async def run(command: Command, groups: ProcessGroups | None = None, owner: str = "") -> CommandResult:
     """Runs a command. `owner` is the id of the run.
 
-    On a timeout and on cancellation the whole process group is ended, and waited for, before this returns
-    or the cancellation goes on. What a command that is done left behind is for `groups` to end.
+    On a timeout, with too much output and on cancellation the whole process group is ended, and waited for,
+    before this returns or the cancellation goes on. What a command that is done left behind is for `groups`
+    to end.
 
     Raises `ShellError` when it cannot be started.
     """
@@ -95,7 +101,7 @@ async def run(command: Command, groups: ProcessGroups | None = None, owner: str 
     with anyio.CancelScope(shield=True):
         process = await _start(command)
         groups.begin(process.pid, owner)
-    stdout, stderr = _Kept(), _Kept()
+    stdout, stderr = _Kept(command.most_bytes), _Kept(command.most_bytes)
     timed_out = False
     try:
         with anyio.move_on_after(command.timeout_s) as scope:
@@ -140,8 +146,8 @@ async def _read(process: Process, stdin: str | None, stdout: _Kept, stderr: _Kep
     assert process.stdout is not None
     assert process.stderr is not None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stdout.read, process.stdout, name="shell stdout")
-        tasks.start_soon(stderr.read, process.stderr, name="shell stderr")
+        tasks.start_soon(stdout.read, process.stdout, tasks.cancel_scope, name="shell stdout")
+        tasks.start_soon(stderr.read, process.stderr, tasks.cancel_scope, name="shell stderr")
         if stdin is not None:
             tasks.start_soon(_write, process, stdin, name="shell stdin")
         await process.wait()

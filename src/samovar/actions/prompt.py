@@ -12,8 +12,9 @@ from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.form_options import found_schema, read_schema_option
+from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, CutOffError, Fault, Place, TimedOutError
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest, cut_off
@@ -25,7 +26,7 @@ from samovar.language.schemas import Schema
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.values import Record, is_json
+from samovar.values import Record
 
 _PARTS: Mapping[str, Type] = {
     "text": TEXT,
@@ -164,22 +165,14 @@ class ExecutePrompt(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
-        chosen = self.using.choose_in(context.workflow, context.variables, context.defaults)
-        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
-            system = chosen.system or ""
-        else:
-            system = _default_system(context)
-        messages = [Message(role="system", content=system)] if system.strip() else []
-        text = with_schema(self._text(context, arguments), chosen.options)
-        messages.append(Message(role="user", content=text))
+        chosen, messages = await context.compute(lambda: self._filled(context))
 
         def scoped(session: str | None) -> str | None:
             return None if session is None else context.defaults.session_scope + session
 
         reply = await context.ask(
             PromptRequest(
-                messages=tuple(messages),
+                messages=messages,
                 model=chosen.model,
                 executor=chosen.executor,
                 options=chosen.options,
@@ -189,13 +182,27 @@ class ExecutePrompt(Action):
         )
         return self._outcome(context, reply, chosen)
 
+    def _filled(self, context: ActionContext) -> tuple[Chosen, tuple[Message, ...]]:
+        """What is asked, and how."""
+        arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
+        chosen = self.using.choose_in(context.workflow, context.variables, context.defaults)
+        if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
+            system = chosen.system or ""
+        else:
+            system = _default_system(context)
+        messages = [Message(role="system", content=system)] if system.strip() else []
+        text = with_schema(self._text(context, arguments), chosen.options)
+        messages.append(Message(role="user", content=text))
+        return chosen, tuple(messages)
+
     def _text(self, context: ActionContext, arguments: Mapping[str, object]) -> str:
         if self.inline is not None:
             return self.inline.text({**context.surroundings, **context.variables, **arguments})
         assert self.name is not None
         name = self.name.text(context.variables)
         prompt = context.library.prompt(name, workflow=context.workflow)
-        return prompt.render(arguments, {**context.surroundings, **context.variables})
+        taken = as_taken(self.arguments, arguments, prompt.parameters)
+        return prompt.render(taken, {**context.surroundings, **context.variables})
 
     def _failure(self, reply: PromptReply, chosen: Chosen) -> ActionError | None:
         """Why there is no answer, or not one of its form; None if there is."""
@@ -210,7 +217,7 @@ class ExecutePrompt(Action):
         if reply.cut and chosen.options.held_by:
             why = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
             return CutOffError(why, text=reply.text, place=self.place)
-        if chosen.options.schema is not None and not is_json(reply.text):
+        if chosen.options.schema is not None and not _is_json(reply.text):
             return ActionError(
                 "The answer is not JSON, though it has a schema: whoever answered does not hold to one.",
                 place=self.place,
@@ -268,6 +275,10 @@ def _warn_if_cut(context: ActionContext, reply: PromptReply, chosen: Chosen) -> 
             f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
             f"(max_tokens is {chosen.options.max_tokens})."
         )
+
+
+def _is_json(text: str) -> bool:
+    return Record(text).part("json") is not None or text.strip() == "null"
 
 
 def by_schema(answer: Record) -> object:

@@ -1,69 +1,35 @@
 """Reads the line of an action piece by piece: words, texts in quotes, bare values, `key=value` pairs.
 
 Above: the verbs, one file each. Below: templates. A text in quotes ends at its own quote, wherever values
-are filled in later: `{{ … }}`, `{% … %}` and `${path}` within it are read as one piece, quotes and all. A
+are filled in later: `{{ … }}`, `{% … %}` and `${…}` within it are read as one piece, quotes and all. A
 back-slash counts only before the text's own quote (`\\"` is a quote, `\\\\"` a back-slash and the end).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from samovar.actions.given import Pair, Value
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
-from samovar.language.template import Template
+from samovar.language.markup import Markup
+from samovar.language.pieces import piece_end
+from samovar.language.template import Rules, Template
 from samovar.values import literal, positive_duration_s
 
 _WORD = re.compile(r"[^\W\d][\w-]*")
 _KEY = re.compile(r"([^\W\d][\w-]*)\s*=(?!=)\s*")
 _BLANKS = re.compile(r"\s*")
-_STEP = r"""\.\w+|\[(?:-?\d+|\\?"[^"]*"|\\?'[^']*')\]"""
-_OPAQUE = re.compile(rf"\{{\{{.*?\}}\}}|\{{%.*?%\}}|\$\{{\s*[^\W\d]\w*(?:{_STEP})*\s*\}}", re.DOTALL)
+_COMMA = re.compile(r",\s*")
+_BACKSLASHES = re.compile(r"\\+")
+_LITERAL = re.compile(r"[^\\{$\"']+")
+"""What means nothing but itself, in either quotes."""
 _LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
-_TAG = re.compile(r"\{%")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A value that an action names: a literal, or a template to fill when the action is performed."""
-
-    template: Template
-    quoted: bool
-    """It stands in quotes."""
-    place: Place
-    given: object = None
-    """What the literal means; None where the template must be filled."""
-
-    @property
-    def is_literal(self) -> bool:
-        """What it is can be known before the run."""
-        return self.template.is_plain
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The variables it reads."""
-        return self.template.names
-
-    def of(self, variables: Mapping[str, object]) -> object:
-        """The value now, with its type. Raises `TemplateError`."""
-        return self.given if self.is_literal else self.template.value(variables)
-
-    def text(self, variables: Mapping[str, object]) -> str:
-        """Its text now. Raises `TemplateError`."""
-        return self.template.fill(variables)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """`key=value`."""
-
-    key: str
-    value: Value
-    place: Place
-    """Of the key."""
+OPEN_TEXT = "open-text"
+"""The code of the fault of a text in quotes without its end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,11 +44,14 @@ class Scanner:
     at: int = 0
     faults: list[Fault] = field(default_factory=list)
     """What was found wrong without having to stop."""
+    is_old: bool = False
+    """The line stands in a file of the older system."""
     timeout: Value | None = None
     """The time limit, which any action may have."""
+    _markup: Markup | None = None
 
     def where(self, offset: int | None = None) -> Place:
-        return self.place.within(self.text, self.at if offset is None else offset)
+        return self._marks.place(self.at if offset is None else offset)
 
     def note(self, code: str, message: str, place: Place) -> None:
         """Records a fault and goes on."""
@@ -166,10 +135,12 @@ class Scanner:
         if self.text[self.at : self.at + 1] not in ('"', "'"):
             return None
         begin = self.at
-        content, self.at = self._string(begin)
-        template = Template.parse(content, self.where(begin + 1), shell=shell)
+        rules = Rules(shell=shell, is_old=self.is_old)
+        content, self.at = self._string(begin, rules)
+        template = Template.parse(content, self.where(begin + 1), rules)
         given = template.fill({}) if template.is_plain else None
-        return Value(template=template, quoted=True, place=self.where(begin), given=given)
+        is_text = not self.is_old and not template.is_value
+        return Value(template=template, quoted=True, place=self.where(begin), given=given, is_text=is_text)
 
     def expect_quoted(self, what: str, *, shell: bool = False) -> Value:
         value = self.quoted(shell=shell)
@@ -187,14 +158,14 @@ class Scanner:
         if self.at == begin:
             self.fail(f"A value is expected, {self.found()}.")
         bare = self.text[begin : self.at]
-        template = Template.parse(bare, self.where(begin))
+        template = Template.parse(bare, self.where(begin), Rules(is_old=self.is_old))
         given = literal(template.fill({})) if template.is_plain else None
         return Value(template=template, quoted=False, place=self.where(begin), given=given)
 
     def pair(self) -> Pair | None:
         """Takes `key=value`, and a comma before it, if that stands here."""
         self.blanks()
-        comma = re.compile(r",\s*").match(self.text, self.at)
+        comma = _COMMA.match(self.text, self.at)
         begin = comma.end() if comma else self.at
         match = _KEY.match(self.text, begin)
         if match is None:
@@ -229,49 +200,59 @@ class Scanner:
         message = f"There is no {what} {pair.key!r}.{nearest(pair.key, known)}"
         self.note(f"unknown-{what}", message, pair.place)
 
-    def _string(self, begin: int) -> tuple[str, int]:
+    @property
+    def _marks(self) -> Markup:
+        self._markup = self._markup or Markup(self.text, self.place)
+        return self._markup
+
+    def _string(self, begin: int, rules: Rules) -> tuple[str, int]:
         """The content of the text in quotes that begins here, and where it ends."""
         quote = self.text[begin]
         content: list[str] = []
         at = begin + 1
         while at < len(self.text):
             character = self.text[at]
-            if character == "\\":
-                run = re.compile(r"\\+").match(self.text, at).group()  # type: ignore[union-attr]
-                at += len(run)
-                if self.text[at : at + 1] != quote:
-                    content.append(run)
-                    continue
-                content.append("\\" * (len(run) // 2))
-                if len(run) % 2:
-                    content.append(quote)
-                    at += 1
-                continue
             if character == quote:
                 return "".join(content), at + 1
-            opaque = _OPAQUE.match(self.text, at) if character in "{$" else None
-            if opaque:
-                content.append(opaque.group().replace("\\" + quote, quote))
-                at = opaque.end()
-                continue
-            content.append(character)
-            at += 1
-        self.fail("The text in quotes does not end.", begin)
+            if character == "\\":
+                written, at = self._backslashes(at, quote)
+                content.append(written)
+            elif character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
+                piece = self.text[at:end]
+                # In an expression `\"` is read as it stands.
+                is_liquid = character == "{" or rules.is_old
+                content.append(piece.replace("\\" + quote, quote) if is_liquid else piece)
+                at = end
+            else:
+                literal = _LITERAL.match(self.text, at)
+                end = literal.end() if literal else at + 1
+                content.append(self.text[at:end])
+                at = end
+        self.fail("The text in quotes does not end.", begin, OPEN_TEXT)
+
+    def _backslashes(self, at: int, quote: str) -> tuple[str, int]:
+        """What back-slashes mean, and where what they mean ends."""
+        run = _BACKSLASHES.match(self.text, at).group()  # type: ignore[union-attr]
+        at += len(run)
+        if self.text[at : at + 1] != quote:
+            return run, at
+        is_quote = len(run) % 2
+        return "\\" * (len(run) // 2) + quote * is_quote, at + is_quote
 
     def _bare_end(self, begin: int) -> int:
         """Where a bare value ends: at a blank or a comma outside brackets, texts and templates."""
         at, depth = begin, 0
+        rules = Rules(is_old=self.is_old)
         while at < len(self.text):
             character = self.text[at]
-            if _TAG.match(self.text, at):
+            if self.text.startswith("{%", at):
                 self.fail("A tag cannot stand in a bare value.", at)
-            opaque = _OPAQUE.match(self.text, at) if character in "{$" else None
-            if opaque:
-                at = opaque.end()
+            if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
+                at = end
             elif character == '"':
                 if not depth:
                     break
-                at = self._string(at)[1]
+                at = self._string(at, rules)[1]
             elif character in "[{":
                 depth += 1
                 at += 1

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.scanner import Scanner, Value
-from samovar.errors import Fault, FaultsError, Place
+from samovar.actions.given import Value
+from samovar.actions.scanner import OPEN_TEXT, Scanner
+from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
-from samovar.language.template import Template
+from samovar.language.template import Rules, Template
 from samovar.values import literal, to_text
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
 """What stands behind the name of a variable that is set."""
-_COMPUTED = re.compile(r"(?P<quote>[\"']?)\$\{(?P<text>[^{}\"']*)\}(?P=quote)(?=\s*(?:,|$))")
-"""Arithmetic where the older system has a path: `"${n + 1}"`."""
 _LIMIT = re.compile(r"""\s(?:with\s+)?timeout\s*=(?!=)\s*(?:"[^"]*"|'[^']*'|[^\s"']+)\s*\Z""")
 """A time limit behind an expression, in which a lone `=` has no place."""
 _BRIEF_CHARS = 60
@@ -36,13 +35,12 @@ class Assignment:
     value: Value | Expression
     place: Place
     """Of the name."""
-    old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
     def of(self, variables: Mapping[str, object]) -> object:
         if isinstance(self.value, Expression):
             return self.value.evaluate(variables)
         # What tags leave of the author's own text is a literal like any other.
-        written = self.value.template.written(variables)
+        written = None if self.value.is_text else self.value.template.written(variables)
         return self.value.of(variables) if written is None else literal(written)
 
 
@@ -106,7 +104,6 @@ class Set(Action):
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         found = [self.old_spelling] if self.old_spelling else []
         for assignment in self.assignments:
-            found += [assignment.old_spelling] if assignment.old_spelling else []
             if isinstance(assignment.value, Expression):
                 found += spellings(assignment.value)
         return tuple(found)
@@ -124,15 +121,21 @@ class Set(Action):
         return True
 
     async def perform(self, context: ActionContext) -> Outcome:
-        if len(self.assignments) == 1:
-            only = self.assignments[0]
-            value = only.of(context.variables)
-            return Outcome(value=value, is_new=False, sets={only.name: value}, what=_filled(only.name, value))
-        sets: dict[str, object] = {}
-        for assignment in self.assignments:
-            value = sets[assignment.name] = assignment.of({**context.variables, **sets})
+        sets = await context.compute(lambda: self._values(context.variables))
+        value = sets[self.assignments[-1].name]
         what = brief(", ".join(_filled(name, value) for name, value in sets.items()))
         return Outcome(value=value, is_new=False, sets=sets, what=what)
+
+    def _values(self, variables: Mapping[str, object]) -> dict[str, object]:
+        sets: dict[str, object] = {}
+        for assignment in self.assignments:
+            seen = {**variables, **sets} if sets else variables
+            try:
+                sets[assignment.name] = assignment.of(seen)
+            except TooLargeError as error:
+                what = f"The variable {assignment.name!r}"
+                raise TooLargeError(what, error.most_bytes, place=error.place or self.place) from None
+        return sets
 
 
 def _type(value: Value | Expression) -> Type:
@@ -186,48 +189,29 @@ def _assignment(line: Scanner) -> Assignment:
             value=Expression.parse(line.text[begin : line.at].rstrip(), line.where(begin)),
             place=line.where(named),
         )
-    begin = line.at
-    try:
-        return Assignment(name=name, value=_value(line), place=line.where(named))
-    except FaultsError:
-        computed = _COMPUTED.match(line.text, begin)
-        if computed is None or not computed["text"].strip():
-            raise
-        line.at = computed.end()
-        text = computed["text"].strip()
-        old = line.text[named : line.at]
-        return Assignment(
-            name=name,
-            value=Expression.parse(text, line.where(computed.start("text"))),
-            place=line.where(named),
-            old_spelling=old_spelling(line.where(named), old, f"{name} := {text}"),
-        )
+    return Assignment(name=name, value=_value(line), place=line.where(named))
 
 
 def _value(line: Scanner) -> Value:
-    """A text in quotes, or all that stands before the next assignment. Typed where it is wholly JSON."""
+    """A text in quotes, or all that stands before the next assignment, which is typed where it is JSON."""
     value = line.quoted()
-    if value is None:
-        begin = line.at
-        brackets = line.text[begin : begin + 1] in ("[", "{")
-        line.at = _end(line.text, begin, quotes='"' if brackets else "")
-        text = line.text[begin : line.at].rstrip()
-        if not text:
-            line.fail(f"A value is expected, {line.found()}.", begin)
-        template = Template.parse(text, line.where(begin))
-        value = Value(template=template, quoted=False, place=line.where(begin), given=_plain_text(template))
-    if not value.is_literal:
-        return value
-    return Value(
-        template=value.template,
-        quoted=value.quoted,
-        place=value.place,
-        given=literal(_plain_text(value.template)),
-    )
-
-
-def _plain_text(template: Template) -> str:
-    return template.fill({}) if template.is_plain else ""
+    if value is not None:
+        # The older system took a number in quotes for one.
+        typed = line.is_old and value.is_literal
+        return replace(value, given=literal(str(value.given))) if typed else value
+    begin = line.at
+    brackets = line.text[begin : begin + 1] in ("[", "{")
+    line.at = _end(line.text, begin, quotes='"' if brackets else "")
+    text = line.text[begin : line.at].rstrip()
+    if not text:
+        line.fail(f"A value is expected, {line.found()}.", begin)
+    template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
+    quotes = sum(piece.count('"') for piece in template.pieces if isinstance(piece, str))
+    if quotes % 2 and not line.is_old:
+        message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
+        line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
+    given = literal(template.fill({})) if template.is_plain else None
+    return Value(template=template, quoted=False, place=line.where(begin), given=given)
 
 
 def _end(text: str, begin: int, *, quotes: str) -> int:

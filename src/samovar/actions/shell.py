@@ -6,20 +6,21 @@ with `Command` is in `launching.py`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Pair, Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
 from samovar.actions.process import Command
 from samovar.actions.quoting import INPUT, VARIABLE, BesidesText, Quoted, quote
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.actions.shell_text import UnquotableError
 from samovar.errors import Fault, Place, ShellError
 from samovar.expressions.types import Type
 from samovar.language.pieces import Held, Piece
+from samovar.language.workflow import UnknownNames
 from samovar.values import to_text
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SHELLS = ("sh", "bash")
 """What can run the command; the first one does if nothing is said."""
+_CANNOT = "A value cannot be used here: {}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +68,7 @@ class Shell(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        names = self.command.names | self.launch.names | self.names_of_timeout
-        # A `${NAME}` that stands in the environment may be meant for the shell.
-        return frozenset(name for name in names if name not in os.environ)
+        return self.command.names | self.launch.names | self.names_of_timeout
 
     @property
     def sets(self) -> frozenset[str]:
@@ -98,13 +98,14 @@ class Shell(Action):
         return self.doubts
 
     async def perform(self, context: ActionContext) -> Outcome:
-        finished = await context.run_command(self._command(context))
-        return self.launch.outcome(finished, context, self.place)
+        command = await context.compute(lambda: self._command(context))
+        finished = await context.run_command(command)
+        return await self.launch.outcome(finished, command, context, self.place)
 
     def _command(self, context: ActionContext) -> Command:
         variables = context.variables
         environment = self.launch.filled_environment(variables, self.place)
-        pieces = self.command.template.hold(variables, environment.keys() - variables.keys())
+        pieces = self.command.template.hold(variables, UnknownNames(context.workflow))
         quoted = self._quoted(pieces)
         for number, held in enumerate(quoted.held):
             name = VARIABLE.format(number)
@@ -118,7 +119,7 @@ class Shell(Action):
         try:
             return quote([self._raw_as_text(piece) for piece in pieces], _around(self.launch, self.shell))
         except UnquotableError as error:
-            raise ShellError(_cannot(error), place=self.command.place) from None
+            raise ShellError(_CANNOT.format(error.message), place=self.command.place) from None
 
     def _raw_as_text(self, piece: Piece) -> Piece:
         if isinstance(piece, Held) and piece.raw:
@@ -137,10 +138,6 @@ def _shell(line: Scanner, pair: Pair | None) -> str:
         line.note("option-value", "`shell` is sh or bash.", pair.value.place)
         return SHELLS[0]
     return str(pair.value.given)
-
-
-def _cannot(error: UnquotableError) -> str:
-    return f"A value cannot be used here: {error.message}."
 
 
 def _check_command(
@@ -173,7 +170,7 @@ def _check_command(
     try:
         quoted = quote(outline, around)
     except UnquotableError as error:
-        line.note("shell-value", _cannot(error), place(error.number))
+        line.note("shell-value", _CANNOT.format(error.message), place(error.number))
         return ()
     return tuple(
         Fault(code="shell-option", message=doubt, place=place(number), severity="warning")

@@ -15,7 +15,7 @@ from samovar.values import positive_duration_s, to_text
 
 async def perform(action: Action, context: ActionContext) -> Outcome:
     """Performs an action within its time limit. Raises as it does, and `TimedOutError`."""
-    limit_s = _limit_s(action, context)
+    limit_s = await context.compute(lambda: _limit_s(action, context))
     if limit_s is None or action.keeps_time:
         return await action.act(replace(context, timeout_s=limit_s))
     with context.move_on_after(limit_s) as limit:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.given import Value
 from samovar.actions.question import YES, Filled
-from samovar.actions.scanner import Scanner, Value
+from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, RefusedError, UnansweredError
 from samovar.language.spelling import old_spelling
-from samovar.language.template import Template
+from samovar.language.template import Rules, Template
 from samovar.values import UNITS_S, duration_s, to_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Wait(Action):
         """The older system waited wherever an action said `wait for user`, and showed its text."""
         text = line.text.strip()
         begin = len(line.text) - len(line.text.lstrip())
-        template = Template.parse(text, line.where(begin))
+        template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
         message = Value(template=template, quoted=True, place=line.where(begin), given=text)
         hint = old_spelling(line.where(begin), text, f'Wait for user input "{text}"')
         hint = replace(hint, fix=None) if '"' in text or "\\" in text else hint
@@ -115,7 +116,7 @@ class Wait(Action):
         if self.seconds is not None:
             await context.sleep(self.seconds)
         elif self.given is not None:
-            await context.sleep(self._seconds(context))
+            await context.sleep(await context.compute(lambda: self._seconds(context)))
         else:
             await self._for_user(context)
         return Outcome(value=None, is_new=False)
@@ -129,7 +130,8 @@ class Wait(Action):
             raise ActionError(f"Wait: {error}, not {to_text(value)!r}.", place=self.given.place) from None
 
     async def _for_user(self, context: ActionContext) -> None:
-        reply = await context.ask_user(self._question(context.variables))
+        question = await context.compute(lambda: self._question(context.variables))
+        reply = await context.ask_user(question)
         if reply is None:
             raise UnansweredError(
                 "Wait for user input needs a terminal; --yes goes on without asking.", place=self.place

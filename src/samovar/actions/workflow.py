@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome
-from samovar.actions.scanner import Pair, Scanner, Value
+from samovar.actions.given import Pair, Value, as_taken
+from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, Place
 from samovar.language.spelling import old_spelling
 from samovar.language.template import Template
@@ -78,10 +79,13 @@ class RunWorkflow(Action):
 
     async def perform(self, context: ActionContext) -> Outcome:
         variables = context.variables
-        result = await context.run_workflow(
-            self.name.text(variables),
-            {pair.key: pair.value.of(variables) for pair in self.given},
-            timeout_s=context.timeout_s,
-            place=self.name.place,
+        name, given = await context.compute(
+            lambda: (
+                self.name.text(variables),
+                {pair.key: pair.value.of(variables) for pair in self.given},
+            )
         )
+        if any(pair.value.written for pair in self.given):
+            given = as_taken(self.given, given, context.library.child(context.workflow, name).parameters)
+        result = await context.run_workflow(name, given, timeout_s=context.timeout_s, place=self.name.place)
         return Outcome(value=result, sets={self.result: result} if self.result else {})

@@ -7,69 +7,84 @@ found when it was read.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from samovar.actions.base import Action
+from samovar.actions.given import Pair, Value
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.scanner import Pair, Value
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
 from samovar.checks.gone_errors import errors_read_too_late
-from samovar.checks.labels import declared_here, doubtful_labels
+from samovar.checks.labels import declared_here
+from samovar.checks.parts import parts_of
+from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
-from samovar.checks.typed import mistyped, types_of, unknown_defaults
+from samovar.checks.typed import mistyped
+from samovar.checks.unset import read_names, unset_variables
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import EXECUTORS
-from samovar.expressions.expression import Expression
-from samovar.expressions.types import ANYTHING
-from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND
 from samovar.language.parameters import Parameter
+from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
 from samovar.language.template import Template
-from samovar.language.workflow import ParsedAction, When, Workflow
+from samovar.language.workflow import Workflow
 from samovar.library import Library
 
-MOST_OFFERS = 20
-"""Variables for which the nearest name is looked for; it takes time."""
 
-_STRING = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
-
-
-def check_workflow(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
+def check_workflow(
+    workflow: Workflow, library: Library, *, given: frozenset[str] = frozenset()
+) -> tuple[Fault, ...]:
     """Every fault and warning, in the order of the file: its own warnings, references, variables.
 
-    Sub-workflows are followed for cycles, but their own faults are theirs.
+    Sub-workflows are followed for cycles, but their own faults are theirs. `given`: variables that it is run
+    with, besides its parameters.
     """
     is_old = workflow.is_old
     with much_to_keep():
-        found = [*workflow.warnings, *_references(workflow, library), *_variables(workflow)]
+        found = [*workflow.warnings, *_references(workflow, library), *unset_variables(workflow, given)]
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
-        found += [*errors_read_too_late(workflow)]
+        found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
-def check_tree(workflow: Workflow, library: Library) -> tuple[Fault, ...]:
-    """`check_workflow` for a workflow and everything it runs, each file once."""
+def check_tree(
+    workflow: Workflow, library: Library, *, given: frozenset[str] = frozenset()
+) -> tuple[Fault, ...]:
+    """`check_workflow` for a workflow, which may be `given` variables, and all it runs, each file once."""
     faults: dict[Fault, None] = {}
-    for one in library.tree(workflow):
-        faults.update(dict.fromkeys(check_workflow(one, library)))
+    tree = tuple(library.tree(workflow))
+    by_caller = _given(tree, library)
+    for one in tree:
+        names = by_caller.get(one.identity, frozenset()) | (given if one is workflow else frozenset())
+        faults.update(dict.fromkeys(check_workflow(one, library, given=names)))
     return tuple(faults)
 
 
+def _given(tree: Sequence[Workflow], library: Library) -> Mapping[object, frozenset[str]]:
+    """By workflow, the variables that those which run it give it."""
+    found: dict[object, frozenset[str]] = {}
+    for one in tree:
+        for _, action, child in library.children(one):
+            if isinstance(action, RunWorkflow):
+                keys = {pair.key for pair in action.given}
+                found[child.identity] = found.get(child.identity, frozenset()) | keys
+    return found
+
+
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
-    known = _known_names(workflow)
+    known, own = workflow.known_names, declared_here(workflow)
     if workflow.executor is not None:
         yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
     for _, action in workflow.actions():
         if not isinstance(action, Action):
             continue
         yield from action.faults(library, workflow)
+        for part in parts_of(action):
+            yield from (*part.faults, *unfilled(part, own)) if isinstance(part, Template) else ()
         yield from _executor(action)
         yield from _escapes(action)
         if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
@@ -96,8 +111,12 @@ def _unknown_executor(name: str, place: Place) -> Iterator[Fault]:
 def _escapes(action: Action) -> Iterator[Fault]:
     """Texts with `\\n` in them, which is no new line there."""
     for text in action.texts:
-        at = text.text.find("\\n")
-        if at >= 0:
+        if "\\n" not in text.text:
+            continue
+        tokens = tokenize(text.text, text.place, text.rules)
+        fixed = ((one.offset, one.text.find("\\n")) for one in tokens if one.kind == "text")
+        at = next((begin + found for begin, found in fixed if found >= 0), None)
+        if at is not None:
             message = (
                 "`\\n` stays as it is written here. A prompt of several lines stands below `## Prompts`, and "
                 '`Set x := "a\\nb"` has two lines.'
@@ -127,6 +146,9 @@ def _prompt(
     given = {pair.key for pair in action.arguments} | {
         p.name for p in prompt.parameters if p.default is not None
     }
+    yield from unread_parameters(prompt)
+    names = declared_here(workflow) | given | {parameter.name for parameter in prompt.parameters}
+    yield from unfilled(prompt.template, names)
     for parameter in prompt.parameters:
         if parameter.required and not parameter.condition and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
@@ -211,92 +233,12 @@ def _cycles(workflow: Workflow, library: Library) -> Iterator[Fault]:
         if (key := child.identity) in chain:
             names = list(chain.values())[list(chain).index(key) :]
             message = f"The workflows run each other in a circle: {' → '.join((*names, child.name))}."
-            yield Fault(code="workflow-cycle", message=message, place=_name_place(action))
+            yield Fault(
+                code="workflow-cycle",
+                message=message,
+                place=action.name.place if isinstance(action, RunWorkflow) else action.place,
+            )
         elif key not in done:
             done.add(key)
             chain[key] = child.name
             walks.append(iter(library.children(child)))
-
-
-def _name_place(action: ParsedAction) -> Place:
-    return action.name.place if isinstance(action, RunWorkflow) else action.place
-
-
-# Variables ---------------------------------------------------------------------------------------------
-
-
-def _known_names(workflow: Workflow) -> frozenset[str]:
-    """Variables that something in the workflow may set."""
-    actions = [action for _, action in workflow.actions()]
-    names = ALWAYS_THERE | {parameter.name for parameter in workflow.parameters} | workflow.unread
-    names |= frozenset(OF_COMMAND) if any(action.runs_command for action in actions) else frozenset()
-    names |= {BRANCHES} if workflow.forks else frozenset()
-    return names.union(*(action.sets for action in actions))
-
-
-def read_names(workflow: Workflow) -> frozenset[str]:
-    """Variables that the workflow reads somewhere."""
-    names: set[str] = set()
-    for _, action in workflow.actions():
-        names |= action.names
-    for prompt in workflow.prompts.values():
-        names |= prompt.template.names
-    for condition in _conditions(workflow):
-        names |= condition.names
-    return frozenset(names)
-
-
-def _conditions(workflow: Workflow) -> Iterator[Expression]:
-    for state in workflow.states.values():
-        for transition in state.transitions:
-            if transition.when is When.CONDITION and transition.condition is not None:
-                yield transition.condition
-
-
-def _variables(workflow: Workflow) -> Iterator[Fault]:
-    known, types = _known_names(workflow), types_of(workflow)
-    own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
-    in_vain = [
-        *unknown_defaults(workflow, known, is_old=workflow.is_old),
-        *doubtful_labels(workflow, known, own),
-    ]
-    yield from in_vain
-    told = {fault.place for fault in in_vain}
-    actions = (action for _, action in workflow.actions())
-    readers: list[ParsedAction | Expression] = [*actions, *_conditions(workflow)]
-    offers: dict[str, str] = {}
-    for reader in readers:
-        for name in sorted(reader.names - known):
-            if name not in offers:
-                offers[name] = nearest(name, known) if len(offers) < MOST_OFFERS else ""
-            message = f"Nothing sets the variable {name!r} (unless --var does).{offers[name]}"
-            place = _place_of(name, reader)
-            if place not in told:
-                yield Fault(code="unset-variable", message=message, place=place, severity="warning")
-
-
-def _place_of(name: str, reader: ParsedAction | Expression) -> Place:
-    """Where a reader has the name first, as far as its parts tell."""
-    for part in _parts(reader):
-        text = part.text
-        if name not in part.names:
-            continue
-        if isinstance(part, Expression):
-            return part.where(name)
-        begin = min((text.find(mark) for mark in ("{{", "{%", "${") if mark in text), default=0)
-        pattern = re.compile(rf"{_STRING}|(?<![\w.])({re.escape(name)})(?!\w)")
-        found = (match.start() for match in pattern.finditer(text, begin) if match[1])
-        return part.place.within(text, next(found, begin))
-    return reader.place
-
-
-def _parts(value: object) -> Iterator[Template | Expression]:
-    """The texts that an action is made of."""
-    if isinstance(value, Template | Expression):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _parts(item)
-    elif is_dataclass(value) and not isinstance(value, Place):
-        for field in fields(value):
-            yield from _parts(getattr(value, field.name))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from samovar.actions.prompt import ExecutePrompt
 from samovar.errors import Fault, SamovarError
+from samovar.language.pieces import Token, tokenize
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -19,7 +20,8 @@ from samovar.library import Library
 FIXED_CHARS = 300
 """So much fixed text behind a changing value is worth a warning: some 75 tokens for each prompt."""
 
-_MARK = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{[^}]*\}", re.DOTALL)
+_FIXED = ("text", "raw")
+"""Kinds of tokens that are always the same text."""
 _NAME = re.compile(r"\"[^\"]*\"|'[^']*'|(?<![\w.])([A-Za-z_]\w*)")
 _CLOCK = re.compile(r"[\"'](now|today)[\"']\s*\|\s*date\b")
 
@@ -57,25 +59,31 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator[Fault]:
     """A warning where the first changing value stands before much fixed text."""
-    text = template.text
-    for mark in _MARK.finditer(text):
-        if mark[0].startswith("${") and not template.dollar:
-            continue  # it is plain text there
-        names = {match[1] for match in _NAME.finditer(mark[0]) if match[1]}
-        value = next(iter(sorted(names & changing)), None)
-        if _CLOCK.search(mark[0]):
+    tokens = tokenize(template.text, template.place, template.rules)
+    for index, token in enumerate(tokens):
+        value = next(iter(sorted(_names(token) & changing)), None)
+        if _CLOCK.search(token.text) and token.kind not in _FIXED:
             value = "the date"
         if value is None:
             continue
-        fixed = len(_MARK.sub("", text[mark.end() :]).strip())
+        fixed = len("".join(one.text for one in tokens[index + 1 :] if one.kind in _FIXED).strip())
         if fixed >= FIXED_CHARS:
             message = (
                 f"{what} has {value!r}, which changes, before {fixed} characters of fixed text: they are "
                 "evaluated again each time. Move what is fixed above it."
             )
-            place = template.place.within(text, mark.start())
+            place = template.place.within(template.text, token.offset)
             yield Fault(code="prefix-broken", message=message, place=place, severity="warning")
         return
+
+
+def _names(token: Token) -> frozenset[str]:
+    """What may be variables in a token."""
+    if token.kind in _FIXED:
+        return frozenset()
+    if token.value is not None:
+        return token.value.names
+    return frozenset(match[1] for match in _NAME.finditer(token.text) if match[1])
 
 
 def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:

@@ -7,10 +7,11 @@ hold is what its parameter and all the actions that set it say together; if one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from samovar.actions.base import Action
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.set import Set
+from samovar.checks.parts import parts_of
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
@@ -48,10 +49,11 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     """Comparisons that are never true, texts that count as true, values that do not go together."""
     severity: Severity = "warning" if is_old else "error"
     types = types_of(workflow)
-    for expression, is_condition in _expressions(workflow):
-        if is_condition and not expression.names:
-            yield _constant(expression, severity)
-        yield from expression.check(types, is_condition=is_condition, severity=severity)
+    for use in _uses(workflow):
+        if use.is_condition and not use.expression.names:
+            yield _constant(use.expression, severity)
+        known = types if not use.given else {**types, **dict.fromkeys(use.given, ANYTHING)}
+        yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
         if parameter.condition is not None:
@@ -72,8 +74,8 @@ def _constant(condition: Expression, severity: Severity) -> Fault:
 def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool) -> Iterator[Fault]:
     """`default(…)` of variables that nothing sets: those would never be there."""
     severity: Severity = "warning" if is_old else "error"
-    for expression, _ in _expressions(workflow):
-        for name in sorted(expression.defaulted - known):
+    for expression, _, given in _uses(workflow):
+        for name in sorted(expression.defaulted - known - given):
             message = (
                 f"`default` is for a variable that may not be set yet, and nothing sets {name!r} at all."
                 f"{nearest(name, known)}"
@@ -83,14 +85,29 @@ def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool)
             )
 
 
-def _expressions(workflow: Workflow) -> Iterator[tuple[Expression, bool]]:
-    """Each expression, and whether it is a condition."""
+class _Use(NamedTuple):
+    """An expression where it stands."""
+
+    expression: Expression
+    is_condition: bool = False
+    given: frozenset[str] = frozenset()
+    """Names that mean there what is not a variable of the workflow."""
+
+
+def _uses(workflow: Workflow) -> Iterator[_Use]:
+    """Each expression, in the order of the file."""
     for state in workflow.states.values():
         for transition in state.transitions:
             if transition.when is When.CONDITION and transition.condition is not None:
-                yield transition.condition, True
+                yield _Use(transition.condition, is_condition=True)
     for _, action in workflow.actions():
-        if isinstance(action, Set):
-            for assignment in action.assignments:
-                if isinstance(assignment.value, Expression):
-                    yield assignment.value, False
+        asks = action if isinstance(action, ExecutePrompt) else None
+        for part in parts_of(action):
+            if isinstance(part, Expression):
+                yield _Use(part)
+                continue
+            is_inline = asks is not None and asks.inline is not None and part is asks.inline.template
+            given = {pair.key for pair in asks.arguments} if asks and is_inline else set[str]()
+            for expression in part.expressions:
+                # What a template does not read of its surroundings, its own tags have set.
+                yield _Use(expression, given=frozenset(given | expression.names - part.names))

@@ -24,7 +24,8 @@ from samovar.cli.speeds import formats_table, speed_object
 from samovar.config import Settings
 from samovar.engines.base import ModelSpec
 from samovar.engines.llama import convert
-from samovar.engines.llama.measuring import MeasuringEndedError, Plan, Speed, Workbench
+from samovar.engines.llama.measuring import MeasuringEndedError, Workbench
+from samovar.engines.llama.speeds import Plan, Speed
 from samovar.errors import UsageError
 from samovar.models.header import read_header
 from samovar.models.reference import Reference, is_package_file

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import anyio
 
@@ -28,7 +28,9 @@ from samovar.python.figures import Figures, figures_of
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
-from samovar.testing.recording import Recording
+
+if TYPE_CHECKING:
+    from samovar.testing.recording import Recording
 
 TICK_S = 0.1
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -72,7 +74,11 @@ async def drive(
     """Runs what was prepared; `outcome` gets the record, and what the run was told if that is asked for."""
     paused = show.paused() if isinstance(show, LiveLines) else nullcontext()
     machine = ThisMachine(Person(paused).ask if sys.stdin.isatty() else None)
-    outcome.recording = recording = Recording(app.executor, show, machine) if outcome.records else None
+    recording = None
+    if outcome.records:
+        from samovar.testing.recording import Recording
+
+        outcome.recording = recording = Recording(app.executor, show, machine)
     settings = replace(runner_settings, outside=recording or machine)
     runner = Runner(app.library, recording or app.executor, on_event=recording or show, settings=settings)
     hear = Signals(runner, machine.groups)

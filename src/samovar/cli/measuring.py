@@ -26,7 +26,8 @@ from samovar.engines.base import ModelSpec
 from samovar.engines.llama import measuring
 from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.measuring import MeasuringEndedError, Plan, Workbench
+from samovar.engines.llama.measuring import MeasuringEndedError, Workbench
+from samovar.engines.llama.speeds import Plan
 from samovar.errors import BudgetError
 from samovar.memory import in_words
 from samovar.models.cost import Cost

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from samovar.cli.showing import bounded, is_shown, shown, visible
 from samovar.cli.terminal import put
-from samovar.errors import ActionError, FaultsError, NotFoundError, Place, SamovarError, UsageError
+from samovar.errors import ActionError, FaultsError, NotFoundError, SamovarError, UsageError
 from samovar.events import Event
 from samovar.language.names import BRANCHES, first_variables
-from samovar.language.pieces import tokenize
+from samovar.language.paths import read_path
 from samovar.language.workflow import Workflow
 from samovar.preflight.filling import Open
 from samovar.preflight.prompts import MessagePreview
@@ -58,13 +58,9 @@ def asked_output(path: str | None, workflow: Workflow, variables: Mapping[str, o
     """What `--print` asks for. Raises `NotFoundError` for a variable that nothing can set, before the run."""
     if path is None:
         return None
-    try:
-        found = tokenize(f"${{{path}}}", dollar=True, shell=False, place=Place(path=None, line=1))
-    except FaultsError:
-        found = []
-    if len(found) != 1 or found[0].path is None:
+    way = read_path(path)
+    if way is None:
         raise UsageError(f"--print takes a variable or a part of one, as in answer.tokens, not {path!r}.")
-    way = found[0].path
     names = {*first_variables(variables), BRANCHES}
     for state in workflow.states.values():
         names |= state.action.sets if state.action else frozenset()

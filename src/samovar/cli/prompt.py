@@ -20,14 +20,12 @@ from samovar.cli.output import show_message, write_json
 from samovar.cli.trusting import settings_for
 from samovar.cli.variables import read_assignments
 from samovar.config import Settings
-from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
+from samovar.errors import Fault, FaultsError, TemplateError, UsageError, nearest
 from samovar.files import exists, read_text
 from samovar.folders import current_folder, name_of
 from samovar.language.names import FIRST, SURROUNDINGS
 from samovar.language.parameters import bind
-from samovar.language.pieces import tokenize
 from samovar.language.prompt import Prompt, parse_prompt
-from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.outlook import Counts, ModelOutlook, Outlook, count
@@ -141,19 +139,12 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
             Fault(
                 code="missing-variable",
                 message=f"Nothing gives {name!r} here: give it with --var {name}=…",
-                place=_place_of(name, prompt.template),
+                place=prompt.template.where(name),
             )
             for name in sorted(prompt.template.names - there)
         ]
     if missing:
         raise FaultsError(missing)
-
-
-def _place_of(name: str, template: Template) -> Place:
-    """Where a template reads a variable first."""
-    tokens = tokenize(template.text, dollar=False, shell=False, place=template.place)
-    offsets = (token.offset for token in tokens if token.path and token.path.steps[0] == name)
-    return template.place.within(template.text, next(offsets, 0))
 
 
 def _prompt_object(

@@ -17,7 +17,6 @@ import anyio
 from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
-from samovar.cli.dry_run import dry_run
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, write_json
@@ -41,9 +40,7 @@ from samovar.python.figures import report_object
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
-from samovar.testing.paths import Tree
-from samovar.testing.recording import can_be_recorded, check_record, record
-from samovar.values import duration_s, to_text
+from samovar.values import duration_s, limited, to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +111,11 @@ def _run(arguments: RunArguments) -> int:
         duration_s=_duration(arguments.limit_duration),
     )
     if arguments.record is not None:
+        from samovar.testing.recording import check_record  # what few runs need, none waits for
+
         check_record(arguments.record, workflow)
-    given = _given(arguments, workflow)
+    with limited(settings.value_bytes):
+        given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
     # By its name or its file, as it was written: which of the two it is matters to what it may do.
     prepared = prepare(
@@ -124,6 +124,8 @@ def _run(arguments: RunArguments) -> int:
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
+        from samovar.cli.dry_run import dry_run
+
         return dry_run(prepared, library, settings, run, hidden=hidden, as_json=arguments.as_json)
     shows = not (arguments.quiet or arguments.as_json or arguments.as_events)
     offering = (
@@ -270,6 +272,9 @@ def _record(
     outcome: RunOutcome,
 ) -> None:
     """Adds the run as a case to a file, and says on standard error what is doubtful about it."""
+    from samovar.testing.paths import Tree
+    from samovar.testing.recording import can_be_recorded, record
+
     run, recording = outcome.run, outcome.recording
     assert run is not None and recording is not None
     if not can_be_recorded(run):

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from samovar.engines.llama.measuring import Speed
+from samovar.engines.llama.speeds import Speed
 from samovar.memory import in_words
 from samovar.models.tuning import Tuning
 

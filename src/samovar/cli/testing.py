@@ -113,7 +113,8 @@ def _read(path: Path, library: Library, arguments: CasesArguments) -> TestedFile
     try:
         read = read_case_file(path)
         workflow = library.workflow(str(read.workflow), lenient=arguments.lenient)
-        wrong = [fault for fault in check_tree(workflow, library) if fault.severity == "error"]
+        given = frozenset(name for case in read.cases for name in case.variables)
+        wrong = [one for one in check_tree(workflow, library, given=given) if one.severity == "error"]
         faults = (*wrong, *check_cases(read, Tree(workflow, library)))
     except FaultsError as error:
         faults = error.faults

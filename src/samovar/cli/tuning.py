@@ -24,7 +24,8 @@ from samovar.cli.speeds import speed_object, speeds_table, tuning_object
 from samovar.cli.trusting import settings_for
 from samovar.config import Settings
 from samovar.engines.base import ModelSpec
-from samovar.engines.llama.measuring import Plan, Speed, Workbench, best, choices
+from samovar.engines.llama.measuring import Workbench
+from samovar.engines.llama.speeds import Plan, Speed, best, choices
 from samovar.errors import UsageError
 from samovar.models.capabilities import Capability
 from samovar.models.header import read_header, require

@@ -12,6 +12,7 @@
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── ChildError          a workflow that it ran did not complete
+    │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -182,6 +183,17 @@ class ChildError(ActionError):
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)
         self.code, self.why = why.code, why
+
+
+class TooLargeError(ActionError):
+    """`what` would take more than `most_bytes`."""
+
+    code = "too-large"
+
+    def __init__(self, what: str, most_bytes: int, *, place: Place | None = None) -> None:
+        self.what, self.most_bytes = what, most_bytes
+        most = f"{most_bytes / 1e6:g} MB, the most of a value (setting value_bytes)"
+        super().__init__(f"{what} would take more than {most}.", place=place)
 
 
 class RefusedError(ActionError):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samovar.errors import nearest
+from samovar.expressions.complaints import instead_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
 from samovar.expressions.text_functions import pattern_of
@@ -148,8 +149,9 @@ class TypeCheck:
             return found.parts[step.name]
         can_have = found.kinds & {"map", "text", "other"}
         if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
-            offer = nearest(step.name[:100], found.parts) if found.parts else ""
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
+            offer = nearest(step.name[:100], found.parts) if found.parts else ""
+            offer = instead_of_part(step.name, behind) or offer
             what = f"{either(found.kinds)} and " if not can_have else ""
             self._say("type-mismatch", f"`{behind}` is {what}without a part {step.name!r}.{offer}", step)
         return ANYTHING

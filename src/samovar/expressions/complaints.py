@@ -24,6 +24,16 @@ _WORDS = {
 """What the words of other languages are here."""
 
 
+_PARTS = {"size": "size({})", "length": "size({})", "first": "{}[0]", "last": "{}[-1]"}
+"""What Liquid and JavaScript take for parts of lists and texts."""
+
+
+def instead_of_part(name: str, path: str) -> str:
+    """How what other languages have as a part of a value is written, as a sentence; empty if it is none."""
+    form = _PARTS.get(name)
+    return f" Write `{form.format(path)}`." if form else ""
+
+
 class BadExpressionError(Exception):
     """A text is no expression. `at`: the offset of what cannot be read."""
 
@@ -49,6 +59,14 @@ def after_operand(token: ExpressionToken, behind: str) -> str:
     if token.kind in ("name", "number", "text"):
         return f"Behind `{behind[:40]}` an operator or the end is expected, found {token.text[:40]!r}."
     return f"Nothing opens the {token.text!r} here."
+
+
+def before_brace(token: ExpressionToken, behind: str) -> str:
+    """What is wrong where an operator or the `}` of a `${…}` was expected. `behind`: the token before."""
+    is_other = token.kind in ("number", "text") or (token.kind == "name" and token.text not in _WORDS)
+    if is_other and behind != "not":
+        return f"Behind `{behind[:40]}` an operator or `}}` is expected, found {token.text[:40]!r}."
+    return after_operand(token, behind)
 
 
 def instead_of_operand(token: ExpressionToken, behind: str) -> str:

@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError, nearest
 from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
 from samovar.expressions.evaluation import Evaluation, Run
 from samovar.expressions.kinds import WrongError
-from samovar.expressions.meter import GivenUpError, Meter, SpentError
+from samovar.expressions.meter import GivenUpError, Meter, OversizeError, SpentError
 from samovar.expressions.parser import Parser
 from samovar.expressions.results import kept
-from samovar.expressions.tree import Literal, Term, reads_of
+from samovar.expressions.tree import Literal, Name, Term, reads_of
 from samovar.expressions.types import Type
 
 MAX_LENGTH = 65_536
@@ -99,6 +99,35 @@ class Expression:
         return cls.parse(text[begin:end], place.within(text, begin)), end
 
     @classmethod
+    def parse_braced(cls, text: str, begin: int, place: Place) -> tuple[Expression, int]:
+        """Reads the `${…}` that begins at an offset, and gives the offset behind its `}`.
+
+        It ends at the `}` of its own depth. Within it, `\\"` is a quote as `"` is.
+
+        Args:
+            text: With the `${…}` in it.
+            begin: Where it begins.
+            place: Of its `$`.
+
+        Raises:
+            FaultsError: `condition-syntax` or `unknown-function`; for one without an end, at its `${`.
+        """
+        parser = Parser(text, begin + 2)
+        try:
+            end = parser.first()
+            behind = parser.brace()
+        except BadExpressionError as error:
+            close = text.find("}", begin)
+            if close < 0 or parser.is_at_end:
+                message = "The `${` here does not end: a `}` is expected behind its expression. "
+                raise _fault(message + "Write $${ for a literal ${.", place) from None
+            written = " ".join(text[begin : close + 1][:_MOST_SHOWN].split())
+            message = f"{written!r} cannot be read: {error.complaint}"
+            raise _fault(message, place.within(text[begin:], error.at - begin)) from None
+        first = parser.start - begin
+        return cls.parse(text[parser.start : end], place.within(text[begin:end], first)), behind
+
+    @classmethod
     def _of(cls, text: str, place: Place, parser: Parser, tree: Term) -> Expression:
         if parser.unknown:
             raise FaultsError(
@@ -119,6 +148,11 @@ class Expression:
             old_spellings=tuple(Spelling(place.within(text, at), old, new) for at, old, new in parser.old),
             tree=tree,
         )
+
+    @property
+    def name(self) -> str | None:
+        """The variable that it is, if it is nothing else."""
+        return self.tree.name if isinstance(self.tree, Name) else None
 
     @property
     def is_constant(self) -> bool:
@@ -181,7 +215,8 @@ class Expression:
 
         Raises:
             ExpressionError: For a variable that is not there, naming the nearest, for anything that cannot be
-                computed, and for what would take too many steps or bytes.
+                computed, and for what would take too many steps.
+            TooLargeError: For what would take too many bytes.
         """
         for name in self.names:
             if name not in variables and name not in self.defaulted:
@@ -194,6 +229,9 @@ class Expression:
             return kept(self._program.run(evaluation), evaluation.meter)
         except WrongError as error:
             raise self._error(error.message, max(error.at, 0)) from error
+        except OversizeError as error:
+            what = f"The value of `{self._shown}`"
+            raise TooLargeError(what, error.most_bytes, place=self.place) from None
         except SpentError as error:
             advice = "Use shorter lists or texts, or fewer macros in one expression."
             raise self._error(f"This cannot be computed: {error}. {advice}") from error

@@ -1,27 +1,50 @@
 """What an evaluation may use, counted while it goes on: steps, and bytes of what it makes.
 
-Above: everything here that computes. Below: nothing. A step is about a tenth of a microsecond, on any machine
-the same one, so that an expression is refused on all machines or on none.
+Above: everything here that computes, and Liquid. Below: what a value may take. A step is about a tenth of a
+microsecond, on any machine the same one, so that an expression is refused on all machines or on none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 
+from samovar.values import MOST_VALUE_BYTES, VALUE_BYTES
+
+Look = Callable[[int], None]
+"""Is told of microseconds' worth of steps before they are taken, now and then. It raises what ends the
+computation, a `BaseException` that nothing on the way catches."""
+
+
+def _go_on(_: int) -> None:
+    return
+
+
+LOOK: ContextVar[Look] = ContextVar("look", default=_go_on)
+"""Of whoever waits for what is computed now."""
 MOST_STEPS = 5_000_000
 """Of one evaluation: about a second."""
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = MOST_VALUE_BYTES
 """Of all the texts, lists and maps that one evaluation makes, those within others too."""
 ITEM_BYTES = 16
 """Of an item in a list or a map."""
 _BLOCK = 4096
-"""Steps between two looks at `stop`."""
+"""Steps between two looks at `stop`, and at whoever waits."""
+_BLOCK_US = 400
 _BYTES_A_STEP = 256
 """Bytes that are copied or compared in about the time of a step."""
 
 
 class SpentError(Exception):
     """The evaluation would use more than it may; the message says what."""
+
+
+class OversizeError(SpentError):
+    """It would make more than so many bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"it makes too much: more than {most_bytes / 1e6:g} MB of texts and lists")
+        self.most_bytes = most_bytes
 
 
 class GivenUpError(Exception):
@@ -31,14 +54,19 @@ class GivenUpError(Exception):
 class Meter:
     """What is left of one evaluation's steps and bytes. Changed by `spend` and `made`."""
 
-    __slots__ = ("_bytes", "_given", "_left", "_rest", "_stop")
+    __slots__ = ("_bytes", "_given", "_left", "_look", "_most_bytes", "_rest", "_stop")
 
     def __init__(
-        self, *, steps: int = MOST_STEPS, size_bytes: int = MOST_BYTES, stop: Callable[[], bool] | None = None
+        self,
+        *,
+        steps: int = MOST_STEPS,
+        size_bytes: int | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> None:
-        """`stop` is asked every few thousand steps whether to give up."""
+        """`stop` is asked now and then whether to give up. None for `size_bytes`: what a value may take."""
         self._given, self._rest, self._left = steps, steps, 0
-        self._bytes, self._stop = size_bytes, stop
+        self._most_bytes = max(MOST_BYTES, VALUE_BYTES.get()) if size_bytes is None else size_bytes
+        self._bytes, self._stop, self._look = self._most_bytes, stop, LOOK.get()
 
     @property
     def steps(self) -> int:
@@ -59,12 +87,13 @@ class Meter:
         """Counts what is about to be made. Raises as `spend` does."""
         self._bytes -= size_bytes
         if self._bytes < 0:
-            raise SpentError("it makes too much: more than 64 MB of texts and lists")
+            raise OversizeError(self._most_bytes)
         self.spend(1 + size_bytes // _BYTES_A_STEP)
 
     def _renew(self) -> None:
         if self._stop is not None and self._stop():
             raise GivenUpError
+        self._look(_BLOCK_US)
         block = min(self._rest, _BLOCK - self._left)
         self._rest -= block
         self._left += block

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from samovar.errors import nearest
+from samovar.expressions.complaints import instead_of_part
 from samovar.expressions.evaluation import MissingError, narrow, sentence
 from samovar.expressions.kinds import called, kind_of
 from samovar.expressions.names import normal
@@ -18,9 +19,7 @@ from samovar.values import Record
 def part_of(value: object, name: str, at: int) -> object:
     parts = value.parts if isinstance(value, Record) else value
     if kind_of(parts) != "map":
-        offer = ""
-        if name in ("size", "length") and kind_of(value) in ("text", "list"):
-            offer = " Its size is size(…)."
+        offer = instead_of_part(name, "…") if kind_of(value) in ("text", "list") else ""
         raise MissingError(f"{sentence(called(value))} has no part {name!r}.{offer}", at)
     assert isinstance(parts, Mapping)
     key = key_of(parts, name)

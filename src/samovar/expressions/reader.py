@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from samovar.expressions.complaints import BadExpressionError
+from samovar.expressions.complaints import BadExpressionError, before_brace
 from samovar.expressions.tokens import ExpressionToken, token_at
 from samovar.expressions.tree import Term
 
@@ -42,6 +42,17 @@ class TokenReader:
         self._token = token_at(text, begin)
         self.start = self._token.at
         """Where the expression begins."""
+
+    @property
+    def is_at_end(self) -> bool:
+        """Nothing is left of the text."""
+        return self._token.kind == "end"
+
+    def brace(self) -> int:
+        """Where the `}` ends that stands here. Raises `BadExpressionError`."""
+        if not self._is("}"):
+            self._fail(before_brace(self._token, self._behind()))
+        return self._token.end
 
     # Tokens.
 

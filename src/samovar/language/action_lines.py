@@ -6,22 +6,18 @@ Above: `reading.py`. Below: `markdown.py` and `diagram.py`. How an action is rea
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
-from samovar.errors import Fault, FaultsError, Fix, Place, nearest, same_look
+from samovar.errors import Fault, FaultsError, Fix, Place, same_look
 from samovar.language.diagram import Diagram
+from samovar.language.findings import Findings
 from samovar.language.markdown import Bullet, Document
-from samovar.language.workflow import ParseAction, ParsedAction
+from samovar.language.workflow import ParseAction
 
 OWN_SECTIONS = ("prompts", "schemas")
 LARGEST_ACTION_CHARS = 65_536
-MOST_OFFERS = 20
-"""Faults of one file that name the nearest name; finding it takes time."""
-MOST_NAMES = 2000
-LONGEST_NAME = 100
 
 _ACTION_LINE = re.compile(
     r"^\s*(?:[-*+]\s+)?(?:\*\*action\*\*\s*:|\*\*action:\*\*|action:)\s*(?P<text>.*)$", re.I
@@ -33,33 +29,8 @@ _LIKE_AN_ACTION = re.compile(
     r"\w+(?:\s+\w+)?\s+(?:\"[^\"]*\"|'[^']*')\s*(?:(?:with|using)\s.*|\w+=.*)?", re.DOTALL
 )
 """A word or two and a text in quotes, with nothing else but options: no description is written so."""
-_NO_BULLET = re.compile(r"(?:\d+[.)]\s+)?(?P<name>[^\s:-][^:]*):")
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a reading has found so far."""
-
-    faults: list[Fault] = field(default_factory=list)
-    actions: dict[str, ParsedAction] = field(default_factory=dict)
-    """By state."""
-    unread: set[str] = field(default_factory=set)
-    """What may be names of variables, in actions that could not be read."""
-    offers: int = 0
-    """Nearest names given so far."""
-
-    def add(
-        self, code: str, message: str, place: Place, *, is_error: bool = True, fix: Fix | None = None
-    ) -> None:
-        severity: Any = "error" if is_error else "warning"
-        self.faults.append(Fault(code=code, message=message, place=place, severity=severity, fix=fix))
-
-    def nearest(self, name: str, known: Collection[str]) -> str:
-        """As `errors.nearest`, as long as that is quick."""
-        self.offers += 1
-        if self.offers > MOST_OFFERS or len(known) > MOST_NAMES or len(name) > LONGEST_NAME:
-            return ""
-        return nearest(name, [one for one in known if len(one) <= LONGEST_NAME])
+_NO_BULLET = re.compile(r"(?:\d+[.)]\s+|-(?=\S)|[–—−•·‣▪◦○]\s*)?(?P<name>[^\s:-][^:]*):")
+"""Numbers, what editors make of `- ` while it is typed, and a bullet without a blank behind it."""
 
 
 def _plain(name: str) -> str:
@@ -90,6 +61,10 @@ class ActionLines:
     ) -> None:
         self._document, self._diagram, self._found = document, diagram, found
         self._parse, self._lenient, self._is_old = parse_action, lenient, is_old
+        self._cut = len(document.lines) + 1
+        """The line where a heading within a text has ended the section."""
+        self._broken: int | None = None
+        """The indent of a bullet within whose text another bullet begins, which is not read."""
 
     def read(self) -> None:
         """Bullets win; then the older `## States`; then descriptions in the diagram."""
@@ -102,7 +77,9 @@ class ActionLines:
             if heading.title.lower() == "actions" and heading.level in (2, 3) and not is_own:
                 end = self._document.end_of(heading, 6)
                 for bullet in self._document.bullets(heading.line + 1, end):
-                    self._bullet(bullet, seen)
+                    if self._broken is None or bullet.indent <= self._broken:
+                        self._broken = None
+                        self._bullet(bullet, seen)
                 sections.append((heading.line + 1, end))
         self._old_states(seen)
         for name, node in self._diagram.nodes.items():
@@ -121,14 +98,14 @@ class ActionLines:
             if heading.level <= 2 and heading.title.lower() in OWN_SECTIONS
         ]
         first = self._document.place(1).line
-        for bullet in self._document.bullets(1, len(self._document.lines) + 1):
+        for bullet in self._document.bullets(1, self._cut):
             name, colon, rest = bullet.text.partition(":")
             name, line = _plain(name), bullet.place.line - first + 1
             is_state = colon and name in self._diagram.nodes and name not in self._found.actions
             if not is_state or any(begin <= line < end for begin, end in (*sections, *own)):
                 continue
             with suppress(FaultsError):
-                self._parse(rest.strip("* \t"), bullet.place)
+                self._parse(rest.strip("* \t"), bullet.place, is_old=self._is_old)
                 message = (
                     f"This is not the action of {name!r}, since it is not below a heading `## Actions`: "
                     "put it there."
@@ -176,7 +153,7 @@ class ActionLines:
             return self._found.add(
                 "action-line", f"The action of {name!r} is empty.", place, is_error=not self._is_old
             )
-        self._read_text(name, self._old_bullet(text, place) if self._is_old else text, place)
+        self._read_text(name, self._old_bullet(text, place) if self._is_old else text, place, bullet)
         return None
 
     def _other_form(self, name: str, bullet: Bullet) -> Fix | None:
@@ -202,25 +179,54 @@ class ActionLines:
 
     def _is_action(self, text: str, place: Place) -> bool:
         try:
-            self._parse(text, place)
+            self._parse(text, place, is_old=self._is_old)
         except FaultsError:
             return False
         return True
 
-    def _read_text(self, name: str, text: str, place: Place) -> None:
+    def _read_text(self, name: str, text: str, place: Place, bullet: Bullet | None = None) -> None:
         if len(text) > LARGEST_ACTION_CHARS:
             message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
             return self._found.add("too-large", message, place)
         try:
-            self._found.actions[name] = self._parse(text, place)
+            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
         except FaultsError as error:
             self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
             for fault in error.faults:
+                fault = self._why_open(fault, bullet) if bullet and fault.code == "open-text" else fault
                 is_unknown = fault.code == "unknown-action"
                 is_error = not self._lenient and not (is_unknown and self._is_old)
                 after = "" if is_error else " The state passes through."
                 self._found.add(fault.code, fault.message + after, fault.place, is_error=is_error)
         return None
+
+    def _why_open(self, fault: Fault, bullet: Bullet) -> Fault:
+        """With what has ended the bullet within a text, if that can be seen."""
+        end = bullet.end_line
+        lines = self._document.lines
+        source = lines[end - 1] if end <= len(lines) else ""
+        following = next((line for line in lines[end - 1 :] if line.strip()), "")
+        indent = len(following) - len(following.lstrip())
+        begun = f"the text in quotes that begins in line {fault.place.line} does not end"
+        if not source.strip() and indent > bullet.indent:
+            message = (
+                f"An empty line ends the bullet, so that {begun}. Leave the line out; a prompt with empty "
+                "lines stands below `## Prompts`."
+            )
+        elif source.lstrip().startswith("# "):
+            self._cut = end
+            message = (
+                f"A `#` at the beginning of a line is a heading, so that {begun}. Indent the line if it "
+                "belongs to the text."
+            )
+        elif source.strip() and indent > bullet.indent:
+            self._broken = bullet.indent
+            message = (
+                f"This line begins a bullet of its own, so that {begun}. Put another sign before the `-`."
+            )
+        else:
+            return fault
+        return replace(fault, message=message, place=self._document.place(end))
 
     def _old_states(self, seen: set[str]) -> None:
         """`## States` with `### Name` and a line `**Action**: …` below it."""
@@ -250,7 +256,8 @@ class ActionLines:
         first = next((number for number, one in enumerate(lines, start=line) if one.strip()), line)
         if text and len(text) <= LARGEST_ACTION_CHARS:
             with suppress(FaultsError):
-                self._found.actions[name] = self._parse(text, self._document.place(first))
+                place = self._document.place(first)
+                self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
 
     def _with_store(self, text: str, line: int, end: int) -> str:
         """The older `**Store As**: name` is `result="name"`."""
@@ -269,7 +276,7 @@ class ActionLines:
         if text.lower().strip().find("wait for user") > 0:
             return  # that is what happens there
         try:
-            self._found.actions[name] = self._parse(text, place)
+            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
         except FaultsError as error:
             is_unknown = all(fault.code == "unknown-action" for fault in error.faults)
             is_slip = _LIKE_AN_ACTION.fullmatch(text.strip()) and " Did you mean" in error.faults[0].message

@@ -22,6 +22,10 @@ _EDITORS_ARROW = re.compile(r"[-–—−]*[–—−][-–—−]*[>›]|(?<!\S
 """What editors make of `-->` while it is typed."""
 
 
+_BROKEN_END = re.compile(r"[\[\](){}*\s]+|\[(?:start|end)\]", re.I)
+"""What is meant for `[*]`, with a bracket missing or another one."""
+
+
 def _editors_arrow(text: str) -> str | None:
     match = _EDITORS_ARROW.search(text)
     return (
@@ -68,6 +72,8 @@ def no_name(name: str) -> str | None:
     """What is wrong with a name that is surely something else."""
     if made := _editors_arrow(name):
         return made
+    if _BROKEN_END.fullmatch(name):
+        return f"{name[:20]!r} is no state: where a diagram starts and ends stands `[*]`."
     words = name.split()
     first, last = words[0], words[-1]
     if first.startswith("|"):

@@ -18,7 +18,7 @@ from samovar.language.markdown import Document
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter
 from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
-from samovar.language.template import Template
+from samovar.language.template import LIQUID_ONLY, Template
 from samovar.language.workflow import Limits, ModelName, Named
 from samovar.values import duration_s
 
@@ -174,7 +174,7 @@ def _template(text: str | None, place: Place, add: AddFault) -> Template | None:
     if text is None:
         return None
     try:
-        return Template.parse(text, place, dollar=False)
+        return Template.parse(text, place, LIQUID_ONLY)
     except FaultsError as error:
         for fault in error.faults:
             add(fault.code, fault.message, place)

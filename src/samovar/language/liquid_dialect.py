@@ -8,9 +8,10 @@ where a template is written: an error has its place in what Liquid reads.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from decimal import Decimal
-from functools import lru_cache, wraps
+from dataclasses import dataclass
+from functools import lru_cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,47 +20,75 @@ from liquid.ast import Node
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.capture_tag import CaptureNode, CaptureTag
 from liquid.builtin.tags.echo_tag import EchoTag
-from liquid.exceptions import OutputStreamLimitError, TemplateNotFoundError
+from liquid.builtin.tags.for_tag import ForNode, ForTag
+from liquid.builtin.tags.tablerow_tag import TablerowNode, TablerowTag
+from liquid.exceptions import TemplateNotFoundError
 from liquid.filter import with_context
 from liquid.loader import BaseLoader, TemplateSource
 from liquid.output import LimitedStringIO
 from liquid.tag import Tag
-from liquid.token import TOKEN_TAG
+from liquid.token import TOKEN_TAG, Token
 from liquid.undefined import FalsyStrictUndefined, Undefined
 from liquid.utils import ReadOnlyChainMap
 
-from samovar.language.moment import moment
+from samovar.errors import TooLargeError
+from samovar.expressions.expression import Expression
+from samovar.language.dollars import value_of
+from samovar.language.liquid_bounds import BoundedContext, BoundedIterable, Effort
+from samovar.language.liquid_filters import (
+    RawText,
+    clean,
+    count_lines,
+    given,
+    indent,
+    raw,
+    slugify,
+    spelt,
+    spelt_items,
+    strip_html,
+    truncatewords,
+    uniq,
+)
+from samovar.language.liquid_lexer import tokens_of
+from samovar.language.liquid_moment import BUILT_IN, dated
 from samovar.language.pieces import Held, Partials, Piece
-from samovar.values import to_text
+from samovar.values import ITEM_BYTES, text_bytes, to_text
 
 if TYPE_CHECKING:
     from liquid import RenderContext, TokenStream
+    from liquid.token import Token
 
-OUTPUT_LIMIT = 10_000_000
-"""Characters."""
 LOOP_LIMIT = 100_000
 
 _HELD = "samovar-held"
-_LEFT = "samovar-left"
+_AROUND = "samovar-around"
 _FILTERS_OF_TEXTS = "liquid.builtin.filters.string"
 _MARK = re.compile(r"\0(\d+)\0")
 
 
-class _RawText(str):
-    """The value of `| raw`."""
+@dataclass(frozen=True, slots=True)
+class DollarMeanings:
+    """What a template's `${…}` mean, which Liquid only knows by number and source."""
 
-    __slots__ = ()
+    expressions: Sequence[Expression] = ()
+    left: Container[str] = ()
+    """Names whose `${name}` is left as it is where it is no variable; only where values are held."""
 
 
 class _ValueNode(OutputNode):
     """Writes a value as text, or a mark where values are held."""
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
-        value = _clean(self.expression.evaluate(context))
+        value = self.expression.evaluate(context)
+        if isinstance(value, range):
+            _effort(context).check(len(value) * ITEM_BYTES)
+        value = clean(value)
         held: list[Held] | None = context.tag_namespace.get(_HELD)
         if held is None:
-            return buffer.write(to_text(value))
-        held.append(Held(value=value, raw=isinstance(value, _RawText)))
+            text = to_text(value)
+            _effort(context).see(text)
+            return buffer.write(text)
+        held.append(Held(value=value, raw=isinstance(value, RawText)))
         return buffer.write(f"\0{len(held) - 1}\0")
 
 
@@ -73,6 +102,26 @@ class _CaptureNode(CaptureNode):
         finally:
             if held is not None:
                 context.tag_namespace[_HELD] = held
+
+
+class _ForNode(ForNode):
+    def __init__(self, token: Token, expression: Any, block: Any, default: Any = None) -> None:
+        super().__init__(token, expression, block, default)
+        expression.iterable = BoundedIterable(expression.iterable)
+
+
+class _TableRowNode(TablerowNode):
+    def __init__(self, token: Token, expression: Any, block: Any) -> None:
+        super().__init__(token, expression, block)
+        expression.iterable = BoundedIterable(expression.iterable)
+
+
+class _For(ForTag):
+    node_class = _ForNode
+
+
+class _TableRow(TablerowTag):
+    node_class = _TableRowNode
 
 
 class _Output(Output):
@@ -102,110 +151,50 @@ class _Partial(Tag):
         return _PartialNode(stream.eat(TOKEN_TAG))
 
 
-def _clean(value: object) -> object:
-    if isinstance(value, Undefined):
-        str(value)  # raises the error that names it
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, range):
-        return list(value)
-    return value
-
-
-def _slugify(value: object) -> str:
-    return re.sub(r"[^\w]+|_+", "-", to_text(_clean(value)).lower()).strip("-")
-
-
-def _count_lines(value: object) -> int:
-    return len(to_text(_clean(value)).splitlines())
-
-
-def _indent(value: object, width: object = 2) -> str:
-    spaces = " " * min(int(str(width)), 100)
-    return "\n".join(spaces + line for line in to_text(_clean(value)).split("\n"))
-
-
-def _raw(value: object) -> str:
-    return _RawText(to_text(_clean(value)))
-
-
-def _given(function: Callable[..., Any], spelt: Callable[[object], object]) -> Callable[..., Any]:
-    """A filter of Liquid, given texts as they are written here: `true`, not Python's `True`."""
-
-    @wraps(function)
-    def filtered(*values: object, **named: object) -> Any:
-        return function(*map(spelt, values), **named)
-
-    return filtered
-
-
-def _spelt(value: object) -> object:
-    is_other = value is None or isinstance(value, bool | list | tuple | Mapping)
-    return to_text(value) if is_other else value
-
-
-def _spelt_items(value: object) -> object:
-    return [_spelt_items(item) for item in value] if isinstance(value, list | tuple) else _spelt(value)
-
-
 @with_context
 def _dollar(value: object, source: str, *, context: RenderContext) -> object:
     """The value of a `${name}`, which is left as it is where it is no variable but known to the shell."""
-    left: Container[str] = context.tag_namespace.get(_LEFT, ())
-    if isinstance(value, Undefined) and source[2:-1].strip() in left:
-        return _RawText(source)
-    return _clean(value)
+    around: DollarMeanings = context.tag_namespace[_AROUND]
+    if isinstance(value, Undefined) and source[2:-1].strip() in around.left:
+        return RawText(source)
+    return clean(value)
 
 
-_NOW: Mapping[str, Callable[[], object]] = {"now": moment, "today": lambda: moment().date()}
-"""What Liquid knows by itself, by name, at the moment of the run."""
-
-
-def _dated(date: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter `date`, for which the texts `now` and `today` are the moment of the run."""
-
-    @wraps(date)
-    def dated(value: object, *values: object, **named: object) -> Any:
-        is_now = isinstance(value, str) and value in _NOW
-        return date(moment() if is_now else value, *values, **named)
-
-    return dated
-
-
-class _BuiltIn(Mapping[str, object]):
-    def __getitem__(self, name: str) -> object:
-        return _NOW[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_NOW)
-
-    def __len__(self) -> int:
-        return len(_NOW)
-
-
-_BUILT_IN = _BuiltIn()
+@with_context
+def _value(number: int, *named: object, context: RenderContext) -> object:
+    """The value of the `${…}` with this number. `named`: the names it reads, each with its value."""
+    around: DollarMeanings = context.tag_namespace[_AROUND]
+    pairs = zip(named[::2], named[1::2], strict=True)
+    read = {str(name): clean(value) for name, value in pairs if not isinstance(value, Undefined)}
+    return value_of(around.expressions[number], ChainMap(read, dict(context.globals)))
 
 
 class _Buffer(LimitedStringIO):
     """Keeps every character as it is: Liquid's own buffers make a line feed of a carriage return."""
 
-    def __init__(self, room: int) -> None:
-        super().__init__(room, newline="")
+    def __init__(self, most_bytes: int, size_bytes: int = 0) -> None:
+        super().__init__(most_bytes, newline="")
+        self.size = size_bytes
 
     def write(self, text: str) -> int:
-        self.size += len(text)
+        self.size += text_bytes(text)
         if self.size > self.limit:
-            raise OutputStreamLimitError("output limit reached", token=None)
+            raise TooLargeError("What the template writes", self.limit)
         return StringIO.write(self, text)
 
 
-class _Context(liquid.RenderContext):
+class _Context(BoundedContext):
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__(*values, **named)
-        self.scope = ReadOnlyChainMap(self.locals, self.globals, _BUILT_IN, self.counters)
+        self.scope = ReadOnlyChainMap(self.locals, self.globals, BUILT_IN, self.counters)
 
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
-        return _Buffer(OUTPUT_LIMIT - (buf.size if isinstance(buf, _Buffer) else 0))
+        return _Buffer(self.effort.value_bytes, buf.size if isinstance(buf, _Buffer) else 0)
+
+
+def _effort(context: RenderContext) -> Effort:
+    assert isinstance(context, BoundedContext)
+    return context.effort
 
 
 class _Template(liquid.BoundTemplate):
@@ -219,28 +208,33 @@ class _Template(liquid.BoundTemplate):
 
 
 class _Environment(liquid.Environment):
-    output_stream_limit = OUTPUT_LIMIT
     loop_iteration_limit = LOOP_LIMIT
-    local_namespace_limit = OUTPUT_LIMIT
     template_class = _Template
+
+    def tokenizer(self) -> Callable[[str], Iterator[Token]]:
+        return tokens_of
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
-        for tag in (_Output, _Echo, _Capture, _Partial):
+        for tag in (_Output, _Echo, _Capture, _For, _TableRow, _Partial):
             self.add_tag(tag)
         added: dict[str, Callable[..., Any]] = {
-            "slugify": _slugify,
-            "count_lines": _count_lines,
-            "indent": _indent,
-            "raw": _raw,
+            "slugify": slugify,
+            "count_lines": count_lines,
+            "indent": indent,
+            "raw": raw,
             "samovar_dollar": _dollar,
+            "samovar_value": _value,
+            "strip_html": strip_html,
+            "truncatewords": truncatewords,
+            "uniq": uniq,
         }
         self.filters.update(added)
         for name, function in self.filters.items():
             if function.__module__ == _FILTERS_OF_TEXTS:
-                self.filters[name] = _given(function, _spelt)
-        self.filters["date"] = _dated(self.filters["date"])
-        self.filters["join"] = _given(self.filters["join"], _spelt_items)
+                self.filters[name] = given(function, spelt)
+        self.filters["date"] = dated(self.filters["date"])
+        self.filters["join"] = given(self.filters["join"], spelt_items)
 
 
 class _PartialsLoader(BaseLoader):
@@ -272,20 +266,21 @@ def render(
     template: liquid.BoundTemplate,
     variables: Mapping[str, object],
     held: list[Held] | None = None,
-    left: Container[str] = (),
+    around: DollarMeanings | None = None,
 ) -> str:
-    """The template's text, filled. Raises what Liquid and its filters raise.
+    """The template's text, filled. Raises what Liquid and its filters raise, and `TooLargeError`.
 
     Args:
         template: Of an environment of this module.
         variables: By name.
         held: Takes the values; the text then has a mark in the place of each, which `parted` reads.
-        left: Names whose `${name}` is left as it is where it is no variable; only where values are held.
+        around: What its `${…}` mean.
     """
     context = template.context_class(template, globals=template.make_globals(variables))
+    context.tag_namespace[_AROUND] = around or DollarMeanings()
     if held is not None:
-        context.tag_namespace.update({_HELD: held, _LEFT: left})
-    buffer = _Buffer(OUTPUT_LIMIT)
+        context.tag_namespace[_HELD] = held
+    buffer = context.get_buffer()
     template.render_with_context(context, buffer)
     return buffer.getvalue()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -48,23 +48,27 @@ class Fence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bullet:
-    """A list item with its continuation lines, joined by newlines and without their indentation."""
+    """A list item with its continuation lines, joined by newlines and without the indentation they share."""
 
     text: str
     place: Place
+    indent: int = 0
+    """Of its first line, in characters."""
+    end_line: int = 0
+    """The line that ends it, of its document; one past the end of the text if it is the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Joined(Place):
-    """The place of a text whose later lines were joined without their indentation."""
+    """The place of a text whose later lines were joined without the indentation they share."""
 
-    indents: Mapping[int, int] = field(compare=False, repr=False)
-    """By line, the characters left out before it."""
+    indent: int = field(compare=False, repr=False)
+    """The characters left out before each of the later lines."""
 
     def within(self, text: str, offset: int) -> Place:
         at = Place.within(self, text, offset)
-        column = at.column + (self.indents.get(at.line, 0) if at.line > self.line else 0)
-        return _Joined(path=self.path, line=at.line, column=column, indents=self.indents)
+        column = at.column + (self.indent if at.line > self.line else 0)
+        return _Joined(path=self.path, line=at.line, column=column, indent=self.indent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,25 +110,21 @@ class Document:
 
     def bullets(self, line: int, end_line: int) -> Iterator[Bullet]:
         """The list items among the lines from `line` up to `end_line`, outside fences."""
-        text: list[str] = []
-        indents: dict[int, int] = {}
+        lines: list[str] = []
         indent = 0
         place = self.place(line)
         for number in range(line, end_line + 1):
             source = self.lines[number - 1] if number < end_line else ""
             match = _BULLET.match(source) if not self.is_fenced(number) else None
-            goes_on = bool(text and source.strip() and not match and self._indent(source) > indent)
-            if goes_on:
-                indents[self.place(number).line] = self._indent(source)
-                text.append(source.strip())
+            if lines and source.strip() and not match and self._indent(source) > indent:
+                lines.append(source.rstrip())
                 continue
-            if text:
-                at = _Joined(path=place.path, line=place.line, column=place.column, indents=indents)
-                yield Bullet(text="\n".join(text), place=at if indents else place)
-                text, indents = [], {}
+            if lines:
+                yield _bullet(lines, place, indent, number)
+                lines = []
             if match:
                 indent = len(match["indent"])
-                text, place = [match["text"].rstrip()], self.place(number, match.start("text") + 1)
+                lines, place = [match["text"].rstrip()], self.place(number, match.start("text") + 1)
 
     @staticmethod
     def _indent(source: str) -> int:
@@ -134,6 +134,19 @@ class Document:
         """Whether a line is part of a fenced block."""
         index = bisect_right(self.fences, line, key=lambda fence: fence.line) - 1
         return index >= 0 and line <= self.fences[index].end_line
+
+
+def _bullet(lines: Sequence[str], place: Place, indent: int, end_line: int) -> Bullet:
+    """A bullet of these lines, the first of which begins at `place`."""
+    first, *later = lines
+    if not later:
+        return Bullet(text=first, place=place, indent=indent, end_line=end_line)
+    indents = [one[: len(one) - len(one.lstrip())] for one in later]
+    least, most = min(indents), max(indents)
+    shared = next((at for at, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))
+    text = "\n".join((first, *(one[shared:] for one in later)))
+    at = _Joined(path=place.path, line=place.line, column=place.column, indent=shared)
+    return Bullet(text=text, place=at, indent=indent, end_line=end_line)
 
 
 def parse_document(text: str, *, path: Path | None, line: int = 1) -> Document:
@@ -180,11 +193,13 @@ def _parser() -> Any:
 
 def _blocks(text: str) -> tuple[tuple[Heading, ...], tuple[Fence, ...]]:
     headings, fences = [], []
-    tokens = _parser().parse(text)
+    tokens, lines = _parser().parse(text), text.split("\n")
     for index, token in enumerate(tokens):
         if token.map is None:
             continue
         if token.type == "heading_open" and token.markup.startswith("#"):
+            if token.level and lines[token.map[0]].startswith(("  ", "\t")):
+                continue  # it belongs to a list item, as a comment in a command does
             title = tokens[index + 1].content.strip()
             headings.append(Heading(level=len(token.markup), title=title, line=token.map[0] + 1))
         elif token.type == "fence":

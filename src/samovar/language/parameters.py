@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from samovar.errors import ExpressionError, Place, UsageError, nearest
+from samovar.errors import ExpressionError, Place, TooLargeError, UsageError, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
@@ -83,7 +83,7 @@ class Parameter:
             return self.required
         try:
             return truth(self.condition.evaluate(variables))
-        except ExpressionError:
+        except (ExpressionError, TooLargeError):
             return False
 
     def parse(self, text: str) -> object:

@@ -1,17 +1,21 @@
-"""The pieces a template's text is made of: literal text, paths to values, Liquid.
+"""The pieces a template's text is made of: literal text, expressions and paths to values, Liquid.
 
-Above: `template.py` and `rendering.py`, which fill them in. Below: `values.py`. Nothing is filled here.
+Above: `template.py` and `rendering.py`, which fill them in. Below: `dollars.py`, `markup.py`, `paths.py`.
+Nothing is filled here. A text is gone through once, whatever it holds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import cache
 
-from samovar.errors import Fault, FaultsError, Place, nearest
-from samovar.values import Record
+from samovar.errors import Fault, FaultsError, Place
+from samovar.expressions.expression import Expression
+from samovar.language.dollars import Rules, dollar_end, read_dollar
+from samovar.language.markup import Markup
+from samovar.language.paths import PATH, Path, path_of
 
 Partials = Callable[[str], str | None]
 """Gives the text of the prompt with this name, or None."""
@@ -30,69 +34,7 @@ class Held:
 
 Piece = str | Held
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Path:
-    """The way to a value: the name of a variable, then keys and indexes."""
-
-    steps: tuple[str | int, ...]
-    source: str
-    """As it is written, with its braces."""
-    dollar: bool
-    """Written `${…}`."""
-
-    def walk(self, variables: Mapping[str, object]) -> object:
-        """The value there. Raises `KeyError` with a sentence for a person."""
-        root = self.steps[0]
-        assert isinstance(root, str)
-        if root not in variables:
-            raise KeyError(f"There is no variable {root!r}.{nearest(root, variables)}")
-        value = variables[root]
-        for number, step in enumerate(self.steps[1:], start=1):
-            value = _step(value, step, self.steps[:number])
-        return value
-
-
-def _step(value: object, step: str | int, behind: Sequence[str | int]) -> object:
-    """One step further, as Liquid takes it."""
-    where = ".".join(map(str, behind))
-    if isinstance(value, Mapping | Record):
-        parts = value.parts if isinstance(value, Record) else value
-        if step in parts:
-            return parts[step]  # type: ignore[index]
-        if step == "size":
-            return len(value)
-        offer = nearest(str(step), map(str, parts))
-        if where == "env" and not offer:
-            offer = ENVIRONMENT
-        raise KeyError(f"{where!r} has no part {str(step)!r}.{offer}")
-    if isinstance(value, list | tuple):
-        if step == "size":
-            return len(value)
-        index = {"first": 0, "last": -1}.get(step, step) if isinstance(step, str) else step
-        if isinstance(index, int):
-            if -len(value) <= index < len(value):
-                return value[index]
-            raise KeyError(f"{where!r} has {len(value)} items, none at {step!r}.")
-    if isinstance(value, str) and step == "size":
-        return len(value)
-    raise KeyError(f"{where!r} is {_kind(value)} and has no part {str(step)!r}.")
-
-
-def _kind(value: object) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text"}
-    return names.get(type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__)
-
-
-ENVIRONMENT = " The setting `environment` says which variables of the environment prompts may read."
-
-_RAW = r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}"
-_TOKEN = re.compile(rf"(?P<raw>{_RAW})|(?P<output>\{{\{{.*?\}}\}})|(?P<tag>\{{%.*?%\}})", re.DOTALL)
-_TOKEN_DOLLAR = re.compile(_TOKEN.pattern + r"|(?P<literal>\$\$\{)|(?P<dollar>\$\{)(?!\{)", re.DOTALL)
-_STEPS = r"""(?:\.[^\W\d]\w*|\[\s*(?:-?\d+|"[^"]*"|'[^']*')\s*\])*"""
-_DOLLAR_PATH = re.compile(rf"\$\{{\s*([^\W\d]\w*{_STEPS})\s*\}}")
-_OUTPUT_PATH = re.compile(rf"\{{\{{\s*([^\W\d]\w*{_STEPS})\s*\}}\}}")
-_STEP = re.compile(r"""[^\W\d]\w*|-?\d+|"[^"]*"|'[^']*'""")
+_OUTPUT_PATH = re.compile(rf"\{{\{{\s*({PATH})\s*\}}\}}")
 _RAW_FILTER = re.compile(r"\|\s*raw\s*-?\}\}\Z")
 _LIQUID_WORDS = frozenset(("true", "false", "nil", "null", "none", "empty", "blank", "now", "today"))
 
@@ -110,66 +52,93 @@ class Token:
     offset: int
     """Where it begins in the template."""
     kind: str
-    """`text`, `path`, `output` (a Liquid expression), `tag`, or `raw` (a whole raw block)."""
-    path: Path | None = None
+    """`text`, `value` (`${…}`), `path` (a plain `{{ path }}`), `output` (others), `tag`, `raw` (a block)."""
+    value: Expression | Path | None = None
+    """Of a value or a path. A `${…}` of an old file is a path."""
+    fault: Fault | None = None
+    """What is to be said of it, though it can be read."""
 
 
-def tokenize(text: str, *, dollar: bool, shell: bool, place: Place) -> list[Token]:
+def tokenize(text: str, place: Place, rules: Rules) -> list[Token]:
+    """The text as tokens, with no two texts in a row but where one is a literal `${`.
+
+    Args:
+        text: Of a template.
+        place: Of its first character.
+        rules: What it may hold.
+
+    Raises:
+        FaultsError: For a `${…}` that cannot be read.
+    """
     found: list[Token] = []
-    done = at = 0
-    pattern = _TOKEN_DOLLAR if dollar else _TOKEN
-    while match := pattern.search(text, at):
-        start, kind = match.start(), match.lastgroup
-        token = None
-        at = match.end()
-        if kind == "literal":
-            token = Token(text="${", offset=start, kind="text")
-        elif kind == "dollar":
-            whole = _DOLLAR_PATH.match(text, start)
-            if whole:
-                token, at = _path_token(whole, dollar=True), whole.end()
-            elif not shell or text.find("}", start) < 0:
-                _refuse_dollar(text, start, place)
-        elif kind == "output":
-            whole = _OUTPUT_PATH.fullmatch(match.group())
-            if whole and re.match(r"\w+", whole.group(1)).group() not in _LIQUID_WORDS:  # type: ignore[union-attr]
-                token = _path_token(whole, dollar=False, offset=start)
-            else:
-                token = Token(text=match.group(), offset=start, kind="output")
-        else:
-            token = Token(text=match.group(), offset=start, kind=kind or "tag")
-        if token is not None:
-            if start > done:
-                found.append(Token(text=text[done:start], offset=done, kind="text"))
-            found.append(token)
-            done = at
+    done = 0
+    for token, end in _tokens(text, place, rules):
+        if token.offset > done:
+            found.append(Token(text=text[done : token.offset], offset=done, kind="text"))
+        found.append(token)
+        done = end
     if done < len(text) or not found:
         found.append(Token(text=text[done:], offset=done, kind="text"))
     return found
 
 
-def _path_token(match: re.Match[str], *, dollar: bool, offset: int | None = None) -> Token:
-    steps: list[str | int] = []
-    for step in _STEP.findall(match.group(1)):
-        if step[0] in "\"'":
-            steps.append(step[1:-1])
-        elif step.lstrip("-").isdigit():
-            steps.append(int(step))
+def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]]:
+    """What is no plain text, each with where it ends."""
+    markup = Markup(text, place)
+    pattern = _opening(markup.can_begin, dollar=rules.dollar)
+    at = 0
+    while match := pattern.search(text, at):
+        start, at = match.span()
+        if match.group() == "$${":
+            yield Token(text="${", offset=start, kind="text"), at
+        elif match.group() == "${":
+            read = read_dollar(text, start, markup.place(start), rules)
+            at = read.end
+            if read.value is not None:
+                yield Token(text=text[start:at], offset=start, kind="value", value=read.value), at
+            else:
+                yield Token(text="${", offset=start, kind="text", fault=read.fault), at
+        elif (ends := markup.end(start)) is not None:
+            kind, at = ends
+            yield _liquid_token(text[start:at], start, kind), at
         else:
-            steps.append(step)
-    path = Path(steps=tuple(steps), source=match.group(), dollar=dollar)
-    at = match.start() if offset is None else offset
-    return Token(text=match.group(), offset=at, kind="path", path=path)
+            pattern = _opening(markup.can_begin, dollar=rules.dollar)
 
 
-def _refuse_dollar(text: str, start: int, place: Place) -> NoReturn:
-    end = text.find("}", start)
-    found = text[start : end + 1] if end > 0 else text[start : start + 20]
-    raise syntax_fault(
-        f"{found!r} is not the path of a value, as in ${{name.part[0]}}. "
-        "Write $${ for a literal ${; arithmetic is for `Set x := …`.",
-        place.within(text, start),
-    )
+@cache
+def _opening(liquid: tuple[str, ...], *, dollar: bool) -> re.Pattern[str]:
+    """What is looked for: these beginnings of Liquid, and `$`."""
+    forms = [*map(re.escape, liquid), *((r"\$\$\{", r"\$\{(?!\{)") if dollar else ())]
+    return re.compile("|".join(forms) or r"(?!)")
+
+
+def _liquid_token(source: str, start: int, kind: str) -> Token:
+    match = _OUTPUT_PATH.fullmatch(source) if kind == "output" else None
+    if match:
+        path = path_of(match, dollar=False, offset=start)
+        if path.steps[0] not in _LIQUID_WORDS:
+            return Token(text=source, offset=start, kind="path", value=path)
+    return Token(text=source, offset=start, kind=kind)
+
+
+def piece_end(markup: Markup, at: int, rules: Rules) -> int:
+    """Where the piece ends that begins at an offset; the offset itself if none begins there.
+
+    Quotes within a piece mean nothing to what is around it.
+
+    Raises `FaultsError` for a `${…}` that cannot be read.
+    """
+    text = markup.text
+    if text[at] == "{":
+        ends = markup.end(at)
+        return at if ends is None else ends[1]
+    if not rules.dollar or text[at] != "$":
+        return at
+    if text.startswith("$${", at):
+        return at + 3
+    if not text.startswith("${", at) or text.startswith("${{", at):
+        return at
+    return dollar_end(text, at, markup.place(at), rules)
 
 
 def syntax_fault(message: str, place: Place) -> FaultsError:
@@ -177,7 +146,7 @@ def syntax_fault(message: str, place: Place) -> FaultsError:
 
 
 def outlined(token: Token) -> Piece:
-    if token.kind in ("path", "output"):
+    if token.kind in ("value", "path", "output"):
         return Held(value=None, raw=bool(_RAW_FILTER.search(token.text)), offset=token.offset)
     return _raw_text(token.text) if token.kind == "raw" else token.text
 

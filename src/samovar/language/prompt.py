@@ -17,7 +17,7 @@ from samovar.language.markdown import Document, parse_document
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import Parameter
 from samovar.language.spelling import is_old_file
-from samovar.language.template import Partials, Template
+from samovar.language.template import LIQUID_ONLY, Partials, Template
 from samovar.language.yaml_document import FrontMatter
 
 KEYS = frozenset(
@@ -127,7 +127,7 @@ def parse_prompt(
         title=_text(matter, "title"),
         description=_text(matter, "description"),
         parameters=parameters,
-        template=Template.parse(_PARTIAL.sub("", content), place, dollar=False, partials=partials),
+        template=Template.parse(_PARTIAL.sub("", content), place, LIQUID_ONLY, partials=partials),
         path=path,
         place=document.place(1),
         is_partial=is_partial,

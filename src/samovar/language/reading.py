@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
-from samovar.language.action_lines import ActionLines, Findings
+from samovar.language.action_lines import ActionLines
 from samovar.language.diagram import Diagram
+from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
 from samovar.language.front import read_settings
 from samovar.language.graph import OldLabels, doubtful_shape, read_graph, with_inherited

@@ -8,6 +8,7 @@ module knows no file and no shell.
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import liquid
 from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 
-from samovar.errors import Fault, FaultsError, Place, TemplateError, nearest
-from samovar.language.liquid_dialect import environment_for, parted, render
+from samovar.errors import Fault, FaultsError, Place, TemplateError, TooLargeError, nearest
+from samovar.expressions.expression import Expression
+from samovar.language.liquid_dialect import DollarMeanings, environment_for, parted, render
 from samovar.language.liquid_hints import advice_for
 from samovar.language.names import LIQUID_NOTHINGS
-from samovar.language.pieces import ENVIRONMENT, SHELL_TAGS, Held, Partials, Piece, Token
+from samovar.language.paths import ENVIRONMENT, Path
+from samovar.language.pieces import SHELL_TAGS, Held, Partials, Piece, Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +38,16 @@ class Rendering:
     offsets: tuple[tuple[int, int], ...]
     """Where each token begins: in `source`, in `text`."""
     template: liquid.BoundTemplate
+    expressions: tuple[Expression, ...]
+    """Each `${…}`, by the number that `source` has for it."""
 
     @classmethod
     def parse(
         cls, text: str, place: Place, tokens: Sequence[Token], *, held_only: bool, partials: Partials | None
     ) -> Rendering:
         """Reads it. Raises `FaultsError` with the code `template-syntax` for each thing wrong."""
-        source, offsets = "", []
-        for token in tokens:
-            offsets.append((len(source), token.offset))
-            source += _as_liquid(token)
-        partial = cls._unread(text, place, source, tuple(offsets))
+        source, offsets, expressions = _as_liquid(tokens)
+        partial = cls._unread(text, place, source, offsets)
         environment = environment_for(partials)
         try:
             template = environment.from_string(source)
@@ -67,10 +69,11 @@ class Rendering:
         return cls(
             text=text,
             place=place,
-            names=frozenset(analysis.globals) - {"now", "today"},
+            names=(frozenset(analysis.globals) - {"now", "today"}).union(*map(_unreadable, expressions)),
             source=source,
-            offsets=tuple(offsets),
+            offsets=offsets,
             template=template,
+            expressions=expressions,
         )
 
     @staticmethod
@@ -79,6 +82,13 @@ class Rendering:
     ) -> Callable[[str, Any], FaultsError]:
         def fault(message: str, token: Any) -> FaultsError:
             at = token if isinstance(token, int) else _index(token, source)
+            if (tag := _WANTED_END.search(message)) and (begin := _without_end(source, tag[1])) is not None:
+                at = begin
+            elif (opening := _unclosed(source, at)) is not None:
+                at, message = (
+                    opening,
+                    f"The `{source[opening : opening + 2]}` that begins here is not closed.",
+                )
             where = place.within(text, _original(offsets, at, len(text)))
             return FaultsError([Fault(code="template-syntax", message=message, place=where)])
 
@@ -95,7 +105,9 @@ class Rendering:
         self, variables: Mapping[str, object], held: list[Held] | None = None, left: Container[str] = ()
     ) -> str:
         try:
-            return render(self.template, variables, held, left)
+            return render(self.template, variables, held, DollarMeanings(self.expressions, left))
+        except TooLargeError as error:
+            raise TooLargeError(error.what, error.most_bytes, place=error.place or self.place) from None
         except UndefinedError as error:
             raise self._unknown(error, variables) from None
         except LiquidError as error:
@@ -119,18 +131,57 @@ class Rendering:
         return TemplateError(message, place=self.place.within(self.text, at))
 
 
-def _as_liquid(token: Token) -> str:
-    if token.path is not None and token.path.dollar:
-        steps = token.path.steps
-        # A word of Liquid's own is a name here all the same.
-        first = _key(steps[0]) if steps[0] in LIQUID_NOTHINGS else str(steps[0])
-        path = first + "".join(map(_key, steps[1:]))
-        if len(steps) == 1:
-            return "{{ " + path + " | samovar_dollar: " + _quoted(token.text) + " }}"
-        return "{{ " + path + " }}"
-    if token.kind == "text" and token.text == "${":
-        return "{% raw %}${{% endraw %}"
-    return token.text
+def _as_liquid(
+    tokens: Sequence[Token],
+) -> tuple[str, tuple[tuple[int, int], ...], tuple[Expression, ...]]:
+    """What Liquid reads, where each token begins in it and in the text, and the expressions by number."""
+    source: list[str] = []
+    offsets: list[tuple[int, int]] = []
+    expressions: list[Expression] = []
+    length = 0
+    for token in tokens:
+        offsets.append((length, token.offset))
+        if isinstance(token.value, Expression):
+            source.append(_call(token.value, len(expressions)))
+            expressions.append(token.value)
+        elif isinstance(token.value, Path) and token.value.dollar:
+            source.append(_old_path(token.value))
+        elif token.kind == "text" and token.text == "${":
+            source.append("{% raw %}${{% endraw %}")
+        else:
+            source.append(token.text)
+        length += len(source[-1])
+    return "".join(source), tuple(offsets), tuple(expressions)
+
+
+_NOT_LIQUID = frozenset(
+    ("true", "false", "nil", "null", "none", "empty", "blank", "and", "or", "not", "contains", "if", "else")
+)
+"""Names of variables that Liquid takes for something else."""
+
+
+def _unreadable(expression: Expression) -> frozenset[str]:
+    """The variables of an expression that cannot be named to Liquid."""
+    return frozenset(
+        name for name in expression.names if name in _NOT_LIQUID or not re.fullmatch(r"[^\W\d]\w*", name)
+    )
+
+
+def _call(expression: Expression, number: int) -> str:
+    """An expression as Liquid has it evaluated; it names what it reads, which may be set by a tag."""
+    names = sorted(expression.names - _unreadable(expression))
+    texts = "".join(f", '{name}', {name}" for name in names)
+    return f"{{{{ {number} | samovar_value{texts.replace(',', ':', 1)} }}}}"
+
+
+def _old_path(path: Path) -> str:
+    steps = path.steps
+    # A word of Liquid's own is a name here all the same.
+    first = _key(steps[0]) if steps[0] in LIQUID_NOTHINGS else str(steps[0])
+    written = first + "".join(map(_key, steps[1:]))
+    if len(steps) == 1:
+        return "{{ " + written + " | samovar_dollar: " + _quoted(path.source) + " }}"
+    return "{{ " + written + " }}"
 
 
 def _key(step: str | int) -> str:
@@ -139,6 +190,30 @@ def _key(step: str | int) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+_WANTED_END = re.compile(r"expected tag end(\w+)")
+
+
+def _without_end(source: str, tag: str) -> int | None:
+    """Where the innermost tag of this name begins that no end belongs to."""
+    begun: list[int] = []
+    for match in re.finditer(rf"\{{%-?\s*(end)?{tag}\b", source):
+        if not match[1]:
+            begun.append(match.start())
+        elif begun:
+            begun.pop()
+    return begun[-1] if begun else None
+
+
+def _unclosed(source: str, at: int) -> int | None:
+    """Where the output or tag begins that was still open, in a line before or where another one begins."""
+    opening = max(source.rfind("{{", 0, at), source.rfind("{%", 0, at))
+    if opening < 0:
+        return None
+    between = source[opening + 2 : at]
+    is_another = source.startswith(("{{", "{%"), at) or "\n" in between or at >= len(source)
+    return opening if is_another and not re.search(r"[%}]\}", between) else None
 
 
 def _index(token: Any, source: str) -> int:

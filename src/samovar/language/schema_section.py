@@ -6,7 +6,7 @@ of its section.
 
 from __future__ import annotations
 
-from samovar.language.action_lines import Findings
+from samovar.language.findings import Findings
 from samovar.language.markdown import Document, Heading
 from samovar.language.schemas import Schema, read_schema_source
 

@@ -1,24 +1,33 @@
 """Templates of action lines and prompts: parsed once, filled by values that are never parsed.
 
 Above: prompts and actions. Below: `pieces.py`, and `rendering.py`, which is Liquid and is imported only
-for a template that needs it: plain text and plain paths are filled here. A template does not know
-whether what it fills is a prompt or a command; `hold` gives the pieces to whoever must quote them.
+for a template that needs it: plain text, expressions and plain paths are filled here. A template does not
+know whether what it fills is a prompt or a command; `hold` gives the pieces to whoever must quote them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from samovar.errors import Place, TemplateError
-from samovar.language.pieces import Held, Partials, Path, Piece, Token, outlined, syntax_fault, tokenize
-from samovar.values import to_text
+from samovar.errors import Fault, Place, TemplateError
+from samovar.expressions.expression import Expression
+from samovar.language.dollars import Rules, value_of
+from samovar.language.paths import Path
+from samovar.language.pieces import Held, Partials, Piece, Token, outlined, syntax_fault, tokenize
+from samovar.values import joined, to_text
 
 if TYPE_CHECKING:
     from samovar.language.rendering import Rendering
 
-__all__ = ["Held", "Partials", "Piece", "Template", "holding"]
+__all__ = ["LIQUID_ONLY", "OF_ACTION", "Held", "Partials", "Piece", "Rules", "Template", "holding"]
+
+OF_ACTION = Rules()
+"""Of the texts of actions in new files."""
+LIQUID_ONLY = Rules(dollar=False)
+"""Of prompts: `${` is plain text in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,64 +39,78 @@ class Template:
     place: Place
     """Of its first character."""
     names: frozenset[str]
-    """The variables it reads, by the first step of their paths; not those of the partials it takes."""
-    pieces: tuple[str | Path, ...]
+    """The variables it reads; not those of the partials it takes."""
+    pieces: tuple[str | Path | Expression, ...]
     """What it is made of, where that needs no Liquid."""
     rendering: Rendering | None
     """What fills it where it needs Liquid."""
-    dollar: bool
-    """It reads `${path}` too; else that is plain text in it."""
+    rules: Rules
+    """What it may hold."""
     outline: tuple[Piece, ...] | None
     """The literal pieces and, with value None, the held ones; None where tags decide what there is."""
+    expressions: tuple[Expression, ...] = ()
+    """Each `${…}`, in the order of the text; those of old files are paths where they can be."""
+    uses: Mapping[str, Path | Expression] = field(default_factory=dict, compare=False, repr=False)
+    """The first `${…}` or plain `{{ path }}` that reads each variable."""
+    faults: tuple[Fault, ...] = field(default=(), compare=False, repr=False)
+    """What is to be said of it, though it can be read."""
 
     @classmethod
     def parse(
-        cls,
-        text: str,
-        place: Place,
-        *,
-        dollar: bool = True,
-        shell: bool = False,
-        partials: Partials | None = None,
+        cls, text: str, place: Place, rules: Rules = OF_ACTION, *, partials: Partials | None = None
     ) -> Template:
         """Reads a template.
 
-        `dollar` reads `${path}` too. `shell` leaves a `${…}` that is no path as it is, and takes only tags
-        whose output can be held. `partials` finds what `{% render %}` and `{% include %}` name.
+        Args:
+            text: As it was written.
+            place: Of its first character.
+            rules: What it may hold besides Liquid. A command takes only tags whose output can be held.
+            partials: Finds what `{% render %}` and `{% include %}` name.
 
-        Raises `FaultsError` with the code `template-syntax`.
+        Raises:
+            FaultsError: `template-syntax`; `condition-syntax` and `unknown-function` for a `${…}`.
         """
-        tokens = tokenize(text, dollar=dollar, shell=shell, place=place)
+        tokens = tokenize(text, place, rules)
         if "\0" in text:
             where = place.within(text, text.index("\0"))
             raise syntax_fault("A NUL character cannot stand in a template.", where)
         if any(_is_liquid(token) for token in tokens):
-            rendering = _rendering(text, place, tokens, held_only=shell, partials=partials)
-            return cls._of_liquid(text, place, tokens, rendering, dollar=dollar)
-        return cls._of_paths(text, place, tokens, dollar=dollar)
+            rendering = _rendering(text, place, tokens, held_only=rules.shell, partials=partials)
+            return cls._of_liquid(text, place, tokens, rendering, rules)
+        return cls._of_paths(text, place, tokens, rules)
 
     @classmethod
-    def _of_paths(cls, text: str, place: Place, tokens: Sequence[Token], *, dollar: bool) -> Template:
-        pieces: list[str | Path] = []
+    def _of_paths(cls, text: str, place: Place, tokens: Sequence[Token], rules: Rules) -> Template:
+        pieces: list[str | Path | Expression] = []
+        names: set[str] = set()
+        literal: list[str] = []
         for token in tokens:
-            if token.path is None and pieces and isinstance(pieces[-1], str):
-                pieces[-1] += token.text
-            else:
-                pieces.append(token.path or token.text)
-        paths = [piece for piece in pieces if isinstance(piece, Path)]
+            if token.value is None:
+                literal.append(token.text)
+                continue
+            if literal:
+                pieces.append("".join(literal))
+                literal.clear()
+            pieces.append(token.value)
+            names |= token.value.names
+        if literal:
+            pieces.append("".join(literal))
         return cls(
             text=text,
             place=place,
-            names=frozenset(str(path.steps[0]) for path in paths),
+            names=frozenset(names),
             pieces=tuple(pieces),
             rendering=None,
-            dollar=dollar,
+            rules=rules,
             outline=tuple(map(outlined, tokens)),
+            expressions=_expressions(tokens),
+            uses=_uses(tokens),
+            faults=_faults(tokens),
         )
 
     @classmethod
     def _of_liquid(
-        cls, text: str, place: Place, tokens: Sequence[Token], rendering: Rendering, *, dollar: bool
+        cls, text: str, place: Place, tokens: Sequence[Token], rendering: Rendering, rules: Rules
     ) -> Template:
         has_tags = any(token.kind == "tag" for token in tokens)
         return cls(
@@ -96,14 +119,34 @@ class Template:
             names=rendering.names,
             pieces=(),
             rendering=rendering,
-            dollar=dollar,
+            rules=rules,
             outline=None if has_tags else tuple(map(outlined, tokens)),
+            expressions=_expressions(tokens),
+            uses=_uses(tokens),
+            faults=_faults(tokens),
         )
+
+    @property
+    def is_value(self) -> bool:
+        """It is exactly one `${…}`."""
+        only = self.pieces[0] if len(self.pieces) == 1 else None
+        return isinstance(only, Expression) or (isinstance(only, Path) and only.dollar)
 
     @property
     def is_plain(self) -> bool:
         """There is nothing to fill in: `fill` gives the same text whatever the variables."""
         return self.rendering is None and not self.names
+
+    def where(self, name: str) -> Place:
+        """Where it reads a variable first, as far as that is known."""
+        use = self.uses.get(name)
+        if isinstance(use, Expression):
+            return use.where(name)
+        if use is not None:
+            return self.place.within(self.text, max(self.text.find(name, use.offset), use.offset))
+        begin = min((self.text.find(mark) for mark in ("{{", "{%") if mark in self.text), default=0)
+        found = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)").search(self.text, begin)
+        return self.place.within(self.text, found.start() if found else begin)
 
     def fill(self, variables: Mapping[str, object]) -> str:
         """The text with every value in its place.
@@ -114,12 +157,11 @@ class Template:
             return self.rendering.fill(variables)
         if len(self.pieces) == 1 and isinstance(self.pieces[0], str):
             return self.pieces[0]
-        return "".join(
-            [
-                piece if isinstance(piece, str) else to_text(self._walk(piece, variables))
-                for piece in self.pieces
-            ]
+        texts = (
+            piece if isinstance(piece, str) else to_text(self._value(piece, variables))
+            for piece in self.pieces
         )
+        return joined(texts, "The filled text", self.place)
 
     def written(self, variables: Mapping[str, object]) -> str | None:
         """The text that its tags leave, where all of it stands in the template itself; else None."""
@@ -134,15 +176,16 @@ class Template:
             held = self.rendering.hold(variables, ())
             if len(held) == 1 and isinstance(held[0], Held):
                 return held[0].value
-            return "".join(piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
-        if len(self.pieces) == 1 and isinstance(self.pieces[0], Path):
-            return self._walk(self.pieces[0], variables)
+            texts = (piece if isinstance(piece, str) else to_text(piece.value) for piece in held)
+            return joined(texts, "The filled text", self.place)
+        if len(self.pieces) == 1 and not isinstance(self.pieces[0], str):
+            return self._value(self.pieces[0], variables)
         return self.fill(variables)
 
     def hold(self, variables: Mapping[str, object], left: Container[str] = ()) -> tuple[Piece, ...]:
         """The pieces, with values not filled in.
 
-        A `${name}` that is no variable but is in `left` stays as it is written.
+        In an old file a `${name}` that is no variable but is in `left` stays as it is written.
         """
         if self.rendering is not None:
             return self.rendering.hold(variables, left)
@@ -150,21 +193,37 @@ class Template:
         for piece in self.pieces:
             if isinstance(piece, str):
                 held.append(piece)
-            elif piece.dollar and len(piece.steps) == 1 and self._is_left(piece, variables, left):
+            elif isinstance(piece, Path) and piece.dollar and _is_left(piece, variables, left):
                 held.append(piece.source)
             else:
-                held.append(Held(value=self._walk(piece, variables)))
+                held.append(Held(value=self._value(piece, variables)))
         return tuple(held)
 
-    def _is_left(self, path: Path, variables: Mapping[str, object], left: Container[str]) -> bool:
-        return path.steps[0] not in variables and path.steps[0] in left
-
-    def _walk(self, path: Path, variables: Mapping[str, object]) -> object:
+    def _value(self, piece: Path | Expression, variables: Mapping[str, object]) -> object:
+        if isinstance(piece, Expression):
+            return value_of(piece, variables)
         try:
-            return path.walk(variables)
+            return piece.walk(variables)
         except KeyError as error:
-            at = max(self.text.find(path.source), 0)
-            raise TemplateError(error.args[0], place=self.place.within(self.text, at)) from None
+            place = self.place.within(self.text, piece.offset)
+            raise TemplateError(error.args[0], place=place) from None
+
+
+def _is_left(path: Path, variables: Mapping[str, object], left: Container[str]) -> bool:
+    return len(path.steps) == 1 and path.steps[0] not in variables and path.steps[0] in left
+
+
+def _expressions(tokens: Sequence[Token]) -> tuple[Expression, ...]:
+    return tuple(token.value for token in tokens if isinstance(token.value, Expression))
+
+
+def _uses(tokens: Sequence[Token]) -> Mapping[str, Path | Expression]:
+    values = [token.value for token in tokens if token.value is not None]
+    return {name: value for value in reversed(values) for name in value.names}
+
+
+def _faults(tokens: Sequence[Token]) -> tuple[Fault, ...]:
+    return tuple(token.fault for token in tokens if token.fault)
 
 
 def _rendering(
@@ -179,11 +238,12 @@ def _is_liquid(token: Token) -> bool:
     """Liquid must read it, also to say what is wrong with it."""
     if token.kind == "text":
         return "{{" in token.text or "{%" in token.text
-    return token.kind != "path"
+    return token.value is None
 
 
 def holding(text: str, place: Place) -> Template:
     """A whole action line as a template whose values are held and whose `${…}` stay as they are."""
-    tokens = tokenize(text, dollar=False, shell=True, place=place)
+    rules = Rules(dollar=False, shell=True)
+    tokens = tokenize(text, place, rules)
     rendering = _rendering(text, place, tokens, held_only=True, partials=None)
-    return Template._of_liquid(text, place, tokens, rendering, dollar=False)
+    return Template._of_liquid(text, place, tokens, rendering, rules)

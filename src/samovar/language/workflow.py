@@ -6,7 +6,7 @@ Above: `library.py` finds and checks it, the runner runs it. Below: `parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol
 
 from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
-from samovar.language.names import OF_COMMAND_FAILURE, OF_FAILURE
+from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
 from samovar.language.schemas import Schema
@@ -68,8 +68,10 @@ class ParsedAction(Protocol):
         ...
 
 
-ParseAction = Callable[[str, Place], ParsedAction]
-"""Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
+class ParseAction(Protocol):
+    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
+
+    def __call__(self, text: str, place: Place, *, is_old: bool = False) -> ParsedAction: ...
 
 
 class When(StrEnum):
@@ -266,6 +268,25 @@ class Workflow:
         """The folder of its file, in which the files that it names are looked for first."""
         return self.path.parent if self.path else None
 
+    @property
+    def known_names(self) -> frozenset[str]:
+        """The variables that something in it may set, or that are always there."""
+        actions = [action for _, action in self.actions()]
+        names = ALWAYS_THERE | {parameter.name for parameter in self.parameters} | self.unread
+        names |= frozenset(OF_COMMAND) if any(action.runs_command for action in actions) else frozenset()
+        names |= {BRANCHES} if self.forks else frozenset()
+        return names.union(*(action.sets for action in actions))
+
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""
         return ((state, action) for state in self.states.values() for action in state.actions)
+
+
+class UnknownNames:
+    """The names that nothing in a workflow sets: in old files, `${name}` of one is left to the shell."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self._workflow.known_names

@@ -26,6 +26,11 @@ DEEPEST_YAML = 50
 DEEPEST_SPOT = 3
 """Steps of the longest path whose place is known."""
 _TOO_DEEP = f"values nested more than {DEEPEST_YAML} deep"
+LATEST_KEYS = 4
+"""Lines at the top of a file in which keys are taken for those of front matter without its first line."""
+_KEY = re.compile(r"(?:title|description|parameters|arguments|system|model|limits|executor):(?:\s|$)")
+_TITLE_LIKE = re.compile(r"[^\s\-–—]")
+_BODY = re.compile(r"#|```|~~~|\s*$")
 _KEPT_TAGS = ("null", "merge")
 _SOURCED_TAGS = ("bool", "int", "float")
 CORE_SCALARS = (
@@ -71,6 +76,9 @@ def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontM
     Raises `FaultsError` (`front-matter`) for what is not YAML, or has too much of something.
     """
     if lines[0].rstrip() != "---":
+        if begin == 1 and (number := _late_keys(lines)):
+            message = "Front matter begins with `---` as the first line of the file, and there is none."
+            fail("front-matter", message, path, number)
         return None
     end = next((number for number, line in enumerate(lines[1:], start=2) if line.rstrip() == "---"), None)
     if end is None:
@@ -79,6 +87,20 @@ def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontM
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
     return replace(_load_yaml(text, begin, path, _Yaml()), line=1, end_line=end)
+
+
+def _late_keys(lines: list[str]) -> int | None:
+    """The line, from 1, where keys of front matter begin that no line of `---` opens at the very top."""
+    first = next((at for at, line in enumerate(lines[:LATEST_KEYS]) if _KEY.match(line)), None)
+    before = lines[: first or 0]
+    if first is None or any(_TITLE_LIKE.search(line) or line.rstrip() == "---" for line in before):
+        return None  # behind blank lines, `---` is a line across the page
+    for line in lines[first + 1 :]:
+        if line.rstrip() == "---":
+            return first + 1
+        if _BODY.match(line):
+            break
+    return None
 
 
 def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
@@ -112,13 +134,15 @@ def _load_yaml(text: str, begin: int, path: Path | None, read: _Yaml) -> FrontMa
         values, found = _values(text, read.deepest_spot)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        if "quoted scalar" in (getattr(error, "context", None) or "") and "end of stream" in problem:
+            mark, problem = error.context_mark, "the quotation mark here has no other that closes it"  # type: ignore[attr-defined]
         where = (first, 1)
         if mark:  # whose own line counts characters as ends of lines that no editor does
             whole = text if text.endswith("\n") else f"{text}\n"
             index = len(whole) if mark.index >= len(text) else mark.index
             at = Place(path=path, line=begin + 1).within(whole, index)
             where = (at.line, at.column)
-        problem = getattr(error, "problem", None) or str(error)
         if "nesting depth" in problem:  # PyYAML from 6.0.4 has a limit of its own, and looks ahead of ours
             fail(code, f"{named} has {_TOO_DEEP}.", path, first)
         fail(code, f"{named} is not valid YAML: {problem}.", path, *where)

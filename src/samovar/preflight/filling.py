@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from samovar.errors import Place, TemplateError
+from samovar.language.dollars import Rules
+from samovar.language.paths import Path
 from samovar.language.pieces import Partials, Token, tokenize
 from samovar.language.prompt import Prompt
 from samovar.language.template import Template
@@ -49,7 +51,6 @@ def fill_prompt(
         prompt.template,
         prompt.values(arguments, known, besides=later),
         later,
-        dollar=False,
         partials=library.partial,
     )
 
@@ -59,23 +60,22 @@ def fill(
     values: Mapping[str, object],
     later: Later,
     *,
-    dollar: bool,
     partials: Partials | None = None,
 ) -> tuple[Part, ...]:
     """The text of a template, with what is `later` left open.
 
-    `dollar`: it reads `${path}` too. Where tags need what is open, all from the first tag on is left open.
+    Where tags need what is open, all from the first tag on is left open.
     Raises `TemplateError` for what is neither there nor open.
     """
     if not template.names & later.keys():
         return _filled_with(template, values, later)
-    tokens = tokenize(template.text, dollar=dollar, shell=False, place=template.place)
-    parts = _marked(template, tokens, values, later, dollar=dollar, partials=partials)
+    tokens = tokenize(template.text, template.place, template.rules)
+    parts = _marked(template, tokens, values, later, partials=partials)
     if parts is None:
         first = next(token.offset for token in tokens if token.kind == "tag")
         text = template.text[:first]
-        head = tokenize(text, dollar=dollar, shell=False, place=template.place)
-        parts = _marked(template, head, values, later, dollar=dollar, partials=partials, end=first) or ()
+        head = tokenize(text, template.place, template.rules)
+        parts = _marked(template, head, values, later, partials=partials, end=first) or ()
         parts = (*parts, Open(source=template.text[first:]))
     return tuple(parts)
 
@@ -96,7 +96,6 @@ def _marked(
     values: Mapping[str, object],
     later: Later,
     *,
-    dollar: bool,
     partials: Partials | None,
     end: int | None = None,
 ) -> Sequence[Part] | None:
@@ -106,13 +105,13 @@ def _marked(
     ends = [*(token.offset for token in tokens[1:]), len(template.text) if end is None else end]
     for token, stop in zip(tokens, ends, strict=True):
         source = template.text[token.offset : stop]
-        if token.kind in ("path", "output"):
-            names = _names_of(source, template.place, dollar=dollar)
+        if token.kind in ("value", "path", "output"):
+            names = _names_of(source, template.place, template.rules)
             if names & later.keys() & template.names:  # not the variable of a loop
                 source = f"{mark}{len(opened)}\ue001"
                 opened.append(Open(source=_source(token, later)))
         text += source
-    marked = Template.parse(text, template.place, dollar=dollar, partials=partials)
+    marked = Template.parse(text, template.place, template.rules, partials=partials)
     if marked.names & later.keys():
         return None
     try:
@@ -128,17 +127,16 @@ def _refuse_missing(template: Template, values: Mapping[str, object], later: Lat
     template.fill({**values, **later})
 
 
-def _names_of(source: str, place: Place, *, dollar: bool) -> frozenset[str]:
-    return Template.parse(source, place, dollar=dollar).names
+def _names_of(source: str, place: Place, rules: Rules) -> frozenset[str]:
+    return Template.parse(source, place, rules).names
 
 
 def _source(token: Token, later: Later) -> str:
-    path = token.path
-    if path is None:
-        return token.text
-    if len(path.steps) == 1:
-        return later[str(path.steps[0])]
-    return "${" + token.text.strip("${} ") + "}"
+    value = token.value
+    if isinstance(value, Path):
+        is_name = len(value.steps) == 1
+        return later[str(value.steps[0])] if is_name else "${" + token.text.strip("${} ") + "}"
+    return token.text if value is None or value.name is None else later[value.name]
 
 
 def _unmarked(filled: str, mark: str, opened: Sequence[Open]) -> Iterator[Part]:

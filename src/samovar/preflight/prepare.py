@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from samovar.checks.checking import check_tree, read_names
+from samovar.checks.checking import check_tree
 from samovar.checks.labels import REFUSED_AT_RUN
+from samovar.checks.unset import read_names
 from samovar.config import Settings
-from samovar.errors import Fault, FaultsError, Place, UsageError, nearest
+from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError, nearest
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -22,6 +23,7 @@ from samovar.preflight.models import check_models
 from samovar.preflight.trusting import Allow, open_gate
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
+from samovar.values import limited, within
 
 
 def prepare(
@@ -66,11 +68,27 @@ def prepare(
         allows_effects=not run.no_effects,
         allow=allow,
     )
-    variables = bind(workflow.parameters, given, ask=ask)
+    variables = _bound(workflow, given, settings, ask)
     if needs_models:
         _check_programs(workflow, library)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, gate=gate, warnings=warnings)
+
+
+def _bound(
+    workflow: Workflow,
+    given: Mapping[str, object],
+    settings: Settings,
+    ask: Callable[[Parameter], object] | None,
+) -> dict[str, object]:
+    """The variables to begin with. Raises `UsageError`, also for a value that is too large."""
+    with limited(settings.value_bytes):
+        try:
+            for name, value in given.items():
+                within(value, f"The value given for {name!r}")
+            return bind(workflow.parameters, given, ask=ask)
+        except TooLargeError as error:
+            raise UsageError(error.message) from None
 
 
 def _check_programs(workflow: Workflow, library: Library) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
 from samovar.actions.defaults import PromptDefaults
+from samovar.actions.given import as_taken
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Place, SamovarError
@@ -118,7 +119,7 @@ class _Walk:
         known = [parameter for parameter in child.parameters if parameter.name not in held]
         return _Call(
             workflow=child,
-            variables=bind(known, given),
+            variables=bind(known, as_taken(action.given, given, known)),
             held=held,
             defaults=call.defaults.below(child),
             prefix=f"{call.prefix}{state.name}/",
@@ -167,4 +168,4 @@ def _preview_of(
 
 def _what(action: Action, values: Mapping[str, object], later: Later) -> str:
     """What an action does; if it shows a text, the text filled as far as it is known."""
-    return action.what if action.shown is None else shown(fill(action.shown, values, later, dollar=True))
+    return action.what if action.shown is None else shown(fill(action.shown, values, later))

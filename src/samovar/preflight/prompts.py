@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from samovar.actions.defaults import PromptDefaults
+from samovar.actions.given import Pair, as_taken
 from samovar.actions.options import Using
 from samovar.actions.prompt import ExecutePrompt
-from samovar.actions.scanner import Pair
 from samovar.generation import Options, Role
 from samovar.language.names import first_variables
 from samovar.language.prompt import Prompt
@@ -69,7 +69,7 @@ def preview_action(
     chosen = Using(pairs=known).choose_in(workflow, values, defaults)
     system: Sequence[Part]
     if open_system := next((pair.value for pair in unknown if pair.key == "system"), None):
-        system = fill(open_system.template, values, later, dollar=True)
+        system = fill(open_system.template, values, later)
     elif chosen.system is not None or chosen.options.raw:  # which has no place for the default one
         system = (chosen.system or "",)
     else:
@@ -104,12 +104,13 @@ def _user(
     given, held = split_arguments(action.arguments, values, later)
     open_here = {name: source for name, source in later.items() if name not in given} | held
     if action.inline is not None:
-        return fill(action.inline.template, {**values, **given}, open_here, dollar=True)
+        return fill(action.inline.template, {**values, **given}, open_here)
     assert action.name is not None
     if action.name.names & later.keys():
-        return (Open(source=f"prompt {shown(fill(action.name.template, values, later, dollar=True))}"),)
+        return (Open(source=f"prompt {shown(fill(action.name.template, values, later))}"),)
     prompt = library.prompt(action.name.text(values), workflow=workflow)
-    return fill_prompt(prompt, given, values, open_here, library)
+    taken = as_taken(action.arguments, given, prompt.parameters)
+    return fill_prompt(prompt, taken, values, open_here, library)
 
 
 def split_arguments(
@@ -120,7 +121,7 @@ def split_arguments(
     held: dict[str, str] = {}
     for pair in pairs:
         if pair.value.names & later.keys():
-            held[pair.key] = shown(fill(pair.value.template, values, later, dollar=True))
+            held[pair.key] = shown(fill(pair.value.template, values, later))
         else:
             given[pair.key] = pair.value.of(values)
     return given, held
@@ -130,7 +131,7 @@ def _default_system(
     workflow: Workflow, library: Library, values: Mapping[str, object], later: Later
 ) -> tuple[Part, ...]:
     if workflow.system is not None:
-        return fill(workflow.system, values, later, dollar=False)
+        return fill(workflow.system, values, later)
     prompt = library.system_prompt(workflow)
     return fill_prompt(prompt, {}, values, later, library) if prompt else ()
 

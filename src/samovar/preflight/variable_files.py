@@ -6,19 +6,16 @@ like a file, as in `@<(command)`.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import Fault, FaultsError, Place, UsageError
+from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError
 from samovar.files import is_folder
 from samovar.language.parameters import Parameter, as_written
 from samovar.language.yaml_document import FrontMatter, read_yaml
-from samovar.values import to_text
-
-LARGEST_FILE_BYTES = 10_000_000
+from samovar.values import VALUE_BYTES, read_json, to_text
 
 
 def read_variables_file(
@@ -40,7 +37,9 @@ def read_variables_file(
 
 def _json_map(text: str, written: str) -> dict[str, object]:
     try:
-        found: Any = json.loads(text)
+        found: Any = read_json(text)
+    except TooLargeError as error:
+        raise UsageError(f"{written}: {error.message}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{written} is not JSON: {error}.") from error
     if not isinstance(found, dict):
@@ -79,7 +78,7 @@ def read_file(path: Path, name: str | None, written: str = "") -> str:
         raise UsageError(f"{written}: that is a folder, not a file.")
     try:
         with path.open("rb") as file:  # a pipe as well, up to the same size
-            return _decoded(file.read(LARGEST_FILE_BYTES + 1), str(path))
+            return _decoded(file.read(VALUE_BYTES.get() + 1), str(path))
     except FileNotFoundError as error:
         hint = "" if name is None else f" For the text itself, write {name}=@@{path}"
         raise UsageError(f"{written}: there is no such file.{hint}") from error
@@ -91,14 +90,12 @@ def read_file(path: Path, name: str | None, written: str = "") -> str:
 
 def read_input() -> str:
     """The text of standard input. Raises `UsageError`."""
-    return _decoded(sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1), "standard input")
+    return _decoded(sys.stdin.buffer.read(VALUE_BYTES.get() + 1), "standard input")
 
 
 def _decoded(raw: bytes, source: str) -> str:
-    if len(raw) > LARGEST_FILE_BYTES:
-        raise UsageError(
-            f"{source} is larger than {LARGEST_FILE_BYTES // 1_000_000} MB, the most a variable may be."
-        )
+    if len(raw) > VALUE_BYTES.get():
+        raise UsageError(TooLargeError(f"The text of {source}", VALUE_BYTES.get()).message)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -29,5 +29,6 @@ class OpenSettings(TypedDict, total=False):
     cache_folder: str | Path
     snapshots_bytes: int | str
     snapshots_days: float
+    value_bytes: int | str
     environment: Sequence[str]
     offline: bool

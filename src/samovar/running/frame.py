@@ -21,6 +21,7 @@ from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.branches import BranchEnd, Claims, left_by, merge
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
+from samovar.values import within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,16 +226,19 @@ class Frame:
             if told.exit_code is not None:
                 self.variables["exit_code"] = told.exit_code
 
-    def join(self, branches: Mapping[str, Frame]) -> tuple[str, ...]:
+    def join(self, branches: Mapping[str, Frame], value_bytes: int) -> tuple[str, ...]:
         """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
 
         Built-in names are not merged: `result` has the branches' results by first state; `success` and its
-        like say whether a branch came to the join with a failure that no edge has taken.
+        like say whether a branch came to the join with a failure that no edge has taken. Raises
+        `TooLargeError` if the results, or what the branches set, take more than a value may.
         """
         merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
         variables = self.variables
+        results = {first: one.variables["result"] for first, one in branches.items()}
+        within(results, "The variable 'result', with the results of the branches,", value_bytes)
         variables.update(merged.changes)
-        variables["result"] = {first: one.variables["result"] for first, one in branches.items()}
+        variables["result"] = results
         self.is_result_named = False
         self._set_failed(failed=any(one.failed for one in branches.values()))
         variables["is_error"] = any(one.variables["is_error"] for one in branches.values())
@@ -242,18 +246,21 @@ class Frame:
         if (first_failure := next(failures, None)) is not None:
             self._tell(first_failure)
         self.changed = self.changed.union(*(one.changed for one in branches.values()))
-        self.leave_branches(branches, dict.fromkeys(branches, BranchEnd.CAME))
+        self.leave_branches(branches, dict.fromkeys(branches, BranchEnd.CAME), value_bytes)
         return merged.doubts
 
-    def leave_branches(self, branches: Mapping[str, Frame], ends: Mapping[str, BranchEnd]) -> None:
+    def leave_branches(
+        self, branches: Mapping[str, Frame], ends: Mapping[str, BranchEnd], value_bytes: int
+    ) -> None:
         """Sets `branches`: what each branch set and how it ended, those of forks within them too."""
         left: dict[str, object] = {}
         before = self.variables.get(BRANCHES)
         for one in branches.values():
-            within = one.variables.get(BRANCHES)
-            if isinstance(within, dict) and within is not before:
-                left |= within
+            inner = one.variables.get(BRANCHES)
+            if isinstance(inner, dict) and inner is not before:
+                left |= inner
         for first, one in branches.items():
             end = BranchEnd.FAILED if one.last_failed and ends[first] is BranchEnd.CAME else ends[first]
             left[first] = left_by(one.variables, one.changed, end)
+        within(left, f"The variable {BRANCHES!r}", value_bytes)
         self.variables[BRANCHES] = left

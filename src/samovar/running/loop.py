@@ -7,34 +7,27 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
 from samovar.actions.time_limit import perform
-from samovar.errors import ActionError, ChildError, Place, SamovarError, TimedOutError
-from samovar.events import Caller, Ending, RunError, VisitStatus
+from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
+from samovar.events import Ending, RunError, VisitStatus
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
 from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.branches import BranchEnd, Claims
+from samovar.running.ends import End, child_error, no_way_on, too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
-from samovar.running.routing import Choice, Situation, choose, explain
+from samovar.running.routing import Choice, Situation, choose
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.visit_context import Child, Services, VisitContext
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How one workflow of a run ended. A branch that has come to its join has completed."""
-
-    ending: Ending
-    error: RunError | None = None
-    """Why it did not complete; None if it did, or was cancelled."""
 
 
 class Loop:
@@ -62,10 +55,11 @@ class Loop:
         while True:
             self._abort_files.check()
             visit, error = await self._visit(frame, state)
-            choice = self._choose(frame, state, visit, failed_here=error is not None)
+            await _give_others_a_turn()
+            choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
             if transition is None:
-                return _no_way_on(frame, state, choice, error)
+                return no_way_on(frame, state, choice, error)
             if fork := frame.workflow.forks.get(state.name):
                 end = await self._fork(frame, state, fork, visit)
                 if end is None and fork.join == until:
@@ -87,9 +81,6 @@ class Loop:
             if transition.target == until:
                 return End(ending=Ending.COMPLETED)
             state = states[transition.target]
-            # After each visit others on the event loop have a turn and a cancellation comes through: counted,
-            # not timed, so that the branches of a fork take turns in the same order on any machine.
-            await checkpoint()
 
     def _spend_transition(self, frame: Frame, visit: int) -> None:
         frame.spending.spend(transitions=1)
@@ -100,13 +91,13 @@ class Loop:
             )
             self._recorder.warn(message, frame.workflow.states[frame.workflow.initial].place, visit)
 
-    def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
+    async def _choose(self, frame: Frame, state: State, visit: int, *, failed_here: bool) -> Choice:
         situation = Situation(
             failed_here=failed_here,
             failed_last=frame.failed,
             goes_on=frame.workflow.on_error == "continue",
         )
-        choice = choose(state, frame.variables, situation)
+        choice = await self._services.computer.compute(lambda: choose(state, frame.variables, situation))
         for message, place in choice.warnings:
             self._recorder.warn(message, place, visit)
         for message, place in choice.doubts:
@@ -138,6 +129,8 @@ class Loop:
                 with at_moment(now_s):
                     outcome = await perform(action, context.context())
                 failure: SamovarError | None = outcome.error
+                if found := too_large(outcome, self._services.settings.value_bytes):
+                    outcome, failure = Outcome(figures=outcome.figures), found
             except PastLimitError:
                 recorder.leave(entry, VisitStatus.CANCELLED)
                 raise
@@ -200,13 +193,21 @@ class Loop:
             branches = clock.branches(len(fork.branches), tasks.cancel_scope)
             for branch in fork.branches:
                 tasks.start_soon(drive, branch, name=f"branch {branch.first}")
+        value_bytes = self._services.settings.value_bytes
         if stops:
             if isinstance(stops[0], BaseException):
                 raise stops[0]
-            frame.leave_branches(frames, ends)
+            with suppress(TooLargeError):  # the branch that ended says more
+                frame.leave_branches(frames, ends, value_bytes)
             return stops[0]
-        for doubt in frame.join(frames):
-            self._recorder.warn(doubt, frame.workflow.states[fork.join].place, visit)
+        join = frame.workflow.states[fork.join]
+        try:
+            doubts = frame.join(frames, value_bytes)
+        except TooLargeError as error:
+            path = frame.prefix + join.name
+            return End(ending=Ending.FAILED, error=RunError.of(error, path, join.place))
+        for doubt in doubts:
+            self._recorder.warn(doubt, join.place, visit)
         return None
 
     # Sub-workflows.
@@ -229,7 +230,7 @@ class Loop:
         if timeout.cancelled_caught:
             raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
         if end.ending is not Ending.COMPLETED:
-            raise _child_error(context, child, end)
+            raise child_error(context, child, end)
         return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
@@ -260,13 +261,16 @@ class Loop:
         return frame
 
 
-def _child_error(context: VisitContext, child: Child, end: End) -> ChildError:
-    """Why a sub-workflow did not complete, as its caller's failure: what went wrong in it, and where."""
-    above = context.frame
-    why = end.error or RunError(code=str(end.ending), message=f"Workflow {child.name!r} was {end.ending}.")
-    path = above.prefix + context.state.name
-    caller = Caller(workflow=above.workflow.name, state=path, place=child.place)
-    return ChildError(replace(why, chain=(caller, *why.chain)))
+async def _give_others_a_turn() -> None:
+    """Others on the event loop have a turn, and a cancellation comes through.
+
+    After each visit: counted, not timed, so that the branches of a fork take turns in the same order on any
+    machine. A time limit that has passed meanwhile counts, although nobody could say so before: what it is
+    of cannot complete any more.
+    """
+    await checkpoint()
+    if anyio.current_effective_deadline() <= anyio.current_time():
+        await anyio.sleep_forever()  # until the limit's cancellation comes, which is on its way
 
 
 def _failure_edge(join: State) -> Transition | None:
@@ -275,12 +279,3 @@ def _failure_edge(join: State) -> Transition | None:
         if one.when is When.FAILURE or (one.when is When.ALWAYS and one.label.strip()):
             return one
     return None
-
-
-def _no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | None) -> End:
-    """No transition is true: the run fails where the action did, else it is stuck."""
-    if error is not None:
-        return End(ending=Ending.FAILED, error=error)
-    path = frame.prefix + state.name
-    stuck = RunError(code="stuck", message=explain(state, choice), state=path, place=state.place)
-    return End(ending=Ending.STUCK, error=stuck)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from samovar.errors import ExpressionError, Place
+from samovar.errors import ExpressionError, Place, TooLargeError
 from samovar.language.names import OF_FAILURE
 from samovar.language.workflow import State, Transition, When
 from samovar.values import to_text, truth
@@ -67,7 +67,7 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
             continue
         try:
             why = _why_not(transition, variables, situation, doubts, _names_of_failure(state, variables))
-        except ExpressionError as error:
+        except (ExpressionError, TooLargeError) as error:
             why = f"cannot be evaluated: {error.message}"
             warnings.append(
                 (f"A condition counts as false: {error.message}", error.place or transition.place)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 
+from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, ThisMachine, World
 from samovar.config import Settings
@@ -23,8 +24,9 @@ from samovar.executors.base import Connection, Executor
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
+from samovar.running.ends import End
 from samovar.running.frame import Frame
-from samovar.running.loop import End, Loop
+from samovar.running.loop import Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
@@ -192,6 +194,7 @@ class _Driven:
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
+            computer=Computer(settings.settings.value_bytes),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:

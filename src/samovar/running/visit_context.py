@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 from samovar.actions.base import ActionContext
+from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
@@ -58,6 +59,8 @@ class Services:
     """Records an event and reports it."""
     secrets: Secrets
     """What nobody is shown."""
+    computer: Computer
+    """Fills texts and evaluates expressions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,7 @@ class VisitContext:
             sleep=self.sleep,
             move_on_after=services.outside.clock.move_on_after,
             allows_effects=services.allows_effects,
+            compute=services.computer.compute,
         )
 
     def log(self, level: str, text: str) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
-from samovar.checks.checking import read_names
+from samovar.checks.unset import read_names
 from samovar.errors import Fault, NotFoundError, Place, SamovarError, nearest
 from samovar.language.names import BUILT_IN
 from samovar.language.workflow import ParsedAction

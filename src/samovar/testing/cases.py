@@ -53,7 +53,7 @@ class Failure:
     """Why there is no answer, or no command."""
 
     code: str
-    """As in `errors.py`."""
+    """As in `errors/`."""
     message: str
     takes_s: float | None = None
     """Seconds until that is known; None: no time."""

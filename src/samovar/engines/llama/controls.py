@@ -1,6 +1,6 @@
 """The texts that become control tokens, found in text, and marked in messages so that none arises from them.
 
-Above: `vocabulary.py`, `chat.py`. Below: `errors.py`. It does not know what a template is. While a template
+Above: `vocabulary.py`, `chat.py`. Below: `errors/`. It does not know what a template is. While a template
 is filled, first characters of control texts that a message contains are written as private-use characters.
 So what was rendered says of each such character whether the template or a message wrote it.
 """

@@ -11,7 +11,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -23,18 +23,14 @@ from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.loading import read_weights
 from samovar.engines.llama.mapping import alone_with
 from samovar.engines.llama.placing import all_devices
+from samovar.engines.llama.speeds import BETTER, Plan, Speed, fewer_threads
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
-from samovar.generation import KvType
 from samovar.models.cost import Cost
 from samovar.models.header import read_header
 from samovar.models.held_weights import hold
 from samovar.models.tuning import BATCH_TOKENS, MICRO_BATCH_TOKENS, Tuning, table
 
-BETTER = 0.95
-"""Another choice than the table's must take at most this share of its time: less is noise."""
-ANSWER_TOKENS = 120
-"""Of the usual request that choices are compared by: a prompt as long as the shortest length, and so many."""
 WINDOW_TOKENS = 512
 """A text is foreseen in pieces of this, each from its beginning; …"""
 UNSCORED_TOKENS = 32
@@ -45,64 +41,6 @@ _LOGITS_AT_ONCE = 64
 
 class MeasuringEndedError(Exception):
     """`stop` was called."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How much is measured."""
-
-    lengths: tuple[int, ...] = (512, 2048)
-    """Tokens behind which is decoded, rising."""
-    decoded: int = 24
-    """Tokens, behind each."""
-    copies: int = 4
-    """Of the shortest length, which other sequences keep meanwhile, as conversations do in a run."""
-    rounds: int = 3
-
-    @property
-    def cells(self) -> int:
-        """Of each context."""
-        own = self.lengths[-1] + len(self.lengths) * self.decoded + BATCH_TOKENS
-        return own + self.copies * (self.lengths[0] + self.decoded)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """What one choice came to, in medians."""
-
-    tuning: Tuning
-    evaluate_tokens_per_s: float
-    decode_ms: Mapping[int, float]
-    """Of one token, by the tokens before it."""
-
-    @property
-    def request_s(self) -> float:
-        """The usual request."""
-        prompt_tokens = min(self.decode_ms)
-        mean_ms = sum(self.decode_ms.values()) / len(self.decode_ms)
-        return prompt_tokens / self.evaluate_tokens_per_s + ANSWER_TOKENS * mean_ms / 1000
-
-
-def choices(standard: Tuning, kv_type: KvType) -> list[Tuning]:
-    """What is worth trying, the table's choice first."""
-    flash = [standard.flash_attention]
-    if kv_type == "f16":
-        flash += [one for one in (False, True) if one is not standard.flash_attention]
-    sizes = sorted({MICRO_BATCH_TOKENS, BATCH_TOKENS}, key=lambda size: size != standard.micro_batch_tokens)
-    return [
-        replace(standard, flash_attention=one, micro_batch_tokens=size) for one in flash for size in sizes
-    ]
-
-
-def best(speeds: Sequence[Speed]) -> Speed:
-    """The first, unless another is clearly faster."""
-    fastest = min(speeds, key=lambda speed: speed.request_s)
-    return fastest if fastest.request_s <= BETTER * speeds[0].request_s else speeds[0]
-
-
-def fewer_threads(most: int) -> list[int]:
-    """Numbers of threads worth trying, the most first."""
-    return sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
 
 
 class Workbench:

@@ -1,0 +1,35 @@
+"""The texts and the expressions that an action or a condition is made of.
+
+Above: `checking.py`, `typed.py`. Below: templates and expressions. It looks into the fields of any action, so
+that none can have a text that is not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from samovar.errors import Fix, Place
+from samovar.expressions.expression import Expression
+from samovar.language.paths import Path
+from samovar.language.template import Template
+
+
+def parts_of(value: object) -> Iterator[Template | Expression]:
+    """All of them, in the order of the fields."""
+    if isinstance(value, Template | Expression):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from parts_of(item)
+    elif is_dataclass(value) and not isinstance(value, Place):
+        for field in fields(value):
+            yield from parts_of(getattr(value, field.name))
+
+
+def fix_for_the_shell(name: str, template: Template) -> Fix | None:
+    """The fix that writes the first `${name}` of an old file as the shell's own."""
+    for piece in template.pieces:
+        if isinstance(piece, Path) and piece.dollar and piece.steps == (name,):
+            return Fix(place=template.place.within(template.text, piece.offset), old="${", new="$${")
+    return None

@@ -1,0 +1,89 @@
+"""Variables that a workflow reads and nothing sets, and labels and defaults that read them in vain.
+
+Above: `checking.py`. Below: `labels.py`, `typed.py`, and the parts of actions that have names in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samovar.checks.labels import declared_here, doubtful_labels
+from samovar.checks.parts import fix_for_the_shell, parts_of
+from samovar.checks.typed import types_of, unknown_defaults
+from samovar.errors import Fault, Place, Severity, nearest
+from samovar.expressions.expression import Expression
+from samovar.expressions.types import ANYTHING
+from samovar.language.template import Template
+from samovar.language.workflow import ParsedAction, When, Workflow
+
+MOST_OFFERS = 20
+"""Variables for which the nearest name is looked for; it takes time."""
+
+
+def read_names(workflow: Workflow) -> frozenset[str]:
+    """Variables that the workflow reads somewhere."""
+    names: set[str] = set()
+    for _, action in workflow.actions():
+        names |= action.names
+    for prompt in workflow.prompts.values():
+        names |= prompt.template.names
+    for condition in _conditions(workflow):
+        names |= condition.names
+    return frozenset(names)
+
+
+def _conditions(workflow: Workflow) -> Iterator[Expression]:
+    for state in workflow.states.values():
+        for transition in state.transitions:
+            if transition.when is When.CONDITION and transition.condition is not None:
+                yield transition.condition
+
+
+def unset_variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault]:
+    """Names that are read, and that nothing sets. `given`: names that whoever runs it gives."""
+    known, types = workflow.known_names | given, types_of(workflow)
+    own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
+    in_vain = [
+        *unknown_defaults(workflow, known, is_old=workflow.is_old),
+        *doubtful_labels(workflow, known, own),
+    ]
+    yield from in_vain
+    told = {fault.place for fault in in_vain}
+    actions = (action for _, action in workflow.actions())
+    readers: list[ParsedAction | Expression] = [*actions, *_conditions(workflow)]
+    offers: dict[str, str] = {}
+    for reader in readers:
+        missing = reader.names - known
+        homes = {name: part for part in reversed(tuple(parts_of(reader))) for name in part.names & missing}
+        for name in sorted(missing):
+            if name not in offers:
+                offers[name] = nearest(name, known) if len(offers) < MOST_OFFERS else ""
+            part = homes.get(name)
+            place = part.where(name) if part else reader.place
+            if place not in told:
+                yield _unset(name, offers[name], place, part, is_error=_is_needed(name, part, reader))
+
+
+def _is_needed(name: str, part: Template | Expression | None, reader: ParsedAction | Expression) -> bool:
+    """Whether an action cannot do without the variable: it stands in a `${…}` or behind `:=`."""
+    if isinstance(part, Template):
+        return isinstance(part.uses.get(name), Expression) and not part.rules.is_old
+    return part is not None and part is not reader
+
+
+def _unset(
+    name: str, offer: str, place: Place, part: Template | Expression | None, *, is_error: bool
+) -> Fault:
+    is_shell = isinstance(part, Template) and part.rules.shell
+    message = f"Nothing sets the variable {name!r}"
+    if is_shell and not is_error:
+        message += f", so `${{{name}}}` is left to the shell: write $${{{name}}} for that.{offer}"
+    elif not is_error:
+        message += f" (unless --var does).{offer}"
+    elif offer.startswith(" Did") or not is_shell:
+        message += f".{offer or ' Set it before, or declare a parameter.'}"
+    else:
+        message += f". The shell's own is written ${name} or $${{{name}}}.{offer}"
+    severity: Severity = "error" if is_error else "warning"
+    fix = fix_for_the_shell(name, part) if isinstance(part, Template) and is_shell and not is_error else None
+    return Fault(code="unset-variable", message=message, place=place, severity=severity, fix=fix)
