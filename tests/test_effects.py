@@ -150,7 +150,7 @@ async def test_what_only_some_runs_come_to_is_refused_at_its_state_and_its_failu
     place: Clone,
 ) -> None:
     diagram = (
-        "[*] --> S\nS --> A: x == 1\nS --> [*]: default\nA --> [*]: success\nA --> F: failure\nF --> [*]"
+        '[*] --> S\nS --> A: x == "1"\nS --> [*]: default\nA --> [*]: success\nA --> F: failure\nF --> [*]'
     )
     actions = f'- S: Set x="1"\n{TOUCH}\n- F: Log "${{error.kind}}"'
     path = workflow(place.folder, "maybe", diagram, actions)

@@ -169,8 +169,14 @@ def test_every_bullet_of_markdown_is_read(tmp_path: Path, bullet: str) -> None:
     assert [one.split(" ")[0] for one in said(tmp_path, text)] == ["unknown-parameter"]
 
 
-def test_a_block_without_an_end_is_named_where_it_begins(tmp_path: Path) -> None:
-    prompt = "{% if name %}x{% endif %}\n {% if name %}{% if tries %}{% endif %} x"
+def test_a_tag_that_takes_in_the_end_of_its_block_is_named(tmp_path: Path) -> None:
+    prompt = "Text.\n{% if name %}x{% else }y {{ tries }}{% endif %} z"
+    assert said(tmp_path, flow('Execute prompt "p"', prompt))[-1] == "template-syntax 18:15"
+
+
+@pytest.mark.parametrize("end", ["", "{ endif %}", "endif %}"])
+def test_a_block_without_an_end_is_named_where_it_begins(tmp_path: Path, end: str) -> None:
+    prompt = f"{{% if name %}}x{{% endif %}}\n {{% if name %}}{{% if tries %}}{{% endif %}} x{end} y"
     assert said(tmp_path, flow('Execute prompt "p"', prompt))[-1] == "template-syntax 18:2"
 
 

@@ -57,8 +57,8 @@ ACTIONS = """- A: Set n := 0, copy="${token}", list := [token, key], text := "ke
 - F: Prompt "Say ${token} and ${key}" result="said" using max_tokens=4
 - G: Shell "echo ${key}" with env={"K": "${key}"} working_dir="${token}"
 - H: Run workflow "loops" with key="${key}" token="${token}" pair="${token}${key}"
-- K: Set token="changed-${n}-${token}", key="gone"
-- L: Log "${copy} ${error.message}"
+- K: Set last="${error.message}", token="changed-${n}-${token}", key="gone"
+- L: Log "${copy} ${last}"
 - M: Abort "because of ${copy}, ${token}"
 """
 DIAGRAM = """[*] --> A

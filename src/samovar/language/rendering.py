@@ -193,17 +193,19 @@ def _quoted(text: str) -> str:
 
 
 _WANTED_END = re.compile(r"expected tag end(\w+)")
+_TAG_IN_TAG = re.compile(r"\{%(?:(?!%\}|\{[{%]).)*\{[{%]", re.DOTALL)
 
 
 def _without_end(source: str, tag: str) -> int | None:
     """Where the innermost tag of this name begins that no end belongs to."""
     begun: list[int] = []
-    for match in re.finditer(rf"\{{%-?\s*(end)?{tag}\b", source):
+    for match in re.finditer(rf"\{{%-?\s*(?:(end{tag})\s*-?%\}}|{tag}\b)", source):
         if not match[1]:
             begun.append(match.start())
         elif begun:
             begun.pop()
-    return begun[-1] if begun else None
+    unclosed = _TAG_IN_TAG.search(source)  # which takes in the end as a part of itself
+    return begun[-1] if begun else unclosed.start() if unclosed else None
 
 
 def _unclosed(source: str, at: int) -> int | None:
