@@ -9,6 +9,7 @@ import pytest
 
 import samovar
 from samovar.cli.checking import faults_of
+from samovar.cli.testing import CasesArguments, run_tests
 from samovar.engines.scripted import Script
 from samovar.generation import Message
 from samovar.language.schema_words import shown_schema
@@ -200,3 +201,62 @@ def test_what_the_short_form_cannot_say_is_shown_as_it_is() -> None:
     assert shown_schema({"allOf": [{"type": "string"}]}) == '{"allOf":[{"type":"string"}]}'
     schema = read_schema("{name: {type: string, maxLength: 9, description: of the city}, at: {n: number}}")
     assert shown_schema(schema) == ('{"name": text (at most 9 characters; of the city), "at": {"n": number}}')
+
+
+@pytest.mark.parametrize(
+    ("edges", "says"),
+    [
+        (
+            EDGES.replace('    Judge --> Help: verdict.team == "support"\n', ""),
+            "`verdict.team` may be `support`",
+        ),
+        ("    Judge --> Bill: verdict.urgent\n    Bill --> [*]", "`verdict.urgent` may be `false`"),
+        ('    Judge --> Bill: verdict.team in ["billing"]\n    Bill --> [*]', "`support`"),
+    ],
+)
+def test_a_value_of_an_answer_without_an_edge_is_an_error(tmp_path: Path, edges: str, says: str) -> None:
+    found = codes(flow(tmp_path, edges=edges, actions='- Bill: Log "b"'))
+    assert [code for code, _ in found] == ["value-without-edge"] and says in found[0][1]
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        "    Judge --> Bill: verdict.urgent\n    Judge --> Bill: default\n    Bill --> [*]",
+        "    Judge --> Bill: verdict.urgent\n    Judge --> Bill: !verdict.urgent\n    Bill --> [*]",
+        '    Judge --> Bill: verdict.team != "x1" || size(mail) > 3\n    Bill --> [*]',
+        "    Judge --> Bill: verdict.lines[0] > 3\n    Bill --> [*]",
+    ],
+)
+def test_edges_that_take_every_value_or_depend_on_more_are_left_alone(tmp_path: Path, edges: str) -> None:
+    found = codes(flow(tmp_path, edges=edges, actions='- Bill: Log "b"'))
+    assert "value-without-edge" not in [code for code, _ in found]
+
+
+async def test_a_script_that_says_no_json_is_held_to_the_schema_too(tmp_path: Path) -> None:
+    async with samovar.open(script=script("What?")) as app:
+        run = await app.run(flow(tmp_path))
+    assert run.variables["verdict"] == '{"urgent":false,"team":"billing","lines":[]}'
+
+
+@pytest.mark.parametrize(
+    ("told", "is_right"),
+    [
+        ('{"urgent": true, "team": "billing", "lines": [1]}', True),
+        ('{"urgent": true, "team": "sales", "lines": [1]}', False),
+        ('{"urgent": true}', False),
+        ("yes", False),
+    ],
+)
+def test_the_answer_of_a_case_is_judged_by_the_schema(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: str, is_right: bool
+) -> None:
+    path = flow(tmp_path)
+    case = f"cases:\n  - name: one\n    answers: {{Judge: '{told}'}}\n    expect: {{ending: completed}}\n"
+    (tmp_path / "sorting.test.yaml").write_text(case, encoding="utf-8")
+    status = run_tests(
+        CasesArguments(paths=(path,), only=None, coverage_min=None, junit=None, lenient=False, as_json=False)
+    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (status == 0) is is_right, shown
+    assert is_right or "is not what its schema asks for" in shown

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from samovar.actions.base import Action
 from samovar.actions.prompt import ExecutePrompt
 from samovar.checks.parts import parts_of
+from samovar.checks.uncovered import values_without_edge
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
@@ -54,6 +55,7 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
             yield _constant(use.expression, severity)
         known = types if not use.given else {**types, **dict.fromkeys(use.given, ANYTHING)}
         yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
+    yield from values_without_edge(workflow, types, severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
         if parameter.condition is not None:

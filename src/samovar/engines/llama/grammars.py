@@ -1,7 +1,7 @@
 """Holds an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
 
 Above: `model.py`, which has one `Guidance` for each model; `sampling.py`, which asks a `Matcher` before each
-token. Below: `constraint.py` (the contract), `spelling.py`, `binding.py`. The functions are those of the
+token. Below: `constraint.py` (the contract), `reasons.py`, `spelling.py`. The functions are those of the
 engine's own shared object, so nothing more is installed.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 from array import array
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from samovar.engines.llama.binding import Binding, open_binding
 from samovar.engines.llama.choosing import EMPTY_LINES
+from samovar.engines.llama.reasons import plainly
 from samovar.engines.llama.spelling import TokenSpelling
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
@@ -35,7 +35,6 @@ _WORDS = [b"".join(bytes([255 * (byte >> bit & 1)]) * 4 for bit in range(8)) for
 """By a byte of a mask: the masks of the 32-bit numbers of its eight tokens."""
 _CONTROL = b"\xff<control>"
 """What tokens that say nothing are called: no text has the first byte, so no form has them by accident."""
-_UNKNOWN_KEYS = re.compile(r"Unimplemented keys: \[(.*)\]")
 
 Spell = Callable[[bytes], list[int]]
 """The tokens whose pieces are these bytes, as the vocabulary's own tokenizer takes them."""
@@ -86,11 +85,14 @@ class Grammars:
             output[index] = token
         return len(tokens)
 
-    def open(self, form: Form) -> Any:
-        """A matcher of the engine. Raises `EngineError` for a form that cannot be enforced."""
+    def open(self, form: Form, *, is_compact: bool = True) -> Any:
+        """A matcher of the engine. Raises `EngineError` for a form that cannot be enforced.
+
+        `is_compact`: JSON has no white space between its parts.
+        """
         if "\0" in form.text:
             raise EngineError(f"The {form.name} has a NUL, which no model can say.")
-        text = _compact(form.text) if form.kind == "schema" else form.text
+        text = _spaced(form.text, is_flexible=not is_compact) if form.kind == "schema" else form.text
         try:
             raw = text.encode()
         except UnicodeEncodeError:
@@ -103,12 +105,12 @@ class Grammars:
         if reason != self.ffi.NULL:
             said = self.ffi.string(reason)
             self.ffi.release(matcher)
-            raise EngineError(f"The {form.name} cannot be enforced: {_plainly(_text(said))}")
+            raise EngineError(f"The {form.name} cannot be enforced: {plainly(_text(said))}")
         return matcher
 
 
-def _compact(schema: str) -> str:
-    """The schema, asking for JSON without white space between its parts."""
+def _spaced(schema: str, *, is_flexible: bool) -> str:
+    """The schema, which says whether JSON may have white space between its parts."""
     try:
         value = json.loads(schema)
     except ValueError as error:
@@ -117,31 +119,11 @@ def _compact(schema: str) -> str:
         value = {}
     if not isinstance(value, dict):
         raise EngineError("The schema cannot be enforced: it must be a JSON object.")
-    return json.dumps({**value, "x-guidance": {"whitespace_flexible": False}})
+    return json.dumps({**value, "x-guidance": {"whitespace_flexible": is_flexible}})
 
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
-
-
-def _plainly(reason: str) -> str:
-    """Why a form is refused, in one sentence."""
-    if found := _UNKNOWN_KEYS.search(reason):
-        keys = ", ".join(f"`{key.strip().strip(chr(34))}`" for key in found[1].split(","))
-        return f"{keys} cannot be checked while an answer grows. Leave it out, or say it in the prompt."
-    if "oneOf" in reason:
-        return (
-            "the alternatives of `oneOf` overlap. Use `anyOf`, or give each a `const` that tells them apart."
-        )
-    if found := re.search(r'unknown special token: "(.*?)"', reason):
-        return f"{found[1]} names a token of a vocabulary. Only texts and expressions can be used."
-    if "registry" in reason:
-        return "a `$ref` leads outside of it. Only `#/…` within the schema can be used."
-    if "look-around" in reason or "lookarounds" in reason:
-        return "look-around (`(?=…)`, `(?!…)`, `(?<=…)`, `\\b`) is not supported in regular expressions."
-    lines = [line.strip() for line in reason.splitlines() if line.strip(" ^|")]
-    short = " ".join(lines)[:300]
-    return short if short.endswith(".") else short + "."
 
 
 @cache
@@ -163,6 +145,23 @@ def objection(form: Form) -> str | None:
             raise
         return str(error)
     return None
+
+
+def accepts(form: Form, text: str) -> bool:
+    """Whether a text has this form; white space between the parts of JSON does not matter.
+
+    Raises `EngineError` for a form that cannot be enforced, `PlatformError` where the engine cannot run.
+    """
+    of_bytes = _of_bytes()
+    matcher = of_bytes.open(form, is_compact=False)
+    lib, raw = of_bytes.lib, text.strip().encode() if form.kind == "schema" else text.encode()
+    is_read = all(
+        not lib.llg_matcher_is_stopped(matcher) and lib.llg_matcher_consume_token(matcher, byte) == 0
+        for byte in raw
+    )
+    is_whole = is_read and bool(lib.llg_matcher_is_accepting(matcher))
+    of_bytes.ffi.release(matcher)
+    return is_whole
 
 
 class Guidance:
@@ -281,7 +280,7 @@ class Matcher:
             reason = self._lib.llg_matcher_get_error(self._matcher)
             said = "no reason given" if reason == self._ffi.NULL else _text(self._ffi.string(reason))
             log.debug("a constraint failed: %s", said)
-            raise EngineError(f"The answer could not be held to its {self._shape.name}: {_plainly(said)}")
+            raise EngineError(f"The answer could not be held to its {self._shape.name}: {plainly(said)}")
         return status
 
     def close(self) -> None:
