@@ -245,7 +245,8 @@ IDEALS = tuple(
     for flash in (False, True)
     for size in (512, 128)
 )
-"""Settings of direct calls: the ideal is the best of them, which `rounds.best_ideal` finds in each run."""
+"""Settings of direct calls: the ideal is the best of them, which `rounds.best_ideal` and `alternating.best`
+find in each run."""
 
 
 def _ideal(setting: DirectSetting) -> Contender:

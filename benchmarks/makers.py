@@ -24,7 +24,6 @@ from benchmarks.mistakes import Change, Maker, Sheet, at_matches, misspelt
 _VERB = r"^- \w+: (\w+)"
 _STATE = r"(?<![\w\"])([A-Z]\w*)(?= -->|$|:)"
 _OPTIONS = "result|choices|session|fork|max_tokens|stop|model|executor|temperature"
-_CONDITION = r"(?<=: )[^:]*(?:[=<>]).*$"
 
 
 def _names(sheet: Sheet) -> str:

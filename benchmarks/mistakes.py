@@ -21,7 +21,6 @@ _WORD = re.compile(r'"(?:\\.|[^"\\])*"|(?<![\w.])([A-Za-z_]\w*)(?!\w|\()')
 _TEXT = re.compile(r'"(?:\\.|[^"\\])*"')
 _OWN = {"success", "failure", "is_error", "error", "result", "default", "always", "null", "true", "false"}
 _VERBS = {"log", "set", "prompt", "execute", "run", "shell", "abort", "wait", "command", "error", "warning"}
-_TYPES = {"integer", "number", "string", "boolean", "choice"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,12 +60,14 @@ def test_a_file_a_name_a_text_and_a_workflow_are_run_alike(tmp_path: Path) -> No
     assert [run.workflow for run in runs] == ["w", "w", "greet", "text", "w", "text"]
 
 
-def test_a_text_runs_what_is_beside_its_folder_and_its_faults_have_their_lines(tmp_path: Path) -> None:
+def test_a_text_runs_a_file_by_its_path_and_its_faults_have_their_lines(tmp_path: Path) -> None:
     (tmp_path / "child.md").write_text(flow('C: Log "from the child"'))
     heard: list[object] = []
     with samovar.open_blocking(script=shout) as app:
-        run = app.run(flow('A: Run workflow "child"'), on_event=heard.append)
+        run = app.run(flow('A: Run workflow "./child.md"'), on_event=heard.append)
         assert run.ending == "completed", run.error
+        with pytest.raises(samovar.FaultsError, match="no workflow 'child'"):  # it has nothing beside it
+            app.run(flow('A: Run workflow "child"'))
         with pytest.raises(samovar.FaultsError, match=r"<text>:9:6"):
             app.run(flow('A: Lgo "x"'))
     assert [event.text for event in heard if isinstance(event, Logged)] == ["from the child"]

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +10,8 @@ import pytest
 import samovar
 from samovar.actions.question import Question
 from samovar.events import Ending
-from tests.test_cli import TIMEOUT_S, environment
+from tests.on_terminal import on_terminal
+from tests.test_cli import environment
 from tests.test_cli import samovar as command
 
 FLOW = """```mermaid
@@ -42,28 +38,11 @@ END = b"\x04"
 def asked(folder: Path, typed: Sequence[bytes], *, ahead: bytes = b"") -> tuple[str, int]:
     """What the terminal shows of a run, and its exit status. Each of `typed` answers one question."""
     (folder / "w.md").write_text(FLOW)
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "samovar", "run", "w.md"],
-        cwd=folder,
-        env=environment(folder) | {"TERM": "xterm-256color"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
+    surroundings = environment(folder) | {"TERM": "xterm-256color"}
+    status, shown = on_terminal(
+        folder, "run", "w.md", environment=surroundings, typed=typed, question=(ASKED,), ahead=ahead
     )
-    os.close(theirs)
-    os.write(ours, ahead)
-    written, left = b"", list(typed)
-    while select.select([ours], [], [], TIMEOUT_S)[0]:
-        try:
-            written += os.read(ours, 65536)
-        except OSError:  # all of its ends are closed
-            break
-        if left and written.endswith(ASKED) and written.count(ASKED) > len(typed) - len(left):
-            os.write(ours, left.pop(0))
-    os.close(ours)
-    return written.decode(), process.wait(TIMEOUT_S)
+    return shown, status
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,14 @@ async def test_expressions_in_texts_are_bounded_and_long_ones_in_a_thread(around
     assert caught.value.place is not None
 
 
+async def test_a_text_of_many_short_expressions_is_short_and_one_large_step_is_not() -> None:
+    computer = Computer()
+    assert await computer.compute(lambda: fill("${n + 1} " * 60, n=1)) == "2 " * 60
+    assert computer.long == 0
+    assert len(await computer.compute(lambda: fill("${t + t}", t="x" * 8_000_000))) == 16_000_000
+    assert computer.long == 1
+
+
 async def test_the_event_loop_waits_for_a_counted_part_of_what_is_long() -> None:
     looks: list[int] = []
 

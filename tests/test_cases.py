@@ -101,7 +101,7 @@ def test_a_case_says_what_is_told_and_what_is_expected(path: Path) -> None:
         ("cases: [", "w.test.yaml:"),
         ("- a", "w.test.yaml:1:1: error: The file must be `key: value` lines."),
         ("workflow: other.md\ncases: []", "w.test.yaml:1:1: error: There is no workflow 'other.md' here."),
-        ("cases: !!python/object:os.system []", "w.test.yaml:1:1: error: The file has the tag"),
+        ("cases: !!python/object:os.system []", "w.test.yaml:1:1: error: The file has a tag"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(text: str, expected: str, path: Path) -> None:

@@ -148,11 +148,11 @@ def test_a_childs_own_errors_are_its_parents_too(files: Files) -> None:
 
 
 def test_warnings_of_the_reading_are_kept_and_all_is_in_the_order_of_the_file(files: Files) -> None:
-    text = flow('- A: Log "${b}"', '- A: Log "${c}"', top="---\ntitel: x\n---\n")
+    text = flow('- A: Log "${b}"', "Some prose", top="---\ntitel: x\n---\n")
     assert [(fault.code, fault.place.line) for fault in files.check(text)] == [
         ("unknown-key", 2),
-        ("two-actions", 13),
-        ("unset-variable", 13),
+        ("unset-variable", 12),
+        ("action-line", 13),
     ]
 
 

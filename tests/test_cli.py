@@ -184,9 +184,12 @@ def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
         "unknown-state",
         "unknown-option",
     }
+    assert report["error"]["message"] == "w.md has 3 faults."
     done = samovar(folder, "run", "w.md")
     assert done.returncode == 2 and done.stdout == ""
     assert "w.md:12:23" in done.stderr and "Did you mean 'temperature'" in done.stderr
+    write(folder, "[*] --> A\nA --> [*]", '- A: Promt "x"')
+    assert run_json(folder)[1]["error"]["message"] == "w.md has 1 fault."
 
 
 @pytest.mark.parametrize(
@@ -297,6 +300,20 @@ def test_ctrl_c_cancels_the_running_generation_and_exits_130(folder: Path, tiny_
     assert process.returncode == 130
     assert (last["event"], last["status"]) == ("run_ended", "cancelled")
     assert stderr == ""
+
+
+def test_ctrl_c_while_the_program_is_imported_is_quiet_and_130(folder: Path) -> None:
+    code = """if True:
+        import os, signal, sys
+        class Interrupt:
+            def find_spec(self, name, path=None, target=None):
+                if name == "samovar.cli.entry":
+                    os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, Interrupt())
+        from samovar.__main__ import main
+        main()"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 def test_ctrl_c_during_a_shell_command_ends_its_whole_group(folder: Path) -> None:

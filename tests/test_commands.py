@@ -94,6 +94,12 @@ async def test_the_parts_and_the_failures_are_those_of_a_shell_command(tmp_path:
         ('Command ["ssh", "host", "ls ${x}"]', "nested shell"),
         ('Command ["find", ".", "-exec", "sh", "-c", "${x}", ";"]', "nested shell"),
         ('Command ["sh"] stdin="${x}"', "given to `sh` as input"),
+        ('Command ["env", "BASH_ENV=${x}", "bash", "a.sh"]', "what `BASH_ENV` holds is read as code"),
+        ('Command ["nice", "${x}"]', "it names the program"),
+        ('Command ["nice", "-n", "${x}", "ls"]', "it may be a list"),
+        ('Command ["timeout", "${x}", "ls"]', "it may be a list"),
+        ('Command ["find", ".", "-exec", "${x}", ";"]', "it names the program"),
+        ('Command ["xargs", "env"] stdin="${x}"', "it names the program"),
         ('Command ["bash", "a.sh"] env={"BASH_ENV":"${x}"}', "BASH_ENV"),
         (
             'Command ["git", "show", "${x}"]',
@@ -115,6 +121,7 @@ def test_what_is_wrong_with_a_command_is_said(line: str, said: str) -> None:
     [
         'Command ["git", "show", "--end-of-options", "${sha}"]',
         'Command ["sh", "-c", "echo $1", "sh", "${x}"]',
+        'Command ["timeout", "${t}s", "env", "FOO=${x}", "make", "${l}"]',
         'Command ["docker", "run", "--rm", "image", "cat", "${x}"]',
         'Command ["tee", "--", "${f}"] with stdin="${x}" detach=true retry_safe=true timeout=5s',
     ],

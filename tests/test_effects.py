@@ -12,7 +12,7 @@ from samovar.actions import VERBS, parse_action
 from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.log import Log
 from samovar.config import Settings
-from samovar.errors import Place, RefusedError, UntrustedError
+from samovar.errors import NotFoundError, Place, RefusedError, UntrustedError, UsageError
 from samovar.events import Ending
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
@@ -249,3 +249,50 @@ async def test_a_program_is_told_of_a_project_that_is_not_trusted(
     assert place.is_touched()
     with pytest.raises(samovar.UsageError, match=r"trust of .* cannot be 1: expected True or False"):
         samovar.open(trust=1)  # type: ignore[arg-type]
+
+
+# What a name may stand for.
+
+
+@pytest.mark.parametrize("name", ["git/review", "v1.2"])
+def test_a_file_of_a_clone_never_takes_the_place_of_a_name(
+    place: Clone, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    own = place.own / "workflows" / f"{name}.md"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text(flow("[*] --> A\nA --> [*]", '- A: Log "mine"'))
+    assert place.prepare(name).workflow.path == own
+    there = place.folder / name
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.write_text(flow(LINE, TOUCH))
+    with pytest.raises(UsageError, match=rf"Write \./{name} for the file"):
+        place.prepare(name)
+    assert place.prepare(f"./{name}").workflow.path != own
+    assert place.prepare(str(own)).workflow.path == own
+
+
+def test_a_text_runs_what_the_library_has_and_not_what_lies_in_the_current_folder(
+    place: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    text = place.library.read(flow("[*] --> R\nR --> [*]", '- R: Run workflow "helper"'), None)
+    for lies in ("helper", "helper.md", "workflows/helper.md"):
+        (place.folder / lies).parent.mkdir(exist_ok=True)
+        (place.folder / lies).write_text(flow(LINE, TOUCH))
+    with pytest.raises(NotFoundError, match="no workflow 'helper'"):
+        place.library.child(text, "helper")
+    assert place.library.child(text, "./helper.md").path == Path("helper.md")
+    own = place.own / "workflows" / "helper.md"
+    own.write_text(flow("[*] --> A\nA --> [*]", '- A: Log "mine"'))
+    assert place.library.child(text, "helper").path == own
+    workflow(place.folder, "helper", LINE, TOUCH)
+    with pytest.raises(UntrustedError, match="touch canary"):
+        prepare(text, {}, place.library, Settings(), needs_models=False)
+
+
+def test_who_is_asked_sees_the_shell_of_a_command_and_that_variables_make_it(place: Clone) -> None:
+    actions = '- A: Set p="touch canary"\n- B: Shell "echo ${p}" with shell="bash"'
+    workflow(place.folder, "made", "[*] --> A\nA --> B\nB --> [*]", actions)
+    with pytest.raises(UntrustedError, match=r"shell=bash \(put together from what sets p\)"):
+        place.prepare("made")

@@ -116,7 +116,7 @@ def test_what_is_never_true_is_said_with_the_right_form(text: str, message: str)
     "text",
     [
         'best == "1"', "best in ['1', '9']", "ok == 'true' || ok != 'false'", "n == 3.0", "share > n", "kind",
-        "kind.lowerAscii() == 'bug'", "answer", "n / 2 == 1.5", "n + share > 0", "tags + ['x'] == []",
+        "kind.lowerAscii() == 'bug'", "answer != ''", "n / 2 == 1.5", "n + share > 0", "tags + ['x'] == []",
         "answer + string(n) == 'x3'", "int(best) > 2", "tags[0] == 'old'", "r.other == 1", "m.a.b == 1",
         "default(answer.x, 1) == 1", "has(r.tokens)", "r.tokens > 5 && r == 'yes'", "(flag ? 1 : 'x') == 'x'",
         "[1, 'a'].exists(x, x == 'a')", "tags.map(t, size(t))[0] == 3", "dyn(n) == 'x'", "null == unknown",
@@ -237,6 +237,27 @@ async def test_the_parts_that_are_known_are_all_there_are(action: str, tmp_path:
         assert error.keys() == types["error"].parts.keys()
         pairs = [(error[name], types["error"].parts[name]) for name in error]
     assert all(kind_of(value) in type_.kinds for value, type_ in pairs)
+
+
+def test_a_text_whose_words_are_not_known_is_doubted_where_it_stands_alone() -> None:
+    (fault,) = Expression.parse("answer", HERE).check(TYPES, is_condition=True)
+    assert (fault.code, fault.severity) == ("text-as-truth", "warning")
+    assert 'as in `answer == "yes"`, or `answer != ""` if any will do.' in fault.message
+    assert said("answer", is_condition=False) == []
+
+
+@pytest.mark.anyio
+async def test_a_run_warns_once_of_a_text_that_says_no_and_counts_as_true(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    diagram = "[*] --> A\nA --> B: given\nB --> A: n < 3\nB --> [*]: default"
+    workflow = bench.write("w", diagram, "A: Set n := default(n, 0) + 1")
+    for value, times in (("false", 1), ("No ", 1), ("0", 1), ("yes", 0), ("", 0), (False, 0), ("no way", 0)):
+        bench.events.clear()
+        run = await bench.run(workflow, given=value, n=0)
+        assert bool(run.variables["n"] == 3) is bool(value)
+        assert [one for one in bench.warnings if "says no" in one] == times * [
+            "A text that says no is taken for true here, as any but the empty one: compare it. In: given"
+        ]
 
 
 @pytest.mark.anyio

@@ -125,6 +125,52 @@ def test_a_choice_is_compared_as_the_text_it_is(
     assert form in fault.message
 
 
+@pytest.mark.parametrize(
+    ("label", "action", "severity", "form"),
+    [
+        ("k", 'Set k="false"', "error", '`k` can be the text "false"'),
+        ("k", 'Set k="No"', "error", 'as in `k == "yes"`'),
+        ("k", 'Set k := 1 > 2 ? "ready" : "no"', "error", 'as in `k == "ready"`'),
+        ("k", "Set k=false", None, ""),
+        ("k", 'Set k=""', "warning", '`k != ""` if any will do'),
+        ("k", 'Set k="x"', "warning", 'as in `k == "yes"`'),
+        ('k == "x"', 'Set k="x"', None, ""),
+        ("v", 'Shell "ls" with result="v"', "warning", '`v != ""`'),
+        ("v.exit_code == 0", 'Shell "ls" with result="v"', None, ""),
+        ("result", 'Shell "ls"', "warning", '`result != ""`'),
+        ("result", 'Prompt "x"', "warning", '`result != ""`'),
+        ("result", 'Prompt "x" using choices="yes|no"', "error", 'as in `result == "yes"`'),
+        ("result", 'Log "x"', None, ""),
+        ("v", 'Prompt "x" result="v"', "warning", '`v != ""`'),
+    ],
+)
+def test_a_text_alone_is_no_condition(
+    tmp_path: Path, label: str, action: str, severity: str | None, form: str
+) -> None:
+    found = told(written(tmp_path, label, f"- A: {action}"))
+    assert [(one.code, one.severity) for one in found] == ([("text-as-truth", severity)] if severity else [])
+    assert all(form in one.message for one in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "is_doubted"),
+    [
+        ("", True),
+        ("    type: string\n", True),
+        ("    type: boolean\n", False),
+        ("    default: true\n", True),  # a text, as nothing says otherwise
+    ],
+)
+def test_a_parameter_alone_is_a_condition_where_it_is_no_text(
+    tmp_path: Path, more: str, is_doubted: bool
+) -> None:
+    file = written(tmp_path, "go")
+    file.write_text(f"---\nparameters:\n  - name: go\n{more}---\n" + file.read_text())
+    assert codes(file) == is_doubted * [("text-as-truth", "warning")]
+    file.write_text(file.read_text().replace("B: go", 'B: go == "yes" || go == true'))
+    assert [code for code, _ in codes(file) if code == "text-as-truth"] == []
+
+
 # Old files ---------------------------------------------------------------------------------------------
 
 

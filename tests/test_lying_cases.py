@@ -124,6 +124,8 @@ stdin: null => stdin: x => its standard input is another
 stdin: null => stdout: x => which means nothing
 contains: [make, test] => contains: [make, tests] => does not hold
 contains: [make, test] => contains: [""] => does not hold
+contains: [make, test] => contains: [] => must have a text
+Test: [{contains: [make, test], env: {}, timeout: 1min}] => Test: {} => nothing in the map
 env: {}, timeout => env: {A: b}, timeout => its env is another
 timeout: 1min => timeout: 2min => its timeout is another
 timeout: 1min => timeout: null => its timeout is another

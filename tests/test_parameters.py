@@ -299,3 +299,16 @@ def test_what_was_given_instead_of_a_missing_parameter_is_named() -> None:
         bind([topic], {"topc": "tea"})
     with pytest.raises(UsageError, match=r"topic$"):
         bind([topic], {"other": "tea"})
+
+
+@pytest.mark.parametrize("value", ["1e30", 1e30, "9007199254740993.0", "99999999999999999999", 2**63])
+def test_a_whole_number_is_never_changed(value: object) -> None:
+    with pytest.raises(UsageError, match="64 bits"):
+        bind([parameter(type="integer")], {"p": value})
+
+
+@pytest.mark.parametrize("value", [["x"], {"a": 1}])
+def test_a_list_or_a_map_is_no_text(value: object) -> None:
+    for entry in ({"type": "string"}, {"pattern": "a+"}, {"max_length": 3}):
+        with pytest.raises(UsageError, match="not a list or a map"):
+            bind([parameter(**entry)], {"p": value})

@@ -51,6 +51,18 @@ def test_a_required_parameter_that_is_missing_is_named() -> None:
     assert read.render({"n": "x"}, {}) == "Text"
 
 
+@pytest.mark.parametrize("text", ["{{ n }}", "{{ n | upcase }}", "{% for x in y %}{% endfor %}{{ n }}"])
+def test_an_optional_parameter_that_was_not_given_is_named_as_such(text: str) -> None:
+    read = prompt(f"---\nparameters: [{{name: n}}]\n---\n{text}")
+    with pytest.raises(TemplateError) as raised:
+        read.render({}, {"m": 1, "y": []})
+    assert raised.value.message == (
+        "The parameter 'n' was not given and has no default: give it one in the front matter, or write "
+        '`{{ n | default: "…" }}`.'
+    )
+    assert prompt(text.replace("{{ n ", '{{ n | default: "it" ')).render({}, {"y": []}).lower() == "it"
+
+
 def test_dollar_braces_are_not_filled_in_a_prompt() -> None:
     assert prompt("${a} {{ a }}").render({"a": "x"}, {}) == "${a} x"
 

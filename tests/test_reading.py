@@ -195,7 +195,70 @@ def test_a_line_that_names_a_state_but_is_no_bullet_is_a_fault(line: str) -> Non
     assert "write `- B: …`" in fault.message
     (warning,) = read(flow("- A: Wait 1s", line), Path(".sah/w.md")).warnings
     assert warning.code == "action-line"
-    assert not read(flow("- A: Wait 1s", "- B: Wait 1s", line, "```", line, "```", more=OWN)).warnings
+    assert not read(flow("- A: Wait 1s", "- B: Wait 1s", "```", line, "```", more=OWN)).warnings
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '| B | Shell "exit 1" |',
+        '### B\nShell "exit 1"',
+        '\n    B: Shell "exit 1"',
+        '> - B: Shell "exit 1"',
+        '```sh\nShell "exit 1"\n```',
+        "Deploy it: run the tests",
+        '**Acton**: Shell "exit 1"',
+    ],
+)
+def test_text_that_is_meant_as_an_action_but_is_no_bullet_is_an_error(line: str) -> None:
+    faults = faults_of(flow("- A: Wait 1s", line))
+    assert {fault.code for fault in faults if fault.severity == "error"} == {"action-line"}
+    assert not [
+        one
+        for one in read(flow("- A: Wait 1s", line), Path(".sah/w.md")).warnings
+        if "no effect" in one.message
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ['    B: Shell "exit 1"', '  **B**: Shell "exit 1"', "  1. `B`: Wait", "  once\n  B: Wait 1s"]
+)
+def test_a_line_of_a_bullet_that_is_another_states_action_is_an_error(line: str) -> None:
+    text = flow("- A: Wait 1s", line)
+    (fault,) = [one for one in faults_of(text) if one.code == "action-line"]
+    assert fault.severity == "error"
+    assert fault.place.line == text.split("\n").index(line.split("\n")[-1]) + 1
+    assert "write `- B: …`, a bullet of its own" in fault.message
+    assert "action-line" not in [
+        one.code for one in read(text, Path(".sah/w.md")).warnings if "bullet above" in one.message
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['- A: Log "one\n  B: Wait 1s"', '- A: Log\n  "B: Wait 1s"', "- A: Wait 1s\n  for B: it is slow"],
+)
+def test_a_line_of_a_bullet_that_its_action_needs_is_none_of_another_state(text: str) -> None:
+    assert not [one for one in read(flow(text, "- B: Wait 1s")).warnings if one.code == "action-line"]
+
+
+def test_other_text_below_actions_is_a_warning_and_a_comment_is_none() -> None:
+    (warning,) = read(flow("- A: Wait 1s", "- B: Wait 1s", "Nice work.", "And more.")).warnings
+    assert (warning.code, warning.severity) == ("action-line", "warning")
+    assert not read(flow("- A: Wait 1s", "<!-- - B: Wait 1s -->")).warnings
+
+
+def test_two_action_lines_of_a_state_are_an_error_in_new_files() -> None:
+    text = flow('- A: Log "1"', '- A: Log "2"', "- B: Wait 1s")
+    (fault,) = faults_of(text)
+    assert at(fault)[:2] == ("two-actions", "error")
+    assert [one.code for one in read(text, Path(".sah/w.md")).warnings] == ["two-actions"]
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "1e400"])
+def test_a_number_that_cannot_be_kept_is_an_error(number: str) -> None:
+    (fault,) = faults_of(flow(f"- A: Set a={number}", "- B: Wait 1s"))
+    assert "too large" in fault.message
 
 
 def test_an_action_in_the_diagram_is_read_where_nothing_else_names_the_state() -> None:

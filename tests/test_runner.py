@@ -240,6 +240,22 @@ async def test_a_condition_with_an_unknown_variable_is_false_with_a_warning(benc
     assert any("'nn'" in warning and "'n'" in warning for warning in bench.warnings)
 
 
+@pytest.mark.parametrize("action", ['Log "${n}"', "Set m := n + 1", 'Log "{{ n }}"'])
+async def test_a_parameter_that_was_not_given_is_told_from_a_name_that_nothing_has(
+    bench: Bench, action: str
+) -> None:
+    front = "parameters:\n  - name: n\n    type: number"
+    run = await bench.run(bench.write("w", LINE, f"A: {action}", front))
+    assert run.error is not None
+    assert "The parameter 'n' was not given and has no default: give it one" in run.error.message
+    assert "`default(n, …)`" in run.error.message or '`{{ n | default: "…" }}`' in run.error.message
+    # A workflow that another one runs has parameters of its own, and none of that one's.
+    bench.write("child", LINE, f"A: {action}")
+    run = await bench.run(bench.write("w", CALL, 'Sub: Run workflow "child"', front))
+    assert run.error is not None
+    assert "There is no variable 'n'." in run.error.message
+
+
 async def test_result_that_was_set_by_name_is_kept_by_what_makes_nothing_new(bench: Bench) -> None:
     diagram = "[*] --> A\nA --> B\nB --> C\nC --> D\nD --> E\nE --> [*]"
     actions = 'A: Set result="mine"\nB: Log "a log"\nC: Wait 0\nD: Log "${result}"\nE: Shell "echo new"'

@@ -82,6 +82,61 @@ async def test_a_text_that_ends_like_the_beginning_of_a_secret_is_told_whole(tmp
     assert [type(one).__name__ for one in bench.events][-4:-2] == ["TextGenerated", "StateLeft"]
 
 
+def test_a_line_of_a_secret_is_hidden_where_both_kinds_of_quotes_are_escaped() -> None:
+    value = "first line\n\tz'zYYYY98765"
+    assert "zYYYY98765" not in Secrets([value]).mask(repr(f'say "{value}"'))
+
+
+def test_a_short_secret_is_hidden_where_it_is_all_of_a_text() -> None:
+    secrets = Secrets(["abc", 17])
+    assert secrets.mask_whole("abc\n") == HIDDEN and secrets.mask_whole("abcd") == "abcd"
+    assert secrets.copy_value({"abc": ["abc", 17, "x abc"]}) == {"abc": [HIDDEN, HIDDEN, "x abc"]}
+
+
+SHORT_SECRET = """---
+parameters: [{name: token, secret: true}]
+---
+```mermaid
+stateDiagram-v2
+[*] --> A
+A --> B
+B --> [*]
+```
+## Actions
+- A: Set copy="${token}"
+- B: Log "${token}"
+"""
+
+
+@pytest.mark.parametrize(("token", "warns"), [("abc", 1), ("abcdef", 0)])
+def test_a_run_hides_short_secrets_that_are_whole_texts_and_warns_once(
+    folder: Path, token: str, warns: int
+) -> None:
+    (folder / "short.md").write_text(SHORT_SECRET)
+    (folder / "token").write_text(token)
+    stdout = samovar(folder, "run", "short.md", "--events", "--var", "token=@token").stdout
+    assert f'"{token}"' not in stdout
+    assert stdout.count("fewer than 6 characters") == warns
+
+
+async def test_the_repr_of_a_run_has_no_secret(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    front = "parameters: [{name: token, secret: true}]"
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", 'A: Set copy="x ${token}"', front)
+    run = await bench.run(workflow, token="hunter2hunter2")
+    assert run.variables["copy"] == "x hunter2hunter2" and "hunter2" not in repr(run)
+
+
+def test_a_difference_of_a_case_shows_no_secret(folder: Path) -> None:
+    (folder / "s.md").write_text(SHORT_SECRET)
+    (folder / "s.test.yaml").write_text(
+        "cases:\n  - name: one\n    variables: {token: hunter2hunter2}\n"
+        "    expect: {variables: {token: q, copy: q}}\n"
+    )
+    ended = samovar(folder, "test", "s.md")
+    assert ended.stdout.count(HIDDEN) >= 2 and "hunter2" not in ended.stdout + ended.stderr
+
+
 def test_short_values_and_words_are_left_alone_but_known() -> None:
     secrets = Secrets(["abc", True, None, 17])
     assert secrets.mask("abc true None 17") == "abc true None 17"
@@ -234,3 +289,51 @@ def test_a_secret_comes_from_the_environment(folder: Path, monkeypatch: pytest.M
     monkeypatch.delenv("THE_KEY")
     done = samovar(folder, "run", "w.md")
     assert done.returncode == 2 and "THE_KEY" in done.stderr
+
+
+def test_a_line_of_a_secret_is_hidden_as_what_is_shown_in_brief_has_it() -> None:
+    secrets = Secrets(["the first\nabcdefg  hijk\tlmnop\nlast one"])
+    for text in ("abcdefg  hijk\tlmnop", "abcdefg hijk lmnop"):
+        assert secrets.mask(f"status 1: {text}!") == f"status 1: {HIDDEN}!"
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "action",
+    [
+        'Run workflow "${key}"',
+        'Execute prompt "${key}"',
+        'Prompt "x" using model="${key}"',
+        'Prompt "x" using executor="${key}"',
+        'Prompt "x" using max_tokens="${key}"',
+        'Prompt "x" using temperature="${key}"',
+        'Prompt "x" using choices="${key}|no"',
+        'Prompt "x" using stop="${key}"',
+        'Prompt "x" using session="${key}"',
+        'Prompt "${key}"',
+        'Log "${key}"',
+        'Abort "${key}"',
+    ],
+)
+def test_a_dry_run_shows_no_secret_whatever_it_is_given_to(
+    folder: Path, action: str, as_json: tuple[str, ...]
+) -> None:
+    (folder / "key").write_text("sk-proj-ABCDEFGHIJ")
+    write(folder, "[*] --> A\nA --> [*]", f"- A: {action}", "parameters: [{name: key, secret: true}]")
+    done = samovar(folder, "run", "w.md", "--var", "key=@key", "--dry-run", *as_json)
+    assert "ABCDEFGH" not in done.stdout + done.stderr and "Traceback" not in done.stderr
+    assert HIDDEN in done.stdout + done.stderr
+
+
+def test_a_dry_run_knows_the_secrets_of_the_workflows_that_are_run(folder: Path) -> None:
+    (folder / "child.md").write_text(CHILD)
+    write(folder, "[*] --> A\nA --> B\nB --> [*]",
+          '- A: Log "${open}"\n- B: Run workflow "child" with password="${open}"',
+          "parameters: [{name: open, default: sk-proj-ABCDEFGHIJ}]")  # fmt: skip
+    done = samovar(folder, "run", "w.md", "--dry-run")
+    assert done.returncode == 0 and "ABCDEFGH" not in done.stdout and HIDDEN in done.stdout
+
+
+def test_names_of_an_object_stay_where_a_secret_is_called_like_one() -> None:
+    secrets = Secrets(["messages"])
+    assert secrets.copy_values({"messages": ["messages", 3]}) == {"messages": [HIDDEN, 3]}

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import random
-import select
 import string
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.test_cli import TIMEOUT_S, environment, folder
+from tests.on_terminal import on_terminal
+from tests.test_cli import environment, folder
 
 __all__ = ["folder"]
 
@@ -107,31 +102,6 @@ def around(text: str, row: str) -> str:
     return text[max(start - 200, 0) : start + 200]
 
 
-def on_terminal(arguments: list[str], folder: Path, extra: dict[str, str]) -> tuple[int, str]:
-    """The exit status, and all that comes to a terminal that both streams are on."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "samovar", "run", "w.md", *arguments],
-        cwd=folder,
-        env=environment(folder) | {"TERM": "xterm", "COLUMNS": "100"} | extra,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    written, until = b"", time.monotonic() + TIMEOUT_S
-    while time.monotonic() < until and select.select([ours], [], [], TIMEOUT_S)[0]:
-        try:
-            read = os.read(ours, 65536)
-        except OSError:  # nobody has the other end any more
-            break
-        if not read:
-            break
-        written += read
-    os.close(ours)
-    return process.wait(TIMEOUT_S), written.decode("utf-8", "replace")
-
-
 @pytest.mark.parametrize(
     ("ending", "how"),
     [
@@ -157,7 +127,9 @@ def test_nothing_that_is_written_has_a_row_of_a_secret(
     }
     for name, content in files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    status, shown = on_terminal(["--model", str(tiny_model), *how], folder, secrets)
+    surroundings = environment(folder) | {"TERM": "xterm", "COLUMNS": "100"} | secrets
+    command = ("run", "w.md", "--model", str(tiny_model), *how)
+    status, shown = on_terminal(folder, *command, environment=surroundings, typed=None)
     assert status == {"stuck": 3}.get(ending, 1), shown[-2000:]
     assert "***" in shown or "-q" in how
     written = {path: path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*")

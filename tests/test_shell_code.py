@@ -244,3 +244,46 @@ def test_a_long_command_is_read_at_once() -> None:
         n = next(n for n in itertools.count(1000, 1000) if len(text(n)) > 32_000)
         with suppress(UnquotableError):
             quote(pieces(text(n)))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo @ |\nsh", "echo @ |&\n# c\n\nsh", "2>f eval @", "FOO=1 2>f eval @", "{fd}<f eval @",
+        "cat <<E 2>f; 3<&0 eval @\nE\n", "e=eval; $e @", "$(echo eval) @", "${e:-eval} @", "/bin/s? -c @",
+        "{eval,@}", "{sh,-c} @", "find . -exec env BASH_ENV=@ bash ./s.sh \\;",
+        'env "BASH_FUNC_ls%%=@" ./s.sh',
+        "set -k; ./s.sh BASH_ENV=@", "nice @ a", "find . -exec @ \\;", "echo @ | xargs env",
+        "echo @ | xargs nice", "echo @ | xargs -I{} env {}", "echo @ | xargs find . -maxdepth 0",
+        "declare -i n; read n <<< @", "declare -i n; for n in @; do :; done",
+        "declare -i n; printf -v n %s @",
+        "declare -i a; mapfile a <<< @", "m=@; declare -i n; : ${n:=$m}", "declare -n r=n; read r <<< @",
+        "read PS4 <<< @; set -x; :", "for RANDOM in @; do :; done", "read n$i <<< @", 'export "n$i=@"',
+        "printf -v n$i %s @", "declare $o n=@", "export $e=@", "m=n; n=@; echo ${!m@P}",
+        "n=@; m=n; echo $((m))",
+        ". @", "source ./f @", "alias foo=eval\nfoo @", "BASH_ALIASES[foo]=eval; foo @", "BASH_CMDS[foo]=@",
+        "hash -p @ foo", 'n=@; eval "$\\\nn"', "nm=@; eval $n\\\nm", "printf $o @ x", "printf -v@ x",
+        "[ $v @ ]", "test @ @", "wait -n -p @", 'echo @; eval "$(env)"', "echo @; env | sh", "n=@; set | sh",
+        "n=@; declare -p n | sh", "n=@; trap 'eval \"$n\"' EXIT", "n=@; eval 'echo $((n))'", "rbash -c @",
+        "bash-5.2 -c @", "nodejs -e @", "deno eval @", "perl -M@ a", "expect -c @", "echo @ | tclsh",
+        "echo @ | make -f -", "set -- @; echo ${1@P}",
+    ],
+)  # fmt: skip
+def test_what_a_command_makes_code_by_its_form_is_refused(command: str) -> None:
+    with pytest.raises(UnquotableError):
+        quoted(command, is_bash=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo @ |\n  sort |\n# c\nhead -n 1\nsh build.sh", "cat -- @ 2>/dev/null", "2>f grep -- @ f",
+        "echo @ \\\n  b", "echo @ |\\\n  sort", "echo @ | xargs -I{} find . -name {}", "cp *.txt @",
+        "set -e; ls -- @",
+        "env FOO=@ make", "timeout 5 env FOO=@ make", "find . -name @ -exec cat {} \\;", '"$HOME/bin/tool" @',
+        "env; echo @", "trap 'rm -f f' EXIT; echo @", "[ \"$a\" = @ ]", "make ENV=@",
+        "declare -i n=1; echo @",
+    ],
+)  # fmt: skip
+def test_the_same_forms_are_accepted_where_no_value_becomes_code(command: str) -> None:
+    assert quoted(command, is_bash=True).command

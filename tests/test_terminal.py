@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +16,8 @@ from rich.text import Text
 from samovar.cli.console import make_console
 from samovar.cli.output import json_text
 from samovar.cli.showing import visible
-from tests.test_cli import TIMEOUT_S, environment
+from tests.on_terminal import on_terminal
+from tests.test_cli import environment
 
 CLI = Path(__file__).parent.parent / "src" / "samovar" / "cli"
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\x9b31m\u202e[/docs] [bold]items[i] :smile:"
@@ -76,57 +72,36 @@ A --> [*]
 DONE_TO_A_TERMINAL = re.compile("\x1b\\][0-9]|\x07|\x1b\\[2J|\x9b|\u202e")
 
 
-def on_a_terminal(folder: Path, *arguments: str, typed: str = "") -> str:
-    """What `samovar` writes to a terminal that it has for all of its streams."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "samovar", *arguments],
-        cwd=folder,
-        env=environment(folder) | {"TERM": "xterm-256color"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    written, left = b"", typed.encode()
-    while select.select([ours], [], [], TIMEOUT_S)[0]:
-        try:
-            written += os.read(ours, 65536)
-        except OSError:  # all of its ends are closed
-            break
-        if left and written.endswith((b": ", b"] ")):  # a question
-            os.write(ours, left)
-            left = b""
-    os.close(ours)
-    assert process.wait(TIMEOUT_S) is not None
-    return written.decode("utf-8", "replace")
-
-
 @pytest.mark.parametrize(
     "arguments, typed",
     [
-        (["list"], ""),
-        (["show", "evil"], ""),
-        (["run", "evil", "--help"], ""),
-        (["run", "evil"], "given\n"),
-        (["run", "evil", "-q", "--var", "asked=x"], ""),
-        (["run", "evil", "--json", "--var", "asked=x"], ""),
-        (["run", "evil", "--events", "--var", "asked=x"], ""),
-        (["run", "evil", "-vv", "--var", "asked=x"], ""),
-        (["run", "evil", "--dry-run", "--var", "asked=x"], ""),
-        (["run", "question"], "\n"),
-        (["run", "answer"], ""),
-        (["check", "evil"], ""),
+        (["list"], b""),
+        (["show", "evil"], b""),
+        (["run", "evil", "--help"], b""),
+        (["run", "evil"], b"given\n"),
+        (["run", "evil", "-q", "--var", "asked=x"], b""),
+        (["run", "evil", "--json", "--var", "asked=x"], b""),
+        (["run", "evil", "--events", "--var", "asked=x"], b""),
+        (["run", "evil", "-vv", "--var", "asked=x"], b""),
+        (["run", "evil", "--dry-run", "--var", "asked=x"], b""),
+        (["run", "question"], b"\n"),
+        (["run", "answer"], b""),
+        (["check", "evil"], b""),
     ],
 )
-def test_nothing_raw_reaches_a_terminal(tmp_path: Path, arguments: list[str], typed: str) -> None:
+def test_nothing_raw_reaches_a_terminal(tmp_path: Path, arguments: list[str], typed: bytes) -> None:
     folder = tmp_path / ".samovar" / "workflows"
     folder.mkdir(parents=True)
     (tmp_path / ".git").mkdir()
     for name, text in (("evil", FLOW), ("question", QUESTION), ("answer", ANSWER)):
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    written = on_a_terminal(tmp_path, *arguments, typed=typed)
+    _, written = on_terminal(
+        tmp_path,
+        *arguments,
+        environment=environment(tmp_path) | {"TERM": "xterm-256color", "SAMOVAR_TRUST": "1"},
+        typed=[typed] if typed else [],
+        question=(b": ", b"] "),
+    )
     assert "Traceback" not in written and written.strip()
     assert not DONE_TO_A_TERMINAL.search(written), written
 

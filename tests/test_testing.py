@@ -593,6 +593,13 @@ def test_prompts_and_commands_are_over_their_own_time_limit(cases: Cases) -> Non
     ).passed
     in_time = "answers: {A: {text: x, takes: 29s}}\nexpect: {path: [A]}"
     assert cases.result(tree, in_time).passed
+    fails = "answers: {A: {error: engine, takes: %s}}\ncommands: {B: {error: shell, takes: %s}}\nexpect: "
+    late = "{path: [A, B], variables: {exit_code: 143, error: {kind: timeout}}}"
+    assert cases.result(tree, fails % ("30s", "10s") + late).passed
+    assert cases.result(tree, fails % ("forever", "forever") + late).passed
+    assert cases.result(
+        tree, fails % ("29s", "9s") + "{path: [A, B], variables: {error: {kind: shell}}}"
+    ).passed
 
 
 def test_what_never_ends_and_has_no_limit_is_said(cases: Cases) -> None:

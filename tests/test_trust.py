@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +17,7 @@ from samovar.errors import UsageError
 from samovar.projects import trust
 from samovar.projects.lineage import RUN_VARIABLE, is_of_run
 from samovar.projects.opening import opening_of, uncounted
+from tests.on_terminal import on_terminal
 from tests.test_cli import TIMEOUT_S, environment
 from tests.warm import warm
 
@@ -324,29 +323,11 @@ def test_there_must_be_something_to_trust(home: Path, tmp_path: Path) -> None:
 
 def asked(clone: Path, *arguments: str, typed: bytes, ahead: bytes = b"") -> tuple[int, str]:
     """The exit status of a command at a terminal, and what that shows. The question ends with `[y/N] `."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "samovar", *arguments],
-        cwd=clone,
-        env=variables(clone) | {"TERM": "dumb"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
+    surroundings = variables(clone) | {"TERM": "dumb"}
+    status, shown = on_terminal(
+        clone, *arguments, environment=surroundings, typed=[typed], question=(b"[y/N] ",), ahead=ahead
     )
-    os.close(theirs)
-    os.write(ours, ahead)
-    written, question = b"", b"[y/N] "
-    while select.select([ours], [], [], TIMEOUT_S)[0]:
-        try:
-            written += os.read(ours, 65536)
-        except OSError:  # all of its ends are closed
-            break
-        if typed and written.endswith(question):
-            os.write(ours, typed)
-            typed = b""
-    os.close(ours)
-    return process.wait(TIMEOUT_S), written.decode().replace("\r\n", "\n")
+    return status, shown.replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,39 @@ def test_an_at_sign_reads_a_file_and_two_are_one_in_the_text(
         ("a=@" + "x" * 5000, "name too long|no such file"),
         ("a", "NAME=VALUE"),
         ("=a", "NAME=VALUE"),
+        ("the_text", "no value for 'the_text'"),
     ],
 )
 def test_an_assignment_that_means_nothing_says_what_to_write(assignment: str, says: str) -> None:
     with pytest.raises(UsageError, match=f"(?i){says}"):
-        read_assignments([assignment])
+        read_assignments([assignment], ALL)
+
+
+def test_what_was_meant_as_a_value_is_not_shown_where_it_cannot_be_read() -> None:
+    for assignment in ("keyMYSECRETVALUE", "=MYSECRETVALUE"):
+        with pytest.raises(UsageError) as raised:
+            read_assignments(["a=b", assignment])
+        assert "number 2" in str(raised.value) and "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key: MYSECRETVALUE: : [",
+        "key: [MYSECRETVALUE",
+        "key: *MYSECRETVALUE",
+        "key: !MYSECRETVALUE x",
+        "key: !MYSECRETVALUE!x y",
+        "key: %MYSECRETVALUE",
+        'key: "ab\\qMYSECRETVALUE"',
+    ],
+)
+def test_a_file_of_variables_that_cannot_be_read_is_told_by_its_place(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "v.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(FaultsError) as raised:
+        read_variables_file(path)
+    assert "v.yaml:" in str(raised.value) and "SECRET" not in str(raised.value)
 
 
 def test_a_value_given_twice_is_an_error_but_for_several_choices() -> None:

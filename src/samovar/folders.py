@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from samovar.errors import UsageError
@@ -34,10 +35,31 @@ def current_folder() -> Path:
         ) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryEntry:
+    """One file of the library."""
+
+    name: str
+    path: Path
+    source: str
+    """Which folder it is in: `project`, `user`, `built-in`."""
+    title: str | None
+    description: str | None
+    fault: str | None
+    """Why it cannot be used; None when it can."""
+    shadows: tuple[tuple[str, Path], ...] = ()
+    """What else has the name and is not reached: source and file, nearest first."""
+
+
 def find_project_folders(start: Path) -> list[tuple[str, Path]]:
     """The project's folders, from `start` up to the repository's root or the home folder, nearest first."""
     below = (folder / name for folder in levels(start) for name in PROJECT_FOLDERS)
     return [("project", folder) for folder in below if is_folder(folder)]
+
+
+def is_written_as_path(reference: str) -> bool:
+    """Whether it can only be a file: it begins as a path from here or the root, or has a suffix."""
+    return reference.startswith(("./", "../", "/")) or Path(reference).suffix in SUFFIXES
 
 
 def name_of(path: Path) -> str:
@@ -69,6 +91,12 @@ def file_below(folder: Path, name: str) -> Path | None:
         except OSError:
             return None
     return None
+
+
+def file_named(folders: Sequence[tuple[str, Path]], kind: str, name: str) -> Path | None:
+    """The file that has the name in the nearest folder; `kind`: `workflows` or `prompts`."""
+    found = (file_below(folder / kind, name) for _, folder in folders)
+    return next((path for path in found if path is not None), None)
 
 
 def name_below(folder: Path, path: Path) -> str:

@@ -13,12 +13,22 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from samovar.errors import NotFoundError, SamovarError, UsageError
-from samovar.files import exists, is_link, modified_ns, read_text
-from samovar.folders import ENDINGS, SUFFIXES, file_below, files_below, files_by_name, name_below, name_of
+from samovar.files import exists, is_file, is_link, modified_ns, read_text
+from samovar.folders import (
+    ENDINGS,
+    SUFFIXES,
+    LibraryEntry,
+    file_below,
+    file_named,
+    files_below,
+    files_by_name,
+    is_written_as_path,
+    name_below,
+    name_of,
+)
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.reading import much_to_keep, parse_workflow
 from samovar.language.workflow import ParseAction, ParsedAction, State, Workflow
@@ -27,22 +37,6 @@ SYSTEM_PROMPT = ".system"
 OF_TEXT = "text"
 """The name of a workflow that is no file's."""
 _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LibraryEntry:
-    """One file of the library."""
-
-    name: str
-    path: Path
-    source: str
-    """Which folder it is in: `project`, `user`, `built-in`."""
-    title: str | None
-    description: str | None
-    fault: str | None
-    """Why it cannot be used; None when it can."""
-    shadows: tuple[tuple[str, Path], ...] = ()
-    """What else has the name and is not reached: source and file, nearest first."""
 
 
 class Library:
@@ -89,8 +83,16 @@ class Library:
         return self._parse(text, path, name, lenient)
 
     def child(self, workflow: Workflow, name: str) -> Workflow:
-        """The workflow that another one runs by this name: beside its file first, and read as that was."""
-        return self.workflow(name, beside=workflow.folder or self._start, lenient=workflow.is_lenient)
+        """The workflow that another one runs by this name: beside its file first, and read as that was.
+
+        A text has nothing beside it: it names what the library has, or a file by its path.
+        """
+        if workflow.folder is None and not is_written_as_path(name):
+            path = file_named(self._folders, "workflows", name)
+            if path is None:
+                raise NotFoundError("workflow", name, self._names("workflows"))
+            return self._read_workflow(path, self._workflow_name(path), workflow.is_lenient)
+        return self.workflow(name, beside=workflow.folder, lenient=workflow.is_lenient)
 
     def children(self, workflow: Workflow) -> Iterator[tuple[State, ParsedAction, Workflow]]:
         """The workflows that its actions run, as far as that is written and the files can be read."""
@@ -112,10 +114,9 @@ class Library:
 
     def is_path(self, reference: str) -> bool:
         """Whether a person who writes this means a file, and not a name of the library."""
-        looks_so = bool(Path(reference).suffix) or "/" in reference
-        if looks_so and exists(self._start / reference):
+        if is_written_as_path(reference) and exists(self._start / reference):
             return True
-        return not any(file_below(folder / "workflows", reference) for _, folder in self._folders)
+        return file_named(self._folders, "workflows", reference) is None
 
     def home_of(self, workflow: Workflow) -> tuple[str, Path] | None:
         """Of which folder of the library a workflow is, with its source; None for one of another place."""
@@ -140,14 +141,16 @@ class Library:
             for folder in (beside, beside / "workflows"):
                 if found := file_below(folder, reference):
                     return found
-        elif is_path and exists(there):
+        elif is_written_as_path(reference) and exists(there):
             return there
-        for _, folder in self._folders:
-            if found := file_below(folder / "workflows", reference):
-                return found
+        if found := file_named(self._folders, "workflows", reference):
+            if beside is None and is_path and is_file(there):  # none of the two takes the other's place
+                named = f"{reference} is the name of a workflow ({found}), and a file here."
+                raise UsageError(f"{named} Write ./{reference} for the file, {found} for the other.")
+            return found
         if beside is None and reference and os.path.isdir(there):
             raise UsageError(f"{reference} is a folder; a workflow is a file.")
-        if beside is None and not is_path and exists(there):
+        if beside is None and exists(there):
             return there
         known = set(self._names("workflows"))
         near = (
@@ -209,10 +212,7 @@ class Library:
                 return found
             if (found := file_below(beside, name)) and not _is_workflow(found):
                 return found
-        for _, folder in self._folders:
-            if found := file_below(folder / "prompts", name):
-                return found
-        return None
+        return file_named(self._folders, "prompts", name)
 
     def _prompt_names(self, workflow: Workflow | None) -> set[str]:
         names = set(self._names("prompts"))

@@ -10,11 +10,13 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from samovar.errors import FaultsError, SamovarError
 from samovar.values import Record, to_text
 
 HIDDEN = "***"
@@ -23,6 +25,9 @@ LEAST_CHARS = 6
 """Of a text that is hidden wherever it stands: a shorter one stands in other texts by chance."""
 LEAST_CUT_CHARS = 4
 """Of what is left of a secret beside `…`, where a text was cut."""
+
+_WHOLE_FIELDS = frozenset({"what", "value", "sets", "text"})
+"""Of events: texts and values of the run. A short secret too is hidden there, if it is all of one."""
 
 T = TypeVar("T")
 
@@ -56,6 +61,15 @@ class Secrets:
             self._texts.update(_forms_of(text))
         if len(self._texts) != known:
             self.__dict__.pop("_pattern", None)
+
+    @property
+    def has_short(self) -> bool:
+        """Whether one is too short to be hidden within other texts."""
+        return any(len(value) < LEAST_CHARS for value in self._values)
+
+    def mask_whole(self, text: str) -> str:
+        """As `mask`, and nothing of a text that is a secret, however short."""
+        return HIDDEN if text.strip() in self._values else self.mask(text)
 
     def is_in(self, text: str) -> bool:
         """Whether a secret stands in the text, however short it is."""
@@ -99,31 +113,55 @@ class Secrets:
 
     def copy(self, value: T) -> T:
         """A value, an event or a record without secrets. What has none in it comes back as it is."""
-        return self._copy(value) if self._texts else value  # type: ignore[return-value]
+        return self._copy(value) if self._values else value  # type: ignore[return-value]
 
-    def _copy(self, value: object) -> object:
+    def copy_value(self, value: object) -> object:
+        """As `copy`, for a value of the run: each text in it that is a secret is hidden, however short."""
+        return self._copy(value, whole=True) if self._values else value
+
+    def _copy(self, value: object, *, whole: bool = False) -> object:
+        mask, known = (self.mask_whole, self._values) if whole else (self.mask, self._texts)
         if isinstance(value, Enum | Path):
             return value
         if isinstance(value, Record):
-            return Record(
-                self.mask(str(value)), {name: self._copy(part) for name, part in value.parts.items()}
-            )
+            parts = {name: self._copy(part, whole=whole) for name, part in value.parts.items()}
+            return Record(mask(str(value)), parts)
         if isinstance(value, str):
-            return self.mask(value)
+            return mask(value)
         if isinstance(value, Mapping):
-            return {self._copy(name): self._copy(item) for name, item in value.items()}
+            return {self._copy(name): self._copy(item, whole=whole) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)(map(self._copy, value))
+            return type(value)(self._copy(item, whole=whole) for item in value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self._copy_fields(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and to_text(value) in self._texts:
+        if isinstance(value, int | float) and not isinstance(value, bool) and to_text(value) in known:
             return HIDDEN
         return value
 
     def _copy_fields(self, value: Any) -> object:
         now = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        copies = {name: self._copy(one) for name, one in now.items()}
+        copies = {name: self._copy(one, whole=name in _WHOLE_FIELDS) for name, one in now.items()}
         return value if copies == now else dataclasses.replace(value, **copies)
+
+    def copy_values(self, value: object) -> object:
+        """A copy of maps and lists whose names are known to all, as of an object for programs, and stay."""
+        if isinstance(value, Mapping):
+            return {name: self.copy_values(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.copy_values(item) for item in value]
+        return self.copy(value)
+
+    @contextmanager
+    def kept_out_of_errors(self) -> Iterator[None]:
+        """Errors that are raised within say nothing of secrets."""
+        try:
+            yield
+        except SamovarError as error:
+            error.message = self.mask(error.message)
+            error.args = (error.message,)
+            if isinstance(error, FaultsError):
+                error.faults = self.copy(error.faults)
+            raise
 
     def held_back(self, text: str) -> int:
         """How many characters at the end of a text that grows may become a secret."""
@@ -176,9 +214,11 @@ def _texts_in(value: object) -> Iterator[str]:
 
 def _forms_of(value: str) -> Iterator[str]:
     """The texts to hide for one: itself, its lines, and how they are written within others."""
-    lines = (line.strip() for line in value.splitlines())
-    for text in dict.fromkeys((value, " ".join(value.split()), *lines)):
+    lines = [line.strip() for line in value.splitlines()]
+    on_one = (" ".join(text.split()) for text in (value, *lines))  # as what is shown in brief is written
+    for text in dict.fromkeys((value, *lines, *on_one)):
         if len(text) >= LEAST_CHARS:
             yield text
             # Within a map as JSON, and within the quotes of a message.
             yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1])
+            yield repr(text + '"')[1:-2]  # as both kinds of quotes in one text are written

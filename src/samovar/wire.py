@@ -50,11 +50,11 @@ def run_to_wire(run: Run, *, with_values: bool = True) -> Object:
     }
     if with_values:
         wire["variables"] = {
-            name: HIDDEN if name in run.secrets else run.hidden.copy(plain(value))
+            name: HIDDEN if name in run.secrets else run.hidden.copy_value(plain(value))
             for name, value in run.variables.items()
         }
         wire["records"] = {
-            name: HIDDEN if name in run.secrets else run.hidden.copy(plain(record.parts))
+            name: HIDDEN if name in run.secrets else run.hidden.copy_value(plain(record.parts))
             for name, record in records_of(run.variables)
         }
     wire["tokens"] = tokens_to_wire(run.tokens)

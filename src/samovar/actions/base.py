@@ -238,6 +238,11 @@ _LOOKED_AT = 20
 """Characters of a text for each that is shown, so that a large one is not split as a whole."""
 
 
+def made_of(names: frozenset[str]) -> str:
+    """What is said behind a text that only becomes whole in a run, to whoever is to allow it."""
+    return f" (put together from what sets {', '.join(sorted(names))})" if names else ""
+
+
 def brief(text: str, limit: int = 60) -> str:
     """The text on one line of at most so many characters."""
     line = " ".join(text[: limit * _LOOKED_AT].split())

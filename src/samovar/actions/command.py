@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.given import Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
 from samovar.actions.process import Command
-from samovar.actions.programs import doubts, refusal
+from samovar.actions.program_doubts import doubts
+from samovar.actions.program_tables import reads_as_code
+from samovar.actions.programs import list_refusal, refusal
 from samovar.actions.scanner import Scanner
-from samovar.actions.shell_builtins import reads_as_code
 from samovar.actions.shell_words import Word
 from samovar.errors import Fault, Place
 from samovar.expressions.types import Type
@@ -97,7 +98,7 @@ class RunProgram(Action):
 
     @property
     def doing(self) -> str:
-        return " ".join(item.template.text for item in self.items) + self.launch.doing
+        return " ".join(item.template.text for item in self.items) + self.launch.doing + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts
@@ -151,7 +152,10 @@ def _check_words(line: Scanner, items: Sequence[Value], launch: Launch) -> tuple
         Word(_outline(item), None if item.is_literal else number, quoted=True)
         for number, item in enumerate(items)
     ]
-    refused = refusal(words, _INPUT if launch.has_input else None) if items[0].is_literal else None
+    lists = {number for number, item in enumerate(items) if not item.is_literal and item.template.is_value}
+    refused = None
+    if items[0].is_literal:
+        refused = refusal(words, _INPUT if launch.has_input else None) or list_refusal(words, lists)
     if refused is not None:
         value = launch.stdin if refused.number == _INPUT else items[refused.number]
         assert value is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Fault, FaultsError, Place
 from samovar.language.pieces import Held, Piece, Token, tokenize
@@ -102,7 +102,7 @@ class Conditional(Action):
 
     @property
     def doing(self) -> str:
-        return self.line.text
+        return self.line.text + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         # What tags stand around may be written otherwise in one of their ways: that is for a person to mend.

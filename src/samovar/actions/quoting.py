@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from samovar.actions.shell_builtins import Known, reads_as_code
+from samovar.actions.program_tables import reads_as_code
+from samovar.actions.shell_builtins import Known
 from samovar.actions.shell_frames import ShellFrame
 from samovar.actions.shell_syntax import ShellReader
 from samovar.actions.shell_text import ShellText, UnquotableError

@@ -13,10 +13,11 @@ from samovar.actions.scanner import OPEN_TEXT, Scanner
 from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
+from samovar.expressions.operators import LEAST, MOST
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Rules, Template
-from samovar.values import literal, to_text
+from samovar.values import is_finite, literal, to_text
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -139,10 +140,11 @@ class Set(Action):
 
 
 def _type(value: Value | Expression) -> Type:
-    if isinstance(value, Expression):
-        return replace(value.type({}), values=None)
-    # Its kind only: something from outside may have set the variable before, to another value.
-    return replace(type_of_value(value.given), values=None) if value.is_literal else ANYTHING
+    if not isinstance(value, Expression) and not value.is_literal:
+        return ANYTHING
+    found = value.type({}) if isinstance(value, Expression) else type_of_value(value.given)
+    # Not all: something from outside may have set the variable before, to another value.
+    return replace(found, values=None, among=found.values or ())
 
 
 def _filled(name: str, value: object) -> str:
@@ -211,7 +213,17 @@ def _value(line: Scanner) -> Value:
         message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
         line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
     given = literal(template.fill({})) if template.is_plain else None
+    if not line.is_old and isinstance(given, int | float) and not _is_kept(given):
+        message = (
+            "This number is too large: a whole one has at most 64 bits. Put it in quotes to keep its text."
+        )
+        line.fail(message, begin)
     return Value(template=template, quoted=False, place=line.where(begin), given=given)
+
+
+def _is_kept(number: float) -> bool:
+    """Whether expressions can work with the number as it is written."""
+    return LEAST <= number <= MOST if isinstance(number, int) else is_finite(number)
 
 
 def _end(text: str, begin: int, *, quotes: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.given import Pair, Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
 from samovar.actions.process import Command
@@ -20,7 +20,6 @@ from samovar.actions.shell_text import UnquotableError
 from samovar.errors import Fault, Place, ShellError
 from samovar.expressions.types import Type
 from samovar.language.pieces import Held, Piece
-from samovar.language.workflow import UnknownNames
 from samovar.values import to_text
 
 if TYPE_CHECKING:
@@ -92,7 +91,8 @@ class Shell(Action):
 
     @property
     def doing(self) -> str:
-        return self.command.template.text + self.launch.doing
+        shell = f" shell={self.shell}" if self.shell != SHELLS[0] else ""
+        return self.command.template.text + shell + self.launch.doing + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
         return self.doubts
@@ -105,7 +105,7 @@ class Shell(Action):
     def _command(self, context: ActionContext) -> Command:
         variables = context.variables
         environment = self.launch.filled_environment(variables, self.place)
-        pieces = self.command.template.hold(variables, UnknownNames(context.workflow))
+        pieces = self.command.template.hold(variables, _UnknownNames(context.workflow))
         quoted = self._quoted(pieces)
         for number, held in enumerate(quoted.held):
             name = VARIABLE.format(number)
@@ -176,3 +176,13 @@ def _check_command(
         Fault(code="shell-option", message=doubt, place=place(number), severity="warning")
         for number, doubt in quoted.warnings
     )
+
+
+class _UnknownNames:
+    """The names that nothing in a workflow sets: in old files, `${name}` of one is left to the shell."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self._workflow.known_names

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from samovar.actions.program_tables import SHOW_ENVIRONMENT, TOKENS, reads_as_code
 from samovar.actions.programs import start_of
 from samovar.actions.shell_words import EXPANSION, Refused, SimpleCommand, Word, first_held, refused
 
@@ -29,15 +30,15 @@ _CODE_READERS = frozenset(
         "complete",
         "compgen",
         "fc",
+        "source",
+        ".",
+        "wait",
+        "hash",
+        "enable",
     ]
 )
 """Read any argument as code, or as the name of a variable, which may hold code."""
 _DECLARERS = frozenset(["export", "readonly", "declare", "typeset", "local"])
-_CODE_VARIABLES = re.compile(
-    r"(?:PS[0-4]|PROMPT_COMMAND|ENV|BASH_ENV|BASH_FUNC_.*|S?RANDOM|SECONDS|LINENO|HISTCMD|OPTIND|BASHPID|"
-    r"EPOCHSECONDS|SHELLOPTS|BASHOPTS)\Z"
-)
-"""Shells read these as code, or as arithmetic."""
 _NAMED = re.compile(r"([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=")
 _SUBSCRIPT = re.compile(r"\{?(?:[A-Za-z_]\w*)?\[([^\]]*)")
 _COMPARES_NUMBERS = frozenset(["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"])
@@ -64,6 +65,15 @@ class Known:
         self.holding.setdefault(name, number)
 
     @property
+    def any(self) -> int:
+        """The number of some value, of which nothing more is known."""
+        return next(iter(self.holding.values()))
+
+    def named(self, text: str) -> int | None:
+        """The number of a value that a variable holds whose name stands in the text."""
+        return next((self.holding[name] for name in _NAME.findall(text) if name in self.holding), None)
+
+    @property
     def size(self) -> int:
         return len(self.holding) + len(self.integers) + (self.input is not None)
 
@@ -78,15 +88,21 @@ def refusal(command: SimpleCommand, known: Known) -> Refused | None:
     start = start_of(words)
     name = EXPANSION.sub("", words[start].text) if start < len(words) else ""
     after = words[start + 1 :]
+    spelled = command.words[command.words.index(words[start]) + 1 :] if name else []
     held = first_held(after)
+    if name in _DECLARERS and held and any("$" in word.text.partition("=")[0] for word in spelled):
+        return refused(f"only the run knows the options and names that `{name}` gets", held)
     if name in _CODE_READERS and held:
         return refused(f"`{name}` reads it as code", held)
+    if why := _always(name, after, known):
+        return why
     if name in _DECLARERS and (why := _declared(name, after, known)):
         return why
     if why := _assigned(words[:start], known):
         return why
-    _set(name, after, command, known)
-    if name in ("test", "[", "printf") and (why := _named(name, after)):
+    if why := _set(name, after, command, known):
+        return why
+    if name in ("test", "[", "printf") and (why := _named(name, spelled)):
         return why
     if _is_comparison(words) and (why := _compared(words, known)):
         return why
@@ -107,8 +123,39 @@ def in_subscript(word: Word, known: Known) -> Refused | None:
     return in_arithmetic(match.group(1), known)
 
 
+def _always(name: str, words: Sequence[Word], known: Known) -> Refused | None:
+    """Why a command must not stand beside a value, wherever that is."""
+    if name == "alias" and any("=" in word.text for word in words):
+        return Refused("`alias` changes what the words of commands mean", known.any)
+    if name == "set" and any(re.match(r"-\w*k|keyword\Z", word.text) for word in words):
+        return Refused("`set -k` makes variables of arguments", known.any)
+    if name in ("eval", "trap"):
+        for word in words:
+            tokens = {*TOKENS.split(word.text)}
+            number = next(
+                (known.holding[one] for one in _NAME.findall(word.text) if one in known.holding), None
+            )
+            if number is None and (SHOW_ENVIRONMENT & tokens or re.search(r"\$\{?[@*!\d]", word.text)):
+                number = known.holding.get("@", known.any if SHOW_ENVIRONMENT & tokens else None)
+            if number is not None:
+                return Refused(f"`{name}` reads its words as code, in which a variable holds it", number)
+    return None
+
+
+def kept(name: str, number: int, known: Known) -> Refused | None:
+    """Why a variable must not hold a value; keeps that it does from now on."""
+    if "$" in name or "\0" in name:
+        return Refused("only the run knows the name of the variable that it is kept in", number)
+    if name in known.integers or reads_as_code(name):
+        return Refused(f"the shell reads what `{name}` holds as code", number)
+    known.hold(name, number)
+    return None
+
+
 def _declared(name: str, words: Sequence[Word], known: Known) -> Refused | None:
     computes = any(re.match(r"[-+]\w*[in]", word.text) for word in words)
+    if any(re.match(r"-\w*n", word.text) for word in words) and name not in ("export", "readonly"):
+        return Refused(f"`{name} -n` makes a name stand for another variable", known.any)
     for word in words:
         if computes and (match := _NAME.match(word.text)):
             known.integers.add(match.group())
@@ -129,21 +176,29 @@ def _assigned(words: Sequence[Word], known: Known) -> Refused | None:
         name = match.group(1)
         known.written.add(name)
         if word.value is None:
+            # Arithmetic, and what reads code, go on from a name to what that holds.
+            number = next(
+                (
+                    known.holding[one]
+                    for one in _NAME.findall(word.text[match.end() :])
+                    if one in known.holding
+                ),
+                None,
+            )
+            if number is not None and (why := kept(name, number, known)):
+                return why
+            if name in ("BASH_ALIASES", "BASH_CMDS"):
+                return Refused(f"`{name}` changes what the words of commands mean", known.any)
             continue
         if why := in_subscript(word, known):
             return why
-        if name in known.integers or _CODE_VARIABLES.match(name):
+        if name in known.integers or reads_as_code(name):
             return refused(f"the shell reads what `{name}` holds as code", word)
         known.hold(name, word.value)
     return None
 
 
-def reads_as_code(name: str) -> bool:
-    """Whether shells read what a variable of this name holds as code."""
-    return bool(_CODE_VARIABLES.match(name))
-
-
-def _set(name: str, words: Sequence[Word], command: SimpleCommand, known: Known) -> None:
+def _set(name: str, words: Sequence[Word], command: SimpleCommand, known: Known) -> Refused | None:
     """Keeps what a command sets besides assignments."""
     held = first_held(words)
     if name in ("for", "select") and words:
@@ -151,13 +206,16 @@ def _set(name: str, words: Sequence[Word], command: SimpleCommand, known: Known)
         if len(words) == 1:
             number = known.holding.get("@")
     elif name in ("read", "mapfile", "readarray"):
-        names = [word.text for word in words if _NAME.fullmatch(word.text)] + ["REPLY", "MAPFILE"]
+        names = [word.text for word in words if word.text[:1] != "-"] + ["REPLY", "MAPFILE"]
         number = command.fed
     elif name == "getopts":
         names = [word.text for word in words] + ["OPTARG"]
         number = known.holding.get("@")
-    elif name == "printf" and words[:1] and words[0].text == "-v" and len(words) > 1:
-        names, number = [words[1].text], held.value if held else None
+    elif name == "printf" and words[:1] and words[0].text[:2] == "-v":
+        names, number = (
+            [words[0].text[2:] or words[min(1, len(words) - 1)].text],
+            held.value if held else None,
+        )
     elif name in ("cd", "pushd"):
         names, number = ["PWD", "OLDPWD", "DIRSTACK"], held.value if held else None
     elif name == "[[":
@@ -165,17 +223,23 @@ def _set(name: str, words: Sequence[Word], command: SimpleCommand, known: Known)
     elif name == "set":
         names, number = ["@"], held.value if held else None
     else:
-        return
+        return None
     known.written.update(names)
-    if number is not None:
-        for one in names:
-            known.hold(one, number)
+    found = (kept(one.partition("[")[0], number, known) for one in names) if number is not None else ()
+    return next(filter(None, found), None)
 
 
 def _named(name: str, words: Sequence[Word]) -> Refused | None:
-    options = ("-v",) if name == "printf" else ("-v", "-R")
+    if name == "printf":
+        first, held = (words[0].text if words else ""), first_held(words)
+        if held and ((first[:1] in ("$", "\0") and len(words) > 1) or re.match(r"-v.*[\0$]", first)):
+            return refused("`printf` may read the word before it as -v; put -- there", held)
+        options: tuple[str, ...] = ("-v",)
+    else:
+        options = ("-v", "-R")
     for before, word in pairwise(words):
-        if before.text in options and word.value is not None:
+        is_computed = name != "printf" and before.text[:1] in ("$", "\0")
+        if word.value is not None and (before.text in options or is_computed):
             return refused(AS_NAME, word)
     return None
 

@@ -9,7 +9,7 @@ import re
 
 from samovar.actions.shell_builtins import Known, in_subscript
 from samovar.actions.shell_frames import BETWEEN, CLOSERS, OPENERS, Flow, ShellFrame
-from samovar.actions.shell_judge import doubts, judge
+from samovar.actions.shell_judge import doubts, judge, shows_values
 from samovar.actions.shell_text import ShellText
 from samovar.actions.shell_word_reader import IN_ARITHMETIC, WordReader
 from samovar.actions.shell_words import SimpleCommand, Word
@@ -17,11 +17,16 @@ from samovar.actions.shell_words import SimpleCommand, Word
 _SPLIT = 'what the $(…) around it gives is split into words; put that in quotes: "$(…)"'
 
 
+_DESCRIPTOR = re.compile(r"\d+|\{[A-Za-z_]\w*(?:\[[^\]]*\])?\}")
+"""Directly before a `<` or `>`, this is which file it redirects."""
+
+
 class CommandReader(WordReader):
     """Reads simple commands. Mutable: what is doubtful about those that have been read."""
 
-    def __init__(self, text: ShellText, known: Known) -> None:
+    def __init__(self, text: ShellText, known: Known, *, is_bash: bool) -> None:
         super().__init__(text, known)
+        self._is_bash = is_bash
         self.doubts: list[tuple[int, str]] = []
 
     def _end_word(self) -> None:
@@ -34,10 +39,12 @@ class CommandReader(WordReader):
                 quoted=frame.has_quotes,
                 splits=frame.splits,
                 several=frame.several,
+                computed=frame.computed and frame.word != ["[", "["],
             )
             if word.text == "case" and frame.closes:
                 self.text.refuse("a `case` stands within brackets, whose end shells find differently")
             frame.flow.hold(word.value)
+            frame.flow.is_piped = False
             if frame.redirect:
                 frame.command.redirects.append((frame.redirect, word))
                 frame.redirect = ""
@@ -45,7 +52,20 @@ class CommandReader(WordReader):
                 self._add(frame, word)
         frame.word, frame.in_word = [], False
         frame.value, frame.through = None, ""
-        frame.has_quotes = frame.splits = frame.several = False
+        frame.has_quotes = frame.splits = frame.several = frame.computed = False
+        frame.braces = 0
+
+    def _end_descriptor(self) -> None:
+        """Ends the word before a `<` or `>`, which is part of it where it is a number or a `{name}`."""
+        frame = self.stack[-1]
+        text = "".join(frame.word[:300])
+        if frame.has_quotes or frame.value is not None or not _DESCRIPTOR.fullmatch(text):
+            self._end_word()
+            return
+        if len(text) > 1 and not self._is_bash:
+            self.text.refuse("shells differ on numbers above 9, and on {name}, before < and >")
+        self._check(in_subscript(Word(text), self._known))
+        frame.word, frame.in_word, frame.braces, frame.computed = [], False, 0, False
 
     def _add(self, frame: ShellFrame, word: Word) -> None:
         """A word of a command, or a keyword before, within or behind commands."""
@@ -89,10 +109,12 @@ class CommandReader(WordReader):
             command.fed = flow.fed
             self._check(judge(command, self._known, is_group=flow.is_after_group))
             flow.hold(command.fed)
+            if shows_values(command):
+                flow.hold(self._known.any)
             self.doubts += doubts(command)
         if operator == "|":
             flow.pipe()
-        else:
+        elif operator != "\n" or not flow.is_piped:
             flow.end()
 
     def _know_function(self) -> None:
@@ -105,6 +127,7 @@ class CommandReader(WordReader):
         number = frame.flow.any if frame.flow.any is not None else frame.flow.base
         if not frame.gives:
             outer.flow.hold(number)
+            outer.flow.is_piped = False
             outer.flow.is_after_group, outer.at_start = True, True
             return
         self._into_word("")

@@ -51,6 +51,8 @@ class Flow:
     compounds: list[Compound] = field(default_factory=list)
     is_after_group: bool = False
     """A compound command has just ended; what is redirected now is redirected for all of it."""
+    is_piped: bool = False
+    """A `|` has been read, and nothing of the command behind it: a line that ends here ends nothing."""
 
     def hold(self, number: int | None) -> None:
         """The present command may write this value."""
@@ -75,7 +77,7 @@ class Flow:
     def pipe(self) -> None:
         """The present command writes to the next one."""
         self.fed, self.held = self.held if self.held is not None else self.fed, None
-        self.is_after_group = False
+        self.is_after_group, self.is_piped = False, True
 
     def end(self) -> None:
         """The present pipeline ends."""
@@ -86,7 +88,7 @@ class Flow:
             self.fed = compound.fed
         else:
             self.fed = self.base
-        self.held, self.is_after_group = None, False
+        self.held, self.is_after_group, self.is_piped = None, False, False
 
 
 @dataclass(slots=True, eq=False)
@@ -123,6 +125,9 @@ class ShellFrame:
     has_quotes: bool = False
     splits: bool = False
     several: bool = False
+    computed: bool = False
+    braces: int = 0
+    """How many `{` are open in the word, outside quotes."""
     command: SimpleCommand = field(default_factory=SimpleCommand)
     redirect: str = ""
     """The operator whose target is being read."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samovar.actions import programs, shell_builtins
-from samovar.actions.programs import SHELLS
+from samovar.actions import program_doubts, programs, shell_builtins
+from samovar.actions.program_tables import SHOW_ENVIRONMENT, is_shell
 from samovar.actions.shell_builtins import Known
 from samovar.actions.shell_words import Refused, SimpleCommand, Word, refused
 
@@ -29,7 +29,7 @@ def judge(command: SimpleCommand, known: Known, *, is_group: bool) -> Refused | 
 
 def doubts(command: SimpleCommand) -> Iterator[tuple[int, str]]:
     """What is doubtful about the values in its words, each with the value's number."""
-    return programs.doubts(command.words)
+    return program_doubts.doubts(command.words)
 
 
 def _several(words: list[Word]) -> Refused | None:
@@ -55,9 +55,22 @@ def _redirected(command: SimpleCommand, known: Known, *, is_group: bool) -> Refu
             command.fed = target.value
             if is_group or names[:1] == ["exec"]:
                 known.input = target.value if known.input is None else known.input
-        elif any(name in SHELLS for name in names):
+        elif any(map(is_shell, names)):
             return refused("a shell reads its commands from the file that it names", target)
     if command.fed is None:
         # What is written in <(…) may be read as a file is.
         command.fed = next((word.value for word in command.words if word.through == "<(…)"), None)
     return None
+
+
+def shows_values(command: SimpleCommand) -> bool:
+    """Whether it may write what variables hold: `env`, `set`, `export -p` and the like."""
+    words = command.words
+    start = programs.start_of(words)
+    if any(word.name in SHOW_ENVIRONMENT or "/environ" in word.text for word in words):
+        return True
+    if start == len(words):
+        return False
+    name, after = words[start].text, words[start + 1 :]
+    lists = not after or any(word.text[:1] == "-" and "p" in word.text for word in after)
+    return lists and name in ("set", "export", "readonly", "declare", "typeset", "local")

@@ -33,8 +33,8 @@ class ShellReader(CommandReader):
     """
 
     def __init__(self, text: ShellText, place_value: PlaceValue, known: Known, *, is_bash: bool) -> None:
-        super().__init__(text, known)
-        self._place_value, self._is_bash = place_value, is_bash
+        super().__init__(text, known, is_bash=is_bash)
+        self._place_value = place_value
         self.documents = HereDocuments(text, self._in_document)
 
     def read(self) -> None:
@@ -86,6 +86,8 @@ class ShellReader(CommandReader):
 
     def _in_backtick(self, character: str) -> None:
         frame = self.stack[-1]
+        if character == "\\" and self.text.peek(1) == "\n":
+            self.text.refuse("a line goes on within back-ticks; write $(…) instead")
         frame.own.append(self.text.take(2 if character == "\\" else 1))
         if character == "`":
             for name, number in mentioned("".join(frame.own), self._known):
@@ -155,7 +157,7 @@ class ShellReader(CommandReader):
         elif character == "<" and following == "<":
             self._here()
         elif character in "<>":
-            self._end_word()
+            self._end_descriptor()
             frame.redirect = self.text.take()
             if self.text.peek() in ("&", "|", ">"):
                 frame.redirect += self.text.take()
@@ -166,14 +168,14 @@ class ShellReader(CommandReader):
         elif character in "()":
             self._bracket(character)
         else:
-            self._into_word(self.text.take())
+            self._plain(self.text.take())
 
     def _escape(self) -> None:
         following = self.text.peek(1)
         if isinstance(following, int):
             self.text.refuse("a back-slash stands directly before it", following)
         if following == "\n":
-            self.text.take(2)
+            self._join_lines()
         else:
             self._into_word(self.text.take(2)[1:])
             self.stack[-1].bare.has_quotes = True
@@ -282,7 +284,7 @@ class ShellReader(CommandReader):
 
     def _here(self) -> None:
         """`<<`, which begins a here-document, or `<<<`, which is followed by a word."""
-        self._end_word()
+        self._end_descriptor()
         self.text.take(2)
         if self.text.peek() == "<":
             self.text.take()

@@ -38,6 +38,11 @@ class ShellText:
         at = self._at + ahead
         return self._items[at] if at < len(self._items) else ""
 
+    @property
+    def before(self) -> str | int:
+        """The item that was read last; empty before the first."""
+        return self._items[self._at - 1] if self._at else ""
+
     def take(self, count: int = 1) -> str:
         """Copies so many characters. Whoever calls knows that no value is among them."""
         taken = self._items[self._at : self._at + count]

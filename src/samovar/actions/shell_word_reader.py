@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from samovar.actions.shell_builtins import Known, in_arithmetic, mentioned
+from samovar.actions.shell_builtins import Known, in_arithmetic, kept, mentioned
 from samovar.actions.shell_frames import Flow, ShellFrame
 from samovar.actions.shell_text import ShellText
 from samovar.actions.shell_words import Refused
@@ -16,6 +16,7 @@ from samovar.actions.shell_words import Refused
 _PARAMETER = re.compile(r"([!#]?)([A-Za-z_]\w*|[@*]|\d+|[#?$!-])?")
 _COMPUTED = re.compile(r"\[|:(?![-=?+])")
 """What follows the name in a `${…}` is arithmetic."""
+_BLANK = ("", " ", "\t", "\n")
 IN_ARITHMETIC = "it stands within arithmetic, where the shell would read it as an expression"
 
 
@@ -30,6 +31,24 @@ class WordReader:
         frame = self.stack[-1].bare
         frame.word.append(text)
         frame.in_word = True
+        if text[:2] == "${" and not self.stack[-1].is_quoted:
+            frame.computed = True
+
+    def _plain(self, character: str) -> None:
+        """A character outside quotes that may be part of a pattern, or of words in braces."""
+        frame = self.stack[-1]
+        if character in "*?" or (character == "[" and frame.in_word):
+            frame.computed = True
+        # `{a,b}` and `{1..3}` are several words in bash.
+        frame.several = frame.several or (frame.braces > 0 and character in ",.")
+        frame.braces = max(0, frame.braces + {"{": 1, "}": -1}.get(character, 0))
+        self._into_word(character)
+
+    def _join_lines(self) -> None:
+        """A back-slash and the end of its line, which shells take away before they read words."""
+        if self.text.before not in _BLANK and self.text.peek(2) not in _BLANK:
+            self.text.refuse("a line goes on in the midst of a word; put a blank before the back-slash")
+        self.text.take(2)
 
     def _hold(self, number: int, through: str, *, splits: bool) -> None:
         """The word being read holds a value."""
@@ -68,19 +87,22 @@ class WordReader:
         if rest[:1] == "=" or rest[:2] == ":=":
             self._known.written.add(name)
             if frame.holds is not None:
-                self._known.hold(name, frame.holds)
+                self._check(kept(name, frame.holds, self._known))
         holding = self._known.holding
+        key = "@" if name == "*" or name.isdigit() else name
         if prefix == "!" and holding:
-            number = holding.get(name, next(iter(holding.values())))
-            if name in holding:
+            number = holding.get(key, next(iter(holding.values())))
+            if key in holding or rest.endswith("@P"):
                 self.text.refuse("${!…} reads it as the name of a variable, which may hold code", number)
             self._hold(number, "${!…}", splits=not frame.is_quoted)
-        if rest.endswith("@P") and name in holding:
-            self.text.refuse("${…@P} reads it as code", holding[name])
+        if rest.endswith("@P") and key in holding:
+            self.text.refuse("${…@P} reads it as code", holding[key])
         if prefix != "#":
             self._expand(name)
 
     def _in_document(self, line: str) -> None:
+        if line.endswith("\\"):
+            self.text.refuse("a line of a here-document ends with a back-slash")
         for name, number in mentioned(line, self._known):
             self.text.refuse(f"it stands in a here-document (${name} holds it)", number)
 

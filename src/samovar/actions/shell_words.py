@@ -30,6 +30,8 @@ class Word:
     """What holds the value stands outside quotes, so that the shell makes several words of it."""
     several: bool = False
     """It may become several words, whatever the values are."""
+    computed: bool = False
+    """What the shell puts in, or a pattern, stands in it outside quotes."""
 
     @property
     def name(self) -> str:

@@ -38,8 +38,8 @@ def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
 def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
     """Transitions that another one is always taken before."""
     rivals = _Rivals(
+        state=state,
         can_fail=state.action is not None and not goes_on,
-        of_failure=state.of_failure,
     )
     found: list[tuple[Transition, Transition]] = []
     defaults: list[Transition] = []
@@ -66,8 +66,7 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
 class _Rivals:
     """The transitions of a state that others come too late for; changed by `add`."""
 
-    of_failure: frozenset[str]
-    """What a condition reads that counts after a failure."""
+    state: State
     can_fail: bool
     """Some are left for what happens after a failure only."""
     always: Transition | None = None
@@ -78,14 +77,15 @@ class _Rivals:
     def add(self, transition: Transition) -> None:
         if transition.when is When.ALWAYS:
             self.always = self.always or transition
-            if transition.label.strip():
+            if transition.is_written_always:
                 self.written = self.written or transition
         else:
             self.same.setdefault(_meaning(transition), transition)
 
     def of(self, transition: Transition) -> Transition | None:
         """The one that is taken instead."""
-        after_failure = self.can_fail and _may_follow_failure(transition, self.of_failure)
+        is_meant = transition.is_written_always or transition.takes_failure(self.state)
+        after_failure = self.can_fail and is_meant
         if (always := self.written if after_failure else self.always) is not None:
             return always
         if (same := self.same.get(_meaning(transition))) is not None:
@@ -104,15 +104,6 @@ def _is_from_within(state: State, transition: Transition) -> bool:
     """Whether a failure within takes it: of a branch of the join, or of a state of the composite."""
     is_exit = state.kind is Kind.JOIN or state.name.endswith(END)
     return is_exit and transition.when is When.FAILURE
-
-
-def _may_follow_failure(transition: Transition, of_failure: frozenset[str]) -> bool:
-    """Whether it can be taken after the state's action has failed."""
-    if transition.when is When.CONDITION:
-        return transition.condition is not None and bool(transition.condition.names & of_failure)
-    return transition.when is When.FAILURE or (
-        transition.when is When.ALWAYS and bool(transition.label.strip())
-    )
 
 
 def _lists(state: State, *, is_old: bool) -> Iterator[Fault]:

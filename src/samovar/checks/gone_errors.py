@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samovar.errors import Fault, Place
-from samovar.language.workflow import State, Transition, When, Workflow
+from samovar.language.workflow import Workflow
 
 NAME = "error"
 
@@ -38,7 +38,7 @@ def _told(workflow: Workflow) -> set[str]:
         name
         for state in workflow.states.values()
         for transition in state.transitions
-        if transition.target is not None and _may_take(transition, state)
+        if transition.target is not None and (transition.is_written_always or transition.takes_failure(state))
         for name in workflow.whole(transition.target)
     ]
     while waiting:
@@ -51,11 +51,6 @@ def _told(workflow: Workflow) -> set[str]:
             targets = (one.target for one in state.transitions if one.target is not None)
             waiting += (name for target in targets for name in workflow.whole(target))
     return told
-
-
-def _may_take(transition: Transition, state: State) -> bool:
-    is_written = transition.when is When.ALWAYS and bool(transition.label.strip())
-    return is_written or transition.takes_failure(state)
 
 
 def _fault(place: Place) -> Fault:

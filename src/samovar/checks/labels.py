@@ -100,8 +100,7 @@ def _old(transition: Transition, known: Collection[str]) -> Iterator[Fault]:
 
 def declared_here(workflow: Workflow) -> frozenset[str]:
     """The variables that the workflow declares or sets, without those of the language."""
-    names = frozenset(normal(parameter.name) for parameter in workflow.parameters)
-    return names.union(*(action.sets for _, action in workflow.actions()))
+    return workflow.sets.union(normal(parameter.name) for parameter in workflow.parameters)
 
 
 def _fault(code: str, message: str, place: Place, severity: Severity = "error") -> Fault:

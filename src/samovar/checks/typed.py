@@ -7,6 +7,7 @@ hold is what its parameter and all the actions that set it say together; if one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from samovar.actions.base import Action
@@ -16,7 +17,7 @@ from samovar.checks.uncovered import values_without_edge
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
-from samovar.language.workflow import When, Workflow
+from samovar.language.workflow import State, Workflow
 
 _ERROR = Type(
     kinds=frozenset(("null", "map")),
@@ -50,16 +51,34 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     """Comparisons that are never true, texts that count as true, values that do not go together."""
     severity: Severity = "warning" if is_old else "error"
     types = types_of(workflow)
+    texts = _texts_given(workflow)
     for use in _uses(workflow):
         if use.is_condition and not use.expression.names:
             yield _constant(use.expression, severity)
         known = types if not use.given else {**types, **dict.fromkeys(use.given, ANYTHING)}
+        if use.is_condition and (name := use.expression.name) is not None:
+            alone = texts | ({"result": use.result} if use.result else {})
+            known = {name: alone[name]} if name in alone else known
         yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
     yield from values_without_edge(workflow, types, severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
         if parameter.condition is not None:
             yield from parameter.condition.check(given, is_condition=True, severity=severity)
+
+
+def _texts_given(workflow: Workflow) -> dict[str, Type]:
+    """Parameters that nothing says the type of: what a command line gives for one is a text."""
+    loose = {one.name for one in workflow.parameters if one.values == ANYTHING}
+    return dict.fromkeys(loose - workflow.sets, TEXT)
+
+
+def _result_of(state: State) -> Type | None:
+    """What `result` is behind a state, where it is a text whatever happens."""
+    action = state.action
+    if isinstance(action, ExecutePrompt):
+        return replace(TEXT, values=action.using.choices)
+    return TEXT if action is not None and action.runs_command and len(action.variants) == 1 else None
 
 
 def _constant(condition: Expression, severity: Severity) -> Fault:
@@ -76,8 +95,9 @@ def _constant(condition: Expression, severity: Severity) -> Fault:
 def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool) -> Iterator[Fault]:
     """`default(…)` of variables that nothing sets: those would never be there."""
     severity: Severity = "warning" if is_old else "error"
-    for expression, _, given in _uses(workflow):
-        for name in sorted(expression.defaulted - known - given):
+    for use in _uses(workflow):
+        expression = use.expression
+        for name in sorted(expression.defaulted - known - use.given):
             message = (
                 f"`default` is for a variable that may not be set yet, and nothing sets {name!r} at all."
                 f"{nearest(name, known)}"
@@ -92,16 +112,16 @@ class _Use(NamedTuple):
 
     expression: Expression
     is_condition: bool = False
+    result: Type | None = None
+    """What `result` is there, as far as the state of a condition tells."""
     given: frozenset[str] = frozenset()
     """Names that mean there what is not a variable of the workflow."""
 
 
 def _uses(workflow: Workflow) -> Iterator[_Use]:
     """Each expression, in the order of the file."""
-    for state in workflow.states.values():
-        for transition in state.transitions:
-            if transition.when is When.CONDITION and transition.condition is not None:
-                yield _Use(transition.condition, is_condition=True)
+    for state, condition in workflow.conditions():
+        yield _Use(condition, is_condition=True, result=_result_of(state))
     for _, action in workflow.actions():
         asks = action if isinstance(action, ExecutePrompt) else None
         for part in parts_of(action):

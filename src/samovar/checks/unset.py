@@ -14,7 +14,7 @@ from samovar.errors import Fault, Place, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING
 from samovar.language.template import Template
-from samovar.language.workflow import ParsedAction, When, Workflow
+from samovar.language.workflow import ParsedAction, Workflow
 
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
@@ -27,16 +27,9 @@ def read_names(workflow: Workflow) -> frozenset[str]:
         names |= action.names
     for prompt in workflow.prompts.values():
         names |= prompt.template.names
-    for condition in _conditions(workflow):
+    for _, condition in workflow.conditions():
         names |= condition.names
     return frozenset(names)
-
-
-def _conditions(workflow: Workflow) -> Iterator[Expression]:
-    for state in workflow.states.values():
-        for transition in state.transitions:
-            if transition.when is When.CONDITION and transition.condition is not None:
-                yield transition.condition
 
 
 def unset_variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault]:
@@ -49,8 +42,8 @@ def unset_variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault
     ]
     yield from in_vain
     told = {fault.place for fault in in_vain}
-    actions = (action for _, action in workflow.actions())
-    readers: list[ParsedAction | Expression] = [*actions, *_conditions(workflow)]
+    readers: list[ParsedAction | Expression] = [action for _, action in workflow.actions()]
+    readers += [condition for _, condition in workflow.conditions()]
     offers: dict[str, str] = {}
     for reader in readers:
         missing = reader.names - known

@@ -29,6 +29,7 @@ from samovar.preflight.prompts import MessagePreview, PromptPreview
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings, first_defaults
 from samovar.secrecy import Secrets
+from samovar.values import to_text
 from samovar.wire import error_to_wire, place_to_wire
 
 
@@ -43,11 +44,25 @@ def dry_run(
 ) -> int:
     """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
 
-    `hidden`: what nobody is shown.
+    `hidden`: what nobody is shown; it learns the secrets of the workflows that are run. Errors that are
+    raised have none either.
     """
+    with hidden.kept_out_of_errors():
+        told, status = _told(prepared, library, settings, run, hidden)
+    if as_json:
+        write_json(told)
+    else:
+        _show_run(told)
+    return status
+
+
+def _told(
+    prepared: Prepared, library: Library, settings: Settings, run: RunnerSettings, hidden: Secrets
+) -> tuple[dict[str, Any], int]:
+    """All that is shown, without secrets, and the exit status."""
     workflow = prepared.workflow
     defaults = first_defaults(workflow, run)
-    states = preview(workflow, prepared.variables, library, defaults, run.surroundings)
+    states = preview(workflow, prepared.variables, library, defaults, run.surroundings, hidden)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         here = [one for one in prompts if member(_executor(one, settings)).needs_local_model]
@@ -58,16 +73,12 @@ def dry_run(
             "workflow": workflow.name,
             "path": None if workflow.path is None else str(workflow.path),
             "dry_run": True,
-            "states": [_state_object(state, counts, settings, hidden) for state in states],
+            "states": [hidden.copy_values(_state_object(state, counts, settings)) for state in states],
             "shared_tokens": shared_tokens(list(counts.values())) if len(looks) == 1 else None,
-            "models": [_model_object(look) for look in looks.values()],
+            "models": [_model_object(look, hidden) for look in looks.values()],
             "budget_bytes": outlook.budget_bytes,
         }
-    if as_json:
-        write_json(told)
-    else:
-        _show_run(told)
-    return 2 if any(state.error for state in states) else 0
+    return told, 2 if any(state.error for state in states) else 0
 
 
 def _counted(
@@ -84,13 +95,11 @@ def _counted(
     return counts, refused
 
 
-def _state_object(
-    state: StatePreview, counts: Mapping[int, Counts], settings: Settings, hidden: Secrets
-) -> dict[str, Any]:
+def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: Settings) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": state.name,
         "action": state.verb,
-        "what": hidden.mask(state.what),
+        "what": state.what,
         "is_repeatable": state.is_repeatable,
         "place": place_to_wire(state.place),
     }
@@ -101,7 +110,7 @@ def _state_object(
     prompt, counted = state.prompt, counts.get(id(state.prompt))
     options = asdict(prompt.options)
     return told | {
-        "messages": [_message_object(one, hidden) for one in prompt.messages],
+        "messages": [_message_object(one) for one in prompt.messages],
         "is_whole": not any(one.is_open for one in prompt.messages),
         "known_tokens": counted.known_tokens if counted else None,
         "fixed_tokens": counted.fixed_tokens if counted else None,
@@ -119,22 +128,21 @@ def _executor(prompt: PromptPreview, settings: Settings) -> str:
     return settings.executor if prompt.executor is None else prompt.executor
 
 
-def _message_object(message: MessagePreview, hidden: Secrets) -> dict[str, Any]:
+def _message_object(message: MessagePreview) -> dict[str, Any]:
     return {
         "role": message.role,
-        "content": hidden.mask(message.text()),
+        "content": message.text(),
         "parts": [
-            {"open": part.source} if isinstance(part, Open) else {"text": hidden.mask(part)}
-            for part in message.parts
+            {"open": part.source} if isinstance(part, Open) else {"text": part} for part in message.parts
         ],
     }
 
 
-def _model_object(look: ModelOutlook) -> dict[str, Any]:
+def _model_object(look: ModelOutlook, hidden: Secrets) -> dict[str, Any]:
     cost = look.cost
     return {
-        "ref": look.reference,
-        "path": None if look.path is None else str(look.path),
+        "ref": hidden.mask(look.reference),
+        "path": None if look.path is None else hidden.mask(str(look.path)),
         "trained_context_tokens": look.trained_tokens,
         "context_tokens": cost.context_tokens if cost else None,
         "weights_bytes": cost.weights_bytes if cost else None,
@@ -147,7 +155,7 @@ def _model_object(look: ModelOutlook) -> dict[str, Any]:
         "total_bytes": cost.total_bytes if cost else None,
         "estimated": cost.estimated if cost else None,
         "fits": look.fits,
-        "why": look.why,
+        "why": hidden.copy(look.why),
     }
 
 
@@ -228,7 +236,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
             "template " + (given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
         )
     if options["timeout_s"] is not None:
-        parts.append(f"timeout {options['timeout_s']:g} s")
+        parts.append(f"timeout {to_text(options['timeout_s'])} s")
     parts += [f"stop {text!r}" for text in options["stop"]]
     parts += [f"{name} {state[name]}" for name in ("session", "fork") if state[name]]
     parts += ["deterministic"] if options["deterministic"] else []

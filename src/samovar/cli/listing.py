@@ -18,8 +18,7 @@ from samovar.cli.console import make_console
 from samovar.cli.output import write_json
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
-from samovar.folders import current_folder
-from samovar.library import LibraryEntry
+from samovar.folders import LibraryEntry, current_folder
 from samovar.memory import in_words
 
 

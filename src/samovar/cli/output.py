@@ -121,6 +121,7 @@ def error_object(workflow: str, error: SamovarError) -> dict[str, Any]:
     wire: dict[str, Any] = {"run": None, "workflow": workflow, "status": "invalid"}
     wire["error"] = error_to_wire(error)
     if isinstance(error, FaultsError):
-        wire["error"]["message"] = f"{workflow} has {len(error.faults)} faults."
+        count = len(error.faults)
+        wire["error"]["message"] = f"{workflow} has {count} fault" + "s" * (count != 1) + "."
         wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
     return wire

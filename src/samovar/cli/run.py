@@ -257,7 +257,7 @@ def _finish(
         if text is not None:
             if not is_asked and sys.stderr.isatty():
                 say("")
-            text = run.hidden.mask(text)
+            text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it

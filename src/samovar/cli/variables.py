@@ -28,12 +28,13 @@ def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter]
     """
     values: dict[str, str] = {}
     stdin_taken_by = None
-    several = _several(parameters)
-    for assignment in assignments:
+    several, known = _several(parameters), {parameter.name for parameter in parameters}
+    for number, assignment in enumerate(assignments, start=1):
         name, equals, text = assignment.partition("=")
         name = name.strip()
-        if not equals or not name:
-            raise UsageError(f"--var takes NAME=VALUE, not {assignment!r}.")
+        if not equals or not name:  # it may be a secret: nobody is shown more of it than a name that is known
+            lacks = f"no `=` and no value for {name!r}" if name in known else "no `=`" if name else "no name"
+            raise UsageError(f"--var takes NAME=VALUE; number {number} has {lacks}.")
         if text in ("-", *STANDARD_INPUT):
             if stdin_taken_by:
                 raise UsageError(f"Standard input can be one variable only: {stdin_taken_by} or {name}.")

@@ -34,15 +34,16 @@ from samovar.expressions.tree import (
     Ternary,
     TypeName,
 )
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, type_of_value, union
+from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, text_of, type_of_value, union
 from samovar.expressions.typing_rules import (
     cannot_be_ordered,
     computed,
-    is_unsure_truth,
     never_equal,
     result_of,
     right_form,
     surely_no,
+    unsure_truth,
+    yes_of,
 )
 
 Scope = Mapping[str, Type]
@@ -57,6 +58,8 @@ class Finding:
     message: str
     at: int
     """The offset of where."""
+    is_doubt: bool = False
+    """It may be meant."""
 
 
 @dataclass(slots=True)
@@ -69,15 +72,21 @@ class TypeCheck:
 
     def condition(self, tree: Term, types: Scope) -> None:
         """Checks an expression that is a condition."""
-        found = self.of(tree, types)
-        if is_unsure_truth(found):
-            shown = self._shown(tree)
-            self._say(
-                "text-as-truth",
-                f"`{shown}` is {found}, and a text that is not empty is true. Write what it must be, as in "
-                f'`{shown} == "{(found.values or ("",))[0]}"`.',
-                tree,
+        found, shown = self.of(tree, types), self._shown(tree)
+        if texts := unsure_truth(found):
+            what = found if found.values else f"can be {text_of(map(str, texts))}"
+            what = f"is {what}" if found.values else what
+            message = (
+                f"`{shown}` {what}, and a text that is not empty is true. Write what it must be, as in "
+                f'`{shown} == "{yes_of(texts)}"`.'
             )
+            self._say("text-as-truth", message, tree)
+        elif found.kinds == {"text"} and found.values is None:
+            message = (
+                f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
+                f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
+            )
+            self.findings.append(Finding("text-as-truth", message, tree.at, is_doubt=True))
 
     def of(self, node: Term, types: Scope) -> Type:
         """The type of a part, which is checked."""
@@ -199,11 +208,11 @@ class TypeCheck:
         left, at = self.of(node.first, types), node.first
         for sign, operand in node.rest:
             right = self.of(operand, types)
-            self._operator(sign, (left, at), (right, operand), node)
+            self._operator(sign, (left, at), (right, operand))
             left, at = result_of(sign, left, right), node
         return left
 
-    def _operator(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term], node: Operation) -> None:
+    def _operator(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term]) -> None:
         (left, first), (right, second) = one, other
         shown = self.text[first.at : second.end]
         if sign in ("==", "!="):

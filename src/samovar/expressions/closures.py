@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from samovar.expressions.evaluation import Evaluation, MissingError, Run, StepRun, narrow, sentence, truth
 from samovar.expressions.functions import FUNCTIONS, Function
 from samovar.expressions.kinds import NUMBERS, WrongError, called, either, kind_of
-from samovar.expressions.meter import ITEM_BYTES
 from samovar.expressions.operators import OPERATORS, negate
 from samovar.expressions.paths import item_of, key_of, part_of
-from samovar.values import Record
+from samovar.values import ITEM_BYTES, Record
 
 
 def constant(value: object) -> Run:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError
+from samovar.expressions.absent import no_variable
 from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
@@ -155,11 +156,6 @@ class Expression:
         return self.tree.name if isinstance(self.tree, Name) else None
 
     @property
-    def is_constant(self) -> bool:
-        """It is one literal, and the same whatever the variables are."""
-        return isinstance(self.tree, Literal)
-
-    @property
     def quoted(self) -> str | None:
         """The expression that it has in quotes, if it is nothing but an expression in quotes."""
         if not isinstance(self.tree, Literal) or not isinstance(text := self.tree.value, str):
@@ -186,7 +182,7 @@ class Expression:
         Args:
             types: Of variables, as far as they are known.
             is_condition: It is asked whether it is true; a text that may say no is a fault then.
-            severity: Of the faults.
+            severity: Of the faults; what may be meant is a warning.
         """
         check = TypeCheck(self.text)
         if is_condition:
@@ -194,7 +190,12 @@ class Expression:
         else:
             check.of(self.tree, types)
         return tuple(
-            Fault(code=one.code, message=one.message, place=self._at(one.at), severity=severity)
+            Fault(
+                code=one.code,
+                message=one.message,
+                place=self._at(one.at),
+                severity="warning" if one.is_doubt else severity,
+            )
             for one in check.findings
         )
 
@@ -220,8 +221,7 @@ class Expression:
         """
         for name in self.names:
             if name not in variables and name not in self.defaulted:
-                message = f"There is no variable {name!r}.{nearest(name, variables)}"
-                raise self._error(message)
+                raise self._error(no_variable(name, variables))
         evaluation = Evaluation(variables, meter or Meter())
         try:
             if self._program.run is None:

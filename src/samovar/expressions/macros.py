@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from samovar.expressions.evaluation import Evaluation, Run, truth
 from samovar.expressions.kinds import WrongError, called, kind_of
-from samovar.expressions.meter import ITEM_BYTES
 from samovar.expressions.tree import Macro
+from samovar.values import ITEM_BYTES
 
 
 def each(evaluation: Evaluation, values: Iterable[object], name: str) -> Iterable[object]:

@@ -26,11 +26,11 @@ MOST_STEPS = 5_000_000
 """Of one evaluation: about a second."""
 MOST_BYTES = MOST_VALUE_BYTES
 """Of all the texts, lists and maps that one evaluation makes, those within others too."""
-ITEM_BYTES = 16
-"""Of an item in a list or a map."""
 _BLOCK = 4096
 """Steps between two looks at `stop`, and at whoever waits."""
-_BLOCK_US = 400
+_FIRST_BLOCK = 256
+"""Before the second look. Most evaluations take fewer, and several of them in a text are still short."""
+_STEPS_A_US = 10
 _BYTES_A_STEP = 256
 """Bytes that are copied or compared in about the time of a step."""
 
@@ -54,7 +54,7 @@ class GivenUpError(Exception):
 class Meter:
     """What is left of one evaluation's steps and bytes. Changed by `spend` and `made`."""
 
-    __slots__ = ("_bytes", "_given", "_left", "_look", "_most_bytes", "_rest", "_stop")
+    __slots__ = ("_block", "_bytes", "_given", "_left", "_look", "_most_bytes", "_rest", "_stop")
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Meter:
         stop: Callable[[], bool] | None = None,
     ) -> None:
         """`stop` is asked now and then whether to give up. None for `size_bytes`: what a value may take."""
-        self._given, self._rest, self._left = steps, steps, 0
+        self._given, self._rest, self._left, self._block = steps, steps, 0, _FIRST_BLOCK
         self._most_bytes = max(MOST_BYTES, VALUE_BYTES.get()) if size_bytes is None else size_bytes
         self._bytes, self._stop, self._look = self._most_bytes, stop, LOOK.get()
 
@@ -93,8 +93,9 @@ class Meter:
     def _renew(self) -> None:
         if self._stop is not None and self._stop():
             raise GivenUpError
-        self._look(_BLOCK_US)
-        block = min(self._rest, _BLOCK - self._left)
+        block = min(self._rest, self._block - self._left)
+        self._look(block // _STEPS_A_US)
+        self._block = _BLOCK
         self._rest -= block
         self._left += block
         if self._left < 0:

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 
 from samovar.expressions.kinds import NUMBERS, WrongError, called, kind_of
-from samovar.expressions.meter import ITEM_BYTES, Meter
+from samovar.expressions.meter import Meter
 from samovar.expressions.moments import Duration, Moment
+from samovar.values import ITEM_BYTES
 
 LEAST, MOST = -(2**63), 2**63 - 1
 _VERBS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": "take the rest of"}

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from samovar.expressions.evaluation import narrow
 from samovar.expressions.kinds import TypeValue, WrongError, called
-from samovar.expressions.meter import ITEM_BYTES, Meter
+from samovar.expressions.meter import Meter
 from samovar.expressions.moments import Duration, Moment
+from samovar.values import ITEM_BYTES
 
 
 def kept(value: object, meter: Meter) -> object:

@@ -23,6 +23,8 @@ class Type:
     kinds: frozenset[str] = ANY
     values: tuple[object, ...] | None = None
     """All that it can be; None if that is not known."""
+    among: tuple[object, ...] = ()
+    """Some of what it can be, where `values` is None."""
     item: Type | None = None
     """Of a list's items."""
     parts: Mapping[str, Type] = field(default_factory=dict)
@@ -80,11 +82,14 @@ def union(types: Iterable[Type]) -> Type:
     return ANYTHING if found is None else found
 
 
+def _known(one: Type) -> tuple[object, ...]:
+    return one.among if one.values is None else one.values
+
+
 def _either(one: Type, other: Type) -> Type:
-    values: tuple[object, ...] | None = None
-    if one.values is not None and other.values is not None:
-        keyed = {(kind_of(value), value): value for value in (*one.values, *other.values)}
-        values = tuple(keyed.values()) if len(keyed) <= MOST_VALUES else None
+    keyed = {(kind_of(value), value): value for value in (*_known(one), *_known(other))}
+    found = tuple(keyed.values())
+    are_all = one.values is not None and other.values is not None and len(found) <= MOST_VALUES
     item = _either(one.item, other.item) if one.item is not None and other.item is not None else None
     if "list" not in one.kinds or "list" not in other.kinds:
         item = one.item or other.item
@@ -92,7 +97,8 @@ def _either(one: Type, other: Type) -> Type:
     parts = {name: _either(one.parts[name], other.parts[name]) for name in shared}
     return Type(
         kinds=one.kinds | other.kinds,
-        values=values,
+        values=found if are_all else None,
+        among=() if are_all else found[:MOST_VALUES],
         item=item,
         parts=parts,
         is_closed=one.is_closed and other.is_closed and one.parts.keys() == other.parts.keys(),

@@ -15,8 +15,10 @@ from samovar.expressions.types import ANYTHING, BOOL, Type, list_of, union
 _SAME = (frozenset(("text",)), frozenset(("bytes",)), frozenset(("list",)))
 _TIMES = frozenset(("time", "duration"))
 _ORDERED = ("text", "bool", "bytes", "time", "duration")
-NO_WORDS = frozenset(("false", "no", "0", "off", "none", "null", "never", "n", "f", ""))
+NO_WORDS = frozenset(("false", "no", "0", "off", "none", "null", "never", "n", "f"))
 """Texts that mean no to a person, and are true."""
+_LONGEST_WORD = 20
+"""Characters of a text that may be one of them, with blanks around it."""
 
 
 def never_equal(left: Type, right: Type) -> bool:
@@ -105,11 +107,28 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def is_unsure_truth(known: Type) -> bool:
-    """Whether a value is a text that may say no, and counts as true all the same."""
-    if known.kinds != {"text"} or known.values is None:
-        return False
-    return any(str(one).strip().lower() in NO_WORDS for one in known.values)
+def says_no(value: object) -> bool:
+    """Whether a value is a text that means no to a person, and counts as true all the same."""
+    is_short = isinstance(value, str) and len(value) <= _LONGEST_WORD
+    return is_short and str(value).strip().lower() in NO_WORDS
+
+
+def unsure_truth(known: Type) -> tuple[object, ...]:
+    """The texts that a value can be, if one of them says no; else none."""
+    if known.values is not None and known.kinds != {"text"}:
+        return ()
+    values = known.among if known.values is None else known.values
+    return tuple(one for one in values if isinstance(one, str)) if any(map(says_no, values)) else ()
+
+
+_YES = {"no": "yes", "0": "1", "off": "on", "n": "y"}
+
+
+def yes_of(values: Iterable[object]) -> str:
+    """What may be meant by yes, where these are the texts that a value can be."""
+    texts = [str(one) for one in values]
+    first = texts[0].strip().lower() if texts else "no"
+    return next((one for one in texts if one.strip() and not says_no(one)), _YES.get(first, "true"))
 
 
 def surely_no(known: Type, kind: str) -> bool:

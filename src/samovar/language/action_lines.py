@@ -13,7 +13,8 @@ from dataclasses import replace
 from samovar.errors import Fault, FaultsError, Fix, Place, same_look
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
-from samovar.language.markdown import Bullet, Document
+from samovar.language.left_over import LeftOver
+from samovar.language.markdown import Bullet, Document, Heading
 from samovar.language.workflow import ParseAction
 
 OWN_SECTIONS = ("prompts", "schemas")
@@ -89,6 +90,17 @@ class ActionLines:
         for line, end in sections:
             self._check_rest(line, end)
         self._check_outside(sections)
+        if not self._is_old and not self._lenient:
+            left = LeftOver(self._document, self._diagram.nodes, self._found, self._parse)
+            for line, end in sections:
+                left.below_actions(line, end)
+            if states := self._states_section():
+                left.below_states(states.line + 1, self._document.end_of(states))
+
+    def _states_section(self) -> Heading | None:
+        return next(
+            (h for h in self._document.headings if h.title.lower() == "states" and h.level == 2), None
+        )
 
     def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
         """Bullets that would be a state's action if they stood below `## Actions`."""
@@ -146,8 +158,9 @@ class ActionLines:
                 )
             return None
         if name in seen:
-            message = f"The state {name!r} has two action lines; the later one counts."
-            self._found.add("two-actions", message, bullet.place, is_error=False)
+            message = f"The state {name!r} has two action lines: leave one."
+            is_error = not self._is_old and not self._lenient
+            self._found.add("two-actions", message, bullet.place, is_error=is_error)
         seen.add(name)
         if not text.strip():
             return self._found.add(
@@ -231,7 +244,7 @@ class ActionLines:
     def _old_states(self, seen: set[str]) -> None:
         """`## States` with `### Name` and a line `**Action**: …` below it."""
         document = self._document
-        section = next((h for h in document.headings if h.title.lower() == "states" and h.level == 2), None)
+        section = self._states_section()
         if section is None:
             return
         end, bullets = document.end_of(section), frozenset(seen)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Fix, Place, TemplateError, nearest
+from samovar.errors import ExpressionError, Fault, FaultsError, Fix, Place, TemplateError
+from samovar.expressions.absent import no_variable
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import RESERVED
 from samovar.language.paths import ENVIRONMENT, PATH, Path, path_of
@@ -90,8 +91,7 @@ def value_of(expression: Expression, variables: Mapping[str, object]) -> object:
     if name is not None:
         if name in variables:
             return variables[name]
-        message = f"There is no variable {name!r}.{nearest(name, variables)}"
-        raise TemplateError(message, place=expression.place)
+        raise TemplateError(no_variable(name, variables), place=expression.place)
     try:
         return expression.evaluate(variables)
     except ExpressionError as error:

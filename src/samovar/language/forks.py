@@ -88,7 +88,7 @@ class _Reader:
             self._open.append(fork.name)
             before = self.faults.errors
             branches = list(self._branches(fork))
-            self._go_on_behind_inner(fork, branches)
+            self._go_on_behind_inner(branches)
             self.regions += branches
             join = _join(fork, branches, self.states, self.faults)
             is_right = join is not None and self.faults.errors == before
@@ -192,7 +192,7 @@ class _Reader:
                 waiting += self.states[name].transitions
         return found
 
-    def _go_on_behind_inner(self, fork: State, branches: list[_Region]) -> None:
+    def _go_on_behind_inner(self, branches: list[_Region]) -> None:
         """Follows the branches behind the joins of the forks within them.
 
         A join that another branch leads to as well is the fork's own.

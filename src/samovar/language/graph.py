@@ -13,9 +13,9 @@ from samovar.errors import Fault, FaultsError, Place, Severity
 from samovar.expressions.names import normal
 from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
-from samovar.language.labels import Meaning, plain, read_label, read_old_label
+from samovar.language.labels import Meaning, key_of, plain, read_label, read_old_label
 from samovar.language.names import OF_FAILURE
-from samovar.language.spelling import old_label, spellings
+from samovar.language.spelling import old_spelling, spellings
 from samovar.language.workflow import Fork, Kind, ParsedAction, State, Transition, When
 
 
@@ -90,10 +90,9 @@ def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fa
     """Hints, of labels and within conditions. Conditions of composites are those of states within them."""
     for edge in diagram.edges:
         is_fork = edge.source is not None and diagram.nodes[edge.source].kind == "fork"
-        is_read = not is_fork and plain(edge.label) is not None
-        hint = old_label(edge.label, edge.label_place) if is_read else None
-        if hint is not None:
-            yield hint
+        when = None if is_fork else plain(edge.label)
+        if when is not None and key_of(edge.label).startswith("on"):
+            yield old_spelling(edge.label_place, edge.label, str(when))
     found: dict[Fault, None] = {}
     for state in states.values():
         for transition in state.transitions:

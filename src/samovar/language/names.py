@@ -27,6 +27,10 @@ SURROUNDINGS = frozenset(("cwd", "working_directory", "env"))
 
 LIQUID_NOTHINGS = frozenset(("nil", "none", "empty", "blank"))
 """What Liquid reads as words of its own and not as names of variables."""
+LIQUID_WORDS = LIQUID_NOTHINGS | {"true", "false", "null"}
+"""The same with those that no expression reads as names either."""
+LIQUID_MOMENTS = frozenset(("now", "today"))
+"""What Liquid knows of the time, by names of its own."""
 
 OLD_CONTEXT = frozenset(("working_directory", "cwd", "model"))
 """Variables that each workflow of the older system had from the start."""

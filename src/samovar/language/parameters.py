@@ -16,6 +16,7 @@ from typing import Literal
 from samovar.errors import ExpressionError, Place, TooLargeError, UsageError, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import normal
+from samovar.expressions.operators import LEAST, MOST
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
 from samovar.values import is_finite, to_text, truth
 
@@ -27,6 +28,9 @@ KINDS: dict[str, Kind] = {
     "choice": "choice", "select": "choice",
     "multi_choice": "multi_choice", "multichoice": "multi_choice", "multiselect": "multi_choice",
 }  # fmt: skip
+
+LARGEST_EXACT_FLOAT = 2.0**53 - 1
+"""Up to here, a fractional number stands for one whole number only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,9 @@ class Parameter:
         else:
             if self.is_typed and isinstance(value, bool | int | float):
                 value = to_text(value)
+            is_bound = self.is_typed or self.pattern is not None or self.min_length or self.max_length
+            if is_bound and isinstance(value, list | tuple | Mapping):
+                raise self._wrong(value, "a text, not a list or a map")
             self._check_text(value)
         return value
 
@@ -140,6 +147,11 @@ class Parameter:
             raise self._wrong(value, "a finite number")
         if self.whole and value != int(value):
             raise self._wrong(value, "a whole number")
+        is_exact = not self.whole or isinstance(value, int) or abs(value) <= LARGEST_EXACT_FLOAT
+        if not is_exact or (isinstance(value, int) and not LEAST <= value <= MOST):
+            raise self._wrong(
+                value, "a whole number of at most 64 bits, written without a dot or an exponent"
+            )
         if self.min is not None and value < self.min:
             raise self._wrong(value, f"at least {self.min:g}")
         if self.max is not None and value > self.max:

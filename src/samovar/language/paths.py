@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samovar.errors import nearest
+from samovar.expressions.absent import no_variable
 from samovar.values import Record
 
 PATH = r"""[^\W\d]\w*(?:\.[^\W\d]\w*|\[\s*(?:-?\d{1,18}|"[^"]*"|'[^']*')\s*\])*"""
@@ -40,7 +41,7 @@ class Path:
         root = self.steps[0]
         assert isinstance(root, str)
         if root not in variables:
-            raise KeyError(f"There is no variable {root!r}.{nearest(root, variables)}")
+            raise KeyError(no_variable(root, variables, in_liquid=not self.dollar))
         value = variables[root]
         for number, step in enumerate(self.steps[1:], start=1):
             value = _step(value, step, self.steps[:number])

@@ -15,6 +15,7 @@ from samovar.errors import Fault, FaultsError, Place
 from samovar.expressions.expression import Expression
 from samovar.language.dollars import Rules, dollar_end, read_dollar
 from samovar.language.markup import Markup
+from samovar.language.names import LIQUID_MOMENTS, LIQUID_WORDS
 from samovar.language.paths import PATH, Path, path_of
 
 Partials = Callable[[str], str | None]
@@ -35,8 +36,8 @@ class Held:
 Piece = str | Held
 
 _OUTPUT_PATH = re.compile(rf"\{{\{{\s*({PATH})\s*\}}\}}")
+_NO_NAMES = LIQUID_WORDS | LIQUID_MOMENTS
 _RAW_FILTER = re.compile(r"\|\s*raw\s*-?\}\}\Z")
-_LIQUID_WORDS = frozenset(("true", "false", "nil", "null", "none", "empty", "blank", "now", "today"))
 
 _CONTROL = ("if", "unless", "case", "for", "break", "continue")
 SHELL_TAGS = frozenset((*_CONTROL, "assign", "capture", "comment", "echo", "liquid", "#"))
@@ -116,7 +117,7 @@ def _liquid_token(source: str, start: int, kind: str) -> Token:
     match = _OUTPUT_PATH.fullmatch(source) if kind == "output" else None
     if match:
         path = path_of(match, dollar=False, offset=start)
-        if path.steps[0] not in _LIQUID_WORDS:
+        if path.steps[0] not in _NO_NAMES:
             return Token(text=source, offset=start, kind="path", value=path)
     return Token(text=source, offset=start, kind=kind)
 

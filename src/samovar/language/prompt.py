@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError, Place, TemplateError, UsageError, nearest
+from samovar.expressions.absent import declared
 from samovar.language.markdown import Document, parse_document
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import Parameter
@@ -59,7 +60,8 @@ class Prompt:
 
         Raises `TemplateError` for a variable that is not there, or a value its parameter does not allow.
         """
-        return self.template.fill(self.values(arguments, variables))
+        with declared((parameter.name for parameter in self.parameters), more=True):
+            return self.template.fill(self.values(arguments, variables))
 
     def values(
         self,

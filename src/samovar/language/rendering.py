@@ -17,10 +17,11 @@ import liquid
 from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 
 from samovar.errors import Fault, FaultsError, Place, TemplateError, TooLargeError, nearest
+from samovar.expressions.absent import no_variable
 from samovar.expressions.expression import Expression
 from samovar.language.liquid_dialect import DollarMeanings, environment_for, parted, render
 from samovar.language.liquid_hints import advice_for
-from samovar.language.names import LIQUID_NOTHINGS
+from samovar.language.names import LIQUID_MOMENTS, LIQUID_NOTHINGS, LIQUID_WORDS
 from samovar.language.paths import ENVIRONMENT, Path
 from samovar.language.pieces import SHELL_TAGS, Held, Partials, Piece, Token
 
@@ -69,7 +70,7 @@ class Rendering:
         return cls(
             text=text,
             place=place,
-            names=(frozenset(analysis.globals) - {"now", "today"}).union(*map(_unreadable, expressions)),
+            names=(frozenset(analysis.globals) - LIQUID_MOMENTS).union(*map(_unreadable, expressions)),
             source=source,
             offsets=offsets,
             template=template,
@@ -122,7 +123,7 @@ class Rendering:
         token: Any = error.token
         root = str(token.value) if token is not None else ""
         if root and root not in variables:
-            return self._failed(f"There is no variable {root!r}.{nearest(root, variables)}", token)
+            return self._failed(no_variable(root, variables, in_liquid=True), token)
         hint = ENVIRONMENT if root == "env" else ""
         return self._failed(f"The template cannot be filled: {error.message}.{hint}", token)
 
@@ -154,9 +155,7 @@ def _as_liquid(
     return "".join(source), tuple(offsets), tuple(expressions)
 
 
-_NOT_LIQUID = frozenset(
-    ("true", "false", "nil", "null", "none", "empty", "blank", "and", "or", "not", "contains", "if", "else")
-)
+_NOT_LIQUID = LIQUID_WORDS | {"and", "or", "not", "contains", "if", "else"}
 """Names of variables that Liquid takes for something else."""
 
 

@@ -19,7 +19,6 @@ DIALECT_KEY = "dialect"
 OLD_DIALECT = "swissarmyhammer"
 """The value of `dialect` in the front matter of an old file that is elsewhere."""
 
-_ON = re.compile(r"on[-_ ]*(?P<kind>success|valid|failure|fail|error|invalid)", re.I)
 _ABOVE = re.compile(
     r"\A\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|\Z)"
     r"|%%\{[\s\S]*?\}%%|(?:%%|#)[^\n]*|(?P<comment>//[^\n]*)"
@@ -44,15 +43,6 @@ def old_spelling(place: Place, old: str, new: str) -> Fault:
 def spellings(expression: Expression) -> tuple[Fault, ...]:
     """A hint for each spelling of JavaScript in an expression."""
     return tuple(old_spelling(one.place, one.old, one.new) for one in expression.old_spellings)
-
-
-def old_label(label: str, place: Place) -> Fault | None:
-    """The hint for a transition's label such as `OnFailure` or `On Success`."""
-    match = _ON.fullmatch(label)
-    if match is None:
-        return None
-    is_success = match["kind"].lower() in ("success", "valid")
-    return old_spelling(place, label, "success" if is_success else "failure")
 
 
 def _hint(code: str, message: str, place: Place, fix: Fix) -> Fault:

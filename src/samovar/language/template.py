@@ -8,7 +8,7 @@ know whether what it fills is a prompt or a command; `hold` gives the pieces to 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -74,56 +74,30 @@ class Template:
         if "\0" in text:
             where = place.within(text, text.index("\0"))
             raise syntax_fault("A NUL character cannot stand in a template.", where)
+        rendering = None
         if any(_is_liquid(token) for token in tokens):
             rendering = _rendering(text, place, tokens, held_only=rules.shell, partials=partials)
-            return cls._of_liquid(text, place, tokens, rendering, rules)
-        return cls._of_paths(text, place, tokens, rules)
+        return cls._of(text, place, tokens, rendering, rules)
 
     @classmethod
-    def _of_paths(cls, text: str, place: Place, tokens: Sequence[Token], rules: Rules) -> Template:
-        pieces: list[str | Path | Expression] = []
-        names: set[str] = set()
-        literal: list[str] = []
-        for token in tokens:
-            if token.value is None:
-                literal.append(token.text)
-                continue
-            if literal:
-                pieces.append("".join(literal))
-                literal.clear()
-            pieces.append(token.value)
-            names |= token.value.names
-        if literal:
-            pieces.append("".join(literal))
-        return cls(
-            text=text,
-            place=place,
-            names=frozenset(names),
-            pieces=tuple(pieces),
-            rendering=None,
-            rules=rules,
-            outline=tuple(map(outlined, tokens)),
-            expressions=_expressions(tokens),
-            uses=_uses(tokens),
-            faults=_faults(tokens),
-        )
-
-    @classmethod
-    def _of_liquid(
-        cls, text: str, place: Place, tokens: Sequence[Token], rendering: Rendering, rules: Rules
+    def _of(
+        cls, text: str, place: Place, tokens: Sequence[Token], rendering: Rendering | None, rules: Rules
     ) -> Template:
+        pieces = () if rendering is not None else tuple(_pieces(tokens))
+        values = [token.value for token in tokens if token.value is not None]
+        uses = {name: value for value in reversed(values) for name in value.names}
         has_tags = any(token.kind == "tag" for token in tokens)
         return cls(
             text=text,
             place=place,
-            names=rendering.names,
-            pieces=(),
+            names=frozenset(uses) if rendering is None else rendering.names,
+            pieces=pieces,
             rendering=rendering,
             rules=rules,
             outline=None if has_tags else tuple(map(outlined, tokens)),
-            expressions=_expressions(tokens),
-            uses=_uses(tokens),
-            faults=_faults(tokens),
+            expressions=tuple(value for value in values if isinstance(value, Expression)),
+            uses=uses,
+            faults=tuple(token.fault for token in tokens if token.fault),
         )
 
     @property
@@ -213,17 +187,19 @@ def _is_left(path: Path, variables: Mapping[str, object], left: Container[str]) 
     return len(path.steps) == 1 and path.steps[0] not in variables and path.steps[0] in left
 
 
-def _expressions(tokens: Sequence[Token]) -> tuple[Expression, ...]:
-    return tuple(token.value for token in tokens if isinstance(token.value, Expression))
-
-
-def _uses(tokens: Sequence[Token]) -> Mapping[str, Path | Expression]:
-    values = [token.value for token in tokens if token.value is not None]
-    return {name: value for value in reversed(values) for name in value.names}
-
-
-def _faults(tokens: Sequence[Token]) -> tuple[Fault, ...]:
-    return tuple(token.fault for token in tokens if token.fault)
+def _pieces(tokens: Sequence[Token]) -> Iterator[str | Path | Expression]:
+    """The values of a text without Liquid, and what stands between them."""
+    literal: list[str] = []
+    for token in tokens:
+        if token.value is None:
+            literal.append(token.text)
+            continue
+        if literal:
+            yield "".join(literal)
+            literal.clear()
+        yield token.value
+    if literal:
+        yield "".join(literal)
 
 
 def _rendering(
@@ -246,4 +222,4 @@ def holding(text: str, place: Place) -> Template:
     rules = Rules(dollar=False, shell=True)
     tokens = tokenize(text, place, rules)
     rendering = _rendering(text, place, tokens, held_only=True, partials=None)
-    return Template._of_liquid(text, place, tokens, rendering, rules)
+    return Template._of(text, place, tokens, rendering, rules)

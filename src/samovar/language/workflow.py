@@ -100,6 +100,11 @@ class Transition:
     is_inherited: bool = False
     """Of a composite around its state: it is for failures only."""
 
+    @property
+    def is_written_always(self) -> bool:
+        """It has the label `always`, and so is meant to be taken whatever happened."""
+        return self.when is When.ALWAYS and bool(self.label.strip())
+
     def takes_failure(self, state: State) -> bool:
         """Whether it is meant for a failure of the state that it leaves: by its label or its condition."""
         if self.when is When.CONDITION:
@@ -269,24 +274,23 @@ class Workflow:
         return self.path.parent if self.path else None
 
     @property
+    def sets(self) -> frozenset[str]:
+        """The variables that its actions set."""
+        return frozenset[str]().union(*(action.sets for _, action in self.actions()))
+
+    @property
     def known_names(self) -> frozenset[str]:
         """The variables that something in it may set, or that are always there."""
-        actions = [action for _, action in self.actions()]
         names = ALWAYS_THERE | {parameter.name for parameter in self.parameters} | self.unread
-        names |= frozenset(OF_COMMAND) if any(action.runs_command for action in actions) else frozenset()
+        names |= frozenset(OF_COMMAND) if any(one.runs_command for _, one in self.actions()) else frozenset()
         names |= {BRANCHES} if self.forks else frozenset()
-        return names.union(*(action.sets for action in actions))
+        return names | self.sets
 
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""
         return ((state, action) for state in self.states.values() for action in state.actions)
 
-
-class UnknownNames:
-    """The names that nothing in a workflow sets: in old files, `${name}` of one is left to the shell."""
-
-    def __init__(self, workflow: Workflow) -> None:
-        self._workflow = workflow
-
-    def __contains__(self, name: object) -> bool:
-        return name not in self._workflow.known_names
+    def conditions(self) -> Iterator[tuple[State, Expression]]:
+        """Those of its transitions, in the order of the file."""
+        for state in self.states.values():
+            yield from ((state, one.condition) for one in state.transitions if one.condition is not None)

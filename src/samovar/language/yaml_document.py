@@ -31,6 +31,8 @@ LATEST_KEYS = 4
 _KEY = re.compile(r"(?:title|description|parameters|arguments|system|model|limits|executor):(?:\s|$)")
 _TITLE_LIKE = re.compile(r"[^\s\-–—]")
 _BODY = re.compile(r"#|```|~~~|\s*$")
+_QUOTED = re.compile(r"(?P<mark>'(?:.|<[^']*>)')|'.*'|\"[^\"]{2,}\"", re.S)
+"""What a message of PyYAML quotes: a single character or the kind of a token, or a piece of the text."""
 _KEPT_TAGS = ("null", "merge")
 _SOURCED_TAGS = ("bool", "int", "float")
 CORE_SCALARS = (
@@ -145,7 +147,7 @@ def _load_yaml(text: str, begin: int, path: Path | None, read: _Yaml) -> FrontMa
             where = (at.line, at.column)
         if "nesting depth" in problem:  # PyYAML from 6.0.4 has a limit of its own, and looks ahead of ours
             fail(code, f"{named} has {_TOO_DEEP}.", path, first)
-        fail(code, f"{named} is not valid YAML: {problem}.", path, *where)
+        fail(code, f"{named} is not valid YAML: {_without_values(problem)}.", path, *where)
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
         fail(code, f"{named} cannot be read: {error}.", path, first)
     if values is None:
@@ -153,6 +155,11 @@ def _load_yaml(text: str, begin: int, path: Path | None, read: _Yaml) -> FrontMa
     if not isinstance(values, dict):
         fail(code, f"{named} must be `key: value` lines.", path, begin + 1)
     return replace(found, values={str(key): value for key, value in values.items()})
+
+
+def _without_values(problem: str) -> str:
+    """What PyYAML says, without the longer pieces of the text that it quotes: values may be secrets."""
+    return _QUOTED.sub(lambda found: found[0] if found["mark"] else "…", problem)
 
 
 def _values(text: str, deepest_spot: int) -> tuple[Any, FrontMatter]:
@@ -214,7 +221,7 @@ def _excess(events: Iterable[Any]) -> str:
         elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             size += 1
             if (event.tag or "!") not in ("!", "tag:yaml.org,2002:str"):
-                return f"the tag {event.tag}, which means nothing here"
+                return "a tag (`!name`), which means nothing here"
             if isinstance(event, yaml.CollectionStartEvent):
                 stack.append((event.anchor, size - 1))
             elif event.anchor:

@@ -69,13 +69,12 @@ class Tuning:
 _CPU = Tuning(flash_attention=True)
 """It skips the cells of other sequences and of kept prefixes, each of which costs as much as a token of one's
 own without it. Alone behind a long context it is slower (docs/engine.md)."""
-_CPU_QUANTIZED = Tuning(flash_attention=True)
 _GPU = Tuning(flash_attention=None, micro_batch_tokens=BATCH_TOKENS, device="gpu")
 _GPU_QUANTIZED = Tuning(flash_attention=True, micro_batch_tokens=BATCH_TOKENS, device="gpu")
 
 _TUNINGS: dict[tuple[DeviceKind, bool], Tuning] = {
     ("cpu", False): _CPU,
-    ("cpu", True): _CPU_QUANTIZED,
+    ("cpu", True): _CPU,
     ("gpu", False): _GPU,
     ("gpu", True): _GPU_QUANTIZED,
 }

@@ -23,6 +23,7 @@ from samovar.library import Library
 from samovar.preflight.filling import Later, fill, shown
 from samovar.preflight.prompts import PromptPreview, preview_action, split_arguments
 from samovar.preflight.unknowns import Unknowns
+from samovar.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,18 @@ def preview(
     library: Library,
     defaults: PromptDefaults,
     surroundings: Mapping[str, object] | None = None,
+    hidden: Secrets | None = None,
 ) -> tuple[StatePreview, ...]:
     """Every state that acts, in the order of the diagram; behind one that runs a workflow, those of that.
 
     `variables`: those bound before the run; `surroundings`: what prompts may read besides.
+    `hidden`: learns what is given to secret parameters of the workflows that are run.
     """
-    return tuple(_Walk(library, surroundings or {}).states(_Call(workflow, variables, {}, defaults)))
+    return tuple(
+        _Walk(library, surroundings or {}, hidden or Secrets()).states(
+            _Call(workflow, variables, {}, defaults)
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,8 @@ class _Call:
 class _Walk:
     """One way through a workflow and those it runs. Mutable: how many states were seen."""
 
-    def __init__(self, library: Library, surroundings: Mapping[str, object]) -> None:
-        self._library, self._surroundings = library, surroundings
+    def __init__(self, library: Library, surroundings: Mapping[str, object], hidden: Secrets) -> None:
+        self._library, self._surroundings, self._hidden = library, surroundings, hidden
         self._states = 0
 
     def states(self, call: _Call) -> Iterator[StatePreview]:
@@ -117,9 +124,13 @@ class _Walk:
             return None
         given, held = split_arguments(action.given, values, later)
         known = [parameter for parameter in child.parameters if parameter.name not in held]
+        variables = bind(known, as_taken(action.given, given, known))
+        for parameter in known:
+            if parameter.secret and parameter.name in variables:
+                self._hidden.learn(variables[parameter.name])
         return _Call(
             workflow=child,
-            variables=bind(known, as_taken(action.given, given, known)),
+            variables=variables,
             held=held,
             defaults=call.defaults.below(child),
             prefix=f"{call.prefix}{state.name}/",

@@ -17,6 +17,7 @@ from samovar.actions.base import Action, Outcome
 from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
 from samovar.events import Ending, RunError, VisitStatus
+from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
@@ -46,7 +47,8 @@ class Loop:
 
         Raises `AbortedError`, and `PastLimitError` for a limit of the frame or of one above it.
         """
-        return await self._drive(frame, frame.workflow.initial)
+        with declared(parameter.name for parameter in frame.workflow.parameters):
+            return await self._drive(frame, frame.workflow.initial)
 
     async def _drive(self, frame: Frame, first: str, until: str | None = None) -> End:
         """From a state to the end, or to the state `until`, which is not entered."""
@@ -144,7 +146,7 @@ class Loop:
             error = RunError.of(failure, entry.path, action.place) if failure else None
             with at_moment(now_s):
                 frame.leave_behind(state, outcome, error)
-            recorder.secrets.learn(frame.secret_values)
+            recorder.learn(frame.secret_values)
         status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
         recorder.leave(entry, status, error=error, outcome=outcome, secrets=frame.secret_names)
         if outcome.abort is not None:
@@ -257,7 +259,7 @@ class Loop:
             workflow, bound, spending, folder=self._services.folder, defaults=defaults, chain=above.chain
         )
         frame.prefix, frame.branch = prefix, above.branch
-        self._recorder.secrets.learn(frame.secret_values)
+        self._recorder.learn(frame.secret_values)
         return frame
 
 
@@ -276,6 +278,6 @@ async def _give_others_a_turn() -> None:
 def _failure_edge(join: State) -> Transition | None:
     """What a join leads to after a branch has failed that did not handle its failure."""
     for one in join.transitions:
-        if one.when is When.FAILURE or (one.when is When.ALWAYS and one.label.strip()):
+        if one.when is When.FAILURE or one.is_written_always:
             return one
     return None

@@ -32,7 +32,12 @@ from samovar.generation import PartKind, TextGenerated
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
-from samovar.secrecy import HIDDEN, Secrets, Stream
+from samovar.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
+
+SHORT = (
+    f"A secret of fewer than {LEAST_CHARS} characters is hidden where it is all of a text, not within others."
+)
+"""Said once in a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +71,20 @@ class Recorder:
         self._told = 0
         """How many events."""
         self._warned: set[Path | None] = set()
+        self._warned_short = False
         self._entered: Counter[str] = Counter()
         """Visits by path."""
 
     def time_s(self) -> float:
         """Since the run's start."""
         return self._clock.time_s() - self._began_s
+
+    def learn(self, values: object) -> None:
+        """These are shown to nobody from now on. Warns once, after the run's start, of what is too short."""
+        self.secrets.learn(values)
+        if self._told and not self._warned_short and self.secrets.has_short:
+            self._warned_short = True
+            self.warn(SHORT, Place(path=self.record.path, line=1))
 
     def tell(self, event: Event) -> None:
         """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""

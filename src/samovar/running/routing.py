@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from samovar.errors import ExpressionError, Place, TooLargeError
+from samovar.expressions.typing_rules import says_no
 from samovar.language.names import OF_FAILURE
 from samovar.language.workflow import State, Transition, When
 from samovar.values import to_text, truth
@@ -46,7 +47,7 @@ class Choice:
     warnings: tuple[tuple[str, Place], ...] = ()
     """Conditions that could not be evaluated and count as false."""
     doubts: tuple[tuple[str, Place], ...] = ()
-    """What conditions may not mean: comparisons of a text with a number."""
+    """What conditions may not mean: comparisons of a text with a number, a text that says no and is true."""
 
 
 def choose(state: State, variables: Mapping[str, object], situation: Situation) -> Choice:
@@ -103,8 +104,7 @@ def _why_not(
         return "the last action did not fail"
     stops = situation.failed_here and not situation.goes_on
     if when is When.ALWAYS:
-        # A written `always` is meant to be taken whatever happened.
-        return _NOT_AFTER_FAILURE if stops and not transition.label.strip() else None
+        return _NOT_AFTER_FAILURE if stops and not transition.is_written_always else None
     if when is When.SUCCESS:
         return "the last action failed" if situation.failed_last else None
     if when is When.FAILURE:
@@ -116,10 +116,13 @@ def _why_not(
         return "after a failure, a condition counts only where it names success, failure, is_error or error"
     value = condition.evaluate(variables, doubts=doubts)
     if truth(value):
+        if says_no(value):
+            doubts.append((f"{_TRUE_THOUGH_NO} In: {condition.text[:60]}", condition.place))
         return None
     return f"is {to_text(value) or 'empty'}{_where(condition.names, variables)}"
 
 
+_TRUE_THOUGH_NO = "A text that says no is taken for true here, as any but the empty one: compare it."
 _SHOWN_CHARS = 40
 """Of a value in a reason."""
 

@@ -109,7 +109,7 @@ class Run:
     """None while it goes on."""
     error: RunError | None = None
     """Why it did not complete; None if it did, was cancelled, or goes on."""
-    variables: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Those of the workflow at its end."""
     duration_s: float | None = None
     """None while it goes on."""

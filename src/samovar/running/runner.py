@@ -155,6 +155,7 @@ class _Driven:
         recorder.secrets.learn(frame.secret_values)
         try:
             recorder.tell(self.started)
+            recorder.learn(())  # warns of what was learnt before
             for warning in self.prepared.warnings:
                 recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)

@@ -134,7 +134,8 @@ class VisitContext:
         services, path = self.services, self.frame.prefix + self.state.name
         if services.yes:
             return YES
-        mask = services.secrets.mask
+        secrets = services.secrets
+        mask = secrets.mask_whole if len(parts) == 1 else secrets.mask
         masked = tuple(mask(part) if isinstance(part, str) else Filled(mask(part.text)) for part in parts)
         question = Question(run=services.run, visit=self.number, path=path, parts=masked)
         async with services.asking:

@@ -27,6 +27,9 @@ def by_state(
     """By path, what is told for a state; a map without any of `keys` is of the states below it."""
     for name, item in yaml.map(value, f"`{prefix or at[-1]}`", None, *at).items():
         path, here = prefix + name, (*at, name)
+        if item == {}:
+            yaml.fault("case", f"There is nothing in the map for {path!r}.", *here)
+            continue
         if isinstance(item, dict) and not any(key in item for key in keys):
             yield from by_state(yaml, item, read, keys, *here, prefix=f"{path}/")
             continue

@@ -35,14 +35,14 @@ def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple
         raise UsageError(f"A file of cases ends in {SUFFIXES[0]}, not {path.name!r}.")
     if not path.exists():
         text = _heading(path, workflow)
-        return _added(path, text, (), {"name": "run 1", **values}, (f"{text}cases:\n{{}}",))
+        return _added(path, (), {"name": "run 1", **values}, (f"{text}cases:\n{{}}",))
     text = read_text(path)
     file = parse_cases(text, path)
     if file.workflow.resolve() != workflow.resolve():
         raise UsageError(f"{path} has the cases of {file.workflow}, not of {workflow}.")
     named = {"name": _free_name(file), **values}
     whole = text if text.endswith("\n") or not text else text + "\n"
-    return _added(path, text, file.cases, named, (f"{whole}{{}}", f"{whole}cases:\n{{}}"), indent=file.indent)
+    return _added(path, file.cases, named, (f"{whole}{{}}", f"{whole}cases:\n{{}}"), indent=file.indent)
 
 
 def _heading(path: Path, workflow: Path) -> str:
@@ -61,7 +61,6 @@ def _free_name(file: CaseFile) -> str:
 
 def _added(
     path: Path,
-    text: str,
     cases: tuple[Case, ...],
     values: Mapping[str, object],
     forms: tuple[str, ...],

@@ -42,7 +42,7 @@ def read_expected(yaml: CheckedValues, value: Any, *at: Step) -> Expected:
         prompts=dict(by_state(yaml, values.get("prompts"), _prompt, PROMPT_KEYS, *at, "prompts")),
         commands=dict(by_state(yaml, values.get("commands"), _command, COMMAND_KEYS, *at, "commands")),
         log=tuple(_lines(yaml, values["log"], *at, "log")) if "log" in values else None,
-        warnings=tuple(_texts(yaml, values, "warnings", *at)) if "warnings" in values else None,
+        warnings=_texts(yaml, values, "warnings", *at) if "warnings" in values else None,
     )
 
 
@@ -89,7 +89,7 @@ def _prompt(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Wanted | N
     values = yaml.map(value, "What is expected of a prompt", PROMPT_KEYS, *at)
     parts: dict[str, object] = dict(_parts(yaml, values, ("exact", "system"), *at))
     if "history" in values:
-        parts["history"] = tuple(_texts(yaml, values, "history", *at))
+        parts["history"] = _texts(yaml, values, "history", *at)
     if "options" in values:
         options = yaml.map(values["options"], "`options`", tuple(OPTIONS), *at, "options")
         parts["options"] = dict(_options(yaml, options, *at, "options"))
@@ -105,7 +105,7 @@ def _command(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Wanted | 
     keys = ("working_dir", "stdin") if words else ("exact", "working_dir", "stdin")
     parts: dict[str, object] = dict(_parts(yaml, values, keys, *at))
     if words:
-        parts["exact"] = tuple(_texts(yaml, values, "exact", *at))
+        parts["exact"] = _texts(yaml, values, "exact", *at)
     if "env" in values:
         env = yaml.map(values["env"], "`env`", None, *at, "env")
         texts = ((name, yaml.text(item, "A value of `env`", *at, "env", name)) for name, item in env.items())
@@ -122,10 +122,10 @@ def _parts(
     """`contains`, and the texts of these keys; null says that there is none."""
     if "contains" in values:
         one = values["contains"]
-        yield (
-            "contains",
-            tuple(_texts(yaml, {"contains": one if isinstance(one, list) else [one]}, "contains", *at)),
-        )
+        if one == []:
+            yaml.fault("case", "`contains` must have a text; an empty list says nothing.", *at, "contains")
+        texts = one if isinstance(one, list) else [one]
+        yield "contains", tuple(yaml.texts(texts, "`contains`", *at, "contains"))
     for key in keys:
         if key in values:
             none = values[key] is None and key in ("system", "stdin")
@@ -162,5 +162,5 @@ def _lines(yaml: CheckedValues, value: Any, *at: Step) -> Iterator[WantedLine]:
             yield WantedLine(text=text)
 
 
-def _texts(yaml: CheckedValues, values: Mapping[str, Any], key: str, *at: Step) -> Iterator[str]:
-    yield from yaml.texts(values[key], f"`{key}`", *at, key)
+def _texts(yaml: CheckedValues, values: Mapping[str, Any], key: str, *at: Step) -> tuple[str, ...]:
+    return tuple(yaml.texts(values[key], f"`{key}`", *at, key))

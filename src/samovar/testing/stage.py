@@ -23,6 +23,7 @@ from samovar.errors import ActionError, EngineError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, Options
+from samovar.running.recorder import SHORT
 from samovar.testing.asked import AskedCommand, SentPrompt
 from samovar.testing.cases import STOPPED_EXIT_CODE, Answer, Case, Failure, Printed
 from samovar.testing.clock import EndlessError, SimulatedClock
@@ -92,7 +93,7 @@ class Stage:
             self.taken.add((event.source, event.target, event.label))
         elif isinstance(event, Logged):
             self.log.append((event.level, event.text))
-        elif isinstance(event, Warned):
+        elif isinstance(event, Warned) and event.message != SHORT:  # a stand-in for a secret is short
             self.warnings.append(event.message)
 
     # What is asked for.
@@ -115,15 +116,14 @@ class Stage:
         result = self._next("commands", path, told)
         if result is None:
             raise StoppedError(_untold_command(path, told, self.used["commands", path], self.ran[path][-1]))
-        if isinstance(result, Failure):
-            await self._pass(result.takes_s)
-            raise told_error(result)
         limit_s, takes_s = command.timeout_s, result.takes_s
         if is_over(takes_s, limit_s):
-            result = Printed(
-                stdout=result.stdout, stderr=result.stderr, exit_code=STOPPED_EXIT_CODE, timed_out=True
-            )
+            written = result if isinstance(result, Printed) else Printed()
+            result = replace(written, exit_code=STOPPED_EXIT_CODE, timed_out=True)
             takes_s = limit_s
+        if isinstance(result, Failure):
+            await self._pass(takes_s)
+            raise told_error(result)
         duration_s = limit_s if result.timed_out and takes_s is None else takes_s
         await self._pass(duration_s)
         return CommandResult(
@@ -174,12 +174,13 @@ class Stage:
         answer = self._next("answers", path, told)
         if answer is None:
             raise StoppedError(_unanswered(path, told, self.used["answers", path], request))
+        limit_s = request.options.timeout_s
+        if is_over(answer.takes_s, limit_s):
+            late = answer if isinstance(answer, Answer) else Answer(text="")
+            answer = replace(late, text="", finish_reason=FinishReason.TIMEOUT, takes_s=None)
         if isinstance(answer, Failure):
             await self._pass(answer.takes_s)
             raise told_error(answer)
-        limit_s = request.options.timeout_s
-        if is_over(answer.takes_s, limit_s):
-            answer = replace(answer, text="", finish_reason=FinishReason.TIMEOUT, takes_s=None)
         if answer.finish_reason is FinishReason.TIMEOUT and answer.takes_s is None:
             answer = replace(answer, takes_s=limit_s)
         await self._pass(answer.takes_s)

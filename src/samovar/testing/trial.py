@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +18,9 @@ from samovar.language.names import surroundings_of
 from samovar.language.parameters import as_written
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
+from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
+from samovar.secrecy import HIDDEN
 from samovar.testing.cases import Case
 from samovar.testing.comparing import Came, compare
 from samovar.testing.coverage import Seen, seen_of
@@ -83,7 +85,14 @@ async def _differences(runner: Runner, stage: Stage, tree: Tree, library: Librar
     except UsageError as error:
         return (Difference(what="input", message=f"The variables of the case: {error.message}"),)
     came = Came(run=run, sent=stage.sent, ran=stage.ran, log=stage.log, warnings=stage.warnings)
-    return (*compare(stage.case.expected, came, tree), *stage.unused())
+    found = (*compare(stage.case.expected, came, tree), *stage.unused())
+    return tuple(_without_secrets(one, run) for one in found)
+
+
+def _without_secrets(difference: Difference, run: Run) -> Difference:
+    if difference.what == "variable" and difference.name in run.secrets:
+        return replace(difference, expected=run.hidden.copy(difference.expected), got=HIDDEN)
+    return run.hidden.copy(difference)
 
 
 def _stand_ins(tree: Tree) -> Mapping[str, object]:
