@@ -217,7 +217,18 @@ def test_without_a_template_there_is_no_place_for_a_system_text_and_nothing_to_t
 
 
 LANGUAGE = {
-    *("model", "session", "fork", "schema", "choices", "regex", "grammar", "max_tokens", "temperature"),
+    *(
+        "model",
+        "session",
+        "fork",
+        "schema",
+        "show_schema",
+        "choices",
+        "regex",
+        "grammar",
+        "max_tokens",
+        "temperature",
+    ),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
     *("timeout", "retries", "think", "template", "overflow", "deterministic"),
 }

@@ -58,8 +58,13 @@ class Idle(ThisMachine):
         self.waited += duration_s
 
 
-async def performed(folder: Path, action: str, before: str = "Wait 0 s") -> dict[str, object]:
-    """The variables after a workflow that does nothing else; `log` and others stand for what was seen."""
+async def performed(
+    folder: Path, action: str, before: str = "Wait 0 s", said: str = "Yes, of course."
+) -> dict[str, object]:
+    """The variables after a workflow that does nothing else; `log` and others stand for what was seen.
+
+    `said`: what its prompts are answered.
+    """
     bench, asked = Bench(folder), list[str]()
 
     async def ask(question: Question) -> Reply:
@@ -73,7 +78,7 @@ async def performed(folder: Path, action: str, before: str = "Wait 0 s") -> dict
     workflow = bench.write("w", diagram, actions, rest="## Prompts\n\n### ask\n\n{{ topic }}?\n")
     faults = [one for one in check_workflow(workflow, bench.library) if one.code != "unset-variable"]
     assert not [fault for fault in faults if fault.severity == "error"]
-    run = await bench.run(workflow, Told(["Yes, of course."] * 2), **VARIABLES)
+    run = await bench.run(workflow, Told([said] * 2), **VARIABLES)
     assert run.ending is not None
     seen = {"log": bench.log, "waited": idle.waited, "asked": "".join(asked), "ending": run.ending.value}
     return {**run.variables, **seen}
@@ -96,9 +101,10 @@ async def test_what_an_action_does_is_true(example: str, then: str, tmp_path: Pa
 @pytest.mark.parametrize("options", [codes(row[2])[0] for row in rows("`using` | | example")])
 async def test_every_option_of_a_prompt_is_taken(options: str, tmp_path: Path) -> None:
     begun = 'Prompt "Hello." using session="talk"'
-    variables = await performed(tmp_path, f'Prompt "x" result="v" using {options}', begun)
+    said = '{"urgent":true,"team":"billing"}' if "schema" in options else "Yes, of course."
+    variables = await performed(tmp_path, f'Prompt "x" result="v" using {options}', begun, said)
     assert variables["ending"] == "completed"
-    assert str(variables["v"]) == "Yes, of course."
+    assert str(variables["v"]) == said
 
 
 @pytest.mark.parametrize(("kind", "labels"), rows("taken | labels"), ids=lambda cell: cell[:20])

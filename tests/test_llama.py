@@ -17,9 +17,9 @@ import pytest
 from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama import declarations, machine
 from samovar.engines.llama.binding import find_library, open_binding
+from samovar.engines.llama.choosing import choices_grammar
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
-from samovar.engines.llama.sampling import choices_grammar
 from samovar.errors import EngineError, ModelError
 from samovar.generation import (
     MOST_SEED,

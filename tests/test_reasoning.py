@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from samovar.engines.base import Finished, ModelSpec
+from samovar.engines.llama.choosing import EMPTY_LINES
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.llama.model import LlamaModel
-from samovar.engines.llama.sampling import EMPTY_LINES
 from samovar.errors import ContextError, EngineError
 from samovar.generation import FinishReason, Message, Options, TextGenerated, joined
 from samovar.serving.pool import Pool

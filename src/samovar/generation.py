@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, Literal, Self, TypeGuard, get_args
 
 Role = Literal["system", "user", "assistant"]
 Overflow = Literal["error", "drop_oldest"]
@@ -105,13 +105,33 @@ GIVEN_TO_TEMPLATES = frozenset(
 )
 """The arguments that every chat template gets from whoever renders it, and nobody else gives."""
 
+FormKind = Literal["schema", "regex", "grammar"]
+"""What an answer's form is given by: a JSON Schema, a regular expression, a grammar of Lark."""
+FORMS: tuple[FormKind, ...] = get_args(FormKind)
+"""The options that say it: at most one of them is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The form that an answer has, whatever the model would say."""
+
+    kind: FormKind
+    text: str
+    """The schema as JSON, the expression, or the grammar."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return "regular expression" if self.kind == "regex" else self.kind
+
+
 TIMEOUT_CEILING = 20
 """A whole answer may take so many times as long as the pause after which it is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The limits and the shape of one answer."""
+    """The limits and the form of one answer."""
 
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 512
@@ -122,6 +142,14 @@ class Options:
     choices: tuple[str, ...] = ()
     """Where given, the answer is exactly one of these texts; `stop` does not apply, and `max_tokens` only to
     the reasoning before it."""
+    schema: str | None = None
+    """The answer is JSON, without blanks between its parts, that this JSON Schema (as JSON) accepts."""
+    show_schema: bool = True
+    """Whoever makes the messages puts the schema at their end, in a short form."""
+    regex: str | None = None
+    """The whole answer matches this regular expression."""
+    grammar: str | None = None
+    """The answer is a text of this Lark grammar, from `start` on."""
     think: bool | None = None
     """Turns the model's reasoning on or off, if its chat template can; None: as the template does."""
     template: Template = field(default_factory=dict)
@@ -138,6 +166,18 @@ class Options:
         """No chat template is used: the messages' texts are one text that the model goes on
         with, and its answer is what it says, untouched."""
         return self.template == NO_TEMPLATE
+
+    @property
+    def form(self) -> Form | None:
+        """The form that the answer has; None if any text will do. At most one is given."""
+        given: list[tuple[FormKind, str | None]] = [(kind, getattr(self, kind)) for kind in FORMS]
+        return next((Form(kind=kind, text=text) for kind, text in given if text is not None), None)
+
+    @property
+    def held_by(self) -> str:
+        """What the answer's text is held to, in words; empty if to nothing."""
+        form = self.form
+        return "choices" if self.choices else form.name if form else ""
 
     @property
     def answer_tokens(self) -> int:

@@ -9,10 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samovar.actions.form_options import (
+    WHOLE_TEXTS,
+    found_schema,
+    held_twice,
+    read_choices,
+    read_form,
+    read_schema_option,
+)
 from samovar.actions.given import Pair, Value
 from samovar.actions.scanner import Scanner
 from samovar.actions.template_options import (
@@ -22,13 +30,13 @@ from samovar.actions.template_options import (
 )
 from samovar.errors import ActionError
 from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
-from samovar.language.workflow import beside
+from samovar.language.workflow import Workflow, beside
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:
     from samovar.actions.defaults import PromptDefaults
 
-UNSUPPORTED = frozenset(("schema", "regex", "grammar", "tools", "retries"))
+UNSUPPORTED = frozenset(("tools", "retries"))
 """Options of the language that this version has not."""
 
 Read = Callable[[object], object]
@@ -109,22 +117,6 @@ def _duration(value: object) -> float:
     return seconds
 
 
-def _choices(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        texts = [text.strip() for text in value.split("|")]
-    elif isinstance(value, list | tuple):
-        texts = [to_text(item) for item in value]
-    else:
-        texts = [to_text(value)]
-    if not all(texts) or not texts:
-        raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
-    if not all(map(is_utf8, texts)):
-        raise ValueError(WHOLE_TEXTS)
-    return tuple(dict.fromkeys(texts))
-
-
-WHOLE_TEXTS = "texts without lone surrogates, which are halves of characters"
-"""What an answer can be compared with, in words."""
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 
 
@@ -144,7 +136,11 @@ OPTIONS: Mapping[str, Read] = {
     "session": _text,
     "fork": _text,
     "system": _any_text,
-    "choices": _choices,
+    "choices": read_choices,
+    "schema": read_schema_option,
+    "show_schema": _flag,
+    "regex": read_form,
+    "grammar": read_form,
     "max_tokens": _whole(1),
     "temperature": _real(0, 2),
     "top_p": _real(0, 1, above=True),
@@ -199,8 +195,8 @@ class Using:
         if "template" in keys and _literal(keys["template"]) == NO_TEMPLATE:
             for key in WITHOUT_TEMPLATE.keys() & keys.keys():
                 line.note("option-value", WITHOUT_TEMPLATE[key], keys[key].place)
-        if "choices" in keys and "stop" in keys:
-            line.note("option-value", TOGETHER, keys["stop"].place)
+        if wrong := held_twice(keys):
+            line.note("option-value", wrong[1], keys[wrong[0]].place)
         if "session" in keys and "fork" in keys and _literal(keys["fork"]) == _literal(keys["session"], " "):
             line.note("option-value", _ITSELF, keys["fork"].place)
         return cls(pairs=tuple(known))
@@ -221,7 +217,7 @@ class Using:
     def choices(self) -> tuple[str, ...] | None:
         """The texts that an answer is one of; None if there are none, or only the run knows them."""
         value = self.of("choices")
-        return None if value is None or not value.is_literal else _choices(value.given)
+        return None if value is None or not value.is_literal else read_choices(value.given)
 
     @property
     def names(self) -> frozenset[str]:
@@ -255,6 +251,21 @@ class Using:
             options=options,
         )
 
+    def choose_in(
+        self, workflow: Workflow, variables: Mapping[str, object], defaults: PromptDefaults
+    ) -> Chosen:
+        """As `choose`, in a workflow that may have the schema by its name."""
+        chosen = self.choose(variables, defaults, workflow.folder)
+        schema, value = chosen.options.schema, self.of("schema")
+        if schema is None or value is None:
+            return chosen
+        try:
+            schema = found_schema(schema, workflow, may_be_file=value.is_literal)
+        except ValueError as error:
+            message = f"`schema` cannot be {_shown(schema)}: {_expected(error)}."
+            raise ActionError(message, place=value.place) from None
+        return replace(chosen, options=replace(chosen.options, schema=schema))
+
     @staticmethod
     def _now(pair: Pair, variables: Mapping[str, object]) -> object:
         value = pair.value.of(variables, is_option=True)
@@ -267,7 +278,6 @@ class Using:
 
 _NAMES = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
-TOGETHER = "`choices` and `stop` cannot go together: the answer ends where the choice does."
 
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
 

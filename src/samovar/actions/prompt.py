@@ -5,20 +5,27 @@ The request goes through the waist; which executor and which model answer it is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.form_options import found_schema, read_schema_option
 from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
 from samovar.actions.scanner import Scanner
-from samovar.errors import ActionError, Place, TimedOutError
+from samovar.errors import ActionError, CutOffError, Fault, Place, TimedOutError
 from samovar.events import PromptFigures
-from samovar.executors.base import PromptReply, PromptRequest
+from samovar.executors.base import PromptReply, PromptRequest, cut_off
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, text_of
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import FinishReason, Message
+from samovar.language.schema_types import type_of_schema
+from samovar.language.schema_words import with_schema
+from samovar.language.schemas import Schema
 from samovar.language.template import Template
+from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.values import Record
 
 _PARTS: Mapping[str, Type] = {
@@ -103,8 +110,44 @@ class ExecutePrompt(Action):
 
     @property
     def types(self) -> Mapping[str, Type]:
+        if self.using.of("schema") is not None:  # whose fields may be told only by the workflow: `types_in`
+            return {self.result: ANYTHING} if self.result else {}
         answer = replace(TEXT, values=self.using.choices, parts=_PARTS, is_closed=True)
         return {self.result: answer} if self.result else {}
+
+    def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
+        """As `types`, in a workflow that may have the schema of the answer."""
+        schema = self._schema(workflow) if self.result else None
+        if schema is None or self.result is None:
+            return self.types
+        whole = type_of_schema(schema)
+        if whole.kinds != {"map"}:
+            return {self.result: whole}
+        parts = {**_PARTS, **whole.parts}
+        return {self.result: replace(TEXT, parts=parts, is_closed=whole.is_closed)}
+
+    def _schema(self, workflow: Workflow) -> Schema | None:
+        """The schema of the answer, if there is one that is known before the run."""
+        value = self.using.of("schema")
+        if value is None or not value.is_literal:
+            return None
+        try:
+            option = read_schema_option(value.given)
+            schema: Schema = json.loads(found_schema(option, workflow, may_be_file=True))
+        except ValueError:
+            return None
+        return schema
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        value = self.using.of("schema")
+        if value is None or not value.is_literal:
+            return ()
+        try:
+            found_schema(read_schema_option(value.given), workflow, may_be_file=True)
+        except ValueError as error:
+            message = f"`schema` cannot be {str(value.given)[:60]!r}: expected {error}"
+            return (Fault(code="unknown-schema", message=message, place=value.place),)
+        return ()
 
     @property
     def what(self) -> str:
@@ -142,13 +185,14 @@ class ExecutePrompt(Action):
     def _filled(self, context: ActionContext) -> tuple[Chosen, tuple[Message, ...]]:
         """What is asked, and how."""
         arguments = {pair.key: pair.value.of(context.variables) for pair in self.arguments}
-        chosen = self.using.choose(context.variables, context.defaults, context.workflow.folder)
+        chosen = self.using.choose_in(context.workflow, context.variables, context.defaults)
         if chosen.system is not None or chosen.options.raw:  # which has no place for the default one
             system = chosen.system or ""
         else:
             system = _default_system(context)
         messages = [Message(role="system", content=system)] if system.strip() else []
-        messages.append(Message(role="user", content=self._text(context, arguments)))
+        text = with_schema(self._text(context, arguments), chosen.options)
+        messages.append(Message(role="user", content=text))
         return chosen, tuple(messages)
 
     def _text(self, context: ActionContext, arguments: Mapping[str, object]) -> str:
@@ -160,8 +204,28 @@ class ExecutePrompt(Action):
         taken = as_taken(self.arguments, arguments, prompt.parameters)
         return prompt.render(taken, {**context.surroundings, **context.variables})
 
+    def _failure(self, reply: PromptReply, chosen: Chosen) -> ActionError | None:
+        """Why there is no answer, or not one of its form; None if there is."""
+        if reply.finish_reason is FinishReason.TIMEOUT:
+            pause_s, ceiling_s = chosen.options.timeout_s, chosen.options.ceiling_s
+            why = "It timed out" if pause_s is None else f"No token came for {pause_s:g} s"
+            if ceiling_s is not None and reply.duration_s > ceiling_s:
+                why = f"It took longer than {ceiling_s:g} s in all"
+            return TimedOutError(f"{why}, so the answer was given up.", place=self.place)
+        if reply.finish_reason is FinishReason.CANCELLED:
+            return ActionError("The answer was cancelled.", place=self.place)
+        if reply.cut and chosen.options.held_by:
+            why = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
+            return CutOffError(why, text=reply.text, place=self.place)
+        if chosen.options.schema is not None and not _is_json(reply.text):
+            return ActionError(
+                "The answer is not JSON, though it has a schema: whoever answered does not hold to one.",
+                place=self.place,
+            )
+        return None
+
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
-        answer = Record(
+        said = Record(
             reply.text,
             {
                 "content": reply.text,
@@ -174,25 +238,9 @@ class ExecutePrompt(Action):
                 "dropped_messages": reply.dropped_messages,
             },
         )
-        error: ActionError | None = None
-        if reply.finish_reason is FinishReason.TIMEOUT:
-            pause_s, ceiling_s = chosen.options.timeout_s, chosen.options.ceiling_s
-            why = "It timed out" if pause_s is None else f"No token came for {pause_s:g} s"
-            if ceiling_s is not None and reply.duration_s > ceiling_s:
-                why = f"It took longer than {ceiling_s:g} s in all"
-            error = TimedOutError(f"{why}, so the answer was given up.", place=self.place)
-        elif reply.finish_reason is FinishReason.CANCELLED:
-            error = ActionError("The answer was cancelled.", place=self.place)
-        elif reply.cut and chosen.options.choices:  # which is never cut itself
-            error = ActionError(_unfinished(reply, chosen.options), place=self.place)
-        elif reply.cut == "reasoning":
-            context.warn(_unfinished(reply, chosen.options))
-        elif reply.finish_reason is FinishReason.LENGTH:
-            thought = f", {reply.tokens.reasoning} of them its reasoning" if reply.tokens.reasoning else ""
-            context.warn(
-                f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
-                f"(max_tokens is {chosen.options.max_tokens})."
-            )
+        error = self._failure(reply, chosen)
+        if error is None:
+            _warn_if_cut(context, reply, chosen)
         if reply.dropped_messages:
             context.warn(
                 f"The conversation outgrew its context: its oldest messages ({reply.dropped_messages}) were "
@@ -211,19 +259,32 @@ class ExecutePrompt(Action):
             reasoning=reply.reasoning,
             cut=reply.cut,
         )
+        answer: object = said
+        if chosen.options.schema is not None and error is None:
+            answer = by_schema(said)
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
 
 
-def _unfinished(reply: PromptReply, options: Options) -> str:
-    """What is said of an answer that did not get beyond its reasoning."""
-    if reply.finish_reason is not FinishReason.LENGTH:
-        return "The model ended its answer within its reasoning, so there is no text. Try think=off."
-    return (
-        f"The model's reasoning took all {reply.tokens.generated} tokens "
-        f"(max_tokens is {options.max_tokens}), so the answer has no text. "
-        "Give it more with max_tokens=…, or turn its reasoning off with think=off."
-    )
+def _warn_if_cut(context: ActionContext, reply: PromptReply, chosen: Chosen) -> None:
+    if reply.cut == "reasoning":
+        context.warn(cut_off("reasoning", reply.finish_reason, reply.tokens, chosen.options))
+    elif reply.finish_reason is FinishReason.LENGTH:
+        thought = f", {reply.tokens.reasoning} of them its reasoning" if reply.tokens.reasoning else ""
+        context.warn(
+            f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
+            f"(max_tokens is {chosen.options.max_tokens})."
+        )
+
+
+def _is_json(text: str) -> bool:
+    return Record(text).part("json") is not None or text.strip() == "null"
+
+
+def by_schema(answer: Record) -> object:
+    """What an answer by a schema is: an object's fields are parts of it; another value is itself."""
+    value = answer.part("json")
+    return Record(str(answer), {**answer.parts, **value}) if isinstance(value, dict) else value
 
 
 def _default_system(context: ActionContext) -> str:

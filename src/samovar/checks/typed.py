@@ -13,6 +13,7 @@ from typing import NamedTuple
 from samovar.actions.base import Action
 from samovar.actions.prompt import ExecutePrompt
 from samovar.checks.parts import parts_of
+from samovar.checks.uncovered import values_without_edge
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
@@ -34,12 +35,16 @@ def types_of(workflow: Workflow) -> Mapping[str, Type]:
     for state, action in workflow.actions():
         # What tags leave of an action is not known, only what it may set.
         is_whole = state.action is action and isinstance(action, Action)
-        types = action.types if is_whole and isinstance(action, Action) else {}
+        types = _types(action, workflow) if is_whole and isinstance(action, Action) else {}
         for name in {*action.sets, *types}:
             found.setdefault(name, []).append(types.get(name, ANYTHING))
     for name in workflow.unread:
         found.setdefault(name, []).append(ANYTHING)
     return {name: union(types) for name, types in found.items()}
+
+
+def _types(action: Action, workflow: Workflow) -> Mapping[str, Type]:
+    return action.types_in(workflow) if isinstance(action, ExecutePrompt) else action.types
 
 
 def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
@@ -55,6 +60,7 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
             alone = texts | ({"result": use.result} if use.result else {})
             known = {name: alone[name]} if name in alone else known
         yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
+    yield from values_without_edge(workflow, types, severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
         if parameter.condition is not None:

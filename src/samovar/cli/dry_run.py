@@ -19,6 +19,7 @@ from samovar.cli.showing import shown
 from samovar.config import Settings
 from samovar.errors import EngineError
 from samovar.executors.table import LOCAL, member
+from samovar.generation import FORMS
 from samovar.library import Library
 from samovar.memory import in_words
 from samovar.preflight.filling import Open
@@ -160,6 +161,16 @@ def _model_object(look: ModelOutlook, hidden: Secrets) -> dict[str, Any]:
 
 # For a person ------------------------------------------------------------------------------------------
 
+_SHOWN_CHARACTERS = 60
+"""Of a schema, an expression or a grammar."""
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
+
+
 _SHOWN_OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _QUIET = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 0}
 """Values at which an option does nothing; only what does something is shown."""
@@ -209,6 +220,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     if options["choices"]:
         parts.append("choices " + "|".join(options["choices"]))
     else:
+        parts += [f"{name} {shortened(options[name])}" for name in FORMS if options[name] is not None]
         parts += [
             f"{name} {options[name]}"
             for name in _SHOWN_OPTIONS

@@ -12,7 +12,7 @@ from typing import Literal
 
 from samovar.engines.markers import Beginning, Markers
 from samovar.engines.reasoning import Run, Splitter, overlap
-from samovar.generation import PartKind, TextGenerated
+from samovar.generation import FormKind, PartKind, TextGenerated
 
 Blank = Literal["text", "one", "extra"]
 """What a blank at the head of an answer is: text; not meant, if it is only one; or one more than is meant, as
@@ -107,30 +107,35 @@ class AnswerParts:
         *,
         stop: Sequence[str] = (),
         choices: Sequence[str] = (),
+        form: FormKind | None = None,
         blank: Blank = "text",
     ) -> None:
-        """`markers`: None leaves the answer as it is, untrimmed. `choices`: of which it is exactly one."""
+        """`markers`: None leaves the answer as it is, untrimmed. `choices`: of which it is exactly one.
+
+        `form`: the kind of form that the text has; None if it has none.
+        """
+        is_held = bool(choices) or form is not None
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._splitter: Splitter | None = None
         self.is_free = False
-        """What comes is not yet the text, which is to be one of the choices."""
+        """What comes is not yet the text, which is held to choices or to a form."""
         if markers is not None:
             beginning = beginning or Beginning()
-            self._splitter = Splitter(markers, beginning, once=bool(choices))
+            self._splitter = Splitter(markers, beginning, once=is_held)
             may_think = markers.is_known or beginning.inside is not None
-            self.is_free = bool(choices) and may_think and not beginning.is_over
-            if choices and not self.is_free:
+            self.is_free = is_held and may_think and not beginning.is_over
+            if is_held and not self.is_free:
                 self._splitter.settle()
         self._stop = StopText(stop)
         self._heads: dict[PartKind, Head] = {}
         self._tails: dict[PartKind, Tail] = {}
         if markers is not None:
             self._heads["reasoning"], self._tails["reasoning"] = Head(keeps_indent=False), Tail()
-            if not choices:
+            if not is_held:
                 is_behind = beginning is not None and (beginning.inside is not None or beginning.is_over)
                 blank = "one" if is_behind and blank == "text" else blank
                 self._heads["text"], self._tails["text"] = Head(blank), Tail()
-            elif self.is_free and takes_empty_lines(choices):
+            elif self.is_free and (takes_empty_lines(choices) if choices else form == "schema"):
                 self._heads["text"] = Head(keeps_indent=False)
         self._said: set[PartKind] = set()
         self._undecided: list[int | None] = []

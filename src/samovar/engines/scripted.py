@@ -31,10 +31,12 @@ from samovar.engines.base import (
     WeightsKey,
     check_lengths,
 )
+from samovar.engines.least import least_json
 from samovar.engines.markers import Markers
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
+from samovar.values import Record
 
 Script = Callable[[Sequence[Message]], str]
 
@@ -65,7 +67,7 @@ def vector_of(tokens: Sequence[str]) -> array[float]:
 def _answer_to(options: Options) -> AnswerParts:
     """What is said, parted and trimmed as an answer to a prompt with these options."""
     markers = None if options.raw else Markers(is_known=True)
-    return AnswerParts(markers, stop=() if options.choices else options.stop, choices=options.choices)
+    return AnswerParts(markers, stop=() if options.held_by else options.stop, choices=options.choices)
 
 
 def text_of(said: str, options: Options) -> str:
@@ -75,6 +77,10 @@ def text_of(said: str, options: Options) -> str:
     answer = _answer_to(replace(options, choices=()))
     pieces = [*answer.feed(said.encode("utf-8", "replace")), *answer.finish()]
     return "".join(piece.piece for piece in pieces if piece.kind == "text")
+
+
+def _is_json(text: str) -> bool:
+    return Record(text).part("json") is not None or text.strip() == "null"
 
 
 class ScriptedModel:
@@ -121,6 +127,8 @@ class ScriptedModel:
     def _answer(self, messages: Sequence[Message], options: Options) -> str:
         text = self._script(messages)
         said = text_of(text, options)
+        if options.schema is not None and not _is_json(said):
+            return text[: text.rindex(said)] + least_json(options.schema)
         if not options.choices or text in options.choices or (not said and text):
             return text
         choice = said if said in options.choices else options.choices[0]

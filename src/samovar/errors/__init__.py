@@ -11,6 +11,7 @@
     │   ├── ShellError          a command could not be started, or failed
     │   ├── FileError           a file could not be read, written or found
     │   ├── TimedOutError       it took longer than it may
+    │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── ChildError          a workflow that it ran did not complete
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
@@ -169,6 +170,16 @@ class FileError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+
+
+class CutOffError(ActionError):
+    """An answer is held to a form or to choices, and ended before it was that. `text`: as far as it came."""
+
+    code = "cut-off"
+
+    def __init__(self, message: str, *, text: str, place: Place | None = None) -> None:
+        self.text = text
+        super().__init__(message, place=place)
 
 
 class ChildError(ActionError):

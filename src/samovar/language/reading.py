@@ -25,12 +25,13 @@ from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
 from samovar.language.prompt import Prompt, parse_prompt
+from samovar.language.schema_section import read_schemas
 from samovar.language.spelling import is_old_file
 from samovar.language.template import Partials
 from samovar.language.workflow import ParseAction, Workflow
 
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
-_SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|states)\s*$", re.I)
+_SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|schemas|states)\s*$", re.I)
 _COMMENT = re.compile(r"\s*(%%|//)")
 
 
@@ -48,8 +49,7 @@ def parse_workflow(
     `lenient` makes a text that is no action a warning. Raises `FaultsError` with every fault in the file,
     in its order, warnings among them; a workflow without errors keeps its warnings.
     """
-    document = parse_document(text, path=path)
-    found = Findings()
+    document, found = parse_document(text, path=path), Findings()
     matter = document.front_matter
     is_old = is_old_file(path, matter.values if matter else None)
     settings = read_settings(document, found.add, is_old=is_old)
@@ -59,6 +59,7 @@ def parse_workflow(
     reader.read()
     _check_blocks(document, found)
     prompts = dict(_read_prompts(document, found, partials, is_old=is_old))
+    schemas = read_schemas(document, found)
     found.faults += diagram.hints
     set_here = _set_here(settings, found)
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
@@ -93,6 +94,7 @@ def parse_workflow(
         forks=forks,
         composites=graph.composites,
         prompts=prompts,
+        schemas=schemas,
         diagram=diagram_text,
         warnings=tuple(faults),
         is_old=is_old,
@@ -185,9 +187,6 @@ def _read_prompts(
     names: set[str] = set()
     is_prompts = False
     for heading in document.headings:
-        if heading.level == 2 and heading.title.lower() == "schemas":
-            message = "Schemas are not supported yet; the section has no effect."
-            found.add("unsupported", message, document.place(heading.line), is_error=False)
         if heading.level <= 2:
             is_prompts = heading.level == 2 and heading.title.lower() == "prompts"
         if not is_prompts or heading.level != 3:

@@ -18,6 +18,7 @@ from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAN
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
 from samovar.language.returning import ReturnedValues
+from samovar.language.schemas import Schema
 from samovar.language.template import Template
 
 
@@ -251,6 +252,8 @@ class Workflow:
     """By the name of a composite that can be entered: its states, those at its beginning and end included."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    """Its own, by name."""
     diagram: str
     """The Mermaid text."""
     warnings: tuple[Fault, ...] = ()

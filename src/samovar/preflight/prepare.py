@@ -18,6 +18,7 @@ from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError,
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.preflight.forms import unenforceable
 from samovar.preflight.models import check_models
 from samovar.preflight.trusting import Allow, open_gate
 from samovar.running.prepared import Prepared
@@ -118,6 +119,7 @@ def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) ->
     )
     # Nothing has to set what was given.
     faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
+    faults += tuple(fault for one in library.tree(workflow) for fault in unenforceable(one))
     errors = [
         replace(fault, severity="error")
         for fault in faults

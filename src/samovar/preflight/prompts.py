@@ -16,6 +16,7 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.generation import Options, Role
 from samovar.language.names import first_variables
 from samovar.language.prompt import Prompt
+from samovar.language.schema_words import with_schema
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.filling import Later, Open, Part, fill, fill_prompt, shown
@@ -65,7 +66,7 @@ def preview_action(
     """A prompt that an action asks. `later`: what only the run knows."""
     known = tuple(pair for pair in action.using.pairs if not pair.value.names & later.keys())
     unknown = [pair for pair in action.using.pairs if pair.value.names & later.keys()]
-    chosen = Using(pairs=known).choose(values, defaults, workflow.folder)
+    chosen = Using(pairs=known).choose_in(workflow, values, defaults)
     system: Sequence[Part]
     if open_system := next((pair.value for pair in unknown if pair.key == "system"), None):
         system = fill(open_system.template, values, later)
@@ -74,7 +75,10 @@ def preview_action(
     else:
         system = _default_system(workflow, library, values, later)
     messages = [_message("system", system)] if shown(system).strip() else []
-    messages.append(_message("user", _user(action, workflow, values, later, library)))
+    user = _user(action, workflow, values, later, library)
+    if shown_by_schema := with_schema("", chosen.options):
+        user = (*user, shown_by_schema)
+    messages.append(_message("user", user))
     return PromptPreview(
         messages=tuple(messages),
         model=chosen.model,

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, TypedDict, cast
 
+from samovar.actions.form_options import WHOLE_TEXTS, held_twice, read_form, read_json_schema
 from samovar.actions.options import (
     OPTIONS,
-    TOGETHER,
-    WHOLE_TEXTS,
 )
 from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template
 from samovar.errors import UsageError
@@ -34,6 +33,11 @@ class AnswerOptions(TypedDict, total=False):
     seed: int
     stop: str | Sequence[str]
     choices: Sequence[str]
+    schema: Mapping[str, object] | str | None
+    """A JSON Schema, or its short form."""
+    show_schema: bool
+    regex: str | None
+    grammar: str | None
     timeout_s: float | None
     overflow: Overflow
     deterministic: bool
@@ -75,6 +79,10 @@ _READ: Mapping[str, Callable[[object], object]] = {
     **{name: OPTIONS[name] for name in ("max_tokens", *_SAMPLING)},  # as the workflow language has them
     "stop": _texts,
     "choices": _texts,
+    "schema": lambda value: None if value is None else read_json_schema(value),
+    "show_schema": _flag,
+    "regex": lambda value: None if value is None else read_form(value),
+    "grammar": lambda value: None if value is None else read_form(value),
     "timeout_s": _seconds,
     "overflow": _overflow,
     "deterministic": _flag,
@@ -96,8 +104,8 @@ def make_options(call: str, given: AnswerOptions) -> Options:
             read[name] = _READ[name](value)
         except (ValueError, TypeError) as error:
             raise UsageError(f"{name} of {call} cannot be {brief(value)}: expected {error}.") from None
-    if read.get("stop") and read.get("choices"):
-        raise UsageError(TOGETHER)
+    if wrong := held_twice([name for name, value in read.items() if value]):
+        raise UsageError(wrong[1])
     read.pop("secret", None)
     if read.get("template") == NO_TEMPLATE and read.get("think") is not None:
         raise UsageError(WITHOUT_TEMPLATE["think"])

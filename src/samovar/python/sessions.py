@@ -13,8 +13,10 @@ from typing import Self, Unpack, cast, get_args
 
 import anyio
 
-from samovar.errors import UsageError
+from samovar.errors import CutOffError, UsageError
+from samovar.executors.base import cut_off
 from samovar.generation import Message, Options, Role
+from samovar.language.schema_words import last_with_schema
 from samovar.python.answers import AnswerOptions, make_options
 from samovar.python.arguments import brief, expect
 from samovar.serving.session import LocalSession
@@ -51,10 +53,15 @@ class Session:
         this question, before the session's; with `secret=True` what is said is kept in memory only, never on
         disk, as is all that is evaluated after it in this conversation. Cancelling stops the generation.
         Raises `TypeError` for an option's name, `UsageError` for its value, `ModelError` when no answer can
-        be had (`ContextError`: it is too long; `BudgetError`: too large), `ClosedError` when the session is
-        closed, before or during.
+        be had (`ContextError`: it is too long; `BudgetError`: too large), `CutOffError` if the answer ended
+        before it was what `schema`, `regex` or `grammar` asks for, `ClosedError` when the session is closed,
+        before or during.
         """
-        return await self._session.ask(*self._turn("ask()", said, system, options))
+        messages, made = self._turn("ask()", said, system, options)
+        turn = await self._session.ask(messages, made)
+        if turn.cut and made.form is not None:
+            raise CutOffError(cut_off(turn.cut, turn.reason, turn.tokens, made), text=turn.text)
+        return turn
 
     def stream(
         self, said: str | Sequence[Message], *, system: str | None = None, **options: Unpack[AnswerOptions]
@@ -79,6 +86,7 @@ class Session:
         messages = _messages(call, said, system)
         options = cast(AnswerOptions, {**self._defaults, **given})
         made = make_options(call, options)
+        messages = last_with_schema(messages, made)
         if options.get("secret"):
             messages = [replace(message, secret=True) for message in messages]
         return messages, made

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Self
+from typing import Any, Self
 from weakref import ref
 
 import anyio
@@ -18,6 +18,7 @@ import anyio
 from samovar.engines.base import GenerationEvent
 from samovar.errors import ClosedError, UsageError
 from samovar.generation import FinishReason, MessagePart, PartKind, TextGenerated, TokenCounts, joined
+from samovar.values import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,11 @@ class Turn:
     def reasoning(self) -> str:
         """What the model thought before it answered."""
         return joined(self.parts, "reasoning")
+
+    @property
+    def json(self) -> Any:
+        """The text read as JSON, which it is with `schema`; None if it is not JSON."""
+        return Record(self.text).part("json") if self.text else None
 
 
 def parts_of(pieces: Iterable[TextGenerated]) -> tuple[MessagePart, ...]:

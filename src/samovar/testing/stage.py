@@ -21,10 +21,10 @@ from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply, accepted
 from samovar.engines.scripted import text_of
-from samovar.errors import ActionError, SamovarError, nearest
+from samovar.errors import ActionError, EngineError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
-from samovar.generation import FinishReason, Message
+from samovar.generation import FinishReason, Message, Options
 from samovar.running.recorder import SHORT
 from samovar.testing.asked import AskedCommand, SentPrompt
 from samovar.testing.cases import STOPPED_EXIT_CODE, Answer, Case, Failure, Printed
@@ -227,6 +227,11 @@ class Stage:
             raise StoppedError(
                 Difference(what="answer", message=message, name=path, expected=list(choices), got=text)
             )
+        if answer.finish_reason is FinishReason.STOP and (wrong := misshapen(text, request.options)):
+            message = f"The answer of {path!r} is not what its {request.options.held_by} asks for."
+            raise StoppedError(
+                Difference(what="answer", message=message, name=path, expected=wrong, got=text)
+            )
         return answer, sent
 
     def _next(self, what: str, path: str, told: Told[T] | None) -> T | None:
@@ -250,6 +255,19 @@ class Stage:
                     how = f"only {used} of {there} were used" if used else "it was never used"
                     message = f"What `{what}` has for {path!r} is not needed: {how}. Take it out of the case."
                     yield Difference(what="unused", name=path, message=message, place=told.place)
+
+
+def misshapen(text: str, options: Options) -> str | None:
+    """The form that an answer should have and has not; None if it has, or if nobody can say."""
+    form = options.form
+    if form is None:
+        return None
+    from samovar.engines.llama.grammars import accepts
+
+    try:
+        return None if accepts(form, text) else form.text
+    except EngineError:  # of a form that only the run knows, which the run says
+        return None
 
 
 def is_over(takes_s: float | None, limit_s: float | None) -> bool:

@@ -129,7 +129,9 @@ class Admission:
         if not prefixes.is_room(request.tokens, cells, rows, promised):
             return False
         try:
-            sampler = Sampler(self._binding, self._vocabulary, request.options, request.answer)
+            sampler = Sampler(
+                self._binding, self._vocabulary, request.options, request.answer, request.constraint
+            )
         except SamovarError as error:
             self.waiting.remove(request)
             request.fail(error)

@@ -28,11 +28,11 @@ class TokenAnswer:
         self._choices = choices
         self._spelled = ""
         self.thinks_first = answer.is_free
-        """Its choice is made once the model has done with thinking."""
+        """It is held to its choices or its form once the model has done with thinking."""
 
     @property
     def is_free(self) -> bool:
-        """What comes is not yet the text, which is to be one of the choices."""
+        """What comes is not yet the text, which is held to choices or to a form."""
         return self._answer.is_free
 
     @property

@@ -196,8 +196,8 @@ class Arena:
         """Fills the batch: running sequences first, then prompts."""
         batch, planned = self._batch, self._admission.next_ones()
         for running in planned:
-            if running.next_token is not None:
-                batch.add(running, [running.next_token], len(running.row), wants_logits=True)
+            if running.next_tokens and len(running.next_tokens) <= batch.room:
+                batch.add(running, running.next_tokens, len(running.row), wants_logits=True)
         is_unstoppable = self._context.keeps_whole_states and len(self._admission.running) > 1
         alone = self._context.micro_batch_tokens if is_unstoppable else BATCH_TOKENS
         chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
@@ -214,7 +214,7 @@ class Arena:
 
     def _advance(self, elapsed_s: float) -> None:
         """After a good decode: the books follow, and each sequence with logits gets its next token."""
-        picked: list[tuple[Running, int | SamovarError]] = []
+        picked: list[tuple[Running, list[int] | SamovarError]] = []
         for part in self._batch.parts:
             if part.logits_row is not None:
                 try:
@@ -229,11 +229,11 @@ class Arena:
                 running.row.tokens.extend(part.tokens)
                 running.row.own += len(part.tokens)
                 running.is_suspect = False
-                if running.next_token is None:
+                if not running.next_tokens:
                     running.evaluated += len(part.tokens)
                     running.prefixes.evaluated(running.row, running.prompt)
                     running.report_progress()
-                running.next_token = None
+                running.next_tokens = []
             self._batch.clear()
             for running, outcome in picked:
                 if isinstance(outcome, SamovarError):
@@ -246,24 +246,25 @@ class Arena:
             self._usage.evaluate_s += elapsed_s
         else:
             self._usage.decode_s += elapsed_s
-            self._usage.decode_tokens += len(self._batch.parts)
-            self.threads.stepped(elapsed_s, len(self._batch.parts))
+            self._usage.decode_tokens += self._batch.size
+            self.threads.stepped(elapsed_s, self._batch.size)
 
-    def _take(self, running: Running, token: int) -> None:
-        """A sequence's next token was picked: its text is put, and it goes on or finishes."""
+    def _take(self, running: Running, tokens: list[int]) -> None:
+        """A sequence's next tokens were picked: their text is put, and it goes on or finishes."""
         if running.first_token_s is None:
             running.first_token_s = time.monotonic() - running.request.submitted_s
-        if self._vocabulary.is_end(token):
-            return self._admission.finish(running, FinishReason.STOP)
-        running.generated += 1
         answer = running.request.answer
-        for piece in answer.feed(token):
-            running.request.events.put(piece)
-        if answer.is_over:
-            return self._admission.finish(running, FinishReason.STOP)
-        if running.is_full:
-            return self._admission.finish(running, FinishReason.LENGTH)
-        running.next_token = token
+        for left, token in zip(reversed(range(len(tokens))), tokens, strict=True):
+            if self._vocabulary.is_end(token):
+                return self._admission.finish(running, FinishReason.STOP)
+            running.generated += 1
+            for piece in answer.feed(token):
+                running.request.events.put(piece)
+            if answer.is_over or (not left and running.sampler.is_over):
+                return self._admission.finish(running, FinishReason.STOP)
+            if running.is_full:
+                return self._admission.finish(running, FinishReason.LENGTH)
+        running.next_tokens = tokens
 
     def _recover(self, code: int) -> None:
         """After a decode that did not succeed: bring the context back to what the books say."""
@@ -284,10 +285,10 @@ class Arena:
         if not self._context.keeps_whole_states and self._context.remove(row.sequence, len(row)):
             return
         # Such memory cannot go back a few tokens: the sequence starts again, unless it ends anyway.
-        if running.next_token is not None:
-            running.prompt = [*row.tokens, running.next_token]
+        if running.next_tokens:
+            running.prompt = [*row.tokens, *running.next_tokens]
         running.prefixes.give_back(row, None)
-        running.next_token = None
+        running.next_tokens = []
         if not running.request.ending:
             running.prefixes.begin(row, running.prompt, 0, goes_on=False)
 

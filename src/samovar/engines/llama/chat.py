@@ -111,6 +111,17 @@ class ChatTemplate:
         """What a person should know of it. More can be known once it has rendered messages."""
         return (*self._notes, *self._turns.notes)
 
+    def end(self) -> int:
+        """The token that ends a turn of the assistant; -1 if the vocabulary has none that ends an answer."""
+        vocabulary, ends = self._vocabulary, list(self._vocabulary.ends)
+        with suppress(EngineError):  # which whoever asks will get
+            said = Message(role="assistant", content=_PROBE)
+            text = self._turns.render([Message(role="user", content="?"), said])
+            spans = vocabulary.controls.found(text[text.rfind(_PROBE) :])
+            texts = [text[text.rfind(_PROBE) :][start:end] for start, end in spans]
+            ends = [one for one in map(vocabulary.controls.__getitem__, texts) if one in ends] + ends
+        return ends[0] if ends else -1
+
     @property
     def stop(self) -> tuple[str, ...]:
         """Texts at which an answer ends, since the vocabulary has no token that would end it."""
@@ -151,11 +162,13 @@ class ChatTemplate:
         """What the tokens of an answer are fed to. Blocks."""
         markers = None if beginning is None else self.markers
         stop = options.stop if options.raw else (*options.stop, *self.stop)
+        form = options.form
         answer = AnswerParts(
             markers,
             beginning,
-            stop=() if options.choices else stop,
+            stop=() if options.held_by else stop,
             choices=options.choices,
+            form=None if form is None else form.kind,
             blank="text" if markers is None else self._vocabulary.head_blank(),
         )
         return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, options.choices)

@@ -15,8 +15,11 @@ STRUCT_BYTES = {
     "struct llama_context_params": 168,
     "struct llama_batch": 56,
     "llama_token_data_array": 32,
+    "LlgTokenizerInit": 136,
+    "LlgConstraintInit": 280,
 }
-"""Sizes on every 64-bit platform with the pinned header."""
+"""Sizes on every 64-bit platform with the pinned header. Those of `Llg…`: with room for fields that are not
+used."""
 
 MODEL_DEFAULTS = {
     "n_gpu_layers": -1,
@@ -229,6 +232,45 @@ struct ggml_type_traits {
 const struct ggml_type_traits * ggml_get_type_traits(int type);
 size_t ggml_quantize_chunk(int type, const float * src, void * dst, int64_t start, int64_t nrows,
                            int64_t n_per_row, const float * imatrix);
+
+typedef struct LlgTokenizer LlgTokenizer;
+typedef struct LlgMatcher LlgMatcher;
+typedef size_t (*LlgTokenizeFn)(const void * user_data, const uint8_t * bytes, size_t bytes_len,
+                                uint32_t * output_tokens, size_t output_tokens_len);
+typedef struct LlgTokenizerInit {
+    uint32_t vocab_size;
+    uint32_t tok_eos;
+    const uint32_t * token_lens;
+    const uint8_t * token_bytes;
+    const char * tokenizer_json;
+    bool tokenize_assumes_string;
+    LlgTokenizeFn tokenize_fn;
+    bool use_approximate_greedy_tokenize_fn;
+    const void * tokenize_user_data;
+    const char * const * slices;
+    char rest[64];
+} LlgTokenizerInit;
+typedef struct LlgConstraintInit {
+    const LlgTokenizer * tokenizer;
+    uint32_t log_buffer_level;
+    uint32_t log_stderr_level;
+    bool ff_tokens_ok;
+    bool backtrack_ok;
+    char rest[256];
+} LlgConstraintInit;
+LlgTokenizer * llg_new_tokenizer(const LlgTokenizerInit * tok_init, char * error, size_t error_len);
+void llg_free_tokenizer(LlgTokenizer * tok);
+void llg_constraint_init_set_defaults(LlgConstraintInit * init, const LlgTokenizer * tokenizer);
+LlgMatcher * llg_new_matcher(const LlgConstraintInit * init, const char * constraint_type,
+                             const char * data);
+void llg_free_matcher(LlgMatcher * matcher);
+const char * llg_matcher_get_error(const LlgMatcher * matcher);
+int32_t llg_matcher_compute_mask_into(LlgMatcher * matcher, uint32_t * mask, size_t mask_bytes);
+int32_t llg_matcher_consume_token(LlgMatcher * matcher, uint32_t token);
+int32_t llg_matcher_validate_tokens(LlgMatcher * matcher, const uint32_t * tokens, size_t n_tokens);
+int32_t llg_matcher_compute_ff_tokens(LlgMatcher * matcher, uint32_t * output, size_t output_len);
+bool llg_matcher_is_accepting(LlgMatcher * matcher);
+bool llg_matcher_is_stopped(const LlgMatcher * matcher);
 
 size_t ggml_backend_dev_count(void);
 void * ggml_backend_dev_get(size_t index);

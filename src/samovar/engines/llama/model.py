@@ -21,12 +21,14 @@ from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.arena_maker import ArenaMaker
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.chat import ChatTemplate
+from samovar.engines.llama.choosing import EMPTY_LINES
+from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.embedding import Embedding
+from samovar.engines.llama.grammars import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
 from samovar.engines.llama.requests import Request
-from samovar.engines.llama.sampling import EMPTY_LINES
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
 from samovar.errors import ClosedError, ContextError, EngineError
@@ -61,6 +63,7 @@ class LlamaModel:
         self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._lanes = Lanes()
         """Where prompts become tokens; they end before the weights go."""
+        self._guidance = Guidance(binding, arenas.vocabulary, template.end)
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._arenas = arenas
         self._arena = arenas.make(cost, [], context)
@@ -82,6 +85,15 @@ class LlamaModel:
         prompt = self._template.prompt(messages, options)
         return prompt.tokens, self._template.answer(options, prompt.beginning)
 
+    async def _constraint(self, options: Options, answer: TokenAnswer) -> Constraint | None:
+        """In a worker thread. Whoever is cancelled does not wait for it."""
+        if options.form is None:
+            return None
+        return await anyio.to_thread.run_sync(
+            partial(self._guidance.matcher, options.form, is_behind_reasoning=answer.thinks_first),
+            abandon_on_cancel=True,
+        )
+
     def _request(
         self,
         tokens: list[int],
@@ -96,7 +108,9 @@ class LlamaModel:
         answer = answer or self._template.answer(options, Beginning())
         room = self._arena.cells - len(tokens)
         asked, kept = options.answer_tokens, 0
-        if answer.thinks_first:  # what is kept for the choice is not spent on the reasoning
+        if (
+            answer.thinks_first and options.choices
+        ):  # what is kept for the choice is not spent on the reasoning
             kept = asked + EMPTY_LINES
             asked = kept + options.max_tokens
         if room < 1 or (options.choices and room < (kept + 1 if kept else asked)):
@@ -130,12 +144,14 @@ class LlamaModel:
         if self._closed:
             raise ClosedError("The model was closed.")
         tokens, answer = await self._prompt(messages, options)
+        constraint = await self._constraint(options, answer)
         async with self._turns:
             async with self._resizing:
                 if self._arena.is_broken or (options.deterministic and self._arenas.is_tuned):
                     await self._replace(self._cost, plain=options.deterministic)
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
+                request.constraint = constraint
                 self._arena.submit(request)
                 self._asked.add(request)
             try:
@@ -243,6 +259,7 @@ class LlamaModel:
         """What `close` does, in a worker thread."""
         self._arena.close()
         self._lanes.close()
+        self._guidance.close()
         with alone_with(self._spec.path):
             self._binding.lib.llama_model_free(self._weights)
             self._weights = None

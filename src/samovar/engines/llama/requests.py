@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished
 from samovar.engines.llama.answering import TokenAnswer
+from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.prefixes.base import Prefixes, Row
 from samovar.engines.llama.prefixes.disk_index import PromptDigests
 from samovar.engines.llama.sampling import Sampler
@@ -67,6 +68,8 @@ class Request:
     """Of `max_tokens`: kept for its choice, while it thinks before it."""
     conversation: Conversation | None = None
     """Who may go on from the answer; None if nobody may."""
+    constraint: Constraint | None = None
+    """What its text is held to beside choices; its sampler's from the moment when it is admitted."""
     is_secret: bool = False
     """Nothing of it may be written to disk."""
     submitted_s: float = field(default_factory=time.monotonic)
@@ -120,8 +123,8 @@ class Running:
     """Prompt tokens that were computed."""
     generated: int = 0
     """Tokens of the answer so far."""
-    next_token: int | None = None
-    """Sampled but not evaluated yet."""
+    next_tokens: list[int] = field(default_factory=list)
+    """Of its answer: not evaluated yet. The first was sampled; the others must come behind it."""
     first_token_s: float | None = None
     """From the request to the first token; None before that."""
     is_suspect: bool = False

@@ -8,7 +8,7 @@ thread; the engine's tokenizer itself runs on threads of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,16 @@ class Vocabulary:
         """Whether the token ends a generation."""
         return bool(self._lib.llama_vocab_is_eog(self.pointer, token))
 
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a generation."""
+        return tuple(filter(self.is_end, range(self.size)))
+
+    @cached_property
+    def line_ends(self) -> tuple[int, ...]:
+        """The tokens that say line ends and nothing else."""
+        return tuple(token for token in range(self.size) if set(self.piece(token)) == {ord("\n")})
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """The tokens of `text`; with `special`, control texts in it become control tokens."""
         return self.tokenize_parts([(text, special)])
@@ -139,6 +149,13 @@ class Vocabulary:
         is_long = sum(map(len, texts)) > SHALLOW_CHARACTERS
         return self._tokenizing.run(work, max(map(longest_match, texts), default=0), is_long=is_long)
 
+    def spell(self, text: str) -> list[int]:
+        """The tokens of a text that goes on from other text; nothing in it becomes a control token.
+
+        Blocks. Raises `EngineError` as `tokenize_parts` does.
+        """
+        return self._run(partial(self._plain_here, text, goes_on=True), [text])
+
     def tokenize_text(self, text: str) -> list[int]:
         """The tokens of a text that is read for itself, with those that begin and end one.
 
@@ -170,14 +187,14 @@ class Vocabulary:
             tokens += [part] if isinstance(part, int) else self._plain_here(part)
         return tokens
 
-    def _plain_here(self, text: str) -> list[int]:
+    def _plain_here(self, text: str, *, goes_on: bool = False) -> list[int]:
         """The tokens of text in which nothing is a control token: what would be parsed is cut in two."""
         cut = 0
         tokens: list[int] = []
         for start, _ in self._always_parsed.every(text):
-            tokens += self._piece_here(text[cut : start + 1], goes_on=cut > 0)
+            tokens += self._piece_here(text[cut : start + 1], goes_on=goes_on or cut > 0)
             cut = start + 1
-        return tokens + self._piece_here(text[cut:], goes_on=cut > 0)
+        return tokens + self._piece_here(text[cut:], goes_on=goes_on or cut > 0)
 
     def _piece_here(self, text: str, *, goes_on: bool) -> list[int]:
         """The tokens of plain text. If it goes on from other text, no blank is put before it."""

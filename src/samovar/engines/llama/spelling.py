@@ -1,0 +1,44 @@
+"""Text within an answer as tokens: the same that the model was trained to see there.
+
+Above: `grammars.py`, for text that an answer must go on with. Below: `vocabulary.py`. The tokens say exactly
+the bytes that were asked for, or their beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import EngineError
+
+
+class TokenSpelling:
+    """The tokens of a text within an answer: those of the vocabulary's own tokenizer, if they say it."""
+
+    def __init__(self, vocabulary: Vocabulary, pieces: Sequence[bytes]) -> None:
+        self._vocabulary, self._pieces = vocabulary, pieces
+        self._by_piece = {piece: token for token, piece in reversed(list(enumerate(pieces))) if piece}
+        self._longest = max(map(len, self._by_piece), default=1)
+
+    def __call__(self, raw: bytes) -> list[int]:
+        try:
+            tokens = self._vocabulary.spell(raw.decode())
+        except (UnicodeDecodeError, EngineError):  # part of a character; a line that is too long
+            return self._greedy(raw)
+        said = b"".join(self._pieces[token] for token in tokens)
+        return tokens if said == raw else self._greedy(raw)
+
+    def _greedy(self, raw: bytes) -> list[int]:
+        """The longest piece each time; up to where no token says the next byte."""
+        tokens: list[int] = []
+        place = 0
+        while place < len(raw):
+            for size in range(min(self._longest, len(raw) - place), 0, -1):
+                token = self._by_piece.get(raw[place : place + size])
+                if token is not None:
+                    break
+            else:
+                return tokens
+            tokens.append(token)
+            place += size
+        return tokens

@@ -1,0 +1,54 @@
+"""What an answer by a schema can be, as the checks of expressions know types.
+
+Above: prompts, which say what their result is. Below: `schemas.py`, `expressions/types.py`. What a schema
+does not say, or says in a way that is not read here, is anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from samovar.expressions.types import (
+    ANYTHING,
+    BOOL,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Type,
+    list_of,
+    type_of_value,
+    union,
+)
+from samovar.language.schemas import Schema
+
+_NULL = Type(kinds=frozenset(("null",)))
+_SIMPLE = {"string": TEXT, "integer": WHOLE, "number": NUMBER, "boolean": BOOL, "null": _NULL}
+_MOST_DEEP = 8
+
+
+def type_of_schema(schema: object, deep: int = 0) -> Type:
+    """What a value that a schema accepts can be."""
+    if not isinstance(schema, dict) or deep > _MOST_DEEP or schema.keys() & {"$ref", "allOf", "oneOf"}:
+        return ANYTHING
+    if "const" in schema:
+        return type_of_value(schema["const"])
+    if isinstance(schema.get("enum"), list) and schema["enum"]:
+        return union(type_of_value(one) for one in schema["enum"])
+    if isinstance(schema.get("anyOf"), list):
+        return union(type_of_schema(one, deep + 1) for one in schema["anyOf"])
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return union(type_of_schema({**schema, "type": one}, deep + 1) for one in kind)
+    if kind == "array":
+        return list_of(type_of_schema(schema.get("items", {}), deep + 1))
+    if kind == "object":
+        is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+        return Type(kinds=frozenset(("map",)), parts=fields_of(schema, deep), is_closed=is_closed)
+    return _SIMPLE.get(kind, ANYTHING) if isinstance(kind, str) else ANYTHING
+
+
+def fields_of(schema: Schema, deep: int = 0) -> Mapping[str, Type]:
+    """What each field of an object can be."""
+    properties: Any = schema.get("properties", {})
+    return {str(name): type_of_schema(one, deep + 1) for name, one in properties.items()}
