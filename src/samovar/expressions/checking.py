@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samovar.errors import nearest
-from samovar.expressions.complaints import instead_of_part
+from samovar.expressions.complaints import Finding, instead_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
+from samovar.expressions.sureness import not_a_choice, type_of_sureness
 from samovar.expressions.text_functions import pattern_of
 from samovar.expressions.tree import (
     Call,
@@ -30,11 +31,21 @@ from samovar.expressions.tree import (
     PartOf,
     Signs,
     Steps,
+    Sureness,
     Term,
     Ternary,
     TypeName,
 )
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, text_of, type_of_value, union
+from samovar.expressions.types import (
+    ANYTHING,
+    BOOL,
+    TEXT,
+    Type,
+    list_of,
+    text_of,
+    type_of_value,
+    union,
+)
 from samovar.expressions.typing_rules import (
     cannot_be_ordered,
     computed,
@@ -47,19 +58,6 @@ from samovar.expressions.typing_rules import (
 )
 
 Scope = Mapping[str, Type]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be meant."""
-
-    code: str
-    """Of the fault that it becomes."""
-    message: str
-    at: int
-    """The offset of where."""
-    is_doubt: bool = False
-    """It may be meant."""
 
 
 @dataclass(slots=True)
@@ -118,6 +116,11 @@ class TypeCheck:
             case Has():
                 self._quietly(node.path, types)
                 return BOOL
+            case Sureness(path=path):
+                found, shown = self.of(path, types), self._shown(path)
+                if message := not_a_choice(node, found, shown, lambda term: self._quietly(term, types)):
+                    self._say("not-a-choice", message, path)
+                return type_of_sureness(node)
             case Default(path=path, otherwise=otherwise):
                 return union((self._quietly(path, types), self.of(otherwise, types)))
             case ListOf(items=items):

@@ -25,7 +25,7 @@ from samovar.engines.llama.choosing import EMPTY_LINES
 from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.embedding import Embedding
-from samovar.engines.llama.grammars import Guidance
+from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
 from samovar.engines.llama.requests import Request
