@@ -130,7 +130,8 @@ class ExecutePrompt(Action):
             return self.types
         whole = type_of_schema(schema)
         if whole.kinds != {"map"}:  # only a text can know how sure it was
-            return {self.result: replace(whole, is_answer=whole.kinds == {"text"})}
+            is_text = whole.kinds == {"text"}
+            return {self.result: replace(whole, is_answer=is_text, is_closed=whole.is_closed and not is_text)}
         parts = {**_PARTS, **whole.parts}
         return {self.result: replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)}
 

@@ -113,7 +113,7 @@ def _judge(chosen: _Chosen, raw: bytes, steps: Sequence[Step], *, is_json: bool)
         confidence *= math.fsum(weight for way, weight in weights if way <= mine) / total
         if not is_decided:
             is_decided = True
-            shares = dict.fromkeys(shares, 0.0) | _shares(weights, total, open_)
+            shares = {**dict.fromkeys(shares, 0.0), **_shares(weights, total, open_)}
         open_ = [text for index, text in enumerate(open_) if index in mine]
     named = {spelled(one): shares.get(text) for one, text in zip(chosen.allowed, texts, strict=True)}
     return ChosenValue(path=chosen.path, value=chosen.value, confidence=confidence, alternatives=named)

@@ -47,6 +47,7 @@ from samovar.expressions.types import (
     union,
 )
 from samovar.expressions.typing_rules import (
+    always_true,
     cannot_be_ordered,
     computed,
     never_equal,
@@ -79,12 +80,8 @@ class TypeCheck:
                 f'`{shown} == "{yes_of(texts)}"`.'
             )
             self._say("text-as-truth", message, tree)
-        elif found.kinds == {"text"} and found.values is None:
-            message = (
-                f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
-                f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
-            )
-            self.findings.append(Finding("text-as-truth", message, tree.at, is_doubt=True))
+        elif doubt := always_true(shown, found):
+            self.findings.append(Finding("text-as-truth", doubt, tree.at, is_doubt=True))
 
     def of(self, node: Term, types: Scope) -> Type:
         """The type of a part, which is checked."""
@@ -204,7 +201,7 @@ class TypeCheck:
         item = taken if function.item == "same" else Type(kinds=function.item)
         if name in ("first", "last"):
             return item or ANYTHING
-        kinds = function.gives & values[0].kinds if function.item == "same" else function.gives
+        kinds = function.gives & (values[0].kinds if function.item == "same" else function.gives)
         return Type(kinds=kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:

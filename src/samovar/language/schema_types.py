@@ -35,6 +35,8 @@ def type_of_schema(schema: object, deep: int = 0, *, is_apart: bool = False) -> 
     `is_apart`: it is one of several that the value may have, so nobody says which it was chosen by.
     """
     found = _type_of(schema, deep, is_apart=is_apart)
+    if found.kinds <= {"text", "null"}:
+        found = replace(found, is_closed=True)
     return found if is_apart or values_of(schema) is None else replace(found, is_choice=True)
 
 
