@@ -8,7 +8,7 @@ it is performed, and changes no variable: what it sets is in its outcome. `log.p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,35 @@ class Outcome:
     """What was done, with its values, in a few words; empty where what is written says enough."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """Items of a list, each of which something is to be done for."""
+
+    name: str
+    """The variable that an item is in; its number, from 0 on, is in `NAME_index`."""
+    values: Sequence[object]
+    at_once: int
+    """How many are worked on together, at least 1."""
+    action: Action | None
+    """What is performed for each; None: the inner diagram of the composite."""
+    collect: str | None = None
+    """What is kept of each: this variable, or this value of a sub-workflow; None: its result."""
+    goes_on: bool = False
+    """After a failure the others go on, and a record says of each how it went; else it ends all."""
+
+
+RunItems = Callable[[Items], Awaitable[list[object]]]
+"""Does what there is to do for each item, and gives what was kept of each, in the order of the items.
+
+Raises `ItemError` for the first failure, unless it `goes_on`.
+"""
+
+
+async def no_items(_: Items) -> list[object]:
+    """See `RunItems`: where nothing is performed but a single action."""
+    raise ActionError("There is nothing here that could be done for each item.")
+
+
 class CallWorkflow(Protocol):
     """Runs a sub-workflow to its end and gives what it returns: without a word, its variables."""
 
@@ -103,6 +132,8 @@ class ActionContext:
     """Returns when so many seconds have passed."""
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
+    run_items: RunItems = no_items
+    """Performs something for each item of a list."""
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
@@ -127,6 +158,10 @@ class Action(ABC):
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
+    repeats_inside: ClassVar[bool] = False
+    """It has the inner diagram of its composite performed for each item of a list."""
+    takes_items: ClassVar[bool] = False
+    """Its line may have a `for each`."""
     keeps_time: ClassVar[bool] = False
     """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place
@@ -171,6 +206,14 @@ class Action(ABC):
         """What the variables it sets can hold, as far as that is known before the run."""
         return {}
 
+    def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
+        """As `types`, in a workflow that may say more, as the schema of an answer."""
+        return self.types
+
+    def with_result(self, name: str | None) -> Self:
+        """The same, whose value goes to this variable, or to none besides `result`."""
+        return self
+
     @property
     @abstractmethod
     def what(self) -> str:
@@ -195,6 +238,16 @@ class Action(ABC):
     def variants(self) -> tuple[Action, ...]:
         """What it can become; itself, if tags do not decide that."""
         return (self,)
+
+    @property
+    def each(self) -> Action | None:
+        """What it performs for each item of a list; None if it does no such thing."""
+        return None
+
+    @property
+    def item_names(self) -> frozenset[str]:
+        """The variables that only what it performs for each item can read."""
+        return frozenset()
 
     @property
     def is_repeatable(self) -> bool:

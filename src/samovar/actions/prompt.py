@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.form_options import found_schema, read_schema_option
@@ -49,6 +49,7 @@ class ExecutePrompt(Action):
     effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Execute prompt "name" [with key="value" …] [result="variable"] [timeout=5min] '
         '[using option=value …], or Prompt "the text itself" …'
@@ -148,6 +149,9 @@ class ExecutePrompt(Action):
             message = f"`schema` cannot be {str(value.given)[:60]!r}: expected {error}"
             return (Fault(code="unknown-schema", message=message, place=value.place),)
         return ()
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, result=name)
 
     @property
     def what(self) -> str:

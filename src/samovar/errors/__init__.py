@@ -13,6 +13,7 @@
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── ChildError          a workflow that it ran did not complete
+    │   │   └── ItemError       what was done for one item of a list failed
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
@@ -188,6 +189,10 @@ class ChildError(ActionError):
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)
         self.code, self.why = why.code, why
+
+
+class ItemError(ChildError):
+    """What was done for one item of a list failed. `why`: what went wrong, with the item named."""
 
 
 class TooLargeError(ActionError):

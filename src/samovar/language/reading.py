@@ -66,7 +66,7 @@ def parse_workflow(
     initial = _initial(diagram, found)
     found.faults += graph.faults
     if not diagram.faults and initial:
-        forks, wrong = read_forks(graph.states, initial, graph.composites)
+        forks, wrong = read_forks(graph.states, initial, graph.composites, graph.bodies)
         graph = with_inherited(graph, forks)
         found.faults += wrong
         found.faults += doubtful_shape(graph, initial)
@@ -93,6 +93,7 @@ def parse_workflow(
         states=graph.states,
         forks=forks,
         composites=graph.composites,
+        bodies=graph.bodies,
         prompts=prompts,
         schemas=schemas,
         diagram=diagram_text,

@@ -58,6 +58,21 @@ class ParsedAction(Protocol):
         ...
 
     @property
+    def each(self) -> ParsedAction | None:
+        """What it performs for each item of a list; None if it does no such thing."""
+        ...
+
+    @property
+    def repeats_inside(self) -> bool:
+        """It has the inner diagram of its composite performed for each item of a list."""
+        ...
+
+    @property
+    def item_names(self) -> frozenset[str]:
+        """The variables that only what it performs for each item can read."""
+        ...
+
+    @property
     def programs(self) -> tuple[str, ...]:
         """The programs that must be on this machine before the run begins."""
         ...
@@ -174,6 +189,18 @@ class Fork:
     """At least one, in the order of the file."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The inner diagram of a composite, which is performed for each item of a list."""
+
+    first: str
+    """The state it begins with."""
+    exit: str
+    """The state that its inner `[*]` is."""
+    states: frozenset[str]
+    """All within it, at any depth, its exit included and the composite itself not."""
+
+
 MOST_TRANSITIONS = 1000
 """Of a run that says nothing else."""
 
@@ -191,6 +218,8 @@ class Limits:
     """Sub-workflows within each other."""
     prompt_timeout_s: float | None = None
     """Of prompts that set none: no token for so long."""
+    items: int | None = None
+    """Of one list that something is done for each of; None: as the setting `most_items` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +279,8 @@ class Workflow:
     """By the name of the fork's state."""
     composites: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By the name of a composite that can be entered: its states, those at its beginning and end included."""
+    bodies: Mapping[str, Body] = field(default_factory=dict)
+    """By the name of a composite whose inner diagram is performed for each item of a list."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
     schemas: Mapping[str, Schema] = field(default_factory=dict)
@@ -292,6 +323,19 @@ class Workflow:
         names |= frozenset(OF_COMMAND) if any(one.runs_command for _, one in self.actions()) else frozenset()
         names |= {BRANCHES} if self.forks else frozenset()
         return names | self.sets
+
+    def items_around(self, state: str) -> frozenset[str]:
+        """The variables of items that can be read in a state since it stands in the body of a `For each`."""
+        found = (name for name, body in self.bodies.items() if state in body.states)
+        actions = (self.states[name].action for name in found)
+        return frozenset[str]().union(*(action.item_names for action in actions if action is not None))
+
+    def items_in(self, state: State, action: ParsedAction) -> frozenset[str]:
+        """The same for an action of the state, which may be what the state performs for each item."""
+        around = self.items_around(state.name) if self.bodies else frozenset[str]()
+        own = state.action
+        is_each = own is not None and own.each is not None and action is not own
+        return around | own.item_names if own is not None and is_each else around
 
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""
