@@ -167,7 +167,7 @@ class Settings:
     )
     most_items: int = setting(
         10_000,
-        "The most items that one `for each` goes through, if the workflow does not say (`limits: {items: …}`).",
+        "The most items that one `for each` goes through; a workflow's `limits: {items: …}` wins.",
         expected="a whole number from 1 on",
         least=1,
     )

@@ -166,7 +166,7 @@ class StateEntered(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsProgressed(Happening):
-    """How far a state has come with the items of its list. Not told of each item where there are very many."""
+    """How far a state has come with the items of its list; of very many, not told for each one."""
 
     visit: int
     """Of the state."""

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
 
 TOGETHER = 8
-"""Prompts, and items of a composite, that are worked on together if nothing else is said; of others one."""
+"""Prompts, and items of a composite, that are worked on together if nothing is said; of others, one."""
 NO_COLLECT = (
-    "`collect` names a variable that is kept of each item, of a sub-workflow or a composite: of a prompt or a "
-    "command its whole value is."
+    "`collect` names the variable that is kept of each item of a sub-workflow or a composite: of a prompt or "
+    "a command the whole value is."
 )
 _ERROR = Type(
     kinds=frozenset(("map",)),
@@ -129,11 +129,15 @@ class ForEach(Action):
         return {self.result: list_of(ANYTHING)} if self.result else {}
 
     def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
+        kept = ANYTHING
+        if self.action is not None and self.collect is None and self.result is not None:
+            kept = self.action.with_result(self.result).types_in(workflow).get(self.result, ANYTHING)
+        return self.types_of(kept)
+
+    def types_of(self, kept: Type) -> Mapping[str, Type]:
+        """As `types`, where it is known what is kept of each item."""
         if self.result is None:
             return {}
-        kept = ANYTHING
-        if self.action is not None and self.collect is None:
-            kept = self.action.with_result(self.result).types_in(workflow).get(self.result, ANYTHING)
         if self.goes_on:
             parts = {"ok": BOOL, "value": kept, "error": _ERROR}
             kept = Type(kinds=frozenset(("map",)), parts=parts, is_closed=True)

@@ -1,7 +1,7 @@
 """Reads `for each NAME in EXPRESSION` in the line of an action, and the options that belong to it.
 
-Above: `for_each.py`, and whoever reads the lines of actions. Below: the scanner and expressions. The clause is
-taken out of the line before its verb is read, so that no verb knows of it.
+Above: `for_each.py`, and whoever reads the lines of actions. Below: the scanner and expressions. The clause
+is taken out of the line before its verb is read, so that no verb knows of it.
 """
 
 from __future__ import annotations

@@ -81,8 +81,9 @@ class ExecutePrompt(Action):
             word = line.word("with", "using")
             if word:
                 clause = arguments if word == "with" else options
+            taken = len(line.loop_options or ())
             pairs = line.pairs()
-            if not pairs:
+            if not pairs and len(line.loop_options or ()) == taken:
                 line.fail(f"`with`, `using` or `key=value` is expected, {line.found()}.")
             for pair in pairs:
                 if pair.key == "result":

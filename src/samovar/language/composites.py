@@ -145,20 +145,19 @@ class _Flattening:
                 for node in ends
             )
             for composite in sorted(one ^ other):
-                inner = next(
-                    (node for node in ends if node is not None and composite in (self._around(node.scope))),
-                    None,
-                )
-                named = f" ({inner.id!r} is named within it in line {inner.place.line})" if inner else ""
-                self.faults.append(
-                    Fault(
-                        code="item-border",
-                        message=f"This edge leads over the border of {composite!r}, whose inside is performed "
-                        f"for each item{named}. An item begins at the inner `[*]` and ends there; what fails "
-                        f"in it leaves by `{composite} --> …: failure` when no item is left.",
-                        place=edge.place,
-                    )
-                )
+                self._border(edge, composite)
+
+    def _border(self, edge: Edge, composite: str) -> None:
+        """Notes an edge over the border of what is repeated."""
+        nodes = [self.diagram.nodes[name] for name in (edge.source, edge.target) if name is not None]
+        inner = next((node for node in nodes if composite in self._around(node.scope)), None)
+        named = f" ({inner.id!r} is named within it in line {inner.place.line})" if inner else ""
+        message = (
+            f"This edge leads over the border of {composite!r}, whose inside is performed for each item{named}."
+            " An item begins at the inner `[*]` and ends there. A failure that nothing within takes is one of "
+            f"the composite: `{composite} --> …: failure`."
+        )
+        self.faults.append(Fault(code="item-border", message=message, place=edge.place))
 
     def _around(self, scope: Scope | None) -> Iterator[str]:
         """The composites that a scope is in, the innermost first."""

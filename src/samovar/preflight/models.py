@@ -192,7 +192,9 @@ def _need(
 
 def _is_certain(state: State, action: ParsedAction, workflow: Workflow) -> bool:
     """The action is not one of several that tags choose from, and the run has no way on after its failure."""
-    return state.action is action and not _goes_on(state, workflow)
+    own = state.action
+    is_only = own is action or (own is not None and own.each is action)
+    return is_only and not _goes_on(state, workflow)
 
 
 def _goes_on(state: State, workflow: Workflow) -> bool:

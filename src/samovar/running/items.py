@@ -106,8 +106,8 @@ class ItemRunner:
         if len(items.values) > most:
             raise ActionError(
                 f"The list has {len(items.values)} items, and one `for each` goes through {most} at most. If "
-                f"all are meant: `limits: {{items: {len(items.values)}}}` in the front matter, or the setting "
-                "`most_items`."
+                f"all are meant: `limits: {{items: {len(items.values)}}}` in the front matter, or the "
+                "setting `most_items`."
             )
 
     async def _work(self, whole: _List) -> None:
