@@ -7,7 +7,7 @@ of the variables, and what is kept of it comes back in the order of the list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,7 +29,7 @@ from samovar.expressions.types import ANYTHING, BOOL, TEXT, WHOLE, Type, list_of
 from samovar.values import to_text
 
 if TYPE_CHECKING:
-    from samovar.language.workflow import Workflow
+    from samovar.language.workflow import State, Workflow
 
 TOGETHER = 8
 """Prompts, and items of a composite, that are worked on together if nothing is said; of others, one."""
@@ -240,6 +240,14 @@ def around(clause: LoopClause, action: Action, line: Scanner) -> ForEach:
         goes_on=options.goes_on,
         result=result,
     )
+
+
+def lists_of(workflow: Workflow) -> Iterator[tuple[State, ForEach]]:
+    """The states that do something for each item of a list."""
+    for state in workflow.states.values():
+        action: object = state.action
+        if isinstance(action, ForEach):
+            yield state, action
 
 
 def items_of(value: object, text: str, place: Place) -> Sequence[object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from samovar.actions.for_each import ForEach
+from samovar.actions.for_each import ForEach, lists_of
 from samovar.actions.loop_clause import whole_number
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
@@ -25,7 +25,7 @@ TAKEN = BUILT_IN | SURROUNDINGS | LIQUID_WORDS
 
 def doubtful_items(workflow: Workflow, library: Library, given: frozenset[str]) -> Iterator[Fault]:
     """Errors. `given`: variables that the workflow is run with, besides its parameters."""
-    lists = [(state, state.action) for state in workflow.states.values() if isinstance(state.action, ForEach)]
+    lists = list(lists_of(workflow))
     types: Mapping[str, Type] | None = None
     for state, action in lists:
         types = types_of(workflow) if types is None else types
@@ -34,7 +34,7 @@ def doubtful_items(workflow: Workflow, library: Library, given: frozenset[str]) 
         if action.collect is not None:
             yield from _collected(workflow, library, state, action, action.collect)
     if lists:
-        yield from _sessions(workflow)
+        yield from _sessions(workflow, {state.name: action for state, action in lists})
 
 
 def _names(workflow: Workflow, state: State, action: ForEach, given: frozenset[str]) -> Iterator[Fault]:
@@ -108,7 +108,7 @@ def _given_back(action: RunWorkflow, workflow: Workflow, library: Library) -> se
     return set(child.known_names) | {pair.key for pair in action.given}
 
 
-def _sessions(workflow: Workflow) -> Iterator[Fault]:
+def _sessions(workflow: Workflow, lists: Mapping[str, ForEach]) -> Iterator[Fault]:
     """Prompts of several items that would go on with one conversation at the same time."""
     for state, action in workflow.actions():
         session = action.using.of("session") if isinstance(action, ExecutePrompt) else None
@@ -116,11 +116,9 @@ def _sessions(workflow: Workflow) -> Iterator[Fault]:
             continue
         names = [name for name, body in workflow.bodies.items() if state.name in body.states]
         names += [state.name] if state.action is not action else []
-        for name in names:
-            each = workflow.states[name].action
-            if isinstance(each, ForEach) and not _is_one_by_one(each):
-                yield _shared(session.text({}), each, session.place)
-                break
+        each = next((lists[name] for name in names if not _is_one_by_one(lists[name])), None)
+        if each is not None:
+            yield _shared(session.text({}), each, session.place)
 
 
 def _is_one_by_one(each: ForEach) -> bool:

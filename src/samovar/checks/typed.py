@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from samovar.actions.base import Action
-from samovar.actions.for_each import ForEach
+from samovar.actions.for_each import lists_of
 from samovar.actions.prompt import ExecutePrompt
 from samovar.checks.parts import parts_of
 from samovar.checks.uncovered import values_without_edge
@@ -48,7 +48,7 @@ def types_of(workflow: Workflow) -> Mapping[str, Type]:
 
 def _with_items(workflow: Workflow, types: dict[str, Type]) -> Mapping[str, Type]:
     """With what is known of the items of lists, and of what is kept of them."""
-    loops = [action for _, action in workflow.actions() if isinstance(action, ForEach)]
+    loops = [action for _, action in lists_of(workflow)]
     for _ in range(2 if loops else 0):  # an item may be a list that another one goes through
         items: dict[str, list[Type]] = {}
         for one in loops:

@@ -153,9 +153,9 @@ class _Flattening:
         inner = next((node for node in nodes if composite in self._around(node.scope)), None)
         named = f" ({inner.id!r} is named within it in line {inner.place.line})" if inner else ""
         message = (
-            f"This edge leads over the border of {composite!r}, whose inside is performed for each item{named}."
-            " An item begins at the inner `[*]` and ends there. A failure that nothing within takes is one of "
-            f"the composite: `{composite} --> …: failure`."
+            f"This edge leads over the border of {composite!r}, whose inside is performed for each "
+            f"item{named}. An item begins at the inner `[*]` and ends there. A failure that nothing within "
+            f"takes is one of the composite: `{composite} --> …: failure`."
         )
         self.faults.append(Fault(code="item-border", message=message, place=edge.place))
 
