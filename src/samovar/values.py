@@ -93,11 +93,6 @@ def is_within(value: object, most_bytes: int) -> bool:
 
     A record counts as its text. It looks at no more of the value than that takes.
     """
-    return left_of(value, most_bytes) >= 0
-
-
-def left_of(value: object, most_bytes: int) -> int:
-    """What a value leaves of so many bytes; less than 0 if it takes more. See `is_within`."""
     left, rest = most_bytes, [value]
     while rest:
         one = rest.pop()
@@ -115,8 +110,8 @@ def left_of(value: object, most_bytes: int) -> int:
         elif isinstance(one, int) and not isinstance(one, bool):
             left -= one.bit_length() // 8
         if left < 0:
-            break
-    return left
+            return False
+    return True
 
 
 def within(value: object, what: str, most_bytes: int | None = None) -> Any:

@@ -8,7 +8,7 @@ it is performed, and changes no variable: what it sets is in its outcome. `log.p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change, find_files, read_file, write_file
+from samovar.actions.list_items import CommonAnswer, RunItems, no_items
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import AskAction
 from samovar.config import Settings
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from samovar.actions.given import Value
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
+    from samovar.language.parsed_action import ParsedAction
     from samovar.language.template import Template
-    from samovar.language.workflow import ParsedAction, Workflow
+    from samovar.language.workflow import Workflow
     from samovar.library import Library
 
 
@@ -53,37 +55,10 @@ class Outcome:
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
     """Of a prompt."""
+    answer: CommonAnswer | None = None
+    """Of several prompts together."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Items:
-    """Items of a list, each of which something is to be done for."""
-
-    name: str
-    """The variable that an item is in; its number, from 0 on, is in `NAME_index`."""
-    values: Sequence[object]
-    at_once: int
-    """How many are worked on together, at least 1."""
-    action: Action | None
-    """What is performed for each; None: the inner diagram of the composite."""
-    collect: str | None = None
-    """What is kept of each: this variable, or this value of a sub-workflow; None: its result."""
-    goes_on: bool = False
-    """After a failure the others go on, and a record says of each how it went; else it ends all."""
-
-
-RunItems = Callable[[Items], Awaitable[list[object]]]
-"""Does what there is to do for each item, and gives what was kept of each, in the order of the items.
-
-Raises `ItemError` for the first failure, unless it `goes_on`.
-"""
-
-
-async def no_items(_: Items) -> list[object]:
-    """See `RunItems`: where nothing is performed but a single action."""
-    raise ActionError("There is nothing here that could be done for each item.")
 
 
 class CallWorkflow(Protocol):

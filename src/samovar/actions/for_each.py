@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Items, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.given import Value
+from samovar.actions.list_items import CommonAnswer, Items
 from samovar.actions.loop_clause import (
     MOST_AT_ONCE,
     LoopClause,
@@ -152,13 +153,13 @@ class ForEach(Action):
 
     @property
     def what(self) -> str:
-        said = f"for each {self.clause.name} in {self.clause.items.text}"
-        return brief(f"{self.action.verb} {self.action.what} {said}" if self.action else said)
+        said = f"{self.clause.name} in {self.clause.items.text}"
+        return brief(f"{said}: {self.action.verb} {self.action.what}" if self.action else said)
 
     @property
     def doing(self) -> str:
         if self.action is None:
-            return self.what
+            return f"for each {self.what}"
         return f"{self.action.doing} for each {self.clause.name} in {self.clause.items.text}"
 
     @property
@@ -188,8 +189,22 @@ class ForEach(Action):
         return Outcome(
             value=results,
             sets={self.result: results} if self.result else {},
+            answer=await context.compute(lambda: self._answer(results, context.workflow)),
             what=self._done(results),
         )
+
+    def _answer(self, results: Sequence[object], workflow: Workflow) -> CommonAnswer | None:
+        """What was kept of all items, if prompts were asked for them."""
+        if self.action is not None:
+            is_picked = isinstance(self.action, ExecutePrompt) and self.action.using.choices is not None
+            asks = self.action.asks_prompt
+        else:
+            bodies = workflow.bodies
+            own = next((name for name in bodies if workflow.states[name].action is self), None)
+            names = bodies[own].states if own is not None else ()
+            is_picked = False
+            asks = any(action.asks_prompt for name in names for action in workflow.states[name].actions)
+        return CommonAnswer(text=to_text(results), is_picked=is_picked) if asks else None
 
     def _filled(self, context: ActionContext) -> tuple[Sequence[object], int]:
         values = items_of(self.clause.items.evaluate(context.variables), self.clause.items.text, self.place)

@@ -100,8 +100,7 @@ class ExecutePrompt(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        values = [pair.value for pair in self.arguments]
-        values += [value for value in (self.name, self.inline) if value]
+        values = [*(pair.value for pair in self.arguments), *filter(None, (self.name, self.inline))]
         names = frozenset().union(*(value.names for value in values)) | self.using.names
         names = names - {pair.key for pair in self.arguments} if self.inline else names
         return names | self.names_of_timeout

@@ -168,12 +168,10 @@ class Scanner:
 
     def pair(self) -> Pair | None:
         """Takes `key=value`, and a comma before it, if that stands here."""
-        found = self._any_pair()
-        while found is not None and self.loop_options is not None and found.key in LOOP_OPTIONS:
+        while (found := self._any_pair()) and self.loop_options is not None and found.key in LOOP_OPTIONS:
             if found.key in self.loop_options:
                 self.note("action-syntax", f"{found.key!r} is given twice.", found.place)
             self.loop_options[found.key] = found
-            found = self._any_pair()
         return found
 
     def _any_pair(self) -> Pair | None:
@@ -223,17 +221,15 @@ class Scanner:
                 return found
             if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
                 at = end
-                continue
-            # An apostrophe within a word begins no text.
-            if character in "\"'" and not self.text[at - 1 : at].isalnum():
+            elif character in "\"'" and not self.text[at - 1 : at].isalnum():
                 try:
                     at = self._string(at, rules)[1]
                 except FaultsError:  # which is said by whoever reads it
                     self.faults.pop()
                     return None
-                continue
-            depth += (character in "([{") - (character in ")]}")
-            at += 1
+            else:
+                depth += (character in "([{") - (character in ")]}")
+                at += 1
         return None
 
     @property

@@ -13,8 +13,9 @@ from samovar.checks.typed import types_of, unknown_defaults
 from samovar.errors import Fault, Place, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING
+from samovar.language.parsed_action import ParsedAction
 from samovar.language.template import Template
-from samovar.language.workflow import ParsedAction, Workflow
+from samovar.language.workflow import Workflow
 
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""

@@ -12,8 +12,7 @@
     │   ├── FileError           a file could not be read, written or found
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
-    │   ├── ChildError          a workflow that it ran did not complete
-    │   │   └── ItemError       what was done for one item of a list failed
+    │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
@@ -184,15 +183,11 @@ class CutOffError(ActionError):
 
 
 class ChildError(ActionError):
-    """A workflow that an action ran did not complete. `why`: the `events.RunError` it ended with."""
+    """A workflow, or an item of a list, did not complete. `why`: the `events.RunError` it ended with."""
 
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)
         self.code, self.why = why.code, why
-
-
-class ItemError(ChildError):
-    """What was done for one item of a list failed. `why`: what went wrong, with the item named."""
 
 
 class TooLargeError(ActionError):

@@ -15,8 +15,9 @@ from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.labels import Meaning, key_of, plain, read_label, read_old_label
 from samovar.language.names import OF_FAILURE
+from samovar.language.parsed_action import ParsedAction
 from samovar.language.spelling import old_spelling, spellings
-from samovar.language.workflow import Body, Fork, Kind, ParsedAction, State, Transition, When
+from samovar.language.workflow import Body, Fork, Kind, State, Transition, When
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

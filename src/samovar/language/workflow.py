@@ -1,6 +1,6 @@
 """A workflow: a parsed file, as frozen values that know their lines.
 
-Above: `library.py` finds and checks it, the runner runs it. Below: `parameters.py`,
+Above: `library.py` finds and checks it, the runner runs it. Below: `parsed_action.py`, `parameters.py`,
 `prompt.py`, `template.py`, `expression.py`; how an action is read is passed in. Nothing here runs.
 """
 
@@ -10,88 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal
 
 from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
+from samovar.language.parsed_action import ParsedAction
 from samovar.language.prompt import Prompt
 from samovar.language.returning import ReturnedValues
 from samovar.language.schemas import Schema
 from samovar.language.template import Template
-
-
-class ParsedAction(Protocol):
-    """What the workflow knows of an action; the contract is in `actions/base.py`."""
-
-    verb: ClassVar[str]
-    effect: ClassVar[str | None]
-    """What it does outside of the run; None: nothing."""
-    asks_prompt: ClassVar[bool]
-    """It has a prompt answered."""
-    runs_command: ClassVar[bool]
-    """Its failure is also told by an exit code."""
-
-    @property
-    def place(self) -> Place:
-        """Where its first character is."""
-        ...
-
-    @property
-    def doing(self) -> str:
-        """Its effect, whole as it is written."""
-        ...
-
-    @property
-    def variants(self) -> tuple[ParsedAction, ...]:
-        """What it can become; itself, if tags do not decide that."""
-        ...
-
-    @property
-    def runs(self) -> str | None:
-        """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
-        ...
-
-    def no_answer(self, text: str) -> str | None:
-        """Why a text cannot answer what it asks a person, as far as that is known before the run."""
-        ...
-
-    @property
-    def each(self) -> ParsedAction | None:
-        """What it performs for each item of a list; None if it does no such thing."""
-        ...
-
-    @property
-    def repeats_inside(self) -> bool:
-        """It has the inner diagram of its composite performed for each item of a list."""
-        ...
-
-    @property
-    def item_names(self) -> frozenset[str]:
-        """The variables that only what it performs for each item can read."""
-        ...
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """The programs that must be on this machine before the run begins."""
-        ...
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The variables it reads."""
-        ...
-
-    @property
-    def sets(self) -> frozenset[str]:
-        """The variables it sets, besides `result` and its like."""
-        ...
-
-
-class ParseAction(Protocol):
-    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
-
-    def __call__(self, text: str, place: Place, *, is_old: bool = False) -> ParsedAction: ...
 
 
 class When(StrEnum):

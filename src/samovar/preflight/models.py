@@ -18,7 +18,8 @@ from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarErr
 from samovar.executors.table import EXECUTORS, member
 from samovar.files import exists
 from samovar.language.names import OF_FAILURE
-from samovar.language.workflow import ParsedAction, State, When, Workflow, beside
+from samovar.language.parsed_action import ParsedAction
+from samovar.language.workflow import State, When, Workflow, beside
 from samovar.library import Library
 from samovar.models.capabilities import Capability
 from samovar.models.header import read_header, require

@@ -227,9 +227,9 @@ class Frame:
         """
         variable, value = item
         own = f"{name}[{number}]"
-        frame = replace(
+        return replace(
             self,
-            variables={**self.variables, variable: value, f"{variable}_index": number},
+            variables={**self.variables, "result": None, variable: value, f"{variable}_index": number},
             spending=self.spending.of_item(self.prefix + own),
             changed=frozenset(),
             is_result_named=False,
@@ -237,8 +237,6 @@ class Frame:
             claims=claims or self.claims,
             secret_items=self.secret_items | secret_items,
         )
-        frame.variables["result"] = None
-        return frame
 
     def leave_to_branches(self, fork: State) -> None:
         """A failure that only this fork was told of is for its branches."""

@@ -14,8 +14,9 @@ from typing import Protocol
 import anyio
 from anyio.lowlevel import checkpoint
 
-from samovar.actions.base import Items, Outcome, brief
-from samovar.errors import ActionError, ItemError, TooLargeError
+from samovar.actions.base import Outcome, brief
+from samovar.actions.list_items import Items
+from samovar.errors import ActionError, ChildError
 from samovar.events import NOTHING, Ending, ItemsProgressed, RunError
 from samovar.language.workflow import Body, State
 from samovar.running.branches import Claims
@@ -24,7 +25,7 @@ from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
 from samovar.running.spending import PastLimitError
 from samovar.running.visit_context import Services, VisitContext
-from samovar.values import ITEM_BYTES, left_of, to_text
+from samovar.values import to_text, within
 
 STEPS = 200
 """How often at most it is told how far a list has come, but for failures."""
@@ -54,8 +55,8 @@ class _List:
     """In the order of the items; None for those that are not over."""
     waiting: Iterator[tuple[int, object]]
     """Those that are not begun, each with its number."""
-    left_bytes: int
-    """What the results may still take."""
+    next_look: int = 8
+    """After so many items it is looked at what the results take together, then after twice as many."""
     done: int = 0
     failed: int = 0
     running: int = 0
@@ -83,7 +84,6 @@ class ItemRunner:
             claims=Claims(outer=around) if count > 1 else None,
             results=[None] * len(items.values),
             waiting=iter(enumerate(items.values)),
-            left_bytes=self._services.settings.value_bytes,
         )
         async with anyio.create_task_group() as tasks:
             branches = self._services.outside.clock.branches(count, tasks.cancel_scope)
@@ -120,7 +120,7 @@ class ItemRunner:
                 if error is not None:
                     error = self._named(whole, number, value, error)
                     if not whole.items.goes_on:
-                        raise ItemError(error)
+                        raise ChildError(error)
                 self._keep(whole, number, kept, error)
             except anyio.get_cancelled_exc_class():
                 raise
@@ -184,13 +184,13 @@ class ItemRunner:
         return replace(error, message=f"{item}: {error.message}")
 
     def _keep(self, whole: _List, number: int, kept: object, error: RunError | None) -> None:
-        """Raises `TooLargeError` as soon as the results together take more than a value may."""
+        """Raises `TooLargeError` before the results together take more than twice what a value may."""
         if whole.items.goes_on:
             kept = {"ok": True, "value": kept} if error is None else {"ok": False, "error": as_value(error)}
         whole.results[number] = kept
-        whole.left_bytes = left_of(kept, whole.left_bytes - ITEM_BYTES)
-        if whole.left_bytes < 0:
-            raise TooLargeError("What is kept of all items", self._services.settings.value_bytes)
+        if whole.done >= whole.next_look:
+            whole.next_look = 2 * whole.done
+            within(whole.results, "What is kept of all items", self._services.settings.value_bytes)
 
     def _tell(self, whole: _List, *, failed: bool = False) -> None:
         total = len(whole.items.values)

@@ -55,7 +55,7 @@ class Loop:
     async def item(self, frame: Frame, state: State) -> tuple[Outcome, RunError | None]:
         """Performs an action for one item of a list, as a visit of its own, and records it."""
         self._abort_files.check()
-        outcome, _, error = await self._perform(frame, state)
+        outcome, _, error = await self._visit(frame, state)
         await _give_others_a_turn()
         return outcome, error
 
@@ -69,7 +69,7 @@ class Loop:
         state = states[first]
         while True:
             self._abort_files.check()
-            visit, error = await self._visit(frame, state)
+            _, visit, error = await self._visit(frame, state)
             await _give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -121,12 +121,8 @@ class Loop:
                 self._recorder.warn(message, place, visit)
         return choice
 
-    async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
-        """Performs a state's action and records it. Gives the visit's number, and why it failed."""
-        _, number, error = await self._perform(frame, state)
-        return number, error
-
-    async def _perform(self, frame: Frame, state: State) -> tuple[Outcome, int, RunError | None]:
+    async def _visit(self, frame: Frame, state: State) -> tuple[Outcome, int, RunError | None]:
+        """Performs a state's action and records it. Gives also the visit's number, and why it failed."""
         recorder = self._recorder
         action: Action | None = None
         if frame.acts(state):

@@ -61,14 +61,19 @@ class Spending:
         return Spending(Limits(transitions=most), self, name=name, is_of_item=True)
 
     @property
+    def is_in_item(self) -> bool:
+        """It is of an item of a list, or below one."""
+        return self.is_of_item or (self.above is not None and self.above.is_in_item)
+
+    @property
     def ends_soon(self) -> bool:
         """The run has just come near to the end of the transitions that it may make if nobody says so."""
-        top: Spending = self
-        while top.above is not None:
-            if top.is_of_item:
-                return False
-            top = top.above
-        return top.limits.transitions is None and top.transitions == int(MOST_TRANSITIONS * NEAR)
+        top = self.outermost
+        return (
+            not self.is_in_item
+            and top.limits.transitions is None
+            and top.transitions == int(MOST_TRANSITIONS * NEAR)
+        )
 
     @property
     def outermost(self) -> Spending:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import anyio
 
-from samovar.actions.base import ActionContext, Items
+from samovar.actions.base import ActionContext
 from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
+from samovar.actions.list_items import Items
 from samovar.actions.outside import Files, Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Asking, Filled, Question, Reply
