@@ -202,7 +202,7 @@ class TypeCheck:
         item = taken if function.item == "same" else Type(kinds=function.item)
         if name in ("first", "last"):
             return item or ANYTHING
-        kinds = function.gives & (values[0].kinds if function.item == "same" else function.gives)
+        kinds = function.gives & values[0].kinds if function.item == "same" else frozenset()
         return Type(kinds=kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:

@@ -11,6 +11,7 @@ import json
 import math
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from samovar.engines.judging import Step, judged
@@ -42,15 +43,16 @@ class Sampler:
         vocabulary: Vocabulary,
         options: Options,
         answer: TokenAnswer,
-        constraint: Constraint | None = None,
+        constraint: Future[Constraint | None] | None = None,
     ) -> None:
-        """`answer`: knows when its text begins, which is held to its choices or to `constraint`."""
+        """`answer`: knows when its text begins, which is held to its choices or to `constraint`; that is made
+        before the first token is picked."""
         self._answer = answer
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._is_checked = False
-        self._constraint = constraint
-        self._held_to = "any of the choices" if constraint is None else f"what the {options.held_by} asks for"
-        if constraint is None and options.choices:
+        self._made, self._constraint = constraint, None
+        self._held_to = "any of the choices" if options.choices else f"what the {options.held_by} asks for"
+        if options.choices:
             is_behind = answer.thinks_first
             self._constraint = OneOf(binding, vocabulary, options.choices, is_behind_reasoning=is_behind)
         self._options = options
@@ -61,7 +63,7 @@ class Sampler:
         self._said = bytearray()
         """By what is held to a form."""
         self._steps: list[Step] = []
-        self._ids = memoryview(array("i", range(vocabulary.size if self._constraint else 0)))
+        self._ids = memoryview(array("i", range(vocabulary.size if options.held_by else 0)))
         self._chain = self._build_chain(options.sampling)
 
     def _build_chain(self, sampling: Sampling) -> Any:
@@ -105,6 +107,9 @@ class Sampler:
             logits = self._ffi.buffer(self._lib.llama_get_logits_ith(context, row), self._vocabulary.size * 4)
             check_logits(logits, self._vocabulary.path)
             self._is_checked = True
+        if self._made is not None:
+            made, self._made = self._made, None
+            self._constraint = made.result() or self._constraint
         if self._constraint is None:
             return [int(self._lib.llama_sampler_sample(self._chain, context, row))]
         if self._answer.is_free:

@@ -112,6 +112,11 @@ class Vocabulary:
         """The tokens that say line ends and nothing else."""
         return tuple(token for token in range(self.size) if set(self.piece(token)) == {ord("\n")})
 
+    @property
+    def has_pieces(self) -> bool:
+        """Whether `by_piece` was made."""
+        return "by_piece" in self.__dict__
+
     @cached_property
     def by_piece(self) -> Mapping[bytes, tuple[int, ...]]:
         """The tokens that say these bytes. The first use takes a tenth of a second for a large vocabulary."""
