@@ -1,0 +1,272 @@
+"""What is done for each item of a list: what an item costs, and prompts for many items at once.
+
+    python -m benchmarks.for_each [--rounds 3] [--items 10000] [--out FOLDER]
+
+Three tables: an item of a composite that only sets a variable, in CPU time and memory, for lists of two sizes;
+one decode with 1, 2, 4 and 8 rows; and 48 prompts behind one prefix, with 1, 2, 4 and 8 of them at once and on
+the engine wheel's own server object. Each round of prompts is a process of its own, and the kinds take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import anyio
+
+from benchmarks.contenders import make_server
+from benchmarks.results import save, spread
+from benchmarks.rounds import default_model, machine
+from benchmarks.work import Clock, Measured
+from samovar.actions import parse_action
+from samovar.app import open_app, open_scripted
+from samovar.config import load_settings
+from samovar.engines.llama.binding import open_binding
+from samovar.engines.llama.context import Context
+from samovar.engines.llama.cores import engine_cores
+from samovar.engines.llama.counting import open_template
+from samovar.events import Ending
+from samovar.generation import Message
+from samovar.language.reading import parse_workflow
+from samovar.library import Library
+from samovar.models.tuning import table
+from samovar.preflight.prepare import prepare
+from samovar.running.prepared import Prepared
+from samovar.running.run import Run
+from samovar.running.runner import Runner
+
+PROMPTS, MAX_TOKENS, AT_ONCE, SLOTS = 48, 24, (1, 2, 4, 8), 4
+CELLS = 8192
+RULE = "You read notes about a program that is used by many people, and say what each of them is about. "
+PREFIX = RULE * 30
+"""Some 600 tokens that all prompts begin with."""
+SET_ONLY = """```mermaid
+stateDiagram-v2
+    [*] --> Each
+    state Each {
+        [*] --> Write
+        Write --> [*]
+    }
+    Each --> [*]
+```
+
+## Actions
+
+- Each: For each x in range(COUNT) collect="row" result="rows"
+- Write: Set row := x * 10
+"""
+WARM_UP = """```mermaid
+stateDiagram-v2
+    [*] --> Ask
+    Ask --> [*]
+```
+
+## Actions
+
+- Ask: Prompt "Hello." using max_tokens=1
+"""
+ASKING = """```mermaid
+stateDiagram-v2
+    [*] --> Ask
+    Ask --> [*]
+```
+
+## Actions
+
+- Ask: Execute prompt "ask" for each note in notes result="said" at_once=AT_ONCE using max_tokens=MAX_TOKENS
+
+## Prompts
+
+### ask
+
+PREFIX
+Note: {{ note }}
+"""
+
+
+def notes() -> list[str]:
+    """One short text for each prompt, no two alike in their first words."""
+    return [f"{number} people have said that button {number * 7} does nothing." for number in range(PROMPTS)]
+
+
+async def run_of(text: str, **variables: object) -> tuple[Run, Measured]:
+    """One run of a workflow on the default model, which is loaded before; nothing of the work was seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "w.md"
+        path.write_text(text, encoding="utf-8")
+        settings = load_settings({"model": str(default_model()), "cache_folder": folder})
+        async with open_app(settings) as app:
+            warm_up = Path(folder) / "warm.md"
+            warm_up.write_text(WARM_UP, encoding="utf-8")
+            for file, given in ((warm_up, {}), (path, variables)):
+                prepared = prepare(str(file), given, app.library, app.settings)
+                clock = Clock()
+                run = await Runner(app.library, app.executor).run(prepared)
+            said = run.variables.get("said")
+            return run, clock.measured(
+                evaluated_tokens=run.tokens.evaluated,
+                generated_tokens=run.tokens.generated,
+                answers=[str(one) for one in said] if isinstance(said, list) else [],
+            )
+
+
+def asked(at_once: int) -> Measured:
+    """The prompts as items of a list, so many of them at once."""
+    text = ASKING.replace("PREFIX", PREFIX).replace("MAX_TOKENS", str(MAX_TOKENS))
+
+    async def ask() -> Measured:
+        run, measured = await run_of(text.replace("AT_ONCE", str(at_once)), notes=notes())
+        assert run.ending is Ending.COMPLETED, run.error
+        return measured
+
+    return anyio.run(ask)
+
+
+def on_server() -> Measured:
+    """The same prompts on the engine wheel's server object, with as many callers as it has slots."""
+    server = make_server(default_model(), SLOTS)
+
+    def ask(note: str) -> dict[str, Any]:
+        messages = [{"role": "user", "content": prompt_of(note)}]
+        chat = {"messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0, "cache_prompt": True}
+        reply: dict[str, Any] = server.handle_chat_completions(chat)
+        assert "choices" in reply, reply
+        return reply
+
+    hello = [{"role": "user", "content": "Hello."}]
+    server.handle_chat_completions({"messages": hello, "max_tokens": 1, "temperature": 0})
+    with ThreadPoolExecutor(SLOTS) as pool:
+        clock = Clock()
+        replies = list(pool.map(ask, notes()))
+        return clock.measured(
+            evaluated_tokens=sum(reply["timings"]["prompt_n"] for reply in replies),
+            generated_tokens=sum(reply["usage"]["completion_tokens"] for reply in replies),
+            answers=[reply["choices"][0]["message"]["content"] for reply in replies],
+        )
+
+
+def prompt_of(note: str) -> str:
+    """What a model is sent for one note."""
+    return f"{PREFIX}\nNote: {note}"
+
+
+def distinct_tokens() -> int:
+    """Of all prompts, each beginning that several have in common counted once."""
+    with open_template(default_model()) as template:
+        seen = {
+            tuple(tokens[:end])
+            for tokens in (template.tokens([Message(role="user", content=prompt_of(one))]) for one in notes())
+            for end in range(1, len(tokens) + 1)
+        }
+    return len(seen)
+
+
+def rows_ms(rounds: int = 40) -> dict[int, float]:
+    """Milliseconds of one decode with so many rows, each of a sequence of its own, in turn."""
+    binding = open_binding()
+    binding.begin_use()
+    lib, ffi = binding.lib, binding.ffi
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = 0
+    weights = lib.llama_model_load_from_file(str(default_model()).encode(), params)
+    tuning = table("cpu", "f16")
+    context = Context(binding, weights, cells=CELLS, threads=engine_cores(), kv_type="f16", tuning=tuning)
+    batch, took, place = lib.llama_batch_init(64, 0, 1), {rows: list[float]() for rows in AT_ONCE}, 0
+    assert context.value != ffi.NULL
+    for _ in range(rounds):
+        for rows in AT_ONCE:
+            for row in range(rows):
+                batch.token[row], batch.pos[row], batch.logits[row] = 100 + row, place, 1
+                batch.n_seq_id[row], batch.seq_id[row][0] = 1, row
+            batch.n_tokens = rows
+            began = time.perf_counter()
+            assert context.decode(batch) == 0
+            took[rows].append((time.perf_counter() - began) * 1e3)
+            for row in range(rows, max(AT_ONCE)):  # all sequences go on at one pace
+                batch.token[row - rows], batch.pos[row - rows], batch.logits[row - rows] = 100, place, 1
+                batch.n_seq_id[row - rows], batch.seq_id[row - rows][0] = 1, row
+            batch.n_tokens = max(AT_ONCE) - rows
+            assert not batch.n_tokens or context.decode(batch) == 0
+            place += 1
+    context.close()
+    return {rows: median(times[5:]) for rows, times in took.items()}
+
+
+def set_only(items: int) -> tuple[float, float]:
+    """CPU milliseconds of each item, and bytes of each that are held at the end but for the results."""
+    text = f"---\nlimits: {{items: {items}}}\n---\n" + SET_ONLY.replace("COUNT", str(items))
+    workflow = parse_workflow(text, name="w", path=None, parse_action=parse_action)
+    prepared = Prepared(workflow=workflow, variables={})
+
+    async def run() -> tuple[float, Run]:
+        async with open_scripted(lambda messages: "") as executor:
+            began = time.process_time()
+            done = await Runner(Library([], parse_action), executor).run(prepared)
+            return time.process_time() - began, done
+
+    took_s, _ = anyio.run(run)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    _, done = anyio.run(run)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    rows = done.variables["rows"]
+    assert isinstance(rows, list)
+    results = sys.getsizeof(rows) + sum(map(sys.getsizeof, rows))
+    return took_s / items * 1e3, (after - before - results) / items
+
+
+def one_round(kind: str) -> Measured:
+    """One round of prompts in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.for_each", "--one", kind]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.one is not None:
+        measured = on_server() if given.one == "server" else asked(int(given.one))
+        print(json.dumps(asdict(measured)))
+        return
+    costs = {count: set_only(count) for count in (given.items // 10, given.items)}
+    for count, (each_ms, held_bytes) in costs.items():
+        print(f"{count} items of a Set: {each_ms:.3f} ms each, {held_bytes:.0f} bytes each of the record")
+    rows = rows_ms()
+    for count, took_ms in rows.items():
+        print(f"a decode with {count} rows: {took_ms:.2f} ms, {took_ms / count:.2f} ms a row")
+    kinds = [*map(str, AT_ONCE), "server"]
+    found: dict[str, list[Measured]] = {kind: [] for kind in kinds}
+    for number in range(given.rounds):
+        for kind in kinds if number % 2 == 0 else reversed(kinds):
+            found[kind].append(one_round(kind))
+    distinct = distinct_tokens()
+    print(f"{PROMPTS} prompts of {distinct} distinct tokens together:")
+    for kind, measured in found.items():
+        name = f"server object, {SLOTS} slots" if kind == "server" else f"at_once={kind}"
+        over = spread([one.wall_s / mine.wall_s for one, mine in zip(found["1"], measured, strict=True)])
+        wall, evaluated = spread([one.wall_s for one in measured]), measured[0].evaluated_tokens
+        print(f"  {name}: {wall} s, {over} times as fast as one at a time, {evaluated} tokens evaluated")
+    if given.out is not None:
+        rounds = {kind: [asdict(one) for one in measured] for kind, measured in found.items()}
+        save(given.out, "for_each", {**machine(), "set_only": costs, "rows_ms": rows, "rounds": rounds})
+
+
+if __name__ == "__main__":
+    main()
