@@ -2,9 +2,9 @@
 
     python -m benchmarks.for_each [--rounds 3] [--items 10000] [--out FOLDER]
 
-Three tables: an item of a composite that only sets a variable, in CPU time and memory, for lists of two sizes;
-one decode with 1, 2, 4 and 8 rows; and 48 prompts behind one prefix, with 1, 2, 4 and 8 of them at once and on
-the engine wheel's own server object. Each round of prompts is a process of its own, and the kinds take turns.
+What an item of a composite takes that only sets a variable, in CPU time and memory, for lists of two sizes;
+then 48 prompts behind one prefix, with 1, 2, 4 and 8 of them at once and on the engine wheel's own server
+object, and what one decode takes with so many rows. Each round is a process of its own; the kinds take turns.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import time
 import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import anyio
@@ -32,22 +31,17 @@ from benchmarks.work import Clock, Measured
 from samovar.actions import parse_action
 from samovar.app import open_app, open_scripted
 from samovar.config import load_settings
-from samovar.engines.llama.binding import open_binding
-from samovar.engines.llama.context import Context
-from samovar.engines.llama.cores import engine_cores
 from samovar.engines.llama.counting import open_template
 from samovar.events import Ending
 from samovar.generation import Message
 from samovar.language.reading import parse_workflow
 from samovar.library import Library
-from samovar.models.tuning import table
 from samovar.preflight.prepare import prepare
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner
 
 PROMPTS, MAX_TOKENS, AT_ONCE, SLOTS = 48, 24, (1, 2, 4, 8), 4
-CELLS = 8192
 RULE = "You read notes about a program that is used by many people, and say what each of them is about. "
 PREFIX = RULE * 30
 """Some 600 tokens that all prompts begin with."""
@@ -114,11 +108,16 @@ async def run_of(text: str, **variables: object) -> tuple[Run, Measured]:
                 clock = Clock()
                 run = await Runner(app.library, app.executor).run(prepared)
             said = run.variables.get("said")
-            return run, clock.measured(
+            measured = clock.measured(
                 evaluated_tokens=run.tokens.evaluated,
                 generated_tokens=run.tokens.generated,
                 answers=[str(one) for one in said] if isinstance(said, list) else [],
             )
+            engine = app.pool.statistics().models[0].statistics
+            if engine is None or not engine.decode_tokens_per_s:
+                return run, measured
+            tokens = run.tokens.generated - PROMPTS  # the first of each is of its prompt's logits
+            return run, replace(measured, decode_s=tokens / engine.decode_tokens_per_s, decode_tokens=tokens)
 
 
 def asked(at_once: int) -> Measured:
@@ -172,37 +171,6 @@ def distinct_tokens() -> int:
     return len(seen)
 
 
-def rows_ms(rounds: int = 40) -> dict[int, float]:
-    """Milliseconds of one decode with so many rows, each of a sequence of its own, in turn."""
-    binding = open_binding()
-    binding.begin_use()
-    lib, ffi = binding.lib, binding.ffi
-    params = lib.llama_model_default_params()
-    params.n_gpu_layers = 0
-    weights = lib.llama_model_load_from_file(str(default_model()).encode(), params)
-    tuning = table("cpu", "f16")
-    context = Context(binding, weights, cells=CELLS, threads=engine_cores(), kv_type="f16", tuning=tuning)
-    batch, took, place = lib.llama_batch_init(64, 0, 1), {rows: list[float]() for rows in AT_ONCE}, 0
-    assert context.value != ffi.NULL
-    for _ in range(rounds):
-        for rows in AT_ONCE:
-            for row in range(rows):
-                batch.token[row], batch.pos[row], batch.logits[row] = 100 + row, place, 1
-                batch.n_seq_id[row], batch.seq_id[row][0] = 1, row
-            batch.n_tokens = rows
-            began = time.perf_counter()
-            assert context.decode(batch) == 0
-            took[rows].append((time.perf_counter() - began) * 1e3)
-            for row in range(rows, max(AT_ONCE)):  # all sequences go on at one pace
-                batch.token[row - rows], batch.pos[row - rows], batch.logits[row - rows] = 100, place, 1
-                batch.n_seq_id[row - rows], batch.seq_id[row - rows][0] = 1, row
-            batch.n_tokens = max(AT_ONCE) - rows
-            assert not batch.n_tokens or context.decode(batch) == 0
-            place += 1
-    context.close()
-    return {rows: median(times[5:]) for rows, times in took.items()}
-
-
 def set_only(items: int) -> tuple[float, float]:
     """CPU milliseconds of each item, and bytes of each that are held at the end but for the results."""
     text = f"---\nlimits: {{items: {items}}}\n---\n" + SET_ONLY.replace("COUNT", str(items))
@@ -248,9 +216,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     costs = {count: set_only(count) for count in (given.items // 10, given.items)}
     for count, (each_ms, held_bytes) in costs.items():
         print(f"{count} items of a Set: {each_ms:.3f} ms each, {held_bytes:.0f} bytes each of the record")
-    rows = rows_ms()
-    for count, took_ms in rows.items():
-        print(f"a decode with {count} rows: {took_ms:.2f} ms, {took_ms / count:.2f} ms a row")
     kinds = [*map(str, AT_ONCE), "server"]
     found: dict[str, list[Measured]] = {kind: [] for kind in kinds}
     for number in range(given.rounds):
@@ -263,9 +228,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         over = spread([one.wall_s / mine.wall_s for one, mine in zip(found["1"], measured, strict=True)])
         wall, evaluated = spread([one.wall_s for one in measured]), measured[0].evaluated_tokens
         print(f"  {name}: {wall} s, {over} times as fast as one at a time, {evaluated} tokens evaluated")
+    for at_once in AT_ONCE:
+        took = [
+            one.decode_s / one.decode_tokens * at_once for one in found[str(at_once)] if one.decode_tokens
+        ]
+        each = spread([1e3 * one for one in took])
+        print(f"  a decode with {at_once} rows: {each} ms, {each.median / at_once:.3g} ms a row")
     if given.out is not None:
         rounds = {kind: [asdict(one) for one in measured] for kind, measured in found.items()}
-        save(given.out, "for_each", {**machine(), "set_only": costs, "rows_ms": rows, "rounds": rounds})
+        save(given.out, "for_each", {**machine(), "set_only": costs, "rounds": rounds})
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ async def test_commands_and_workflows_are_run_in_turn_if_nothing_else_is_said(be
     assert paths(run) == ["Each", *(path for n in range(3) for path in (f"Each[{n}]", f"Each[{n}]/A"))]
     run = await run_of(bench, ONE, 'Each: Shell \'printf %s ${x}\' for each x in ["a b", "it\'s"] result=r')
     assert run.variables["r"] == ["a b", "it's"]
-    assert run.variables["r"][0].part("exit_code") == 0  # type: ignore[index]
+    assert run.variables["r"][0].part("exit_code") == 0
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,9 @@ async def test_failures_can_be_collected_with_the_values_of_the_others(bench: Be
     actions = """Each: Prompt "${x}" for each x in ["a", "bad", "c"] on_failure=collect result="r"
     Then: Log "${r.filter(one, !one.ok).map(one, one.error.kind)}" """
     run = await run_of(bench, THEN, actions)
-    first, second, third = run.variables["r"]  # type: ignore[misc]
+    rows = run.variables["r"]
+    assert isinstance(rows, list)
+    first, second, third = rows
     assert (first, third) == ({"ok": True, "value": "re a"}, {"ok": True, "value": "re c"})
     assert second["ok"] is False and second["error"]["state"] == "Each[1]"
     assert second["error"]["message"] == "Each[1] (bad): It went wrong."
