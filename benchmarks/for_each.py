@@ -203,7 +203,7 @@ def one_round(kind: str) -> Measured:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
@@ -221,22 +221,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in range(given.rounds):
         for kind in kinds if number % 2 == 0 else reversed(kinds):
             found[kind].append(one_round(kind))
-    distinct = distinct_tokens()
-    print(f"{PROMPTS} prompts of {distinct} distinct tokens together:")
-    for kind, measured in found.items():
-        name = f"server object, {SLOTS} slots" if kind == "server" else f"at_once={kind}"
-        over = spread([one.wall_s / mine.wall_s for one, mine in zip(found["1"], measured, strict=True)])
-        wall, evaluated = spread([one.wall_s for one in measured]), measured[0].evaluated_tokens
-        print(f"  {name}: {wall} s, {over} times as fast as one at a time, {evaluated} tokens evaluated")
-    for at_once in AT_ONCE:
-        took = [
-            one.decode_s / one.decode_tokens * at_once for one in found[str(at_once)] if one.decode_tokens
-        ]
-        each = spread([1e3 * one for one in took])
-        print(f"  a decode with {at_once} rows: {each} ms, {each.median / at_once:.3g} ms a row")
+    show(found)
     if given.out is not None:
-        rounds = {kind: [asdict(one) for one in measured] for kind, measured in found.items()}
-        save(given.out, "for_each", {**machine(), "set_only": costs, "rounds": rounds})
+        kept = {kind: [asdict(one) for one in rounds] for kind, rounds in found.items()}
+        save(given.out, "for_each", {**machine(), "set_only": costs, "rounds": kept})
+
+
+def show(found: dict[str, list[Measured]]) -> None:
+    """What the rounds of prompts came to."""
+    print(f"{PROMPTS} prompts of {distinct_tokens()} distinct tokens together:")
+    for kind, rounds in found.items():
+        name = f"server object, {SLOTS} slots" if kind == "server" else f"at_once={kind}"
+        over = spread([one.wall_s / mine.wall_s for one, mine in zip(found["1"], rounds, strict=True)])
+        wall, evaluated = spread([one.wall_s for one in rounds]), rounds[0].evaluated_tokens
+        print(f"  {name}: {wall} s, {over} times as fast as one at a time, {evaluated} tokens evaluated")
+    for rows in AT_ONCE:
+        known = [one for one in found[str(rows)] if one.decode_tokens]
+        each = spread([1e3 * (one.decode_s or 0) / (one.decode_tokens or 1) * rows for one in known])
+        print(f"  a decode with {rows} rows: {each} ms, {each.median / rows:.3g} ms a row")
 
 
 if __name__ == "__main__":

@@ -122,8 +122,11 @@ class LiveLines:
             self._left(event)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
-            is_kept = isinstance(event, TextGenerated) and event.kind == "text"
-            if is_kept and not self._items.hides(event.visit):
+            if (
+                isinstance(event, TextGenerated)
+                and event.kind == "text"
+                and not self._items.hides(event.visit)
+            ):
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):

@@ -45,7 +45,7 @@ class ItemLines:
         if self._lists.get(event.path) == event.visit:
             del self._lists[event.path]
         for kept in (self._progress, self._began_s, self._tokens):
-            kept.pop(event.visit, None)  # type: ignore[attr-defined]
+            kept.pop(event.visit, None)
 
     def repeats(self, event: Event) -> bool:
         """Whether the event warns of what was said of another item of the list already."""
