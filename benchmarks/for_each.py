@@ -214,31 +214,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps(asdict(measured)))
         return
     costs = {count: set_only(count) for count in (given.items // 10, given.items)}
-    for count, (each_ms, held_bytes) in costs.items():
-        print(f"{count} items of a Set: {each_ms:.3f} ms each, {held_bytes:.0f} bytes each of the record")
+    rows = [
+        [
+            f"one of {count} items that set a variable",
+            f"{each_ms:.3f} ms, {held_bytes:.0f} bytes of the record",
+        ]
+        for count, (each_ms, held_bytes) in costs.items()
+    ]
     kinds = [*map(str, AT_ONCE), "server"]
     found: dict[str, list[Measured]] = {kind: [] for kind in kinds}
     for number in range(given.rounds):
         for kind in kinds if number % 2 == 0 else reversed(kinds):
             found[kind].append(one_round(kind))
-    show(found)
+    rows += rows_of(found, distinct_tokens())
+    for what, measured in rows:
+        print(f"{what}: {measured}")
     if given.out is not None:
-        kept = {kind: [asdict(one) for one in rounds] for kind, rounds in found.items()}
-        save(given.out, "for_each", {**machine(), "set_only": costs, "rounds": kept})
+        save(given.out, "for_each", {**machine(), "rounds": given.rounds, "rows": rows})
 
 
-def show(found: dict[str, list[Measured]]) -> None:
-    """What the rounds of prompts came to."""
-    print(f"{PROMPTS} prompts of {distinct_tokens()} distinct tokens together:")
+def rows_of(found: dict[str, list[Measured]], distinct: int) -> list[list[str]]:
+    """What the rounds of prompts came to, by kind."""
+    rows: list[list[str]] = []
     for kind, rounds in found.items():
         name = f"server object, {SLOTS} slots" if kind == "server" else f"at_once={kind}"
         over = spread([one.wall_s / mine.wall_s for one, mine in zip(found["1"], rounds, strict=True)])
         wall, evaluated = spread([one.wall_s for one in rounds]), rounds[0].evaluated_tokens
-        print(f"  {name}: {wall} s, {over} times as fast as one at a time, {evaluated} tokens evaluated")
-    for rows in AT_ONCE:
-        known = [one for one in found[str(rows)] if one.decode_tokens]
-        each = spread([1e3 * (one.decode_s or 0) / (one.decode_tokens or 1) * rows for one in known])
-        print(f"  a decode with {rows} rows: {each} ms, {each.median / rows:.3g} ms a row")
+        said = f"{wall} s, {over} times as fast as one at a time; {evaluated} tokens evaluated"
+        rows.append([f"{PROMPTS} prompts, {name}", f"{said}, of {distinct} distinct ones"])
+    for count in AT_ONCE:
+        known = [one for one in found[str(count)] if one.decode_tokens]
+        each = spread([1e3 * (one.decode_s or 0) / (one.decode_tokens or 1) * count for one in known])
+        rows.append([f"a decode with {count} rows", f"{each} ms, {each.median / count:.3g} ms a row"])
+    return rows
 
 
 if __name__ == "__main__":

@@ -460,3 +460,23 @@ async def test_an_item_has_a_copy_of_the_variables_and_of_results_before_it(benc
     Then: Log "${rows} ${seen}" """
     await run_of(bench, diagram, actions)
     assert bench.log == ["[1, 2] 0"]
+
+
+async def test_tags_may_stand_around_a_list_and_its_action(bench: Bench) -> None:
+    actions = """Each: Prompt "{{ x }} {% if n > 1 %}many{% endif %}" for each x in [1] result="r"
+    Then: {% if n > 1 %}Prompt "${x} {{ n }}" for each x in xs result="s"{% else %}Log "no"{% endif %}"""
+    run = await run_of(bench, THEN, actions, n=2, xs=["a"])
+    assert run.variables["r"] == ["re 1 many"]
+    assert run.variables["s"] == ["re a 2"]
+
+
+async def test_questions_of_items_are_answered_by_the_state_or_for_each_item_in_turn(bench: Bench) -> None:
+    actions = """Each: For each x in [1, 2] collect="v" result="r"
+    Write: Ask "What of ${x}?" result="v" """
+    for answers, wanted in (
+        ({"Each/Write": ["a"]}, ["a", "a"]),
+        ({"Each/Write": ["a", "b"]}, ["a", "b"]),
+        ({"Each/Write": ["a"], "Each[1]/Write": ["c"]}, ["a", "c"]),
+    ):
+        bench.settings = replace(bench.settings, answers=answers)
+        assert (await run_of(bench, INSIDE, actions)).variables["r"] == wanted

@@ -18,13 +18,13 @@ from samovar.cli.live_items import ItemLines
 from samovar.cli.report import without_items
 from samovar.errors import FaultsError, Place
 from samovar.events import ItemsProgressed, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.language.item_paths import by_items, said_of
 from samovar.language.mermaid import parse_diagram
 from samovar.preflight.preview import preview
 from samovar.running.runner import Runner, RunnerSettings, first_defaults
 from samovar.testing.case_checks import check_cases
 from samovar.testing.case_file import parse_cases
 from samovar.testing.coverage import cover
-from samovar.testing.item_paths import by_items, said_of
 from samovar.testing.recording import Recording
 from samovar.testing.trial import run_case
 from tests.bench import Bench, unchecked

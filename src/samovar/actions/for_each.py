@@ -183,6 +183,7 @@ class ForEach(Action):
                 at_once=at_once,
                 action=self.action,
                 collect=self.collect,
+                variables=context.variables,
                 goes_on=self.goes_on,
             )
         )

@@ -35,7 +35,7 @@ def types_of(workflow: Workflow) -> Mapping[str, Type]:
         found.setdefault(parameter.name, []).append(parameter.values)
     for state, action in workflow.actions():
         # What tags leave of an action is not known, only what it may set.
-        if state.action is not None and state.action.each is not None and action is not state.action:
+        if any(one.each is action for one in state.actions):
             continue  # what is done for each item sets nothing outside of it
         is_whole = state.action is action and isinstance(action, Action)
         types = action.types_in(workflow) if is_whole and isinstance(action, Action) else {}

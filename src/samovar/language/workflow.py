@@ -262,9 +262,7 @@ class Workflow:
     def items_in(self, state: State, action: ParsedAction) -> frozenset[str]:
         """The same for an action of the state, which may be what the state performs for each item."""
         around = self.items_around(state.name) if self.bodies else frozenset[str]()
-        own = state.action
-        is_each = own is not None and own.each is not None and action is not own
-        return around | own.item_names if own is not None and is_each else around
+        return around.union(*(one.item_names for one in state.actions if one.each is action))
 
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeVar
 
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import NotFoundError, SamovarError
+from samovar.language.item_paths import without_number
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
-from samovar.testing.item_paths import without_number
 
 K = TypeVar("K")
 V = TypeVar("V")
