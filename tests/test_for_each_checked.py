@@ -402,3 +402,12 @@ def test_a_report_has_a_row_for_each_list_and_for_each_item_that_failed() -> Non
 def test_the_drawing_of_a_list_is_mermaids_own() -> None:
     lines = list(enumerate(["stateDiagram-v2", *INSIDE.splitlines()], start=1))
     assert parse_diagram(lines, path=None, line=1).hints == ()
+
+
+def test_a_list_that_is_given_up_says_how_far_it_came() -> None:
+    screen = Screen()
+    screen.lines(entered(1, "Each", "for each"))
+    screen.lines(progressed(3, 40, 2, 1, 10.0))
+    screen.lines(left(1, "Each", VisitStatus.CANCELLED))
+    assert "3 of 40 items" in screen.text().replace("\n", "")
+    screen.lines.close()
