@@ -60,6 +60,7 @@ stateDiagram-v2
 - Each: For each x in range(COUNT) collect="row" result="rows"
 - Write: Set row := x * 10
 """
+HELLO = "Hello."
 WARM_UP = """```mermaid
 stateDiagram-v2
     [*] --> Ask
@@ -68,8 +69,8 @@ stateDiagram-v2
 
 ## Actions
 
-- Ask: Prompt "Hello." using max_tokens=1
-"""
+- Ask: Prompt "HELLO" using max_tokens=1
+""".replace("HELLO", HELLO)
 ASKING = """```mermaid
 stateDiagram-v2
     [*] --> Ask
@@ -143,7 +144,7 @@ def on_server() -> Measured:
         assert "choices" in reply, reply
         return reply
 
-    hello = [{"role": "user", "content": "Hello."}]
+    hello = [{"role": "user", "content": HELLO}]
     server.handle_chat_completions({"messages": hello, "max_tokens": 1, "temperature": 0})
     with ThreadPoolExecutor(SLOTS) as pool:
         clock = Clock()
@@ -161,14 +162,15 @@ def prompt_of(note: str) -> str:
 
 
 def distinct_tokens() -> int:
-    """Of all prompts, each beginning that several have in common counted once."""
+    """Of all prompts, each beginning that several have in common counted once, and that of the warm-up not."""
     with open_template(default_model()) as template:
-        seen = {
-            tuple(tokens[:end])
-            for tokens in (template.tokens([Message(role="user", content=prompt_of(one))]) for one in notes())
-            for end in range(1, len(tokens) + 1)
-        }
-    return len(seen)
+
+        def beginnings(said: str) -> set[tuple[int, ...]]:
+            tokens = template.tokens([Message(role="user", content=said)])
+            return {tuple(tokens[:end]) for end in range(1, len(tokens) + 1)}
+
+        known = beginnings(HELLO)
+        return len(set().union(*(beginnings(prompt_of(note)) for note in notes())) - known)
 
 
 def set_only(items: int) -> tuple[float, float]:
