@@ -15,12 +15,13 @@ from samovar.errors import FaultsError, Fix, Place, nearest
 from samovar.expressions.names import why_unreadable
 from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
+from samovar.language.model_names import ModelName, Named
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter
 from samovar.language.returning import ReturnedValues, read_returns
 from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
 from samovar.language.template import LIQUID_ONLY, Template
-from samovar.language.workflow import Limits, ModelName, Named
+from samovar.language.workflow import Limits
 from samovar.values import duration_s
 
 KEYS = frozenset(

@@ -51,7 +51,7 @@ def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction], old: OldLa
     for edge in flat.edges:
         if edge.source is not None:
             if flat.nodes[edge.source].kind == "fork":
-                one = _of_fork(edge, faults)
+                one = _of_fork(edge, faults, labels)
             else:
                 one = _transition(edge, faults, labels, is_only=leaving[edge.source] == 1)
             transitions[edge.source].append(one)
@@ -135,9 +135,19 @@ def _fault(code: str, message: str, place: Place, severity: Severity = "warning"
     return Fault(code=code, message=message, place=place, severity=severity)
 
 
-def _of_fork(edge: Edge, faults: list[Fault]) -> Transition:
+def _of_fork(edge: Edge, faults: list[Fault], labels: _Labels) -> Transition:
+    """The edge starts its branch always, by default, or if its condition is true; in old files always."""
+    if not labels.are_old:
+        one = _transition(edge, faults, labels, is_only=False)
+        if one.when in (When.SUCCESS, When.FAILURE):
+            message = (
+                f"The label {edge.label[:40]!r} starts no branch of a fork: leave it out, or write a "
+                "condition, or `default`."
+            )
+            faults.append(_fault("fork-label", message, edge.label_place, "error"))
+        return one
     if edge.label.strip():
-        message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
+        message = f"A fork of an old file starts every branch, so the label {edge.label[:40]!r} is ignored."
         faults.append(_fault("fork-label", message, edge.label_place))
     return _as_read(edge, Meaning(when=When.ALWAYS, is_passed_over=True))
 
@@ -181,6 +191,11 @@ class _Labels:
 
     def __init__(self, old: OldLabels | None) -> None:
         self._old = old
+
+    @property
+    def are_old(self) -> bool:
+        """They are an old file's."""
+        return self._old is not None
 
     def read(self, edge: Edge, *, is_only: bool) -> Meaning:
         """Raises `FaultsError` for a label that means nothing."""

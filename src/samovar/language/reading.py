@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
 from samovar.language.front import FrontSettings, read_settings
-from samovar.language.graph import OldLabels, doubtful_shape, read_graph, with_inherited
+from samovar.language.graph import Graph, OldLabels, doubtful_shape, read_graph, with_inherited
+from samovar.language.joins import faults_of_joins, with_needed
 from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
@@ -28,7 +29,7 @@ from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.schema_section import read_schemas
 from samovar.language.spelling import is_old_file
 from samovar.language.template import Partials
-from samovar.language.workflow import ParseAction, Workflow
+from samovar.language.workflow import Fork, ParseAction, Workflow
 
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
 _SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|schemas|states)\s*$", re.I)
@@ -65,13 +66,7 @@ def parse_workflow(
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
-    if not diagram.faults and initial:
-        forks, wrong = read_forks(graph.states, initial, graph.composites)
-        graph = with_inherited(graph, forks)
-        found.faults += wrong
-        found.faults += doubtful_shape(graph, initial)
-    else:
-        forks = {}
+    graph, forks = _forked(graph, initial, found) if initial and not diagram.faults else (graph, {})
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None:
         raise FaultsError(faults)
@@ -105,6 +100,18 @@ def parse_workflow(
     if any(fault.severity == "error" for fault in faults):
         raise FaultsError(faults, readable=workflow)
     return workflow
+
+
+def _forked(graph: Graph, initial: str, found: Findings) -> tuple[Graph, Mapping[str, Fork]]:
+    """The graph with what its states have from their composites, and its forks."""
+    forks, wrong = read_forks(graph.states, initial, graph.composites)
+    graph = with_inherited(graph, forks)
+    found.faults += wrong
+    if not any(fault.severity == "error" for fault in wrong):
+        found.faults += faults_of_joins(forks, found.joins)
+        forks = with_needed(forks, found.joins)
+    found.faults += doubtful_shape(graph, initial)
+    return graph, forks
 
 
 def _set_here(settings: FrontSettings, found: Findings) -> frozenset[str]:

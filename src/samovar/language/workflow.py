@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Protocol
 
 from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
+from samovar.language.model_names import ModelName, Named
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.prompt import Prompt
@@ -165,6 +166,15 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """How many branches have to reach a join, as `Join first` and `Join 2` say."""
+
+    count: int
+    """At least 1."""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
     """A fork and the join where all its branches meet."""
 
@@ -172,6 +182,8 @@ class Fork:
     join: str
     branches: tuple[Branch, ...]
     """At least one, in the order of the file."""
+    needed: Needed | None = None
+    """As many have to reach the join, which cancels the others; None: all that were started."""
 
 
 MOST_TRANSITIONS = 1000
@@ -191,36 +203,6 @@ class Limits:
     """Sub-workflows within each other."""
     prompt_timeout_s: float | None = None
     """Of prompts that set none: no token for so long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A name in the front matter."""
-
-    text: str
-    """As it was written."""
-    place: Place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelName(Named):
-    """A model as a file names it. A relative file is looked for beside that file, whoever uses the name."""
-
-    folder: Path | None
-    """Of the file that names it; None for a text without a file."""
-
-    @property
-    def reference(self) -> str:
-        """The model reference: beside the file that names it, if that is a model's file, else as written."""
-        return beside(self.folder, self.text)
-
-
-def beside(folder: Path | None, model: str) -> str:
-    """The reference for a model that is named in `folder`, where its file may be."""
-    if folder is None or ":" in model or not model.endswith(".gguf"):
-        return model
-    path = folder / model
-    return str(path) if path.is_file() else model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,13 +226,16 @@ class Frame:
             if told.exit_code is not None:
                 self.variables["exit_code"] = told.exit_code
 
-    def join(self, branches: Mapping[str, Frame], value_bytes: int) -> tuple[str, ...]:
-        """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
+    def join(
+        self, frames: Mapping[str, Frame], ends: Mapping[str, BranchEnd], value_bytes: int
+    ) -> tuple[str, ...]:
+        """Takes in what the branches changed that came, in their order. Gives doubts about it, in sentences.
 
         Built-in names are not merged: `result` has the branches' results by first state; `success` and its
         like say whether a branch came to the join with a failure that no edge has taken. Raises
         `TooLargeError` if the results, or what the branches set, take more than a value may.
         """
+        branches = {first: one for first, one in frames.items() if ends[first] is BranchEnd.CAME}
         merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
         variables = self.variables
         results = {first: one.variables["result"] for first, one in branches.items()}
@@ -246,7 +249,7 @@ class Frame:
         if (first_failure := next(failures, None)) is not None:
             self._tell(first_failure)
         self.changed = self.changed.union(*(one.changed for one in branches.values()))
-        self.leave_branches(branches, dict.fromkeys(branches, BranchEnd.CAME), value_bytes)
+        self.leave_branches(frames, ends, value_bytes)
         return merged.doubts
 
     def leave_branches(

@@ -7,6 +7,7 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,14 +16,15 @@ from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
 from samovar.actions.time_limit import perform
-from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
+from samovar.errors import ActionError, JoinError, Place, SamovarError, TimedOutError, TooLargeError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
 from samovar.running.abort_files import AbortedError, AbortFiles
-from samovar.running.branches import BranchEnd, Claims
+from samovar.running.arrivals import Arrivals
+from samovar.running.branches import Claims
 from samovar.running.ends import End, child_error, no_way_on, too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
@@ -62,8 +64,10 @@ class Loop:
             transition = choice.transition
             if transition is None:
                 return no_way_on(frame, state, choice, error)
-            if fork := frame.workflow.forks.get(state.name):
-                end = await self._fork(frame, state, fork, visit)
+            if (fork := frame.workflow.forks.get(state.name)) and choice.started:
+                targets = {one.target for one in choice.started}
+                started = [branch for branch in fork.branches if branch.first in targets]
+                end = await self._fork(frame, state, fork, started, visit)
                 if end is None and fork.join == until:
                     return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
@@ -157,20 +161,28 @@ class Loop:
 
     # Forks.
 
-    async def _fork(self, frame: Frame, state: State, fork: Fork, visit: int) -> End | None:
-        """Drives the branches of a fork at once and joins them. Gives the end, where a branch comes to one.
+    async def _fork(
+        self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], visit: int
+    ) -> End | None:
+        """Drives branches of a fork at once and joins them. Gives the end, where they come to one.
 
-        The first branch that does not come to the join ends the others.
+        The others end once enough have reached the join, or too few can.
         """
-        for branch in fork.branches:
+        join = frame.workflow.states[fork.join]
+        if fork.needed is not None and fork.needed.count > len(started):
+            message = f"The join needs {fork.needed.count} branches, and {len(started)} of them started."
+            error = RunError.of(JoinError(message), frame.prefix + join.name, fork.needed.place)
+            frame.leave_behind(join, Outcome(), error)
+            return End(ending=Ending.FAILED, error=error)
+        for branch in started:
             self._recorder.take(frame, branch.transition, visit)
             self._spend_transition(frame, visit)
         around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
-        frames = {one.first: frame.branch_off(state, one.transition, claims) for one in fork.branches}
+        frames = {one.first: frame.branch_off(state, one.transition, claims) for one in started}
         frame.leave_to_branches(state)
-        ends = dict.fromkeys(frames, BranchEnd.CANCELLED)
-        stops: list[End | BaseException] = []
+        arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames))
+        errors: list[BaseException] = []
 
         async def drive(branch: Branch) -> None:
             with branches.one():
@@ -179,32 +191,29 @@ class Loop:
                 except anyio.get_cancelled_exc_class():
                     raise
                 except BaseException as error:  # handed on: it is raised below
-                    stops.append(error)
+                    if arrivals.end is None:
+                        errors.append(error)
                 else:
-                    is_there = end.ending is Ending.COMPLETED
-                    ends[branch.first] = BranchEnd.CAME if is_there else BranchEnd.FAILED
-                    if is_there:
-                        return
-                    if not stops:
+                    is_over = arrivals.note(branch.first, end)
+                    if arrivals.end is end:
                         frame.take_over(frames[branch.first])
-                    stops.append(end)
+                    if not is_over:
+                        return
                 branches.cancel()
 
         async with anyio.create_task_group() as tasks:
-            clock = self._outside.clock
-            branches = clock.branches(len(fork.branches), tasks.cancel_scope)
-            for branch in fork.branches:
+            branches = self._outside.clock.branches(len(started), tasks.cancel_scope)
+            for branch in started:
                 tasks.start_soon(drive, branch, name=f"branch {branch.first}")
         value_bytes = self._services.settings.value_bytes
-        if stops:
-            if isinstance(stops[0], BaseException):
-                raise stops[0]
-            with suppress(TooLargeError):  # the branch that ended says more
-                frame.leave_branches(frames, ends, value_bytes)
-            return stops[0]
-        join = frame.workflow.states[fork.join]
+        if errors:
+            raise errors[0]
+        if arrivals.end is not None:
+            with suppress(TooLargeError):  # the run ends for another reason
+                frame.leave_branches(frames, arrivals.ends, value_bytes)
+            return arrivals.end
         try:
-            doubts = frame.join(frames, value_bytes)
+            doubts = frame.join(frames, arrivals.ends, value_bytes)
         except TooLargeError as error:
             path = frame.prefix + join.name
             return End(ending=Ending.FAILED, error=RunError.of(error, path, join.place))
