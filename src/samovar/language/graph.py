@@ -222,8 +222,11 @@ def _unplaced(label: str) -> Edge:
     return Edge(source=None, target=None, label=label, place=nowhere, label_place=nowhere)
 
 
-def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
-    """States that no path leads to, or nothing leads out of; and whether the end can be reached. Warnings."""
+def doubtful_shape(graph: Graph, initial: str, at_end: str | None = None) -> Iterator[Fault]:
+    """States that no path leads to, or nothing leads out of; and whether the end can be reached. Warnings.
+
+    `at_end`: the state that is performed at every ending.
+    """
     states = graph.states
     reached, waiting = {initial}, [initial]
     while waiting:
@@ -234,7 +237,7 @@ def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
     exits = {exit_of(name): name for name in graph.groups}
     for name, state in states.items():
         if name not in reached:
-            if name in exits or (name in graph.groups and state.action is None):
+            if name == at_end or name in exits or (name in graph.groups and state.action is None):
                 continue
             yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
         elif not state.transitions and state.kind is not Kind.FORK:

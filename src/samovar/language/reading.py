@@ -9,13 +9,14 @@ from __future__ import annotations
 import gc
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
 from samovar.language.action_lines import ActionLines
+from samovar.language.at_end import faults_at_end
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
@@ -24,6 +25,7 @@ from samovar.language.graph import Graph, OldLabels, doubtful_shape, read_graph,
 from samovar.language.joins import faults_of_joins, with_needed
 from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
+from samovar.language.model_names import Named
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.schema_section import read_schemas
@@ -66,7 +68,10 @@ def parse_workflow(
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
-    graph, forks = _forked(graph, initial, found) if initial and not diagram.faults else (graph, {})
+    if initial and not diagram.faults:
+        graph, forks = _shaped(graph, initial, settings.at_end, found)
+    else:
+        forks = {}
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None:
         raise FaultsError(faults)
@@ -85,6 +90,7 @@ def parse_workflow(
         choice_states_act=settings.choice_states_act,
         returns=settings.returns,
         initial=initial,
+        at_end=settings.at_end.text if settings.at_end else None,
         states=graph.states,
         forks=forks,
         composites=graph.composites,
@@ -102,7 +108,9 @@ def parse_workflow(
     return workflow
 
 
-def _forked(graph: Graph, initial: str, found: Findings) -> tuple[Graph, Mapping[str, Fork]]:
+def _shaped(
+    graph: Graph, initial: str, at_end: Named | None, found: Findings
+) -> tuple[Graph, dict[str, Fork]]:
     """The graph with what its states have from their composites, and its forks."""
     forks, wrong = read_forks(graph.states, initial, graph.composites)
     graph = with_inherited(graph, forks)
@@ -110,7 +118,9 @@ def _forked(graph: Graph, initial: str, found: Findings) -> tuple[Graph, Mapping
     if not any(fault.severity == "error" for fault in wrong):
         found.faults += faults_of_joins(forks, found.joins)
         forks = with_needed(forks, found.joins)
-    found.faults += doubtful_shape(graph, initial)
+    if at_end is not None:
+        found.faults += faults_at_end(at_end, graph.states, initial)
+    found.faults += doubtful_shape(graph, initial, at_end.text if at_end else None)
     return graph, forks
 
 

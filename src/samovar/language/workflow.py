@@ -40,6 +40,11 @@ class ParsedAction(Protocol):
         ...
 
     @property
+    def timeout(self) -> object | None:
+        """The time it may take; None: as long as it takes."""
+        ...
+
+    @property
     def doing(self) -> str:
         """Its effect, whole as it is written."""
         ...
@@ -227,6 +232,8 @@ class Workflow:
     returns: ReturnedValues | None = None
     """What a run of it gives; None: `result`, or its last answer, and as a sub-workflow all its variables."""
     initial: str
+    at_end: str | None = None
+    """The state whose action is performed at every ending; no transition leads to it."""
     states: Mapping[str, State]
     forks: Mapping[str, Fork] = field(default_factory=dict)
     """By the name of the fork's state."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from samovar.actions.base import Outcome
 from samovar.actions.defaults import PromptDefaults
-from samovar.events import NOTHING, RunError
+from samovar.events import NOTHING, Ending, RunError
 from samovar.language.moment import moment
 from samovar.language.names import BRANCHES, FIRST, OLD_CONTEXT, first_variables
-from samovar.language.workflow import State, Transition, Workflow
+from samovar.language.workflow import Limits, State, Transition, Workflow
 from samovar.running.branches import BranchEnd, Claims, left_by, merge
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
@@ -34,6 +34,14 @@ class LastFailure:
     """The variable `exit_code`; None if it says nothing of the failure."""
     where: frozenset[str] = frozenset()
     """The states in which it may be read once an edge has taken it; empty until then."""
+
+
+def error_of(error: RunError, state: str) -> dict[str, object]:
+    """The variable `error`."""
+    value: dict[str, object] = {"message": error.message, "state": state, "kind": error.code}
+    value["place"] = str(error.place) if error.place else ""
+    value["chain"] = [str(caller.place) for caller in error.chain]
+    return value
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,11 +137,19 @@ class Frame:
             self.forget()
             if "exit_code" not in outcome.sets and any(one.runs_command for one in state.actions):
                 self.variables.pop("exit_code", None)  # that of an earlier command says nothing of this one
-        value: dict[str, object] = {"message": error.message, "state": state.name, "kind": error.code}
-        value["place"] = str(error.place) if error.place else ""
-        value["chain"] = [str(caller.place) for caller in error.chain]
+        value = error_of(error, state.name)
         self.told = LastFailure(error=value, exit_code=outcome.sets.get("exit_code"))
         self.variables["is_error"], self.variables["error"] = True, value
+
+    def at_end(self, ending: Ending, error: RunError | None) -> Frame:
+        """A copy for what is performed once the workflow has ended: it may read why in `error`."""
+        own = replace(self, variables=dict(self.variables), spending=Spending(Limits()))
+        own._set_failed(failed=False)
+        is_there = ending is Ending.FAILED and self.failed and self.told is not None
+        if not is_there:
+            own.variables["error"] = None if error is None else error_of(error, error.state or "")
+        own.told = None
+        return own
 
     def leave(self, state: State, transition: Transition) -> None:
         """An edge is taken. A failure is taken by it, or by an earlier one may be read no longer."""

@@ -7,9 +7,10 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -21,14 +22,15 @@ from samovar.events import Ending, RunError, VisitStatus
 from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
-from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
+from samovar.language.workflow import Branch, Fork, Limits, State
 from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.arrivals import Arrivals
 from samovar.running.branches import Claims
 from samovar.running.ends import End, child_error, no_way_on, too_large
+from samovar.running.finishing import finished
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
-from samovar.running.routing import Choice, Situation, choose
+from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.visit_context import Child, Services, VisitContext
 
@@ -51,6 +53,14 @@ class Loop:
         """
         with declared(parameter.name for parameter in frame.workflow.parameters):
             return await self._drive(frame, frame.workflow.initial)
+
+    async def finished(self, frame: Frame, drive: Callable[[], Awaitable[End]]) -> End:
+        """What `drive` gives or raises for a workflow, once its state for the end was performed."""
+
+        async def perform(frame: Frame, state: State) -> RunError | None:
+            return (await self._visit(frame, state))[1]
+
+        return await finished(frame, drive, perform, self._recorder, self._outside.clock)
 
     async def _drive(self, frame: Frame, first: str, until: str | None = None) -> End:
         """From a state to the end, or to the state `until`, which is not entered."""
@@ -75,7 +85,7 @@ class Loop:
                     continue
                 # A join that is the outer fork's too is not for this branch to leave.
                 is_ours = end.ending is Ending.FAILED and fork.join != until
-                caught = _failure_edge(state) if is_ours else None
+                caught = failure_edge(state) if is_ours else None
                 if caught is None:
                     return end
                 transition = caught
@@ -226,6 +236,14 @@ class Loop:
     async def _run_child(self, context: VisitContext, child: Child) -> object:
         """Drives a sub-workflow; see `visit_context.RunChild`."""
         frame = self._child_frame(context, child)
+        end = await self.finished(frame, partial(self._child_end, frame, child))
+        if end.ending is not Ending.COMPLETED:
+            raise child_error(context, child, end)
+        if frame.workflow.returns is not None:
+            return frame.workflow.returns.of(frame.variables)
+        return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
+
+    async def _child_end(self, frame: Frame, child: Child) -> End:
         named, own_s = f"Workflow {child.name!r}", frame.spending.limits.duration_s
         clock = self._outside.clock
         with clock.move_on_after(child.timeout_s) as timeout:
@@ -240,11 +258,7 @@ class Loop:
                 raise TimedOutError(f"{named} took longer than its limit of {own_s:g} s.", place=child.place)
         if timeout.cancelled_caught:
             raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
-        if end.ending is not Ending.COMPLETED:
-            raise child_error(context, child, end)
-        if frame.workflow.returns is not None:
-            return frame.workflow.returns.of(frame.variables)
-        return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
+        return end
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
         above = context.frame
@@ -284,11 +298,3 @@ async def _give_others_a_turn() -> None:
     await checkpoint()
     if anyio.current_effective_deadline() <= anyio.current_time():
         await anyio.sleep_forever()  # until the limit's cancellation comes, which is on its way
-
-
-def _failure_edge(join: State) -> Transition | None:
-    """What a join leads to after a branch has failed that did not handle its failure."""
-    for one in join.transitions:
-        if one.when is When.FAILURE or one.is_written_always:
-            return one
-    return None

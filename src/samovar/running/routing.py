@@ -156,6 +156,14 @@ def _shown(names: frozenset[str], variables: Mapping[str, object]) -> Iterator[s
         yield f"{name} = {text!r}" if isinstance(value, str) else f"{name} = {text or 'null'}"
 
 
+def failure_edge(join: State) -> Transition | None:
+    """What a join leads to after a branch has failed that did not handle its failure."""
+    for one in join.transitions:
+        if one.when is When.FAILURE or one.is_written_always:
+            return one
+    return None
+
+
 def explain(state: State, choice: Choice) -> str:
     """Why no transition leaves this state."""
     if not choice.tried:
