@@ -14,6 +14,7 @@
     │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── ChildError          a workflow that it ran did not complete
     │   ├── TooLargeError       a value would be larger than values may be
+    │   ├── ReturnsError        what a workflow returns has another type than it says
     │   ├── JoinError           a join needs more branches than were started
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
@@ -150,6 +151,10 @@ class TooLargeError(ActionError):
         self.what, self.most_bytes = what, most_bytes
         most = f"{most_bytes / 1e6:g} MB, the most of a value (setting value_bytes)"
         super().__init__(f"{what} would take more than {most}.", place=place)
+
+
+class ReturnsError(ActionError):
+    code = "returns"
 
 
 class JoinError(ActionError):

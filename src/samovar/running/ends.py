@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from samovar.actions.base import Outcome
-from samovar.errors import ChildError, TooLargeError
+from samovar.errors import ChildError, ReturnsError, TooLargeError
 from samovar.events import Caller, Ending, RunError
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
@@ -24,6 +24,16 @@ class End:
     ending: Ending
     error: RunError | None = None
     """Why it did not complete; None if it did, or was cancelled."""
+
+
+def with_types(frame: Frame, end: End) -> End:
+    """The end, unless the workflow has completed and something that it returns has not its type."""
+    returns = frame.workflow.returns
+    wrong = returns.wrong(frame.variables) if returns and end.ending is Ending.COMPLETED else None
+    if wrong is None:
+        return end
+    message, place = wrong
+    return End(ending=Ending.FAILED, error=RunError.of(ReturnsError(message, place=place)))
 
 
 def child_error(context: VisitContext, child: Child, end: End) -> ChildError:

@@ -26,7 +26,7 @@ from samovar.language.workflow import Branch, Fork, Limits, State
 from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.arrivals import Arrivals
 from samovar.running.branches import Claims
-from samovar.running.ends import End, child_error, no_way_on, too_large
+from samovar.running.ends import End, child_error, no_way_on, too_large, with_types
 from samovar.running.finishing import finished
 from samovar.running.frame import Frame
 from samovar.running.recorder import Recorder
@@ -52,7 +52,7 @@ class Loop:
         Raises `AbortedError`, and `PastLimitError` for a limit of the frame or of one above it.
         """
         with declared(parameter.name for parameter in frame.workflow.parameters):
-            return await self._drive(frame, frame.workflow.initial)
+            return with_types(frame, await self._drive(frame, frame.workflow.initial))
 
     async def finished(self, frame: Frame, drive: Callable[[], Awaitable[End]]) -> End:
         """What `drive` gives or raises for a workflow, once its state for the end was performed."""
