@@ -165,6 +165,21 @@ class StateEntered(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsProgressed(Happening):
+    """How far a state has come with the items of its list; of very many, not told for each one."""
+
+    visit: int
+    """Of the state."""
+    total: int
+    """How many items there are."""
+    done: int
+    """Those that are over, the failed ones among them."""
+    failed: int
+    running: int
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logged(Happening):
     visit: int
     level: str
@@ -222,7 +237,17 @@ class RunEnded(Happening):
     time_s: float
 
 
-Event = RunStarted | StateEntered | PromptEvent | Logged | Warned | StateLeft | TransitionTaken | RunEnded
+Event = (
+    RunStarted
+    | StateEntered
+    | PromptEvent
+    | ItemsProgressed
+    | Logged
+    | Warned
+    | StateLeft
+    | TransitionTaken
+    | RunEnded
+)
 OnEvent = Callable[[Event], None]
 """Called on the run's event loop, in order. When it raises, the run ends as failed and the exception comes
 out of the runner, after everything is given back."""

@@ -15,7 +15,9 @@ from samovar.actions.base import Action
 from samovar.actions.command import RunProgram
 from samovar.actions.conditional import Conditional
 from samovar.actions.find import FindFiles
+from samovar.actions.for_each import ForEach, around
 from samovar.actions.log import Log
+from samovar.actions.loop_clause import take_clause
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.read import ReadFile
 from samovar.actions.scanner import Scanner
@@ -40,6 +42,7 @@ VERBS = (
     AskUser,
     Approve,
     Abort,
+    ForEach,
 )
 
 __all__ = ["VERBS", "Action", "parse_action"]
@@ -70,8 +73,11 @@ def _parse_plain(text: str, place: Place, *, is_old: bool) -> Action:
     for verb in VERBS:
         if word in verb.words and verb.begins(line):
             line.form = verb.form
+            clause = None if verb is ForEach else take_clause(line)
             action = verb.parse(line)
-            return action if line.timeout is None else replace(action, timeout=line.timeout)
+            if line.timeout is not None:
+                action = replace(action, timeout=line.timeout)
+            return action if clause is None else around(clause, action, line)
     if "wait for user" in text.lower():
         return Wait.in_words(line)
     known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]

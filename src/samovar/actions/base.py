@@ -20,6 +20,7 @@ from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change, find_files, read_file, write_file
+from samovar.actions.list_items import CommonAnswer, RunItems, no_items
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import AskAction
 from samovar.config import Settings
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from samovar.actions.given import Value
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
+    from samovar.language.parsed_action import ParsedAction
     from samovar.language.template import Template
-    from samovar.language.workflow import ParsedAction, Workflow
+    from samovar.language.workflow import Workflow
     from samovar.library import Library
 
 
@@ -53,6 +55,8 @@ class Outcome:
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
     """Of a prompt."""
+    answer: CommonAnswer | None = None
+    """Of several prompts together."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
 
@@ -103,6 +107,8 @@ class ActionContext:
     """Returns when so many seconds have passed."""
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
+    run_items: RunItems = no_items
+    """Performs something for each item of a list."""
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
@@ -127,6 +133,10 @@ class Action(ABC):
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
+    repeats_inside: ClassVar[bool] = False
+    """It has the inner diagram of its composite performed for each item of a list."""
+    takes_items: ClassVar[bool] = False
+    """Its line may have a `for each`."""
     keeps_time: ClassVar[bool] = False
     """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place
@@ -171,6 +181,14 @@ class Action(ABC):
         """What the variables it sets can hold, as far as that is known before the run."""
         return {}
 
+    def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
+        """As `types`, in a workflow that may say more, as the schema of an answer."""
+        return self.types
+
+    def with_result(self, name: str | None) -> Self:
+        """The same, whose value goes to this variable, or to none besides `result`."""
+        return self
+
     @property
     @abstractmethod
     def what(self) -> str:
@@ -195,6 +213,16 @@ class Action(ABC):
     def variants(self) -> tuple[Action, ...]:
         """What it can become; itself, if tags do not decide that."""
         return (self,)
+
+    @property
+    def each(self) -> Action | None:
+        """What it performs for each item of a list; None if it does no such thing."""
+        return None
+
+    @property
+    def item_names(self) -> frozenset[str]:
+        """The variables that only what it performs for each item can read."""
+        return frozenset()
 
     @property
     def is_repeatable(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.form_options import found_schema, read_schema_option
@@ -49,6 +49,7 @@ class ExecutePrompt(Action):
     effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Execute prompt "name" [with key="value" …] [result="variable"] [timeout=5min] '
         '[using option=value …], or Prompt "the text itself" …'
@@ -80,8 +81,9 @@ class ExecutePrompt(Action):
             word = line.word("with", "using")
             if word:
                 clause = arguments if word == "with" else options
+            taken = len(line.loop_options or ())
             pairs = line.pairs()
-            if not pairs:
+            if not pairs and len(line.loop_options or ()) == taken:
                 line.fail(f"`with`, `using` or `key=value` is expected, {line.found()}.")
             for pair in pairs:
                 if pair.key == "result":
@@ -98,8 +100,7 @@ class ExecutePrompt(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        values = [pair.value for pair in self.arguments]
-        values += [value for value in (self.name, self.inline) if value]
+        values = [*(pair.value for pair in self.arguments), *filter(None, (self.name, self.inline))]
         names = frozenset().union(*(value.names for value in values)) | self.using.names
         names = names - {pair.key for pair in self.arguments} if self.inline else names
         return names | self.names_of_timeout
@@ -148,6 +149,9 @@ class ExecutePrompt(Action):
             message = f"`schema` cannot be {str(value.given)[:60]!r}: expected {error}"
             return (Fault(code="unknown-schema", message=message, place=value.place),)
         return ()
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, result=name)
 
     @property
     def what(self) -> str:

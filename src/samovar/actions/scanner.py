@@ -28,6 +28,8 @@ _BACKSLASHES = re.compile(r"\\+")
 _LITERAL = re.compile(r"[^\\{$\"']+")
 """What means nothing but itself, in either quotes."""
 _LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
+LOOP_OPTIONS = ("at_once", "collect", "on_failure")
+"""What a `for each` takes beside its list."""
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
 
@@ -48,6 +50,8 @@ class Scanner:
     """The line stands in a file of the older system."""
     timeout: Value | None = None
     """The time limit, which any action may have."""
+    loop_options: dict[str, Pair] | None = None
+    """What belongs to the `for each` of the line, by name: `pair` takes it aside. None: the line has none."""
     _markup: Markup | None = None
 
     def where(self, offset: int | None = None) -> Place:
@@ -164,6 +168,13 @@ class Scanner:
 
     def pair(self) -> Pair | None:
         """Takes `key=value`, and a comma before it, if that stands here."""
+        while (found := self._any_pair()) and self.loop_options is not None and found.key in LOOP_OPTIONS:
+            if found.key in self.loop_options:
+                self.note("action-syntax", f"{found.key!r} is given twice.", found.place)
+            self.loop_options[found.key] = found
+        return found
+
+    def _any_pair(self) -> Pair | None:
         self.blanks()
         comma = _COMMA.match(self.text, self.at)
         begin = comma.end() if comma else self.at
@@ -199,6 +210,27 @@ class Scanner:
         """Notes a key that nothing takes."""
         message = f"There is no {what} {pair.key!r}.{nearest(pair.key, known)}"
         self.note(f"unknown-{what}", message, pair.place)
+
+    def outside(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """The first match from here on that stands in no text, no bracket and no value. Takes nothing."""
+        at, depth = self.at, 0
+        rules = Rules(is_old=self.is_old)
+        while at < len(self.text):
+            character = self.text[at]
+            if not depth and (found := pattern.match(self.text, at)) is not None:
+                return found
+            if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
+                at = end
+            elif character in "\"'" and not self.text[at - 1 : at].isalnum():
+                try:
+                    at = self._string(at, rules)[1]
+                except FaultsError:  # which is said by whoever reads it
+                    self.faults.pop()
+                    return None
+            else:
+                depth += (character in "([{") - (character in ")]}")
+                at += 1
+        return None
 
     @property
     def _marks(self) -> Markup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.given import Pair, Value
@@ -38,6 +38,7 @@ class Shell(Action):
     words: ClassVar[tuple[str, ...]] = ("shell",)
     runs_command: ClassVar[bool] = True
     keeps_time: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = f'Shell "command" [with] [shell="bash"] {FORM}'
 
     place: Place
@@ -84,6 +85,9 @@ class Shell(Action):
     @property
     def programs(self) -> tuple[str, ...]:
         return () if self.shell == SHELLS[0] else (self.shell,)
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, launch=replace(self.launch, result=name))
 
     @property
     def what(self) -> str:

@@ -103,6 +103,8 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
         "is_repeatable": state.is_repeatable,
         "place": place_to_wire(state.place),
     }
+    if state.each:
+        told["each"] = state.each
     if state.error is not None:
         told["error"] = error_to_wire(state.error)
     if state.prompt is None:
@@ -185,8 +187,10 @@ def _show_run(told: Mapping[str, Any]) -> None:
         console.print()
         line = Text(state["name"], style="bold")
         line.append(f"  {state['action']}", style="dim")
-        if "messages" not in state:
+        if "messages" not in state and state["action"] != "for each":
             line.append(f"  {state['what']}")
+        if "each" in state:
+            line.append(f"  {shown(state['each'])}", style="dim")
         console.print(line)
         if "messages" in state:
             console.print(Text("  " + _settings_line(state), style="dim"))

@@ -12,7 +12,7 @@
     │   ├── FileError           a file could not be read, written or found
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
-    │   ├── ChildError          a workflow that it ran did not complete
+    │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── ReturnsError        what a workflow returns has another type than it says
     │   ├── JoinError           a join needs more branches than were started
@@ -135,7 +135,7 @@ class CutOffError(ActionError):
 
 
 class ChildError(ActionError):
-    """A workflow that an action ran did not complete. `why`: the `events.RunError` it ended with."""
+    """A workflow, or an item of a list, did not complete. `why`: the `events.RunError` it ended with."""
 
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)

@@ -17,8 +17,8 @@ from samovar.language.findings import Findings
 from samovar.language.joins import read_join
 from samovar.language.left_over import LeftOver
 from samovar.language.markdown import Bullet, Document, Heading
+from samovar.language.parsed_action import ParseAction
 from samovar.language.store_lines import split_stored, with_store
-from samovar.language.workflow import ParseAction
 
 OWN_SECTIONS = ("prompts", "schemas")
 LARGEST_ACTION_CHARS = 65_536

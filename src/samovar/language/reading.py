@@ -27,11 +27,12 @@ from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.model_names import Named
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
+from samovar.language.parsed_action import ParseAction
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.schema_section import read_schemas
 from samovar.language.spelling import is_old_file
 from samovar.language.template import Partials
-from samovar.language.workflow import Fork, ParseAction, Workflow
+from samovar.language.workflow import Fork, Workflow
 
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
 _SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|schemas|states)\s*$", re.I)
@@ -94,6 +95,7 @@ def parse_workflow(
         states=graph.states,
         forks=forks,
         composites=graph.composites,
+        bodies=graph.bodies,
         prompts=prompts,
         schemas=schemas,
         diagram=diagram_text,
@@ -112,7 +114,7 @@ def _shaped(
     graph: Graph, initial: str, at_end: Named | None, found: Findings
 ) -> tuple[Graph, dict[str, Fork]]:
     """The graph with what its states have from their composites, and its forks."""
-    forks, wrong = read_forks(graph.states, initial, graph.composites)
+    forks, wrong = read_forks(graph.states, initial, graph.composites, graph.bodies)
     graph = with_inherited(graph, forks)
     found.faults += wrong
     if not any(fault.severity == "error" for fault in wrong):

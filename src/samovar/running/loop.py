@@ -13,25 +13,26 @@ from dataclasses import replace
 from functools import partial
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
 from samovar.actions.time_limit import perform
-from samovar.errors import ActionError, JoinError, Place, SamovarError, TimedOutError, TooLargeError
+from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
 from samovar.events import Ending, RunError, VisitStatus
 from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
-from samovar.language.workflow import Branch, Fork, Limits, State
+from samovar.language.workflow import Body, Branch, Fork, Limits, State
 from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.arrivals import Arrivals
 from samovar.running.branches import Claims
-from samovar.running.ends import End, child_error, no_way_on, too_large, with_types
+from samovar.running.ends import End, child_error, no_way_on, too_few, too_large, with_types
 from samovar.running.finishing import finished
 from samovar.running.frame import Frame
+from samovar.running.items import ItemRunner
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
+from samovar.running.turns import give_others_a_turn
 from samovar.running.visit_context import Child, Services, VisitContext
 
 
@@ -45,6 +46,7 @@ class Loop:
         """Where a condition was warned of: once in a run."""
         self._outside = services.outside
         self._abort_files = AbortFiles(services.outside.files, services.folder, services.run)
+        self._items = ItemRunner(services, recorder, self)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -58,9 +60,21 @@ class Loop:
         """What `drive` gives or raises for a workflow, once its state for the end was performed."""
 
         async def perform(frame: Frame, state: State) -> RunError | None:
-            return (await self._visit(frame, state))[1]
+            _, _, error = await self._visit(frame, state)
+            return error
 
         return await finished(frame, drive, perform, self._recorder, self._outside.clock)
+
+    async def item(self, frame: Frame, state: State) -> tuple[Outcome, RunError | None]:
+        """Performs an action for one item of a list, as a visit of its own, and records it."""
+        self._abort_files.check()
+        outcome, _, error = await self._visit(frame, state)
+        await give_others_a_turn()
+        return outcome, error
+
+    async def inside(self, frame: Frame, body: Body) -> End:
+        """Drives the inner diagram of a composite for one item of a list."""
+        return await self._drive(frame, body.first, until=body.exit)
 
     async def _drive(self, frame: Frame, first: str, until: str | None = None) -> End:
         """From a state to the end, or to the state `until`, which is not entered."""
@@ -68,8 +82,8 @@ class Loop:
         state = states[first]
         while True:
             self._abort_files.check()
-            visit, error = await self._visit(frame, state)
-            await _give_others_a_turn()
+            _, visit, error = await self._visit(frame, state)
+            await give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
             if transition is None:
@@ -122,8 +136,8 @@ class Loop:
                 self._recorder.warn(message, place, visit)
         return choice
 
-    async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
-        """Performs a state's action and records it. Gives the visit's number, and why it failed."""
+    async def _visit(self, frame: Frame, state: State) -> tuple[Outcome, int, RunError | None]:
+        """Performs a state's action and records it. Gives also the visit's number, and why it failed."""
         recorder = self._recorder
         action: Action | None = None
         if frame.acts(state):
@@ -138,6 +152,7 @@ class Loop:
                 number=entry.number,
                 defaults=frame.defaults.at(entry.path, entry.visit_of_state),
                 run_child=self._run_child,
+                do_items=self._items.run,
             )
             frame.begin_action()
             now_s = self._outside.clock.now_s()
@@ -167,7 +182,7 @@ class Loop:
             raise AbortedError(outcome.abort, entry.path)
         if outcome.figures:
             frame.spending.spend(tokens=outcome.figures.tokens.generated)
-        return entry.number, error
+        return outcome, entry.number, error
 
     # Forks.
 
@@ -179,9 +194,7 @@ class Loop:
         The others end once enough have reached the join, or too few can.
         """
         join = frame.workflow.states[fork.join]
-        if fork.needed is not None and fork.needed.count > len(started):
-            message = f"The join needs {fork.needed.count} branches, and {len(started)} of them started."
-            error = RunError.of(JoinError(message), frame.prefix + join.name, fork.needed.place)
+        if (error := too_few(frame, fork, len(started))) is not None:
             frame.leave_behind(join, Outcome(), error)
             return End(ending=Ending.FAILED, error=error)
         for branch in started:
@@ -286,15 +299,3 @@ class Loop:
         frame.prefix, frame.branch = prefix, above.branch
         self._recorder.learn(frame.secret_values)
         return frame
-
-
-async def _give_others_a_turn() -> None:
-    """Others on the event loop have a turn, and a cancellation comes through.
-
-    After each visit: counted, not timed, so that the branches of a fork take turns in the same order on any
-    machine. A time limit that has passed meanwhile counts, although nobody could say so before: what it is
-    of cannot complete any more.
-    """
-    await checkpoint()
-    if anyio.current_effective_deadline() <= anyio.current_time():
-        await anyio.sleep_forever()  # until the limit's cancellation comes, which is on its way
