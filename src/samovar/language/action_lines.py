@@ -16,7 +16,7 @@ from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.joins import read_join
 from samovar.language.left_over import LeftOver
-from samovar.language.markdown import Bullet, Document, Heading
+from samovar.language.markdown import Bullet, Document, Heading, TextBlock
 from samovar.language.parsed_action import ParseAction
 from samovar.language.store_lines import split_stored, with_store
 
@@ -128,6 +128,8 @@ class ActionLines:
                 self._found.add("action-line", message, place, is_error=not self._is_old)
 
     def _bullet(self, bullet: Bullet, seen: set[str]) -> None:
+        if bullet.block is not None:
+            bullet = replace(bullet, block=None) if self._is_old else replace(bullet, text=bullet.head)
         name, colon, rest = bullet.text.partition(":")
         name = _plain(name)
         if not colon:
@@ -186,11 +188,12 @@ class ActionLines:
         return True
 
     def _read_text(self, name: str, text: str, place: Place, bullet: Bullet | None = None) -> None:
-        if len(text) > LARGEST_ACTION_CHARS:
+        block = bullet.block if bullet else None
+        if len(text) + len(block.text if block else "") > LARGEST_ACTION_CHARS:
             message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
             return self._found.add("too-large", message, place)
         try:
-            self._take(name, text, place)
+            self._take(name, text, place, block)
         except FaultsError as error:
             self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
             for fault in error.faults:
@@ -201,15 +204,15 @@ class ActionLines:
                 self._found.add(fault.code, fault.message + after, fault.place, is_error=is_error)
         return None
 
-    def _take(self, name: str, text: str, place: Place) -> None:
+    def _take(self, name: str, text: str, place: Place, block: TextBlock | None = None) -> None:
         """The action of a state, and what stands before it about its join. Raises `FaultsError`."""
         if join := read_join(text, place, is_old=self._is_old):
             self._found.joins[name] = join.needed
             # What a composite does once its branches have met belongs to its end, not to the way in.
             name = exit_of(name) if self._diagram.nodes[name].regions else name
             text, place = text[join.offset :], place.within(text, join.offset)
-        if join is None or text:
-            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
+        if join is None or text or block is not None:
+            self._found.actions[name] = self._parse(text, place, is_old=self._is_old, block=block)
 
     def _why_open(self, fault: Fault, bullet: Bullet) -> Fault:
         """With what has ended the bullet within a text, if that can be seen."""

@@ -49,10 +49,7 @@ class Loop:
         self._items = ItemRunner(services, recorder, self)
 
     async def drive(self, frame: Frame) -> End:
-        """From the first state of a workflow to its end.
-
-        Raises `AbortedError`, and `PastLimitError` for a limit of the frame or of one above it.
-        """
+        """From the first state to the end. Raises `AbortedError`, and `PastLimitError` of it or one above."""
         with declared(parameter.name for parameter in frame.workflow.parameters):
             return with_types(frame, await self._drive(frame, frame.workflow.initial))
 
