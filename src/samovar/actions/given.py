@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from samovar.errors import Place
-from samovar.language.parameters import Parameter, as_written
+from samovar.language.parameters import Parameter
 from samovar.language.template import Template
+from samovar.language.written_values import as_written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
 """What stands behind the name of a variable that is set."""
 _LIMIT = re.compile(r"""\s(?:with\s+)?timeout\s*=(?!=)\s*(?:"[^"]*"|'[^']*'|[^\s"']+)\s*\Z""")
-"""A time limit behind an expression, in which a lone `=` has no place."""
+"""A time limit behind an expression or a bare value."""
 _BRIEF_CHARS = 60
 
 
@@ -204,6 +204,8 @@ def _value(line: Scanner) -> Value:
     begin = line.at
     brackets = line.text[begin : begin + 1] in ("[", "{")
     line.at = _end(line.text, begin, quotes='"' if brackets else "")
+    if not line.is_old and (limit := _LIMIT.search(line.text[begin : line.at])):
+        line.at = begin + limit.start()
     text = line.text[begin : line.at].rstrip()
     if not text:
         line.fail(f"A value is expected, {line.found()}.", begin)

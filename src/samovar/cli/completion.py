@@ -234,7 +234,9 @@ def kind_of(parameter: Parameter) -> str:
         between = "," if parameter.type == "multi_choice" else "|"
         return between.join(parameter.choices)
     if parameter.type != "number":
-        return {"string": "text", "boolean": "true|false"}.get(parameter.type, parameter.type)
+        return {"string": "text", "boolean": "true|false", "list": "[…] as JSON", "map": "{…} as JSON"}.get(
+            parameter.type, parameter.type
+        )
     least = "" if parameter.min is None else f" from {parameter.min:g}"
     most = "" if parameter.max is None else f" to {parameter.max:g}"
     step = "" if parameter.step is None else f" in steps of {parameter.step:g}"

@@ -173,6 +173,8 @@ def _expected(parameter: Parameter) -> str:
     if parameter.choices:
         between = ", with commas between" if parameter.type == "multi_choice" else ""
         return f" ({', '.join(parameter.choices)}{between})"
+    if parameter.type in ("list", "map"):
+        return ' (as JSON: ["a", "b"])' if parameter.type == "list" else ' (as JSON: {"a": 1})'
     return " (true or false)" if parameter.type == "boolean" else ""
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError
 from samovar.files import is_folder
-from samovar.language.parameters import Parameter, as_written
+from samovar.language.parameters import Parameter
+from samovar.language.written_values import as_written
 from samovar.language.yaml_document import FrontMatter, read_yaml
 from samovar.values import VALUE_BYTES, read_json, to_text
 

@@ -19,8 +19,9 @@ from samovar.config import Settings
 from samovar.errors import UsageError
 from samovar.events import OnEvent
 from samovar.generation import SEEDS, is_seed
+from samovar.language.model_names import beside
 from samovar.language.parameters import Parameter
-from samovar.language.workflow import Workflow, beside
+from samovar.language.workflow import Workflow
 from samovar.preflight.variable_files import read_variables_file
 from samovar.python.arguments import brief, check_names, expect
 from samovar.python.runs import RunHandle

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from samovar.app import open_scripted
 from samovar.errors import UsageError
 from samovar.language.names import surroundings_of
-from samovar.language.parameters import as_written
+from samovar.language.written_values import as_written
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
@@ -107,6 +107,12 @@ def _stand_ins(tree: Tree) -> Mapping[str, object]:
     values: dict[str, object] = {}
     for one in tree.workflow.parameters:
         if one.secret:
-            by_type: dict[str, object] = {"boolean": False, "number": one.min or 0, "multi_choice": []}
+            by_type: dict[str, object] = {
+                "boolean": False,
+                "number": one.min or 0,
+                "multi_choice": [],
+                "list": [],
+                "map": {},
+            }
             values[one.name] = one.choices[0] if one.type == "choice" else by_type.get(one.type, "***")
     return values
