@@ -286,6 +286,9 @@ def test_warnings_are_in_the_record_those_of_the_check_first(tmp_path: Path) -> 
     ]
     told = [(one.message, one.place) for one in heard if isinstance(one, Warned)]
     assert [(one.message, one.place) for one in run.warnings] == told
+    assert run.warnings == tuple(one for one in heard if isinstance(one, Warned))
+    assert {one.run for one in run.warnings} == {run.id}
+    assert all(one.number and one.time for one in run.warnings)
     assert run.warnings[0].place is not None and run.warnings[0].place.line == 2
 
 
