@@ -162,7 +162,7 @@ def prompt_of(note: str) -> str:
 
 
 def distinct_tokens() -> int:
-    """Of all prompts, each beginning that several have in common counted once, and that of the warm-up not."""
+    """Of all prompts, what several begin with counted once, and what the warm-up begins with not."""
     with open_template(default_model()) as template:
 
         def beginnings(said: str) -> set[tuple[int, ...]]:
