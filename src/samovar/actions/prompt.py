@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+from samovar.actions.answers import answer_of, by_schema, is_json
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.blocks import expect_text
 from samovar.actions.form_options import found_schema, read_schema_option
@@ -27,7 +28,6 @@ from samovar.language.schemas import Schema
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.values import Record
 
 _PARTS: Mapping[str, Type] = {
     "text": TEXT,
@@ -113,7 +113,15 @@ class ExecutePrompt(Action):
     def types(self) -> Mapping[str, Type]:
         if self.using.of("schema") is not None:  # whose fields may be told only by the workflow: `types_in`
             return {self.result: ANYTHING} if self.result else {}
-        answer = replace(TEXT, values=self.using.choices, parts=_PARTS, is_closed=True)
+        is_choice = self.using.of("choices") is not None
+        answer = replace(
+            TEXT,
+            values=self.using.choices,
+            parts=_PARTS,
+            is_closed=True,
+            is_choice=is_choice,
+            is_answer=is_choice,
+        )
         return {self.result: answer} if self.result else {}
 
     def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
@@ -122,10 +130,11 @@ class ExecutePrompt(Action):
         if schema is None or self.result is None:
             return self.types
         whole = type_of_schema(schema)
-        if whole.kinds != {"map"}:
-            return {self.result: whole}
+        if whole.kinds != {"map"}:  # only a text can know how sure it was
+            is_text = whole.kinds == {"text"}
+            return {self.result: replace(whole, is_answer=is_text, is_closed=whole.is_closed and not is_text)}
         parts = {**_PARTS, **whole.parts}
-        return {self.result: replace(TEXT, parts=parts, is_closed=whole.is_closed)}
+        return {self.result: replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)}
 
     def _schema(self, workflow: Workflow) -> Schema | None:
         """The schema of the answer, if there is one that is known before the run."""
@@ -221,7 +230,7 @@ class ExecutePrompt(Action):
         if reply.cut and chosen.options.held_by:
             why = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
             return CutOffError(why, text=reply.text, place=self.place)
-        if chosen.options.schema is not None and not _is_json(reply.text):
+        if chosen.options.schema is not None and not is_json(reply.text):
             return ActionError(
                 "The answer is not JSON, though it has a schema: whoever answered does not hold to one.",
                 place=self.place,
@@ -229,19 +238,7 @@ class ExecutePrompt(Action):
         return None
 
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
-        said = Record(
-            reply.text,
-            {
-                "content": reply.text,
-                "reasoning": reply.reasoning,
-                "tokens": reply.tokens.generated,
-                "finish_reason": str(reply.finish_reason),
-                "duration_s": reply.duration_s,
-                "session": chosen.session,
-                "model": reply.model,
-                "dropped_messages": reply.dropped_messages,
-            },
-        )
+        said = answer_of(reply, chosen.session)
         error = self._failure(reply, chosen)
         if error is None:
             _warn_if_cut(context, reply, chosen)
@@ -262,6 +259,7 @@ class ExecutePrompt(Action):
             dropped_messages=reply.dropped_messages,
             reasoning=reply.reasoning,
             cut=reply.cut,
+            chosen=reply.chosen,
         )
         answer: object = said
         if chosen.options.schema is not None and error is None:
@@ -279,16 +277,6 @@ def _warn_if_cut(context: ActionContext, reply: PromptReply, chosen: Chosen) -> 
             f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
             f"(max_tokens is {chosen.options.max_tokens})."
         )
-
-
-def _is_json(text: str) -> bool:
-    return Record(text).part("json") is not None or text.strip() == "null"
-
-
-def by_schema(answer: Record) -> object:
-    """What an answer by a schema is: an object's fields are parts of it; another value is itself."""
-    value = answer.part("json")
-    return Record(str(answer), {**answer.parts, **value}) if isinstance(value, dict) else value
 
 
 def _default_system(context: ActionContext) -> str:

@@ -31,7 +31,7 @@ from samovar.language.parameters import Parameter
 from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
 from samovar.language.template import Template
-from samovar.language.workflow import Workflow
+from samovar.language.workflow import Workflow, items_of
 from samovar.library import Library
 
 
@@ -80,14 +80,14 @@ def _given(tree: Sequence[Workflow], library: Library) -> Mapping[object, frozen
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
-    known, own = workflow.known_names, declared_here(workflow)
+    known, own, around = workflow.known_names, declared_here(workflow), workflow.items_around()
     if workflow.executor is not None:
         yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
     for state, action in workflow.actions():
         if not isinstance(action, Action):
             continue
         yield from action.faults(library, workflow)
-        items = workflow.items_in(state, action)
+        items = items_of(state, action, around)
         for part in parts_of(action):
             yield from (*part.faults, *unfilled(part, own | items)) if isinstance(part, Template) else ()
         yield from _executor(action)

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samovar.errors import nearest
-from samovar.expressions.complaints import instead_of_part
+from samovar.expressions.complaints import Finding, instead_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
+from samovar.expressions.sureness import not_a_choice, type_of_sureness
 from samovar.expressions.text_functions import pattern_of
 from samovar.expressions.tree import (
     Call,
@@ -30,12 +31,23 @@ from samovar.expressions.tree import (
     PartOf,
     Signs,
     Steps,
+    Sureness,
     Term,
     Ternary,
     TypeName,
 )
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, text_of, type_of_value, union
+from samovar.expressions.types import (
+    ANYTHING,
+    BOOL,
+    TEXT,
+    Type,
+    list_of,
+    text_of,
+    type_of_value,
+    union,
+)
 from samovar.expressions.typing_rules import (
+    always_true,
     cannot_be_ordered,
     computed,
     never_equal,
@@ -47,19 +59,6 @@ from samovar.expressions.typing_rules import (
 )
 
 Scope = Mapping[str, Type]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be meant."""
-
-    code: str
-    """Of the fault that it becomes."""
-    message: str
-    at: int
-    """The offset of where."""
-    is_doubt: bool = False
-    """It may be meant."""
 
 
 @dataclass(slots=True)
@@ -81,12 +80,8 @@ class TypeCheck:
                 f'`{shown} == "{yes_of(texts)}"`.'
             )
             self._say("text-as-truth", message, tree)
-        elif found.kinds == {"text"} and found.values is None:
-            message = (
-                f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
-                f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
-            )
-            self.findings.append(Finding("text-as-truth", message, tree.at, is_doubt=True))
+        elif doubt := always_true(shown, found):
+            self.findings.append(Finding("text-as-truth", doubt, tree.at, is_doubt=True))
 
     def of(self, node: Term, types: Scope) -> Type:
         """The type of a part, which is checked."""
@@ -118,6 +113,11 @@ class TypeCheck:
             case Has():
                 self._quietly(node.path, types)
                 return BOOL
+            case Sureness(path=path):
+                found, shown = self.of(path, types), self._shown(path)
+                if message := not_a_choice(node, found, shown, lambda term: self._quietly(term, types)):
+                    self._say("not-a-choice", message, path)
+                return type_of_sureness(node)
             case Default(path=path, otherwise=otherwise):
                 return union((self._quietly(path, types), self.of(otherwise, types)))
             case ListOf(items=items):
@@ -202,7 +202,7 @@ class TypeCheck:
         item = taken if function.item == "same" else Type(kinds=function.item)
         if name in ("first", "last"):
             return item or ANYTHING
-        kinds = function.gives & values[0].kinds if function.item == "same" else function.gives
+        kinds = function.gives & values[0].kinds if function.item == "same" else frozenset()
         return Type(kinds=kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:

@@ -163,6 +163,15 @@ class Limits:
     """Of one list that something is done for each of; None: as the setting `most_items` says."""
 
 
+def items_of(state: State, action: ParsedAction, around: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The variables of items that an action can read, which may be what its state performs for each.
+
+    `around`: as `Workflow.items_around` says.
+    """
+    own = (one.item_names for one in state.actions if one.each is action)
+    return around.get(state.name, frozenset()).union(*own)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """A parsed file."""
@@ -237,18 +246,15 @@ class Workflow:
         names |= {BRANCHES} if self.forks else frozenset()
         return names | self.sets
 
-    def items_around(self, state: str) -> frozenset[str]:
-        """The variables of items that can be read in a state since it stands in the body of a `For each`."""
-        found = (name for name, body in self.bodies.items() if state in body.states)
-        actions = (self.states[name].action for name in found)
-        return frozenset[str]().union(*(action.item_names for action in actions if action is not None))
-
-    def items_in(self, state: State, action: ParsedAction) -> frozenset[str]:
-        """The same for an action of the state, which may be what the state performs for each item."""
-        around = self.items_around(state.name) if self.bodies else frozenset[str]()
-        own = state.action
-        is_each = own is not None and own.each is not None and action is not own
-        return around | own.item_names if own is not None and is_each else around
+    def items_around(self) -> Mapping[str, frozenset[str]]:
+        """By state, the variables of items that can be read there since it is within a `For each`."""
+        found: dict[str, frozenset[str]] = {}
+        for name, body in self.bodies.items():
+            action = self.states[name].action
+            names = action.item_names if action is not None else frozenset[str]()
+            for state in body.states:
+                found[state] = found.get(state, frozenset()) | names
+        return found
 
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""

@@ -51,6 +51,8 @@ class RunLimits(TypedDict, total=False):
     """Sub-workflows within each other."""
     prompt_timeout: float | str
     """How long a prompt that sets none may wait for a token."""
+    items: int
+    """Of one list that something is done for each of."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -88,6 +90,7 @@ _LIMITS = {
     "tokens": "tokens",
     "depth": "depth",
     "prompt_timeout": "prompt_timeout_s",
+    "items": "items",
 }
 """By their names in a workflow, those of the runner's settings."""
 

@@ -208,29 +208,25 @@ class Frame:
     def item_off(
         self,
         name: str,
-        number: int,
-        item: tuple[str, object],
+        variables: dict[str, object],
         claims: Claims | None,
         secret_items: frozenset[str] = frozenset(),
     ) -> Frame:
-        """The frame of one item of a list: its variables are a copy.
+        """The frame of one item of a list.
 
         Args:
-            name: Of the state that goes through the list.
-            number: Of the item, from 0 on.
-            item: The variable that it is in, and the item.
+            name: Of the item, as `Each[3]`.
+            variables: Those it begins with, which are its own.
             claims: Of all items; None: they go on one after the other.
             secret_items: The variables of the item, if a secret is in the list.
         """
-        variable, value = item
-        own = f"{name}[{number}]"
         return replace(
             self,
-            variables={**self.variables, "result": None, variable: value, f"{variable}_index": number},
-            spending=self.spending.of_item(self.prefix + own),
+            variables=variables,
+            spending=self.spending.of_item(self.prefix + name),
             changed=frozenset(),
             is_result_named=False,
-            branch=own if claims else self.branch,
+            branch=name if claims else self.branch,
             claims=claims or self.claims,
             secret_items=self.secret_items | secret_items,
         )

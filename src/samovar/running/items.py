@@ -139,7 +139,9 @@ class ItemRunner:
         context, items = whole.context, whole.items
         state, action = context.state, items.action
         secret = self._secret_names(context)
-        frame = context.frame.item_off(state.name, number, (items.name, value), whole.claims, secret)
+        own = {"result": None, items.name: value, f"{items.name}_index": number}
+        begun = {**items.variables, **own}
+        frame = context.frame.item_off(f"{state.name}[{number}]", begun, whole.claims, secret)
         if secret:
             self._recorder.learn(frame.secret_values)
         try:

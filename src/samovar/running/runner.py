@@ -81,6 +81,8 @@ class RunnerSettings:
     """How many sub-workflows may be within each other."""
     prompt_timeout_s: float | None = None
     """Of prompts that set none: how long one may wait for a token."""
+    items: int | None = None
+    """The most items of one list that something is done for each of."""
 
 
 def _ignore(_: Event) -> None:
@@ -252,6 +254,6 @@ def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaul
 
 def _limits(limits: Limits, settings: RunnerSettings) -> Limits:
     """The workflow's limits, with those of the settings in front."""
-    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s")
+    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s", "items")
     given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
     return replace(limits, **given)

@@ -162,6 +162,7 @@ class LocalSession:
             dropped_messages=attempt.dropped,
             parts=parts,
             cut=end.cut,
+            chosen=end.chosen,
         )
 
     @asynccontextmanager

@@ -21,17 +21,18 @@ from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
+from samovar.language.item_paths import by_items
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.difference import Difference
-from samovar.testing.item_paths import by_items
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,
     answer_values,
+    asks_confidence,
     changed_values,
     command_values,
     given_values,
@@ -154,11 +155,15 @@ class Recording:
         `folder` the one in which it was started; None: the current one.
         """
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
+        is_asked = any(asks_confidence(workflow) for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
         values: dict[str, object] = {
             "variables": given_values(tree, variables, secrets),
             "answers": self._by_path(
-                {visit: answer_values(told, counts=counts) for visit, told in self._answers.items()}
+                {
+                    visit: answer_values(told, counts=counts, is_asked=is_asked)
+                    for visit, told in self._answers.items()
+                }
             ),
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),

@@ -61,9 +61,9 @@ class Arena:
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
         self._queue = RequestQueue()
-        # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it
-        # is over a request is in the queue, waits or runs, at every moment: whatever fails, its reader learns
-        # of it.
+        self.tell = self._queue.tell  # what a request has waited for is there; from any thread
+        # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it is
+        # over a request is in the queue, waits or runs, at every moment: its reader learns of what fails.
         self._lock = threading.Lock()
         self._stopping = threading.Lock()
         """Held, briefly, while it is decided whether to stop a batch: so never a later one is stopped."""
@@ -171,6 +171,8 @@ class Arena:
             self._admission.admit()
             self._plan()
         if not self._batch.size or any(running.request.ending for running in self._admission.running):
+            if not self._batch.size and any(one.request.is_preparing for one in self._admission.running):
+                self._queue.wait(IDLE_S)
             return True
         self._context.set_threads(
             self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
@@ -203,11 +205,9 @@ class Arena:
         chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
         for running in planned:
             if running.pending and chunk > 0:
-                start = len(running.row)
-                end = min(running.prefixes.stop(running.row, running.prompt), start + min(chunk, batch.room))
-                tokens = running.prompt[start:end]
+                tokens = running.next_chunk(min(chunk, batch.room))
                 if tokens:
-                    batch.add(running, tokens, start, wants_logits=len(tokens) == running.pending)
+                    batch.add(running, tokens, len(running.row), wants_logits=len(tokens) == running.pending)
                     chunk -= len(tokens)
 
     # After a decode ----------------------------------------------------------------------------------
