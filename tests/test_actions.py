@@ -500,7 +500,6 @@ EVERY_LINE = (
     'Approve "x"',
     'Abort "x"',
     "For each x in xs",
-    'Shell "x" for each x in xs',
 )
 
 
