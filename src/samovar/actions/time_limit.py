@@ -15,6 +15,8 @@ from samovar.values import positive_duration_s, to_text
 
 async def perform(action: Action, context: ActionContext) -> Outcome:
     """Performs an action within its time limit. Raises as it does, and `TimedOutError`."""
+    if action.timeout is None and context.timeout_s is None:
+        return await action.act(context)
     limit_s = await context.compute(lambda: _limit_s(action, context))
     if limit_s is None or action.keeps_time:
         return await action.act(replace(context, timeout_s=limit_s))

@@ -21,13 +21,13 @@ from samovar.actions.question import YES, Question, Reply
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
+from samovar.language.item_paths import by_items
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.difference import Difference
-from samovar.testing.item_paths import by_items
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,

@@ -79,8 +79,7 @@ class Arena:
         self._queue.put(request)
 
     def told(self, _: object) -> None:
-        """What a request has waited for is there. From any thread."""
-        self._queue.tell()
+        self._queue.tell()  # what a request has waited for is there
 
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
