@@ -163,8 +163,8 @@ class TypeCheck:
         can_have = found.kinds & {"map", "text", "other"}
         if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
-            offer = nearest(name[:100], found.parts) if found.parts else ""
-            offer = instead_of_part(name, behind) or offer
+            near = nearest(name[:100], found.parts) if found.parts else ""
+            offer = instead_of_part(name, behind) or near
             what = f"is {either(found.kinds)}, which" if not can_have else ""
             said = f"`{behind}` {what} has no part {name!r}.{offer}".replace("  ", " ")
             self._say("type-mismatch", said, step)
@@ -196,8 +196,7 @@ class TypeCheck:
                 if not value.kinds & takes:
                     message = f"The function {name!r} takes {either(takes)}, not {value}."
                     self._say("type-mismatch", message, node)
-        is_pattern = name in ("matches", "find", "findAll") and len(values) == 2
-        pattern = values[1].values if is_pattern else None
+        pattern = values[1].values if name in ("matches", "find", "findAll") and len(values) == 2 else None
         if pattern is not None and len(pattern) == 1 and isinstance(pattern[0], str):
             self._pattern(pattern[0], node)
         if len(values) == 2 and never_found(name, *values):
@@ -210,8 +209,8 @@ class TypeCheck:
         item = taken if function.item == "same" else Type(kinds=function.item)
         if name in ("first", "last"):
             return item or ANYTHING
-        kinds = function.gives & values[0].kinds if function.item == "same" else frozenset()
-        return Type(kinds=kinds or function.gives, item=item)
+        kinds = values[0].kinds if function.item == "same" else frozenset()
+        return Type(kinds=function.gives & kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:
         try:
