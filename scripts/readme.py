@@ -68,8 +68,8 @@ def sentence() -> str:
     ours, server, each = seconds().values()
     return (
         f"Twelve prompts behind one system prompt of 600 tokens, on two cores: {ours:.1f} s with the model "
-        f"loaded once and the system prompt evaluated once, {server:.1f} s if each of four slots evaluates it, "
-        f"and {each:.1f} s if every prompt loads the model ([how it was measured](docs/performance.md))."
+        f"loaded once and the system prompt evaluated once, {server:.1f} s if each of four slots evaluates "
+        f"it, and {each:.1f} s if every prompt loads the model ([how it was measured](docs/performance.md))."
     )
 
 
