@@ -1,8 +1,8 @@
 """Whether a model is more often right where it is surer: `python -m benchmarks.confidence [--count 200]`.
 
 Each item is a made review with the label it was made with. The model sorts it by `choices`; printed is how
-many of all items it sorts right, and how many of the 80 % of which it was surest. Nothing is asserted: it is a
-property of the model, by itself the default one.
+many of all items it sorts right, and how many of the 80 % of which it was surest. Nothing is asserted: it is
+a property of the model, by itself the default one.
 """
 
 from __future__ import annotations
