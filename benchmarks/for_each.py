@@ -229,8 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for kind in kinds if number % 2 == 0 else reversed(kinds):
             found[kind].append(one_round(kind))
     rows += rows_of(found, distinct_tokens())
-    for what, measured in rows:
-        print(f"{what}: {measured}")
+    for what, figures in rows:
+        print(f"{what}: {figures}")
     if given.out is not None:
         save(given.out, "for_each", {**machine(), "rounds": given.rounds, "rows": rows})
 
