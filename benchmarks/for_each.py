@@ -229,8 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for kind in kinds if number % 2 == 0 else reversed(kinds):
             found[kind].append(one_round(kind))
     rows += rows_of(found, distinct_tokens())
-    for what, figures in rows:
-        print(f"{what}: {figures}")
+    for what, figure in rows:
+        print(f"{what}: {figure}")
     if given.out is not None:
         save(given.out, "for_each", {**machine(), "rounds": given.rounds, "rows": rows})
 

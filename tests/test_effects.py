@@ -14,6 +14,7 @@ from samovar.actions.log import Log
 from samovar.config import Settings
 from samovar.errors import NotFoundError, Place, RefusedError, UntrustedError, UsageError
 from samovar.events import Ending
+from samovar.language.markdown import TextBlock
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.prepared import Prepared
@@ -104,7 +105,7 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
     log = parse_action('Log "x"', Place(path=None, line=1))
     assert isinstance(log, Log)
 
-    def parse(text: str, place: Place, *, is_old: bool = False) -> Action:
+    def parse(text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None) -> Action:
         return Sly(place=place, level=log.level, text=log.text)
 
     place.library = Library([("project", place.folder / ".samovar")], parse)

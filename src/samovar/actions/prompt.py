@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from samovar.actions.answers import answer_of, by_schema, is_json
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import expect_text
 from samovar.actions.form_options import found_schema, read_schema_option
 from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
@@ -72,9 +73,8 @@ class ExecutePrompt(Action):
             name = line.expect_quoted("The name of the prompt")
         else:
             line.word("prompt")
-            inline = line.expect_quoted("The text of the prompt")
-        arguments: list[Pair] = []
-        options: list[Pair] = []
+            inline = expect_text(line, "The text of the prompt")
+        arguments, options = list[Pair](), list[Pair]()
         result = None
         clause = arguments
         while not line.is_done:

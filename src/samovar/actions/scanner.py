@@ -12,9 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from samovar.actions.given import Pair, Value
+from samovar.actions.given import Pair, Value, changed_by_reading
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
+from samovar.language.markdown import TextBlock
 from samovar.language.markup import Markup
 from samovar.language.pieces import piece_end
 from samovar.language.template import Rules, Template
@@ -50,6 +51,8 @@ class Scanner:
     """The line stands in a file of the older system."""
     timeout: Value | None = None
     """The time limit, which any action may have."""
+    block: TextBlock | None = None
+    """The fenced block below the line, until something takes it for its text."""
     loop_options: dict[str, Pair] | None = None
     """What belongs to the `for each` of the line, by name: `pair` takes it aside. None: the line has none."""
     _markup: Markup | None = None
@@ -86,11 +89,13 @@ class Scanner:
         """Nothing may follow but a time limit. Raises `FaultsError` with all that was noted."""
         if self.timeout is None and self.is_at_limit:
             self.word("with")
-            pair = self.pair()
-            assert pair is not None
-            self.limit(pair.value)
+            if pair := self.pair():
+                self.limit(pair.value)
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
+        if self.block is not None:
+            message = "This action takes no block below it, or has its text in its line already."
+            self.note("action-syntax", message, self.block.place)
         if self.faults:
             raise FaultsError(self.faults)
 
@@ -164,6 +169,8 @@ class Scanner:
         bare = self.text[begin : self.at]
         template = Template.parse(bare, self.where(begin), Rules(is_old=self.is_old))
         given = literal(template.fill({})) if template.is_plain else None
+        if bare[0] in "[{" and not self.is_old and (changed := changed_by_reading(bare)):
+            self.note("action-syntax", changed, self.where(begin))
         return Value(template=template, quoted=False, place=self.where(begin), given=given)
 
     def pair(self) -> Pair | None:
@@ -199,11 +206,8 @@ class Scanner:
         """The name of a variable to store a result in."""
         name = str(pair.value.given) if pair.value.is_literal else ""
         if not name.isidentifier():
-            self.note(
-                "action-syntax",
-                '`result` names a variable: letters, digits and _, as in result="answer".',
-                pair.value.place,
-            )
+            message = '`result` names a variable: letters, digits and _, as in result="answer".'
+            self.note("action-syntax", message, pair.value.place)
         return normal(name)
 
     def unknown(self, pair: Pair, known: Collection[str], what: str = "option") -> None:
@@ -213,8 +217,7 @@ class Scanner:
 
     def outside(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """The first match from here on that stands in no text, no bracket and no value. Takes nothing."""
-        at, depth = self.at, 0
-        rules = Rules(is_old=self.is_old)
+        at, depth, rules = self.at, 0, Rules(is_old=self.is_old)
         while at < len(self.text):
             character = self.text[at]
             if not depth and (found := pattern.match(self.text, at)) is not None:
@@ -273,8 +276,7 @@ class Scanner:
 
     def _bare_end(self, begin: int) -> int:
         """Where a bare value ends: at a blank or a comma outside brackets, texts and templates."""
-        at, depth = begin, 0
-        rules = Rules(is_old=self.is_old)
+        at, depth, rules = begin, 0, Rules(is_old=self.is_old)
         while at < len(self.text):
             character = self.text[at]
             if self.text.startswith("{%", at):

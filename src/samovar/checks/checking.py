@@ -20,6 +20,7 @@ from samovar.checks.labels import declared_here
 from samovar.checks.parts import parts_of
 from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
+from samovar.checks.returned import mistyped_returns
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped
@@ -50,6 +51,7 @@ def check_workflow(
         found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
         found += doubtful_items(workflow, library, given)
         found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
+        found += mistyped_returns(workflow)
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
