@@ -19,6 +19,9 @@ from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError
 from samovar.generation import Form, Options
 
+MOST_SOUND = 256
+"""Forms that are remembered."""
+
 
 class Guidance:
     """The grammars of one loaded model. Mutable: made or not."""
@@ -31,6 +34,12 @@ class Guidance:
         """Held while the vocabulary is used, which is freed after `close`."""
         self._grammars: Grammars | None = None
         self._is_closed = False
+        self._sound: set[Form] = set()
+        """Forms that could be enforced before."""
+
+    def is_sound(self, form: Form) -> bool:
+        """Whether it is known that a form can be enforced."""
+        return form in self._sound
 
     def is_ready(self, options: Options) -> bool:
         """Whether `begin` has nothing to make that takes long."""
@@ -67,7 +76,11 @@ class Guidance:
                 raise EngineError("The model was closed.")
             if self._grammars is None:
                 self._grammars = self._made()
-            return Matcher(self._grammars, self._vocabulary, form, lead)
+            matcher = Matcher(self._grammars, self._vocabulary, form, lead)
+            if len(self._sound) == MOST_SOUND:
+                self._sound.clear()
+            self._sound.add(form)
+            return matcher
 
     def _made(self) -> Grammars:
         vocabulary = self._vocabulary

@@ -95,12 +95,13 @@ class LlamaModel:
         """
         if not options.held_by:
             return None
-        is_ready = self._guidance.is_ready(options)
+        form, is_ready = options.form, self._guidance.is_ready(options)
+        is_sound = form is not None and self._guidance.is_sound(form)
         made = self._guidance.begin(options, is_behind_reasoning=answer.thinks_first)
         # A deterministic prompt is evaluated in the same pieces each time, so it does not begin before.
-        if is_ready or options.deterministic:
+        if options.deterministic or (is_ready and not is_sound):
             await asyncio.wrap_future(made)
-        elif options.form is not None and (reason := await self._objection(options.form)):
+        elif form is not None and not is_sound and (reason := await self._objection(form)):
             raise EngineError(reason)
         return made
 
