@@ -183,6 +183,21 @@ class Warned(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed(Happening):
+    """An attempt at an action failed, and another one follows within the same visit."""
+
+    visit: int
+    path: str
+    """Of the state."""
+    error: RunError
+    figures: PromptFigures | None
+    """Of a prompt that was answered."""
+    wait_s: float | None
+    """Until the action is performed again; None: the model is asked at once to repair its answer."""
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateLeft(Happening):
     visit: int
     path: str
@@ -222,7 +237,17 @@ class RunEnded(Happening):
     time_s: float
 
 
-Event = RunStarted | StateEntered | PromptEvent | Logged | Warned | StateLeft | TransitionTaken | RunEnded
+Event = (
+    RunStarted
+    | StateEntered
+    | PromptEvent
+    | Logged
+    | Warned
+    | AttemptFailed
+    | StateLeft
+    | TransitionTaken
+    | RunEnded
+)
 OnEvent = Callable[[Event], None]
 """Called on the run's event loop, in order. When it raises, the run ends as failed and the exception comes
 out of the runner, after everything is given back."""

@@ -23,7 +23,7 @@ from samovar.actions.file_system import Change, find_files, read_file, write_fil
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import AskAction
 from samovar.config import Settings
-from samovar.errors import ActionError, Fault, Place, RefusedError
+from samovar.errors import ActionError, Fault, Place, RefusedError, SamovarError
 from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.language.names import OF_COMMAND
@@ -55,6 +55,19 @@ class Outcome:
     """Of a prompt."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
+
+
+TellAttempt = Callable[[SamovarError, PromptFigures | None, float | None], None]
+"""Told of an attempt that another one follows: why it failed, what its answer cost, and how many seconds pass
+until the next; None: the model is to repair its answer."""
+
+
+def _ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | None) -> None:
+    """Nobody is told."""
+
+
+async def _nothing() -> None:
+    """There is nothing to end."""
 
 
 class CallWorkflow(Protocol):
@@ -107,6 +120,10 @@ class ActionContext:
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
+    attempt_failed: TellAttempt = _ignore
+    """Records an attempt that failed, where another one follows; raises what ends the run."""
+    forget: Callable[[], Awaitable[None]] = _nothing
+    """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

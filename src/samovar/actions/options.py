@@ -23,11 +23,7 @@ from samovar.actions.form_options import (
 )
 from samovar.actions.given import Pair, Value
 from samovar.actions.scanner import Scanner
-from samovar.actions.template_options import (
-    WITHOUT_TEMPLATE,
-    read_template,
-    read_think,
-)
+from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template, read_think
 from samovar.errors import ActionError
 from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
 from samovar.language.workflow import Workflow, beside
@@ -38,6 +34,8 @@ if TYPE_CHECKING:
 
 UNSUPPORTED = frozenset(("tools", "retries"))
 """Options of the language that this version has not."""
+OF_VERIFY = ("verify", "repairs", "verify_timeout")
+"""Those that `verifying.py` takes."""
 
 Read = Callable[[object], object]
 """What an option's value means. Raises `ValueError` saying what was expected."""
@@ -186,7 +184,7 @@ class Using:
             if pair.key in UNSUPPORTED:
                 line.note("unsupported", f"The option {pair.key!r} is not supported yet.", pair.place)
             elif pair.key not in OPTIONS:
-                line.unknown(pair, OPTIONS)
+                line.unknown(pair, (*OPTIONS, *OF_VERIFY))
             else:
                 known.append(pair)
                 if pair.value.is_literal:
@@ -296,5 +294,4 @@ def _expected(error: ValueError) -> str:
 
 
 def _shown(value: object) -> str:
-    text = to_text(value) if isinstance(value, str) else json.dumps(value, default=str)
-    return repr(text) if isinstance(value, str) else text
+    return repr(value) if isinstance(value, str) else json.dumps(value, default=str)

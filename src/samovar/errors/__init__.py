@@ -12,6 +12,7 @@
     │   ├── FileError           a file could not be read, written or found
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
+    │   ├── UnverifiedError     an answer did not pass the command that verifies it
     │   ├── ChildError          a workflow that it ran did not complete
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
@@ -28,71 +29,21 @@
     └── ClosedError             used after it was closed
 
 Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
-command line exits with. Cancellation is not an error and has no class here. Below: `nearest.py`, for what
-messages offer; nothing else of the project.
+command line exits with. Cancellation is not an error and has no class here. Below: `faults.py`, for what is
+wrong in files, and `nearest.py`, for what messages offer; nothing else of the project.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from samovar.errors.faults import Fault as Fault
+from samovar.errors.faults import Fix as Fix
+from samovar.errors.faults import Place as Place
+from samovar.errors.faults import Severity as Severity
 from samovar.errors.nearest import nearest as nearest
 from samovar.errors.nearest import same_look as same_look
-
-Severity = Literal["error", "warning", "hint"]
-"""An error keeps a file from running; a hint is told by `samovar check` alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Place:
-    """Where something stands in a file. Lines and columns count from 1."""
-
-    path: Path | None
-    """The file; None for text that came from no file."""
-    line: int
-    column: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.path or '<text>'}:{self.line}:{self.column}"
-
-    def within(self, text: str, offset: int) -> Place:
-        """The place of `text[offset]`, where `text` begins here."""
-        before = text[:offset]
-        lines = before.count("\n")
-        if not lines:
-            return Place(path=self.path, line=self.line, column=self.column + offset)
-        return Place(path=self.path, line=self.line + lines, column=offset - before.rfind("\n"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fix:
-    """The one safe mending of a fault: at `place`, which is of the fault's file, `old` becomes `new`."""
-
-    place: Place
-    old: str
-    """On one line. Where something else stands there, this is no mending."""
-    new: str
-    """A newline in it becomes what ends the file's lines."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing wrong (or doubtful) in a file."""
-
-    code: str
-    """Stable, lower case with hyphens: `unknown-prompt`."""
-    message: str
-    """What is wrong and what to do, one sentence each, without the place."""
-    place: Place
-    severity: Severity = "error"
-    fix: Fix | None = None
-    """None: it is for a person to mend."""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.severity}: {self.message} [{self.code}]"
 
 
 class SamovarError(Exception):
@@ -179,6 +130,17 @@ class CutOffError(ActionError):
 
     def __init__(self, message: str, *, text: str, place: Place | None = None) -> None:
         self.text = text
+        super().__init__(message, place=place)
+
+
+class UnverifiedError(ActionError):
+    """The command that verifies an answer was not content with it. `answer`: the last one."""
+
+    code = "unverified"
+    retryable = True
+
+    def __init__(self, message: str, *, answer: str, place: Place | None = None) -> None:
+        self.answer = answer
         super().__init__(message, place=place)
 
 

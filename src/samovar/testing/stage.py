@@ -23,7 +23,7 @@ from samovar.actions.question import NO, YES, Question, Reply, accepted
 from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, EngineError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
-from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
 from samovar.generation import FinishReason, Message, Options
 from samovar.running.recorder import SHORT
 from samovar.testing.asked import AskedCommand, SentPrompt
@@ -229,9 +229,8 @@ class Stage:
             )
         if answer.finish_reason is FinishReason.STOP and (wrong := misshapen(text, request.options)):
             message = f"The answer of {path!r} is not what its {request.options.held_by} asks for."
-            raise StoppedError(
-                Difference(what="answer", message=message, name=path, expected=wrong, got=text)
-            )
+            wanted = Difference(what="answer", message=message, name=path, expected=wrong, got=text)
+            raise StoppedError(wanted)
         return answer, sent
 
     def _next(self, what: str, path: str, told: Told[T] | None) -> T | None:
@@ -296,3 +295,6 @@ class _StageConnection:
             cut = "reasoning" if request.options.choices else "text"
         takes_s = answer.takes_s or 0.0
         return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut, duration_s=takes_s)
+
+    async def forget(self, session: str) -> None:
+        await forget(self._connection, session)
