@@ -120,6 +120,7 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
         "open_options": dict(prompt.open_options),
         "session": prompt.session,
         "fork": prompt.fork,
+        "verify": asdict(prompt.verify) if prompt.verify else None,
     }
 
 
@@ -241,6 +242,9 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     parts += [f"{name} {state[name]}" for name in ("session", "fork") if state[name]]
     parts += ["deterministic"] if options["deterministic"] else []
     parts += [f"{name} {source}" for name, source in state["open_options"].items()]
+    if verify := state["verify"]:
+        most = "" if verify["repairs"] is None else f", at most {verify['repairs']} repairs"
+        parts.append(f"verified by {shown(shortened(verify['command']))}{most}")
     return " · ".join(parts)
 
 
