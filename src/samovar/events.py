@@ -89,6 +89,8 @@ class RunError:
     """Where it happened: in the file of the sub-workflow, if it happened there."""
     chain: tuple[Caller, ...] = ()
     """Who ran the workflow it happened in, the outermost first; empty if that is the run's own."""
+    retryable: bool = False
+    """What failed may pass, so that `retries=` performs it again."""
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -107,7 +109,13 @@ class RunError:
         if isinstance(error, ChildError):
             why: RunError = error.why
             return replace(why, state=why.state or state, place=why.place or place)
-        return cls(code=error.code, message=error.message, state=state, place=error.place or place)
+        return cls(
+            code=error.code,
+            message=error.message,
+            state=state,
+            place=error.place or place,
+            retryable=error.retryable,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

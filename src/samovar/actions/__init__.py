@@ -18,6 +18,7 @@ from samovar.actions.find import FindFiles
 from samovar.actions.log import Log
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.read import ReadFile
+from samovar.actions.retries import Retries
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
@@ -71,7 +72,9 @@ def _parse_plain(text: str, place: Place, *, is_old: bool) -> Action:
         if word in verb.words and verb.begins(line):
             line.form = verb.form
             action = verb.parse(line)
-            return action if line.timeout is None else replace(action, timeout=line.timeout)
+            if line.timeout is not None or line.again:
+                action = replace(action, timeout=line.timeout, retries=Retries.of(line))
+            return action
     if "wait for user" in text.lower():
         return Wait.in_words(line)
     known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]

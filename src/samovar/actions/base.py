@@ -30,6 +30,7 @@ from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
     from samovar.actions.given import Value
+    from samovar.actions.retries import Retries
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
     from samovar.language.template import Template
@@ -150,6 +151,8 @@ class Action(ABC):
     """Where its first character is."""
     timeout: Value | None = None
     """The time it may take, as `timeout=30s` at the end of its line says; None: as long as it takes."""
+    retries: Retries | None = None
+    """How often it is performed again, as `retries=3 backoff=2s` there says; None: never."""
 
     def __init_subclass__(cls, **arguments: object) -> None:
         super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
@@ -175,8 +178,9 @@ class Action(ABC):
 
     @property
     def names_of_timeout(self) -> frozenset[str]:
-        """The variables that its time limit reads: some of `names`."""
-        return self.timeout.names if self.timeout else frozenset()
+        """The variables that its time limit and its retries read: some of `names`."""
+        names = self.timeout.names if self.timeout else frozenset[str]()
+        return names | self.retries.names if self.retries else names
 
     @property
     def programs(self) -> tuple[str, ...]:

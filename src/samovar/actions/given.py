@@ -12,6 +12,9 @@ from samovar.errors import Place
 from samovar.language.parameters import Parameter, as_written
 from samovar.language.template import Template
 
+OF_RETRIES = ("retries", "backoff")
+"""The keys of pairs that say how often an action is performed again: any action may have them (`retries.py`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:

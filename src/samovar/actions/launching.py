@@ -188,7 +188,8 @@ def _error(finished: CommandResult, timeout_s: float | None, place: Place) -> Ac
     if finished.exit_code:
         said = said_last(finished)
         tail = f": {said}" if said else "."
-        return ShellError(f"The command ended with status {finished.exit_code}{tail}", place=place)
+        message = f"The command ended with status {finished.exit_code}{tail}"
+        return ShellError(message, exit_code=finished.exit_code, place=place)
     return None
 
 

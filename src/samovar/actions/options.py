@@ -32,7 +32,7 @@ from samovar.values import duration_s, is_finite, is_utf8, to_text
 if TYPE_CHECKING:
     from samovar.actions.defaults import PromptDefaults
 
-UNSUPPORTED = frozenset(("tools", "retries"))
+UNSUPPORTED = frozenset(("tools",))
 """Options of the language that this version has not."""
 OF_VERIFY = ("verify", "repairs", "verify_timeout")
 """Those that `verifying.py` takes."""

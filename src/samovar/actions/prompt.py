@@ -85,8 +85,8 @@ class ExecutePrompt(Action):
             word = line.word("with", "using")
             if word:
                 clause = arguments if word == "with" else options
-            pairs = line.pairs()
-            if not pairs:
+            begin, pairs = line.at, line.pairs()
+            if line.at == begin:
                 line.fail(f"`with`, `using` or `key=value` is expected, {line.found()}.")
             for pair in pairs:
                 if pair.key == "result":

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from samovar.actions.given import Pair, Value
+from samovar.actions.given import OF_RETRIES, Pair, Value
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.markup import Markup
@@ -27,7 +27,7 @@ _COMMA = re.compile(r",\s*")
 _BACKSLASHES = re.compile(r"\\+")
 _LITERAL = re.compile(r"[^\\{$\"']+")
 """What means nothing but itself, in either quotes."""
-_LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
+_LIMIT = re.compile(rf"(?:with\s+)?(?:timeout|{'|'.join(OF_RETRIES)})\s*=(?!=)", re.IGNORECASE)
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
 
@@ -48,6 +48,8 @@ class Scanner:
     """The line stands in a file of the older system."""
     timeout: Value | None = None
     """The time limit, which any action may have."""
+    again: dict[str, Pair] = field(default_factory=dict)
+    """What says how often it is performed again, which any action may have too; by key."""
     _markup: Markup | None = None
 
     def where(self, offset: int | None = None) -> Place:
@@ -79,12 +81,16 @@ class Scanner:
         return self.at >= len(self.text)
 
     def end(self) -> None:
-        """Nothing may follow but a time limit. Raises `FaultsError` with all that was noted."""
-        if self.timeout is None and self.is_at_limit:
+        """Nothing may follow but what any action may have. Raises `FaultsError` with all that was noted."""
+        while self.is_at_limit:
             self.word("with")
-            pair = self.pair()
-            assert pair is not None
-            self.limit(pair.value)
+            for pair in self.pairs():
+                if pair.key != "timeout":
+                    self.unknown(pair, ("timeout", *OF_RETRIES))
+                elif self.timeout is not None:
+                    self.note("action-syntax", "'timeout' is given twice.", pair.place)
+                else:
+                    self.limit(pair.value)
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.faults:
@@ -92,7 +98,7 @@ class Scanner:
 
     @property
     def is_at_limit(self) -> bool:
-        """`timeout=` stands here."""
+        """`timeout=`, `retries=` or `backoff=` stands here."""
         self.blanks()
         return _LIMIT.match(self.text, self.at) is not None
 
@@ -174,14 +180,17 @@ class Scanner:
         return Pair(key=match.group(1), value=self.value(), place=self.where(begin))
 
     def pairs(self) -> list[Pair]:
-        """Takes all the pairs that stand here. A key that comes twice is a fault."""
+        """Takes all the pairs that stand here, those of `again` aside. A key that comes twice is a fault."""
         pairs: list[Pair] = []
-        seen: set[str] = set()
+        seen: set[str] = set(self.again)
         while pair := self.pair():
             if pair.key in seen:
                 self.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
             seen.add(pair.key)
-            pairs.append(pair)
+            if pair.key in OF_RETRIES:
+                self.again[pair.key] = pair
+            else:
+                pairs.append(pair)
         return pairs
 
     def variable(self, pair: Pair) -> str:

@@ -20,6 +20,7 @@ from samovar.actions.given import Pair, Value
 from samovar.actions.launching import OF_COMMAND_TYPES, readable, record_of, said_last
 from samovar.actions.options import OF_VERIFY
 from samovar.actions.process import CommandResult
+from samovar.actions.retries import MOST_RETRIES, count_of
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, UnverifiedError
 from samovar.executors.base import PromptReply, PromptRequest
@@ -32,7 +33,6 @@ from samovar.values import positive_duration_s, to_text
 ANSWER_FILE = "ANSWER_FILE"
 """The variable that has the path of a file with the answer."""
 REPAIRS = 2
-MOST_REPAIRS = 100
 LIMIT_S = 300.0
 """How long the command may take if nothing is said: what a model wrote may never end."""
 SHOWN_CHARS = 4000
@@ -80,7 +80,7 @@ class Verify:
         if text.is_literal and not str(text.given).strip():
             line.note("option-value", "`verify` is a command, and there is none in it.", text.place)
         repairs, limit = (taken[key].value if key in taken else None for key in OF_VERIFY[1:])
-        if repairs is not None and repairs.is_literal and _count(repairs.given) is None:
+        if repairs is not None and repairs.is_literal and count_of(repairs.given) is None:
             line.note("option-value", f"`repairs` is {_COUNT}.", repairs.place)
         if limit is not None and limit.is_literal and positive_duration_s(limit.given) is None:
             line.note("option-value", f"`verify_timeout` is {_DURATION}.", limit.place)
@@ -112,7 +112,7 @@ class Verify:
         """Raises `ActionError`."""
         if self.repairs is None:
             return REPAIRS
-        count = _count(value := self.repairs.of(variables, is_option=True))
+        count = count_of(value := self.repairs.of(variables, is_option=True))
         if count is None:
             message = f"`repairs` is {_COUNT}, not {to_text(value)[:60]!r}."
             raise ActionError(message, place=self.repairs.place)
@@ -225,14 +225,8 @@ def shortened(text: str) -> str:
     return f"{begin}\n… ({len(text) - SHOWN_CHARS} characters are left out here) …\n{end}"
 
 
-_COUNT = f"a whole number from 0 to {MOST_REPAIRS}"
+_COUNT = f"a whole number from 0 to {MOST_RETRIES}"
 _DURATION = "a duration above 0, as in 30, 30s or 2min"
-
-
-def _count(value: object) -> int | None:
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-    is_whole = isinstance(number, int) and not isinstance(number, bool)
-    return number if is_whole and 0 <= number <= MOST_REPAIRS else None  # type: ignore[operator,return-value]
 
 
 def _as_command(value: Value, *, is_old: bool) -> Value:

@@ -101,6 +101,7 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
         "action": state.verb,
         "what": state.what,
         "is_repeatable": state.is_repeatable,
+        "retries": state.retries,
         "place": place_to_wire(state.place),
     }
     if state.error is not None:
@@ -188,6 +189,8 @@ def _show_run(told: Mapping[str, Any]) -> None:
         line.append(f"  {state['action']}", style="dim")
         if "messages" not in state:
             line.append(f"  {state['what']}")
+        if state["retries"]:
+            line.append(f"  {shown(state['retries'])}", style="dim")
         console.print(line)
         if "messages" in state:
             console.print(Text("  " + _settings_line(state), style="dim"))

@@ -36,7 +36,7 @@ wrong in files, and `nearest.py`, for what messages offer; nothing else of the p
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from samovar.errors.faults import Fault as Fault
 from samovar.errors.faults import Fix as Fix
@@ -50,7 +50,8 @@ class SamovarError(Exception):
     """The root. `str(error)` is one message for a person: what, where, what to do."""
 
     code: str = "error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
+    """Trying again can help: what failed may pass."""
     exit_status: int = 1
 
     def __init__(self, message: str, *, place: Place | None = None) -> None:
@@ -112,7 +113,13 @@ class ExpressionError(ActionError):
 
 
 class ShellError(ActionError):
+    """`exit_code` is that of a command that failed; None: it could not be started."""
+
     code = "shell"
+
+    def __init__(self, message: str, *, exit_code: int | None = None, place: Place | None = None) -> None:
+        self.exit_code, self.retryable = exit_code, exit_code is not None
+        super().__init__(message, place=place)
 
 
 class FileError(ActionError):
@@ -121,6 +128,7 @@ class FileError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+    retryable = True
 
 
 class CutOffError(ActionError):
@@ -149,7 +157,7 @@ class ChildError(ActionError):
 
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)
-        self.code, self.why = why.code, why
+        self.code, self.why, self.retryable = why.code, why, why.retryable
 
 
 class TooLargeError(ActionError):

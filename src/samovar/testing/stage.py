@@ -33,13 +33,12 @@ from samovar.testing.difference import Difference
 from samovar.testing.expectations import Told
 from samovar.testing.paths import Tree
 from samovar.testing.told_files import ToldFiles
+from samovar.testing.told_values import RETRYABLE
 from samovar.testing.untold import unanswered, unreplied, untold_command
 
 T = TypeVar("T")
-MOST_TOKENS = 1_000_000_000
-"""The limit of an answer that a case tells: none."""
-_VISITED: ContextVar[str] = ContextVar("visited")
-"""The path of the state that this task is in."""
+MOST_TOKENS = 1_000_000_000  # the limit of an answer that a case tells: none
+_VISITED: ContextVar[str] = ContextVar("visited")  # the path of the state that this task is in
 _SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
 """What the scripted engine says to this task, and what it is asked."""
 
@@ -54,7 +53,8 @@ class StoppedError(Exception):
 
 def told_error(failure: Failure) -> SamovarError:
     """The error that a case tells of."""
-    kind: type[SamovarError] = type("ToldError", (ActionError,), {"code": failure.code})
+    named = {"code": failure.code, "retryable": failure.code in RETRYABLE}
+    kind: type[SamovarError] = type("ToldError", (ActionError,), named)
     return kind(failure.message)
 
 
