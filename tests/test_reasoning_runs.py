@@ -22,7 +22,7 @@ from tests.test_cli_output import lines_of
 from tests.test_live import Screen, enter
 from tests.test_testing import Cases, told
 
-ASK = '[*] --> Ask\nAsk --> Right: answer == "Paris"\nRight --> [*]'
+ASK = '[*] --> Ask\nAsk --> Right: answer == "Paris"\nAsk --> [*]: answer == "Rome"\nRight --> [*]'
 THOUGHT = "<think>\nLet me see, Paris or Rome.\n</think>\n\nParis\n"
 
 

@@ -165,6 +165,12 @@ class Settings:
         reads="bytes",
         given="int | str",
     )
+    most_items: int = setting(
+        10_000,
+        "The most items that one `for each` goes through; a workflow's `limits: {items: …}` wins.",
+        expected="a whole number from 1 on",
+        least=1,
+    )
     environment: tuple[str, ...] = setting(
         (),
         "Environment variables that prompts may read, as `env.NAME`; others are not there.",

@@ -173,6 +173,21 @@ class StateEntered(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsProgressed(Happening):
+    """How far a state has come with the items of its list; of very many, not told for each one."""
+
+    visit: int
+    """Of the state."""
+    total: int
+    """How many items there are."""
+    done: int
+    """Those that are over, the failed ones among them."""
+    failed: int
+    running: int
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logged(Happening):
     visit: int
     level: str
@@ -249,6 +264,7 @@ Event = (
     RunStarted
     | StateEntered
     | PromptEvent
+    | ItemsProgressed
     | Logged
     | Warned
     | AttemptFailed

@@ -29,9 +29,10 @@ from samovar.folders import (
     name_below,
     name_of,
 )
+from samovar.language.parsed_action import ParseAction, ParsedAction
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.reading import much_to_keep, parse_workflow
-from samovar.language.workflow import ParseAction, ParsedAction, State, Workflow
+from samovar.language.workflow import State, Workflow
 
 SYSTEM_PROMPT = ".system"
 OF_TEXT = "text"

@@ -15,7 +15,9 @@ from samovar.actions.base import Action
 from samovar.actions.command import RunProgram
 from samovar.actions.conditional import Conditional
 from samovar.actions.find import FindFiles
+from samovar.actions.for_each import ForEach, around
 from samovar.actions.log import Log
+from samovar.actions.loop_clause import take_clause
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.read import ReadFile
 from samovar.actions.retries import Retries
@@ -41,6 +43,7 @@ VERBS = (
     AskUser,
     Approve,
     Abort,
+    ForEach,
 )
 
 __all__ = ["VERBS", "Action", "parse_action"]
@@ -71,10 +74,11 @@ def _parse_plain(text: str, place: Place, *, is_old: bool) -> Action:
     for verb in VERBS:
         if word in verb.words and verb.begins(line):
             line.form = verb.form
+            clause = None if verb is ForEach else take_clause(line)
             action = verb.parse(line)
             if line.timeout is not None or line.again:
                 action = replace(action, timeout=line.timeout, retries=Retries.of(line))
-            return action
+            return action if clause is None else around(clause, action, line)
     if "wait for user" in text.lower():
         return Wait.in_words(line)
     known = [known.capitalize() for verb in VERBS for known in verb.words if "_" not in known]

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import anyio
 
+from samovar.actions.attempts import TellAttempt, ignore, nothing
 from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change, find_files, read_file, write_file
+from samovar.actions.list_items import CommonAnswer, RunItems, no_items
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import AskAction
 from samovar.config import Settings
-from samovar.errors import ActionError, Fault, Place, RefusedError, SamovarError
+from samovar.errors import ActionError, Fault, Place, RefusedError
 from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.language.names import OF_COMMAND
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from samovar.actions.retries import Retries
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
+    from samovar.language.parsed_action import ParsedAction
     from samovar.language.template import Template
-    from samovar.language.workflow import ParsedAction, Workflow
+    from samovar.language.workflow import Workflow
     from samovar.library import Library
 
 
@@ -54,21 +57,10 @@ class Outcome:
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
     """Of a prompt."""
+    answer: CommonAnswer | None = None
+    """Of several prompts together."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
-
-
-TellAttempt = Callable[[SamovarError, PromptFigures | None, float | None], None]
-"""Told of an attempt that another one follows: why it failed, what its answer cost, and how many seconds pass
-until the next; None: the model is to repair its answer."""
-
-
-def _ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | None) -> None:
-    """Nobody is told."""
-
-
-async def _nothing() -> None:
-    """There is nothing to end."""
 
 
 class CallWorkflow(Protocol):
@@ -117,13 +109,15 @@ class ActionContext:
     """Returns when so many seconds have passed."""
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
+    run_items: RunItems = no_items
+    """Performs something for each item of a list."""
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
-    attempt_failed: TellAttempt = _ignore
+    attempt_failed: TellAttempt = ignore
     """Records an attempt that failed, where another one follows; raises what ends the run."""
-    forget: Callable[[], Awaitable[None]] = _nothing
+    forget: Callable[[], Awaitable[None]] = nothing
     """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
 
 
@@ -145,6 +139,10 @@ class Action(ABC):
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
     """It runs a command, so that its failure is also told by an exit code."""
+    repeats_inside: ClassVar[bool] = False
+    """It has the inner diagram of its composite performed for each item of a list."""
+    takes_items: ClassVar[bool] = False
+    """Its line may have a `for each`."""
     keeps_time: ClassVar[bool] = False
     """It ends itself in time and says what there was until then; else `time_limit.py` ends it."""
     place: Place
@@ -192,6 +190,14 @@ class Action(ABC):
         """What the variables it sets can hold, as far as that is known before the run."""
         return {}
 
+    def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
+        """As `types`, in a workflow that may say more, as the schema of an answer."""
+        return self.types
+
+    def with_result(self, name: str | None) -> Self:
+        """The same, whose value goes to this variable, or to none besides `result`."""
+        return self
+
     @property
     @abstractmethod
     def what(self) -> str:
@@ -216,6 +222,16 @@ class Action(ABC):
     def variants(self) -> tuple[Action, ...]:
         """What it can become; itself, if tags do not decide that."""
         return (self,)
+
+    @property
+    def each(self) -> Action | None:
+        """What it performs for each item of a list; None if it does no such thing."""
+        return None
+
+    @property
+    def item_names(self) -> frozenset[str]:
+        """The variables that only what it performs for each item can read."""
+        return frozenset()
 
     @property
     def is_repeatable(self) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.given import Value
@@ -42,6 +42,7 @@ class RunProgram(Action):
     words: ClassVar[tuple[str, ...]] = ("command",)
     runs_command: ClassVar[bool] = True
     keeps_time: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = f'Command ["program", "word", …] [with] {FORM}'
 
     place: Place
@@ -91,6 +92,9 @@ class RunProgram(Action):
     @property
     def is_repeatable(self) -> bool:
         return self.launch.retry_safe
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, launch=replace(self.launch, result=name))
 
     @property
     def what(self) -> str:

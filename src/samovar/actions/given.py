@@ -12,8 +12,10 @@ from samovar.errors import Place
 from samovar.language.parameters import Parameter, as_written
 from samovar.language.template import Template
 
+LOOP_OPTIONS = ("at_once", "collect", "on_failure")
+"""The keys of pairs that a `for each` takes beside its list."""
 OF_RETRIES = ("retries", "backoff")
-"""The keys of pairs that say how often an action is performed again: any action may have them (`retries.py`)."""
+"""The keys of pairs that say how often an action is performed again, which any may have (`retries.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from samovar.actions.answer_faults import failure, warn_if_cut
 from samovar.actions.base import Action, ActionContext, Outcome, brief
@@ -52,6 +52,7 @@ class ExecutePrompt(Action):
     runs_command: ClassVar[bool] = if_verified(False, True)
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = (
         'Execute prompt "name" [with key="value" …] [result="variable"] [timeout=5min] '
         '[using option=value …], or Prompt "the text itself" …'
@@ -110,8 +111,7 @@ class ExecutePrompt(Action):
 
     @property
     def names(self) -> frozenset[str]:
-        values = [pair.value for pair in self.arguments]
-        values += [value for value in (self.name, self.inline) if value]
+        values = [*(pair.value for pair in self.arguments), *filter(None, (self.name, self.inline))]
         names = frozenset().union(*(value.names for value in values)) | self.using.names
         names = names - {pair.key for pair in self.arguments} if self.inline else names
         return names | self.names_of_timeout | (self.verify.names if self.verify else frozenset())
@@ -169,6 +169,9 @@ class ExecutePrompt(Action):
     @property
     def doing(self) -> str:
         return self.verify.doing if self.verify else self.what
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, result=name)
 
     @property
     def what(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from samovar.actions.given import OF_RETRIES, Pair, Value
+from samovar.actions.given import LOOP_OPTIONS, OF_RETRIES, Pair, Value
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.markup import Markup
@@ -50,6 +50,8 @@ class Scanner:
     """The time limit, which any action may have."""
     again: dict[str, Pair] = field(default_factory=dict)
     """What says how often it is performed again, which any action may have too; by key."""
+    loop_options: dict[str, Pair] | None = None
+    """What belongs to the `for each` of the line, by name: `pair` takes it aside. None: the line has none."""
     _markup: Markup | None = None
 
     def where(self, offset: int | None = None) -> Place:
@@ -85,12 +87,10 @@ class Scanner:
         while self.is_at_limit:
             self.word("with")
             for pair in self.pairs():
-                if pair.key != "timeout":
-                    self.unknown(pair, ("timeout", *OF_RETRIES))
-                elif self.timeout is not None:
-                    self.note("action-syntax", "'timeout' is given twice.", pair.place)
-                else:
+                if pair.key == "timeout":
                     self.limit(pair.value)
+                else:
+                    self.unknown(pair, ("timeout", *OF_RETRIES))
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.faults:
@@ -140,8 +140,7 @@ class Scanner:
         self.blanks()
         if self.text[self.at : self.at + 1] not in ('"', "'"):
             return None
-        begin = self.at
-        rules = Rules(shell=shell, is_old=self.is_old)
+        begin, rules = self.at, Rules(shell=shell, is_old=self.is_old)
         content, self.at = self._string(begin, rules)
         template = Template.parse(content, self.where(begin + 1), rules)
         given = template.fill({}) if template.is_plain else None
@@ -156,8 +155,7 @@ class Scanner:
 
     def value(self) -> Value:
         """Takes a value: a text in quotes, or bare: a word, a number, JSON, or `${path}`."""
-        quoted = self.quoted()
-        if quoted is not None:
+        if (quoted := self.quoted()) is not None:
             return quoted
         begin = self.at
         self.at = self._bare_end(begin)
@@ -170,6 +168,13 @@ class Scanner:
 
     def pair(self) -> Pair | None:
         """Takes `key=value`, and a comma before it, if that stands here."""
+        while (found := self._any_pair()) and self.loop_options is not None and found.key in LOOP_OPTIONS:
+            if found.key in self.loop_options:
+                self.note("action-syntax", f"{found.key!r} is given twice.", found.place)
+            self.loop_options[found.key] = found
+        return found
+
+    def _any_pair(self) -> Pair | None:
         self.blanks()
         comma = _COMMA.match(self.text, self.at)
         begin = comma.end() if comma else self.at
@@ -181,8 +186,7 @@ class Scanner:
 
     def pairs(self) -> list[Pair]:
         """Takes all the pairs that stand here, those of `again` aside. A key that comes twice is a fault."""
-        pairs: list[Pair] = []
-        seen: set[str] = set(self.again)
+        pairs, seen = list[Pair](), set(self.again)
         while pair := self.pair():
             if pair.key in seen:
                 self.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
@@ -197,17 +201,35 @@ class Scanner:
         """The name of a variable to store a result in."""
         name = str(pair.value.given) if pair.value.is_literal else ""
         if not name.isidentifier():
-            self.note(
-                "action-syntax",
-                '`result` names a variable: letters, digits and _, as in result="answer".',
-                pair.value.place,
-            )
+            message = '`result` names a variable: letters, digits and _, as in result="answer".'
+            self.note("action-syntax", message, pair.value.place)
         return normal(name)
 
     def unknown(self, pair: Pair, known: Collection[str], what: str = "option") -> None:
         """Notes a key that nothing takes."""
         message = f"There is no {what} {pair.key!r}.{nearest(pair.key, known)}"
         self.note(f"unknown-{what}", message, pair.place)
+
+    def outside(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """The first match from here on that stands in no text, no bracket and no value. Takes nothing."""
+        at, depth = self.at, 0
+        rules = Rules(is_old=self.is_old)
+        while at < len(self.text):
+            character = self.text[at]
+            if not depth and (found := pattern.match(self.text, at)) is not None:
+                return found
+            if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
+                at = end
+            elif character in "\"'" and not self.text[at - 1 : at].isalnum():
+                try:
+                    at = self._string(at, rules)[1]
+                except FaultsError:  # which is said by whoever reads it
+                    self.faults.pop()
+                    return None
+            else:
+                depth += (character in "([{") - (character in ")]}")
+                at += 1
+        return None
 
     @property
     def _marks(self) -> Markup:

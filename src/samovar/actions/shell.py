@@ -7,8 +7,8 @@ How a command line is checked and made is in `command_line.py`, and what it shar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
 from samovar.actions.command_line import SHELLS, CommandLine
@@ -31,6 +31,7 @@ class Shell(Action):
     words: ClassVar[tuple[str, ...]] = ("shell",)
     runs_command: ClassVar[bool] = True
     keeps_time: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = f'Shell "command" [with] [shell="bash"] {FORM}'
 
     place: Place
@@ -81,6 +82,9 @@ class Shell(Action):
     @property
     def programs(self) -> tuple[str, ...]:
         return () if self.shell == SHELLS[0] else (self.shell,)
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, launch=replace(self.launch, result=name))
 
     @property
     def what(self) -> str:

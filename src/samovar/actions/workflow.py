@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.given import Pair, Value, as_taken
@@ -23,6 +23,7 @@ class RunWorkflow(Action):
     keeps_time: ClassVar[bool] = True
     effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("run", "delegate")
+    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = 'Run workflow "name" [with key="value" …] [result="variable"] [timeout=30s]'
 
     place: Place
@@ -61,6 +62,9 @@ class RunWorkflow(Action):
     @property
     def sets(self) -> frozenset[str]:
         return frozenset((self.result,)) if self.result else frozenset()
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, result=name)
 
     @property
     def what(self) -> str:

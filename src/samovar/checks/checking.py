@@ -14,6 +14,7 @@ from samovar.actions.given import Pair, Value
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
+from samovar.checks.for_each import doubtful_items
 from samovar.checks.gone_errors import errors_read_too_late
 from samovar.checks.labels import declared_here
 from samovar.checks.parts import parts_of
@@ -48,7 +49,7 @@ def check_workflow(
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
         found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
-        found += doubtful_retries(workflow, library)
+        found += [*doubtful_items(workflow, library, given), *doubtful_retries(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
@@ -81,16 +82,17 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
     known, own = workflow.known_names, declared_here(workflow)
     if workflow.executor is not None:
         yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
-    for _, action in workflow.actions():
+    for state, action in workflow.actions():
         if not isinstance(action, Action):
             continue
         yield from action.faults(library, workflow)
+        items = workflow.items_in(state, action)
         for part in parts_of(action):
-            yield from (*part.faults, *unfilled(part, own)) if isinstance(part, Template) else ()
+            yield from (*part.faults, *unfilled(part, own | items)) if isinstance(part, Template) else ()
         yield from _executor(action)
         yield from _escapes(action)
         if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
-            yield from _prompt(action, action.name, workflow, library, known)
+            yield from _prompt(action, action.name, workflow, library, known | items)
         elif isinstance(action, ExecutePrompt) and action.inline is not None:
             yield from _arguments(action.arguments, (), "The text", action.inline.names, "result")
         elif isinstance(action, RunWorkflow) and action.name.is_literal:

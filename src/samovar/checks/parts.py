@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
+from samovar.actions.base import Action
 from samovar.errors import Fix, Place
 from samovar.expressions.expression import Expression
 from samovar.language.paths import Path
@@ -16,7 +17,7 @@ from samovar.language.template import Template
 
 
 def parts_of(value: object) -> Iterator[Template | Expression]:
-    """All of them, in the order of the fields."""
+    """All of them, in the order of the fields; an action within another is looked at by itself."""
     if isinstance(value, Template | Expression):
         yield value
     elif isinstance(value, list | tuple):
@@ -24,7 +25,9 @@ def parts_of(value: object) -> Iterator[Template | Expression]:
             yield from parts_of(item)
     elif is_dataclass(value) and not isinstance(value, Place):
         for field in fields(value):
-            yield from parts_of(getattr(value, field.name))
+            inner = getattr(value, field.name)
+            if not isinstance(inner, Action):
+                yield from parts_of(inner)
 
 
 def fix_for_the_shell(name: str, template: Template) -> Fix | None:

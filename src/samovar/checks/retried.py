@@ -36,6 +36,8 @@ def _not_repeatable(action: Action, workflow: Workflow, library: Library) -> str
     """Why an action may not be repeated; None if it may."""
     if isinstance(action, RunWorkflow):
         return _child_not_repeatable(action, workflow, library)
+    if action.repeats_inside:
+        return "`retries` would begin the whole list again: give it to the states within the composite."
     if action.is_repeatable:
         return None
     if action.runs_command:

@@ -40,7 +40,8 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
     uses = _uses(workflow)
     if not uses:
         return
-    changing = frozenset().union(*(action.sets for _, action in workflow.actions()), {"result"})
+    set_here = (action.sets | action.item_names for _, action in workflow.actions())
+    changing = frozenset().union(*set_here, {"result"})
     everything = [use for group in uses.values() for use in group]
     for name, group in uses.items():
         template = _template(name, group[0].action, workflow, library)
@@ -93,7 +94,7 @@ def _uses(workflow: Workflow) -> Mapping[str, Sequence[_Use]]:
     for state, action in workflow.actions():
         if not isinstance(action, ExecutePrompt) or action.using.of("session") or action.using.of("fork"):
             continue
-        loops = _in_loops(workflow) if loops is None else loops
+        loops = _repeated(workflow) if loops is None else loops
         if action.name is None:
             found.setdefault(f"\0{action.place}", []).append(_Use(action, state.name in loops))
         elif action.name.is_literal:
@@ -128,6 +129,12 @@ def _fixed_arguments(group: Sequence[_Use]) -> Iterator[str]:
         texts = {other.value.template.text for other in given}
         if len(given) == len(group) and len(texts) == 1 and not pair.value.names:
             yield pair.key
+
+
+def _repeated(workflow: Workflow) -> frozenset[str]:
+    """States that stand in a loop, or whose prompt is asked for each item of a list."""
+    each = {name for name, state in workflow.states.items() if state.action and state.action.each}
+    return _in_loops(workflow).union(each, *(body.states for body in workflow.bodies.values()))
 
 
 def _in_loops(workflow: Workflow) -> frozenset[str]:

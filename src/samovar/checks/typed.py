@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from samovar.actions.base import Action
+from samovar.actions.for_each import lists_of
 from samovar.actions.prompt import ExecutePrompt
 from samovar.checks.parts import parts_of
 from samovar.checks.uncovered import values_without_edge
@@ -34,17 +35,31 @@ def types_of(workflow: Workflow) -> Mapping[str, Type]:
         found.setdefault(parameter.name, []).append(parameter.values)
     for state, action in workflow.actions():
         # What tags leave of an action is not known, only what it may set.
+        if state.action is not None and state.action.each is not None and action is not state.action:
+            continue  # what is done for each item sets nothing outside of it
         is_whole = state.action is action and isinstance(action, Action)
-        types = _types(action, workflow) if is_whole and isinstance(action, Action) else {}
+        types = action.types_in(workflow) if is_whole and isinstance(action, Action) else {}
         for name in {*action.sets, *types}:
             found.setdefault(name, []).append(types.get(name, ANYTHING))
     for name in workflow.unread:
         found.setdefault(name, []).append(ANYTHING)
-    return {name: union(types) for name, types in found.items()}
+    return _with_items(workflow, {name: union(types) for name, types in found.items()})
 
 
-def _types(action: Action, workflow: Workflow) -> Mapping[str, Type]:
-    return action.types_in(workflow) if isinstance(action, ExecutePrompt) else action.types
+def _with_items(workflow: Workflow, types: dict[str, Type]) -> Mapping[str, Type]:
+    """With what is known of the items of lists, and of what is kept of them."""
+    loops = [action for _, action in lists_of(workflow)]
+    for _ in range(2 if loops else 0):  # an item may be a list that another one goes through
+        items: dict[str, list[Type]] = {}
+        for one in loops:
+            if one.action is None and one.collect is not None and one.result is not None:
+                setters = sum(one.result in action.sets for _, action in workflow.actions())
+                if setters == 1:
+                    types |= one.types_of(types.get(one.collect, ANYTHING))
+            for name, type_ in one.item_types(types).items():
+                items.setdefault(name, []).append(type_)
+        types |= {name: union(several) for name, several in items.items()}
+    return types
 
 
 def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from samovar.errors import ExpressionError, Fault, Severity
 from samovar.expressions.expression import Expression
+from samovar.expressions.tree import parts_read
 from samovar.expressions.types import Type
 from samovar.language.workflow import Kind, State, When, Workflow
 
@@ -22,8 +23,10 @@ def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity:
         if len(names) != 1 or any(_is_wrong(condition, types) for condition in conditions):
             continue
         (name,) = names
+        read = frozenset().union(*(parts_read(condition.tree, name) for condition in conditions))
         for path, values in _known(name, types.get(name)):
-            if missing := _untaken(conditions, path, values):
+            part = path[1] if len(path) > 1 else None
+            if read == {part} and (missing := _untaken(conditions, path, values)):
                 shown = ", ".join(
                     f"`{str(one).lower() if isinstance(one, bool) else one}`" for one in missing
                 )

@@ -13,8 +13,9 @@ from samovar.checks.typed import types_of, unknown_defaults
 from samovar.errors import Fault, Place, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING
+from samovar.language.parsed_action import ParsedAction
 from samovar.language.template import Template
-from samovar.language.workflow import ParsedAction, Workflow
+from samovar.language.workflow import Workflow
 
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
@@ -36,17 +37,20 @@ def unset_variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault
     """Names that are read, and that nothing sets. `given`: names that whoever runs it gives."""
     known, types = workflow.known_names | given, types_of(workflow)
     own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
+    everywhere = known.union(*(action.item_names for _, action in workflow.actions()))
     in_vain = [
-        *unknown_defaults(workflow, known, is_old=workflow.is_old),
-        *doubtful_labels(workflow, known, own),
+        *unknown_defaults(workflow, everywhere, is_old=workflow.is_old),
+        *doubtful_labels(workflow, everywhere, own),
     ]
     yield from in_vain
     told = {fault.place for fault in in_vain}
-    readers: list[ParsedAction | Expression] = [action for _, action in workflow.actions()]
-    readers += [condition for _, condition in workflow.conditions()]
+    readers: list[tuple[ParsedAction | Expression, frozenset[str]]] = [
+        (action, workflow.items_in(state, action)) for state, action in workflow.actions()
+    ]
+    readers += [(one, workflow.items_around(state.name)) for state, one in workflow.conditions()]
     offers: dict[str, str] = {}
-    for reader in readers:
-        missing = reader.names - known
+    for reader, items in readers:
+        missing = reader.names - known - items
         homes = {name: part for part in reversed(tuple(parts_of(reader))) for name in part.names & missing}
         for name in sorted(missing):
             if name not in offers:

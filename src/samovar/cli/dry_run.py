@@ -104,6 +104,8 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
         "retries": state.retries,
         "place": place_to_wire(state.place),
     }
+    if state.each:
+        told["each"] = state.each
     if state.error is not None:
         told["error"] = error_to_wire(state.error)
     if state.prompt is None:
@@ -187,10 +189,11 @@ def _show_run(told: Mapping[str, Any]) -> None:
         console.print()
         line = Text(state["name"], style="bold")
         line.append(f"  {state['action']}", style="dim")
-        if "messages" not in state:
+        if "messages" not in state and state["action"] != "for each":
             line.append(f"  {state['what']}")
-        if state["retries"]:
-            line.append(f"  {shown(state['retries'])}", style="dim")
+        for key in ("each", "retries"):
+            if state.get(key):
+                line.append(f"  {shown(state[key])}", style="dim")
         console.print(line)
         if "messages" in state:
             console.print(Text("  " + _settings_line(state), style="dim"))

@@ -16,9 +16,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from samovar.actions.base import brief
+from samovar.cli.live_items import ItemLines
 from samovar.cli.showing import shown, visible
 from samovar.events import AttemptFailed, Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
-from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
+from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated, TokenCounts
 from samovar.memory import in_words
 
 REFRESH_S = 0.08
@@ -48,28 +49,34 @@ class Lines:
 
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose
+        self._items = ItemLines(verbose)
         self._entered: dict[int, StateEntered] = {}
         self._said: dict[int, list[str]] = {}
         self._logged: set[int] = set()
         self._told: set[tuple[str, int]] = set()
 
     def __call__(self, event: Event) -> None:
+        self._items.see(event)
         if isinstance(event, StateEntered):
             self._entered[event.visit] = event
         elif isinstance(event, StateLeft):
-            is_logged = event.visit in self._logged
-            self._console.print(line_of(self._entered.pop(event.visit), event, is_logged), soft_wrap=True)
-            for line in answer_lines("".join(self._said.pop(event.visit, ())), self._verbose):
-                self._console.print(Text(" " * INDENT) + line, soft_wrap=True)
+            entered, said = self._entered.pop(event.visit), "".join(self._said.pop(event.visit, ()))
+            if not self._items.hides_end(event):
+                is_logged, tokens = event.visit in self._logged, self._items.tokens(event.visit)
+                self._console.print(line_of(entered, event, is_logged, tokens), soft_wrap=True)
+                for line in answer_lines(said, self._verbose):
+                    self._console.print(Text(" " * INDENT) + line, soft_wrap=True)
+            self._items.forget(event)
         elif isinstance(event, TextGenerated):
-            if event.kind == "text":
+            if event.kind == "text" and not self._items.hides(event.visit):
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, ModelFetching | ModelLoading):
             self._tell(event)
         elif isinstance(event, AttemptFailed):
             self._said.pop(event.visit, None)
-            self._console.print(attempt_line(event), soft_wrap=True)
-        elif text := note_of(event, self._verbose):
+            if not self._items.hides(event.visit):
+                self._console.print(attempt_line(event), soft_wrap=True)
+        elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
             self._console.print(text, soft_wrap=True)
@@ -97,6 +104,7 @@ class LiveLines:
 
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose
+        self._items = ItemLines(verbose)
         self._running: dict[int, StateEntered] = {}
         self._doing: dict[int, str] = {}
         self._said: dict[int, list[str]] = {}
@@ -110,36 +118,45 @@ class LiveLines:
         if not self._is_begun:  # not before: whoever hears signals by now gives the cursor back
             self._is_begun = True
             self._live.start()
+        self._items.see(event)
         if isinstance(event, StateEntered):
             self._running[event.visit] = event
             self._since[event.visit] = time.monotonic()
         elif isinstance(event, StateLeft):
-            entered = self._running.pop(event.visit)
-            self._doing.pop(event.visit, "")
-            self._since.pop(event.visit)
-            self._live.refresh()
-            self._console.print(
-                line_of(entered, event, event.visit in self._logged),
-                soft_wrap=False,
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-            for line in answer_lines("".join(self._said.pop(event.visit, ())), self._verbose):
-                # Words are not cut at the edge, and what goes on below stands in line.
-                self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
+            self._left(event)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
-            if isinstance(event, TextGenerated) and event.kind == "text":
+            is_kept = isinstance(event, TextGenerated) and event.kind == "text"
+            if is_kept and not self._items.hides(event.visit):
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, AttemptFailed):
             self._said.pop(event.visit, None)
             self._doing[event.visit] = going_on(event)
-            self._console.print(attempt_line(event))
-        elif text := note_of(event, self._verbose):
+            if not self._items.hides(event.visit):
+                self._console.print(attempt_line(event))
+        elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
             self._console.print(text)
         self.tick()
+
+    def _left(self, event: StateLeft) -> None:
+        entered = self._running.pop(event.visit)
+        self._doing.pop(event.visit, "")
+        self._since.pop(event.visit)
+        said = "".join(self._said.pop(event.visit, ()))
+        if not self._items.hides_end(event):
+            self._live.refresh()
+            self._console.print(
+                line_of(entered, event, event.visit in self._logged, self._items.tokens(event.visit)),
+                soft_wrap=False,
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+            for line in answer_lines(said, self._verbose):
+                # Words are not cut at the edge, and what goes on below stands in line.
+                self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
+        self._items.forget(event)
 
     def tick(self) -> None:
         """Draws again, if some time has gone by."""
@@ -155,17 +172,26 @@ class LiveLines:
     def _render(self) -> Text:
         lines = []
         for visit, entered in self._running.items():
+            if self._items.hides(visit) and not self._is_loading(visit):
+                continue
+            elapsed_s = time.monotonic() - self._since[visit]
             line = Text(no_wrap=True, overflow="ellipsis", end="")
             line.append("● ", style="cyan")
             line.append(entered.path, style="bold")
             line.append(f"  {entered.verb or ''}  ", style="dim")
-            line.append(f"{time.monotonic() - self._since[visit]:.1f} s  ", style="dim")
+            line.append(f"{elapsed_s:.1f} s  ", style="dim")
+            if (progress := self._items.progress(visit, elapsed_s)) is not None:
+                line.append(f"{bar(progress[0])} {progress[1]}  ")
             doing = self._doing.get(visit) or entered.what
             line.append(shown(doing), style="dim" if doing.startswith(THINKING) else "")
             # Room for the `^C` of the terminal: a line that it makes two would not be wiped away.
             line.truncate(max(10, self._console.width - 3), overflow="ellipsis")
             lines.append(line)
         return Text("\n").join(lines)
+
+    def _is_loading(self, visit: int) -> bool:
+        """Whether something is fetched or loaded for it, which is worth a line whoever waits for it."""
+        return self._doing.get(visit, "").startswith(("loading ", "fetching "))
 
     def close(self) -> None:
         self._running.clear()
@@ -189,8 +215,13 @@ def answer_lines(said: str, verbose: int) -> list[Text]:
     return [Text(line) for line in lines if line]
 
 
-def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Text:
-    """A finished state: its mark, name, action, time, and what it did, unless that was told."""
+def line_of(
+    entered: StateEntered, left: StateLeft, is_told: bool = False, of_items: TokenCounts | None = None
+) -> Text:
+    """A finished state: its mark, name, action, time, and what it did, unless that was told.
+
+    `of_items`: what the prompts of its list's items have cost.
+    """
     mark, style = MARKS.get(left.status, ("·", ""))
     line = Text()
     line.append(f"{mark} ", style=style)
@@ -198,8 +229,8 @@ def line_of(entered: StateEntered, left: StateLeft, is_told: bool = False) -> Te
     line.append(f"  {entered.verb or 'passes'}", style="dim")
     if left.duration_s >= 0.05 or left.figures:
         line.append(f"  {left.duration_s:.1f} s", style="dim")
-    if left.figures:
-        tokens = left.figures.tokens
+    tokens = left.figures.tokens if left.figures else of_items
+    if tokens is not None:
         thought = f" ({tokens.reasoning} of them reasoning)" if tokens.reasoning else ""
         line.append(
             f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated{thought}",

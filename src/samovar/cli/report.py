@@ -33,10 +33,11 @@ def show_report(
     console.print(title)
     if "error" in report:
         console.print(Text(f"  {shown(error_line(report['error']))}", style="red"))
+    states = without_items(report["states"])
     if console.width < NARROW_COLUMNS:
-        _show_narrow(console, report["states"])
+        _show_narrow(console, states)
     else:
-        console.print(_states(report["states"], width_of_names))
+        console.print(_states(states, width_of_names))
     for model in report["models"]:
         console.print(_model(model))
         for note in model["notes"]:
@@ -57,6 +58,28 @@ def show_report(
     console.print(_line("memory", " · ".join(parts)))
     if hint is not None:
         console.print(_line("hint", shown(hint)))
+
+
+def without_items(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The states with one row for each list: of its items only those that failed have rows of their own."""
+    rows: list[dict[str, Any]] = []
+    lists: dict[str, dict[str, Any]] = {}
+    for state in states:
+        path = state.get("path", state["name"])
+        ends = (at for at, character in enumerate(path) if character == "[")
+        whole = next((lists[path[:at]] for at in ends if path[:at] in lists), None)
+        if whole is None:
+            row = dict(state)
+            rows.append(row)
+            if state["action"] == "for each":
+                lists[path] = row
+            continue
+        if tokens := state.get("tokens"):
+            before = whole.get("tokens") or dict.fromkeys(tokens, 0)
+            whole["tokens"] = {name: before[name] + count for name, count in tokens.items()}
+        if state["status"] == "failure":
+            rows.append(state)
+    return rows
 
 
 def error_line(error: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── UnverifiedError     an answer did not pass the command that verifies it
-    │   ├── ChildError          a workflow that it ran did not complete
+    │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
@@ -153,7 +153,7 @@ class UnverifiedError(ActionError):
 
 
 class ChildError(ActionError):
-    """A workflow that an action ran did not complete. `why`: the `events.RunError` it ended with."""
+    """A workflow, or an item of a list, did not complete. `why`: the `events.RunError` it ended with."""
 
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)

@@ -161,8 +161,9 @@ class TypeCheck:
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
             offer = nearest(step.name[:100], found.parts) if found.parts else ""
             offer = instead_of_part(step.name, behind) or offer
-            what = f"{either(found.kinds)} and " if not can_have else ""
-            self._say("type-mismatch", f"`{behind}` is {what}without a part {step.name!r}.{offer}", step)
+            what = f"is {either(found.kinds)}, which" if not can_have else ""
+            said = f"`{behind}` {what} has no part {step.name!r}.{offer}".replace("  ", " ")
+            self._say("type-mismatch", said, step)
         return ANYTHING
 
     def _macro(self, step: Macro, found: Type, types: Scope) -> Type:

@@ -213,6 +213,23 @@ def reads_of(tree: Term) -> Iterator[Read]:
         waiting += [(part, bound, True) for part in children(node)]
 
 
+def parts_read(tree: Term, variable: str) -> frozenset[str | None]:
+    """The parts of a variable that are read, as `team` in `verdict.team == "us"`; None: all of it, or a part
+    that only its value tells."""
+    waiting, found = [tree], set[str | None]()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Name) and node.name == variable:
+            found.add(None)
+        base, first = (node.base, node.steps[0]) if isinstance(node, Steps) else (None, None)
+        if isinstance(node, Steps) and isinstance(base, Name) and isinstance(first, PartOf):
+            found |= {first.name} if base.name == variable else set()
+            waiting += node.steps
+        else:
+            waiting += children(node)
+    return frozenset(found)
+
+
 def with_types(left: Term, rest: list[tuple[str, Term]]) -> tuple[Term, list[tuple[str, Term]]]:
     """With the names of types as such, where they are compared with `type(x)`."""
     operands = [left, *(operand for _, operand in rest)]

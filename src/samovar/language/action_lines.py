@@ -15,7 +15,7 @@ from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.left_over import LeftOver
 from samovar.language.markdown import Bullet, Document, Heading
-from samovar.language.workflow import ParseAction
+from samovar.language.parsed_action import ParseAction
 
 OWN_SECTIONS = ("prompts", "schemas")
 LARGEST_ACTION_CHARS = 65_536

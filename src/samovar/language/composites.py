@@ -41,6 +41,8 @@ class Flat:
     edges: tuple[Edge, ...]
     inherited: dict[str, tuple[Way, ...]]
     """By state: the failure edges of the composites that it stands in."""
+    firsts: dict[str, str]
+    """By the name of a composite that repeats its inside: the state that begins it."""
     groups: frozenset[str]
     """Composites that no edge leads to: they only frame some states."""
     composites: dict[str, frozenset[str]]
@@ -53,26 +55,35 @@ def exit_of(composite: str) -> str:
     return f"{composite} {END}"
 
 
-def flatten(diagram: Diagram, failures_taken: Callable[[str], Taken]) -> Flat:
-    """The same diagram without scopes. `failures_taken` tells what a label means."""
+def flatten(
+    diagram: Diagram, failures_taken: Callable[[str], Taken], repeated: frozenset[str] = frozenset()
+) -> Flat:
+    """The same diagram without scopes. `failures_taken` tells what a label means.
+
+    `repeated`: composites whose inside is performed for each item of a list: no edge leads into it or out.
+    """
     if not any(node.regions for node in diagram.nodes.values()):
         return Flat(
             nodes=diagram.nodes,
             edges=diagram.edges,
             inherited={},
+            firsts={},
             groups=frozenset(),
             composites={},
             faults=(),
         )
-    return _Flattening(diagram, failures_taken).flat()
+    return _Flattening(diagram, failures_taken, repeated).flat()
 
 
 class _Flattening:
     """One flattening: finds what each scope has, then rewrites the edges."""
 
-    def __init__(self, diagram: Diagram, failures_taken: Callable[[str], Taken]) -> None:
-        self.diagram, self.failures_taken = diagram, failures_taken
+    def __init__(
+        self, diagram: Diagram, failures_taken: Callable[[str], Taken], repeated: frozenset[str]
+    ) -> None:
+        self.diagram, self.failures_taken, self.repeated = diagram, failures_taken, repeated
         self.faults: list[Fault] = []
+        self.firsts: dict[str, str] = {}
         self.members: dict[Scope, list[Node]] = {}
         for node in diagram.nodes.values():
             if node.scope is not None:
@@ -86,15 +97,17 @@ class _Flattening:
         for edge in diagram.edges:
             if edge.source is not None:
                 self.outgoing.setdefault(edge.source, []).append(edge)
-        self.entered = {edge.target for edge in diagram.edges if edge.target in self.scopes}
+        self.entered = {edge.target for edge in diagram.edges if edge.target in self.scopes} | repeated
 
     def flat(self) -> Flat:
+        self._check_borders()
         edges = [*self._rewritten(), *self._implied_starts(), *self._implied_ends()]
         exits = dict.fromkeys(edge.source for edge in edges if edge.source not in self.diagram.nodes)
         exits |= dict.fromkeys(edge.target for edge in edges if edge.target not in self.diagram.nodes)
+        exits |= dict.fromkeys(map(exit_of, self.repeated))
         nodes: dict[str, Node] = {}
         for name, node in self.diagram.nodes.items():
-            is_fork = len(self.scopes.get(name, ())) > 1 and name in self.entered
+            is_fork = len(self.scopes.get(name, ())) > 1 and name in self.entered - self.repeated
             nodes[name] = replace(node, kind="fork") if is_fork else node
             if (way_out := exit_of(name)) in exits:
                 nodes[way_out] = Node(id=way_out, place=node.place, kind="join" if is_fork else "")
@@ -102,6 +115,7 @@ class _Flattening:
             nodes=nodes,
             edges=tuple(edges),
             inherited={name: ways for name in nodes if (ways := self._inherited(name))},
+            firsts=self.firsts,
             groups=frozenset(name for name in self.scopes if name not in self.entered),
             composites=self._composites(nodes),
             faults=tuple(self.faults),
@@ -122,6 +136,35 @@ class _Flattening:
     def _warn(self, code: str, message: str, place: Place) -> None:
         self.faults.append(Fault(code=code, message=message, place=place, severity="warning"))
 
+    def _check_borders(self) -> None:
+        """No edge leads into what is repeated for each item, or out of it."""
+        for edge in self.diagram.edges if self.repeated else ():
+            ends = [None if name is None else self.diagram.nodes[name] for name in (edge.source, edge.target)]
+            one, other = (
+                frozenset(self._around(edge.scope if node is None else node.scope)) & self.repeated
+                for node in ends
+            )
+            for composite in sorted(one ^ other):
+                self._border(edge, composite)
+
+    def _border(self, edge: Edge, composite: str) -> None:
+        """Notes an edge over the border of what is repeated."""
+        nodes = [self.diagram.nodes[name] for name in (edge.source, edge.target) if name is not None]
+        inner = next((node for node in nodes if composite in self._around(node.scope)), None)
+        named = f" ({inner.id!r} is named within it in line {inner.place.line})" if inner else ""
+        message = (
+            f"This edge leads over the border of {composite!r}, whose inside is performed for each "
+            f"item{named}. An item begins at the inner `[*]` and ends there. A failure that nothing within "
+            f"takes is one of the composite: `{composite} --> …: failure`."
+        )
+        self.faults.append(Fault(code="item-border", message=message, place=edge.place))
+
+    def _around(self, scope: Scope | None) -> Iterator[str]:
+        """The composites that a scope is in, the innermost first."""
+        while scope is not None:
+            yield scope.composite
+            scope = self.diagram.nodes[scope.composite].scope
+
     def _rewritten(self) -> Iterator[Edge]:
         """The diagram's own edges, in their order."""
         started: set[Scope] = set()
@@ -134,7 +177,11 @@ class _Flattening:
                     continue
                 started.add(scope)
                 source = scope.composite
-            elif source in self.scopes:
+                if source in self.repeated:
+                    if edge.target is not None:
+                        self.firsts[source] = edge.target
+                    continue
+            elif source in self.scopes and source not in self.repeated:
                 source = exit_of(source)
             if target is None and scope is not None:
                 target = exit_of(scope.composite)
@@ -155,12 +202,16 @@ class _Flattening:
                     f"add `[*] --> {first.id}` there.",
                     first.place,
                 )
-                yield _edge(composite, first.id, first.place)
+                if composite in self.repeated:
+                    self.firsts[composite] = first.id
+                else:
+                    yield _edge(composite, first.id, first.place)
 
     def _implied_ends(self) -> Iterator[Edge]:
         """A state within a composite that nothing leads out of ends the composite."""
         for composite, scopes in self.scopes.items():
             leads_on = composite in self.outgoing or self.diagram.nodes[composite].scope is not None
+            leads_on = leads_on or composite in self.repeated
             if composite not in self.entered or not (leads_on or len(scopes) > 1):
                 continue
             for node in (node for scope in scopes for node in self.members.get(scope, ())):
@@ -172,7 +223,8 @@ class _Flattening:
                     f"add `{node.id} --> [*]` there.",
                     node.place,
                 )
-                source = exit_of(node.id) if node.id in self.scopes else node.id
+                is_passed = node.id in self.scopes and node.id not in self.repeated
+                source = exit_of(node.id) if is_passed else node.id
                 yield _edge(source, exit_of(composite), node.place)
 
     def _inherited(self, name: str) -> tuple[Way, ...]:
@@ -186,11 +238,17 @@ class _Flattening:
             composite = _composite_of(self.diagram.nodes[name])
             own = self.outgoing.get(name, [])
         else:
-            composite = name if name in self.scopes else _composite_of(node)
-            own = [] if name in self.scopes else self.outgoing.get(name, [])
+            begins = name in self.scopes and name not in self.repeated
+            composite = name if begins else _composite_of(node)
+            own = [] if begins else self.outgoing.get(name, [])
         ways: list[Way] = []
         taken = {self.failures_taken(edge.label) for edge in own}
-        while Taken.SURELY not in taken and composite is not None and len(self.scopes[composite]) == 1:
+        while (
+            Taken.SURELY not in taken
+            and composite is not None
+            and composite not in self.repeated
+            and len(self.scopes[composite]) == 1
+        ):
             for edge in self.outgoing.get(composite, ()):
                 if (one := self.failures_taken(edge.label)) is not Taken.NEVER:
                     taken.add(one)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from samovar.errors import Fault, Fix, Place, nearest
-from samovar.language.workflow import ParsedAction
+from samovar.language.parsed_action import ParsedAction
 
 MOST_OFFERS = 20
 """Faults of one file that name the nearest name; finding it takes time."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from samovar.errors import Fault, Place
-from samovar.language.workflow import Branch, Fork, Kind, State, Transition
+from samovar.language.workflow import Body, Branch, Fork, Kind, State, Transition
 
 States = Mapping[str, State]
 DEEPEST = 50
@@ -49,13 +49,17 @@ class _Faults:
 
 
 def read_forks(
-    states: States, initial: str | None, composites: Mapping[str, frozenset[str]] | None = None
+    states: States,
+    initial: str | None,
+    composites: Mapping[str, frozenset[str]] | None = None,
+    bodies: Mapping[str, Body] | None = None,
 ) -> tuple[dict[str, Fork], tuple[Fault, ...]]:
     """The forks by name, and what is wrong. A fork with an error in it is left out.
 
     `composites`: the states of each composite, by its name, which a fork has whose branches are its regions.
+    `bodies`: what belongs to a branch with the composite that repeats it.
     """
-    reader = _Reader(states, composites or {})
+    reader = _Reader(states, composites or {}, bodies or {})
     faults = reader.faults
     for state in states.values():
         if state.kind is Kind.FORK:
@@ -74,8 +78,11 @@ def read_forks(
 class _Reader:
     """Reads forks, those within branches first."""
 
-    def __init__(self, states: States, composites: Mapping[str, frozenset[str]]) -> None:
-        self.states, self.composites, self.faults = states, composites, _Faults()
+    def __init__(
+        self, states: States, composites: Mapping[str, frozenset[str]], bodies: Mapping[str, Body]
+    ) -> None:
+        self.states, self.composites, self.bodies = states, composites, bodies
+        self.faults = _Faults()
         self.forks: dict[str, Fork | None] = {}
         """None: it is wrong."""
         self.regions: list[_Region] = []
@@ -139,6 +146,8 @@ class _Reader:
                 self._enter(region, transition, target)
             elif target.name not in region.states:
                 region.states.add(target.name)
+                if target.name in self.bodies:
+                    region.states |= self.bodies[target.name].states
                 waiting += target.transitions
 
     def _leaves(self, region: _Region, transition: Transition) -> None:

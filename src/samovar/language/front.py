@@ -56,7 +56,7 @@ OLD_KEYS = frozenset(
     ]
 )
 NOT_YET = {"tools": "Tools"}
-LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "tool_rounds")
+LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "items", "tool_rounds")
 
 
 class AddFault(Protocol):
@@ -238,5 +238,6 @@ def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
         duration_s=seconds("duration"),
         tokens=count("tokens", None),
         depth=count("depth", 16) or 16,
+        items=count("items", None),
         prompt_timeout_s=seconds("prompt_timeout"),
     )

@@ -15,8 +15,9 @@ from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.labels import Meaning, key_of, plain, read_label, read_old_label
 from samovar.language.names import OF_FAILURE
+from samovar.language.parsed_action import ParsedAction
 from samovar.language.spelling import old_spelling, spellings
-from samovar.language.workflow import Fork, Kind, ParsedAction, State, Transition, When
+from samovar.language.workflow import Body, Fork, Kind, State, Transition, When
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +39,17 @@ class Graph:
     """Composites that only frame some states."""
     composites: Mapping[str, frozenset[str]]
     """By the name of each of the others: the states within it."""
+    bodies: Mapping[str, Body]
+    """By the name of a composite that repeats its inside for each item of a list."""
     faults: tuple[Fault, ...]
 
 
 def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction], old: OldLabels | None = None) -> Graph:
     """The states of a diagram with their actions, which are given by state. `old`: of an old file."""
     labels = _Labels(old)
-    flat = flatten(diagram, labels.failures_taken)
-    faults = list(flat.faults)
+    repeated, wrong = _repeated(diagram, actions)
+    flat = flatten(diagram, labels.failures_taken, repeated)
+    faults = [*wrong, *flat.faults]
     leaving = Counter(edge.source for edge in flat.edges)
     transitions: dict[str, list[Transition]] = {name: [] for name in flat.nodes}
     for edge in flat.edges:
@@ -82,8 +86,40 @@ def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction], old: OldLa
         inherited=inherited,
         groups=flat.groups,
         composites=flat.composites,
+        bodies={
+            name: Body(first=first, exit=exit_of(name), states=flat.composites[name] - {name})
+            for name, first in flat.firsts.items()
+        },
         faults=tuple(faults),
     )
+
+
+def _repeated(
+    diagram: Diagram, actions: Mapping[str, ParsedAction]
+) -> tuple[frozenset[str], tuple[Fault, ...]]:
+    """The composites whose inside is performed for each item of a list, and what cannot be one."""
+    found: set[str] = set()
+    faults: list[Fault] = []
+    for name, action in actions.items():
+        node = diagram.nodes.get(name)
+        if not action.repeats_inside or node is None:
+            continue
+        if not node.regions:
+            message = (
+                f"{name!r} is not a composite state, so there is nothing within it to do for each item: draw "
+                f"`state {name} {{ … }}`, or write the action itself here, as in "
+                'Prompt "…" for each x in xs.'
+            )
+        elif node.regions > 1:
+            message = (
+                f"{name!r} has regions, which cannot be performed for each item as they are: put them into a "
+                "composite within it."
+            )
+        else:
+            found.add(name)
+            continue
+        faults.append(_fault("item-composite", message, action.place, "error"))
+    return frozenset(found), tuple(faults)
 
 
 def _old_spellings(diagram: Diagram, states: Mapping[str, State]) -> Iterator[Fault]:
@@ -212,17 +248,21 @@ def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
     states = graph.states
     reached, waiting = {initial}, [initial]
     while waiting:
-        for transition in states[waiting.pop()].transitions:
-            if transition.target is not None and transition.target not in reached:
-                reached.add(transition.target)
-                waiting.append(transition.target)
+        name = waiting.pop()
+        targets = [one.target for one in states[name].transitions]
+        targets += [graph.bodies[name].first] if name in graph.bodies else []
+        for target in targets:
+            if target is not None and target not in reached:
+                reached.add(target)
+                waiting.append(target)
     exits = {exit_of(name): name for name in graph.groups}
+    ends_of_items = {body.exit for body in graph.bodies.values()}
     for name, state in states.items():
         if name not in reached:
             if name in exits or (name in graph.groups and state.action is None):
                 continue
             yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
-        elif not state.transitions and state.kind is not Kind.FORK:
+        elif not state.transitions and state.kind is not Kind.FORK and name not in ends_of_items:
             shown = name.removesuffix(exit_of(""))
             message = (
                 f"Nothing leads out of the state {shown!r}, so a run is stuck there: add `{shown} --> [*]`."

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from samovar.errors import FaultsError
 from samovar.language.findings import Findings
 from samovar.language.markdown import Bullet, Document
-from samovar.language.workflow import ParseAction
+from samovar.language.parsed_action import ParseAction
 
 _MARKS = re.compile(r"^[\W_]*(?:\d+[.)]\s+)?[\W_]*")
 """What stands before the words: bullets of any kind, quotes, numbers, bold, the bars of tables."""

@@ -24,11 +24,12 @@ from samovar.language.graph import OldLabels, doubtful_shape, read_graph, with_i
 from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
+from samovar.language.parsed_action import ParseAction
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.schema_section import read_schemas
 from samovar.language.spelling import is_old_file
 from samovar.language.template import Partials
-from samovar.language.workflow import ParseAction, Workflow
+from samovar.language.workflow import Fork, Workflow
 
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
 _SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|schemas|states)\s*$", re.I)
@@ -65,13 +66,12 @@ def parse_workflow(
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
+    forks: dict[str, Fork] = {}
     if not diagram.faults and initial:
-        forks, wrong = read_forks(graph.states, initial, graph.composites)
+        forks, wrong = read_forks(graph.states, initial, graph.composites, graph.bodies)
         graph = with_inherited(graph, forks)
         found.faults += wrong
         found.faults += doubtful_shape(graph, initial)
-    else:
-        forks = {}
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None:
         raise FaultsError(faults)
@@ -93,6 +93,7 @@ def parse_workflow(
         states=graph.states,
         forks=forks,
         composites=graph.composites,
+        bodies=graph.bodies,
         prompts=prompts,
         schemas=schemas,
         diagram=diagram_text,

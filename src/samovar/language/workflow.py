@@ -1,6 +1,6 @@
 """A workflow: a parsed file, as frozen values that know their lines.
 
-Above: `library.py` finds and checks it, the runner runs it. Below: `parameters.py`,
+Above: `library.py` finds and checks it, the runner runs it. Below: `parsed_action.py`, `parameters.py`,
 `prompt.py`, `template.py`, `expression.py`; how an action is read is passed in. Nothing here runs.
 """
 
@@ -10,73 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal
 
 from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
+from samovar.language.parsed_action import ParsedAction
 from samovar.language.prompt import Prompt
 from samovar.language.returning import ReturnedValues
 from samovar.language.schemas import Schema
 from samovar.language.template import Template
-
-
-class ParsedAction(Protocol):
-    """What the workflow knows of an action; the contract is in `actions/base.py`."""
-
-    verb: ClassVar[str]
-    effect: ClassVar[str | None]
-    """What it does outside of the run; None: nothing."""
-    asks_prompt: ClassVar[bool]
-    """It has a prompt answered."""
-    runs_command: ClassVar[bool]
-    """Its failure is also told by an exit code."""
-
-    @property
-    def place(self) -> Place:
-        """Where its first character is."""
-        ...
-
-    @property
-    def doing(self) -> str:
-        """Its effect, whole as it is written."""
-        ...
-
-    @property
-    def variants(self) -> tuple[ParsedAction, ...]:
-        """What it can become; itself, if tags do not decide that."""
-        ...
-
-    @property
-    def runs(self) -> str | None:
-        """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
-        ...
-
-    def no_answer(self, text: str) -> str | None:
-        """Why a text cannot answer what it asks a person, as far as that is known before the run."""
-        ...
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """The programs that must be on this machine before the run begins."""
-        ...
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The variables it reads."""
-        ...
-
-    @property
-    def sets(self) -> frozenset[str]:
-        """The variables it sets, besides `result` and its like."""
-        ...
-
-
-class ParseAction(Protocol):
-    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
-
-    def __call__(self, text: str, place: Place, *, is_old: bool = False) -> ParsedAction: ...
 
 
 class When(StrEnum):
@@ -174,6 +118,18 @@ class Fork:
     """At least one, in the order of the file."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The inner diagram of a composite, which is performed for each item of a list."""
+
+    first: str
+    """The state it begins with."""
+    exit: str
+    """The state that its inner `[*]` is."""
+    states: frozenset[str]
+    """All within it, at any depth, its exit included and the composite itself not."""
+
+
 MOST_TRANSITIONS = 1000
 """Of a run that says nothing else."""
 
@@ -191,6 +147,8 @@ class Limits:
     """Sub-workflows within each other."""
     prompt_timeout_s: float | None = None
     """Of prompts that set none: no token for so long."""
+    items: int | None = None
+    """Of one list that something is done for each of; None: as the setting `most_items` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +208,8 @@ class Workflow:
     """By the name of the fork's state."""
     composites: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By the name of a composite that can be entered: its states, those at its beginning and end included."""
+    bodies: Mapping[str, Body] = field(default_factory=dict)
+    """By the name of a composite whose inner diagram is performed for each item of a list."""
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     """Its own."""
     schemas: Mapping[str, Schema] = field(default_factory=dict)
@@ -292,6 +252,19 @@ class Workflow:
         names |= frozenset(OF_COMMAND) if any(one.runs_command for _, one in self.actions()) else frozenset()
         names |= {BRANCHES} if self.forks else frozenset()
         return names | self.sets
+
+    def items_around(self, state: str) -> frozenset[str]:
+        """The variables of items that can be read in a state since it stands in the body of a `For each`."""
+        found = (name for name, body in self.bodies.items() if state in body.states)
+        actions = (self.states[name].action for name in found)
+        return frozenset[str]().union(*(action.item_names for action in actions if action is not None))
+
+    def items_in(self, state: State, action: ParsedAction) -> frozenset[str]:
+        """The same for an action of the state, which may be what the state performs for each item."""
+        around = self.items_around(state.name) if self.bodies else frozenset[str]()
+        own = state.action
+        is_each = own is not None and own.each is not None and action is not own
+        return around | own.item_names if own is not None and is_each else around
 
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""

@@ -18,7 +18,8 @@ from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarErr
 from samovar.executors.table import EXECUTORS, member
 from samovar.files import exists
 from samovar.language.names import OF_FAILURE
-from samovar.language.workflow import ParsedAction, State, When, Workflow, beside
+from samovar.language.parsed_action import ParsedAction
+from samovar.language.workflow import State, When, Workflow, beside
 from samovar.library import Library
 from samovar.models.capabilities import Capability
 from samovar.models.header import read_header, require
@@ -192,7 +193,9 @@ def _need(
 
 def _is_certain(state: State, action: ParsedAction, workflow: Workflow) -> bool:
     """The action is not one of several that tags choose from, and the run has no way on after its failure."""
-    return state.action is action and not _goes_on(state, workflow)
+    own = state.action
+    is_only = own is action or (own is not None and own.each is action)
+    return is_only and not _goes_on(state, workflow)
 
 
 def _goes_on(state: State, workflow: Workflow) -> bool:

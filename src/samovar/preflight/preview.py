@@ -7,15 +7,16 @@ run can know is shown as it is written (`${summary}`); all else is filled as in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samovar.actions.base import Action
 from samovar.actions.conditional import Conditional
 from samovar.actions.defaults import PromptDefaults
+from samovar.actions.for_each import ForEach, items_of
 from samovar.actions.given import as_taken
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
-from samovar.errors import Place, SamovarError
+from samovar.errors import ActionError, Place, SamovarError
 from samovar.language.names import first_variables
 from samovar.language.parameters import bind
 from samovar.language.workflow import State, Workflow
@@ -43,6 +44,8 @@ class StatePreview:
     prompt: PromptPreview | None = None
     error: SamovarError | None = None
     """Why the action would fail whatever the run brings."""
+    each: str = ""
+    """For the items of which list it is done: `for each file in files, 3 items`. Empty: for none."""
 
 
 # Workflows ---------------------------------------------------------------------------------------------
@@ -102,15 +105,19 @@ class _Walk:
                 continue
             self._states += 1
             later = {**call.held, **before.later(state)} if call.held else before.later(state)
-            inner = None
+            inner, each = None, ""
             try:
                 action, there = _decided(state.action, values, later)
+                if isinstance(action, ForEach):
+                    each = _each(action, call.workflow, there, later)
+                    later = {**later, **{name: f"${{{name}}}" for name in action.item_names}}
+                    action = action.action or action
                 one = _state(state, action, call, there, later, self._library)
                 if isinstance(action, RunWorkflow):
                     inner = self._enter(state, action, call, there, later)
             except SamovarError as error:
                 one = _preview_of(state, state.action, call, state.action.what, error=error)
-            yield one
+            yield replace(one, each=each)
             if inner is not None and self._states < MOST_STATES:
                 yield from self.states(inner)
 
@@ -138,6 +145,19 @@ class _Walk:
             prefix=f"{call.prefix}{state.name}/",
             chain=chain,
         )
+
+
+def _each(action: ForEach, workflow: Workflow, values: Mapping[str, object], later: Later) -> str:
+    """Which list an action goes through, with as much of it as is known. Raises as the action would."""
+    clause = action.clause
+    said = f"for each {clause.name} in {clause.items.text}"
+    if clause.items.names & later.keys():
+        return said
+    count = len(items_of(clause.items.evaluate(values), clause.items.text, action.place))
+    most = workflow.limits.items
+    if most is not None and count > most:
+        raise ActionError(f"The list has {count} items, of {most} (limits: items).", place=action.place)
+    return f"{said}, {count} item" + "s" * (count != 1)
 
 
 def _decided(

@@ -13,7 +13,8 @@ from pathlib import Path
 from samovar.actions.base import refused
 from samovar.config import settings_known
 from samovar.errors import UntrustedError
-from samovar.language.workflow import ParsedAction, State, Workflow
+from samovar.language.parsed_action import ParsedAction
+from samovar.language.workflow import State, Workflow
 from samovar.library import Library
 from samovar.projects.opening import opening_of
 from samovar.projects.trust import is_trusted_by_environment

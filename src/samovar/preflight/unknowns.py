@@ -6,6 +6,7 @@ Above: `preview.py`. Below: the values of a workflow, and the names that the lan
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from samovar.language.names import BRANCHES, FIRST
 from samovar.language.workflow import State, Workflow
@@ -21,17 +22,25 @@ class Unknowns:
         always = (*FIRST, *([BRANCHES] if workflow.forks else []))
         numbers: dict[str, int] = {}
         own: dict[str, int] = {}
+        items: dict[str, int] = {}
+
+        def bits(names: Iterable[str]) -> int:
+            return sum(1 << numbers.setdefault(name, len(numbers)) for name in {*names})
+
         for state in workflow.states.values():
-            names = (*always, *state.action.sets) if state.action is not None else ()
-            own[state.name] = sum(1 << numbers.setdefault(name, len(numbers)) for name in {*names})
+            own[state.name] = bits((*always, *state.action.sets)) if state.action is not None else 0
+            if state.action is not None and state.name in workflow.bodies:
+                items[state.name] = bits(state.action.item_names)
         self._names = list(numbers)
         self._before = dict.fromkeys(workflow.states, 0)
         waiting = deque(workflow.states)
         while waiting:
             name = waiting.popleft()
             after = self._before[name] | own[name]
-            for transition in workflow.states[name].transitions:
-                target = transition.target
+            targets = [(one.target, after) for one in workflow.states[name].transitions]
+            if name in items:  # an item begins with what there was before, and with itself
+                targets.append((workflow.bodies[name].first, self._before[name] | items[name]))
+            for target, after in targets:
                 if target is not None and self._before[target] | after != self._before[target]:
                     self._before[target] |= after
                     waiting.append(target)

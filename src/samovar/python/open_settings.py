@@ -30,5 +30,6 @@ class OpenSettings(TypedDict, total=False):
     snapshots_bytes: int | str
     snapshots_days: float
     value_bytes: int | str
+    most_items: int
     environment: Sequence[str]
     offline: bool

@@ -63,9 +63,11 @@ class Frame:
     is_result_named: bool = False
     """`result` was set by name."""
     branch: str | None = None
-    """The first state of the branch that this is; None outside of forks."""
+    """The first state of the branch that this is, or the item; None outside of both."""
     claims: Claims | None = None
     """What the branches of the same fork use; None outside of forks."""
+    secret_items: frozenset[str] = frozenset()
+    """The variables of items of lists that a secret is in."""
 
     @classmethod
     def begin(
@@ -195,8 +197,9 @@ class Frame:
 
     @property
     def secret_names(self) -> frozenset[str]:
-        """The names of secret parameters."""
-        return frozenset(parameter.name for parameter in self.workflow.parameters if parameter.secret)
+        """The names of secret parameters, and of the items of secret lists."""
+        own = frozenset(parameter.name for parameter in self.workflow.parameters if parameter.secret)
+        return own | self.secret_items if self.secret_items else own
 
     def branch_off(self, state: State, transition: Transition, claims: Claims) -> Frame:
         """The frame of a branch that begins with a transition of a fork: its variables are a copy."""
@@ -204,6 +207,36 @@ class Frame:
         branch.changed = frozenset()
         branch.leave(state, transition)
         return branch
+
+    def item_off(
+        self,
+        name: str,
+        number: int,
+        item: tuple[str, object],
+        claims: Claims | None,
+        secret_items: frozenset[str] = frozenset(),
+    ) -> Frame:
+        """The frame of one item of a list: its variables are a copy.
+
+        Args:
+            name: Of the state that goes through the list.
+            number: Of the item, from 0 on.
+            item: The variable that it is in, and the item.
+            claims: Of all items; None: they go on one after the other.
+            secret_items: The variables of the item, if a secret is in the list.
+        """
+        variable, value = item
+        own = f"{name}[{number}]"
+        return replace(
+            self,
+            variables={**self.variables, "result": None, variable: value, f"{variable}_index": number},
+            spending=self.spending.of_item(self.prefix + own),
+            changed=frozenset(),
+            is_result_named=False,
+            branch=own if claims else self.branch,
+            claims=claims or self.claims,
+            secret_items=self.secret_items | secret_items,
+        )
 
     def leave_to_branches(self, fork: State) -> None:
         """A failure that only this fork was told of is for its branches."""

@@ -20,11 +20,12 @@ from samovar.events import Ending, RunError, VisitStatus
 from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
-from samovar.language.workflow import Branch, Fork, Limits, State, Transition, When
+from samovar.language.workflow import Body, Branch, Fork, Limits, State, Transition, When
 from samovar.running.abort_files import AbortedError, AbortFiles
 from samovar.running.branches import BranchEnd, Claims
 from samovar.running.ends import End, child_error, no_way_on, too_large
 from samovar.running.frame import Frame
+from samovar.running.items import ItemRunner
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
@@ -41,6 +42,7 @@ class Loop:
         """Where a condition was warned of: once in a run."""
         self._outside = services.outside
         self._abort_files = AbortFiles(services.outside.files, services.folder, services.run)
+        self._items = ItemRunner(services, recorder, self)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state of a workflow to its end.
@@ -50,13 +52,24 @@ class Loop:
         with declared(parameter.name for parameter in frame.workflow.parameters):
             return await self._drive(frame, frame.workflow.initial)
 
+    async def item(self, frame: Frame, state: State) -> tuple[Outcome, RunError | None]:
+        """Performs an action for one item of a list, as a visit of its own, and records it."""
+        self._abort_files.check()
+        outcome, _, error = await self._visit(frame, state)
+        await _give_others_a_turn()
+        return outcome, error
+
+    async def inside(self, frame: Frame, body: Body) -> End:
+        """Drives the inner diagram of a composite for one item of a list."""
+        return await self._drive(frame, body.first, until=body.exit)
+
     async def _drive(self, frame: Frame, first: str, until: str | None = None) -> End:
         """From a state to the end, or to the state `until`, which is not entered."""
         states = frame.workflow.states
         state = states[first]
         while True:
             self._abort_files.check()
-            visit, error = await self._visit(frame, state)
+            _, visit, error = await self._visit(frame, state)
             await _give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -108,8 +121,8 @@ class Loop:
                 self._recorder.warn(message, place, visit)
         return choice
 
-    async def _visit(self, frame: Frame, state: State) -> tuple[int, RunError | None]:
-        """Performs a state's action and records it. Gives the visit's number, and why it failed."""
+    async def _visit(self, frame: Frame, state: State) -> tuple[Outcome, int, RunError | None]:
+        """Performs a state's action and records it. Gives also the visit's number, and why it failed."""
         recorder = self._recorder
         action: Action | None = None
         if frame.acts(state):
@@ -124,6 +137,7 @@ class Loop:
                 number=entry.number,
                 defaults=frame.defaults.at(entry.path, entry.visit_of_state),
                 run_child=self._run_child,
+                do_items=self._items.run,
             )
             frame.begin_action()
             now_s = self._outside.clock.now_s()
@@ -153,7 +167,7 @@ class Loop:
             raise AbortedError(outcome.abort, entry.path)
         if outcome.figures:
             frame.spending.spend(tokens=outcome.figures.tokens.generated)
-        return entry.number, error
+        return outcome, entry.number, error
 
     # Forks.
 

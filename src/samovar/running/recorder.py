@@ -14,6 +14,7 @@ from pathlib import Path
 
 from samovar.actions.base import Action, Outcome
 from samovar.actions.clock import Clock
+from samovar.actions.list_items import CommonAnswer
 from samovar.errors import Place
 from samovar.events import (
     NOTHING,
@@ -53,6 +54,8 @@ class BegunVisit:
     """How often the run has been in the state, this time included."""
     entered_s: float
     """Since the run's start."""
+    is_of_item: bool
+    """It is of an item of a list, and so one of many."""
 
 
 class Recorder:
@@ -158,6 +161,7 @@ class Recorder:
             path=path,
             visit_of_state=self._entered[path],
             entered_s=self.time_s(),
+            is_of_item=frame.spending.is_in_item,
         )
         self.tell(
             StateEntered(
@@ -184,9 +188,12 @@ class Recorder:
     ) -> None:
         """A visit ends. `secrets`: the variables of its workflow whose values nobody is shown."""
         now_s = self.time_s()
-        if outcome is not None and outcome.figures is not None and status is VisitStatus.SUCCESS:
-            is_picked = bool(outcome.figures.options.choices)
-            self.record = self.record.answered(str(outcome.value), is_picked=is_picked)
+        if outcome is not None and status is VisitStatus.SUCCESS and not entry.is_of_item:
+            answer = outcome.answer
+            if outcome.figures is not None:
+                answer = CommonAnswer(str(outcome.value), is_picked=bool(outcome.figures.options.choices))
+            if answer is not None:
+                self.record = self.record.answered(answer.text, is_picked=answer.is_picked)
         sets: Mapping[str, object] = {}
         value: object = NOTHING
         if outcome is not None:

@@ -29,9 +29,19 @@ class PastLimitError(LimitError):
 class Spending:
     """What one workflow and all below it have used of its limits."""
 
-    def __init__(self, limits: Limits, above: Spending | None = None, *, name: str | None = None) -> None:
-        """`name`: of the sub-workflow whose limits they are; None for those of the run."""
-        self.limits, self.above, self.name = limits, above, name
+    def __init__(
+        self,
+        limits: Limits,
+        above: Spending | None = None,
+        *,
+        name: str | None = None,
+        is_of_item: bool = False,
+    ) -> None:
+        """`name`: of the sub-workflow whose limits they are, or of an item; None for those of the run.
+
+        `is_of_item`: its transitions are not those of what is above it.
+        """
+        self.limits, self.above, self.name, self.is_of_item = limits, above, name, is_of_item
         self.transitions = self.tokens = 0
 
     @property
@@ -40,11 +50,30 @@ class Spending:
         given = self.limits.transitions
         return MOST_TRANSITIONS if given is None and self.above is None else given
 
+    def of_item(self, name: str) -> Spending:
+        """That of one item of a list, which may make as many transitions as there were before any."""
+        most: int | None = None
+        spending: Spending | None = self
+        while spending is not None:
+            here = spending.most_transitions
+            most = here if most is None else min(most, here or most)
+            spending = None if spending.is_of_item else spending.above
+        return Spending(Limits(transitions=most), self, name=name, is_of_item=True)
+
+    @property
+    def is_in_item(self) -> bool:
+        """It is of an item of a list, or below one."""
+        return self.is_of_item or (self.above is not None and self.above.is_in_item)
+
     @property
     def ends_soon(self) -> bool:
         """The run has just come near to the end of the transitions that it may make if nobody says so."""
         top = self.outermost
-        return top.limits.transitions is None and top.transitions == int(MOST_TRANSITIONS * NEAR)
+        return (
+            not self.is_in_item
+            and top.limits.transitions is None
+            and top.transitions == int(MOST_TRANSITIONS * NEAR)
+        )
 
     @property
     def outermost(self) -> Spending:
@@ -59,6 +88,7 @@ class Spending:
             spending.transitions += transitions
             spending.tokens += tokens
             exceeded = spending._exceeded() or exceeded
+            transitions = 0 if spending.is_of_item else transitions
             spending = spending.above
         if exceeded is not None:
             raise exceeded
@@ -66,6 +96,7 @@ class Spending:
     def _exceeded(self) -> PastLimitError | None:
         limits, most = self.limits, self.most_transitions
         who = "The run" if self.name is None else f"The workflow {self.name!r}"
+        who = f"The item {self.name}" if self.is_of_item else who
         if most is not None and self.transitions > most:
             default = ", as many as a run may make if nobody says so" if limits.transitions is None else ""
             message = f"{who} made more than {most} transitions{default}. {HOW_TO_RAISE}"
@@ -84,5 +115,6 @@ def own_limits(workflow: Workflow, run: Limits) -> Limits:
         duration_s=own.duration_s,
         tokens=own.tokens,
         depth=run.depth,
+        items=own.items if own.items is not None else run.items,
         prompt_timeout_s=own.prompt_timeout_s if own.prompt_timeout_s is not None else run.prompt_timeout_s,
     )

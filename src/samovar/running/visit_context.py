@@ -17,6 +17,7 @@ from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
+from samovar.actions.list_items import Items
 from samovar.actions.outside import Files, Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Asking, Filled, Question, Reply
@@ -97,6 +98,8 @@ class VisitContext:
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
     """Drives a sub-workflow."""
+    do_items: DoItems
+    """Goes through a list."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -110,6 +113,7 @@ class VisitContext:
             surroundings=services.surroundings,
             ask=self.ask,
             run_workflow=self.run_workflow,
+            run_items=self.run_items,
             ask_user=self.ask_user,
             log=self.log,
             warn=self.warn,
@@ -219,9 +223,8 @@ class VisitContext:
 
     def _marked(self, message: Message) -> Message:
         """A message with a secret value in it, or with what an action made of one, says so."""
-        frame, action = self.frame, self.state.action
-        names = {parameter.name for parameter in frame.workflow.parameters if parameter.secret}
-        is_secret = action is not None and not names.isdisjoint(action.names)
+        action = self.state.action
+        is_secret = action is not None and not self.frame.secret_names.isdisjoint(action.names)
         is_secret = is_secret or self.services.secrets.is_in(message.content)
         return replace(message, secret=True) if is_secret else message
 
@@ -244,6 +247,9 @@ class VisitContext:
         child = Child(name=name, given=given, timeout_s=timeout_s, place=place)
         return await self.run_child(self, child)
 
+    async def run_items(self, items: Items) -> list[object]:
+        return await self.do_items(self, items)
+
     def _pass_on(self, event: PromptEvent) -> None:
         self.services.tell(replace(event, visit=self.number))
 
@@ -253,3 +259,5 @@ RunChild = Callable[[VisitContext, Child], Awaitable[object]]
 
 Raises `ActionError` if it does not complete.
 """
+DoItems = Callable[[VisitContext, Items], Awaitable[list[object]]]
+"""See `actions.base.RunItems`."""

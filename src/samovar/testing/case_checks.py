@@ -13,7 +13,7 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.checks.unset import read_names
 from samovar.errors import Fault, NotFoundError, Place, SamovarError, nearest
 from samovar.language.names import BUILT_IN
-from samovar.language.workflow import ParsedAction
+from samovar.language.parsed_action import ParsedAction
 from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, Case, CaseFile
 from samovar.testing.expectations import Expected, Told
 from samovar.testing.expected_values import COMMAND_KEYS, PROMPT_KEYS

@@ -13,6 +13,7 @@ from typing import TypeVar
 from samovar.testing.asked import AskedCommand, SentPrompt
 from samovar.testing.difference import Difference
 from samovar.testing.expectations import Told, Wanted
+from samovar.testing.item_paths import all_of
 
 A = TypeVar("A", AskedCommand, SentPrompt)
 Part = tuple[str, object, object]
@@ -44,7 +45,7 @@ def _compare(
     differ: Callable[[Wanted, A], Iterator[Part]],
 ) -> Iterator[Difference]:
     for path, told in expected.items():
-        came = asked.get(path, ())
+        came = all_of(path, asked)
         for number, one in enumerate(came, start=1):
             wanted = told.at(number)
             for how, want, got in differ(wanted, one) if wanted is not None else ():

@@ -115,9 +115,15 @@ def cover(workflow: Workflow, seen: Iterable[Seen]) -> Coverage:
         for one in () if aborts else state.transitions:  # none ever leaves it
             # Of two that are alike only the first is ever taken.
             transitions.setdefault(key_of(one), Missed(name=_name(one), place=one.place))
+    ends = {body.exit for body in workflow.bodies.values()}  # no run is ever in one
     return Coverage(
         states=_share(
-            {name: Missed(name=name, place=one.place) for name, one in workflow.states.items()}, states
+            {
+                name: Missed(name=name, place=one.place)
+                for name, one in workflow.states.items()
+                if name not in ends
+            },
+            states,
         ),
         transitions=_share(transitions, taken),
     )

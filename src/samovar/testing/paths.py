@@ -1,6 +1,8 @@
 """States by path, in a workflow and in those it runs: `Reply/Draft` is the state Draft of what Reply runs.
 
-Above: the tests of workflows. Below: the library, and what checking knows of actions. Nothing is run.
+Above: the tests of workflows. Below: `item_paths.py`, the library, and what checking knows of actions. What
+is done for the items of a list has their numbers in its path, `Each[3]/Write`; without numbers it is for
+every item. Nothing is run.
 """
 
 from __future__ import annotations
@@ -8,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import NotFoundError, SamovarError
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
+from samovar.testing.item_paths import without_number
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,6 +29,17 @@ class Children:
     workflows: tuple[Workflow, ...] = ()
     is_open: bool = False
     """There may be others: a name is only known in a run, or its file cannot be read."""
+
+
+class Head(NamedTuple):
+    """What a path begins with."""
+
+    name: str
+    """Of the state."""
+    number: int | None
+    """Of the item, from 0 on; None: none is named."""
+    rest: str
+    """The path below it; empty if there is none."""
 
 
 class Tree:
@@ -50,21 +64,35 @@ class Tree:
             return None
         raise NotFoundError("state", path, found)
 
-    def _find(self, workflow: Workflow, path: str, prefix: str = "") -> State | list[str] | None:
+    def _find(
+        self, workflow: Workflow, path: str, prefix: str = "", body: str | None = None
+    ) -> State | list[str] | None:
         """The state, or None as for `find`, or the paths that there are where there is none such."""
-        if path in workflow.states:
-            return workflow.states[path]
-        known = [prefix + name for name in workflow.states]
-        for name in _heads(workflow, path):
-            children = self.children(workflow, workflow.states[name])
-            for child in children.workflows:
-                found = self._find(child, path[len(name) + 1 :], f"{prefix}{name}/")
-                if not isinstance(found, list):
-                    return found
-                known = found
-            if children.is_open:
-                return None
-        return known
+        known = list(_names(workflow, body))
+        found: State | list[str] | None = [prefix + name for name in _paths(workflow, body)]
+        for head in _heads(workflow, path):
+            if head.name not in known:
+                continue
+            if not head.rest:
+                return workflow.states[head.name]
+            inner = self._below(workflow, head, prefix)
+            if not isinstance(inner, list):
+                return inner
+            found = inner or found
+        return found
+
+    def _below(self, workflow: Workflow, head: Head, prefix: str) -> State | list[str] | None:
+        above = f"{prefix}{head.name}/"
+        if head.name in workflow.bodies:
+            return self._find(workflow, head.rest, above, head.name)
+        children = self.children(workflow, workflow.states[head.name])
+        known: list[str] = []
+        for child in children.workflows:
+            found = self._find(child, head.rest, above)
+            if not isinstance(found, list):
+                return found
+            known = found
+        return None if children.is_open else known
 
     def children(self, workflow: Workflow, state: State) -> Children:
         """What a state of one of the workflows can run."""
@@ -92,11 +120,12 @@ class Tree:
         return self._owner(self.workflow, path)
 
     def _owner(self, workflow: Workflow, path: str) -> tuple[Workflow, str] | None:
-        if path in workflow.states:
-            return workflow, path
-        for name in _heads(workflow, path):
-            for child in self.children(workflow, workflow.states[name]).workflows:
-                if found := self._owner(child, path[len(name) + 1 :]):
+        for head in _heads(workflow, path):
+            if not head.rest:
+                return workflow, head.name
+            inside = [workflow] if head.name in workflow.bodies else []
+            for one in (*inside, *self.children(workflow, workflow.states[head.name]).workflows):
+                if found := self._owner(one, head.rest):
                     return found
         return None
 
@@ -117,12 +146,13 @@ class Tree:
         """Visits by path as they are compared: of branches that run at once, one after the other.
 
         The visits of a fork's branches between the fork and its join are put into the order of the branches
-        in the file; the order within each branch stays. So it is in sub-workflows.
+        in the file, and those of the items of a list into the order of the list; the order within each branch
+        and each item stays. So it is in sub-workflows.
         """
         return self._in_order(self.workflow, list(paths))
 
     def _in_order(self, workflow: Workflow, paths: list[str]) -> list[str]:
-        heads = [next(iter(_heads(workflow, path)), "") for path in paths]
+        heads = [next(_heads(workflow, path), Head("", None, "")) for path in paths]
         order = list(range(len(paths)))
         for fork in sorted(
             workflow.forks.values(), key=lambda one: -sum(len(b.states) for b in one.branches)
@@ -130,28 +160,66 @@ class Tree:
             number = {name: at for at, branch in enumerate(fork.branches) for name in branch.states}
             order = [
                 index
-                for is_inside, run in _runs([(heads[index] in number, index) for index in order])
-                for index in (sorted(run, key=lambda index: number[heads[index]]) if is_inside else run)
+                for is_inside, run in _runs([(heads[index].name in number, index) for index in order])
+                for index in (sorted(run, key=lambda index: number[heads[index].name]) if is_inside else run)
             ]
         return list(self._with_children(workflow, [(heads[index], paths[index]) for index in order]))
 
-    def _with_children(self, workflow: Workflow, visits: Sequence[tuple[str, str]]) -> Iterator[str]:
-        """The paths, those below each state ordered as its sub-workflow says. `visits`: first name, path."""
-        for below, run in _runs([("" if head == path else head, path) for head, path in visits]):
-            children = self.children(workflow, workflow.states[below]).workflows if below else ()
-            if len(children) == 1:
-                inside = self._in_order(children[0], [path[len(below) + 1 :] for path in run])
-                yield from (f"{below}/{path}" for path in inside)
-            else:
-                yield from run
+    def _with_children(self, workflow: Workflow, visits: Sequence[tuple[Head, str]]) -> Iterator[str]:
+        """The paths, those below each state ordered as its sub-workflow says, and items by their numbers."""
+        below = [(head.name if head.rest or head.number is not None else "", head) for head, _ in visits]
+        paths = iter(path for _, path in visits)
+        for name, heads in _runs(below):
+            run = [(head, next(paths)) for head in heads]
+            if not name:
+                yield from (path for _, path in run)
+                continue
+            for number, item in _runs(
+                sorted(((head.number, (head, path)) for head, path in run), key=lambda one: one[0] or 0)
+            ):
+                yield from (path for head, path in item if not head.rest)
+                rest = [head.rest for head, _ in item if head.rest]
+                above = f"{name}/" if number is None else f"{name}[{number}]/"
+                yield from (above + path for path in self._inside(workflow, name, rest))
+
+    def _inside(self, workflow: Workflow, name: str, paths: list[str]) -> list[str]:
+        """The paths below a state in their order."""
+        if name in workflow.bodies:
+            return self._in_order(workflow, paths)
+        children = self.children(workflow, workflow.states[name]).workflows
+        return self._in_order(children[0], paths) if len(children) == 1 else paths
 
 
-def _heads(workflow: Workflow, path: str) -> Iterator[str]:
-    """The names of states that a path can begin with, the longest first; a name may hold a slash."""
+def _names(workflow: Workflow, body: str | None) -> Iterator[str]:
+    """The states that stand in a body and in none within it; None: in the workflow and in no body."""
+    inside = workflow.bodies[body].states if body is not None else workflow.states.keys()
+    deeper = {
+        name
+        for one, other in workflow.bodies.items()
+        if one != body and one in inside
+        for name in other.states
+    }
+    return (name for name in workflow.states if name in inside and name not in deeper)
+
+
+def _paths(workflow: Workflow, body: str | None) -> Iterator[str]:
+    """The same, and what stands in bodies by its path."""
+    for name in _names(workflow, body):
+        yield name
+        if name in workflow.bodies:
+            yield from (f"{name}/{path}" for path in _paths(workflow, name))
+
+
+def _heads(workflow: Workflow, path: str) -> Iterator[Head]:
+    """What a path can begin with, the longest name first; a name may hold a slash."""
     end = len(path)
     while end > 0:
-        if path[:end] in workflow.states:
-            yield path[:end]
+        begin, rest = path[:end], path[end + 1 :]
+        name, number = without_number(begin)
+        if begin in workflow.states:
+            yield Head(begin, None, rest)
+        elif number is not None and name in workflow.states:
+            yield Head(name, number, rest)
         end = path.rfind("/", 0, end)
 
 

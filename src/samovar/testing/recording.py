@@ -28,6 +28,7 @@ from samovar.running.run import Run
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.difference import Difference
+from samovar.testing.item_paths import by_items
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,
@@ -186,7 +187,7 @@ class Recording:
         by_path: dict[str, list[object]] = {}
         for visit, told in heard.by_visit():
             by_path.setdefault(self._paths[visit], []).extend(map(as_told, told))
-        return {path: found[0] if len(found) == 1 else found for path, found in by_path.items()}
+        return {path: found[0] if len(found) == 1 else found for path, found in by_items(by_path).items()}
 
 
 class _RecordingConnection:

@@ -6,13 +6,11 @@ asked, so that it can be compared, and lets the case's own time pass.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from samovar.actions.clock import Clock
 from samovar.actions.file_places import Search, Target
@@ -30,15 +28,16 @@ from samovar.testing.asked import AskedCommand, SentPrompt
 from samovar.testing.cases import STOPPED_EXIT_CODE, Answer, Case, Failure, Printed
 from samovar.testing.clock import EndlessError, SimulatedClock
 from samovar.testing.difference import Difference
-from samovar.testing.expectations import Told
 from samovar.testing.paths import Tree
+from samovar.testing.telling import Telling
 from samovar.testing.told_files import ToldFiles
 from samovar.testing.told_values import RETRYABLE
 from samovar.testing.untold import unanswered, unreplied, untold_command
 
-T = TypeVar("T")
-MOST_TOKENS = 1_000_000_000  # the limit of an answer that a case tells: none
-_VISITED: ContextVar[str] = ContextVar("visited")  # the path of the state that this task is in
+MOST_TOKENS = 1_000_000_000
+"""The limit of an answer that a case tells: none."""
+_VISITED: ContextVar[str] = ContextVar("visited")
+"""The path of the state that this task is in."""
 _SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
 """What the scripted engine says to this task, and what it is asked."""
 
@@ -73,8 +72,7 @@ class Stage:
         self.clock: Clock = SimulatedClock()
         self.executor: Executor | None = None
         """Answers with what `script` gives; set before the run."""
-        self.used: Counter[tuple[str, str]] = Counter()
-        """By what is told (`answers`, `commands`, `waits`) and path: how often it was asked for."""
+        self._telling = Telling(case)
         self.sent: dict[str, list[SentPrompt]] = {}
         """By path, each prompt."""
         self.ran: dict[str, list[AskedCommand]] = {}
@@ -117,10 +115,10 @@ class Stage:
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
         self.ran.setdefault(path, []).append(AskedCommand(command=command, folder=self._folder))
-        told = self.case.shell.get(path)
-        result = self._next("commands", path, told)
+        handed = self._telling.next("commands", path, self.case.shell)
+        result = handed.value
         if result is None:
-            raise StoppedError(untold_command(path, told, self.used["commands", path], self.ran[path][-1]))
+            raise StoppedError(untold_command(path, handed, self.ran[path][-1]))
         limit_s, takes_s = command.timeout_s, result.takes_s
         if is_over(takes_s, limit_s):
             written = result if isinstance(result, Printed) else Printed()
@@ -177,18 +175,18 @@ class Stage:
     async def ask_user(self, question: Question) -> Reply | None:
         if question.kind != "go_on":
             return await self._reply(question)
-        told = self._next("waits", question.path, self.case.waits.get(question.path))
-        return {None: YES, "yes": YES, "no": NO, "nobody": None}[told]
+        told = self._telling.next("waits", question.path, self.case.waits)
+        return {None: YES, "yes": YES, "no": NO, "nobody": None}[told.value]
 
     def answered(self, question: Question, reply: Reply) -> None:
         """A case answers everything itself."""
 
     async def _reply(self, question: Question) -> Reply | None:
         path = question.path
-        told = self.case.replies.get(path)
-        replied = self._next("replies", path, told)
+        handed = self._telling.next("replies", path, self.case.replies)
+        replied = handed.value
         if replied is None:
-            raise StoppedError(unreplied(path, told, self.used["replies", path], question))
+            raise StoppedError(unreplied(path, handed, question))
         await self._pass(replied.takes_s)
         if replied.text is None:
             return None
@@ -206,10 +204,10 @@ class Stage:
         owner = self._tree.owner(path)
         sent = SentPrompt(path=path, request=request, folder=owner[0].folder if owner else None)
         self.sent.setdefault(path, []).append(sent)
-        told = self.case.answers.get(path)
-        answer = self._next("answers", path, told)
+        handed = self._telling.next("answers", path, self.case.answers)
+        answer = handed.value
         if answer is None:
-            raise StoppedError(unanswered(path, told, self.used["answers", path], request))
+            raise StoppedError(unanswered(path, handed, request))
         limit_s = request.options.timeout_s
         if is_over(answer.takes_s, limit_s):
             late = answer if isinstance(answer, Answer) else Answer(text="")
@@ -233,27 +231,9 @@ class Stage:
             raise StoppedError(wanted)
         return answer, sent
 
-    def _next(self, what: str, path: str, told: Told[T] | None) -> T | None:
-        self.used[what, path] += 1
-        return None if told is None else told.at(self.used[what, path])
-
-    # What is left.
-
     def unused(self) -> Iterator[Difference]:
         """What the case tells and the run never asked for."""
-        given: dict[str, Mapping[str, Told[object]]] = {
-            "answers": self.case.answers,
-            "commands": self.case.shell,
-            "waits": self.case.waits,
-            "replies": self.case.replies,
-        }
-        for what, states in given.items():
-            for path, told in states.items():
-                used, there = self.used[what, path], len(told.values)
-                if not used or (told.is_list and used < there):
-                    how = f"only {used} of {there} were used" if used else "it was never used"
-                    message = f"What `{what}` has for {path!r} is not needed: {how}. Take it out of the case."
-                    yield Difference(what="unused", name=path, message=message, place=told.place)
+        return self._telling.unused()
 
 
 def misshapen(text: str, options: Options) -> str | None:

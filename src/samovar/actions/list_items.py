@@ -1,0 +1,50 @@
+"""The items of a list, as an action hands them to the run that goes through them, and what comes back.
+
+Above: the contract of actions, `for_each.py`, and the loop. Below: what the language knows of an action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from samovar.errors import ActionError
+from samovar.language.parsed_action import ParsedAction
+
+
+class CommonAnswer(NamedTuple):
+    """What prompts said that were asked for the items of a list: it may be what the run is for."""
+
+    text: str
+    is_picked: bool
+    """Among choices, and so for the workflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """Items of a list, each of which something is to be done for."""
+
+    name: str
+    """The variable that an item is in; its number, from 0 on, is in `NAME_index`."""
+    values: Sequence[object]
+    at_once: int
+    """How many are worked on together, at least 1."""
+    action: ParsedAction | None
+    """What is performed for each; None: the inner diagram of the composite."""
+    collect: str | None = None
+    """What is kept of each: this variable, or this value of a sub-workflow; None: its result."""
+    goes_on: bool = False
+    """After a failure the others go on, and a record says of each how it went; else it ends all."""
+
+
+RunItems = Callable[[Items], Awaitable[list[object]]]
+"""Does what there is to do for each item, and gives what was kept of each, in the order of the items.
+
+Raises `ChildError` for the first failure, unless it `goes_on`.
+"""
+
+
+async def no_items(_: Items) -> list[object]:
+    """See `RunItems`: where nothing is performed but a single action."""
+    raise ActionError("There is nothing here that could be done for each item.")

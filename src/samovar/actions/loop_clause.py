@@ -1,0 +1,151 @@
+"""Reads `for each NAME in EXPRESSION` in the line of an action, and the options that belong to it.
+
+Above: `for_each.py`, and whoever reads the lines of actions. Below: the scanner and expressions. The clause
+is taken out of the line before its verb is read, so that no verb knows of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from samovar.actions.given import Pair, Value
+from samovar.actions.scanner import Scanner
+from samovar.expressions.expression import Expression
+from samovar.expressions.names import end_of_name, normal, why_unreadable
+from samovar.language.template import Rules, Template
+from samovar.values import to_text
+
+MOST_AT_ONCE = 256
+"""Items that are worked on together."""
+_CLAUSE = re.compile(r"(?<!\S)for\s+each\b", re.IGNORECASE)
+_IN = re.compile(r"\s+in\b", re.IGNORECASE)
+ARGUMENTS = "args"
+"""Behind a `for each`: a map of what the target's own parameters get, whatever their names are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopClause:
+    """`for each NAME in EXPRESSION`."""
+
+    name: str
+    """The variable that an item is in."""
+    items: Expression
+
+    @property
+    def index_name(self) -> str:
+        """The variable that the number of an item is in, from 0 on."""
+        return f"{self.name}_index"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopOptions:
+    """What stands behind a clause and belongs to it."""
+
+    at_once: Value | None = None
+    collect: str | None = None
+    goes_on: bool = False
+
+
+def take_clause(line: Scanner) -> LoopClause | None:
+    """Takes the clause out of the line of an action, with blanks in its place; None: there is none."""
+    if _CLAUSE.search(line.text, line.at) is None:
+        return None
+    found = line.outside(_CLAUSE)
+    if found is None:
+        return None
+    begin, line.at = line.at, found.start()
+    clause = read_clause(line)
+    taken = re.sub(r"\S", " ", line.text[found.start() : line.at])
+    line.text = line.text[: found.start()] + taken + line.text[line.at :]
+    line.at = begin
+    line.loop_options = {}
+    return clause
+
+
+def read_clause(line: Scanner) -> LoopClause:
+    """Reads the clause that begins here."""
+    line.word("for")
+    line.word("each")
+    line.blanks()
+    begin, end = line.at, end_of_name(line.text, line.at)
+    name = normal(line.text[begin:end])
+    if not name:
+        line.fail(f"The name of an item is expected, as in `for each file in files`, {line.found()}.")
+    if why := why_unreadable(name):
+        line.note("action-syntax", why, line.where(begin))
+    behind = _IN.match(line.text, end)
+    if behind is None:
+        line.at = end
+        line.fail(f"`in` and a list are expected, as in `for each {name} in files`, {line.found()}.")
+    items, line.at = Expression.parse_first(line.text, behind.end(), line.place)
+    return LoopClause(name=name, items=items)
+
+
+def read_options(line: Scanner) -> LoopOptions:
+    """What `Scanner.pair` has taken aside. Faults are noted on the line."""
+    given = line.loop_options or {}
+    at_once = given["at_once"].value if "at_once" in given else None
+    if at_once is not None and at_once.is_literal:
+        number = whole_number(at_once.given)
+        if number is None or not 1 <= number <= MOST_AT_ONCE:
+            message = f"`at_once` is a whole number from 1 to {MOST_AT_ONCE}."
+            line.note("option-value", message, at_once.place)
+    collect = line.variable(given["collect"]) if "collect" in given else None
+    return LoopOptions(at_once=at_once, collect=collect, goes_on=_goes_on(line, given.get("on_failure")))
+
+
+def _goes_on(line: Scanner, pair: Pair | None) -> bool:
+    if pair is None:
+        return False
+    word = to_text(pair.value.given).lower() if pair.value.is_literal else ""
+    if word not in ("collect", "fail"):
+        message = "`on_failure` is `collect`, which goes on and keeps a record of each item, or `fail`."
+        line.note("option-value", message, pair.value.place)
+    return word == "collect"
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that a value is, or that a text spells."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value) if len(value) < 10 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """The arguments of a target, those of `args={…}` among them. Faults are noted on the line."""
+    found: list[Pair] = []
+    for pair in pairs:
+        if pair.key == ARGUMENTS:
+            found += _arguments(line, pair)
+        else:
+            found.append(pair)
+    keys = [pair.key for pair in found]
+    for pair in found:
+        if keys.count(pair.key) > 1 and pair.place != found[keys.index(pair.key)].place:
+            line.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
+    return tuple(found)
+
+
+def _arguments(line: Scanner, pair: Pair) -> list[Pair]:
+    try:
+        read = json.loads(pair.value.template.text)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        message = '`args` is a map of what the parameters get, as in args={"result": "${file}"}.'
+        line.note("option-value", message, pair.value.place)
+        return []
+    return [Pair(key=key, value=_value(line, one, pair), place=pair.place) for key, one in read.items()]
+
+
+def _value(line: Scanner, given: object, pair: Pair) -> Value:
+    place = pair.value.place
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    template = Template.parse(text, place, Rules(is_old=line.is_old))
+    if not isinstance(given, str) and template.is_plain:
+        return Value(template=template, quoted=False, place=place, given=given)
+    filled = template.fill({}) if template.is_plain else None
+    is_text = isinstance(given, str) and not template.is_value
+    return Value(template=template, quoted=True, place=place, given=filled, is_text=is_text)

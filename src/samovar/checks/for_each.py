@@ -1,0 +1,136 @@
+"""What is wrong with the lists that something is done for each item of, and with what is kept of the items.
+
+Above: `checking.py`. Below: the values of a workflow, types, and the library. What is wrong with the shape of
+a composite whose inside is repeated was found when its file was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from samovar.actions.for_each import ForEach, lists_of
+from samovar.actions.loop_clause import whole_number
+from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.workflow import RunWorkflow
+from samovar.checks.typed import types_of
+from samovar.errors import Fault, Place, SamovarError, nearest
+from samovar.expressions.types import Type
+from samovar.language.names import BUILT_IN, LIQUID_WORDS, SURROUNDINGS
+from samovar.language.workflow import State, Workflow
+from samovar.library import Library
+
+TAKEN = BUILT_IN | SURROUNDINGS | LIQUID_WORDS
+"""Names that mean something already in every workflow."""
+
+
+def doubtful_items(workflow: Workflow, library: Library, given: frozenset[str]) -> Iterator[Fault]:
+    """Errors. `given`: variables that the workflow is run with, besides its parameters."""
+    lists = list(lists_of(workflow))
+    types: Mapping[str, Type] | None = None
+    for state, action in lists:
+        types = types_of(workflow) if types is None else types
+        yield from _names(workflow, state, action, given)
+        yield from _list(action, types)
+        if action.collect is not None:
+            yield from _collected(workflow, library, state, action, action.collect)
+    if lists:
+        yield from _sessions(workflow, {state.name: action for state, action in lists})
+
+
+def _names(workflow: Workflow, state: State, action: ForEach, given: frozenset[str]) -> Iterator[Fault]:
+    """The variables of an item are new ones."""
+    around = workflow.items_around(state.name)
+    declared = {parameter.name for parameter in workflow.parameters}
+    for name in (action.clause.name, action.clause.index_name):
+        if name in around:
+            why = "is the item of the list around this one"
+        elif name in declared | given:
+            why = "is a parameter of the workflow"
+        elif name in workflow.sets:
+            why = "is set by the workflow itself"
+        elif name in TAKEN:
+            why = "means something already"
+        else:
+            continue
+        message = f"An item cannot be called {action.clause.name!r}: {name!r} {why}. Take another name."
+        yield Fault(code="item-name", message=message, place=action.place)
+        break
+
+
+def _list(action: ForEach, types: Mapping[str, Type]) -> Iterator[Fault]:
+    """What is gone through is a list, or a map."""
+    items = action.clause.items
+    whole = items.type(types)
+    if whole.kinds & {"list", "map"}:
+        return
+    parts = sorted(name for name, part in whole.parts.items() if part.kinds == {"list"})
+    if parts:
+        advice = (
+            "Its "
+            + ", ".join(f"`{items.text}.{name}`" for name in parts)
+            + (" is one." if len(parts) == 1 else " are.")
+        )
+    elif "text" in whole.kinds:
+        advice = f"Write lines({items.text}) for its lines."
+    else:
+        advice = "Write it in brackets, as in [a, b]."
+    message = f"`for each` takes a list, and `{items.text[:60]}` is {whole}. {advice}"
+    yield Fault(code="item-list", message=message, place=items.place)
+
+
+def _collected(
+    workflow: Workflow, library: Library, state: State, action: ForEach, name: str
+) -> Iterator[Fault]:
+    """What is kept of an item is there."""
+    known = None
+    if action.repeats_inside and state.name in workflow.bodies:
+        inside = workflow.bodies[state.name].states
+        known = {one for inner, did in workflow.actions() if inner.name in inside for one in did.sets}
+        where = f"Nothing within {state.name!r} sets"
+    elif isinstance(action.action, RunWorkflow):
+        known = _given_back(action.action, workflow, library)
+        where = "That workflow does not give"
+    if known is not None and name not in known:
+        message = f"{where} {name!r}, so there is nothing to collect.{nearest(name, known)}"
+        yield Fault(code="item-collect", message=message, place=action.place)
+
+
+def _given_back(action: RunWorkflow, workflow: Workflow, library: Library) -> set[str] | None:
+    """The names of what a sub-workflow gives; None if only the run knows."""
+    try:
+        child = library.child(workflow, action.name.text({})) if action.name.is_literal else None
+    except SamovarError:
+        return None
+    if child is None:
+        return None
+    if child.returns is not None:
+        return set() if child.returns.is_single else {one.name for one in child.returns.names}
+    return set(child.known_names) | {pair.key for pair in action.given}
+
+
+def _sessions(workflow: Workflow, lists: Mapping[str, ForEach]) -> Iterator[Fault]:
+    """Prompts of several items that would go on with one conversation at the same time."""
+    for state, action in workflow.actions():
+        session = action.using.of("session") if isinstance(action, ExecutePrompt) else None
+        if session is None or not session.is_literal:
+            continue
+        names = [name for name, body in workflow.bodies.items() if state.name in body.states]
+        names += [state.name] if state.action is not action else []
+        each = next((lists[name] for name in names if not _is_one_by_one(lists[name])), None)
+        if each is not None:
+            yield _shared(session.text({}), each, session.place)
+
+
+def _is_one_by_one(each: ForEach) -> bool:
+    if each.at_once is None:
+        return each.action is not None and not each.action.asks_prompt
+    return each.at_once.is_literal and whole_number(each.at_once.given) == 1
+
+
+def _shared(session: str, each: ForEach, place: Place) -> Fault:
+    message = (
+        f"Each item would go on with the session {session!r} while others do. Give each one of its own, as "
+        f'in session="{session}-${{{each.clause.index_name}}}" or as a copy with fork=…, or go through the '
+        "list with at_once=1."
+    )
+    return Fault(code="shared-session", message=message, place=place)

@@ -1,0 +1,83 @@
+"""What the language knows of an action: how one is read is passed in, and what it does is not known here.
+
+Above: the values of a workflow, and whatever reads one. Below: the places of errors. The contract that every
+action keeps is in `actions/base.py`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from samovar.errors import Place
+
+
+class ParsedAction(Protocol):
+    """What the workflow knows of an action; the contract is in `actions/base.py`."""
+
+    verb: ClassVar[str]
+    effect: ClassVar[str | None]
+    """What it does outside of the run; None: nothing."""
+    asks_prompt: ClassVar[bool]
+    """It has a prompt answered."""
+    runs_command: ClassVar[bool]
+    """Its failure is also told by an exit code."""
+
+    @property
+    def place(self) -> Place:
+        """Where its first character is."""
+        ...
+
+    @property
+    def doing(self) -> str:
+        """Its effect, whole as it is written."""
+        ...
+
+    @property
+    def variants(self) -> tuple[ParsedAction, ...]:
+        """What it can become; itself, if tags do not decide that."""
+        ...
+
+    @property
+    def runs(self) -> str | None:
+        """The name of the workflow that it runs; None if it runs none, or only the run knows which."""
+        ...
+
+    def no_answer(self, text: str) -> str | None:
+        """Why a text cannot answer what it asks a person, as far as that is known before the run."""
+        ...
+
+    @property
+    def each(self) -> ParsedAction | None:
+        """What it performs for each item of a list; None if it does no such thing."""
+        ...
+
+    @property
+    def repeats_inside(self) -> bool:
+        """It has the inner diagram of its composite performed for each item of a list."""
+        ...
+
+    @property
+    def item_names(self) -> frozenset[str]:
+        """The variables that only what it performs for each item can read."""
+        ...
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that must be on this machine before the run begins."""
+        ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables it reads."""
+        ...
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """The variables it sets, besides `result` and its like."""
+        ...
+
+
+class ParseAction(Protocol):
+    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
+
+    def __call__(self, text: str, place: Place, *, is_old: bool = False) -> ParsedAction: ...

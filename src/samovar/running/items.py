@@ -1,0 +1,220 @@
+"""Goes through the items of a list: each has a copy of the variables, and some are worked on together.
+
+Above: `loop.py`, which performs what there is to do for one item. Below: frames, the recorder. As many tasks
+as items are worked on together take one item after the other, so that what is held does not grow with the
+list, but for what is kept of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from samovar.actions.base import Outcome, brief
+from samovar.actions.list_items import Items
+from samovar.errors import ActionError, ChildError
+from samovar.events import NOTHING, Ending, ItemsProgressed, RunError
+from samovar.language.workflow import Body, State
+from samovar.running.branches import Claims
+from samovar.running.ends import End
+from samovar.running.frame import Frame
+from samovar.running.recorder import Recorder
+from samovar.running.spending import PastLimitError
+from samovar.running.visit_context import Services, VisitContext
+from samovar.values import to_text, within
+
+STEPS = 200
+"""How often at most it is told how far a list has come, but for failures."""
+_SHOWN_CHARS = 40
+
+
+class OneItem(Protocol):
+    """What there is to do for one item; the loop has it."""
+
+    async def item(self, frame: Frame, state: State) -> tuple[Outcome, RunError | None]:
+        """Performs the state's action as a visit of its own."""
+        ...
+
+    async def inside(self, frame: Frame, body: Body) -> End:
+        """Drives the inner diagram of a composite."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _List:
+    """One list while it is gone through. Mutable: what came of its items so far."""
+
+    context: VisitContext
+    items: Items
+    claims: Claims | None
+    results: list[object]
+    """In the order of the items; None for those that are not over."""
+    waiting: Iterator[tuple[int, object]]
+    """Those that are not begun, each with its number."""
+    next_look: int = 8
+    """After so many items it is looked at what the results take together, then after twice as many."""
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    stops: list[BaseException] = field(default_factory=list)
+    """Why the others are given up."""
+
+
+class ItemRunner:
+    """Goes through the lists of one run."""
+
+    def __init__(self, services: Services, recorder: Recorder, one: OneItem) -> None:
+        self._services, self._recorder, self._one = services, recorder, one
+
+    async def run(self, context: VisitContext, items: Items) -> list[object]:
+        """See `actions.base.RunItems`."""
+        self._check_count(context, items)
+        count = min(items.at_once, len(items.values))
+        if not count:
+            return []
+        frame = context.frame
+        around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
+        whole = _List(
+            context=context,
+            items=items,
+            claims=Claims(outer=around) if count > 1 else None,
+            results=[None] * len(items.values),
+            waiting=iter(enumerate(items.values)),
+        )
+        async with anyio.create_task_group() as tasks:
+            branches = self._services.outside.clock.branches(count, tasks.cancel_scope)
+
+            async def work() -> None:
+                with branches.one():
+                    await self._work(whole)
+                    if whole.stops:
+                        branches.cancel()
+
+            for number in range(count):
+                tasks.start_soon(work, name=f"items of {context.state.name} ({number})")
+        if whole.stops:
+            raise whole.stops[0]
+        return whole.results
+
+    def _check_count(self, context: VisitContext, items: Items) -> None:
+        most = context.frame.spending.limits.items
+        most = self._services.settings.most_items if most is None else most
+        if len(items.values) > most:
+            raise ActionError(
+                f"The list has {len(items.values)} items, and one `for each` goes through {most} at most. If "
+                f"all are meant: `limits: {{items: {len(items.values)}}}` in the front matter, or the "
+                "setting `most_items`."
+            )
+
+    async def _work(self, whole: _List) -> None:
+        """Takes one item after the other, until none is left or something ends them all."""
+        for number, value in whole.waiting:
+            whole.running += 1
+            self._tell(whole)
+            try:
+                kept, error = await self._do(whole, number, value)
+                if error is not None:
+                    error = self._named(whole, number, value, error)
+                    if not whole.items.goes_on:
+                        raise ChildError(error)
+                self._keep(whole, number, kept, error)
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as stop:  # handed on: it is raised when the others are given up
+                whole.stops.append(stop)
+                return
+            finally:
+                whole.running -= 1
+            whole.done += 1
+            whole.failed += error is not None
+            self._tell(whole, failed=error is not None)
+            await checkpoint()
+
+    async def _do(self, whole: _List, number: int, value: object) -> tuple[object, RunError | None]:
+        """What is kept of an item, or why it failed."""
+        context, items = whole.context, whole.items
+        state, action = context.state, items.action
+        secret = self._secret_names(context)
+        frame = context.frame.item_off(state.name, number, (items.name, value), whole.claims, secret)
+        if secret:
+            self._recorder.learn(frame.secret_values)
+        try:
+            if action is None:
+                frame.prefix += f"{state.name}[{number}]/"
+                return await self._inside(frame, state, items.collect)
+            here = replace(state, name=f"{state.name}[{number}]", action=action)
+            outcome, error = await self._one.item(frame, here)
+        except PastLimitError as past:
+            if past.spending is not frame.spending:
+                raise
+            return None, RunError.of(past, frame.prefix, state.place)
+        if error is not None:
+            return None, error
+        kept = None if outcome.value is NOTHING else outcome.value
+        if items.collect is None:
+            return kept, None
+        return kept.get(items.collect) if isinstance(kept, Mapping) else kept, None
+
+    async def _inside(
+        self, frame: Frame, state: State, collect: str | None
+    ) -> tuple[object, RunError | None]:
+        end = await self._one.inside(frame, frame.workflow.bodies[state.name])
+        if end.ending is not Ending.COMPLETED:
+            path = frame.prefix.removesuffix("/")
+            why = RunError(code=str(end.ending), message=f"It was {end.ending}.", state=path)
+            return None, end.error or why
+        if collect is None:
+            return frame.variables["result"], None
+        return frame.variables[collect] if collect in frame.changed else None, None
+
+    def _secret_names(self, context: VisitContext) -> frozenset[str]:
+        """The variables of the items, if a secret is in the list."""
+        frame, action = context.frame, context.state.action
+        if action is None or frame.secret_names.isdisjoint(action.names):
+            return frozenset()
+        return action.item_names
+
+    def _named(self, whole: _List, number: int, value: object, error: RunError) -> RunError:
+        shown = brief(to_text(value), _SHOWN_CHARS)
+        item = f"{whole.context.state.name}[{number}]" + (f" ({shown})" if shown else "")
+        return replace(error, message=f"{item}: {error.message}")
+
+    def _keep(self, whole: _List, number: int, kept: object, error: RunError | None) -> None:
+        """Raises `TooLargeError` before the results together take more than twice what a value may."""
+        if whole.items.goes_on:
+            kept = {"ok": True, "value": kept} if error is None else {"ok": False, "error": as_value(error)}
+        whole.results[number] = kept
+        if whole.done >= whole.next_look:
+            whole.next_look = 2 * whole.done
+            within(whole.results, "What is kept of all items", self._services.settings.value_bytes)
+
+    def _tell(self, whole: _List, *, failed: bool = False) -> None:
+        total = len(whole.items.values)
+        step = max(1, total // STEPS)
+        if not failed and whole.done % step and whole.done != total:
+            return
+        self._recorder.tell(
+            ItemsProgressed(
+                visit=whole.context.number,
+                total=total,
+                done=whole.done,
+                failed=whole.failed,
+                running=whole.running,
+                time_s=self._recorder.time_s(),
+            )
+        )
+
+
+def as_value(error: RunError) -> dict[str, object]:
+    """A failure as the variable `error` has it."""
+    return {
+        "message": error.message,
+        "state": error.state,
+        "kind": error.code,
+        "place": str(error.place) if error.place else "",
+        "chain": [str(caller.place) for caller in error.chain],
+    }
