@@ -186,6 +186,24 @@ async def test_a_run_that_is_cancelled_while_it_waits_ends_at_once(bench: Bench)
     assert [str(event.status) for event in bench.events if hasattr(event, "status")] == ["cancelled"]
 
 
+EACH = 'A: Prompt "${x}" for each x in ["a", "b"] at_once=1 result="v" '
+
+
+async def test_each_item_of_a_list_is_tried_again_by_itself(bench: Bench, idle: Idle) -> None:
+    told = Told(["one", away(), reply("late", FinishReason.TIMEOUT), "two"])
+    run = await bench.run(bench.write("w", LINE, EACH + "retries=3"), told)
+    assert (run.ending, run.variables["v"]) == (Ending.COMPLETED, ["one", "two"])
+    assert {visit.path: len(visit.attempts) for visit in run.visits} == {"A": 0, "A[0]": 0, "A[1]": 2}
+    assert idle.waits == [1, 2]
+
+
+async def test_the_answer_of_each_item_is_verified_and_repaired(bench: Bench) -> None:
+    told = Told(["good", "bad", "good"])
+    run = await bench.run(bench.write("w", LINE, EACH + 'using verify="grep -q good"'), told)
+    assert (run.ending, run.variables["v"]) == (Ending.COMPLETED, ["good", "good"])
+    assert [len(visit.attempts) for visit in run.visits] == [0, 0, 1]
+
+
 # What is said.
 
 
@@ -225,6 +243,8 @@ def codes(bench: Bench, actions: str, diagram: str = LINE, rest: str = "") -> li
         ('Prompt "x" using retries=3 temperature=0.7 seed=1', ["warning same-answer"]),
         ('Prompt "x" retries=0', []),
         ('Run workflow "careful" retries=1', []),
+        ('Command ["x", "${x}"] for each x in ["a"] retries=1', ["error not-repeatable"]),
+        ('Command ["x", "--", "${x}"] for each x in ["a"] retries=1 retry_safe=true', []),
         ('Run workflow "careless" retries=1', ["error not-repeatable"]),
         ('Run workflow "outer" retries=1', ["error not-repeatable"]),
         ('Run workflow "${default(n, 1)}" retries=1', ["error not-repeatable"]),
@@ -295,6 +315,24 @@ expect: {path: [A, B], variables: {v: good}}
     assert "limit" in late.differences[0].message
     other = cases.result(tree, "answers: {A: {error: context}}\nexpect: {error: context}")
     assert other.passed, other.differences
+
+
+def test_a_case_tells_the_attempts_of_an_item_by_its_path(tmp_path: Path) -> None:
+    cases = Cases(tmp_path)
+    tree = cases.write(LINE, EACH + 'retries=1 using verify="t" temperature=1')
+    case = """
+answers: {"A[0]": good, "A[1]": [{error: timeout}, bad, good]}
+commands: {"A[0]": ok, "A[1]": [{exit_code: 1}, ok]}
+expect: {variables: {v: [good, good]}}
+"""
+    result = cases.result(tree, case)
+    assert result.passed, result.differences
+
+
+def test_a_list_within_a_composite_cannot_begin_again(bench: Bench) -> None:
+    diagram = "[*] --> A\nstate A {\n[*] --> B\nB --> [*]\n}\nA --> [*]"
+    found = codes(bench, 'A: For each x in ["a"] retries=2\nB: Log "${x}"', diagram)
+    assert found == ["error not-repeatable"]
 
 
 def test_a_recorded_run_has_every_attempt(tmp_path: Path) -> None:
