@@ -347,6 +347,12 @@ def test_check_knows_what_the_command_reads_and_leaves(bench: Bench) -> None:
     ]
 
 
+def test_an_option_that_is_written_as_an_argument_is_told_where_it_stands(bench: Bench) -> None:
+    workflow = bench.write("w", LINE, "A: Prompt \"x\" verify='pytest -q'")
+    (fault,) = check_workflow(workflow, bench.library)
+    assert fault.message == "The text has no parameter 'verify'. As an option it stands behind `using`."
+
+
 def test_a_dry_run_has_the_command(bench: Bench) -> None:
     front = "parameters: [{name: n, default: a b}]"
     actions = 'A: Prompt "x" using verify="t ${n} ${size(result)} ${v}" repairs=3\nB: Set v=1'

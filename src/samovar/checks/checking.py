@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from samovar.actions.base import Action
 from samovar.actions.given import Pair, Value
+from samovar.actions.options import OF_VERIFY, OPTIONS
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
@@ -181,7 +182,10 @@ def _arguments(
     names = {parameter.name for parameter in parameters} | read
     for pair in pairs:
         if pair.key not in names:
-            message = f"{what} has no parameter {pair.key!r}.{nearest(pair.key, names.union(or_else))}"
+            is_option = not what.startswith("The workflow") and pair.key in (*OPTIONS, *OF_VERIFY)
+            way = " As an option it stands behind `using`." if is_option else ""
+            hint = way or nearest(pair.key, names.union(or_else))
+            message = f"{what} has no parameter {pair.key!r}.{hint}"
             yield Fault(code="unknown-parameter", message=message, place=pair.place, severity="warning")
 
 
