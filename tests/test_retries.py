@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -89,6 +90,14 @@ async def test_a_failure_that_does_not_pass_is_not_tried_again(bench: Bench, idl
     told = Told([ContextError(prompt_tokens=9, context_tokens=8), "never"])
     run = await bench.run(bench.write("w", LINE, ASK), told)
     assert run.error is not None and run.error.code == "context" and idle.waits == []
+
+
+async def test_an_answer_that_is_cut_off_from_its_form_is_not_asked_for_again(
+    bench: Bench, idle: Idle
+) -> None:
+    cut = replace(reply('{"a":', FinishReason.LENGTH), cut="text")
+    run = await bench.run(bench.write("w", LINE, ASK + ' schema="{a: text}"'), Told([cut, "never"]))
+    assert run.error is not None and run.error.code == "cut-off" and idle.waits == []
 
 
 async def test_each_attempt_has_a_seed_of_its_own_unless_the_prompt_says_one(bench: Bench) -> None:
@@ -216,6 +225,18 @@ async def test_a_line_says_what_failed_and_when_it_is_tried_again(bench: Bench) 
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "↻ A  The network is down.  again in 2 s" in written
     assert written.count("good") == 1
+
+
+async def test_an_answer_that_did_not_pass_is_not_shown_with_the_one_that_did(bench: Bench) -> None:
+    actions = 'A: Prompt "x" using verify="grep -q good"'
+    await bench.run(bench.write("w", LINE, actions), Told(["a first one", "good"]))
+    console = Console(file=io.StringIO(), width=300)
+    lines = Lines(console, verbose=0)
+    for event in bench.events:
+        lines(event)
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "The answer was: a first one  repairing the answer" in written
+    assert written.splitlines()[-1] == "    good"
 
 
 # Before a run.
