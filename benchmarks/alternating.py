@@ -2,10 +2,10 @@
 
     python -m benchmarks.alternating [--rounds 5]
 
-Each contender is a process that keeps its model. They answer each prompt of W12 one after the other, and wait
-while another answers, so figures that are compared are a second apart. A round begins with a system prompt
-that none has seen; what earlier rounds left in the cells stays there. The ideal is the setting of direct
-calls that took least. With a contender's name as its argument this is such a process.
+In each round every contender is a process of its own that loads the model, as a run is. They answer each
+prompt of W12 one after the other, and wait while another answers, so figures that are compared are a second
+apart. The ideal is the setting of direct calls that took least. With a contender's name as its argument this
+is such a process.
 
 Above: `goal_speed.py`. Below: `contenders.py`, `work.py`.
 """
@@ -56,16 +56,15 @@ Ask = Callable[[str, str], Step]
 def measure(rounds: int = ROUNDS) -> Steps:
     """All prompts of all rounds by each. Raises `RuntimeError` with what a process said when it failed."""
     names = [SAMOVAR, *(setting.name for setting in IDEALS)]
-    with ExitStack() as stack:
-        asks = {name: stack.enter_context(_process(name)) for name in names}
-        found: Steps = {name: [] for name in names}
-        for number in range(rounds):
-            system = f"Round {number}. {SYSTEM}"
+    found: Steps = {name: [] for name in names}
+    for number in range(rounds):
+        with ExitStack() as stack:
+            asks = {name: stack.enter_context(_process(name)) for name in names}
             for index, topic in enumerate(TOPICS):
                 first = (number + index) % len(names)
                 for name in names[first:] + names[:first]:
-                    found[name].append(asks[name](system, question(topic)))
-            print(f"  {number + 1}/{rounds} rounds", file=sys.stderr, flush=True)
+                    found[name].append(asks[name](SYSTEM, question(topic)))
+        print(f"  {number + 1}/{rounds} rounds", file=sys.stderr, flush=True)
     return found
 
 

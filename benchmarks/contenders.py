@@ -171,25 +171,30 @@ def _chat(said: str, *, system: str = SYSTEM, max_tokens: int = MAX_TOKENS) -> d
     return {"messages": messages, "max_tokens": max_tokens, "temperature": 0}
 
 
-def server(slots: int) -> Callable[[Path], Measured]:
+def make_server(path: Path, slots: int) -> Any:
     """xllamacpp's server object, which is llama.cpp's server in this process.
 
     At its best for this work: the cache divided among the slots, as a unified one makes idle slots lose
     theirs; a slot is chosen for what it holds only where nearly all of it fits, so that conversations with
     one system prompt do not overwrite each other. Its threads spin while they wait, which is best alone.
     """
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx, params.n_parallel = max(CELLS, SLOT_CELLS * slots), slots
+    params.n_gpu_layers = 0
+    params.kv_unified, params.slot_prompt_similarity, params.cache_prompt = False, 0.9, True
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = usable_cores()
+    params.fit_params, params.verbosity = False, 0
+    return xllamacpp.Server(params)
+
+
+def server(slots: int) -> Callable[[Path], Measured]:
+    """W12 on the server object, with as many callers as it has slots."""
 
     def answer(path: Path) -> Measured:
-        import xllamacpp
-
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_ctx, params.n_parallel = max(CELLS, SLOT_CELLS * slots), slots
-        params.n_gpu_layers = 0
-        params.kv_unified, params.slot_prompt_similarity, params.cache_prompt = False, 0.9, True
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = usable_cores()
-        params.fit_params, params.verbosity = False, 0
-        server = xllamacpp.Server(params)
+        server = make_server(path, slots)
 
         def ask(said: str) -> Any:
             said_back = server.handle_chat_completions({**_chat(said), "cache_prompt": True})

@@ -15,7 +15,7 @@ from benchmarks.results import Spread, saved, spread
 OURS = "samovar-1"
 """What the contenders are compared with."""
 PLOT = "performance.svg"
-RESULTS = ("goals", "seconds", "peers", "overhead", "load", "latency", "steps")
+RESULTS = ("goals", "seconds", "peers", "overhead", "load", "latency", "steps", "for_each")
 """In the order of the page."""
 
 
@@ -76,6 +76,11 @@ SECTIONS = {
         "The language",
         "`python -m benchmarks.steps`, {rounds} rounds. A step sets a variable and evaluates a condition; "
         "nothing is kept on disk.",
+    ),
+    "for_each": (
+        "For each item of a list",
+        "`python -m benchmarks.for_each`, {rounds} rounds. 48 prompts behind one prefix of some 600 tokens, "
+        "at most 24 tokens each, greedy, with the model loaded; and items that set a variable.",
     ),
 }
 """By result that is one table: its heading, and what is said of it."""

@@ -480,3 +480,39 @@ async def test_older_ways_to_wait_for_the_user_show_their_text(text: str) -> Non
 
     await parse_action(text, HERE).perform(Said(n=5).context(ask_user=ask))
     assert shown == [text.replace("${n}", "5")]
+
+
+EVERY_LINE = (
+    'Execute prompt "p" with a=1 result="v" using max_tokens=3',
+    'Prompt "x" result="v"',
+    'Log "x"',
+    'Set a="x", b=2',
+    "Set a := 1 + 2",
+    "Wait 5 s",
+    'Wait for user input "x"',
+    'Run workflow "w" with a=1',
+    'Shell "x" result="v"',
+    'Command ["x"] result="v"',
+    'Read "x" as lines result="v"',
+    'Write "x" with value="y"',
+    'Find "*" result="v"',
+    'Ask "x" choices="a|b" result="v"',
+    'Approve "x"',
+    'Abort "x"',
+    "For each x in xs",
+)
+
+
+def test_every_action_takes_a_time_limit_at_the_end_of_its_line() -> None:
+    assert {type(parse_action(line, HERE)) for line in EVERY_LINE} >= set(VERBS)
+    for line in EVERY_LINE:
+        if "using" in line:  # whose timeout is about the model
+            line = line.replace(" using", " timeout=${limit} using")
+        else:
+            line += " timeout=${limit}"
+        action = parse_action(line, HERE)
+        assert action.timeout is not None, line
+        assert "limit" in action.names, line
+        assert parse_action(line.replace("${limit}", "2min"), HERE).timeout is not None, line
+        with pytest.raises(FaultsError):
+            parse_action(line.replace("${limit}", "soon"), HERE)

@@ -196,13 +196,6 @@ async def test_a_failure_that_an_edge_to_the_join_took_may_be_read_there(bench: 
     assert bench.log[-1] == "none none"
 
 
-async def test_labels_on_the_edges_of_a_fork_are_ignored(bench: Bench) -> None:
-    diagram = BOTH.replace("F --> A", "F --> A: never == 1").replace("F --> B", "F --> B: failure")
-    run = await bench.run(bench.write("w", diagram))
-    assert paths(run) == ["F", "A", "B", "A2", "J", "End"]
-    assert len(bench.warnings) == 2
-
-
 async def test_a_fork_and_a_join_act_and_a_fork_that_fails_starts_nothing(bench: Bench) -> None:
     run = await bench.run(bench.write("w", BOTH, 'F: Set n="1"\nA: Log "${n}"\nJ: Log "met"'))
     assert run.ending is Ending.COMPLETED

@@ -148,7 +148,8 @@ def test_cases_that_are_added_at_once_are_all_there(path: Path) -> None:
             threads.submit(add_case, path, path.with_name("w.md"), {"answers": {"A": f"{number}"}})
     cases = read_case_file(path).cases
     assert sorted(case.name for case in cases) == [f"run {number}" for number in range(1, 9)]
-    assert {case.answers["A"].at(1) for case in cases} == {Answer(text=f"{number}") for number in range(8)}
+    told = [case.answers["A"].at(1) for case in cases]
+    assert all(Answer(text=f"{number}") in told for number in range(8))
 
 
 @pytest.mark.parametrize("text", ["", "cases:\n", "workflow: w.md\n", "# nothing\n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,15 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+import samovar
+from samovar.engines.llama.counting import open_template
 from samovar.errors import EngineError
-from samovar.events import Ending, ItemsProgressed, StateLeft, VisitStatus
+from samovar.events import Ending, Event, ItemsProgressed, RunEnded, StateLeft, VisitStatus
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.generation import Message
+from samovar.running.frame import Frame
 from samovar.running.run import Run
+from samovar.running.visit_context import VisitContext
 from tests.bench import Bench, Told, paths, reply, unchecked
 
 pytestmark = pytest.mark.anyio
@@ -127,7 +133,7 @@ async def test_commands_and_workflows_are_run_in_turn_if_nothing_else_is_said(be
     assert paths(run) == ["Each", *(path for n in range(3) for path in (f"Each[{n}]", f"Each[{n}]/A"))]
     run = await run_of(bench, ONE, 'Each: Shell \'printf %s ${x}\' for each x in ["a b", "it\'s"] result=r')
     assert run.variables["r"] == ["a b", "it's"]
-    assert run.variables["r"][0].part("exit_code") == 0  # type: ignore[index]
+    assert run.variables["r"][0].part("exit_code") == 0
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,9 @@ async def test_failures_can_be_collected_with_the_values_of_the_others(bench: Be
     actions = """Each: Prompt "${x}" for each x in ["a", "bad", "c"] on_failure=collect result="r"
     Then: Log "${r.filter(one, !one.ok).map(one, one.error.kind)}" """
     run = await run_of(bench, THEN, actions)
-    first, second, third = run.variables["r"]  # type: ignore[misc]
+    rows = run.variables["r"]
+    assert isinstance(rows, list)
+    first, second, third = rows
     assert (first, third) == ({"ok": True, "value": "re a"}, {"ok": True, "value": "re c"})
     assert second["ok"] is False and second["error"]["state"] == "Each[1]"
     assert second["error"]["message"] == "Each[1] (bad): It went wrong."
@@ -263,6 +271,18 @@ async def test_an_item_that_is_stuck_or_past_its_transitions_is_a_failure_of_the
     await run_of(bench, endless, f"Each: For each x in [1, 2]\nWrite: Set y := x\n{late}")
     said = bench.log.pop()
     assert said.startswith("limit: Each[1] (2): The item Each[1] made more than 1000 transitions")
+    left = [one.error for one in bench.events if isinstance(one, StateLeft) and one.path == "Each"]
+    assert left[-1] is not None and left[-1].state == "Each[1]"
+
+
+async def test_whoever_listens_may_end_a_run_at_any_item_with_an_error_of_its_own(bench: Bench) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, ItemsProgressed) and event.done == 2:
+            raise ZeroDivisionError
+
+    workflow = bench.write("w", ONE, 'Each: Prompt "${x}" for each x in range(9)')
+    with pytest.raises(ZeroDivisionError):
+        await bench.runner(Asked(), listen).run(unchecked(workflow))
 
 
 async def test_transitions_count_within_each_item(bench: Bench) -> None:
@@ -358,3 +378,117 @@ async def test_what_is_kept_of_all_items_is_bounded_as_any_value(bench: Bench) -
     run = await run_of(bench, ONE, 'Each: Prompt "${x} is a text" for each x in range(99) at_once=1', told)
     assert run.error is not None and run.error.code == "too-large"
     assert len(told.requests) < 60
+
+
+ASKING = """```mermaid
+stateDiagram-v2
+    [*] --> Ask
+    Ask --> [*]
+```
+
+## Actions
+
+- Ask: Prompt "{prefix} ${{note}}" for each note in notes result="said" at_once={at_once} using max_tokens=6
+"""
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+async def test_what_the_prompts_of_a_list_have_in_common_is_evaluated_once(
+    tmp_path: Path, tiny_model: Path, at_once: int
+) -> None:
+    prefix, notes = "Say what this is about. " * 12, [f"{number} is the note" for number in range(24)]
+    path = tmp_path / "asking.md"
+    path.write_text(ASKING.format(prefix=prefix, at_once=at_once), encoding="utf-8")
+    with open_template(tiny_model) as template:
+        prompts = [template.tokens([Message(role="user", content=f"{prefix} {note}")]) for note in notes]
+    distinct = {tuple(tokens[:end]) for tokens in prompts for end in range(1, len(tokens) + 1)}
+    cache = tmp_path / "cache"
+    async with samovar.open(model=str(tiny_model), context_tokens=4096, cache_folder=cache) as app:
+        run = await app.run(path, {"notes": notes})
+    assert run.ending is Ending.COMPLETED
+    assert run.tokens.evaluated == len(distinct)
+    assert len(run.variables["said"]) == 24  # type: ignore[arg-type]
+
+
+async def test_what_is_held_does_not_grow_with_the_list_but_for_results_and_the_record(bench: Bench) -> None:
+    most = 0
+
+    def count(event: Event) -> None:
+        nonlocal most
+        if isinstance(event, ItemsProgressed) and not event.done % 50:
+            gc.collect()
+            held = [one for one in gc.get_objects() if type(one) in (Frame, VisitContext, asyncio.Task)]
+            most = max(most, len(held))
+
+    actions = 'Each: For each x in range(400) at_once=4 collect="y" result="ys"\nWrite: Set y := x'
+    workflow = bench.write("w", INSIDE, actions)
+    before = sum(type(one) in (Frame, VisitContext, asyncio.Task) for one in gc.get_objects())
+    run = await bench.runner(Told(), count).run(unchecked(workflow))
+    assert run.variables["ys"] == list(range(400))
+    assert most - before <= 4 * 3 + 4  # of each task: itself, its frame, its visit; and those of the run
+
+
+async def test_secrets_in_items_are_shown_to_nobody(bench: Bench) -> None:
+    front = "parameters: [{name: tokens, secret: true}]"
+    actions = """Each: Prompt "Use ${one} ${one_index}" for each one in tokens.split(",") result="r" at_once=1
+    Late: Log "${error.message}" """
+    workflow = bench.write("w", THEN, actions, front=front)
+    told = Told(["fine", EngineError("It went wrong.")])
+    run = await bench.run(workflow, told, tokens="sesame-1,sesame-2")
+    assert bench.log == ["Each[1] (***): It went wrong."]
+    assert all(message.secret for request in told.requests for message in request.messages)
+    shown = str([one for one in bench.events if not isinstance(one, RunEnded)])
+    assert "sesame" not in shown and "sesame" not in str(run.visits)
+
+
+async def test_a_run_without_effects_refuses_a_list_of_commands(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, no_effects=True)
+    run = await run_of(bench, ONE, "Each: Shell 'echo hello' for each x in [1]")
+    assert run.error is not None and run.error.code == "refused"
+
+
+async def test_what_a_run_is_for_is_all_that_the_prompts_of_a_list_said(bench: Bench) -> None:
+    run = await run_of(bench, ONE, 'Each: Prompt "${x}" for each x in [1, 2]')
+    assert run.answer == '["re 1", "re 2"]'
+    run = await run_of(bench, INSIDE, 'Each: For each x in [1, 2]\nWrite: Prompt "${x}"')
+    assert run.answer == '["re 1", "re 2"]'
+
+
+async def test_failed_items_may_be_read_where_the_failure_edge_of_their_list_leads(bench: Bench) -> None:
+    bench.write("child", "[*] --> Go\nGo --> [*]", "Go: Shell 'exit 3'")
+    actions = 'Each: Run workflow "child" for each x in [1]\nLate: Log "${error.kind} ${error.chain.size()}"'
+    run = await run_of(bench, THEN, actions)
+    assert run.ending is Ending.COMPLETED
+    assert bench.log == ["shell 1"]
+    left = [one.error for one in bench.events if isinstance(one, StateLeft) and one.path == "Each"]
+    assert left[0] is not None and left[0].state == "Each[0]/Go"
+
+
+async def test_an_item_has_a_copy_of_the_variables_and_of_results_before_it(bench: Bench) -> None:
+    diagram = INSIDE.replace("[*] --> Each", "[*] --> First\nFirst --> Each", 1)
+    actions = """First: Set rows := [1, 2], seen := 0
+    Each: For each row in rows collect="seen" result="rows"
+    Write: Set seen := seen + row, rows := []
+    Then: Log "${rows} ${seen}" """
+    await run_of(bench, diagram, actions)
+    assert bench.log == ["[1, 2] 0"]
+
+
+async def test_tags_may_stand_around_a_list_and_its_action(bench: Bench) -> None:
+    actions = """Each: Prompt "{{ x }} {% if n > 1 %}many{% endif %}" for each x in [1] result="r"
+    Then: {% if n > 1 %}Prompt "${x} {{ n }}" for each x in xs result="s"{% else %}Log "no"{% endif %}"""
+    run = await run_of(bench, THEN, actions, n=2, xs=["a"])
+    assert run.variables["r"] == ["re 1 many"]
+    assert run.variables["s"] == ["re a 2"]
+
+
+async def test_questions_of_items_are_answered_by_the_state_or_for_each_item_in_turn(bench: Bench) -> None:
+    actions = """Each: For each x in [1, 2] collect="v" result="r"
+    Write: Ask "What of ${x}?" result="v" """
+    for answers, wanted in (
+        ({"Each/Write": ["a"]}, ["a", "a"]),
+        ({"Each/Write": ["a", "b"]}, ["a", "b"]),
+        ({"Each/Write": ["a"], "Each[1]/Write": ["c"]}, ["a", "c"]),
+    ):
+        bench.settings = replace(bench.settings, answers=answers)
+        assert (await run_of(bench, INSIDE, actions)).variables["r"] == wanted

@@ -85,6 +85,9 @@ GOOD = "[*] --> F\nF --> A\nF --> B\nA --> J\nB --> J\nJ --> [*]\n"
         (GOOD + "F --> C\nstate K <<join>>\nC --> K\nK --> [*]", ("two-joins", 13, 7)),
         (GOOD + "J --> C\nC --> A", ("branch-entry", 12, 7)),
         ("[*] --> A\nJ --> F\nF --> A\nF --> B\nA --> J\nB --> J\nJ --> [*]: x", ("branch-entry", 5, 9)),
+        (GOOD + "F --> C: on success\nC --> J", ("fork-label", 11, 10)),
+        (GOOD + "F --> C: failure\nC --> J", ("fork-label", 11, 10)),
+        (GOOD + "F --> C: when x\nC --> J", ("unknown-label", 11, 10)),
     ],
 )
 def test_a_broken_shape_is_one_fault_with_its_place(diagram: str, found: tuple[str, int, int]) -> None:
@@ -94,7 +97,6 @@ def test_a_broken_shape_is_one_fault_with_its_place(diagram: str, found: tuple[s
 @pytest.mark.parametrize(
     ("diagram", "found"),
     [
-        (GOOD + "F --> C: when x\nC --> J", ("fork-label", 11, 10)),
         (GOOD + "F --> J", ("empty-branch", 11, 7)),
         ("[*] --> F\nF --> A\nA --> J\nJ --> [*]", ("one-branch", 3, 7)),
         (GOOD + "J --> K: x\nstate K <<join>>\nK --> [*]", ("no-fork", 11, 7)),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ import pytest
 import samovar
 from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.grammars import MOST_FORCED, objection
+from samovar.engines.llama.grammars import MOST_FORCED, Grammars, objection
+from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.spelling import TokenSpelling
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import CutOffError, EngineError, UsageError
-from samovar.generation import FinishReason, Form, Message, Options, Sampling, TextGenerated
+from samovar.generation import FinishReason, Form, Message, Options, PromptEvaluating, Sampling, TextGenerated
 from samovar.language.schemas import read_schema, schema_text
 from tests.tiny import add_bytes, add_sentence_pieces, make_tiny
 
@@ -318,3 +321,69 @@ async def test_forced_text_is_spelled_byte_by_byte_where_no_token_says_it(tmp_pa
         spell = TokenSpelling(vocabulary, pieces)
         for raw in (b"hi the", b" hi", "é漢".encode(), b"\xe6\xbc", b"<s>", b"\xff\x00"):
             assert b"".join(pieces[token] for token in spell(raw)) == raw
+
+
+class Gate:
+    """Holds up what is made for forms until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = threading.Event()
+        made = Guidance._made
+
+        def waits(guidance: Guidance) -> Grammars:
+            assert self.opened.wait(30)
+            return made(guidance)
+
+        monkeypatch.setattr(Guidance, "_made", waits)
+
+
+async def test_a_prompt_is_evaluated_while_its_form_is_prepared(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, text = Gate(monkeypatch), "x" * 300
+    options = Options(schema=schema_of("{team: billing|support}"), max_tokens=100)
+    async with loaded(tiny_model) as model:
+        message = [Message(role="user", content=text)]
+        async with model.generate(message, options) as events:
+            async for event in events:
+                if isinstance(event, PromptEvaluating):
+                    if event.evaluated_tokens == event.total_tokens - 1:
+                        gate.opened.set()  # all but the token behind which the answer begins
+                    assert gate.opened.is_set() or event.evaluated_tokens < event.total_tokens - 1
+        assert gate.opened.is_set()
+        said, end = await answer(model, options, text)
+        assert json.loads(said)["team"] in ("billing", "support") and end.cut is None
+
+
+async def test_other_answers_go_on_meanwhile_and_it_can_be_given_up(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    options = Options(schema=schema_of("{team: billing|support}"), max_tokens=100)
+    async with loaded(tiny_model) as model:
+        message = [Message(role="user", content="x")]
+        async with model.generate(message, options):
+            said, end = await answer(model, Options(max_tokens=8), "y")
+            assert end.tokens.generated == 8 and not gate.opened.is_set()
+        model.check()
+        gate.opened.set()
+        said, _ = await answer(model, options)
+    assert json.loads(said)
+
+
+async def test_a_form_that_cannot_be_enforced_is_refused_before_anything_is_evaluated(
+    tiny_model: Path,
+) -> None:
+    async with loaded(tiny_model) as model:
+        with pytest.raises(EngineError, match="cannot be enforced"):
+            await answer(model, Options(regex="(?=a)b"))
+        assert model.statistics().tokens.evaluated == 0
+
+
+async def test_what_holds_answers_to_forms_is_in_the_predicted_memory(tiny_model: Path) -> None:
+    engine = LlamaEngine()
+    cost = engine.predict(ModelSpec(reference="tiny", path=tiny_model, context_tokens=1024))
+    assert cost.forms_bytes > 0
+    without = replace(cost, forms_bytes=0)
+    assert without.total_bytes == cost.total_bytes - cost.forms_bytes
+    engine.close()

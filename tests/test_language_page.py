@@ -22,6 +22,7 @@ from samovar.language.mermaid import parse_diagram
 from samovar.language.parameter_list import read_parameters
 from samovar.language.parameters import bind
 from samovar.language.template import Template
+from samovar.language.yaml_document import read_yaml
 from samovar.running.runner import RunnerSettings
 from tests.bench import Bench, Told
 
@@ -149,7 +150,10 @@ def test_a_template_gives_what_the_page_says(texts: str, gives: str) -> None:
 
 @pytest.mark.parametrize(("parameter", "takes", "refuses"), rows("parameter | takes | refuses"))
 def test_a_parameter_takes_and_refuses_what_the_page_says(parameter: str, takes: str, refuses: str) -> None:
-    entries = [yaml.safe_load(codes(parameter)[0]), {"name": "n", "type": "number", "default": 3}]
+    entries = [
+        read_yaml(codes(parameter)[0], path=None).values,
+        {"name": "n", "type": "number", "default": 3},
+    ]
     parameters, faults = read_parameters(entries, lambda *steps: HERE)
     assert not faults
     for value in codes(takes):

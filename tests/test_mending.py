@@ -242,7 +242,9 @@ def test_no_key_is_changed_since_it_could_be_someones_own(tmp_path: Path, front:
         TOP + "[*] --> A\nA --> B: x; y\nB --> [*]\n```\n",
         TOP + "[*] --> A\nA --> B: 'a.includes(b)' == x\nB --> [*]\n```\n",
         TOP + "[*] --> Give up\nGive up --> on-failure\non-failure --> [*]\n```\n",
-        TOP + "[*] --> F\nstate F <<fork>>\nF --> A: OnFailure\nF --> B\nA --> J\nB --> J\n"
+        "---\ndialect: swissarmyhammer\n---\n"
+        + TOP
+        + "[*] --> F\nstate F <<fork>>\nF --> A: OnFailure\nF --> B\nA --> J\nB --> J\n"
         "state J <<join>>\nJ --> [*]\n```\n",
     ],
 )

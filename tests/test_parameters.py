@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samovar.errors import Fault, Place, UsageError
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter, bind
+from samovar.language.schema_values import mismatch, read_value_schema
 
 
 def where(*path: object) -> Place:
@@ -192,10 +195,18 @@ def test_a_wrong_declaration_is_a_fault_at_the_key_that_is_wrong(entry: object, 
     assert (fault.code, fault.severity, str(fault.place.path)) == ("parameter", "error", path)
 
 
-def test_a_misspelt_key_is_named_with_the_nearest_and_an_unknown_one_passes() -> None:
-    fault = fault_of({"name": "p", "requierd": True, "zzz": 1})
+def test_a_key_that_means_nothing_is_a_warning_with_the_nearest_and_in_old_files_only_a_misspelt_one() -> (
+    None
+):
+    entry = {"name": "p", "requierd": True, "mandatory": 1}
+    _, faults = read_parameters([entry], where)
+    assert [(one.code, one.severity, str(one.place.path)) for one in faults] == [
+        ("unknown-key", "warning", "0/requierd"),
+        ("unknown-key", "warning", "0/mandatory"),
+    ]
+    assert "Did you mean 'required'?" in faults[0].message and "'mandatory'" in faults[1].message
+    _, (fault,) = read_parameters([entry], where, lenient=True)
     assert "Did you mean 'required'?" in fault.message
-    assert (fault.code, fault.severity, str(fault.place.path)) == ("unknown-key", "warning", "0/requierd")
 
 
 def deploy(**entry: Any) -> tuple[Parameter, ...]:
@@ -312,3 +323,121 @@ def test_a_list_or_a_map_is_no_text(value: object) -> None:
     for entry in ({"type": "string"}, {"pattern": "a+"}, {"max_length": 3}):
         with pytest.raises(UsageError, match="not a list or a map"):
             bind([parameter(**entry)], {"p": value})
+
+
+# Lists and maps.
+
+ROWS = {"type": "list", "items": {"line": "integer", "why": "text?", "kind": "bug|idea"}}
+ROW = {"line": 3, "kind": "bug"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "given", "value"),
+    [
+        ({"type": "list"}, '[1, "a", null, 2.0]', [1, "a", None, 2]),
+        ({"type": "array", "items": "text"}, ["a"], ["a"]),
+        ({"type": "list", "items": "number"}, (1, 2.5), [1, 2.5]),
+        ({"type": "list", "items": ["integer"]}, "[[1], []]", [[1], []]),
+        (ROWS, [ROW, {**ROW, "why": "x"}], [ROW, {**ROW, "why": "x"}]),
+        ({"type": "map"}, '{"a": {"b": [1]}}', {"a": {"b": [1]}}),
+        ({"type": "object", "fields": {"a": "boolean", "b?": "text"}}, {"a": True}, {"a": True}),
+        ({"type": "list", "min_length": 1, "max_length": 2}, "[1]", [1]),
+        ({"type": "list", "items": {"type": "string", "maxLength": 2}}, ["ab"], ["ab"]),
+        ({"type": "list", "items": {"type": "string", "pattern": "^a"}}, ["ab"], ["ab"]),
+    ],
+)
+def test_a_list_or_a_map_is_given_as_a_value_or_as_json(
+    entry: dict[str, Any], given: object, value: object
+) -> None:
+    read = bind([parameter(**entry)], {"p": given})["p"]
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "given", "said"),
+    [
+        ({"type": "list"}, "a, b", "a list, as in [1, 2], in JSON"),
+        ({"type": "list"}, "{}", "`p` must be a list, not a map."),
+        ({"type": "map"}, "[1", "a map, as in"),
+        ({"type": "map"}, [1], "`p` must be a map, not a list."),
+        ({"type": "list"}, 3, "`p` must be a list, not 3."),
+        ({"type": "list", "items": "integer"}, "[1, 1.5]", "`p[1]` must be a whole number, not 1.5."),
+        ({"type": "list", "items": "integer"}, [True], "`p[0]` must be a whole number, not true."),
+        ({"type": "list", "items": "integer"}, [2**63], "`p[0]` must be a whole number"),
+        (ROWS, [{**ROW, "kind": "bgu"}], '`p[0].kind` must be one of "bug", "idea", not "bgu". Did you mean'),
+        (ROWS, [{"kind": "bug"}], "`p[0]` lacks `line`."),
+        (ROWS, [{**ROW, "wy": "x"}], "`p[0]` has no `wy`. Did you mean 'why'?"),
+        ({"type": "list", "min_length": 1}, [], "`p` must have at least 1 items."),
+        ({"type": "list", "max_length": 1}, [1, 2], "`p` must have at most 1 items."),
+        ({"type": "list", "items": {"type": "string", "pattern": "^a"}}, ["b"], "`p[0]` must match ^a."),
+        ({"type": "list", "items": {"type": "number", "minimum": 1}}, [0], "`p[0]` must be at least 1."),
+        (
+            {"type": "list", "items": {"anyOf": [{"type": "null"}, {"type": "integer"}]}},
+            ["x"],
+            "must be null",
+        ),
+        ({"type": "list", "items": "text", "secret": True}, [1234], "does not have the form"),
+    ],
+)
+def test_a_list_or_a_map_of_another_form_is_refused_with_its_place(
+    entry: dict[str, Any], given: object, said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        bind([parameter(**entry)], {"p": given})
+    assert said in str(caught.value)
+    assert "1234" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"items": "text"}, "is for parameters of `type: list`"),
+        ({"type": "list", "fields": {"a": "text"}}, "is for parameters of `type: map`"),
+        ({"type": "list", "items": "txt"}, "Did you mean 'text'?"),
+        ({"type": "map", "fields": "text"}, "a map, as in {name: text, age: integer?}"),
+        ({"type": "list", "items": {"type": "array", "uniqueItems": True}}, "without `uniqueItems`"),
+        ({"type": "list", "items": {"type": "string", "pattern": "(?=a)"}}, "a regular expression"),
+        ({"type": "list", "items": "integer", "default": ["a"]}, "Its default: The parameter"),
+        ({"type": "list", "default": "a"}, "Its default: The parameter"),
+    ],
+)
+def test_what_is_wrong_with_the_form_of_a_list_is_said_where_it_is_declared(
+    entry: dict[str, Any], said: str
+) -> None:
+    fault = fault_of({"name": "p", **entry})
+    assert said in fault.message
+
+
+def test_a_default_may_be_a_list_or_json() -> None:
+    assert parameter(type="list", items="text", default=["a"]).default == ["a"]
+    assert parameter(type="map", default='{"a": 1}').default == {"a": 1}
+
+
+def test_conditions_know_what_is_in_a_list_or_a_map() -> None:
+    rows = parameter(**ROWS).values
+    assert rows.item is not None
+    assert rows.item.parts["kind"].values == ("bug", "idea")
+    assert str(parameter(type="map").values) == "a map"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+FORMS = st.recursive(
+    st.sampled_from(["text", "boolean", "integer", "number", "null", "a|b"]),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=1)
+        | st.dictionaries(st.text("ab", min_size=1, max_size=2), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(VALUES, FORMS)
+def test_a_value_has_a_form_if_json_schema_says_so(value: object, form: object) -> None:
+    jsonschema = pytest.importorskip("jsonschema")  # among the packages for tests
+    schema = read_value_schema(form, "p")
+    assert (mismatch(value, schema, "p") is None) is jsonschema.Draft202012Validator(schema).is_valid(value)

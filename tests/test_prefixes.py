@@ -69,14 +69,14 @@ class Books:
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         assert source != target
         for cell in self.of(source):
-            if start < len(cell.history) <= (end if end >= 0 else CELLS):
+            if start < len(cell.history) <= (end if end >= 0 else self.cells):
                 cell.sequences.add(target)
 
     def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool:
         if self.keeps_whole_states and start > 0 and len(self.of(sequence)) > start:
             return False
         for cell in self.of(sequence):
-            if start < len(cell.history) <= (end if end >= 0 else CELLS):
+            if start < len(cell.history) <= (end if end >= 0 else self.cells):
                 cell.sequences.discard(sequence)
         self._held = [cell for cell in self._held if cell.sequences]
         return True
@@ -378,7 +378,7 @@ class Turns:
 
     def take(self, prompt: list[int], answer: Sequence[int] = (), goes_on: Conversation | None = None) -> int:
         """How many tokens of `prompt` were known."""
-        row = Row(0)
+        row = Row(0, Origin(goes_on))
         self.memory.begin(row, prompt, self.books.cells - len(prompt), goes_on=goes_on is not None)
         known = len(row)
         while len(row) < len(prompt):
@@ -404,6 +404,38 @@ def test_a_conversation_may_have_more_turns_than_there_are_sequences() -> None:
         assert all(node.open_claims() for node in memory.tree if not node.children), "its end is kept for it"
         said += [2, 3, 4 + turn % 2, 5]
     assert books.taken == memory.used_cells == len(said) - 2
+
+
+def kept_after(turns: Turns, said: list[int]) -> int:
+    """How much of it is kept once the prefixes are tidied."""
+    turns.memory.tidy(0, [])
+    return turns.memory.known([*said, 0])
+
+
+def test_an_answer_goes_with_its_conversation_and_the_prompt_stays() -> None:
+    books, conversation = Books(1000), Conversation()
+    turns = Turns(TreePrefixes(cast(Context, books), DiskIndex(None, 1)), books)
+    prompt, answer, more = list(range(40)), list(range(100, 140)), list(range(200, 240))
+    turns.take(prompt, answer, conversation)
+    assert kept_after(turns, prompt + answer) == 80, "it may go on"
+    turns.take(prompt + answer + more, answer, conversation)
+    assert kept_after(turns, prompt + answer + more + answer) == 160
+    conversation.leave()
+    assert kept_after(turns, prompt + answer + more) == 39, "nobody else was answered so"
+    assert books.taken == turns.memory.used_cells == 39
+
+
+def test_an_answer_stays_that_another_conversation_goes_on_from() -> None:
+    books = Books(1000)
+    turns = Turns(TreePrefixes(cast(Context, books), DiskIndex(None, 1)), books)
+    prompt, answer = list(range(40)), list(range(100, 140))
+    conversations = [Conversation(), Conversation()]
+    for conversation in conversations:
+        turns.take(prompt, answer, conversation)
+    turns.take(prompt + answer + [1], [2], conversations[1])
+    for conversation in conversations:
+        conversation.leave()
+    assert kept_after(turns, prompt + answer) == 80
 
 
 def test_a_copy_is_not_forgotten_while_room_is_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,12 +146,12 @@ class Locator:
         self._settings, self._stores = settings, stores
 
     async def __call__(self, model: str, on_progress: OnFetchProgress) -> ModelSpec:
-        from samovar.models.fetching import fetch_model
-
         reference = read_reference(self._settings, model)
         if reference.is_fetched and not self._stores.is_here(reference):
             if self._settings.offline:
                 raise not_here(reference)
+
+            from samovar.models.fetching import fetch_model  # what few runs need, none waits for
 
             def told(progress: FetchProgress) -> None:
                 on_progress(progress.done_bytes, progress.total_bytes)

@@ -14,6 +14,7 @@ from typing import Final
 
 from samovar.errors import ChildError, FaultsError, Place, SamovarError
 from samovar.generation import FinishReason, Happening, Options, PartKind, PromptEvent, TokenCounts
+from samovar.values.certainty import ChosenValue
 
 
 class _Nothing:
@@ -140,6 +141,8 @@ class PromptFigures:
     """What the model thought before its answer."""
     cut: PartKind | None = None
     """The part of the answer that did not come to its end; None if all of it did."""
+    chosen: tuple[ChosenValue, ...] = ()
+    """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

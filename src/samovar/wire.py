@@ -128,6 +128,7 @@ def _visit(visit: Visit, *, with_values: bool) -> Object:
     if visit.figures:
         wire |= _figures(visit.figures)
         if with_values:
+            wire["chosen"] = _plain(visit.figures.chosen)
             wire["reasoning"] = visit.figures.reasoning
     return wire
 
@@ -163,4 +164,6 @@ def _plain(value: object) -> object:
         return place_to_wire(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     return str(value) if isinstance(value, Path) else plain(value)

@@ -28,6 +28,7 @@ from samovar.actions.wait import Wait
 from samovar.actions.workflow import RunWorkflow
 from samovar.actions.write import WriteFile
 from samovar.errors import Fault, FaultsError, Place, nearest
+from samovar.language.markdown import TextBlock
 
 VERBS = (
     ExecutePrompt,
@@ -49,27 +50,29 @@ VERBS = (
 __all__ = ["VERBS", "Action", "parse_action"]
 
 
-def parse_action(text: str, place: Place, *, is_old: bool = False) -> Action:
+def parse_action(text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None) -> Action:
     """Reads what a state does. `place` is that of the text's first character; `is_old`: it is in an old file.
+
+    `block`: the fenced block below the line, which is the text of the action.
 
     Raises `FaultsError`: with the code `unknown-action` where the first word is no verb, else with
     `action-syntax`, `open-text`, `template-syntax`, `condition-syntax`, `unknown-function`, `unknown-option`,
     `option-value`, `unsupported` or `shell-value`.
     """
     if "{%" not in text:
-        return _parse_plain(text, place, is_old=is_old)
+        return _parse_plain(text, place, is_old=is_old, block=block)
     try:
-        return _parse_plain(text, place, is_old=is_old)
+        return _parse_plain(text, place, is_old=is_old, block=block)
     except FaultsError as error:
         # Tags within one text belong to its template; only those around parts of the line end up here.
         if all(fault.code == "action-syntax" or fault.code == "unknown-action" for fault in error.faults):
-            return Conditional.of_line(text, place, partial(_parse_plain, is_old=is_old))
+            return Conditional.of_line(text, place, partial(_parse_plain, is_old=is_old, block=block))
         raise
 
 
-def _parse_plain(text: str, place: Place, *, is_old: bool) -> Action:
+def _parse_plain(text: str, place: Place, *, is_old: bool, block: TextBlock | None) -> Action:
     begin = len(text) - len(text.lstrip())
-    line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old)
+    line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old, block=block)
     word = line.peek_word()
     for verb in VERBS:
         if word in verb.words and verb.begins(line):

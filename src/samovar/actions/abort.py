@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import expect_text
 from samovar.actions.given import Value
 from samovar.actions.scanner import Scanner
 from samovar.errors import Place
@@ -29,9 +30,9 @@ class Abort(Action):
         if line.word("with"):
             if not line.word("message"):
                 line.fail(f"`message` is expected after `with`, {line.found()}.")
-            reason = line.expect_quoted("The reason")
-        elif not line.is_done:
-            reason = line.expect_quoted("The reason")
+            reason = expect_text(line, "The reason")
+        elif line.block is not None or not line.is_done:
+            reason = expect_text(line, "The reason")
         line.end()
         return cls(place=place, reason=reason)
 

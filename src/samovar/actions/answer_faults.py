@@ -5,12 +5,12 @@ Above: `prompt.py`. Below: the waist, whose replies are looked at here.
 
 from __future__ import annotations
 
+from samovar.actions.answers import is_json
 from samovar.actions.base import ActionContext
 from samovar.actions.options import Chosen
 from samovar.errors import ActionError, CutOffError, Place, TimedOutError
 from samovar.executors.base import PromptReply, cut_off
 from samovar.generation import FinishReason
-from samovar.values import Record
 
 
 def failure(reply: PromptReply, chosen: Chosen, place: Place) -> ActionError | None:
@@ -26,7 +26,7 @@ def failure(reply: PromptReply, chosen: Chosen, place: Place) -> ActionError | N
     if reply.cut and chosen.options.held_by:
         why = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
         return CutOffError(why, text=reply.text, place=place)
-    if chosen.options.schema is not None and not _is_json(reply.text):
+    if chosen.options.schema is not None and not is_json(reply.text):
         return ActionError(
             "The answer is not JSON, though it has a schema: whoever answered does not hold to one.",
             place=place,
@@ -44,7 +44,3 @@ def warn_if_cut(context: ActionContext, reply: PromptReply, chosen: Chosen) -> N
             f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
             f"(max_tokens is {chosen.options.max_tokens})."
         )
-
-
-def _is_json(text: str) -> bool:
-    return Record(text).part("json") is not None or text.strip() == "null"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import expect_text
 from samovar.actions.given import Pair, Value
 from samovar.actions.options import OPTIONS
 from samovar.actions.question import YES, Asking, Filled, Reply, accepted, no_answer
@@ -29,8 +30,8 @@ def parts_of(text: Value, variables: Mapping[str, object]) -> tuple[str | Filled
 
 
 def _is_meant(line: Scanner, verb: str) -> bool:
-    """Whether a text in quotes is behind the verb, which begins sentences too in older files."""
-    return line.text[line.at :].lstrip()[len(verb) :].lstrip()[:1] in ("'", '"')
+    """Whether its text is behind the verb or below the line, for it begins sentences too in older files."""
+    return line.block is not None or line.text[line.at :].lstrip()[len(verb) :].lstrip()[:1] in ("'", '"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class AskUser(Action):
     @classmethod
     def parse(cls, line: Scanner) -> AskUser:
         place, _ = line.where(), line.word("ask")
-        text = line.expect_quoted("The question")
+        text = expect_text(line, "The question")
         line.word("with")
         pairs: dict[str, Pair] = {}
         for pair in line.pairs():
@@ -172,7 +173,7 @@ class Approve(Action):
     @classmethod
     def parse(cls, line: Scanner) -> Approve:
         place, _ = line.where(), line.word("approve")
-        text = line.expect_quoted("The question")
+        text = expect_text(line, "The question")
         line.end()
         return cls(place=place, text=text)
 

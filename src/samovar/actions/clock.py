@@ -46,6 +46,10 @@ class Clock(Protocol):
         """Cancels its body when so much time has passed, as `anyio.move_on_after` does; None: never."""
         ...
 
+    def shielded(self) -> AbstractContextManager[object]:
+        """Around what no cancellation from outside reaches: it comes when the body is left."""
+        ...
+
     def branches(self, count: int, scope: anyio.CancelScope) -> Branches:
         """The task that calls this starts `count` tasks, at least one, in `scope`, and waits for them."""
         ...
@@ -79,6 +83,9 @@ class MachineClock:
 
     def move_on_after(self, duration_s: float | None) -> AbstractContextManager[anyio.CancelScope]:
         return anyio.move_on_after(duration_s)
+
+    def shielded(self) -> AbstractContextManager[object]:
+        return anyio.CancelScope(shield=True)
 
     def branches(self, count: int, scope: anyio.CancelScope) -> Branches:
         return _TheseBranches(scope)

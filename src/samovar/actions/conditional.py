@@ -57,6 +57,9 @@ class Conditional(Action):
             raise first or FaultsError(
                 [Fault(code="action-syntax", message="No action is left of this line.", place=place)]
             )
+        if any(variant.repeats_inside for variant in variants):
+            message = "Tags cannot stand around the `For each` of a composite: an edge can lead past it."
+            raise FaultsError([Fault(code="action-syntax", message=message, place=place)])
         return cls(place=place, line=line, ways=tuple(variants), parse_action=parse_action)
 
     @property
@@ -77,7 +80,7 @@ class Conditional(Action):
 
     @property
     def variants(self) -> tuple[Action, ...]:
-        return self.ways
+        return tuple(variant for way in self.ways for variant in way.variants)
 
     @property
     def programs(self) -> tuple[str, ...]:

@@ -183,6 +183,7 @@ class ForEach(Action):
                 at_once=at_once,
                 action=self.action,
                 collect=self.collect,
+                variables=context.variables,
                 goes_on=self.goes_on,
             )
         )
@@ -199,9 +200,8 @@ class ForEach(Action):
             is_picked = isinstance(self.action, ExecutePrompt) and self.action.using.choices is not None
             asks = self.action.asks_prompt
         else:
-            bodies = workflow.bodies
-            own = next((name for name in bodies if workflow.states[name].action is self), None)
-            names = bodies[own].states if own is not None else ()
+            own = next((state.name for state, action in lists_of(workflow) if action is self), "")
+            names = workflow.bodies[own].states if own in workflow.bodies else frozenset()
             is_picked = False
             asks = any(action.asks_prompt for name in names for action in workflow.states[name].actions)
         return CommonAnswer(text=to_text(results), is_picked=is_picked) if asks else None

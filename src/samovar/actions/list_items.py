@@ -5,7 +5,7 @@ Above: the contract of actions, `for_each.py`, and the loop. Below: what the lan
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +34,8 @@ class Items:
     """What is performed for each; None: the inner diagram of the composite."""
     collect: str | None = None
     """What is kept of each: this variable, or this value of a sub-workflow; None: its result."""
+    variables: Mapping[str, object]
+    """What each item begins with a copy of."""
     goes_on: bool = False
     """After a failure the others go on, and a record says of each how it went; else it ends all."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import expect_text
 from samovar.actions.given import Value
 from samovar.actions.scanner import Scanner
 from samovar.errors import Place
@@ -29,9 +30,9 @@ class Log(Action):
     def parse(cls, line: Scanner) -> Log:
         place, _ = line.where(), line.word("log")
         level = line.word(*LEVELS) or "info"
-        text = line.expect_quoted("The text to log")
+        text = expect_text(line, "The text to log")
         if text.is_literal and text.given in LEVELS and not line.is_done:
-            level, text = str(text.given), line.expect_quoted("The text to log")
+            level, text = str(text.given), expect_text(line, "The text to log")
         line.end()
         return cls(place=place, level=LEVELS[level], text=text)
 

@@ -26,7 +26,8 @@ from samovar.actions.scanner import Scanner
 from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template, read_think
 from samovar.errors import ActionError
 from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
-from samovar.language.workflow import Workflow, beside
+from samovar.language.model_names import beside
+from samovar.language.workflow import Workflow
 from samovar.values import duration_s, is_finite, is_utf8, to_text
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from samovar.actions.answer_faults import failure, warn_if_cut
+from samovar.actions.answers import answer_of, by_schema
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import expect_text
 from samovar.actions.form_options import found_schema, read_schema_option
 from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
@@ -28,7 +30,6 @@ from samovar.language.schemas import Schema
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
-from samovar.values import Record
 
 _PARTS: Mapping[str, Type] = {
     "text": TEXT,
@@ -77,9 +78,8 @@ class ExecutePrompt(Action):
             name = line.expect_quoted("The name of the prompt")
         else:
             line.word("prompt")
-            inline = line.expect_quoted("The text of the prompt")
-        arguments: list[Pair] = []
-        options: list[Pair] = []
+            inline = expect_text(line, "The text of the prompt")
+        arguments, options = list[Pair](), list[Pair]()
         result = None
         clause = arguments
         while not line.is_done:
@@ -129,7 +129,15 @@ class ExecutePrompt(Action):
     def _types_of_answer(self) -> Mapping[str, Type]:
         if self.using.of("schema") is not None:  # whose fields may be told only by the workflow: `types_in`
             return {self.result: ANYTHING} if self.result else {}
-        answer = replace(TEXT, values=self.using.choices, parts=_PARTS, is_closed=True)
+        is_choice = self.using.of("choices") is not None
+        answer = replace(
+            TEXT,
+            values=self.using.choices,
+            parts=_PARTS,
+            is_closed=True,
+            is_choice=is_choice,
+            is_answer=is_choice,
+        )
         return {self.result: answer} if self.result else {}
 
     def types_in(self, workflow: Workflow) -> Mapping[str, Type]:
@@ -138,10 +146,14 @@ class ExecutePrompt(Action):
         if schema is None or self.result is None:
             return self.types
         whole = type_of_schema(schema)
-        if whole.kinds != {"map"}:
-            return {**self.types, self.result: whole}
+        own = self.verify.types if self.verify else {}
+        if whole.kinds != {"map"}:  # only a text can know how sure it was
+            is_text = whole.kinds == {"text"}
+            is_closed = whole.is_closed and not is_text
+            return {**own, self.result: replace(whole, is_answer=is_text, is_closed=is_closed)}
         parts = {**_PARTS, **whole.parts}
-        return {**self.types, self.result: replace(TEXT, parts=parts, is_closed=whole.is_closed)}
+        answer = replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)
+        return {**own, self.result: answer}
 
     def _schema(self, workflow: Workflow) -> Schema | None:
         """The schema of the answer, if there is one that is known before the run."""
@@ -231,19 +243,7 @@ class ExecutePrompt(Action):
         return prompt.render(taken, {**context.surroundings, **context.variables})
 
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
-        said = Record(
-            reply.text,
-            {
-                "content": reply.text,
-                "reasoning": reply.reasoning,
-                "tokens": reply.tokens.generated,
-                "finish_reason": str(reply.finish_reason),
-                "duration_s": reply.duration_s,
-                "session": chosen.session,
-                "model": reply.model,
-                "dropped_messages": reply.dropped_messages,
-            },
-        )
+        said = answer_of(reply, chosen.session)
         error = failure(reply, chosen, self.place)
         if error is None:
             warn_if_cut(context, reply, chosen)
@@ -264,18 +264,13 @@ class ExecutePrompt(Action):
             dropped_messages=reply.dropped_messages,
             reasoning=reply.reasoning,
             cut=reply.cut,
+            chosen=reply.chosen,
         )
         answer: object = said
         if chosen.options.schema is not None and error is None:
             answer = by_schema(said)
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
-
-
-def by_schema(answer: Record) -> object:
-    """What an answer by a schema is: an object's fields are parts of it; another value is itself."""
-    value = answer.part("json")
-    return Record(str(answer), {**answer.parts, **value}) if isinstance(value, dict) else value
 
 
 def _default_system(context: ActionContext) -> str:

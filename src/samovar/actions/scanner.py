@@ -12,9 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from samovar.actions.given import LOOP_OPTIONS, OF_RETRIES, Pair, Value
+from samovar.actions.given import LOOP_OPTIONS, OF_RETRIES, Pair, Value, changed_by_reading
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
+from samovar.language.markdown import TextBlock
 from samovar.language.markup import Markup
 from samovar.language.pieces import piece_end
 from samovar.language.template import Rules, Template
@@ -49,7 +50,9 @@ class Scanner:
     timeout: Value | None = None
     """The time limit, which any action may have."""
     again: dict[str, Pair] = field(default_factory=dict)
-    """What says how often it is performed again, which any action may have too; by key."""
+    """How often it is performed again, which any action may say too; by key."""
+    block: TextBlock | None = None
+    """The fenced block below the line, until something takes it for its text."""
     loop_options: dict[str, Pair] | None = None
     """What belongs to the `for each` of the line, by name: `pair` takes it aside. None: the line has none."""
     _markup: Markup | None = None
@@ -93,6 +96,9 @@ class Scanner:
                     self.unknown(pair, ("timeout", *OF_RETRIES))
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
+        if self.block is not None:
+            why = "This action takes no block below it, or has its text in its line already."
+            self.note("action-syntax", why, self.block.place)
         if self.faults:
             raise FaultsError(self.faults)
 
@@ -111,8 +117,7 @@ class Scanner:
     def symbol(self, symbol: str) -> bool:
         """Takes this character if it stands here."""
         self.blanks()
-        found = self.text.startswith(symbol, self.at)
-        self.at += len(symbol) if found else 0
+        self.at += len(symbol) * (found := self.text.startswith(symbol, self.at))
         return found
 
     def rest(self) -> tuple[str, int]:
@@ -148,8 +153,7 @@ class Scanner:
         return Value(template=template, quoted=True, place=self.where(begin), given=given, is_text=is_text)
 
     def expect_quoted(self, what: str, *, shell: bool = False) -> Value:
-        value = self.quoted(shell=shell)
-        if value is None:
+        if (value := self.quoted(shell=shell)) is None:
             self.fail(f"{what} in quotes is expected, {self.found()}.")
         return value
 
@@ -164,6 +168,8 @@ class Scanner:
         bare = self.text[begin : self.at]
         template = Template.parse(bare, self.where(begin), Rules(is_old=self.is_old))
         given = literal(template.fill({})) if template.is_plain else None
+        if bare[0] in "[{" and not self.is_old and (changed := changed_by_reading(bare)):
+            self.note("action-syntax", changed, self.where(begin))
         return Value(template=template, quoted=False, place=self.where(begin), given=given)
 
     def pair(self) -> Pair | None:
@@ -191,16 +197,13 @@ class Scanner:
             if pair.key in seen:
                 self.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
             seen.add(pair.key)
-            if pair.key in OF_RETRIES:
-                self.again[pair.key] = pair
-            else:
-                pairs.append(pair)
-        return pairs
+            pairs.append(pair)
+        self.again |= {pair.key: pair for pair in pairs if pair.key in OF_RETRIES}
+        return [pair for pair in pairs if pair.key not in OF_RETRIES]
 
     def variable(self, pair: Pair) -> str:
         """The name of a variable to store a result in."""
-        name = str(pair.value.given) if pair.value.is_literal else ""
-        if not name.isidentifier():
+        if not (name := str(pair.value.given) if pair.value.is_literal else "").isidentifier():
             message = '`result` names a variable: letters, digits and _, as in result="answer".'
             self.note("action-syntax", message, pair.value.place)
         return normal(name)
@@ -212,8 +215,7 @@ class Scanner:
 
     def outside(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """The first match from here on that stands in no text, no bracket and no value. Takes nothing."""
-        at, depth = self.at, 0
-        rules = Rules(is_old=self.is_old)
+        at, depth, rules = self.at, 0, Rules(is_old=self.is_old)
         while at < len(self.text):
             character = self.text[at]
             if not depth and (found := pattern.match(self.text, at)) is not None:
@@ -272,8 +274,7 @@ class Scanner:
 
     def _bare_end(self, begin: int) -> int:
         """Where a bare value ends: at a blank or a comma outside brackets, texts and templates."""
-        at, depth = begin, 0
-        rules = Rules(is_old=self.is_old)
+        at, depth, rules = begin, 0, Rules(is_old=self.is_old)
         while at < len(self.text):
             character = self.text[at]
             if self.text.startswith("{%", at):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
+from samovar.actions.blocks import expect_text
 from samovar.actions.command_line import SHELLS, CommandLine
 from samovar.actions.given import Pair, Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, read_options
@@ -44,7 +45,7 @@ class Shell(Action):
     @classmethod
     def parse(cls, line: Scanner) -> Shell:
         place, _ = line.where(), line.word("shell")
-        command = line.expect_quoted("The command", shell=True)
+        command = expect_text(line, "The command", shell=True)
         if command.is_literal and not str(command.given).strip():
             line.note("action-syntax", "The command is empty.", command.place)
         options = read_options(line, (*OPTIONS, "shell"))

@@ -41,6 +41,8 @@ async def perform(action: Action, context: ActionContext) -> Outcome:
 
 
 async def _attempt(action: Action, context: ActionContext) -> Outcome:
+    if action.timeout is None and context.timeout_s is None:
+        return await action.act(context)
     limit_s = await context.compute(lambda: _limit_s(action, context))
     if limit_s is None or action.keeps_time:
         return await action.act(replace(context, timeout_s=limit_s))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.ask import parts_of
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import expect_text
 from samovar.actions.given import Value
 from samovar.actions.question import YES, Asking, Filled, no_answer
 from samovar.actions.scanner import Scanner
@@ -67,8 +68,8 @@ class Wait(Action):
             is_input = bool(line.word("input"))
             if not (is_input and (line.is_done or line.is_at_limit or line.text[line.at] in "\"'")):
                 return cls.in_words(line)
-            if not line.is_done and not line.is_at_limit:
-                message = line.expect_quoted("The message")
+            if line.block is not None or (not line.is_done and not line.is_at_limit):
+                message = expect_text(line, "The message")
         else:
             seconds, given, unit = cls._duration(line)
             if not line.is_at_limit:

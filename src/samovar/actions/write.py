@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import taken_block
 from samovar.actions.file_formats import FORMATS, decoded
 from samovar.actions.file_options import Limit, placed, read_format, read_pairs
 from samovar.actions.file_places import Target, leads_outside, read_path, target_of
@@ -54,11 +55,9 @@ class WriteFile(Action):
         if append and not FORMATS[format].adds:
             line.note("action-syntax", f"Nothing can be added to {format}; `as jsonl` can.", place)
         options = read_pairs(line, ("value", "limit"))
-        if "value" not in options:
-            line.fail('What to write is missing: with value="${…}".')
+        value = options["value"].value if "value" in options else _block(line, format)
         limit = Limit.parse(line, options)
         line.end()
-        value = options["value"].value
         return cls(place=place, path=path, format=format, append=append, value=value, limit=limit)
 
     @property
@@ -109,3 +108,13 @@ class WriteFile(Action):
         if not is_utf8(text):
             raise FileError(f"{target.shown} cannot be written: a value has half a character.")
         return (before or b"") + text.encode()
+
+
+def _block(line: Scanner, format: str) -> Value:
+    """The block below the line, each line of which is one of the file."""
+    value = taken_block(line, ends="\n")
+    if value is None:
+        line.fail('What to write is missing: with value="${…}", or a block below the line.')
+    if format != "text":
+        line.note("action-syntax", f"A block is written as text: leave out `as {format}`.", value.place)
+    return value

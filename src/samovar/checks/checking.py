@@ -22,6 +22,7 @@ from samovar.checks.parts import parts_of
 from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
 from samovar.checks.retried import doubtful_retries
+from samovar.checks.returned import mistyped_returns
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped
@@ -32,7 +33,7 @@ from samovar.language.parameters import Parameter
 from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
 from samovar.language.template import Template
-from samovar.language.workflow import Workflow
+from samovar.language.workflow import Workflow, items_of
 from samovar.library import Library
 
 
@@ -52,6 +53,7 @@ def check_workflow(
         found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
         found += [*doubtful_items(workflow, library, given), *doubtful_retries(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
+        found += mistyped_returns(workflow)
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -80,14 +82,14 @@ def _given(tree: Sequence[Workflow], library: Library) -> Mapping[object, frozen
 
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
-    known, own = workflow.known_names, declared_here(workflow)
+    known, own, around = workflow.known_names, declared_here(workflow), workflow.items_around()
     if workflow.executor is not None:
         yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
     for state, action in workflow.actions():
         if not isinstance(action, Action):
             continue
         yield from action.faults(library, workflow)
-        items = workflow.items_in(state, action)
+        items = items_of(state, action, around)
         for part in parts_of(action):
             yield from (*part.faults, *unfilled(part, own | items)) if isinstance(part, Template) else ()
         yield from _executor(action)

@@ -27,9 +27,13 @@ def doubtful_items(workflow: Workflow, library: Library, given: frozenset[str]) 
     """Errors. `given`: variables that the workflow is run with, besides its parameters."""
     lists = list(lists_of(workflow))
     types: Mapping[str, Type] | None = None
+    around = workflow.items_around() if lists else {}
+    taken = dict.fromkeys(given, "is a parameter of the workflow")
+    taken |= {parameter.name: "is a parameter of the workflow" for parameter in workflow.parameters}
+    taken |= dict.fromkeys(workflow.sets if lists else (), "is set by the workflow itself")
     for state, action in lists:
         types = types_of(workflow) if types is None else types
-        yield from _names(workflow, state, action, given)
+        yield from _names(action, around.get(state.name, frozenset()), taken)
         yield from _list(action, types)
         if action.collect is not None:
             yield from _collected(workflow, library, state, action, action.collect)
@@ -37,20 +41,12 @@ def doubtful_items(workflow: Workflow, library: Library, given: frozenset[str]) 
         yield from _sessions(workflow, {state.name: action for state, action in lists})
 
 
-def _names(workflow: Workflow, state: State, action: ForEach, given: frozenset[str]) -> Iterator[Fault]:
-    """The variables of an item are new ones."""
-    around = workflow.items_around(state.name)
-    declared = {parameter.name for parameter in workflow.parameters}
+def _names(action: ForEach, around: frozenset[str], taken: Mapping[str, str]) -> Iterator[Fault]:
+    """The variables of an item are new ones. `taken`: why a name is not, by that name."""
     for name in (action.clause.name, action.clause.index_name):
-        if name in around:
-            why = "is the item of the list around this one"
-        elif name in declared | given:
-            why = "is a parameter of the workflow"
-        elif name in workflow.sets:
-            why = "is set by the workflow itself"
-        elif name in TAKEN:
-            why = "means something already"
-        else:
+        why = taken.get(name, "means something already" if name in TAKEN else None)
+        why = "is the item of the list around this one" if name in around else why
+        if why is None:
             continue
         message = f"An item cannot be called {action.clause.name!r}: {name!r} {why}. Take another name."
         yield Fault(code="item-name", message=message, place=action.place)
@@ -110,13 +106,16 @@ def _given_back(action: RunWorkflow, workflow: Workflow, library: Library) -> se
 
 def _sessions(workflow: Workflow, lists: Mapping[str, ForEach]) -> Iterator[Fault]:
     """Prompts of several items that would go on with one conversation at the same time."""
+    around: dict[str, list[ForEach]] = {}
+    for name, body in workflow.bodies.items():
+        for inner in body.states:
+            around.setdefault(inner, []).append(lists[name])
     for state, action in workflow.actions():
         session = action.using.of("session") if isinstance(action, ExecutePrompt) else None
         if session is None or not session.is_literal:
             continue
-        names = [name for name, body in workflow.bodies.items() if state.name in body.states]
-        names += [state.name] if state.action is not action else []
-        each = next((lists[name] for name in names if not _is_one_by_one(lists[name])), None)
+        own = [lists[state.name]] if state.name in lists and state.action is not action else []
+        each = next((one for one in (*own, *around.get(state.name, ())) if not _is_one_by_one(one)), None)
         if each is not None:
             yield _shared(session.text({}), each, session.place)
 

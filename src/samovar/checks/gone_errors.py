@@ -33,7 +33,7 @@ def errors_read_too_late(workflow: Workflow) -> Iterator[Fault]:
 
 def _told(workflow: Workflow) -> set[str]:
     """The states in which a failure of another one may be read."""
-    told: set[str] = set()
+    told: set[str] = set() if workflow.at_end is None else {workflow.at_end}
     waiting = [
         name
         for state in workflow.states.values()

@@ -34,7 +34,7 @@ def doubtful_labels(
     by_key = {key_of(name): (name, type_) for name, type_ in types}
     wrong = {fault.place.line for fault in workflow.warnings if fault.severity == "error"}
     for state in workflow.states.values():
-        for one in state.transitions if state.kind is not Kind.FORK else ():
+        for one in () if workflow.is_old and state.kind is Kind.FORK else state.transitions:
             if one.is_inherited or one.place.line in wrong:
                 continue
             if workflow.is_old:

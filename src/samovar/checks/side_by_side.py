@@ -57,6 +57,8 @@ def set_by_several(workflow: Workflow) -> Iterator[Fault]:
     """Variables that several branches of a fork set, each where the last of them does so first."""
     order = _order(workflow)
     for fork in workflow.forks.values():
+        if fork.needed is not None and fork.needed.count == 1:
+            continue  # what one of them set is all that is merged
         setters: dict[str, dict[str, Place]] = {}
         for branch in fork.branches:
             for state in _states_of(branch, workflow, order):

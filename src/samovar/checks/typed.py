@@ -13,11 +13,13 @@ from typing import NamedTuple
 from samovar.actions.base import Action
 from samovar.actions.for_each import lists_of
 from samovar.actions.prompt import ExecutePrompt
+from samovar.checks.optional_fields import unguarded_fields
 from samovar.checks.parts import parts_of
 from samovar.checks.uncovered import values_without_edge
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
+from samovar.language.names import BRANCHES
 from samovar.language.workflow import State, Workflow
 
 _ERROR = Type(
@@ -25,17 +27,21 @@ _ERROR = Type(
     parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
     is_closed=True,
 )
+_MAP = frozenset(("map",))
 _ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}
 
 
 def types_of(workflow: Workflow) -> Mapping[str, Type]:
     """What each variable of a workflow can hold, as far as that is known."""
     found: dict[str, list[Type]] = {name: [type_] for name, type_ in _ALWAYS.items()}
+    if workflow.forks:
+        firsts = (branch.first for fork in workflow.forks.values() for branch in fork.branches)
+        found[BRANCHES] = [Type(kinds=_MAP, parts=dict.fromkeys(firsts, Type(kinds=_MAP)), is_closed=True)]
     for parameter in workflow.parameters:
         found.setdefault(parameter.name, []).append(parameter.values)
     for state, action in workflow.actions():
         # What tags leave of an action is not known, only what it may set.
-        if state.action is not None and state.action.each is not None and action is not state.action:
+        if any(one.each is action for one in state.actions):
             continue  # what is done for each item sets nothing outside of it
         is_whole = state.action is action and isinstance(action, Action)
         types = action.types_in(workflow) if is_whole and isinstance(action, Action) else {}
@@ -76,6 +82,7 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
             known = {name: alone[name]} if name in alone else known
         yield from use.expression.check(known, is_condition=use.is_condition, severity=severity)
     yield from values_without_edge(workflow, types, severity)
+    yield from unguarded_fields(workflow, types, severity)
     given = {parameter.name: parameter.values for parameter in workflow.parameters}
     for parameter in workflow.parameters:
         if parameter.condition is not None:

@@ -42,7 +42,7 @@ def _conditions(state: State) -> tuple[Expression, ...]:
     """The conditions of its edges, if one of them must be true after a success; else none."""
     ways = [way for way in state.transitions if way.when is not When.FAILURE and not way.is_inherited]
     conditions = tuple(way.condition for way in ways if way.condition is not None)
-    is_plain = state.kind is Kind.PLAIN and all(way.when is When.CONDITION for way in ways)
+    is_plain = state.kind is not Kind.JOIN and all(way.when is When.CONDITION for way in ways)
     return conditions if is_plain and len(conditions) == len(ways) else ()
 
 

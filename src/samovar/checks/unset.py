@@ -15,7 +15,7 @@ from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING
 from samovar.language.parsed_action import ParsedAction
 from samovar.language.template import Template
-from samovar.language.workflow import Workflow
+from samovar.language.workflow import Workflow, items_of
 
 MOST_OFFERS = 20
 """Variables for which the nearest name is looked for; it takes time."""
@@ -44,10 +44,11 @@ def unset_variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault
     ]
     yield from in_vain
     told = {fault.place for fault in in_vain}
+    around = workflow.items_around()
     readers: list[tuple[ParsedAction | Expression, frozenset[str]]] = [
-        (action, workflow.items_in(state, action)) for state, action in workflow.actions()
+        (action, items_of(state, action, around)) for state, action in workflow.actions()
     ]
-    readers += [(one, workflow.items_around(state.name)) for state, one in workflow.conditions()]
+    readers += [(one, around.get(state.name, frozenset())) for state, one in workflow.conditions()]
     offers: dict[str, str] = {}
     for reader, items in readers:
         missing = reader.names - known - items

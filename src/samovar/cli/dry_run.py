@@ -156,6 +156,7 @@ def _model_object(look: ModelOutlook, hidden: Secrets) -> dict[str, Any]:
         "scores_bytes": cost.scores_bytes if cost else None,
         "output_bytes": cost.output_bytes if cost else None,
         "snapshot_bytes": cost.snapshot_bytes if cost else None,
+        "forms_bytes": cost.forms_bytes if cost else None,
         "total_bytes": cost.total_bytes if cost else None,
         "estimated": cost.estimated if cost else None,
         "fits": look.fits,

@@ -53,7 +53,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             say(f"samovar: the output could not be written: {error.strerror}.")
         status = 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and nothing is left to stop
-    gc.freeze()  # everything ends with the process: the interpreter need not look for garbage once more
+    if "mermaidx" not in sys.modules:  # which prints what it finds not collected
+        gc.freeze()  # everything ends with the process: the interpreter need not look for garbage once more
     sys.exit(status)
 
 

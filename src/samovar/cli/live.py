@@ -16,10 +16,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from samovar.actions.base import brief
-from samovar.cli.live_items import ItemLines
+from samovar.cli.live_items import ItemLines, WholeList
 from samovar.cli.showing import shown, visible
 from samovar.events import AttemptFailed, Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
-from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated, TokenCounts
+from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
 
 REFRESH_S = 0.08
@@ -62,8 +62,8 @@ class Lines:
         elif isinstance(event, StateLeft):
             entered, said = self._entered.pop(event.visit), "".join(self._said.pop(event.visit, ()))
             if not self._items.hides_end(event):
-                is_logged, tokens = event.visit in self._logged, self._items.tokens(event.visit)
-                self._console.print(line_of(entered, event, is_logged, tokens), soft_wrap=True)
+                is_logged, whole = event.visit in self._logged, self._items.whole(event.visit)
+                self._console.print(line_of(entered, event, is_logged, whole), soft_wrap=True)
                 for line in answer_lines(said, self._verbose):
                     self._console.print(Text(" " * INDENT) + line, soft_wrap=True)
             self._items.forget(event)
@@ -126,8 +126,8 @@ class LiveLines:
             self._left(event)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
-            is_kept = isinstance(event, TextGenerated) and event.kind == "text"
-            if is_kept and not self._items.hides(event.visit):
+            is_said = isinstance(event, TextGenerated) and event.kind == "text"
+            if is_said and isinstance(event, TextGenerated) and not self._items.hides(event.visit):
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, AttemptFailed):
             self._said.pop(event.visit, None)
@@ -148,7 +148,7 @@ class LiveLines:
         if not self._items.hides_end(event):
             self._live.refresh()
             self._console.print(
-                line_of(entered, event, event.visit in self._logged, self._items.tokens(event.visit)),
+                line_of(entered, event, event.visit in self._logged, self._items.whole(event.visit)),
                 soft_wrap=False,
                 no_wrap=True,
                 overflow="ellipsis",
@@ -216,11 +216,11 @@ def answer_lines(said: str, verbose: int) -> list[Text]:
 
 
 def line_of(
-    entered: StateEntered, left: StateLeft, is_told: bool = False, of_items: TokenCounts | None = None
+    entered: StateEntered, left: StateLeft, is_told: bool = False, whole: WholeList | None = None
 ) -> Text:
     """A finished state: its mark, name, action, time, and what it did, unless that was told.
 
-    `of_items`: what the prompts of its list's items have cost.
+    `whole`: of a list, what came of all its items.
     """
     mark, style = MARKS.get(left.status, ("·", ""))
     line = Text()
@@ -229,16 +229,18 @@ def line_of(
     line.append(f"  {entered.verb or 'passes'}", style="dim")
     if left.duration_s >= 0.05 or left.figures:
         line.append(f"  {left.duration_s:.1f} s", style="dim")
-    tokens = left.figures.tokens if left.figures else of_items
+    tokens = left.figures.tokens if left.figures else whole.tokens if whole else None
     if tokens is not None:
         thought = f" ({tokens.reasoning} of them reasoning)" if tokens.reasoning else ""
         line.append(
             f"  {tokens.evaluated} evaluated, {tokens.reused} reused, {tokens.generated} generated{thought}",
             style="dim",
         )
+    if whole and left.status is not VisitStatus.SUCCESS:
+        line.append(f"  {whole.counts}")
     if left.error:
         line.append(f"  {shown(left.error.message + left.error.run_by)}", style="red")
-    elif not is_told and not left.figures and (what := left.what or entered.what):
+    elif not is_told and not left.figures and (what := left.what or ("" if whole else entered.what)):
         line.append(f"  {shown(what)}", style="dim")
     return line
 

@@ -6,8 +6,19 @@ lists are gone through, how far they have come, and what their prompts have cost
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from samovar.events import AttemptFailed, Event, ItemsProgressed, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import TokenCounts
+
+
+class WholeList(NamedTuple):
+    """What came of a list in all."""
+
+    tokens: TokenCounts | None
+    """What the prompts of its items have cost; None: it has none."""
+    counts: str
+    """`12 of 48 items, 1 failed`"""
 
 
 class ItemLines:
@@ -46,7 +57,7 @@ class ItemLines:
         if self._lists.get(event.path) == event.visit:
             del self._lists[event.path]
         for kept in (self._progress, self._began_s, self._tokens):
-            kept.pop(event.visit, None)  # type: ignore[attr-defined]
+            kept.pop(event.visit, None)
 
     def repeats(self, event: Event) -> bool:
         """Whether the event warns of what was said of another item of the list already."""
@@ -65,9 +76,10 @@ class ItemLines:
         """The same for how it ended: a failure is shown."""
         return self.hides(event.visit) and event.status is not VisitStatus.FAILURE
 
-    def tokens(self, visit: int) -> TokenCounts | None:
-        """What the prompts of a list's items have cost; None: it has none, or is none."""
-        return self._tokens.get(visit)
+    def whole(self, visit: int) -> WholeList | None:
+        """What came of a list in all; None: the visit is not of one."""
+        at = self._progress.get(visit)
+        return None if at is None else WholeList(self._tokens.get(visit), _counts(at))
 
     def progress(self, visit: int, elapsed_s: float) -> tuple[float, str] | None:
         """How much of a list is done, from 0 to 1, and that in words; None: the visit is not of a list."""
@@ -89,6 +101,10 @@ class ItemLines:
                 return visit
             at = path.find("[", at + 1)
         return None
+
+
+def _counts(at: ItemsProgressed) -> str:
+    return f"{at.done} of {at.total} items" + (f", {at.failed} failed" if at.failed else "")
 
 
 def in_time(seconds: float) -> str:

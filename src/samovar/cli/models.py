@@ -144,11 +144,16 @@ def _cost_row(path: Path, look: Callable[[Path], Header], settings: Settings, bu
         "scores_bytes": cost.scores_bytes,
         "output_bytes": cost.output_bytes,
         "snapshot_bytes": cost.snapshot_bytes,
+        "forms_bytes": cost.forms_bytes,
         "embedding_bytes": cost.embedding_bytes,
         "total_bytes": cost.total_bytes,
         "estimated": cost.estimated,
         "fits": cost.total_bytes <= budget,
     }
+
+
+_COMPUTE = ("compute", "scores", "output", "forms", "embedding")
+"""What is shown as one figure."""
 
 
 def _fits(row: dict[str, Any]) -> str:
@@ -166,7 +171,7 @@ def _show_models(console: Console, rows: list[dict[str, Any]]) -> None:
     is_narrow = console.width < NARROW_COLUMNS
     for row in rows:
         names = "\n".join(dict.fromkeys([row["ref"], *row["refs"]]))
-        compute_bytes = sum(row[f"{part}_bytes"] for part in ("compute", "scores", "output", "embedding"))
+        compute_bytes = sum(row[f"{part}_bytes"] for part in _COMPUTE)
         sizes = [row["weights_bytes"], row["kv_bytes"], compute_bytes, row["snapshot_bytes"]]
         total = ("≤ " if row["estimated"] else "") + in_words(row["total_bytes"])
         fits = Text(_fits(row)) if row["fits"] else Text("no", style="red")

@@ -29,6 +29,7 @@ from samovar.generation import (
 )
 from samovar.models.cost import Cost
 from samovar.models.devices import ANY_DEVICES, DeviceChoice
+from samovar.values.certainty import ChosenValue
 
 OnLoadProgress = Callable[[float], None]
 """Called on the event loop with the fraction loaded, 0 to 1, never falling."""
@@ -157,6 +158,8 @@ class Finished:
     """From the request to the first token; None when there was none."""
     cut: PartKind | None = None
     """The part of the answer that did not come to its end; None if all of it did."""
+    chosen: tuple[ChosenValue, ...] = ()
+    """The choices that the answer holds, if it was held to `choices` or a schema, with how sure each was."""
 
 
 GenerationEvent = PromptEvaluating | TextGenerated | Finished

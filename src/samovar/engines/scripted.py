@@ -37,6 +37,7 @@ from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
 from samovar.values import Record
+from samovar.values.certainty import certain
 
 Script = Callable[[Sequence[Message]], str]
 
@@ -171,7 +172,8 @@ class ScriptedModel:
             reasoning=answer.reasoning_tokens,
         )
         self._tokens += counts
-        yield Finished(reason=reason, tokens=counts, first_token_s=None, cut=cut)
+        sure = () if cut else certain(options.choices, options.schema, text_of(said, options))
+        yield Finished(reason=reason, tokens=counts, first_token_s=None, cut=cut, chosen=sure)
 
     async def _wait(self) -> None:
         await anyio.lowlevel.checkpoint()

@@ -15,6 +15,8 @@
     │   ├── UnverifiedError     an answer did not pass the command that verifies it
     │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
     │   ├── TooLargeError       a value would be larger than values may be
+    │   ├── ReturnsError        what a workflow returns has another type than it says
+    │   ├── JoinError           a join needs more branches than were started
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -30,7 +32,7 @@
 
 Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
 command line exits with. Cancellation is not an error and has no class here. Below: `faults.py`, for what is
-wrong in files, and `nearest.py`, for what messages offer; nothing else of the project.
+wrong in a file; `nearest.py`, for what messages offer; nothing else of the project.
 """
 
 from __future__ import annotations
@@ -169,6 +171,14 @@ class TooLargeError(ActionError):
         self.what, self.most_bytes = what, most_bytes
         most = f"{most_bytes / 1e6:g} MB, the most of a value (setting value_bytes)"
         super().__init__(f"{what} would take more than {most}.", place=place)
+
+
+class ReturnsError(ActionError):
+    code = "returns"
+
+
+class JoinError(ActionError):
+    code = "join"
 
 
 class RefusedError(ActionError):

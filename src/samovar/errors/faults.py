@@ -1,6 +1,6 @@
-"""What is wrong in a file, and where: faults, their places, and what mends them.
+"""What is wrong in a file: a fault, with its place, and its mending if there is one safe one.
 
-Above: `errors/__init__.py`, whose errors have them; everything else takes them from there. Below: nothing.
+Above: the errors, which hand these names on; everything that reads files. Below: nothing of the project.
 """
 
 from __future__ import annotations

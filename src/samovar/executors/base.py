@@ -25,6 +25,7 @@ from samovar.generation import (
     TokenCounts,
     joined,
 )
+from samovar.values.certainty import ChosenValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ class PromptReply:
     """All of the answer in its order, reasoning and text; may be empty if it is nothing but its text."""
     cut: PartKind | None = None
     """The part that did not come to its end; None if all of it did."""
+    chosen: tuple[ChosenValue, ...] = ()
+    """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
     @property
     def reasoning(self) -> str:

@@ -82,6 +82,7 @@ class LocalConnection:
             dropped_messages=turn.dropped_messages,
             parts=turn.parts,
             cut=turn.cut,
+            chosen=turn.chosen,
         )
 
     @asynccontextmanager

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samovar.errors import nearest
-from samovar.expressions.complaints import instead_of_part
+from samovar.expressions.complaints import Finding, instead_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
+from samovar.expressions.sureness import not_a_choice, type_of_sureness
 from samovar.expressions.text_functions import pattern_of
 from samovar.expressions.tree import (
     Call,
@@ -30,15 +31,27 @@ from samovar.expressions.tree import (
     PartOf,
     Signs,
     Steps,
+    Sureness,
     Term,
     Ternary,
     TypeName,
 )
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, text_of, type_of_value, union
+from samovar.expressions.types import (
+    ANYTHING,
+    BOOL,
+    TEXT,
+    Type,
+    list_of,
+    text_of,
+    type_of_value,
+    union,
+)
 from samovar.expressions.typing_rules import (
+    always_true,
     cannot_be_ordered,
     computed,
     never_equal,
+    never_found,
     result_of,
     right_form,
     surely_no,
@@ -47,19 +60,6 @@ from samovar.expressions.typing_rules import (
 )
 
 Scope = Mapping[str, Type]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be meant."""
-
-    code: str
-    """Of the fault that it becomes."""
-    message: str
-    at: int
-    """The offset of where."""
-    is_doubt: bool = False
-    """It may be meant."""
 
 
 @dataclass(slots=True)
@@ -81,12 +81,8 @@ class TypeCheck:
                 f'`{shown} == "{yes_of(texts)}"`.'
             )
             self._say("text-as-truth", message, tree)
-        elif found.kinds == {"text"} and found.values is None:
-            message = (
-                f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
-                f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
-            )
-            self.findings.append(Finding("text-as-truth", message, tree.at, is_doubt=True))
+        elif doubt := always_true(shown, found):
+            self.findings.append(Finding("text-as-truth", doubt, tree.at, is_doubt=True))
 
     def of(self, node: Term, types: Scope) -> Type:
         """The type of a part, which is checked."""
@@ -103,7 +99,7 @@ class TypeCheck:
                     found = self._step(step, found, node, types)
                 return found
             case Call(name=name, arguments=arguments):
-                return self._call(name, [self.of(one, types) for one in arguments], node)
+                return self._call(name, [self.of(one, types) for one in arguments], node, at=node.at)
             case Operation():
                 return self._operation(node, types)
             case Logic(sign=sign, parts=parts):
@@ -118,6 +114,11 @@ class TypeCheck:
             case Has():
                 self._quietly(node.path, types)
                 return BOOL
+            case Sureness(path=path):
+                found, shown = self.of(path, types), self._shown(path)
+                if message := not_a_choice(node, found, shown, lambda term: self._quietly(term, types)):
+                    self._say("not-a-choice", message, path)
+                return type_of_sureness(node)
             case Default(path=path, otherwise=otherwise):
                 return union((self._quietly(path, types), self.of(otherwise, types)))
             case ListOf(items=items):
@@ -145,7 +146,7 @@ class TypeCheck:
     def _step(self, step: PartOf | ItemOf | Macro | Method, found: Type, node: Steps, types: Scope) -> Type:
         if isinstance(step, Method):
             arguments = [self.of(one, types) for one in step.arguments]
-            return self._call(step.name, [found, *arguments], step)
+            return self._call(step.name, [found, *arguments], step, at=node.at)
         if isinstance(step, Macro):
             return self._macro(step, found, types)
         if isinstance(step, ItemOf):
@@ -153,16 +154,19 @@ class TypeCheck:
             if found.item is not None and found.kinds == {"list"}:
                 return found.item
             name = key.values[0] if key.values is not None and len(key.values) == 1 else None
-            return found.parts.get(name, ANYTHING) if isinstance(name, str) else ANYTHING
-        if step.name in found.parts:
-            return found.parts[step.name]
+            if not isinstance(name, str) or not (found.kinds == {"map"} and found.is_closed):
+                return found.parts.get(name, ANYTHING) if isinstance(name, str) else ANYTHING
+        else:
+            name = step.name
+        if name in found.parts:
+            return found.parts[name]
         can_have = found.kinds & {"map", "text", "other"}
         if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
-            offer = nearest(step.name[:100], found.parts) if found.parts else ""
-            offer = instead_of_part(step.name, behind) or offer
+            near = nearest(name[:100], found.parts) if found.parts else ""
+            offer = instead_of_part(name, behind) or near
             what = f"is {either(found.kinds)}, which" if not can_have else ""
-            said = f"`{behind}` {what} has no part {step.name!r}.{offer}".replace("  ", " ")
+            said = f"`{behind}` {what} has no part {name!r}.{offer}".replace("  ", " ")
             self._say("type-mismatch", said, step)
         return ANYTHING
 
@@ -185,25 +189,28 @@ class TypeCheck:
         self._must_be_truth(step.bodies[0], bodies[0], f"in {step.kind!r}")
         return list_of(item) if step.kind == "filter" else BOOL
 
-    def _call(self, name: str, values: list[Type], node: Term) -> Type:
+    def _call(self, name: str, values: list[Type], node: Term, *, at: int) -> Type:
         function = FUNCTIONS[name]
         if not function.is_open:
             for value, takes in zip(values, function.takes, strict=False):
                 if not value.kinds & takes:
                     message = f"The function {name!r} takes {either(takes)}, not {value}."
                     self._say("type-mismatch", message, node)
-        is_pattern = name in ("matches", "find", "findAll") and len(values) == 2
-        pattern = values[1].values if is_pattern else None
+        pattern = values[1].values if name in ("matches", "find", "findAll") and len(values) == 2 else None
         if pattern is not None and len(pattern) == 1 and isinstance(pattern[0], str):
             self._pattern(pattern[0], node)
+        if len(values) == 2 and never_found(name, *values):
+            where, shown = values[0].item or values[0], " ".join(self.text[at : node.end].split())
+            message = f"`{shown[:60]}` is never true: what it looks into is {where}."
+            self.findings.append(Finding("type-mismatch", message, at))
         if function.item is None:
             return Type(kinds=function.gives)
         taken = values[0].item if values else None
         item = taken if function.item == "same" else Type(kinds=function.item)
         if name in ("first", "last"):
             return item or ANYTHING
-        kinds = function.gives & values[0].kinds if function.item == "same" else function.gives
-        return Type(kinds=kinds or function.gives, item=item)
+        kinds = values[0].kinds if function.item == "same" else frozenset()
+        return Type(kinds=function.gives & kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:
         try:

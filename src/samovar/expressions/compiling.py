@@ -12,6 +12,7 @@ from samovar.expressions import closures
 from samovar.expressions.evaluation import Evaluation, Run, StepRun
 from samovar.expressions.kinds import TypeValue
 from samovar.expressions.macros import WALKS, each, items_of
+from samovar.expressions.sureness import sureness
 from samovar.expressions.tree import (
     Call,
     Default,
@@ -28,6 +29,7 @@ from samovar.expressions.tree import (
     PartOf,
     Signs,
     Steps,
+    Sureness,
     Term,
     Ternary,
     TypeName,
@@ -72,6 +74,8 @@ def _run(node: Term, bound: Bound) -> Run:
             return _has(node, bound)
         case Default():
             return _default(node, bound)
+        case Sureness(name=name, path=path):
+            return sureness(name, *_path(path, bound), node.at)
         case ListOf(items=items):
             return closures.list_of(_all(items, bound))
         case MapOf(pairs=pairs):
@@ -117,12 +121,17 @@ def _has(node: Has, bound: Bound) -> Run:
 
 
 def _default(node: Default, bound: Bound) -> Run:
-    base = node.path.base if isinstance(node.path, Steps) else node.path
-    steps = node.path.steps if isinstance(node.path, Steps) else ()
-    path: list[str | Run] = []
-    for step in steps:
+    base, path = _path(node.path, bound)
+    return closures.default(base, path, _run(node.otherwise, bound), node.at)
+
+
+def _path(path: Name | Steps, bound: Bound) -> tuple[Run, list[str | Run]]:
+    """What a path begins with, and the names and keys behind that."""
+    base = path.base if isinstance(path, Steps) else path
+    found: list[str | Run] = []
+    for step in path.steps if isinstance(path, Steps) else ():
         if isinstance(step, PartOf):
-            path.append(step.name)
+            found.append(step.name)
         elif isinstance(step, ItemOf):
-            path.append(_run(step.key, bound))
-    return closures.default(_run(base, bound), path, _run(node.otherwise, bound), node.at)
+            found.append(_run(step.key, bound))
+    return _run(base, bound), found

@@ -5,7 +5,23 @@ Above: the parser. Below: `tokens.py`. Most mistakes are words or signs of anoth
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from samovar.expressions.tokens import ExpressionToken
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that cannot be meant."""
+
+    code: str
+    """Of the fault that it becomes."""
+    message: str
+    at: int
+    """The offset of where."""
+    is_doubt: bool = False
+    """It may be meant."""
+
 
 _WORDS = {
     "and": "Write `&&` for and.",

@@ -127,7 +127,9 @@ FUNCTIONS: Mapping[str, Function] = {
     **{name: _function(call, "time|duration", "int") for name, call in times.OF_BOTH.items()},
 }
 NAMESPACES = frozenset(name.partition(".")[0] for name in FUNCTIONS if "." in name)
-KNOWN = frozenset((*FUNCTIONS, *MACROS, "has", "default"))
+SURENESS = ("confidence", "alternatives")
+"""What asks how sure a model was of a choice."""
+KNOWN = frozenset((*FUNCTIONS, *MACROS, *SURENESS, "has", "default"))
 """What can be called."""
 
 _ELSEWHERE = {

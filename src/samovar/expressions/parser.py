@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from samovar.expressions import tree
 from samovar.expressions.complaints import after_operand, instead_of_operand
-from samovar.expressions.functions import FUNCTIONS, NAMESPACES, arity_wrong, unknown_function
+from samovar.expressions.functions import FUNCTIONS, NAMESPACES, SURENESS, arity_wrong, unknown_function
 from samovar.expressions.reader import JAVASCRIPT, MOST_NESTED, TokenReader
 from samovar.expressions.tokens import MOST_WHOLE, ExpressionToken, token_at
 from samovar.expressions.tree import (
@@ -34,6 +34,8 @@ RANKS = {
 """How strongly an operator binds."""
 _LOGIC = (1, 2)
 _RELATION = 3
+_DEFAULT = "`default` takes the path of a value first, as in default(answer.json.k, 0)."
+_CHOICE = "`{name}` takes the path of a choice in an answer, as in {name}(verdict.team)."
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
@@ -164,6 +166,8 @@ class Parser(TokenReader):
             return self._has(token)
         if token.text == "default":
             return self._default(token)
+        if token.text in SURENESS:
+            return self._sureness(token)
         name = self._function(token.text, token.at)
         arguments = self._arguments()
         self._check_count(name, len(arguments), token.at)
@@ -210,22 +214,17 @@ class Parser(TokenReader):
 
     def _default(self, name: ExpressionToken) -> Term:
         path, otherwise = self._exactly(self._arguments(), 2, "default(path, value)", name)
-        is_path = isinstance(path, Name) or (
-            isinstance(path, Steps)
-            and isinstance(path.base, Name)
-            and all(isinstance(step, PartOf | ItemOf) for step in path.steps)
-        )
-        if not is_path:
-            self._fail("`default` takes the path of a value first, as in default(answer.json.k, 0).", path.at)
-        assert isinstance(path, Name | Steps)
-        return tree.Default(name.at, self._end, path, otherwise)
+        return tree.Default(name.at, self._end, self._path(path, _DEFAULT), otherwise)
 
-    def _exactly(
-        self, found: tuple[Term, ...], count: int, form: str, name: ExpressionToken
-    ) -> tuple[Term, ...]:
-        if len(found) != count:
-            self._fail(f"The form is `{form}`.", name.at)
-        return found
+    def _sureness(self, name: ExpressionToken) -> Term:
+        (path,) = self._exactly(self._arguments(), 1, f"{name.text}(path)", name)
+        path = self._path(path, _CHOICE.format(name=name.text))
+        return tree.Sureness(name.at, self._end, name.text, path)
+
+    def _path(self, found: Term, form: str) -> Name | Steps:
+        """A value as the path that it must be."""
+        path = tree.as_path(found)
+        return self._fail(form, found.at) if path is None else path
 
     # What stands behind a value.
 

@@ -97,3 +97,11 @@ class TokenReader:
         found = read()
         self._nested -= 1
         return found
+
+    def _exactly(
+        self, found: tuple[Term, ...], count: int, form: str, name: ExpressionToken
+    ) -> tuple[Term, ...]:
+        """What stands in the brackets of a form that takes so many values."""
+        if len(found) != count:
+            self._fail(f"The form is `{form}`.", name.at)
+        return found

@@ -110,6 +110,14 @@ class Default(Term):
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class Sureness(Term):
+    """`confidence(path)`, `alternatives(path)`."""
+
+    name: str
+    path: Name | Steps
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Signs(Term):
     """`!` and `-` before a value, the innermost first."""
 
@@ -152,6 +160,14 @@ class MapOf(Term):
     pairs: tuple[tuple[Term, Term], ...]
 
 
+def as_path(node: Term) -> Name | Steps | None:
+    """A value as a path: a name, and parts and items behind it; None if it is something else."""
+    if isinstance(node, Steps):
+        is_path = isinstance(node.base, Name) and all(isinstance(one, PartOf | ItemOf) for one in node.steps)
+        return node if is_path else None
+    return node if isinstance(node, Name) else None
+
+
 def children(node: Term) -> Iterator[Term]:
     """The parts of a part, in the order of the text."""
     match node:
@@ -164,7 +180,7 @@ def children(node: Term) -> Iterator[Term]:
         case Steps(base=base, steps=steps):
             yield base
             yield from steps
-        case Has(path=path):
+        case Has(path=path) | Sureness(path=path):
             yield path
         case Default(path=path, otherwise=otherwise):
             yield path

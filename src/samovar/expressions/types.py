@@ -31,6 +31,12 @@ class Type:
     """Of a map or a record, as far as they are known."""
     is_closed: bool = False
     """It has no other parts."""
+    is_choice: bool = False
+    """What a model chose among some values."""
+    is_answer: bool = False
+    """The answer of a model, which knows how sure its choices were."""
+    is_optional: bool = False
+    """Of a part: it may be left out."""
 
     def __str__(self) -> str:
         if self.values is not None and len(self.values) > 1 and self.kinds == {"text"}:
@@ -102,4 +108,7 @@ def _either(one: Type, other: Type) -> Type:
         item=item,
         parts=parts,
         is_closed=one.is_closed and other.is_closed and one.parts.keys() == other.parts.keys(),
+        is_choice=one.is_choice and other.is_choice,
+        is_answer=one.is_answer and other.is_answer,
+        is_optional=one.is_optional or other.is_optional,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from samovar.expressions.kinds import ANY, NUMBERS, kind_of
 from samovar.expressions.types import ANYTHING, BOOL, Type, list_of, union
@@ -25,9 +25,37 @@ def never_equal(left: Type, right: Type) -> bool:
     """Whether no value of one is a value of the other."""
     if not (_merged(left.kinds) & _merged(right.kinds)):
         return True
+    if _is_no_object(left, right) or _is_no_object(right, left):
+        return True
     if left.values is None or right.values is None:
         return False
     return _keys(left.values).isdisjoint(_keys(right.values))
+
+
+def _is_no_object(answer: Type, other: Type) -> bool:
+    """Whether one is an answer of several fields, and the other texts that are no object of JSON."""
+    if not answer.is_answer or answer.is_choice or not answer.parts or not other.values:
+        return False
+    return not any(str(one).lstrip().startswith("{") for one in other.values)
+
+
+_LOOKS: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": str.__contains__,
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+}
+
+
+def never_found(function: str, where: Type, what: Type) -> bool:
+    """Whether a function that looks for something in a list, or in a text, surely finds nothing."""
+    if function == "contains" and where.kinds == {"list"} and where.item is not None:
+        return never_equal(what, where.item)
+    if function not in _LOOKS or where.kinds != {"text"} or what.kinds != {"text"}:
+        return False
+    if where.values is None or what.values is None:
+        return False
+    looks = _LOOKS[function]
+    return not any(looks(str(text), str(part)) for text in where.values for part in what.values)
 
 
 def _keys(values: Iterable[object]) -> set[tuple[str, object]]:
@@ -79,6 +107,9 @@ def _written(value: object) -> str:
 def right_form(name: str, sign: str, known: Type, literal: object) -> str:
     """How a comparison with a literal is meant: ` Write …`, or nothing. `known` is what `name` can be."""
     texts = [str(one) for one in known.values or () if isinstance(one, str)]
+    if known.is_answer and not known.is_choice and known.parts:
+        fields = (field for field, part in known.parts.items() if literal in (part.values or ()))
+        return f" Write `{name}.{next(fields, 'field')} {sign} {_written(literal)}`."
     is_any_text = known.kinds == {"text"} and known.values is None
     if isinstance(literal, bool | int | float) and (texts or is_any_text):
         text = str(literal).lower() if isinstance(literal, bool) else str(literal)
@@ -119,6 +150,23 @@ def unsure_truth(known: Type) -> tuple[object, ...]:
         return ()
     values = known.among if known.values is None else known.values
     return tuple(one for one in values if isinstance(one, str)) if any(map(says_no, values)) else ()
+
+
+def always_true(shown: str, found: Type) -> str | None:
+    """What is said of a text that is a condition by itself; None where that may be meant."""
+    if found.kinds != {"text"}:
+        return None
+    if found.values is not None:
+        if not found.is_choice or found.is_answer or "" in found.values:
+            return None
+        return (
+            f"`{shown}` is {found}, and each of them is true. Write which it must be, as in "
+            f"`{shown} == {_written(found.values[0])}`."
+        )
+    return (
+        f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
+        f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
+    )
 
 
 _YES = {"no": "yes", "0": "1", "off": "on", "n": "y"}

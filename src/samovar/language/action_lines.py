@@ -11,20 +11,20 @@ from contextlib import suppress
 from dataclasses import replace
 
 from samovar.errors import Fault, FaultsError, Fix, Place, same_look
+from samovar.language.composites import exit_of
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
+from samovar.language.joins import read_join
 from samovar.language.left_over import LeftOver
-from samovar.language.markdown import Bullet, Document, Heading
+from samovar.language.markdown import Bullet, Document, Heading, TextBlock
 from samovar.language.parsed_action import ParseAction
+from samovar.language.store_lines import split_stored, with_store
 
 OWN_SECTIONS = ("prompts", "schemas")
 LARGEST_ACTION_CHARS = 65_536
 
 _ACTION_LINE = re.compile(
     r"^\s*(?:[-*+]\s+)?(?:\*\*action\*\*\s*:|\*\*action:\*\*|action:)\s*(?P<text>.*)$", re.I
-)
-_STORE_LINE = re.compile(
-    r"^\s*(?:\*\*)?store as(?:\*\*)?\s*:(?:\*\*)?\s*[`\"']?(?P<name>[A-Za-z_]\w*)[`\"']?\s*$", re.I
 )
 _LIKE_AN_ACTION = re.compile(
     r"\w+(?:\s+\w+)?\s+(?:\"[^\"]*\"|'[^']*')\s*(?:(?:with|using)\s.*|\w+=.*)?", re.DOTALL
@@ -37,14 +37,6 @@ _NO_BULLET = re.compile(r"(?:\d+[.)]\s+|-(?=\S)|[–—−•·‣▪◦○]\s*)
 def _plain(name: str) -> str:
     """The name without bold and back-ticks."""
     return " ".join(name.replace("**", "").replace("`", "").split())
-
-
-def _stored(text: str, name: str) -> str:
-    """An action with its value kept under a name, if it can keep one and does not say where."""
-    if " result=" in text or not re.match(r"(execute|prompt|shell|command|run|delegate)\b", text, re.I):
-        return text
-    joint = " " if " with " in text or text.lower().startswith(("execute", "prompt")) else " with "
-    return f'{text}{joint}result="{name}"'
 
 
 class ActionLines:
@@ -136,6 +128,8 @@ class ActionLines:
                 self._found.add("action-line", message, place, is_error=not self._is_old)
 
     def _bullet(self, bullet: Bullet, seen: set[str]) -> None:
+        if bullet.block is not None:
+            bullet = replace(bullet, block=None) if self._is_old else replace(bullet, text=bullet.head)
         name, colon, rest = bullet.text.partition(":")
         name = _plain(name)
         if not colon:
@@ -178,11 +172,7 @@ class ActionLines:
 
     def _old_bullet(self, text: str, place: Place) -> str:
         """What the older system read of a bullet of several lines, and `Store As: name`, which it did not."""
-        first, *more = text.split("\n")
-        stored = next((match for line in more if (match := _STORE_LINE.match(line))), None)
-        if stored is not None:
-            more = [line for line in more if not _STORE_LINE.match(line)]
-            first = _stored(first.rstrip(), stored["name"])
+        first, more = split_stored(text)
         whole = "\n".join((first, *more))
         if more and not self._is_action(whole, place) and self._is_action(first, place):
             message = "Only the first line is read here, as in the older system."
@@ -198,11 +188,12 @@ class ActionLines:
         return True
 
     def _read_text(self, name: str, text: str, place: Place, bullet: Bullet | None = None) -> None:
-        if len(text) > LARGEST_ACTION_CHARS:
+        block = bullet.block if bullet else None
+        if len(text) + len(block.text if block else "") > LARGEST_ACTION_CHARS:
             message = f"The action of {name!r} is longer than {LARGEST_ACTION_CHARS} characters."
             return self._found.add("too-large", message, place)
         try:
-            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
+            self._take(name, text, place, block)
         except FaultsError as error:
             self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
             for fault in error.faults:
@@ -212,6 +203,16 @@ class ActionLines:
                 after = "" if is_error else " The state passes through."
                 self._found.add(fault.code, fault.message + after, fault.place, is_error=is_error)
         return None
+
+    def _take(self, name: str, text: str, place: Place, block: TextBlock | None = None) -> None:
+        """The action of a state, and what stands before it about its join. Raises `FaultsError`."""
+        if join := read_join(text, place, is_old=self._is_old):
+            self._found.joins[name] = join.needed
+            # What a composite does once its branches have met belongs to its end, not to the way in.
+            name = exit_of(name) if self._diagram.nodes[name].regions else name
+            text, place = text[join.offset :], place.within(text, join.offset)
+        if join is None or text or block is not None:
+            self._found.actions[name] = self._parse(text, place, is_old=self._is_old, block=block)
 
     def _why_open(self, fault: Fault, bullet: Bullet) -> Fault:
         """With what has ended the bullet within a text, if that can be seen."""
@@ -257,7 +258,7 @@ class ActionLines:
                 if match := _ACTION_LINE.match(line):
                     text, place = match["text"].strip(), document.place(number, match.start("text") + 1)
                     seen.add(name)
-                    self._read_text(name, self._with_store(text, heading.line + 1, end), place)
+                    self._read_text(name, with_store(document.text(heading.line + 1, end), text), place)
                     break
             else:
                 self._read_block(name, heading.line + 1, min(end, document.end_of(heading)))
@@ -272,16 +273,6 @@ class ActionLines:
                 place = self._document.place(first)
                 self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
 
-    def _with_store(self, text: str, line: int, end: int) -> str:
-        """The older `**Store As**: name` is `result="name"`."""
-        for number in range(line, end):
-            source = self._document.lines[number - 1]
-            if source.startswith("#"):
-                break
-            if match := _STORE_LINE.match(source):
-                return _stored(text, match["name"])
-        return text
-
     def _described(self, name: str, text: str, place: Place) -> None:
         """An action in the diagram. A description that is none is just that."""
         if len(text) > LARGEST_ACTION_CHARS:
@@ -289,7 +280,7 @@ class ActionLines:
         if text.lower().strip().find("wait for user") > 0:
             return  # that is what happens there
         try:
-            self._found.actions[name] = self._parse(text, place, is_old=self._is_old)
+            self._take(name, text, place)
         except FaultsError as error:
             is_unknown = all(fault.code == "unknown-action" for fault in error.faults)
             is_slip = _LIKE_AN_ACTION.fullmatch(text.strip()) and " Did you mean" in error.faults[0].message

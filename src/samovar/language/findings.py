@@ -12,6 +12,7 @@ from typing import Any
 
 from samovar.errors import Fault, Fix, Place, nearest
 from samovar.language.parsed_action import ParsedAction
+from samovar.language.workflow import Needed
 
 MOST_OFFERS = 20
 """Faults of one file that name the nearest name; finding it takes time."""
@@ -26,6 +27,8 @@ class Findings:
     faults: list[Fault] = field(default_factory=list)
     actions: dict[str, ParsedAction] = field(default_factory=dict)
     """By state."""
+    joins: dict[str, Needed] = field(default_factory=dict)
+    """What `Join` says, by the state that says it."""
     unread: set[str] = field(default_factory=set)
     """What may be names of variables, in actions that could not be read."""
     offers: int = 0

@@ -15,12 +15,14 @@ from samovar.errors import FaultsError, Fix, Place, nearest
 from samovar.expressions.names import why_unreadable
 from samovar.generation import SEEDS, is_seed
 from samovar.language.markdown import Document
+from samovar.language.model_names import ModelName, Named
 from samovar.language.parameter_list import read_groups, read_parameters
 from samovar.language.parameters import Parameter
 from samovar.language.returning import ReturnedValues, read_returns
 from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
 from samovar.language.template import LIQUID_ONLY, Template
-from samovar.language.workflow import Limits, ModelName, Named
+from samovar.language.workflow import Limits
+from samovar.language.yaml_document import FrontMatter
 from samovar.values import duration_s
 
 KEYS = frozenset(
@@ -39,6 +41,7 @@ KEYS = frozenset(
         "on_error",
         "choice_states_act",
         "returns",
+        "finally",
         DIALECT_KEY,
     ]
 )
@@ -82,6 +85,8 @@ class FrontSettings:
     limits: Limits = field(default_factory=Limits)
     choice_states_act: bool = True
     returns: ReturnedValues | None = None
+    at_end: Named | None = None
+    """The state of `finally`."""
 
 
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
@@ -126,25 +131,10 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         return value
 
     one_of(DIALECT_KEY, OLD_DIALECT, OLD_DIALECT)
-    key = "parameters" if values.get("parameters") is not None else "arguments"
-    parameters: tuple[Parameter, ...] = ()
-    if values.get(key) is not None:
-        parameters, faults = read_parameters(
-            values[key], partial(place, key), lenient=is_old, source=partial(matter.source, key)
-        )
-        if values.get("parameter_groups") is not None:
-            groups = partial(place, "parameter_groups")
-            parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)
-            faults += doubts
-        for parameter in () if is_old else parameters:
-            if (why := why_unreadable(parameter.name)) is not None:
-                add("parameter", why, parameter.place)
-        for fault in faults:
-            add(fault.code, fault.message, fault.place, is_error=fault.severity == "error", fix=fault.fix)
     return FrontSettings(
         title=text("title"),
         description=text("description"),
-        parameters=parameters,
+        parameters=_parameters(document, matter, add, is_old=is_old),
         model=_model(text("model"), place("model")),
         executor=_named(text("executor"), place("executor")),
         system=_template(text("system"), place("system"), add),
@@ -152,8 +142,31 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         on_error=one_of("on_error", "fail", "fail", "continue"),
         limits=_limits(values.get("limits"), partial(place, "limits"), add),
         choice_states_act=one_of("choice_states_act", True, True, False),
+        at_end=_named(text("finally"), place("finally")),
         returns=_returns(values, partial(place, "returns"), add),
     )
+
+
+def _parameters(
+    document: Document, matter: FrontMatter, add: AddFault, *, is_old: bool
+) -> tuple[Parameter, ...]:
+    values, place = matter.values, document.spot
+    key = "parameters" if values.get("parameters") is not None else "arguments"
+    if values.get(key) is None:
+        return ()
+    parameters, faults = read_parameters(
+        values[key], partial(place, key), lenient=is_old, source=partial(matter.source, key)
+    )
+    if values.get("parameter_groups") is not None:
+        groups = partial(place, "parameter_groups")
+        parameters, doubts = read_groups(values["parameter_groups"], parameters, groups)
+        faults += doubts
+    for parameter in () if is_old else parameters:
+        if (why := why_unreadable(parameter.name)) is not None:
+            add("parameter", why, parameter.place)
+    for fault in faults:
+        add(fault.code, fault.message, fault.place, is_error=fault.severity == "error", fix=fault.fix)
+    return parameters
 
 
 def _returns(values: Mapping[str, Any], place: Callable[..., Place], add: AddFault) -> ReturnedValues | None:

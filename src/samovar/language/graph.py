@@ -55,7 +55,7 @@ def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction], old: OldLa
     for edge in flat.edges:
         if edge.source is not None:
             if flat.nodes[edge.source].kind == "fork":
-                one = _of_fork(edge, faults)
+                one = _of_fork(edge, faults, labels)
             else:
                 one = _transition(edge, faults, labels, is_only=leaving[edge.source] == 1)
             transitions[edge.source].append(one)
@@ -171,9 +171,19 @@ def _fault(code: str, message: str, place: Place, severity: Severity = "warning"
     return Fault(code=code, message=message, place=place, severity=severity)
 
 
-def _of_fork(edge: Edge, faults: list[Fault]) -> Transition:
+def _of_fork(edge: Edge, faults: list[Fault], labels: _Labels) -> Transition:
+    """The edge starts its branch always, by default, or if its condition is true; in old files always."""
+    if not labels.are_old:
+        one = _transition(edge, faults, labels, is_only=False)
+        if one.when in (When.SUCCESS, When.FAILURE):
+            message = (
+                f"The label {edge.label[:40]!r} starts no branch of a fork: leave it out, or write a "
+                "condition, or `default`."
+            )
+            faults.append(_fault("fork-label", message, edge.label_place, "error"))
+        return one
     if edge.label.strip():
-        message = f"A fork starts every branch, so the label {edge.label[:40]!r} is ignored."
+        message = f"A fork of an old file starts every branch, so the label {edge.label[:40]!r} is ignored."
         faults.append(_fault("fork-label", message, edge.label_place))
     return _as_read(edge, Meaning(when=When.ALWAYS, is_passed_over=True))
 
@@ -218,6 +228,11 @@ class _Labels:
     def __init__(self, old: OldLabels | None) -> None:
         self._old = old
 
+    @property
+    def are_old(self) -> bool:
+        """They are an old file's."""
+        return self._old is not None
+
     def read(self, edge: Edge, *, is_only: bool) -> Meaning:
         """Raises `FaultsError` for a label that means nothing."""
         if self._old is None:
@@ -243,8 +258,11 @@ def _unplaced(label: str) -> Edge:
     return Edge(source=None, target=None, label=label, place=nowhere, label_place=nowhere)
 
 
-def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
-    """States that no path leads to, or nothing leads out of; and whether the end can be reached. Warnings."""
+def doubtful_shape(graph: Graph, initial: str, at_end: str | None = None) -> Iterator[Fault]:
+    """States that no path leads to, or nothing leads out of; and whether the end can be reached. Warnings.
+
+    `at_end`: the state that is performed at every ending.
+    """
     states = graph.states
     reached, waiting = {initial}, [initial]
     while waiting:
@@ -259,7 +277,7 @@ def doubtful_shape(graph: Graph, initial: str) -> Iterator[Fault]:
     ends_of_items = {body.exit for body in graph.bodies.values()}
     for name, state in states.items():
         if name not in reached:
-            if name in exits or (name in graph.groups and state.action is None):
+            if name == at_end or name in exits or (name in graph.groups and state.action is None):
                 continue
             yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
         elif not state.transitions and state.kind is not Kind.FORK and name not in ends_of_items:

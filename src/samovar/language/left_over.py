@@ -96,12 +96,15 @@ class LeftOver:
                 self._found.add("action-line", message, place)
 
     def _lines_of(self, bullet: Bullet) -> range:
-        return range(bullet.place.line - self._document.place(1).line + 1, bullet.end_line)
+        end = bullet.end_line if bullet.block is None else max(bullet.end_line, bullet.block.end_line)
+        return range(bullet.place.line - self._document.place(1).line + 1, end)
 
     def _within(self, bullet: Bullet) -> None:
         """A later line of a bullet that is another state's action, where a whole one stands before it."""
         lines, first, tried = bullet.text.split("\n"), self._lines_of(bullet).start, 0
         for number in self._lines_of(bullet)[1:]:
+            if bullet.block is not None and number >= bullet.block.line:
+                return None
             name, colon, rest = self._text(number).partition(":")
             name, place = name.rstrip("*`_ "), self._document.place(number)
             is_example = self._is_complete and self._document.is_fenced(number)

@@ -11,7 +11,7 @@ import re
 from collections import ChainMap
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -33,6 +33,7 @@ from liquid.utils import ReadOnlyChainMap
 
 from samovar.errors import TooLargeError
 from samovar.expressions.expression import Expression
+from samovar.expressions.functions import SURENESS
 from samovar.language.dollars import value_of
 from samovar.language.liquid_bounds import BoundedContext, BoundedIterable, Effort
 from samovar.language.liquid_filters import (
@@ -41,6 +42,7 @@ from samovar.language.liquid_filters import (
     count_lines,
     given,
     indent,
+    no_path,
     raw,
     slugify,
     spelt,
@@ -225,13 +227,14 @@ class _Environment(liquid.Environment):
             "raw": raw,
             "samovar_dollar": _dollar,
             "samovar_value": _value,
+            **{name: partial(no_path, name) for name in SURENESS},
             "strip_html": strip_html,
             "truncatewords": truncatewords,
             "uniq": uniq,
         }
         self.filters.update(added)
         for name, function in self.filters.items():
-            if function.__module__ == _FILTERS_OF_TEXTS:
+            if getattr(function, "__module__", "") == _FILTERS_OF_TEXTS:
                 self.filters[name] = given(function, spelt)
         self.filters["date"] = dated(self.filters["date"])
         self.filters["join"] = given(self.filters["join"], spelt_items)

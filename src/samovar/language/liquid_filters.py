@@ -54,6 +54,13 @@ def raw(value: object) -> str:
     return RawText(to_text(clean(value)))
 
 
+def no_path(name: str, value: object) -> object:
+    """What `confidence` is where it is not directly behind a path: see `pieces.py`."""
+    raise FilterArgumentError(
+        f"`{name}` is directly behind the path of a choice, as in {{{{ verdict.team | {name} }}}}", token=None
+    )
+
+
 def given(function: Callable[..., Any], spelt: Callable[[object], object]) -> Callable[..., Any]:
     """A filter of Liquid, given texts as they are written here: `true`, not Python's `True`."""
 

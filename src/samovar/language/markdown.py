@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,19 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextBlock:
+    """The fenced block below a bullet, without the indentation of its fence and without its last line end."""
+
+    text: str
+    place: Place
+    """Of the first character of the text."""
+    line: int
+    """Of the opening fence, in its document."""
+    end_line: int
+    """The line behind the closing fence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bullet:
     """A list item with its continuation lines, joined by newlines and without the indentation they share."""
 
@@ -56,6 +69,10 @@ class Bullet:
     """Of its first line, in characters."""
     end_line: int = 0
     """The line that ends it, of its document; one past the end of the text if it is the last."""
+    block: TextBlock | None = None
+    """The fenced block that stands below its text and ends it; a part of `text` too, up to an empty line."""
+    head: str = ""
+    """The text above the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +128,7 @@ class Document:
     def bullets(self, line: int, end_line: int) -> Iterator[Bullet]:
         """The list items among the lines from `line` up to `end_line`, outside fences."""
         lines: list[str] = []
-        indent = 0
+        indent, first = 0, line
         place = self.place(line)
         for number in range(line, end_line + 1):
             source = self.lines[number - 1] if number < end_line else ""
@@ -120,11 +137,32 @@ class Document:
                 lines.append(source.rstrip())
                 continue
             if lines:
-                yield _bullet(lines, place, indent, number)
+                bullet = _bullet(lines, place, indent, number)
+                block = self._block(first, bullet, end_line)
+                head = _bullet(lines[: block.line - first], place, indent, number).text if block else ""
+                yield replace(bullet, block=block, head=head)
                 lines = []
             if match:
-                indent = len(match["indent"])
+                indent, first = len(match["indent"]), number
                 lines, place = [match["text"].rstrip()], self.place(number, match.start("text") + 1)
+
+    def _block(self, first: int, bullet: Bullet, end_line: int) -> TextBlock | None:
+        """The block that ends a bullet whose text begins in the line `first`."""
+        index = bisect_right(self.fences, first, key=lambda fence: fence.line)
+        fence = self.fences[index] if index < len(self.fences) else None
+        if fence is None or not fence.is_closed or fence.end_line >= end_line:
+            return None
+        indent = self._indent(self.lines[fence.line - 1])
+        above = self.lines[bullet.end_line - 1 : fence.line - 1]
+        behind = range(fence.end_line + 1, bullet.end_line)
+        if indent <= bullet.indent or any(one.strip() for one in above) or len(behind):
+            return None
+        text = "\n".join(
+            one[min(indent, self._indent(one)) :] for one in self.lines[fence.line : fence.end_line - 1]
+        )
+        at = self.place(fence.line + 1, indent + 1)
+        place = _Joined(path=at.path, line=at.line, column=at.column, indent=indent)
+        return TextBlock(text=text, place=place, line=fence.line, end_line=fence.end_line + 1)
 
     @staticmethod
     def _indent(source: str) -> int:

@@ -16,17 +16,22 @@ from typing import Literal
 from samovar.errors import ExpressionError, Place, TooLargeError, UsageError, nearest
 from samovar.expressions.chosen_paths import OwnPath
 from samovar.expressions.expression import Expression
+from samovar.expressions.formats import json_of
 from samovar.expressions.names import normal
 from samovar.expressions.operators import LEAST, MOST
 from samovar.expressions.types import ANYTHING, BOOL, FRACTIONAL, NUMBER, TEXT, WHOLE, Type, list_of, text_of
+from samovar.language.schema_types import type_of_schema
+from samovar.language.schema_values import mismatch
+from samovar.language.schemas import Schema
 from samovar.values import is_finite, to_text, truth
 
-Kind = Literal["string", "boolean", "number", "choice", "multi_choice", "file", "folder"]
+Kind = Literal["string", "boolean", "number", "choice", "multi_choice", "file", "folder", "list", "map"]
 KINDS: dict[str, Kind] = {
     "string": "string", "str": "string", "text": "string",
     "boolean": "boolean", "bool": "boolean",
     "number": "number", "numeric": "number", "int": "number", "integer": "number", "float": "number",
     "choice": "choice", "select": "choice",
+    "list": "list", "array": "list", "map": "map", "object": "map",
     "file": "file", "folder": "folder", "directory": "folder",
     "multi_choice": "multi_choice", "multichoice": "multi_choice", "multiselect": "multi_choice",
 }  # fmt: skip
@@ -59,8 +64,10 @@ class Parameter:
     max: float | None = None
     step: float | None = None
     min_length: int | None = None
-    """In characters."""
+    """In characters, or of a list the items."""
     max_length: int | None = None
+    form: Schema | None = None
+    """Of a list or a map, if its items or fields are stated."""
     secret: bool = False
     """Not shown while it is typed, nor anywhere else."""
     from_env: str | None = None
@@ -81,7 +88,27 @@ class Parameter:
             return list_of(text_of(self.choices))
         if self.choices:
             return text_of(self.choices)
+        if self.type in ("list", "map"):
+            kind = "array" if self.type == "list" else "object"
+            return type_of_schema(self.form or {"type": kind})
         return TEXT if self.is_typed else ANYTHING
+
+    @property
+    def bounded_form(self) -> Schema:
+        """The schema of a list or a map."""
+        form = {**(self.form or {}), "type": "array" if self.type == "list" else "object"}
+        lengths = {"minItems": self.min_length, "maxItems": self.max_length} if self.type == "list" else {}
+        return form | {key: count for key, count in lengths.items() if count is not None}
+
+    @property
+    def has_texts(self) -> bool:
+        """It is a list whose items are texts."""
+        return self.type == "list" and (self.form or {}).get("items", {}).get("type") == "string"
+
+    @property
+    def reads_text(self) -> bool:
+        """A text that is given for it is read by its type; else the text is the value."""
+        return self.type in ("boolean", "number", "multi_choice", "list", "map")
 
     def is_needed(self, variables: Mapping[str, object]) -> bool:
         """Whether it must be given, beside these other values. A condition without its values is false."""
@@ -105,7 +132,19 @@ class Parameter:
             return self.check(self._number(stripped))
         if self.type == "multi_choice":
             return self.check([part.strip() for part in text.split(",") if part.strip()])
+        if self.type in ("list", "map"):
+            return self.check(self._json(stripped))
         return self.check(text)
+
+    def _json(self, text: str) -> object:
+        try:
+            return json_of(text)
+        except TooLargeError as error:
+            raise UsageError(f"The parameter {self.name!r}: {error.message}") from error
+        except ValueError as error:
+            expected = "a list, as in [1, 2]" if self.type == "list" else 'a map, as in {"a": 1}'
+            why = "" if self.secret else f": {error}"
+            raise UsageError(f"The parameter {self.name!r} takes {expected}, in JSON{why}.") from error
 
     def _number(self, text: str) -> int | float:
         try:
@@ -131,6 +170,8 @@ class Parameter:
             if not isinstance(value, list | tuple):
                 raise self._wrong(value, "a list")
             return [self._check_choice(one) for one in value]
+        elif self.type in ("list", "map"):
+            return self._check_form(value)
         elif self.type == "choice" or self.choices:
             return self._check_choice(value)
         else:
@@ -167,6 +208,12 @@ class Parameter:
             if abs(steps - round(steps)) > 1e-9:
                 raise self._wrong(value, f"in steps of {self.step:g}")
         return float(value) if self.fractional else int(value) if self.whole else value
+
+    def _check_form(self, value: object) -> object:
+        if wrong := mismatch(value, self.bounded_form, self.name):
+            said = "it does not have the form that is declared." if self.secret else wrong
+            raise UsageError(f"The parameter {self.name!r} cannot be taken: {said}")
+        return list(value) if self.type == "list" else dict(value)  # type: ignore[call-overload]
 
     def _check_choice(self, value: object) -> str:
         text = to_text(value)
@@ -219,7 +266,7 @@ def bind(
     for parameter in parameters:
         if parameter.name in given:
             value = given[parameter.name]
-            is_text = isinstance(value, str) and parameter.type in ("boolean", "number", "multi_choice")
+            is_text = isinstance(value, str) and parameter.reads_text
             checked = parameter.parse(str(value)) if is_text else parameter.check(value)
             variables[parameter.name] = parameter.chosen(checked) if by_user else checked
         elif parameter.default is not None:
@@ -244,28 +291,6 @@ def bind(
         example = f"--var {missing[0].name}=…"
         raise UsageError(f"Required parameters are missing ({example}):\n" + "\n".join(lines))
     return variables
-
-
-def as_written(
-    values: Mapping[str, object], parameters: Sequence[Parameter], source: Callable[..., str | None]
-) -> dict[str, object]:
-    """Values of a YAML or JSON file as the parameters take them: a text parameter gets what was written.
-
-    `source` gives how the number or truth at some steps is written, as `1.10` for 1.1; None if that is not
-    known, so that the value's own text is taken.
-    """
-    kinds = {parameter.name: parameter.type for parameter in parameters}
-
-    def text(value: object, *steps: str | int) -> object:
-        return (source(*steps) or to_text(value)) if isinstance(value, bool | int | float) else value
-
-    found = dict(values)
-    for name, value in values.items():
-        if kinds.get(name) in ("string", "choice", "file", "folder"):
-            found[name] = text(value, name)
-        elif kinds.get(name) == "multi_choice" and isinstance(value, list):
-            found[name] = [text(item, name, index) for index, item in enumerate(value)]
-    return found
 
 
 def _meant(name: str, others: Sequence[str]) -> str:

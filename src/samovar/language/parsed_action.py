@@ -1,7 +1,7 @@
 """What the language knows of an action: how one is read is passed in, and what it does is not known here.
 
-Above: the values of a workflow, and whatever reads one. Below: the places of errors. The contract that every
-action keeps is in `actions/base.py`.
+Above: the values of a workflow, and whatever reads one. Below: places, and blocks of Markdown. The contract
+that every action keeps is in `actions/base.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from samovar.errors import Place
+from samovar.language.markdown import TextBlock
 
 
 class ParsedAction(Protocol):
@@ -25,6 +26,11 @@ class ParsedAction(Protocol):
     @property
     def place(self) -> Place:
         """Where its first character is."""
+        ...
+
+    @property
+    def timeout(self) -> object | None:
+        """The time it may take; None: as long as it takes."""
         ...
 
     @property
@@ -80,4 +86,6 @@ class ParsedAction(Protocol):
 class ParseAction(Protocol):
     """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
 
-    def __call__(self, text: str, place: Place, *, is_old: bool = False) -> ParsedAction: ...
+    def __call__(
+        self, text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None
+    ) -> ParsedAction: ...

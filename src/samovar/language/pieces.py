@@ -13,6 +13,7 @@ from functools import cache
 
 from samovar.errors import Fault, FaultsError, Place
 from samovar.expressions.expression import Expression
+from samovar.expressions.functions import SURENESS
 from samovar.language.dollars import Rules, dollar_end, read_dollar
 from samovar.language.markup import Markup
 from samovar.language.names import LIQUID_MOMENTS, LIQUID_WORDS
@@ -36,6 +37,10 @@ class Held:
 Piece = str | Held
 
 _OUTPUT_PATH = re.compile(rf"\{{\{{\s*({PATH})\s*\}}\}}")
+_OUTPUT_SURENESS = re.compile(
+    rf"\{{\{{-?\s*({PATH})\s*\|\s*({'|'.join(SURENESS)})\s*(\||-?\}}\}})", re.DOTALL
+)
+"""An output with `confidence` or `alternatives` directly behind a path, up to what follows."""
 _NO_NAMES = LIQUID_WORDS | LIQUID_MOMENTS
 _RAW_FILTER = re.compile(r"\|\s*raw\s*-?\}\}\Z")
 
@@ -56,6 +61,8 @@ class Token:
     """`text`, `value` (`${…}`), `path` (a plain `{{ path }}`), `output` (others), `tag`, `raw` (a block)."""
     value: Expression | Path | None = None
     """Of a value or a path. A `${…}` of an old file is a path."""
+    rest: str = ""
+    """Of an output whose beginning is `value`: what Liquid makes of that, from the first `|` on."""
     fault: Fault | None = None
     """What is to be said of it, though it can be read."""
 
@@ -101,7 +108,7 @@ def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]
                 yield Token(text="${", offset=start, kind="text", fault=read.fault), at
         elif (ends := markup.end(start)) is not None:
             kind, at = ends
-            yield _liquid_token(text[start:at], start, kind), at
+            yield _liquid_token(text[start:at], start, kind, markup.place(start)), at
         else:
             pattern = _opening(markup.can_begin, dollar=rules.dollar)
 
@@ -113,7 +120,15 @@ def _opening(liquid: tuple[str, ...], *, dollar: bool) -> re.Pattern[str]:
     return re.compile("|".join(forms) or r"(?!)")
 
 
-def _liquid_token(source: str, start: int, kind: str) -> Token:
+def _liquid_token(source: str, start: int, kind: str, place: Place) -> Token:
+    if kind == "output" and (match := _OUTPUT_SURENESS.match(source)):
+        # Liquid knows only values, and it is the answer that knows how sure it was.
+        value = Expression.parse(f"{match[2]}({match[1]})", place)
+        is_plain = source.startswith("{{") and match.group() == source and "-" not in (source[2], source[-3])
+        if is_plain:
+            return Token(text=source, offset=start, kind="value", value=value)
+        rest = source[match.start(3) :]
+        return Token(text=source, offset=start, kind="output", value=value, rest=rest)
     match = _OUTPUT_PATH.fullmatch(source) if kind == "output" else None
     if match:
         path = path_of(match, dollar=False, offset=start)

@@ -91,7 +91,7 @@ class Prompt:
 
     def _typed(self, parameter: Parameter, value: object) -> object:
         try:
-            is_text = isinstance(value, str) and parameter.type in ("boolean", "number", "multi_choice")
+            is_text = isinstance(value, str) and parameter.reads_text
             return parameter.parse(str(value)) if is_text else parameter.check(value)
         except UsageError as error:
             raise TemplateError(f"The prompt {self.name!r}: {error}", place=self.place) from error

@@ -16,13 +16,16 @@ from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
 from samovar.language.action_lines import ActionLines
+from samovar.language.at_end import faults_at_end
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
 from samovar.language.front import FrontSettings, read_settings
-from samovar.language.graph import OldLabels, doubtful_shape, read_graph, with_inherited
+from samovar.language.graph import Graph, OldLabels, doubtful_shape, read_graph, with_inherited
+from samovar.language.joins import faults_of_joins, with_needed
 from samovar.language.markdown import Document, parse_document
 from samovar.language.mermaid import parse_diagram
+from samovar.language.model_names import Named
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
 from samovar.language.parsed_action import ParseAction
 from samovar.language.prompt import Prompt, parse_prompt
@@ -66,12 +69,10 @@ def parse_workflow(
     graph = read_graph(diagram, found.actions, OldLabels(known=set_here) if is_old else None)
     initial = _initial(diagram, found)
     found.faults += graph.faults
-    forks: dict[str, Fork] = {}
-    if not diagram.faults and initial:
-        forks, wrong = read_forks(graph.states, initial, graph.composites, graph.bodies)
-        graph = with_inherited(graph, forks)
-        found.faults += wrong
-        found.faults += doubtful_shape(graph, initial)
+    if initial and not diagram.faults:
+        graph, forks = _shaped(graph, initial, settings.at_end, found)
+    else:
+        forks = {}
     faults = sorted(found.faults, key=lambda fault: (fault.place.line, fault.place.column))
     if initial is None:
         raise FaultsError(faults)
@@ -90,6 +91,7 @@ def parse_workflow(
         choice_states_act=settings.choice_states_act,
         returns=settings.returns,
         initial=initial,
+        at_end=settings.at_end.text if settings.at_end else None,
         states=graph.states,
         forks=forks,
         composites=graph.composites,
@@ -106,6 +108,22 @@ def parse_workflow(
     if any(fault.severity == "error" for fault in faults):
         raise FaultsError(faults, readable=workflow)
     return workflow
+
+
+def _shaped(
+    graph: Graph, initial: str, at_end: Named | None, found: Findings
+) -> tuple[Graph, dict[str, Fork]]:
+    """The graph with what its states have from their composites, and its forks."""
+    forks, wrong = read_forks(graph.states, initial, graph.composites, graph.bodies)
+    graph = with_inherited(graph, forks)
+    found.faults += wrong
+    if not any(fault.severity == "error" for fault in wrong):
+        found.faults += faults_of_joins(forks, found.joins)
+        forks = with_needed(forks, found.joins)
+    if at_end is not None:
+        found.faults += faults_at_end(at_end, graph.states, initial)
+    found.faults += doubtful_shape(graph, initial, at_end.text if at_end else None)
+    return graph, forks
 
 
 def _set_here(settings: FrontSettings, found: Findings) -> frozenset[str]:

@@ -19,6 +19,7 @@ from liquid.exceptions import LiquidError, TemplateNotFoundError, UndefinedError
 from samovar.errors import Fault, FaultsError, Place, TemplateError, TooLargeError, nearest
 from samovar.expressions.absent import no_variable
 from samovar.expressions.expression import Expression
+from samovar.expressions.functions import SURENESS
 from samovar.language.liquid_dialect import DollarMeanings, environment_for, parted, render
 from samovar.language.liquid_hints import advice_for
 from samovar.language.names import LIQUID_MOMENTS, LIQUID_NOTHINGS, LIQUID_WORDS
@@ -64,6 +65,9 @@ class Rendering:
                 known = [known for known in environment.filters if not known.startswith("samovar")]
                 at = max(source.find(name), 0)
                 raise partial(f"There is no filter {name!r}.{nearest(name, known)}", at)
+        for name in SURENESS:
+            if name in analysis.filters:
+                raise partial(_not_behind_a_path(name), max(source.find(name), 0))
         for name in analysis.tags:
             if held_only and name not in SHELL_TAGS:
                 raise partial(f"The tag {name!r} cannot be used here.", max(source.find(name), 0))
@@ -143,7 +147,7 @@ def _as_liquid(
     for token in tokens:
         offsets.append((length, token.offset))
         if isinstance(token.value, Expression):
-            source.append(_call(token.value, len(expressions)))
+            source.append(_call(token.value, len(expressions), token))
             expressions.append(token.value)
         elif isinstance(token.value, Path) and token.value.dollar:
             source.append(_old_path(token.value))
@@ -153,6 +157,10 @@ def _as_liquid(
             source.append(token.text)
         length += len(source[-1])
     return "".join(source), tuple(offsets), tuple(expressions)
+
+
+def _not_behind_a_path(name: str) -> str:
+    return f"`{name}` is directly behind the path of a choice, as in {{{{ verdict.team | {name} }}}}."
 
 
 _NOT_LIQUID = LIQUID_WORDS | {"and", "or", "not", "contains", "if", "else"}
@@ -166,11 +174,12 @@ def _unreadable(expression: Expression) -> frozenset[str]:
     )
 
 
-def _call(expression: Expression, number: int) -> str:
+def _call(expression: Expression, number: int, token: Token) -> str:
     """An expression as Liquid has it evaluated; it names what it reads, which may be set by a tag."""
+    opening = "{{-" if token.text.startswith("{{-") else "{{"
     names = sorted(expression.names - _unreadable(expression))
     texts = "".join(f", '{name}', {name}" for name in names)
-    return f"{{{{ {number} | samovar_value{texts.replace(',', ':', 1)} }}}}"
+    return f"{opening} {number} | samovar_value{texts.replace(',', ':', 1)} {token.rest or '}}'}"
 
 
 def _old_path(path: Path) -> str:

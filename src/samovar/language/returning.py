@@ -1,7 +1,8 @@
 """`returns:` of a front matter: what a run of the workflow gives, by the names of variables.
 
-Above: `front.py`; `reading.py`, which knows what is set; whatever hands a result on. Below: names. One name
-alone is the value of that variable; names in a list, or with descriptions in a map, are a map of values.
+Above: `front.py`; `reading.py`, which knows what is set; whatever hands a result on. Below: parameters, whose
+types these are too. One name alone is the value of that variable; names in a list, or in a map with types and
+descriptions, are a map of values.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from typing import Any
 
 from samovar.errors import Fault, Place, nearest
 from samovar.expressions.names import normal
+from samovar.language.parameter_list import read_parameters
+from samovar.language.parameter_schemas import schema_of
+from samovar.language.schema_values import mismatch
+from samovar.language.schemas import Schema
+from samovar.values import Record
 
 Where = Callable[..., Place]
 
@@ -23,6 +29,18 @@ class Returned:
     name: str
     place: Place
     description: str = ""
+    form: Schema | None = None
+    """What its value has to be when the workflow completes; None: anything."""
+    may_lack: bool = True
+    """It may be null, since no state has set it."""
+
+    def of(self, variables: Mapping[str, object]) -> object:
+        """Its value; of an answer that is to be a map or a list, what its JSON says."""
+        value = variables.get(self.name)
+        if isinstance(value, Record) and self.form and self.form.get("type") in ("object", "array"):
+            read = value.part("json")
+            return read if isinstance(read, Mapping | list) else value
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +55,18 @@ class ReturnedValues:
     def of(self, variables: Mapping[str, object]) -> object:
         """The result. What no state has set is None."""
         if self.is_single:
-            return variables.get(self.names[0].name)
-        return {one.name: variables.get(one.name) for one in self.names}
+            return self.names[0].of(variables)
+        return {one.name: one.of(variables) for one in self.names}
+
+    def wrong(self, variables: Mapping[str, object]) -> tuple[str, Place] | None:
+        """The first value that has not its type, as a sentence, and where that type is stated."""
+        for one in self.names:
+            value = one.of(variables)
+            if one.form is None or (value is None and one.may_lack):
+                continue
+            if found := mismatch(value, one.form, one.name):
+                return f"What the workflow returns has another type: {found}", one.place
+        return None
 
     def faults(self, known: frozenset[str], secrets: frozenset[str]) -> Iterator[Fault]:
         """Names that nothing in the workflow sets, and secrets, which nobody is shown."""
@@ -51,21 +79,55 @@ class ReturnedValues:
                 yield Fault(code="front-matter", message=message, place=one.place)
 
 
+_NOT_TAKEN = ("name", "default", "secret", "from_env", "condition", "step")
+"""Keys of parameters that say nothing of a result."""
+
+
+def _typed(name: str, said: dict[str, Any], where: Where) -> tuple[Returned | None, list[Fault]]:
+    """A name with a type, as a parameter has one."""
+    if wrong := next((key for key in said if key in _NOT_TAKEN), None):
+        message = f"`{wrong}` is for parameters: it says nothing of what is returned."
+        return None, [Fault(code="front-matter", message=message, place=where(name, wrong))]
+    entry = {"type": "string", **said, "name": name}
+    found, faults = read_parameters([entry], lambda index, *keys: where(name, *keys))
+    if not found:
+        return None, faults
+    (parameter,) = found
+    return Returned(
+        name=parameter.name,
+        place=parameter.place,
+        description=parameter.description,
+        form=schema_of(parameter) if "type" in said or parameter.choices else None,
+        may_lack="required" in said and not parameter.required,
+    ), faults
+
+
 def read_returns(value: Any, where: Where) -> tuple[ReturnedValues | None, list[Fault]]:
     """What stands behind `returns:`, and what is wrong with it."""
     names: list[Returned] = []
     faults: list[Fault] = []
 
     def wrong(place: Place) -> None:
-        said = "`returns` is a name, a list of names, or a map of names and what they are."
+        said = (
+            "`returns` is a name, a list of names, or a map of names and what they are: a text, or a map "
+            "such as {type: number, description: How many}."
+        )
         faults.append(Fault(code="front-matter", message=said, place=place))
 
     def add(name: Any, place: Place, description: Any = "") -> None:
-        if not isinstance(name, str) or not normal(name).isidentifier() or not isinstance(description, str):
+        if (
+            not isinstance(name, str)
+            or not normal(name).isidentifier()
+            or not isinstance(description, str | dict)
+        ):
             wrong(place)
         elif normal(name) in {one.name for one in names}:
             said = f"`returns` names {name!r} twice."
             faults.append(Fault(code="front-matter", message=said, place=place))
+        elif isinstance(description, dict):
+            typed, wrong_type = _typed(name, description, where)
+            names.extend([typed] if typed else [])
+            faults.extend(wrong_type)
         else:
             names.append(Returned(name=normal(name), place=place, description=description))
 

@@ -64,6 +64,13 @@ def read_schema(value: object) -> Schema:
     return schema
 
 
+def read_short(said: object, name: str) -> Schema:
+    """The JSON Schema of what the short form says of one field. Raises `ValueError` as `read_schema` does."""
+    schema = _short(plain(said), name, 0)
+    _check(schema, 0)
+    return schema
+
+
 def read_schema_source(text: str) -> Schema:
     """The JSON Schema that a text of JSON or YAML stands for. Raises `ValueError` as `read_schema` does."""
     try:

@@ -214,7 +214,7 @@ def _is_liquid(token: Token) -> bool:
     """Liquid must read it, also to say what is wrong with it."""
     if token.kind == "text":
         return "{{" in token.text or "{%" in token.text
-    return token.value is None
+    return token.value is None or bool(token.rest)
 
 
 def holding(text: str, place: Place) -> Template:

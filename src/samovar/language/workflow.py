@@ -14,6 +14,7 @@ from typing import Literal
 
 from samovar.errors import Fault, Place
 from samovar.expressions.expression import Expression
+from samovar.language.model_names import ModelName, Named
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
 from samovar.language.parsed_action import ParsedAction
@@ -109,6 +110,15 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """How many branches have to reach a join, as `Join first` and `Join 2` say."""
+
+    count: int
+    """At least 1."""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
     """A fork and the join where all its branches meet."""
 
@@ -116,6 +126,8 @@ class Fork:
     join: str
     branches: tuple[Branch, ...]
     """At least one, in the order of the file."""
+    needed: Needed | None = None
+    """As many have to reach the join, which cancels the others; None: all that were started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,34 +163,13 @@ class Limits:
     """Of one list that something is done for each of; None: as the setting `most_items` says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A name in the front matter."""
+def items_of(state: State, action: ParsedAction, around: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The variables of items that an action can read, which may be what its state performs for each.
 
-    text: str
-    """As it was written."""
-    place: Place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelName(Named):
-    """A model as a file names it. A relative file is looked for beside that file, whoever uses the name."""
-
-    folder: Path | None
-    """Of the file that names it; None for a text without a file."""
-
-    @property
-    def reference(self) -> str:
-        """The model reference: beside the file that names it, if that is a model's file, else as written."""
-        return beside(self.folder, self.text)
-
-
-def beside(folder: Path | None, model: str) -> str:
-    """The reference for a model that is named in `folder`, where its file may be."""
-    if folder is None or ":" in model or not model.endswith(".gguf"):
-        return model
-    path = folder / model
-    return str(path) if path.is_file() else model
+    `around`: as `Workflow.items_around` says.
+    """
+    own = (one.item_names for one in state.actions if one.each is action)
+    return around.get(state.name, frozenset()).union(*own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +194,8 @@ class Workflow:
     returns: ReturnedValues | None = None
     """What a run of it gives; None: `result`, or its last answer, and as a sub-workflow all its variables."""
     initial: str
+    at_end: str | None = None
+    """The state whose action is performed at every ending; no transition leads to it."""
     states: Mapping[str, State]
     forks: Mapping[str, Fork] = field(default_factory=dict)
     """By the name of the fork's state."""
@@ -225,6 +218,8 @@ class Workflow:
     """Which of the older system's variables its file reads."""
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
+    digest: str = field(default="", repr=False, compare=False)
+    """Of its file's text, as it was read; empty for one of no file."""
 
     def whole(self, state: str) -> frozenset[str]:
         """All states of the composite that begins with this one; else the state alone."""
@@ -253,18 +248,15 @@ class Workflow:
         names |= {BRANCHES} if self.forks else frozenset()
         return names | self.sets
 
-    def items_around(self, state: str) -> frozenset[str]:
-        """The variables of items that can be read in a state since it stands in the body of a `For each`."""
-        found = (name for name, body in self.bodies.items() if state in body.states)
-        actions = (self.states[name].action for name in found)
-        return frozenset[str]().union(*(action.item_names for action in actions if action is not None))
-
-    def items_in(self, state: State, action: ParsedAction) -> frozenset[str]:
-        """The same for an action of the state, which may be what the state performs for each item."""
-        around = self.items_around(state.name) if self.bodies else frozenset[str]()
-        own = state.action
-        is_each = own is not None and own.each is not None and action is not own
-        return around | own.item_names if own is not None and is_each else around
+    def items_around(self) -> Mapping[str, frozenset[str]]:
+        """By state, the variables of items that can be read there since it is within a `For each`."""
+        found: dict[str, frozenset[str]] = {}
+        for name, body in self.bodies.items():
+            action = self.states[name].action
+            names = action.item_names if action is not None else frozenset[str]()
+            for state in body.states:
+                found[state] = found.get(state, frozenset()) | names
+        return found
 
     def actions(self) -> Iterator[tuple[State, ParsedAction]]:
         """Everything that its states can do, in the order of the file."""

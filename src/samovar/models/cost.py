@@ -40,6 +40,8 @@ RUNTIME_BYTES = 4 << 20
 TOKEN_BYTES, MERGE_BYTES = 288, 160
 """Of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one, where
 the tokenizer has such: measured so too. There are about as many of both."""
+FORM_TOKEN_BYTES = 1100
+"""Of the tables that hold answers to a form, for each token of the vocabulary: measured so too."""
 TENSOR_BYTES = 4096
 """Of the engine's graphs, for each tensor: measured so too."""
 
@@ -79,6 +81,8 @@ class Cost:
     """Logits of all sequences that may run together."""
     snapshot_bytes: int = 0
     """The most that copies of states may take in host memory; it is taken as they are made."""
+    forms_bytes: int = 0
+    """Of the tables by which answers are held to a form; they are made for the first such answer."""
     embedding_bytes: int = 0
     """Of the context that texts are embedded in."""
     embedding_tokens: int = 0
@@ -117,6 +121,7 @@ class Cost:
             + self.scores_bytes
             + self.output_bytes
             + self.snapshot_bytes
+            + self.forms_bytes
             + self.embedding_bytes
         )
 
@@ -180,6 +185,7 @@ def predict(
         snapshot_bytes=max(kv_bytes, SNAPSHOT_STATES * state_bytes)
         if shape.has_whole_states
         else kv_bytes // SNAPSHOT_PART,
+        forms_bytes=FORM_TOKEN_BYTES * header.vocabulary_size,
         context_tokens=cells,
         estimated=estimated,
     )

@@ -17,9 +17,10 @@ from samovar.engines.base import ModelSpec
 from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarError, UsageError
 from samovar.executors.table import EXECUTORS, member
 from samovar.files import exists
+from samovar.language.model_names import beside
 from samovar.language.names import OF_FAILURE
 from samovar.language.parsed_action import ParsedAction
-from samovar.language.workflow import State, When, Workflow, beside
+from samovar.language.workflow import State, When, Workflow
 from samovar.library import Library
 from samovar.models.capabilities import Capability
 from samovar.models.header import read_header, require

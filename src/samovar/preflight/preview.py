@@ -19,7 +19,7 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.language.names import first_variables
 from samovar.language.parameters import bind
-from samovar.language.workflow import State, Workflow
+from samovar.language.workflow import Fork, State, Workflow
 from samovar.library import Library
 from samovar.preflight.filling import Later, fill, shown
 from samovar.preflight.prompts import PromptPreview, preview_action, split_arguments
@@ -29,7 +29,7 @@ from samovar.secrecy import Secrets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatePreview:
-    """A state that acts."""
+    """A state that acts, or a join that does not wait for all branches."""
 
     name: str
     verb: str
@@ -100,7 +100,10 @@ class _Walk:
     def states(self, call: _Call) -> Iterator[StatePreview]:
         before = Unknowns(call.workflow)
         values = {**self._surroundings, **first_variables(call.variables)}
+        joins = {fork.join: fork for fork in call.workflow.forks.values() if fork.needed is not None}
         for state in call.workflow.states.values():
+            if state.name in joins:
+                yield _join(joins[state.name], call)
             if not isinstance(state.action, Action):
                 continue
             self._states += 1
@@ -177,6 +180,18 @@ def _state(
         prompt = preview_action(action, call.workflow, values, later, library, defaults)
         return _preview_of(state, action, call, action.what, prompt=prompt)
     return _preview_of(state, action, call, _what(action, values, later))
+
+
+def _join(fork: Fork, call: _Call) -> StatePreview:
+    """A join that does not wait for all branches."""
+    assert fork.needed is not None
+    return StatePreview(
+        name=call.prefix + fork.join,
+        verb="join",
+        place=fork.needed.place,
+        what=f"waits for {fork.needed.count} of {len(fork.branches)} branches and cancels the others",
+        is_repeatable=True,
+    )
 
 
 def _preview_of(

@@ -45,6 +45,10 @@ class Unknowns:
                     self._before[target] |= after
                     waiting.append(target)
 
+        if workflow.at_end is not None:  # it comes behind any of the others
+            for name, before in list(self._before.items()):
+                self._before[workflow.at_end] |= before | own[name] if name != workflow.at_end else 0
+
     def later(self, state: State) -> Later:
         """What only the run knows where the state is entered."""
         bits = self._before[state.name]

@@ -23,7 +23,8 @@ from samovar.errors import ClosedError
 from samovar.executors.base import EmbedRequest
 from samovar.folders import current_folder
 from samovar.generation import Embeddings, Message
-from samovar.language.workflow import Workflow, beside
+from samovar.language.model_names import beside
+from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.python.answers import AnswerOptions, make_options

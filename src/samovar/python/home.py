@@ -14,7 +14,7 @@ from typing import Any
 from samovar.config import Settings, load_settings
 from samovar.errors import UsageError
 from samovar.files import is_folder
-from samovar.language.workflow import beside
+from samovar.language.model_names import beside
 
 
 def home_of(call: str, folder: str | Path | None, above: Path | None = None) -> Path | None:

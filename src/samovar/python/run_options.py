@@ -19,8 +19,9 @@ from samovar.config import Settings
 from samovar.errors import UsageError
 from samovar.events import OnEvent
 from samovar.generation import SEEDS, is_seed
+from samovar.language.model_names import beside
 from samovar.language.parameters import Parameter
-from samovar.language.workflow import Workflow, beside
+from samovar.language.workflow import Workflow
 from samovar.preflight.variable_files import read_variables_file
 from samovar.python.arguments import brief, check_names, expect
 from samovar.python.runs import RunHandle
@@ -50,6 +51,8 @@ class RunLimits(TypedDict, total=False):
     """Sub-workflows within each other."""
     prompt_timeout: float | str
     """How long a prompt that sets none may wait for a token."""
+    items: int
+    """Of one list that something is done for each of."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -87,6 +90,7 @@ _LIMITS = {
     "tokens": "tokens",
     "depth": "depth",
     "prompt_timeout": "prompt_timeout_s",
+    "items": "items",
 }
 """By their names in a workflow, those of the runner's settings."""
 
@@ -106,6 +110,10 @@ def read_options(**options: Unpack[RunOptions]) -> RunOptions:
         "handle": ((RunHandle,), "a samovar.RunHandle"),
     }
     for name, value in given.items():
+        if name == "environment" and not isinstance(value, Mapping):  # nobody is shown what is in it
+            raise UsageError(
+                f"environment of {call} cannot be of type {type(value).__name__}: expected {kinds[name][1]}."
+            )
         if name in kinds:
             expect(call, name, value, *kinds[name])
         elif name in ("deterministic", "lenient"):
@@ -171,8 +179,8 @@ def _check_variables(variables: Mapping[Any, object]) -> None:
             raise UsageError(f"A variable of run() cannot be called {brief(name)}: expected a text.")
         if (wrong := _not_a_value(value)) is not None:
             raise UsageError(
-                f"The variable {name!r} of run() cannot hold {brief(wrong[0])}: expected a text, a number, "
-                "True, False, None, or a list or mapping of such values."
+                f"The variable {name!r} of run() cannot hold a value of type {type(wrong[0]).__name__}: "
+                "expected a text, a number, True, False, None, or a list or mapping of such values."
             )
 
 

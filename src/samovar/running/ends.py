@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from samovar.actions.base import Outcome
-from samovar.errors import ChildError, TooLargeError
+from samovar.errors import ChildError, JoinError, ReturnsError, TooLargeError
 from samovar.events import Caller, Ending, RunError
-from samovar.language.workflow import State
+from samovar.language.workflow import Fork, State
 from samovar.running.frame import Frame
 from samovar.running.routing import Choice, explain
 from samovar.running.visit_context import Child, VisitContext
@@ -24,6 +24,16 @@ class End:
     ending: Ending
     error: RunError | None = None
     """Why it did not complete; None if it did, or was cancelled."""
+
+
+def with_types(frame: Frame, end: End) -> End:
+    """The end, unless the workflow has completed and something that it returns has not its type."""
+    returns = frame.workflow.returns
+    wrong = returns.wrong(frame.variables) if returns and end.ending is Ending.COMPLETED else None
+    if wrong is None:
+        return end
+    message, place = wrong
+    return End(ending=Ending.FAILED, error=RunError.of(ReturnsError(message, place=place)))
 
 
 def child_error(context: VisitContext, child: Child, end: End) -> ChildError:
@@ -42,6 +52,14 @@ def too_large(outcome: Outcome, most_bytes: int) -> TooLargeError | None:
         if not is_within(value, most_bytes):
             return TooLargeError(what, most_bytes)
     return None
+
+
+def too_few(frame: Frame, fork: Fork, started: int) -> RunError | None:
+    """What is wrong if fewer branches of a fork have started than its join needs."""
+    if fork.needed is None or fork.needed.count <= started:
+        return None
+    message = f"The join needs {fork.needed.count} branches, and {started} of them started."
+    return RunError.of(JoinError(message), frame.prefix + fork.join, fork.needed.place)
 
 
 def no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | None) -> End:

@@ -8,32 +8,21 @@ branch of a fork, beside it, until the join.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 
 from samovar.actions.base import Outcome
 from samovar.actions.defaults import PromptDefaults
-from samovar.events import NOTHING, RunError
+from samovar.events import NOTHING, Ending, RunError
 from samovar.language.moment import moment
 from samovar.language.names import BRANCHES, FIRST, OLD_CONTEXT, first_variables
-from samovar.language.workflow import State, Transition, Workflow
+from samovar.language.workflow import Limits, State, Transition, Workflow
 from samovar.running.branches import BranchEnd, Claims, left_by, merge
+from samovar.running.last_failure import LastFailure, error_of
 from samovar.running.routing import states_that_only_choose
 from samovar.running.spending import Spending
 from samovar.values import within
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastFailure:
-    """A failure while it may be read: at its state's edges, and where the one that is taken leads to."""
-
-    error: Mapping[str, object]
-    """The variable `error`."""
-    exit_code: object = None
-    """The variable `exit_code`; None if it says nothing of the failure."""
-    where: frozenset[str] = frozenset()
-    """The states in which it may be read once an edge has taken it; empty until then."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +30,7 @@ class Frame:
     """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
 
     workflow: Workflow
-    variables: dict[str, object]
+    variables: dict[str, object] = field(repr=False)
     """By name, as they are now."""
     spending: Spending
     defaults: PromptDefaults
@@ -56,7 +45,7 @@ class Frame:
     """The last action failed, and no edge for failures has taken that yet."""
     last_failed: bool = False
     """The last action failed, whatever was taken since."""
-    told: LastFailure | None = None
+    told: LastFailure | None = field(default=None, repr=False)
     """The failure that `error` is about; None if there is none, or it may be read no longer."""
     changed: frozenset[str] = frozenset()
     """The variables that were set since the workflow, or the branch, began."""
@@ -131,11 +120,19 @@ class Frame:
             self.forget()
             if "exit_code" not in outcome.sets and any(one.runs_command for one in state.actions):
                 self.variables.pop("exit_code", None)  # that of an earlier command says nothing of this one
-        value: dict[str, object] = {"message": error.message, "state": state.name, "kind": error.code}
-        value["place"] = str(error.place) if error.place else ""
-        value["chain"] = [str(caller.place) for caller in error.chain]
+        value = error_of(error, state.name)
         self.told = LastFailure(error=value, exit_code=outcome.sets.get("exit_code"))
         self.variables["is_error"], self.variables["error"] = True, value
+
+    def at_end(self, ending: Ending, error: RunError | None) -> Frame:
+        """A copy for what is performed once the workflow has ended: it may read why in `error`."""
+        own = replace(self, variables=dict(self.variables), spending=Spending(Limits()))
+        own._set_failed(failed=False)
+        is_there = ending is Ending.FAILED and self.failed and self.told is not None
+        if not is_there:
+            own.variables["error"] = None if error is None else error_of(error, error.state or "")
+        own.told = None
+        return own
 
     def leave(self, state: State, transition: Transition) -> None:
         """An edge is taken. A failure is taken by it, or by an earlier one may be read no longer."""
@@ -211,29 +208,25 @@ class Frame:
     def item_off(
         self,
         name: str,
-        number: int,
-        item: tuple[str, object],
+        variables: dict[str, object],
         claims: Claims | None,
         secret_items: frozenset[str] = frozenset(),
     ) -> Frame:
-        """The frame of one item of a list: its variables are a copy.
+        """The frame of one item of a list.
 
         Args:
-            name: Of the state that goes through the list.
-            number: Of the item, from 0 on.
-            item: The variable that it is in, and the item.
+            name: Of the item, as `Each[3]`.
+            variables: Those it begins with, which are its own.
             claims: Of all items; None: they go on one after the other.
             secret_items: The variables of the item, if a secret is in the list.
         """
-        variable, value = item
-        own = f"{name}[{number}]"
         return replace(
             self,
-            variables={**self.variables, "result": None, variable: value, f"{variable}_index": number},
-            spending=self.spending.of_item(self.prefix + own),
+            variables=variables,
+            spending=self.spending.of_item(self.prefix + name),
             changed=frozenset(),
             is_result_named=False,
-            branch=own if claims else self.branch,
+            branch=name if claims else self.branch,
             claims=claims or self.claims,
             secret_items=self.secret_items | secret_items,
         )
@@ -259,13 +252,16 @@ class Frame:
             if told.exit_code is not None:
                 self.variables["exit_code"] = told.exit_code
 
-    def join(self, branches: Mapping[str, Frame], value_bytes: int) -> tuple[str, ...]:
-        """Takes in what the branches changed, in their order. Gives what is doubtful about it, in sentences.
+    def join(
+        self, frames: Mapping[str, Frame], ends: Mapping[str, BranchEnd], value_bytes: int
+    ) -> tuple[str, ...]:
+        """Takes in what the branches changed that came, in their order. Gives doubts about it, in sentences.
 
         Built-in names are not merged: `result` has the branches' results by first state; `success` and its
         like say whether a branch came to the join with a failure that no edge has taken. Raises
         `TooLargeError` if the results, or what the branches set, take more than a value may.
         """
+        branches = {first: one for first, one in frames.items() if ends[first] is BranchEnd.CAME}
         merged = merge(self.variables, {first: one.variables for first, one in branches.items()})
         variables = self.variables
         results = {first: one.variables["result"] for first, one in branches.items()}
@@ -279,7 +275,7 @@ class Frame:
         if (first_failure := next(failures, None)) is not None:
             self._tell(first_failure)
         self.changed = self.changed.union(*(one.changed for one in branches.values()))
-        self.leave_branches(branches, dict.fromkeys(branches, BranchEnd.CAME), value_bytes)
+        self.leave_branches(frames, ends, value_bytes)
         return merged.doubts
 
     def leave_branches(

@@ -7,11 +7,12 @@ one task group, each on a frame of its own until the join.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Action, Outcome
 from samovar.actions.time_limit import perform
@@ -20,15 +21,18 @@ from samovar.events import Ending, RunError, VisitStatus
 from samovar.expressions.absent import declared
 from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
-from samovar.language.workflow import Body, Branch, Fork, Limits, State, Transition, When
+from samovar.language.workflow import Body, Branch, Fork, Limits, State
 from samovar.running.abort_files import AbortedError, AbortFiles
-from samovar.running.branches import BranchEnd, Claims
-from samovar.running.ends import End, child_error, no_way_on, too_large
+from samovar.running.arrivals import Arrivals
+from samovar.running.branches import Claims
+from samovar.running.ends import End, child_error, no_way_on, too_few, too_large, with_types
+from samovar.running.finishing import finished
 from samovar.running.frame import Frame
 from samovar.running.items import ItemRunner
 from samovar.running.recorder import Recorder
-from samovar.running.routing import Choice, Situation, choose
+from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
+from samovar.running.turns import give_others_a_turn
 from samovar.running.visit_context import Child, Services, VisitContext
 
 
@@ -45,18 +49,24 @@ class Loop:
         self._items = ItemRunner(services, recorder, self)
 
     async def drive(self, frame: Frame) -> End:
-        """From the first state of a workflow to its end.
-
-        Raises `AbortedError`, and `PastLimitError` for a limit of the frame or of one above it.
-        """
+        """From the first state to the end. Raises `AbortedError`, and `PastLimitError` of it or one above."""
         with declared(parameter.name for parameter in frame.workflow.parameters):
-            return await self._drive(frame, frame.workflow.initial)
+            return with_types(frame, await self._drive(frame, frame.workflow.initial))
+
+    async def finished(self, frame: Frame, drive: Callable[[], Awaitable[End]]) -> End:
+        """What `drive` gives or raises for a workflow, once its state for the end was performed."""
+
+        async def perform(frame: Frame, state: State) -> RunError | None:
+            _, _, error = await self._visit(frame, state)
+            return error
+
+        return await finished(frame, drive, perform, self._recorder, self._outside.clock)
 
     async def item(self, frame: Frame, state: State) -> tuple[Outcome, RunError | None]:
         """Performs an action for one item of a list, as a visit of its own, and records it."""
         self._abort_files.check()
         outcome, _, error = await self._visit(frame, state)
-        await _give_others_a_turn()
+        await give_others_a_turn()
         return outcome, error
 
     async def inside(self, frame: Frame, body: Body) -> End:
@@ -70,13 +80,15 @@ class Loop:
         while True:
             self._abort_files.check()
             _, visit, error = await self._visit(frame, state)
-            await _give_others_a_turn()
+            await give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
             if transition is None:
                 return no_way_on(frame, state, choice, error)
-            if fork := frame.workflow.forks.get(state.name):
-                end = await self._fork(frame, state, fork, visit)
+            if (fork := frame.workflow.forks.get(state.name)) and choice.started:
+                targets = {one.target for one in choice.started}
+                started = [branch for branch in fork.branches if branch.first in targets]
+                end = await self._fork(frame, state, fork, started, visit)
                 if end is None and fork.join == until:
                     return End(ending=Ending.COMPLETED)
                 state = states[fork.join]
@@ -84,7 +96,7 @@ class Loop:
                     continue
                 # A join that is the outer fork's too is not for this branch to leave.
                 is_ours = end.ending is Ending.FAILED and fork.join != until
-                caught = _failure_edge(state) if is_ours else None
+                caught = failure_edge(state) if is_ours else None
                 if caught is None:
                     return end
                 transition = caught
@@ -171,20 +183,26 @@ class Loop:
 
     # Forks.
 
-    async def _fork(self, frame: Frame, state: State, fork: Fork, visit: int) -> End | None:
-        """Drives the branches of a fork at once and joins them. Gives the end, where a branch comes to one.
+    async def _fork(
+        self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], visit: int
+    ) -> End | None:
+        """Drives branches of a fork at once and joins them. Gives the end, where they come to one.
 
-        The first branch that does not come to the join ends the others.
+        The others end once enough have reached the join, or too few can.
         """
-        for branch in fork.branches:
+        join = frame.workflow.states[fork.join]
+        if (lack := too_few(frame, fork, len(started))) is not None:
+            frame.leave_behind(join, Outcome(), lack)
+            return End(ending=Ending.FAILED, error=lack)
+        for branch in started:
             self._recorder.take(frame, branch.transition, visit)
             self._spend_transition(frame, visit)
         around = (frame.claims, frame.branch) if frame.claims and frame.branch else None
         claims = Claims(outer=around)
-        frames = {one.first: frame.branch_off(state, one.transition, claims) for one in fork.branches}
+        frames = {one.first: frame.branch_off(state, one.transition, claims) for one in started}
         frame.leave_to_branches(state)
-        ends = dict.fromkeys(frames, BranchEnd.CANCELLED)
-        stops: list[End | BaseException] = []
+        arrivals = Arrivals(tuple(frames), fork.needed.count if fork.needed else len(frames))
+        errors: list[BaseException] = []
 
         async def drive(branch: Branch) -> None:
             with branches.one():
@@ -193,32 +211,29 @@ class Loop:
                 except anyio.get_cancelled_exc_class():
                     raise
                 except BaseException as error:  # handed on: it is raised below
-                    stops.append(error)
+                    if arrivals.end is None:
+                        errors.append(error)
                 else:
-                    is_there = end.ending is Ending.COMPLETED
-                    ends[branch.first] = BranchEnd.CAME if is_there else BranchEnd.FAILED
-                    if is_there:
-                        return
-                    if not stops:
+                    is_over = arrivals.note(branch.first, end)
+                    if arrivals.end is end:
                         frame.take_over(frames[branch.first])
-                    stops.append(end)
+                    if not is_over:
+                        return
                 branches.cancel()
 
         async with anyio.create_task_group() as tasks:
-            clock = self._outside.clock
-            branches = clock.branches(len(fork.branches), tasks.cancel_scope)
-            for branch in fork.branches:
+            branches = self._outside.clock.branches(len(started), tasks.cancel_scope)
+            for branch in started:
                 tasks.start_soon(drive, branch, name=f"branch {branch.first}")
         value_bytes = self._services.settings.value_bytes
-        if stops:
-            if isinstance(stops[0], BaseException):
-                raise stops[0]
-            with suppress(TooLargeError):  # the branch that ended says more
-                frame.leave_branches(frames, ends, value_bytes)
-            return stops[0]
-        join = frame.workflow.states[fork.join]
+        if errors:
+            raise errors[0]
+        if arrivals.end is not None:
+            with suppress(TooLargeError):  # the run ends for another reason
+                frame.leave_branches(frames, arrivals.ends, value_bytes)
+            return arrivals.end
         try:
-            doubts = frame.join(frames, value_bytes)
+            doubts = frame.join(frames, arrivals.ends, value_bytes)
         except TooLargeError as error:
             path = frame.prefix + join.name
             return End(ending=Ending.FAILED, error=RunError.of(error, path, join.place))
@@ -231,6 +246,14 @@ class Loop:
     async def _run_child(self, context: VisitContext, child: Child) -> object:
         """Drives a sub-workflow; see `visit_context.RunChild`."""
         frame = self._child_frame(context, child)
+        end = await self.finished(frame, partial(self._child_end, frame, child))
+        if end.ending is not Ending.COMPLETED:
+            raise child_error(context, child, end)
+        if frame.workflow.returns is not None:
+            return frame.workflow.returns.of(frame.variables)
+        return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
+
+    async def _child_end(self, frame: Frame, child: Child) -> End:
         named, own_s = f"Workflow {child.name!r}", frame.spending.limits.duration_s
         clock = self._outside.clock
         with clock.move_on_after(child.timeout_s) as timeout:
@@ -245,11 +268,7 @@ class Loop:
                 raise TimedOutError(f"{named} took longer than its limit of {own_s:g} s.", place=child.place)
         if timeout.cancelled_caught:
             raise TimedOutError(f"{named} took longer than {child.timeout_s:g} s.", place=child.place)
-        if end.ending is not Ending.COMPLETED:
-            raise child_error(context, child, end)
-        if frame.workflow.returns is not None:
-            return frame.workflow.returns.of(frame.variables)
-        return {name: value for name, value in frame.variables.items() if not name.startswith("_")}
+        return end
 
     def _child_frame(self, context: VisitContext, child: Child) -> Frame:
         above = context.frame
@@ -277,23 +296,3 @@ class Loop:
         frame.prefix, frame.branch = prefix, above.branch
         self._recorder.learn(frame.secret_values)
         return frame
-
-
-async def _give_others_a_turn() -> None:
-    """Others on the event loop have a turn, and a cancellation comes through.
-
-    After each visit: counted, not timed, so that the branches of a fork take turns in the same order on any
-    machine. A time limit that has passed meanwhile counts, although nobody could say so before: what it is
-    of cannot complete any more.
-    """
-    await checkpoint()
-    if anyio.current_effective_deadline() <= anyio.current_time():
-        await anyio.sleep_forever()  # until the limit's cancellation comes, which is on its way
-
-
-def _failure_edge(join: State) -> Transition | None:
-    """What a join leads to after a branch has failed that did not handle its failure."""
-    for one in join.transitions:
-        if one.when is When.FAILURE or one.is_written_always:
-            return one
-    return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from samovar.errors import ExpressionError, Place, TooLargeError
 from samovar.expressions.typing_rules import says_no
 from samovar.language.names import OF_FAILURE
-from samovar.language.workflow import State, Transition, When
+from samovar.language.workflow import Kind, State, Transition, When
 from samovar.values import to_text, truth
 
 
@@ -42,6 +42,8 @@ class Choice:
 
     transition: Transition | None
     """None: none is true."""
+    started: tuple[Transition, ...] = ()
+    """Of a fork whose branches start: those that are true, in the order of the file."""
     tried: tuple[Tried, ...] = ()
     """Those before it that were not true; all of them where none is."""
     warnings: tuple[tuple[str, Place], ...] = ()
@@ -51,20 +53,28 @@ class Choice:
 
 
 def choose(state: State, variables: Mapping[str, object], situation: Situation) -> Choice:
-    """The transition to take now."""
+    """The transition to take now; out of a fork, all that start a branch."""
     tried: list[Tried] = []
     warnings: list[tuple[str, Place]] = []
     doubts: list[tuple[str, Place]] = []
 
     def choice(transition: Transition | None) -> Choice:
         return Choice(
-            transition=transition, tried=tuple(tried), warnings=tuple(warnings), doubts=tuple(doubts)
+            transition=transition,
+            started=tuple(started),
+            tried=tuple(tried),
+            warnings=tuple(warnings),
+            doubts=tuple(doubts),
         )
 
-    default: Transition | None = None
+    defaults: list[Transition] = []
+    started: list[Transition] = []
+    is_fork = state.kind is Kind.FORK
     for transition in state.transitions:
         if transition.when is When.DEFAULT:
-            default = default or transition
+            defaults.append(transition)
+            continue
+        if started and transition.is_inherited:
             continue
         try:
             why = _why_not(transition, variables, situation, doubts, _names_of_failure(state, variables))
@@ -73,13 +83,18 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
             warnings.append(
                 (f"A condition counts as false: {error.message}", error.place or transition.place)
             )
-        if why is None:
+        if why is not None:
+            tried.append(Tried(transition=transition, why=why))
+        elif is_fork and not transition.is_inherited:
+            started.append(transition)
+        else:
             return choice(transition)
-        tried.append(Tried(transition=transition, why=why))
-    if default is not None:
-        if not situation.failed_here or situation.goes_on:
-            return choice(default)
-        tried.append(Tried(transition=default, why=_NOT_AFTER_FAILURE))
+    if started:
+        return choice(started[0])
+    if defaults and (not situation.failed_here or situation.goes_on):
+        started += defaults if is_fork else ()
+        return choice(defaults[0])
+    tried += (Tried(transition=one, why=_NOT_AFTER_FAILURE) for one in defaults[:1])
     return choice(None)
 
 
@@ -139,6 +154,14 @@ def _shown(names: frozenset[str], variables: Mapping[str, object]) -> Iterator[s
         text = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
         # In quotes as it is: white space at its ends may be why it is no other text.
         yield f"{name} = {text!r}" if isinstance(value, str) else f"{name} = {text or 'null'}"
+
+
+def failure_edge(join: State) -> Transition | None:
+    """What a join leads to after a branch has failed that did not handle its failure."""
+    for one in join.transitions:
+        if one.when is When.FAILURE or one.is_written_always:
+            return one
+    return None
 
 
 def explain(state: State, choice: Choice) -> str:

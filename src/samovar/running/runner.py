@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -80,6 +81,8 @@ class RunnerSettings:
     """How many sub-workflows may be within each other."""
     prompt_timeout_s: float | None = None
     """Of prompts that set none: how long one may wait for a token."""
+    items: int | None = None
+    """The most items of one list that something is done for each of."""
 
 
 def _ignore(_: Event) -> None:
@@ -148,7 +151,8 @@ class _Driven:
             variables=prepared.variables,
         )
         self.recorder = Recorder(self.started, runner.on_event, self.outside.clock)
-        names_result = any("result" in action.sets for _, action in workflow.actions())
+        acting = ((one, action) for one, action in workflow.actions() if one.name != workflow.at_end)
+        names_result = any("result" in action.sets for _, action in acting)
         self.recorder.record = replace(
             self.recorder.record, names_result=names_result, returns=workflow.returns
         )
@@ -166,7 +170,8 @@ class _Driven:
             recorder.warn_of(self.workflow)
             async with self.outside.executor.open(recorder.record.id) as connection:
                 try:
-                    end = await self._to_end(Loop(self._services(connection), recorder, self.limits), frame)
+                    loop = Loop(self._services(connection), recorder, self.limits)
+                    end = await loop.finished(frame, partial(self._to_end, loop, frame))
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
@@ -250,6 +255,6 @@ def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaul
 
 def _limits(limits: Limits, settings: RunnerSettings) -> Limits:
     """The workflow's limits, with those of the settings in front."""
-    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s")
+    names = ("transitions", "duration_s", "tokens", "depth", "prompt_timeout_s", "items")
     given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
     return replace(limits, **given)

@@ -45,13 +45,14 @@ def refusal(
     embedding = ""
     if cost.embedding_tokens:
         embedding = f", embedding texts of {cost.embedding_tokens} tokens {in_words(cost.embedding_bytes)}"
+    compute_bytes = cost.compute_bytes + cost.scores_bytes + cost.output_bytes + cost.forms_bytes
     needed_bytes = cost.total_bytes + growing_bytes + others_bytes
     ways.append(f"a budget of {_up(needed_bytes)} (--budget)")
     ways.append("a smaller model")
     return BudgetError(
         f"{spec.reference} needs {in_words(cost.total_bytes)} (weights {in_words(cost.weights_bytes)}, "
         f"KV for {cost.context_tokens} tokens {in_words(cost.kv_bytes)}, compute "
-        f"{in_words(cost.compute_bytes + cost.scores_bytes + cost.output_bytes)}, copies of prefixes "
+        f"{in_words(compute_bytes)}, copies of prefixes "
         f"{in_words(cost.snapshot_bytes)}{embedding}) but the memory budget is {in_words(budget_bytes)}"
         f"{', less ' if taken else ''}{' and '.join(taken)}. "
         f"What would do: {', '.join(ways[:-1])}, or {ways[-1]}.",

@@ -24,8 +24,7 @@ from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
 
-_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)
-"""Why a turn ended that is not part of the conversation: who asks again asks what was asked before."""
+_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)  # such a turn is no part of the conversation
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
 """Called with the fraction loaded, 0 to 1, when the turn has to load the model first."""
@@ -164,6 +163,7 @@ class LocalSession:
             dropped_messages=attempt.dropped,
             parts=parts,
             cut=end.cut,
+            chosen=end.chosen,
         )
 
     @asynccontextmanager

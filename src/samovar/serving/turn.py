@@ -19,6 +19,7 @@ from samovar.engines.base import GenerationEvent
 from samovar.errors import ClosedError, UsageError
 from samovar.generation import FinishReason, MessagePart, PartKind, TextGenerated, TokenCounts, joined
 from samovar.values import Record
+from samovar.values.certainty import ChosenValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Turn:
     """All of it in its order, reasoning and text."""
     cut: PartKind | None = None
     """The part that did not come to its end; None if all of it did."""
+    chosen: tuple[ChosenValue, ...] = ()
+    """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
     @property
     def reasoning(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from samovar.actions.process import Command
 from samovar.executors.base import PromptRequest
 from samovar.generation import Message, Sampling
-from samovar.language.workflow import beside
+from samovar.language.model_names import beside
 
 NOT_ASKED = "(the model was not asked)"
 

@@ -17,7 +17,7 @@ from samovar.language.yaml_document import Steps
 from samovar.testing.expectations import Expected, Told
 
 SUFFIXES = (".test.yaml", ".test.yml")
-ANSWER_KEYS = ("text", "error", "takes", "finish_reason", "tokens", "message")
+ANSWER_KEYS = ("text", "error", "takes", "finish_reason", "tokens", "message", "confidence", "alternatives")
 SHELL_KEYS = ("stdout", "stderr", "exit_code", "error", "takes", "message")
 TIMEOUT = "timeout"
 STOPPED_EXIT_CODE = 143
@@ -34,6 +34,10 @@ class Answer:
     """As many as it counts for; None: its words."""
     takes_s: float | None = None
     """Seconds until it comes; infinite: it never does. None: no time, or what its time limit says."""
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    """Of its choices, by their paths as they are written; the empty one is of the whole answer."""
+    alternatives: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Of its choices, by the same paths: the probability of each value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +83,8 @@ class Case:
 
     name: str
     place: Place
-    variables: Mapping[str, object] = field(default_factory=dict)
-    sources: Mapping[Steps, str] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict, repr=False)
+    sources: Mapping[Steps, str] = field(default_factory=dict, repr=False)
     """How the numbers and truths among `variables` are written, which a text parameter gets."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where each of the variables stands."""

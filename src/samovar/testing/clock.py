@@ -78,6 +78,15 @@ class SimulatedClock:
                 if limit in self._limits:
                     self._limits.remove(limit)
 
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        token = _SCOPES.set(())
+        try:
+            with anyio.CancelScope(shield=True):
+                yield
+        finally:
+            _SCOPES.reset(token)
+
     def branches(self, count: int, scope: anyio.CancelScope) -> _SimulatedBranches:
         self._busy += count - 1
         return _SimulatedBranches(self, count, scope)

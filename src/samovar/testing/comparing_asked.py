@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from samovar.language.item_paths import all_of
 from samovar.testing.asked import AskedCommand, SentPrompt
 from samovar.testing.difference import Difference
 from samovar.testing.expectations import Told, Wanted
-from samovar.testing.item_paths import all_of
 
 A = TypeVar("A", AskedCommand, SentPrompt)
 Part = tuple[str, object, object]

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeVar
 
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import NotFoundError, SamovarError
+from samovar.language.item_paths import without_number
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
-from samovar.testing.item_paths import without_number
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,7 +31,7 @@ class Children:
     """There may be others: a name is only known in a run, or its file cannot be read."""
 
 
-class Head(NamedTuple):
+class PathHead(NamedTuple):
     """What a path begins with."""
 
     name: str
@@ -81,7 +81,7 @@ class Tree:
             found = inner or found
         return found
 
-    def _below(self, workflow: Workflow, head: Head, prefix: str) -> State | list[str] | None:
+    def _below(self, workflow: Workflow, head: PathHead, prefix: str) -> State | list[str] | None:
         above = f"{prefix}{head.name}/"
         if head.name in workflow.bodies:
             return self._find(workflow, head.rest, above, head.name)
@@ -152,7 +152,7 @@ class Tree:
         return self._in_order(self.workflow, list(paths))
 
     def _in_order(self, workflow: Workflow, paths: list[str]) -> list[str]:
-        heads = [next(_heads(workflow, path), Head("", None, "")) for path in paths]
+        heads = [next(_heads(workflow, path), PathHead("", None, "")) for path in paths]
         order = list(range(len(paths)))
         for fork in sorted(
             workflow.forks.values(), key=lambda one: -sum(len(b.states) for b in one.branches)
@@ -165,7 +165,7 @@ class Tree:
             ]
         return list(self._with_children(workflow, [(heads[index], paths[index]) for index in order]))
 
-    def _with_children(self, workflow: Workflow, visits: Sequence[tuple[Head, str]]) -> Iterator[str]:
+    def _with_children(self, workflow: Workflow, visits: Sequence[tuple[PathHead, str]]) -> Iterator[str]:
         """The paths, those below each state ordered as its sub-workflow says, and items by their numbers."""
         below = [(head.name if head.rest or head.number is not None else "", head) for head, _ in visits]
         paths = iter(path for _, path in visits)
@@ -210,16 +210,16 @@ def _paths(workflow: Workflow, body: str | None) -> Iterator[str]:
             yield from (f"{name}/{path}" for path in _paths(workflow, name))
 
 
-def _heads(workflow: Workflow, path: str) -> Iterator[Head]:
+def _heads(workflow: Workflow, path: str) -> Iterator[PathHead]:
     """What a path can begin with, the longest name first; a name may hold a slash."""
     end = len(path)
     while end > 0:
         begin, rest = path[:end], path[end + 1 :]
         name, number = without_number(begin)
         if begin in workflow.states:
-            yield Head(begin, None, rest)
+            yield PathHead(begin, None, rest)
         elif number is not None and name in workflow.states:
-            yield Head(name, number, rest)
+            yield PathHead(name, number, rest)
         end = path.rfind("/", 0, end)
 
 

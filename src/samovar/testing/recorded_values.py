@@ -12,16 +12,20 @@ from typing import Generic, TypeVar
 
 from samovar.actions.process import CommandResult
 from samovar.actions.question import YES, Question, Reply
+from samovar.checks.parts import parts_of
 from samovar.errors import SamovarError
 from samovar.executors.base import PromptReply
+from samovar.expressions.functions import SURENESS
 from samovar.generation import FinishReason
 from samovar.language.names import BUILT_IN, OLD_CONTEXT
+from samovar.language.workflow import Workflow
 from samovar.running.run import Run
 from samovar.secrecy import Secrets
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_checks import known_variables
 from samovar.testing.cases import TIMEOUT
 from samovar.testing.paths import Tree
+from samovar.testing.told_confidence import recorded_choices
 from samovar.testing.told_values import FOREVER
 from samovar.values import plain
 
@@ -59,8 +63,8 @@ def reply_value(question: Question, reply: Reply | None) -> object:
     return True if reply == YES else "no"
 
 
-def answer_values(told: PromptReply | SamovarError | None, *, counts: bool) -> object:
-    """As a case has it. `counts`: how many tokens it has matters."""
+def answer_values(told: PromptReply | SamovarError | None, *, counts: bool, is_asked: bool = False) -> object:
+    """As a case has it. `counts`: how many tokens it has matters; `is_asked`: so does how sure it was."""
     if told is None:
         return ENDLESS
     if isinstance(told, SamovarError):
@@ -74,7 +78,17 @@ def answer_values(told: PromptReply | SamovarError | None, *, counts: bool) -> o
         values["finish_reason"] = str(told.finish_reason)
     if counts:
         values["tokens"] = told.tokens.generated
+    if is_asked:
+        values |= recorded_choices(told.chosen)
     return told.text if len(values) == 1 else values
+
+
+def asks_confidence(workflow: Workflow) -> bool:
+    """Whether something in a workflow depends on how sure a choice was."""
+    parts = [part for _, action in workflow.actions() for part in parts_of(action)]
+    parts += [condition for _, condition in workflow.conditions()]
+    parts += [prompt.template for prompt in workflow.prompts.values()]
+    return any(name in part.text for part in parts for name in SURENESS)
 
 
 def command_values(finished: CommandResult) -> object:

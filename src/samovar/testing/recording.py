@@ -22,18 +22,19 @@ from samovar.actions.question import Question, Reply
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
+from samovar.language.item_paths import by_items
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.running.run import Run
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.difference import Difference
-from samovar.testing.item_paths import by_items
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,
     Heard,
     answer_values,
+    asks_confidence,
     changed_values,
     command_values,
     given_values,
@@ -157,10 +158,13 @@ class Recording:
         """
         started = folder or Path.cwd()
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
+        is_asked = any(asks_confidence(workflow) for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
         values: dict[str, object] = {
             "variables": given_values(tree, variables, secrets),
-            "answers": self._by_path(self._answers, lambda told: answer_values(told, counts=counts)),
+            "answers": self._by_path(
+                self._answers, lambda told: answer_values(told, counts=counts, is_asked=is_asked)
+            ),
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
             "replies": self._by_path(self._replies),

@@ -19,17 +19,19 @@ from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply, accepted
 from samovar.engines.scripted import text_of
-from samovar.errors import ActionError, EngineError, SamovarError, nearest
+from samovar.errors import ActionError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
-from samovar.generation import FinishReason, Message, Options
+from samovar.generation import FinishReason, Message
 from samovar.running.recorder import SHORT
 from samovar.testing.asked import AskedCommand, SentPrompt
 from samovar.testing.cases import STOPPED_EXIT_CODE, Answer, Case, Failure, Printed
 from samovar.testing.clock import EndlessError, SimulatedClock
 from samovar.testing.difference import Difference
+from samovar.testing.misshapen import misshapen
 from samovar.testing.paths import Tree
 from samovar.testing.telling import Telling
+from samovar.testing.told_confidence import told_choices
 from samovar.testing.told_files import ToldFiles
 from samovar.testing.told_values import RETRYABLE
 from samovar.testing.untold import unanswered, unreplied, untold_command
@@ -236,19 +238,6 @@ class Stage:
         return self._telling.unused()
 
 
-def misshapen(text: str, options: Options) -> str | None:
-    """The form that an answer should have and has not; None if it has, or if nobody can say."""
-    form = options.form
-    if form is None:
-        return None
-    from samovar.engines.llama.grammars import accepts
-
-    try:
-        return None if accepts(form, text) else form.text
-    except EngineError:  # of a form that only the run knows, which the run says
-        return None
-
-
 def is_over(takes_s: float | None, limit_s: float | None) -> bool:
     """Whether what takes so long is over its limit."""
     return takes_s is not None and limit_s is not None and takes_s >= limit_s
@@ -273,8 +262,19 @@ class _StageConnection:
         cut = reply.cut
         if answer.finish_reason is FinishReason.LENGTH:  # of a choice only what was thought before it is cut
             cut = "reasoning" if request.options.choices else "text"
-        takes_s = answer.takes_s or 0.0
-        return replace(reply, finish_reason=answer.finish_reason, tokens=tokens, cut=cut, duration_s=takes_s)
+        try:
+            chosen = told_choices(answer, reply.chosen)
+        except ValueError as error:
+            message = f"How sure the answer of {sent.path!r} is cannot be told: {error}"
+            raise StoppedError(Difference(what="answer", message=message, name=sent.path)) from None
+        return replace(
+            reply,
+            finish_reason=answer.finish_reason,
+            tokens=tokens,
+            cut=cut,
+            duration_s=answer.takes_s or 0.0,
+            chosen=chosen,
+        )
 
     async def forget(self, session: str) -> None:
         await forget(self._connection, session)

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from samovar.language.item_paths import said_of
 from samovar.testing.cases import Case
 from samovar.testing.difference import Difference
 from samovar.testing.expectations import Told
-from samovar.testing.item_paths import said_of
 
 T = TypeVar("T")
 

@@ -24,6 +24,7 @@ from samovar.testing.cases import (
 )
 from samovar.testing.checked_values import CheckedValues, Step
 from samovar.testing.clock import FOREVER_S
+from samovar.testing.told_confidence import read_alternatives, read_confidence
 from samovar.values import to_text
 
 _ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SamovarError)]
@@ -54,7 +55,14 @@ def read_answer(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Answer
         hint = nearest(str(reason)[:100], reasons)
         yaml.fault("case", f"There is no finish_reason {to_text(reason)!r:.80}.{hint}", *at, "finish_reason")
         return None
-    return Answer(text=text, finish_reason=FinishReason(reason), tokens=tokens, takes_s=takes_s)
+    return Answer(
+        text=text,
+        finish_reason=FinishReason(reason),
+        tokens=tokens,
+        takes_s=takes_s,
+        confidence=read_confidence(yaml, values, at),
+        alternatives=read_alternatives(yaml, values, at),
+    )
 
 
 def read_printed(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Printed | Failure | None:

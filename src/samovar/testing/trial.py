@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from samovar.app import open_scripted
 from samovar.errors import UsageError
 from samovar.language.names import surroundings_of
-from samovar.language.parameters import as_written
+from samovar.language.written_values import as_written
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
@@ -81,7 +81,8 @@ async def _differences(runner: Runner, stage: Stage, tree: Tree, library: Librar
         prepared = prepare(tree.workflow, given, library, settings, runner.settings, needs_models=False)
         run = await runner.run(prepared)
     except StoppedError as stopped:
-        return (stopped.difference,)
+        record = runner.record
+        return (stopped.difference if record is None else _without_secrets(stopped.difference, record),)
     except UsageError as error:
         return (Difference(what="input", message=f"The variables of the case: {error.message}"),)
     came = Came(
@@ -107,6 +108,12 @@ def _stand_ins(tree: Tree) -> Mapping[str, object]:
     values: dict[str, object] = {}
     for one in tree.workflow.parameters:
         if one.secret:
-            by_type: dict[str, object] = {"boolean": False, "number": one.min or 0, "multi_choice": []}
+            by_type: dict[str, object] = {
+                "boolean": False,
+                "number": one.min or 0,
+                "multi_choice": [],
+                "list": [],
+                "map": {},
+            }
             values[one.name] = one.choices[0] if one.type == "choice" else by_type.get(one.type, "***")
     return values

@@ -52,6 +52,11 @@ class Admission:
         """Someone waits or runs."""
         return bool(self.waiting or self.running)
 
+    @property
+    def is_preparing(self) -> bool:
+        """What someone's answer is held to is still being made."""
+        return any(running.request.is_preparing for running in self.running)
+
     def books(self, queued: int) -> Books:
         """`queued`: how many have not been taken from the queue yet."""
         own = sum(running.row.own for running in self.running)
@@ -187,12 +192,15 @@ class Admission:
         """The answer has ended: its last text, then why it ended and what it cost."""
         request = running.request
         cut = request.answer.cut(is_done=reason is FinishReason.STOP)
+        chosen = running.sampler.chosen() if cut is None else ()
         for held_back in request.answer.finish():
             request.events.put(held_back)
         cancelled = reason is FinishReason.CANCELLED
         counts = self._give_back(running, None if cancelled else request.conversation)
         first_token_s = running.first_token_s
-        request.finish(Finished(reason=reason, tokens=counts, first_token_s=first_token_s, cut=cut))
+        request.finish(
+            Finished(reason=reason, tokens=counts, first_token_s=first_token_s, cut=cut, chosen=chosen)
+        )
 
     def fail(self, running: Running, error: SamovarError) -> None:
         """The answer cannot go on: its reader gets `error` raised."""

@@ -62,8 +62,7 @@ class Arena:
         self._batch = Batch(binding, BATCH_TOKENS)
         self._queue = RequestQueue()
         # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it
-        # is over a request is in the queue, waits or runs, at every moment: whatever fails, its reader learns
-        # of it.
+        # is over a request is in the queue, waits or runs: its reader learns of whatever fails.
         self._lock = threading.Lock()
         self._stopping = threading.Lock()
         """Held, briefly, while it is decided whether to stop a batch: so never a later one is stopped."""
@@ -78,6 +77,9 @@ class Arena:
     def submit(self, request: Request) -> None:
         """Queues a request. Raises `ClosedError` after `close`, and what broke the decode loop."""
         self._queue.put(request)
+
+    def told(self, _: object) -> None:
+        self._queue.tell()  # what a request has waited for is there
 
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
@@ -171,16 +173,16 @@ class Arena:
             self._admission.admit()
             self._plan()
         if not self._batch.size or any(running.request.ending for running in self._admission.running):
+            if not self._batch.size and self._admission.is_preparing:
+                self._queue.wait(IDLE_S)
             return True
-        self._context.set_threads(
-            self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
-        )
+        threads = self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
+        self._context.set_threads(threads)
         started = time.monotonic()
-        code = self._context.decode(self._batch.value)
-        if code == 0:
-            self._advance(time.monotonic() - started)
-        else:
+        if code := self._context.decode(self._batch.value):
             self._recover(code)
+        else:
+            self._advance(time.monotonic() - started)
         return True
 
     def _idle(self) -> None:
@@ -203,11 +205,9 @@ class Arena:
         chunk = CHUNK_BESIDE_TOKENS if batch.size else alone
         for running in planned:
             if running.pending and chunk > 0:
-                start = len(running.row)
-                end = min(running.prefixes.stop(running.row, running.prompt), start + min(chunk, batch.room))
-                tokens = running.prompt[start:end]
+                tokens = running.next_chunk(min(chunk, batch.room))
                 if tokens:
-                    batch.add(running, tokens, start, wants_logits=len(tokens) == running.pending)
+                    batch.add(running, tokens, len(running.row), wants_logits=len(tokens) == running.pending)
                     chunk -= len(tokens)
 
     # After a decode ----------------------------------------------------------------------------------

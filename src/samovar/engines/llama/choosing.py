@@ -17,6 +17,8 @@ from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.values import is_utf8
 
+MOST_FEW = 4096
+"""Tokens that are looked at one by one before one is picked, at most."""
 EMPTY_LINES = 2
 """At most so many line ends may a model put between its reasoning and its choice."""
 
@@ -63,6 +65,9 @@ class OneOf:
     ) -> None:
         """Raises `EngineError` for a choice that no model can say."""
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
+        self._choices = [choice.encode("utf-8", "replace") for choice in choices]
+        self._said = b""
+        """Of the answer so far, without empty lines before it."""
         self._unfinished = b""
         """Of the answer: the first bytes of a character that is not whole yet."""
         self._silent = frozenset(
@@ -99,10 +104,19 @@ class OneOf:
 
     def accept(self, token: int) -> None:
         self._unfinished = unfinished(self._unfinished + self._vocabulary.piece(token)) or b""
+        if self._said or self._vocabulary.piece(token).strip(b"\n"):  # empty lines before it are not of it
+            self._said += self._vocabulary.piece(token)
         self._lib.llama_sampler_accept(self._grammar, token)
 
     def forced(self) -> list[int]:
         return []
+
+    def few(self) -> Sequence[int] | None:
+        rests = {choice[len(self._said) :] for choice in self._choices if choice.startswith(self._said)}
+        begun = {rest[:length] for rest in rests for length in range(1, len(rest) + 1)}
+        tokens = [token for piece in begun for token in self._vocabulary.by_piece.get(piece, ())]
+        found = [*tokens, *(self._vocabulary.ends if b"" in rests else ())]
+        return found if len(found) <= MOST_FEW else None
 
     def close(self) -> None:
         if self._grammar is not None:

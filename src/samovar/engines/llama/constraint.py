@@ -7,6 +7,7 @@ token; it knows nothing of logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -40,6 +41,10 @@ class Constraint(Protocol):
 
     def forced(self) -> list[int]:
         """The tokens that must come next, whatever the model says; empty if there is a choice."""
+        ...
+
+    def few(self) -> Sequence[int] | None:
+        """All tokens with which the answer can go on or end; None if they are too many to look at."""
         ...
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Holds an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
 
-Above: `model.py`, which has one `Guidance` for each model; `sampling.py`, which asks a `Matcher` before each
+Above: `guidance.py`, which makes them for one model; `sampling.py`, which asks a `Matcher` before each
 token. Below: `constraint.py` (the contract), `reasons.py`, `spelling.py`. The functions are those of the
 engine's own shared object, so nothing more is installed.
 """
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from samovar.engines.llama.binding import Binding, open_binding
-from samovar.engines.llama.choosing import EMPTY_LINES
+from samovar.engines.llama.choosing import MOST_FEW
 from samovar.engines.llama.reasons import plainly
-from samovar.engines.llama.spelling import TokenSpelling
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Form
@@ -164,41 +162,6 @@ def accepts(form: Form, text: str) -> bool:
     return is_whole
 
 
-class Guidance:
-    """The grammars of one loaded model, made when the first answer needs them. Mutable: made or not."""
-
-    def __init__(self, binding: Binding, vocabulary: Vocabulary, end: Callable[[], int]) -> None:
-        """`end`: gives the token that ends an answer; a negative number if there is none."""
-        self._binding, self._vocabulary, self._end = binding, vocabulary, end
-        self._making = threading.Lock()
-        self._grammars: Grammars | None = None
-        self._is_closed = False
-
-    def matcher(self, form: Form, *, is_behind_reasoning: bool) -> Matcher:
-        """Blocks: a second for the first of a large vocabulary. Raises `EngineError`, see `Grammars.open`."""
-        with self._making:
-            if self._is_closed:
-                raise EngineError("The model was closed.")
-            if self._grammars is None:
-                vocabulary = self._vocabulary
-                pieces = [
-                    b"" if vocabulary.is_end(token) else vocabulary.piece(token)
-                    for token in range(vocabulary.size)
-                ]
-                self._grammars = Grammars(
-                    self._binding, pieces, max(0, self._end()), TokenSpelling(vocabulary, pieces)
-                )
-            grammars = self._grammars
-        lead = EMPTY_LINES if is_behind_reasoning and form.kind == "schema" else 0
-        return Matcher(grammars, self._vocabulary, form, lead)
-
-    def close(self) -> None:
-        """Waits for what is being made; nothing is made from now on. Safe to call twice."""
-        with self._making:
-            self._is_closed = True
-            self._grammars = None
-
-
 class Matcher:
     """See `constraint.Constraint`. Mutable: how far the answer is."""
 
@@ -240,14 +203,29 @@ class Matcher:
         held = never ^ ((never ^ said) & int.from_bytes(self._allowed(), "little"))
         logits[:] = memoryview(held.to_bytes(4 * size, "little")).cast("i")
 
-    def _allowed(self) -> bytes:
-        """For each token four bytes: all ones if it is allowed, else none."""
+    def few(self) -> Sequence[int] | None:
+        raw = self._bits()
+        if self._lead or int.from_bytes(raw, "little").bit_count() > MOST_FEW:
+            return None
+        ends = self._vocabulary.ends
+        found = [
+            8 * index + bit for index, byte in enumerate(raw) if byte for bit in range(8) if byte >> bit & 1
+        ]
+        found = [token for token in found if token not in ends]
+        return [*found, *ends] if self._may_end else found
+
+    def _bits(self) -> bytes:
+        """A bit for each token: whether the engine allows it."""
         size = self._grammars.vocabulary_size
         bits = self._ffi.new("uint32_t[]", (size + 31) // 32)
         if not self.is_over:
             status = self._lib.llg_matcher_compute_mask_into(self._matcher, bits, self._ffi.sizeof(bits))
             self._checked(status)
-        raw = self._ffi.buffer(bits)[: (size + 7) // 8]
+        return bytes(self._ffi.buffer(bits)[: (size + 7) // 8])
+
+    def _allowed(self) -> bytes:
+        """For each token four bytes: all ones if it is allowed, else none."""
+        size, raw = self._grammars.vocabulary_size, self._bits()
         words = bytearray(b"".join(map(_WORDS.__getitem__, raw))[: 4 * size])
         for token in self._vocabulary.ends:
             words[4 * token : 4 * token + 4] = (b"\xff" if self._may_end else b"\0") * 4

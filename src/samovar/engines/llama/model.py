@@ -6,8 +6,10 @@ the arena before the weights, which the engine demands.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,14 +27,15 @@ from samovar.engines.llama.choosing import EMPTY_LINES
 from samovar.engines.llama.constraint import Constraint
 from samovar.engines.llama.context import Context
 from samovar.engines.llama.embedding import Embedding
-from samovar.engines.llama.grammars import Guidance
+from samovar.engines.llama.grammars import objection
+from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
 from samovar.engines.llama.requests import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
 from samovar.errors import ClosedError, ContextError, EngineError
-from samovar.generation import Embeddings, FinishReason, Message, Options
+from samovar.generation import Embeddings, FinishReason, Form, Message, Options
 from samovar.models.cost import Cost
 
 MAX_WAITING = 256
@@ -85,14 +88,24 @@ class LlamaModel:
         prompt = self._template.prompt(messages, options)
         return prompt.tokens, self._template.answer(options, prompt.beginning)
 
-    async def _constraint(self, options: Options, answer: TokenAnswer) -> Constraint | None:
-        """In a worker thread. Whoever is cancelled does not wait for it."""
-        if options.form is None:
+    async def _held_to(self, options: Options, answer: TokenAnswer) -> Future[Constraint | None] | None:
+        """What the answer is held to, which may still be made while the prompt is evaluated.
+
+        Raises `EngineError` for a form that cannot be enforced. Whoever is cancelled does not wait for it.
+        """
+        if not options.held_by:
             return None
-        return await anyio.to_thread.run_sync(
-            partial(self._guidance.matcher, options.form, is_behind_reasoning=answer.thinks_first),
-            abandon_on_cancel=True,
-        )
+        is_ready = self._guidance.is_ready(options)
+        made = self._guidance.begin(options, is_behind_reasoning=answer.thinks_first)
+        # A deterministic prompt is evaluated in the same pieces each time, so it does not begin before.
+        if is_ready or options.deterministic:
+            await asyncio.wrap_future(made)
+        elif options.form is not None and (reason := await self._objection(options.form)):
+            raise EngineError(reason)
+        return made
+
+    async def _objection(self, form: Form) -> str | None:
+        return await anyio.to_thread.run_sync(objection, form, abandon_on_cancel=True)
 
     def _request(
         self,
@@ -144,15 +157,17 @@ class LlamaModel:
         if self._closed:
             raise ClosedError("The model was closed.")
         tokens, answer = await self._prompt(messages, options)
-        constraint = await self._constraint(options, answer)
+        held_to = await self._held_to(options, answer)
         async with self._turns:
             async with self._resizing:
                 if self._arena.is_broken or (options.deterministic and self._arenas.is_tuned):
                     await self._replace(self._cost, plain=options.deterministic)
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
-                request.constraint = constraint
+                request.constraint = held_to
                 self._arena.submit(request)
+                if held_to is not None:
+                    held_to.add_done_callback(self._arena.told)
                 self._asked.add(request)
             try:
                 yield self._events(request)

@@ -7,6 +7,7 @@ Above: `arena.py` and `admission.py`, whose decode loop changes these; `model.py
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from samovar.engines.base import Conversation, Finished
@@ -68,8 +69,8 @@ class Request:
     """Of `max_tokens`: kept for its choice, while it thinks before it."""
     conversation: Conversation | None = None
     """Who may go on from the answer; None if nobody may."""
-    constraint: Constraint | None = None
-    """What its text is held to beside choices; its sampler's from the moment when it is admitted."""
+    constraint: Future[Constraint | None] | None = None
+    """What its text is held to beside choices, once it is made; its sampler's from then on. None: nothing."""
     is_secret: bool = False
     """Nothing of it may be written to disk."""
     submitted_s: float = field(default_factory=time.monotonic)
@@ -91,6 +92,11 @@ class Request:
 
     def __post_init__(self) -> None:
         self.digests = PromptDigests(self.tokens[:-1])
+
+    @property
+    def is_preparing(self) -> bool:
+        """What its text is held to is still being made."""
+        return self.constraint is not None and not self.constraint.done()
 
     def finish(self, end: Finished) -> None:
         """The last event."""
@@ -134,6 +140,14 @@ class Running:
     def pending(self) -> int:
         """Prompt tokens still to be evaluated."""
         return max(0, len(self.prompt) - len(self.row))
+
+    def next_chunk(self, most: int) -> list[int]:
+        """What of its prompt may be evaluated next, at most so many tokens."""
+        start = len(self.row)
+        end = min(self.prefixes.stop(self.row, self.prompt), start + most)
+        if self.request.is_preparing:  # the last one, behind which the answer begins, waits for that
+            end = min(end, len(self.prompt) - 1)
+        return self.prompt[start:end]
 
     def is_evaluating(self, position: int) -> bool:
         """Whether it is still to evaluate its prompt beyond `position`."""

@@ -7,11 +7,14 @@ The order (penalties, top-k, top-p, min-p, temperature) is llama.cpp's own defau
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
+from samovar.engines.judging import Step, judged
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import OneOf
@@ -20,6 +23,7 @@ from samovar.engines.llama.numbers import check_logits
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import EngineError
 from samovar.generation import Options, Sampling
+from samovar.values.certainty import ChosenValue, has_choices
 
 PENALTY_TOKENS = 64
 RANDOM_SEED = 2**32 - 1
@@ -39,18 +43,28 @@ class Sampler:
         vocabulary: Vocabulary,
         options: Options,
         answer: TokenAnswer,
-        constraint: Constraint | None = None,
+        constraint: Future[Constraint | None] | None = None,
     ) -> None:
-        """`answer`: knows when its text begins, which is held to its choices or to `constraint`."""
+        """`answer`: knows when its text begins, which is held to its choices or to `constraint`; that is made
+        before the first token is picked."""
         self._answer = answer
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._is_checked = False
-        self._constraint = constraint
-        self._held_to = "any of the choices" if constraint is None else f"what the {options.held_by} asks for"
-        if constraint is None and options.choices:
+        self._made = constraint
+        self._constraint: Constraint | None = None
+        self._held_to = "any of the choices" if options.choices else f"what the {options.held_by} asks for"
+        if options.choices:
             is_behind = answer.thinks_first
             self._constraint = OneOf(binding, vocabulary, options.choices, is_behind_reasoning=is_behind)
-        self._ids = memoryview(array("i", range(vocabulary.size if self._constraint else 0)))
+        self._options = options
+        self._is_watched = bool(options.choices) or (
+            options.schema is not None and has_choices(json.loads(options.schema))
+        )
+        """Its answer holds choices, of which it is kept how sure they were."""
+        self._said = bytearray()
+        """By what is held to a form."""
+        self._steps: list[Step] = []
+        self._ids = memoryview(array("i", range(vocabulary.size if options.held_by else 0)))
         self._chain = self._build_chain(options.sampling)
 
     def _build_chain(self, sampling: Sampling) -> Any:
@@ -94,6 +108,9 @@ class Sampler:
             logits = self._ffi.buffer(self._lib.llama_get_logits_ith(context, row), self._vocabulary.size * 4)
             check_logits(logits, self._vocabulary.path)
             self._is_checked = True
+        if self._made is not None:
+            made, self._made = self._made, None
+            self._constraint = made.result() or self._constraint
         if self._constraint is None:
             return [int(self._lib.llama_sampler_sample(self._chain, context, row))]
         if self._answer.is_free:
@@ -101,7 +118,27 @@ class Sampler:
             if thought is not None:
                 return [thought]
             self._answer.settle()
-        return self._forced() or [*self._accepted([self._pick_held(context, row)]), *self._forced()]
+        return self._forced() or [*self._accepted([self._watched(context, row)]), *self._forced()]
+
+    def chosen(self) -> tuple[ChosenValue, ...]:
+        """The choices of the answer, if it is whole, with how sure each was."""
+        if not self._is_watched:
+            return ()
+        return judged(self._options.choices, self._options.schema, bytes(self._said), self._steps)
+
+    def _watched(self, context: Any, row: int) -> int:
+        """What `_pick_held` picks. If it may be part of a choice, it is kept how likely the others were."""
+        assert self._constraint is not None
+        token = self._pick_held(context, row)
+        if self._is_watched:
+            few = self._constraint.few() or ()
+            logits = self._lib.llama_get_logits_ith(context, row)
+            allowed = [(self._piece(one), float(logits[one])) for one in few]
+            self._steps.append(Step(len(self._said), self._piece(token), allowed))
+        return token
+
+    def _piece(self, token: int) -> bytes | None:
+        return None if self._vocabulary.is_end(token) else self._vocabulary.piece(token)
 
     @property
     def is_over(self) -> bool:
@@ -116,6 +153,7 @@ class Sampler:
         assert self._constraint is not None
         for token in tokens:
             self._constraint.accept(token)
+            self._said += self._piece(token) or b""
             self._lib.llama_sampler_accept(self._chain, token)
         return tokens
 

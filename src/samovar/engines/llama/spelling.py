@@ -17,8 +17,7 @@ class TokenSpelling:
 
     def __init__(self, vocabulary: Vocabulary, pieces: Sequence[bytes]) -> None:
         self._vocabulary, self._pieces = vocabulary, pieces
-        self._by_piece = {piece: token for token, piece in reversed(list(enumerate(pieces))) if piece}
-        self._longest = max(map(len, self._by_piece), default=1)
+        self._longest = max(map(len, pieces), default=1)
 
     def __call__(self, raw: bytes) -> list[int]:
         try:
@@ -34,7 +33,8 @@ class TokenSpelling:
         place = 0
         while place < len(raw):
             for size in range(min(self._longest, len(raw) - place), 0, -1):
-                token = self._by_piece.get(raw[place : place + size])
+                found = self._vocabulary.by_piece.get(raw[place : place + size], ())
+                token = next((one for one in found if self._pieces[one]), None)
                 if token is not None:
                     break
             else:

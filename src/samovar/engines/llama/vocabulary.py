@@ -7,7 +7,7 @@ thread; the engine's tokenizer itself runs on threads of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,32 @@ class Vocabulary:
     def line_ends(self) -> tuple[int, ...]:
         """The tokens that say line ends and nothing else."""
         return tuple(token for token in range(self.size) if set(self.piece(token)) == {ord("\n")})
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """What each token says. The first use takes a while."""
+        if len(self._pieces) < self.size:
+            buffer, read = self._ffi.new("char[]", _ENTRY_BYTES), self._lib.llama_token_to_piece
+            view = self._ffi.buffer(buffer)
+            for token in range(self.size):
+                if token not in self._pieces:
+                    count = read(self.pointer, token, buffer, _ENTRY_BYTES, 0, False)
+                    self._pieces[token] = view[:count] if count >= 0 else self._read_piece(token)
+        return [self._pieces[token] for token in range(self.size)]
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether `by_piece` was made."""
+        return "by_piece" in self.__dict__
+
+    @cached_property
+    def by_piece(self) -> Mapping[bytes, tuple[int, ...]]:
+        """The tokens that say these bytes. The first use takes a tenth of a second for a large vocabulary."""
+        found: dict[bytes, tuple[int, ...]] = {}
+        for token, piece in enumerate(self.pieces):
+            if piece:
+                found[piece] = (*found.get(piece, ()), token)
+        return found
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """The tokens of `text`; with `special`, control texts in it become control tokens."""

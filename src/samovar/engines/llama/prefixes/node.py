@@ -22,6 +22,13 @@ class Origin:
     """Others have asked for these too."""
     is_secret: bool = False
     """All that asked for them said that they must not be written to disk."""
+    is_answer: bool = False
+    """They are what the asker was answered, or what it has said after that."""
+
+    @property
+    def is_over(self) -> bool:
+        """They were of use to a conversation that nobody goes on with any more, and to nobody else."""
+        return self.is_answer and self.asker is not None and self.asker.is_over
 
     @property
     def may_be_kept(self) -> bool:
@@ -31,13 +38,22 @@ class Origin:
     def joined(self, other: Origin) -> Origin:
         """Of what is partly of this origin and partly of the other."""
         asker = self.asker if self.asker is other.asker else None
-        return Origin(asker, self.is_shared and other.is_shared, self.is_secret or other.is_secret)
+        return Origin(
+            asker,
+            is_shared=self.is_shared and other.is_shared,
+            is_secret=self.is_secret or other.is_secret,
+            is_answer=self.is_answer and other.is_answer,
+        )
 
     def asked_by(self, other: Origin) -> Origin:
         """Of what was asked for again, by another."""
         is_again = other.is_shared or other.asker is None or other.asker is not self.asker
-        asker = None if is_again else self.asker
-        return Origin(asker, self.is_shared or is_again, self.is_secret and other.is_secret)
+        return Origin(
+            asker=None if is_again else self.asker,
+            is_shared=self.is_shared or is_again,
+            is_secret=self.is_secret and other.is_secret,
+            is_answer=self.is_answer and not is_again,
+        )
 
 
 NOBODY = Origin()

@@ -130,6 +130,7 @@ class PrefixTree:
         return node
 
     def _may_grow(self, node: PrefixNode, origin: Origin) -> bool:
+        origin = replace(origin, is_answer=node.origin.is_answer)
         return node.origin == origin and not node.children and not node.pins and node is not self.root
 
     def put(self, tokens: Sequence[int], start: int, sequence: int, origin: Origin) -> PrefixNode:
@@ -155,7 +156,7 @@ class PrefixTree:
         node = PrefixNode(
             parent, parent.end, tokens, self._take(keep=parent), Uses(self.now), step=self.steps
         )
-        node.origin = origin
+        node.origin = replace(origin, is_answer=origin.is_answer or parent.origin.is_answer)
         if origin.is_shared:
             self._returns.count(again=len(tokens))
             node.uses.use(self.now)
@@ -187,6 +188,8 @@ class PrefixTree:
 
     def is_dear(self, node: PrefixNode) -> bool:
         """Whether the node's cells have cost the decode steps since its last use more than they may save."""
+        if node.origin.is_over and not node.open_claims():
+            return True  # another conversation would have to say the same and be answered the same
         claims, held_steps = len(node.open_claims()), self.steps - node.step
         likely = node.uses.likely(self.now, claims)
         returns = 1.0 if claims else self._returns.share

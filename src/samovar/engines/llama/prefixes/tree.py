@@ -184,7 +184,8 @@ class TreePrefixes:
         if row.node is not None:
             self.tree.steps += row.own  # of a prompt that was evaluated, all but its answer is in the tree
             if conversation is not None and not conversation.is_over and len(row) > row.node.end:
-                row.node = self.tree.add(row.node, row.tokens, row.sequence, row.origin)
+                origin = replace(row.origin, is_answer=True)
+                row.node = self.tree.add(row.node, row.tokens, row.sequence, origin)
                 row.node.claims.add(conversation)
             self.tree.let_go(row.node)
         self._context.remove(row.sequence)

@@ -1,6 +1,6 @@
 """Paths with the numbers of items in them, and what is said of every item: `Each/Write` of `Each[3]/Write`.
 
-Above: `paths.py`, and whatever looks up what a case says of a visit. Below: nothing.
+Above: whatever looks up what was said of a visit before it: answers to its questions, cases. Below: nothing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,29 @@
+"""The text of an action: in quotes in its line, or in a fenced block below it, which is kept as it stands.
+
+Above: the verbs that have a text. Below: `scanner.py`. In a block nothing is escaped; `${…}` and Liquid are
+read in it as in the same text in quotes.
+"""
+
+from __future__ import annotations
+
+from samovar.actions.given import Value
+from samovar.actions.scanner import Scanner
+from samovar.language.template import Rules, Template
+
+
+def expect_text(line: Scanner, what: str, *, shell: bool = False) -> Value:
+    """Takes the text of the action. Raises `FaultsError` if there is none."""
+    value = line.quoted(shell=shell) or taken_block(line, shell=shell)
+    if value is None:
+        line.fail(f"{what} in quotes is expected, or in a block below the line; {line.found()}.")
+    return value
+
+
+def taken_block(line: Scanner, *, shell: bool = False, ends: str = "") -> Value | None:
+    """Takes the block below the line if there is one. `ends`: what its last line ends with."""
+    if line.block is None:
+        return None
+    block, line.block = line.block, None
+    template = Template.parse(block.text + ends, block.place, Rules(shell=shell))
+    given = template.fill({}) if template.is_plain else None
+    return Value(template=template, quoted=True, place=block.place, given=given, is_text=True)

@@ -1,0 +1,85 @@
+"""What one loaded model needs to hold its answers to forms, made in a thread of its own when one comes.
+
+Above: `model.py`. Below: `grammars.py`, `spelling.py`, `vocabulary.py`. Meanwhile the model evaluates the
+prompt: the decode loop waits for it only before the first token of the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from samovar.engines.llama.binding import Binding
+from samovar.engines.llama.choosing import EMPTY_LINES
+from samovar.engines.llama.constraint import Constraint
+from samovar.engines.llama.grammars import Grammars, Matcher
+from samovar.engines.llama.spelling import TokenSpelling
+from samovar.engines.llama.vocabulary import Vocabulary
+from samovar.errors import ClosedError, EngineError
+from samovar.generation import Form, Options
+
+
+class Guidance:
+    """The grammars of one loaded model. Mutable: made or not."""
+
+    def __init__(self, binding: Binding, vocabulary: Vocabulary, end: Callable[[], int]) -> None:
+        """`end`: gives the token that ends an answer; a negative number if there is none."""
+        self._binding, self._vocabulary, self._end = binding, vocabulary, end
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="samovar forms")
+        self._making = threading.Lock()
+        """Held while the vocabulary is used, which is freed after `close`."""
+        self._grammars: Grammars | None = None
+        self._is_closed = False
+
+    def is_ready(self, options: Options) -> bool:
+        """Whether `begin` has nothing to make that takes long."""
+        return self._vocabulary.has_pieces if options.choices else self._grammars is not None
+
+    def begin(self, options: Options, *, is_behind_reasoning: bool = False) -> Future[Constraint | None]:
+        """Has made what the answer is held to; None for choices, of which only the vocabulary is prepared.
+
+        Raises `ClosedError` after `close`. The future raises `EngineError`, see `Grammars.open`.
+        """
+        form = options.form
+
+        def make() -> Constraint | None:
+            if form is not None:
+                return self._matcher(form, is_behind_reasoning)
+            self._prepare()
+            return None
+
+        try:
+            return self._beside.submit(make)
+        except RuntimeError:
+            raise ClosedError("The model was closed.") from None
+
+    def _prepare(self) -> None:
+        with self._making:
+            if not self._is_closed:
+                self._vocabulary.by_piece  # noqa: B018
+
+    def _matcher(self, form: Form, is_behind_reasoning: bool) -> Matcher:
+        """Blocks: half a second for the first of a large vocabulary."""
+        lead = EMPTY_LINES if is_behind_reasoning and form.kind == "schema" else 0
+        with self._making:
+            if self._is_closed:
+                raise EngineError("The model was closed.")
+            if self._grammars is None:
+                self._grammars = self._made()
+            return Matcher(self._grammars, self._vocabulary, form, lead)
+
+    def _made(self) -> Grammars:
+        vocabulary = self._vocabulary
+        pieces = list(vocabulary.pieces)
+        for token in vocabulary.ends:
+            pieces[token] = b""
+        spelling = TokenSpelling(vocabulary, pieces)
+        return Grammars(self._binding, pieces, max(0, self._end()), spelling)
+
+    def close(self) -> None:
+        """Waits for what is being made; nothing is made from now on. Safe to call twice."""
+        self._beside.shutdown(cancel_futures=True)
+        with self._making:
+            self._is_closed = True
+            self._grammars = None

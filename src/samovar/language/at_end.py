@@ -1,0 +1,46 @@
+"""`finally: STATE` of a front matter: a state whose action is performed at every ending of the workflow.
+
+Above: `reading.py`. Below: the values of `workflow.py`. The state is alone in the diagram: no transition
+leads to it or out of it. It runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from samovar.errors import Fault, nearest
+from samovar.language.model_names import Named
+from samovar.language.names import OF_COMMAND
+from samovar.language.workflow import Kind, State
+
+
+def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None) -> Iterator[Fault]:
+    """What is wrong with the state that `finally` names. What it sets is gone: a warning."""
+    name, state = named.text, states.get(named.text)
+
+    def fault(message: str, *, is_error: bool = True) -> Fault:
+        severity = "error" if is_error else "warning"
+        return Fault(code="finally", message=message, place=named.place, severity=severity)  # type: ignore[arg-type]
+
+    if state is None:
+        yield fault(
+            f"`finally` names the state {name!r}, which the diagram does not have: add `state {name}` there."
+            f"{nearest(name[:100], states)}"
+        )
+        return
+    entering = any(one.target == name for other in states.values() for one in other.transitions)
+    if name == initial or entering or state.transitions or state.kind is not Kind.PLAIN:
+        yield fault(
+            f"The state {name!r} of `finally` is performed at every ending, so it has to be alone in the "
+            f"diagram, without transitions and outside of composites: `state {name}`."
+        )
+    elif state.action is None:
+        yield fault(f"The state {name!r} of `finally` has no action: add `- {name}: …` below `## Actions`.")
+    elif any(action.verb == "abort" for action in state.actions):
+        yield fault(f"The state {name!r} of `finally` cannot abort: the run has ended when it is performed.")
+    elif sets := sorted({name for action in state.actions for name in action.sets if name not in OF_COMMAND}):
+        yield fault(
+            f"What the state {name!r} of `finally` sets ({', '.join(sets)}) is gone when it is done: nothing "
+            "reads it.",
+            is_error=False,
+        )

@@ -1,0 +1,53 @@
+"""How the branches of a fork ended so far, and whether those that still go on are to be cancelled.
+
+Above: `loop.py`, which drives the branches. Below: the ends of branches. Mutable: `note` makes every change.
+It knows no task: whoever asks it cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from samovar.events import Ending
+from samovar.running.branches import BranchEnd
+from samovar.running.ends import End
+
+
+class Arrivals:
+    """The branches of one fork while they go on."""
+
+    def __init__(self, branches: Sequence[str], needed: int) -> None:
+        """`needed`: as many have to reach the join; at most all of them."""
+        self.ends = dict.fromkeys(branches, BranchEnd.CANCELLED)
+        """By first state. What has not ended counts as cancelled."""
+        self.end: End | None = None
+        """How the fork ended if too few branches can reach the join; None: it has not, or they did."""
+        self._going_on, self._missing = len(branches), needed
+
+    @property
+    def is_enough(self) -> bool:
+        """All the branches that are needed have reached the join."""
+        return self._missing <= 0
+
+    def note(self, branch: str, end: End) -> bool:
+        """A branch has ended. Gives whether the others are to be cancelled.
+
+        What ends later, before it could be cancelled, counts as cancelled. A failure ends the fork if the
+        branches that go on are too few without this one; being stuck always does.
+        """
+        if self.is_enough or self.end is not None:
+            return True
+        self._going_on -= 1
+        if end.ending is Ending.COMPLETED:
+            self.ends[branch] = BranchEnd.CAME
+            self._missing -= 1
+            return self.is_enough
+        self.ends[branch] = BranchEnd.FAILED
+        if end.ending is not Ending.FAILED or self._going_on < self._missing:
+            self.end = end
+        return self.end is not None
+
+    @property
+    def came(self) -> tuple[str, ...]:
+        """The branches that reached the join, in the order of the file."""
+        return tuple(first for first, end in self.ends.items() if end is BranchEnd.CAME)
