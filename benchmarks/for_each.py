@@ -162,7 +162,7 @@ def prompt_of(note: str) -> str:
 
 
 def distinct_tokens() -> int:
-    """Of all prompts, each beginning that several have in common counted once, and that of the warm-up not."""
+    """Of all prompts, what several begin with counted once, and what the warm-up begins with not."""
     with open_template(default_model()) as template:
 
         def beginnings(said: str) -> set[tuple[int, ...]]:
@@ -229,8 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for kind in kinds if number % 2 == 0 else reversed(kinds):
             found[kind].append(one_round(kind))
     rows += rows_of(found, distinct_tokens())
-    for what, measured in rows:
-        print(f"{what}: {measured}")
+    for what, figure in rows:
+        print(f"{what}: {figure}")
     if given.out is not None:
         save(given.out, "for_each", {**machine(), "rounds": given.rounds, "rows": rows})
 

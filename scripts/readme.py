@@ -1,7 +1,7 @@
 """Writes what the README shows of the project, its pictures too: `python scripts/readme.py`.
 
-The example's text and diagram, a real run of it, and the chart of docs/performance.md's seconds. A test holds that
-all of it is up to date; of the run, all but the numbers.
+The example's text and diagram, a real run of it, and the chart of docs/performance.md's seconds. A test holds
+that all of it is up to date; of the run, all but the numbers.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def chart() -> str:
     figures = seconds()
     most, height = max(figures.values()), ROW * len(figures) + 12
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        'font-family="sans-serif" font-size="14">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="14">',
         "<title>Seconds for twelve prompts behind one system prompt</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
     ]
@@ -67,9 +67,9 @@ def sentence() -> str:
     """What the chart shows."""
     ours, server, each = seconds().values()
     return (
-        f"Twelve prompts behind one system prompt of 600 tokens, on two cores: {ours:.1f} s with the model loaded once "
-        f"and the system prompt evaluated once, {server:.1f} s where each of four slots evaluates it for itself, and "
-        f"{each:.1f} s where every prompt loads the model ([how it was measured](docs/performance.md))."
+        f"Twelve prompts behind one system prompt of 600 tokens, on two cores: {ours:.1f} s with the model "
+        f"loaded once and the system prompt evaluated once, {server:.1f} s if each of four slots evaluates "
+        f"it, and {each:.1f} s if every prompt loads the model ([how it was measured](docs/performance.md))."
     )
 
 

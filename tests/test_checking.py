@@ -236,6 +236,15 @@ stateDiagram-v2
 FIRST_ACTION = 1 + FORKED.count("\n")
 
 
+@pytest.mark.parametrize("read", ["branches.Z.x", 'branches["Z"].x', "branches.F.x"])
+def test_a_branch_that_there_is_not_is_an_error(files: Files, read: str) -> None:
+    states = "[*] --> F\nstate F <<fork>>\nstate J <<join>>\nF --> A\nF --> B\nA --> J\nB --> J\nJ --> E\n"
+    head = f"```mermaid\nstateDiagram-v2\n{states}E --> [*]\n```\n\n## Actions\n\n"
+    for expression, expected in ((read, ["type-mismatch"]), (read.replace("Z", "A").replace(".F", ".B"), [])):
+        actions = f"- A: Set x=1\n- E: Log '${{{expression}}}'"
+        assert [fault.code for fault in files.check(head + actions)] == expected
+
+
 def test_a_variable_that_two_branches_set_is_a_warning_at_the_one_that_counts(files: Files) -> None:
     actions = '- A: Set x="1", own="1"\n- A2: Set own="2"\n- B: {% if true %}Prompt "?" result="x"{% endif %}'
     (fault,) = files.check(FORKED + actions)

@@ -512,26 +512,64 @@ def test_bytes_that_are_not_utf8_are_no_half_characters_in_json(folder: Path, ou
     assert "caf\ufffd" in done.stdout.decode("utf-8") and b"\\ud" not in done.stdout.lower()
 
 
+@pytest.mark.parametrize("output", ["--json", "--events", "-q"])
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (["--seed", "abc"], "--seed"),
-        (["--limit-transitions", "many"], "--limit-transitions"),
-        (["--context-tokens", "x"], "--context-tokens"),
-        (["--seed"], "--seed"),
-        (["--limit-duration", "soon"], "--limit-duration"),
-        (["--nonsense", "1"], "--nonsense"),
+        (["--seed", "abc"], "--seed cannot be 'abc': expected a whole number from 0 to 4294967295."),
+        (["--seed=-4"], "--seed cannot be '-4': expected a whole number from 0 to 4294967295."),
+        (["--limit-transitions", "0"], "cannot be '0': expected a whole number from 1 on."),
+        (["--context-tokens", "x"], "There is no option --context-tokens."),
+        (["--kv-type", "x"], "kv_type cannot be 'x' (--kv-type): expected 'f16', 'q8_0' or 'q4_0'."),
+        (["--seed"], "--seed needs a value."),
+        (["--yes=3"], "--yes takes no value."),
+        (["--limit-duration", "soon"], "--limit-duration soon: expected a duration"),
+        (["--nonsense", "1"], "There is no option --nonsense."),
+        (["--var", "x"], "--var takes NAME=VALUE; number 1 has no `=`."),
     ],
-)
-def test_with_json_an_option_that_cannot_be_is_an_object_too(
-    folder: Path, wrong: list[str], says: str
+)  # fmt: skip
+def test_what_a_run_cannot_be_given_is_said_in_one_way_and_as_json_where_that_is_asked_for(
+    folder: Path, wrong: list[str], says: str, output: str
 ) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Log "x"')
-    done = samovar(folder, "run", "w.md", "--json", *wrong)
+    done = samovar(folder, "run", "w.md", output, *wrong)
+    assert done.returncode == 2
+    if output == "-q":
+        assert says in done.stderr and done.stdout == ""
+        return
     told = json.loads(done.stdout)
     assert (told["run"], told["workflow"], told["status"]) == (None, "w.md", "invalid")
+    assert told.get("event") == ("run_refused" if output == "--events" else None)
     assert told["error"]["code"] == "usage" and says in told["error"]["message"]
-    assert (done.stderr, done.returncode) == ("", 2)
+    assert done.stderr == "" and (output == "--json" or done.stdout.count("\n") == 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "none.md"], "not-found", "There is no workflow 'none.md'"),
+        (["run"], "usage", "FILE|NAME is missing."),
+        (["run", "bad.md"], "faults", "bad.md has 1 fault."),
+        (["prompt", "none"], "not-found", "There is no prompt 'none'."),
+        (["prompt", "none", "--var", "x"], "not-found", "There is no prompt 'none'."),
+        (["test", "none.md"], "not-found", "There is no workflow 'none.md'"),
+        (["test", "--coverage-min", "x"], "usage", "cannot be 'x': expected a number from 0 to 100."),
+        (["tune", "none"], "usage", "There is no model 'none'"),
+        (["list", "x"], "usage", "'x' is too much: samovar list takes no more arguments."),
+        (["snapshots", "--claer"], "usage", "There is no option --claer. Did you mean '--clear'?"),
+        (["trust", "x"], "usage", "--json goes with --list"),
+        (["check", "--bogus"], "usage", "There is no option --bogus."),
+    ],
+)  # fmt: skip
+def test_an_error_of_a_command_with_json_is_one_object(
+    folder: Path, arguments: list[str], code: str, says: str
+) -> None:
+    (folder / "bad.md").write_text("nothing")
+    done = samovar(folder, *arguments, "--json")
+    told = json.loads(done.stdout)
+    assert told["error"]["code"] == code and says in told["error"]["message"]
+    assert done.stderr == "" and done.returncode == 2
+    assert ("status" in told) == (arguments[0] == "run")
 
 
 def test_json_is_json_in_every_encoding(folder: Path) -> None:

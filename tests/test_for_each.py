@@ -271,6 +271,18 @@ async def test_an_item_that_is_stuck_or_past_its_transitions_is_a_failure_of_the
     await run_of(bench, endless, f"Each: For each x in [1, 2]\nWrite: Set y := x\n{late}")
     said = bench.log.pop()
     assert said.startswith("limit: Each[1] (2): The item Each[1] made more than 1000 transitions")
+    left = [one.error for one in bench.events if isinstance(one, StateLeft) and one.path == "Each"]
+    assert left[-1] is not None and left[-1].state == "Each[1]"
+
+
+async def test_whoever_listens_may_end_a_run_at_any_item_with_an_error_of_its_own(bench: Bench) -> None:
+    def listen(event: Event) -> None:
+        if isinstance(event, ItemsProgressed) and event.done == 2:
+            raise ZeroDivisionError
+
+    workflow = bench.write("w", ONE, 'Each: Prompt "${x}" for each x in range(9)')
+    with pytest.raises(ZeroDivisionError):
+        await bench.runner(Asked(), listen).run(unchecked(workflow))
 
 
 async def test_transitions_count_within_each_item(bench: Bench) -> None:

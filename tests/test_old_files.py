@@ -113,6 +113,22 @@ def test_a_file_that_looks_old_is_offered_the_line_and_fix_adds_it(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        "- End: Log '{{ claude_response }}'",
+        "- End: Log '${last_action_result}'",
+        "- End: Log 'to .swissarmyhammer/plan.md'",
+        '- End: Execute prompt "elsewhere"\n  Store As: said',
+    ],
+)
+def test_what_only_old_files_have_is_known_wherever_it_stands(tmp_path: Path, more: str) -> None:
+    """Also where the old file would name a prompt that is not here, which is no fault of how it is read."""
+    text = PROSE.replace('- Nowhere: Log "x"', more)
+    assert [fault.code for fault in checked(tmp_path, text)][:1] == ["old-file"]
+    assert "old-file" not in [fault.code for fault in checked(tmp_path, PROSE)]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         LOOKS_OLD.replace("Begin the workflow", 'Shel "exit 1"'),

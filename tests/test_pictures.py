@@ -64,7 +64,9 @@ def test_pictures_are_written(tmp_path: Path) -> None:
     svg, png = tmp_path / "t.svg", tmp_path / "t.png"
     done = samovar(tmp_path, "show", "w.md", "--svg", str(svg), "--png", str(png))
     assert done.returncode == 0 and done.stdout == ""
-    assert all(line.startswith("Wrote ") for line in done.stderr.splitlines()), "no library complains at the end"
+    assert all(line.startswith("Wrote ") for line in done.stderr.splitlines()), (
+        "no library complains at the end"
+    )
     assert svg.read_text().startswith("<svg") and "Escalate" in svg.read_text()
     assert "foreignObject" not in svg.read_text()  # which only browsers show
     assert png.read_bytes().startswith(b"\x89PNG\r\n") and png.stat().st_size > 5_000

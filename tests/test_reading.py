@@ -255,10 +255,32 @@ def test_two_action_lines_of_a_state_are_an_error_in_new_files() -> None:
     assert [one.code for one in read(text, Path(".sah/w.md")).warnings] == ["two-actions"]
 
 
-@pytest.mark.parametrize("number", ["99999999999999999999", "1e400"])
-def test_a_number_that_cannot_be_kept_is_an_error(number: str) -> None:
-    (fault,) = faults_of(flow(f"- A: Set a={number}", "- B: Wait 1s"))
-    assert "too large" in fault.message
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("99999999999999999999", "too large"),
+        ("1e400", "too large"),
+        ("1" * 5000, "too large"),
+        ("[1, 99999999999999999999]", "The number 99999999999999999999 is too large"),
+        ('{"a": {"b": [1e400]}}', "The number 1e400 is too large"),
+        ('{"a": NaN}', "NaN is not a number that JSON has"),
+        ("[1, -Infinity]", "-Infinity is not a number that JSON has"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "The key 'c' stands in this map twice"),
+    ],
+)
+def test_a_value_that_would_not_be_kept_as_it_is_written_is_an_error(value: str, says: str) -> None:
+    line = f"- A: Set a={value}, b=1"
+    (fault,) = faults_of(flow(line, "- B: Wait 1s"))
+    assert says in fault.message and fault.place.column == line.index("=") + 2
+    if value[0] in "[{":
+        (fault,) = faults_of(flow(f'- A: Run workflow "x" with y={value}', "- B: Wait 1s"))
+        assert says in fault.message
+    read(flow(f"- A: Set a='{value}'", "- B: Wait 1s"))
+
+
+def test_what_is_json_only_at_its_beginning_is_a_text() -> None:
+    for value in ('{"a": 1, "a": 2} twice', "NaN", "[draft] of 99999999999999999999"):
+        read(flow(f"- A: Set a={value}", "- B: Wait 1s"))
 
 
 def test_an_action_in_the_diagram_is_read_where_nothing_else_names_the_state() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from samovar.events import Event
+from samovar.events import Event, StateLeft
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import TextGenerated
 from samovar.running.runner import RunnerSettings
@@ -90,7 +90,27 @@ def test_a_line_of_a_secret_is_hidden_where_both_kinds_of_quotes_are_escaped() -
 def test_a_short_secret_is_hidden_where_it_is_all_of_a_text() -> None:
     secrets = Secrets(["abc", 17])
     assert secrets.mask_whole("abc\n") == HIDDEN and secrets.mask_whole("abcd") == "abcd"
-    assert secrets.copy_value({"abc": ["abc", 17, "x abc"]}) == {"abc": [HIDDEN, HIDDEN, "x abc"]}
+    assert secrets.copy_value({"xabc": ["abc", 17, "x abc"]}) == {"xabc": [HIDDEN, HIDDEN, "x abc"]}
+
+
+def test_keys_of_maps_are_hidden_like_values_and_none_is_lost() -> None:
+    secrets = Secrets([{"hunter2hunter2": {"hunter3hunter3": "x"}, "id": "y"}, "abc"])
+    assert secrets.mask("hunter3hunter3 id") == f"{HIDDEN} id"
+    found = {"hunter2hunter2": 1, "hunter3hunter3": 2, "***": 3, "abc": 4, "id": 5}
+    assert secrets.copy_value(found) == {"*** (2)": 1, "*** (3)": 2, "***": 3, "*** (4)": 4, "id": 5}
+
+
+async def test_a_map_with_a_secret_for_a_key_is_told_without_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    front = "parameters: [{name: key, secret: true}, {name: keys, secret: true}]"
+    actions = 'A: Set m := {key: 1, "x" + key: {key: 2}}, abc="x"\nB: Log "${m} ${keys} ${m == keys}"'
+    workflow = bench.write("w", "[*] --> A\nA --> B\nB --> [*]", actions, front=front)
+    run = await bench.run(workflow, key="hunter2hunter2", keys={"the-other-secret": "abc"})
+    shown = [json.dumps(event_to_wire(event)) for event in bench.events] + [json.dumps(run_to_wire(run))]
+    assert not any("hunter2" in text or "other-secret" in text for text in shown)
+    assert run_to_wire(run)["variables"]["m"] == {HIDDEN: 1, f"x{HIDDEN}": {HIDDEN: 2}}
+    left = next(event for event in bench.events if isinstance(event, StateLeft))
+    assert set(left.sets) == {"m", "abc"}  # names of variables, whatever is called like them
 
 
 SHORT_SECRET = """---
@@ -135,6 +155,21 @@ def test_a_difference_of_a_case_shows_no_secret(folder: Path) -> None:
     )
     ended = samovar(folder, "test", "s.md")
     assert ended.stdout.count(HIDDEN) >= 2 and "hunter2" not in ended.stdout + ended.stderr
+
+
+def test_a_difference_of_a_case_that_stops_early_shows_no_secret(folder: Path) -> None:
+    """An answer that is none of the choices, and a command that the case does not know of."""
+    write(folder, "[*] --> A\nA --> [*]", '- A: Prompt "x" using choices="${token}|no"',
+          "parameters: [{name: token, secret: true}]")  # fmt: skip
+    (folder / "s.md").write_text((folder / "w.md").read_text().replace(
+        'Prompt "x" using choices="${token}|no"', 'Shell "echo ${token}"'))  # fmt: skip
+    case = "cases:\n  - name: one\n    variables: {token: hunter2hunter2}\n"
+    (folder / "w.test.yaml").write_text(case + "    answers: {A: hunter2hunter}\n")
+    (folder / "s.test.yaml").write_text(case)
+    for name in ("w", "s"):
+        ended = samovar(folder, "test", f"{name}.md", "--json")
+        assert ended.returncode == 1 and HIDDEN in ended.stdout
+        assert "hunter2hunter2" not in ended.stdout + ended.stderr
 
 
 def test_short_values_and_words_are_left_alone_but_known() -> None:
@@ -295,6 +330,11 @@ def test_a_line_of_a_secret_is_hidden_as_what_is_shown_in_brief_has_it() -> None
     secrets = Secrets(["the first\nabcdefg  hijk\tlmnop\nlast one"])
     for text in ("abcdefg  hijk\tlmnop", "abcdefg hijk lmnop"):
         assert secrets.mask(f"status 1: {text}!") == f"status 1: {HIDDEN}!"
+
+
+def test_a_secret_is_hidden_as_the_path_that_is_made_of_it() -> None:
+    secrets = Secrets(["ab//cdefg/./hij/"])
+    assert secrets.mask(f"no folder {str(Path('/x') / 'ab//cdefg/./hij/')!r}") == f"no folder '/x/{HIDDEN}'"
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from pathlib import Path
 
 import pytest
 
+import samovar
+from samovar.events import Event, RunEnded
+from samovar.generation import TextGenerated
+from samovar.wire import event_to_wire
 from tests.on_terminal import on_terminal
 from tests.test_cli import environment, folder
 
@@ -102,6 +107,20 @@ def around(text: str, row: str) -> str:
     return text[max(start - 200, 0) : start + 200]
 
 
+def write_workflows(folder: Path, ending: str) -> None:
+    """The workflow that comes to this ending, and those that it runs."""
+    text = FRONT.format(diagram=DIAGRAM + ENDINGS[ending], actions=ACTIONS + MORE.get(ending, ""))
+    if ending != "aborted":
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("- M:"))
+    files = {
+        "w.md": text.replace("transitions: 40", "transitions: 200"),
+        "inner.md": INNER,
+        "loops.md": LOOPS,
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("ending", "how"),
     [
@@ -117,16 +136,7 @@ def test_nothing_that_is_written_has_a_row_of_a_secret(
     folder: Path, tiny_model: Path, ending: str, how: list[str]
 ) -> None:
     secrets = secrets_of(len(ending) + len(how))
-    text = FRONT.format(diagram=DIAGRAM + ENDINGS[ending], actions=ACTIONS + MORE.get(ending, ""))
-    if ending != "aborted":
-        text = "\n".join(line for line in text.splitlines() if not line.startswith("- M:"))
-    files = {
-        "w.md": text.replace("transitions: 40", "transitions: 200"),
-        "inner.md": INNER,
-        "loops.md": LOOPS,
-    }
-    for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")
+    write_workflows(folder, ending)
     surroundings = environment(folder) | {"TERM": "xterm", "COLUMNS": "100"} | secrets
     command = ("run", "w.md", "--model", str(tiny_model), *how)
     status, shown = on_terminal(folder, *command, environment=surroundings, typed=None)
@@ -142,3 +152,42 @@ def test_nothing_that_is_written_has_a_row_of_a_secret(
         for row in rows:
             seen = [path for path in written if row in written[path] or row in plain[path]]
             assert not seen, "\n".join(around(written[path], row) for path in seen)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_a_program_hears_and_keeps_of_runs_has_no_row_of_a_secret(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Live, by `on_event`; later, of a run that failed and of another try with the values of the first."""
+    monkeypatch.chdir(folder)
+    secrets = secrets_of(len(ending))
+    write_workflows(folder, ending)
+    heard: list[Event] = []
+    kept: list[object] = []
+    with samovar.open_blocking(script=lambda messages: messages[-1].content) as app:
+        for given in ({}, {"key": secrets["THE_KEY"], "token": secrets["THE_TOKEN"]}):
+            handle = samovar.RunHandle()
+            run = app.run("w.md", given, environment=secrets, on_event=heard.append, handle=handle)
+            assert run.ending == ending
+            kept += [
+                run,
+                run.error,
+                *run.visits,
+                *run.warnings,
+                handle.run,
+                handle.run and handle.run.to_json(),
+            ]
+            kept += [run.to_json(), vars(handle), event_to_wire(heard[-1])]
+        with pytest.raises(samovar.UsageError) as raised:
+            app.run("w.md", {"key": secrets["THE_KEY"], "token": [{1: secrets["THE_TOKEN"]}]})
+        with pytest.raises(samovar.UsageError) as also:
+            app.run("w.md", environment=list(secrets.items()))  # type: ignore[arg-type]
+        kept += [raised.value, also.value]
+    shown = [json.dumps(event_to_wire(event), ensure_ascii=False) for event in heard]
+    shown += [repr(event) for event in heard if not isinstance(event, RunEnded)]
+    shown += [repr(one) if not isinstance(one, dict) else str(one) for one in kept]
+    shown.append("".join(event.piece for event in heard if isinstance(event, TextGenerated)))
+    assert any("***" in text for text in shown)
+    for rows in map(rows_of, secrets.values()):
+        for row in rows:
+            assert not [around(text, row) for text in shown if row in text]

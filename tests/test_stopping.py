@@ -43,8 +43,9 @@ def test_the_exit_status_is_that_of_the_signal(folder: Path, number: signal.Sign
     assert process.returncode == 128 + number
 
 
-def test_the_second_signal_ends_a_command_that_hears_none(folder: Path) -> None:
-    command = "trap '' INT TERM HUP; echo $$ > child; while true; do sleep 1; done"
+@pytest.mark.parametrize("started", ["{}", "trap '' INT TERM HUP; (setsid sh -c '{}' &); sleep 60"])
+def test_the_second_signal_ends_a_command_that_hears_none(folder: Path, started: str) -> None:
+    command = started.format(r"trap \"\" INT TERM HUP; echo $$ > child; while true; do sleep 1; done")
     write(folder, "[*] --> A\nA --> [*]", f'- A: Shell "{command}"')
     process = start(folder, "run", "w.md", "--events")
     until(process, "state_entered")
@@ -66,6 +67,30 @@ async def test_what_a_command_left_behind_ends_with_the_run(bench: Bench) -> Non
     run = await bench.run(bench.write("w", diagram, actions))
     assert run.ending is Ending.COMPLETED  # it was there until the end
     assert not is_running(int(str(run.variables["left"])))
+
+
+@pytest.mark.parametrize("trap", ["", 'trap "" TERM HUP; '])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_session_of_its_own_ends_with_the_run(bench: Bench, trap: str, ends: bool) -> None:
+    """However the run ends, and whether it hears that it is asked to or not."""
+    command = f"setsid sh -c '{trap}echo $$ > child; exec >&- 2>&-; while :; do sleep 1; done' &"
+    wait = " while ! test -s child; do :; done" + ("" if ends else "; exit 3")
+    text = (command + wait).replace('"', '\\"')
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", f'A: Shell "{text}"')
+    run = await bench.run(workflow)
+    assert run.ending is (Ending.COMPLETED if ends else Ending.FAILED), run.error
+    assert not is_running(int((bench.folder / "child").read_text()))
+
+
+@pytest.mark.parametrize(("start", "more"), [("setsid", " detach=true"), ("env -u SAMOVAR_RUN setsid", "")])
+async def test_a_session_of_its_own_stays_where_that_is_said(bench: Bench, start: str, more: str) -> None:
+    command = f"{start} sleep 60 > /dev/null 2>&1 & echo $!"
+    diagram = "[*] --> A\nA --> B\nB --> [*]"
+    actions = f'A: Shell "{command}" with result="left"{more}\nB: Shell "true"'
+    run = await bench.run(bench.write("w", diagram, actions))
+    left = psutil.Process(int(str(run.variables["left"])))
+    assert left.is_running()
+    left.kill()
 
 
 async def test_what_is_detached_stays(bench: Bench) -> None:

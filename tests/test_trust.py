@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_what_a_projects_settings_open_does_not_count_until_it_is_trusted(
 
 def test_a_folder_is_trusted_with_what_its_settings_open_and_no_longer_when_that_changes(clone: Path) -> None:
     file = clone / ".samovar" / "config.toml"
-    trust.keep(clone, opening_of(clone, settings_known()).digest)
+    trust.keep(clone, opening_of(clone, settings_known()).digest, {})
     assert load_settings({}).environment == ("CANARY_KEY",)
     assert load_settings({}).cache_folder == Path("stolen")
     assert uncounted(settings_known()) == []
@@ -199,7 +200,7 @@ def test_what_is_kept_of_each_folder_is_what_was_said_last(
         for number, what, opens in said:
             folder = place / f"f{number}"
             if what == "keep":
-                trust.keep(folder, opens)
+                trust.keep(folder, opens, {"w.md": opens})
                 now[folder] = opens
             else:
                 assert trust.forget(folder) == (now.pop(folder, None) is not None)
@@ -210,13 +211,21 @@ def test_what_is_kept_of_each_folder_is_what_was_said_last(
 
 
 @pytest.mark.parametrize(
-    "kept", ["", "{", "[]", '{"folder": 3}', '{"folder": "/", "opens": "", "since_s": 0}']
+    "kept",
+    [
+        "",
+        "{",
+        "[]",
+        '{"folder": 3}',
+        *(f'{{"folder": "{{clone}}", "opens": "", "workflows": {one}, "since_s": 0}}' for one in ("3", "[]")),
+        '{"folder": "/", "opens": "", "workflows": {}, "since_s": 0}',
+    ],
 )
 def test_what_cannot_be_read_or_is_of_another_folder_is_not_trusted(clone: Path, kept: str) -> None:
     opens = opening_of(clone, settings_known()).digest
-    trust.keep(clone, opens)
+    trust.keep(clone, opens, {})
     (file,) = (clone.parent / "home/.local/state/samovar/trusted").iterdir()
-    file.write_text(kept)
+    file.write_text(kept.replace("{clone}", str(clone)))
     assert trust.standing(clone, opens) == "unknown"
 
 
@@ -281,7 +290,7 @@ def test_once_in_ci_or_by_its_file_it_runs(clone: Path, arguments: list[str], mo
     assert trust.standing(clone, opening_of(clone, settings_known()).digest) == "unknown"
 
 
-def test_trust_shows_what_it_allows_and_holds_for_what_is_added_later(clone: Path) -> None:
+def test_trust_shows_what_it_allows_and_holds_until_that_changes(clone: Path) -> None:
     status, stdout, stderr = samovar(clone, "trust")
     assert status == 2 and "There is no terminal to ask at" in stderr
     assert 'setting environment = ["CANARY_KEY"]' in stdout and "setting cache_folder = stolen" in stdout
@@ -290,15 +299,77 @@ def test_trust_shows_what_it_allows_and_holds_for_what_is_added_later(clone: Pat
     assert samovar(clone, "run", "deploy")[0] == 2
     status, stdout, _ = samovar(clone, "trust", "--yes", within=clone / "sub" / "deep")
     assert status == 0 and f"trusted: {clone}\n" in stdout
-    workflow(clone, "later", *SHELL)
-    assert samovar(clone, "run", "later")[0] == 0 and (clone / "canary").exists()
+    assert samovar(clone, "run", "deploy")[0] == 0 and (clone / "canary").exists()
+    assert samovar(clone, "trust")[:2] == (0, stdout_of_trust(clone))
     assert str(clone) in samovar(clone, "trust", "--list")[1]
     assert json.loads(samovar(clone, "trust", "--list", "--json")[1])["trusted"][0]["state"] == "trusted"
     (clone / ".samovar" / "config.toml").write_text("")
-    assert samovar(clone, "run", "later")[0] == 2
+    assert samovar(clone, "run", "deploy")[0] == 2
     assert "have changed" in samovar(clone, "trust", "--list")[1]
     assert samovar(clone, "trust", "--revoke")[:2] == (0, f"no longer trusted: {clone}\n")
     assert samovar(clone, "trust", "--revoke")[0] == 2
+
+
+def stdout_of_trust(clone: Path) -> str:
+    """What is said of a clone that is trusted as it is."""
+    day = datetime.fromtimestamp(trust.trusted_folders()[0].since_s).astimezone().strftime("%Y-%m-%d")
+    hidden = Path(__file__).parents[1] / "src/samovar/builtin/workflows/summarise.md"
+    return (
+        f'{clone}, trusted on {day}\n  setting environment = ["CANARY_KEY"]\n'
+        "  setting cache_folder = stolen\n"
+        "  workflow deploy: A runs a command: touch canary\n"
+        f"  workflow summarise is run in place of {hidden} (built-in)\nYou trust this already, as it is.\n"
+    )
+
+
+def test_a_workflow_that_has_changed_or_was_added_since_is_asked_about_again(clone: Path) -> None:
+    """As after `git pull`. What has no effect, and comes to none, needs no trust; a trusted one goes on."""
+    outer = "[*] --> R\nR --> [*]", '- R: Run workflow "deploy" with folder="{}"'
+    workflow(clone, "outer", outer[0], outer[1].format("."))
+    assert samovar(clone, "trust", "--yes")[0] == 0
+    workflow(clone, "later", *SHELL)
+    status, _, said = samovar(clone, "run", "later")
+    assert status == 2 and f"You have not said that you trust {clone} as it is now" in said
+    assert "'later' (" in said and ", added since you trusted the folder\n" in said and "touch canary" in said
+    deploy = workflow(clone, "deploy", SHELL[0], SHELL[1].replace("canary", "other"))
+    for name in ("deploy", "outer"):
+        status, _, said = samovar(clone, "run", name)
+        assert status == 2 and "'deploy' (" in said and ", changed since you trusted it" in said
+        assert "touch other" in said and "'outer' (" not in said
+    workflow(clone, "deploy", *SHELL)
+    assert samovar(clone, "run", "outer")[0] == 0, "it is as it was again"
+    workflow(clone, "outer", outer[0], outer[1].format("/"))
+    status, _, said = samovar(clone, "run", "outer")
+    assert status == 2 and "'outer' (" in said and "'deploy' (" not in said
+    workflow(clone, "hello", QUIET[0], QUIET[1].format("changed"))
+    assert samovar(clone, "run", "hello")[0] == samovar(clone, "run", "deploy")[0] == 0
+    assert samovar(clone, "run", str(clone / ".samovar/workflows/outer.md"))[0] == 0
+    deploy.unlink()
+    listed = samovar(clone, "trust", "--list")[1]
+    names = (".samovar/workflows/deploy.md", ".samovar/workflows/hello.md", ".samovar/workflows/outer.md")
+    assert f"asked about again: {', '.join(names)}" in listed
+    workflow(clone, "deploy", *SHELL)
+    stdout = samovar(clone, "trust", "--yes")[1]
+    assert "workflow later (added since then): A runs a command" in stdout and "trusted: " in stdout
+    assert samovar(clone, "run", "outer")[0] == samovar(clone, "run", "later")[0] == 0
+
+
+def test_a_change_is_asked_about_once_and_the_next_run_asks_again(clone: Path) -> None:
+    assert samovar(clone, "trust", "--yes")[0] == 0
+    workflow(clone, "deploy", SHELL[0], SHELL[1].replace("canary", "other"))
+    for _ in range(2):
+        (clone / "other").unlink(missing_ok=True)
+        status, said = asked(clone, "run", "deploy", typed=b"y\n")
+        assert status == 0 and "changed since you trusted it" in said and (clone / "other").exists()
+
+
+def test_a_workflow_that_only_the_run_names_is_refused_if_it_has_changed(clone: Path) -> None:
+    workflow(clone, "any", "[*] --> N\nN --> R\nR --> [*]", '- N: Set n="deploy"\n- R: Run workflow "${n}"')
+    assert samovar(clone, "trust", "--yes")[0] == 0
+    assert samovar(clone, "run", "any")[0] == 0 and (clone / "canary").exists()
+    workflow(clone, "deploy", SHELL[0], SHELL[1].replace("canary", "other"))
+    status, _, said = samovar(clone, "run", "any")
+    assert status == 1 and "changed since you trusted it" in said and not (clone / "other").exists()
 
 
 def test_a_repository_within_a_trusted_one_is_trusted_for_itself(clone: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_an_at_sign_reads_a_file_and_two_are_one_in_the_text(
 @pytest.mark.parametrize(
     ("assignment", "says"),
     [
-        ("a=@none", "--var a=@none: there is no such file. For the text itself, write a=@@none"),
+        ("a=@none", "--var a=@none: there is no such file. For a text that begins with @, write @@"),
         ("a=@.", "a folder"),
         ("a=@x\0y", "no such file|no file can have"),
         ("a=@" + "x" * 5000, "name too long|no such file"),
@@ -50,6 +51,17 @@ def test_an_at_sign_reads_a_file_and_two_are_one_in_the_text(
 def test_an_assignment_that_means_nothing_says_what_to_write(assignment: str, says: str) -> None:
     with pytest.raises(UsageError, match=f"(?i){says}"):
         read_assignments([assignment], ALL)
+
+
+@pytest.mark.parametrize("name", ["key", "ke\u0301y"])
+def test_a_secret_that_was_taken_for_the_name_of_a_file_is_not_shown(tmp_path: Path, name: str) -> None:
+    secret = Parameter(name=unicodedata.normalize("NFC", name), place=HERE, secret=True)
+    (tmp_path / "latin").write_bytes(b"\xff")
+    for value in ("hunter2hunter2", ".", "x\0hunter2", "x" * 5000, str(tmp_path / "latin")):
+        with pytest.raises(UsageError) as raised:
+            read_assignments([f"{name}=@{value}"], [secret])
+        assert f"--var {name}=@…" in str(raised.value)
+        assert not any(part in str(raised.value) for part in ("hunter2", "xxxx", "latin"))
 
 
 def test_what_was_meant_as_a_value_is_not_shown_where_it_cannot_be_read() -> None:

@@ -117,6 +117,12 @@ def files_below(folder: Path) -> Iterator[Path]:
             continue
 
 
+def workflows_of(project: Path) -> Iterator[tuple[str, Path]]:
+    """Every file of a project's workflows, hidden ones too, with its name."""
+    for folder in (project / name / "workflows" for name in PROJECT_FOLDERS):
+        yield from ((name_below(folder, path), path) for path in files_below(folder))
+
+
 def files_by_name(folders: Sequence[tuple[str, Path]], kind: str) -> Mapping[str, Sequence[tuple[str, Path]]]:
     """Every name of a kind (`workflows`, `prompts`), sorted, with the source and path of each of its files.
 

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from samovar.errors import NotFoundError, SamovarError, UsageError
@@ -33,6 +34,7 @@ from samovar.language.parsed_action import ParseAction, ParsedAction
 from samovar.language.prompt import Prompt, parse_prompt
 from samovar.language.reading import much_to_keep, parse_workflow
 from samovar.language.workflow import State, Workflow
+from samovar.projects.trust import text_digest
 
 SYSTEM_PROMPT = ".system"
 OF_TEXT = "text"
@@ -89,8 +91,7 @@ class Library:
         A text has nothing beside it: it names what the library has, or a file by its path.
         """
         if workflow.folder is None and not is_written_as_path(name):
-            path = file_named(self._folders, "workflows", name)
-            if path is None:
+            if (path := file_named(self._folders, "workflows", name)) is None:
                 raise NotFoundError("workflow", name, self._names("workflows"))
             return self._read_workflow(path, self._workflow_name(path), workflow.is_lenient)
         return self.workflow(name, beside=workflow.folder, lenient=workflow.is_lenient)
@@ -174,10 +175,11 @@ class Library:
         return name_of(path)
 
     def _read_workflow(self, path: Path, name: str, lenient: bool) -> Workflow:
-        changed_ns, workflow = self._workflows.get((path, lenient), (None, None))
-        if workflow is None or changed_ns != modified_ns(path):
-            changed_ns = modified_ns(path)
-            workflow = self._parse(read_text(path), path, name, lenient)
+        changed_ns = modified_ns(path)
+        read_ns, workflow = self._workflows.get((path, lenient), (None, None))
+        if workflow is None or read_ns != changed_ns:
+            text = read_text(path)
+            workflow = replace(self._parse(text, path, name, lenient), digest=text_digest(text))
             self._workflows[path, lenient] = changed_ns, workflow
         return workflow
 
@@ -201,8 +203,7 @@ class Library:
         """
         if workflow is not None and name in workflow.prompts:
             return workflow.prompts[name]
-        path = self._prompt_path(name, workflow)
-        if path is None:
+        if (path := self._prompt_path(name, workflow)) is None:
             raise NotFoundError("prompt", name, self._prompt_names(workflow))
         return self._read_prompt(path, name)
 
@@ -225,9 +226,9 @@ class Library:
         return names
 
     def _read_prompt(self, path: Path, name: str) -> Prompt:
-        changed_ns, prompt = self._prompts.get(path, (None, None))
-        if prompt is None or changed_ns != modified_ns(path):
-            changed_ns = modified_ns(path)
+        changed_ns = modified_ns(path)
+        read_ns, prompt = self._prompts.get(path, (None, None))
+        if prompt is None or read_ns != changed_ns:
             prompt = parse_prompt(read_text(path), name=name, path=path, partials=self.partial)
             self._prompts[path] = changed_ns, prompt
         return prompt

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,7 +53,7 @@ class Secrets:
         return not self._texts
 
     def learn(self, value: object) -> None:
-        """From now on no text of the value is shown: of a list or a map each one in it."""
+        """From now on no text of the value is shown: of a list or a map each one in it, long keys too."""
         known = len(self._texts)
         for text in _texts_in(value):
             if text in self._values:
@@ -129,7 +130,7 @@ class Secrets:
         if isinstance(value, str):
             return mask(value)
         if isinstance(value, Mapping):
-            return {self._copy(name): self._copy(item, whole=whole) for name, item in value.items()}
+            return self._copy_map(value, whole=whole, whole_keys=whole)
         if isinstance(value, list | tuple):
             return type(value)(self._copy(item, whole=whole) for item in value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -138,9 +139,23 @@ class Secrets:
             return HIDDEN
         return value
 
+    def _copy_map(
+        self, value: Mapping[Any, object], *, whole: bool, whole_keys: bool
+    ) -> dict[object, object]:
+        """With as many keys as before, also where several are hidden."""
+        copies: dict[object, object] = {}
+        for key, item in value.items():
+            shown = self._copy(key, whole=whole_keys)
+            if shown in copies or (shown != key and shown in value):
+                shown = next(one for n in count(2) if (one := f"{shown} ({n})") not in copies)
+            copies[shown] = self._copy(item, whole=whole)
+        return copies
+
     def _copy_fields(self, value: Any) -> object:
         now = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
         copies = {name: self._copy(one, whole=name in _WHOLE_FIELDS) for name, one in now.items()}
+        if "sets" in now:  # its keys are names of variables
+            copies["sets"] = self._copy_map(now["sets"], whole=True, whole_keys=False)
         return value if copies == now else dataclasses.replace(value, **copies)
 
     def copy_values(self, value: object) -> object:
@@ -204,6 +219,8 @@ def _overlap(text: str, secret: str, *, whole: bool = True) -> int:
 def _texts_in(value: object) -> Iterator[str]:
     """The texts of a value; those of a list or a map one by one."""
     if isinstance(value, Mapping):
+        keys = (to_text(key) for key in value)
+        yield from (key.strip() for key in keys if len(key.strip()) >= LEAST_CHARS)  # a short one is a name
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
@@ -216,7 +233,8 @@ def _forms_of(value: str) -> Iterator[str]:
     """The texts to hide for one: itself, its lines, and how they are written within others."""
     lines = [line.strip() for line in value.splitlines()]
     on_one = (" ".join(text.split()) for text in (value, *lines))  # as what is shown in brief is written
-    for text in dict.fromkeys((value, *lines, *on_one)):
+    as_path = str(Path(value)) if "/" in value and "\0" not in value else value  # without `//` and `/.`
+    for text in dict.fromkeys((value, *lines, *on_one, as_path)):
         if len(text) >= LEAST_CHARS:
             yield text
             # Within a map as JSON, and within the quotes of a message.

@@ -73,7 +73,7 @@ class CallWorkflow(Protocol):
 class ActionContext:
     """What an action may use while it is performed: for one visit of one run."""
 
-    variables: Mapping[str, object]
+    variables: Mapping[str, object] = field(repr=False)
     """Those of the run, to read."""
     workflow: Workflow
     library: Library

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from samovar.errors import Place
+from samovar.expressions.operators import LEAST, MOST
 from samovar.language.parameters import Parameter
 from samovar.language.template import Template
 from samovar.language.written_values import as_written
+from samovar.values import is_finite, read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,57 @@ class Pair:
     value: Value
     place: Place
     """Of the key."""
+
+
+def changed_by_reading(text: str) -> str | None:
+    """What would not be kept as it is written if the text were read as JSON; None for any other text."""
+    if text in ("NaN", "Infinity", "-Infinity"):
+        return None  # a text
+    try:
+        read_json(text, parse_int=str, parse_float=str)  # what is JSON only at its beginning is a text
+        read_json(text, parse_int=_kept_int, parse_float=_kept_float, parse_constant=_no_number,
+                  object_pairs_hook=_each_once)  # fmt: skip
+    except _ChangedError as error:
+        return str(error)
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
+class _ChangedError(Exception):
+    """Says what is changed."""
+
+
+_TOO_LARGE = "is too large: a whole number has at most 64 bits. Put it in quotes to keep its text"
+
+
+def _kept_int(text: str) -> int:
+    if len(text) > _MOST_DIGITS or not LEAST <= int(text) <= MOST:
+        raise _ChangedError(f"The number {text[:40]} {_TOO_LARGE}.")
+    return int(text)
+
+
+_MOST_DIGITS = 20
+"""Of a whole number with 64 bits, its sign counted."""
+
+
+def _kept_float(text: str) -> float:
+    if not is_finite(float(text)):
+        raise _ChangedError(f"The number {text[:40]} {_TOO_LARGE}.")
+    return float(text)
+
+
+def _no_number(name: str) -> object:
+    raise _ChangedError(f"{name} is not a number that JSON has. Put it in quotes to keep its text.")
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _ChangedError(f"The key {key[:40]!r} stands in this map twice. Keep one of them.")
+        seen.add(key)
+    return dict(pairs)
 
 
 def as_taken(

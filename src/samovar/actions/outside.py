@@ -19,7 +19,7 @@ from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Question, Reply
 from samovar.executors.base import Executor
-from samovar.projects.lineage import RUN_VARIABLE
+from samovar.projects.lineage import DETACHED_VARIABLE, RUN_VARIABLE
 
 FileState = tuple[int, int, int, int]
 """What tells a file from another one that is written there later: inode, bytes, and two times."""
@@ -130,6 +130,8 @@ class ThisMachine:
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         marked = {**command.environment, RUN_VARIABLE: at.run}
+        if command.detach:
+            marked[DETACHED_VARIABLE] = at.run
         return await run(replace(command, environment=marked), self.groups, at.run)
 
     async def end(self, run: str) -> None:

@@ -30,7 +30,7 @@ class Command:
     """How it is shown: what a shell is given, or its words as a shell would be given them."""
     words: tuple[str, ...]
     """What is started: the program and its arguments, each as it is."""
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     """The whole of it."""
     folder: Path
     stdin: str | None = None
@@ -40,7 +40,7 @@ class Command:
     """What it leaves running may outlive the run."""
     shown: str = ""
     """What is run, for people: as it is written, with its values in it."""
-    adds: Mapping[str, str] = field(default_factory=dict)
+    adds: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of the environment: what the state itself puts into it."""
     most_bytes: int = MOST_VALUE_BYTES
     """That it may write to each of its streams; one that writes more is ended."""

@@ -1,7 +1,7 @@
 """The process groups that the commands of runs have started, so that none outlives its run.
 
-Above: `process.py`, and what ends a run or the program. Below: the system. Mutable: which groups there are.
-A process that makes a session of its own (`setsid`, a daemon) is its own owner.
+Above: `process.py`, and what ends a run or the program. Below: `left_processes.py`, which finds what made a
+session of its own (`setsid`, a daemon); the system. Mutable: which groups there are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
+
+from samovar.actions.left_processes import end_left, kill_left
 
 GRACE_S = 1.0
 """Between asking a group to end and killing it."""
@@ -32,10 +34,13 @@ class ProcessGroups:
 
     def __init__(self) -> None:
         self._groups: dict[int, _Group] = {}
+        self._runs: set[str] = set()
+        """That have started a command."""
 
     def begin(self, group: int, run: str) -> None:
         """A command of the run was started."""
         self._groups[group] = _Group(run)
+        self._runs.add(run)
 
     def finish(self, group: int, *, detach: bool = False) -> None:
         """The command is done. What it left behind stays until the run ends, or for ever with `detach`."""
@@ -57,6 +62,7 @@ class ProcessGroups:
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 process.kill()
+        kill_left(self._runs)
 
     async def end(self, run: str) -> None:
         """The run is over: what its commands have left behind is asked to end, and killed after a moment."""
@@ -66,6 +72,9 @@ class ProcessGroups:
                 found = self._groups.pop(group)
                 if _is_the_same(group, found):
                     tasks.start_soon(end_group, group, name=f"end group {group}")
+        if run in self._runs:
+            self._runs.discard(run)
+            await end_left(run, grace_s=GRACE_S, dying_s=DYING_S)
 
 
 def _is_the_same(group: int, found: _Group) -> bool:

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.given import Value
+from samovar.actions.given import Value, changed_by_reading
 from samovar.actions.scanner import OPEN_TEXT, Scanner
 from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
-from samovar.expressions.operators import LEAST, MOST
 from samovar.expressions.types import ANYTHING, Type, type_of_value
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Rules, Template
-from samovar.values import is_finite, literal, to_text
+from samovar.values import literal, to_text
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -214,18 +213,11 @@ def _value(line: Scanner) -> Value:
     if quotes % 2 and not line.is_old:
         message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
         line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
-    given = literal(template.fill({})) if template.is_plain else None
-    if not line.is_old and isinstance(given, int | float) and not _is_kept(given):
-        message = (
-            "This number is too large: a whole one has at most 64 bits. Put it in quotes to keep its text."
-        )
-        line.fail(message, begin)
+    plain = template.fill({}) if template.is_plain else None
+    if plain is not None and not line.is_old and (changed := changed_by_reading(plain.strip())):
+        line.note("action-syntax", changed, line.where(begin))
+    given = None if plain is None else literal(plain)
     return Value(template=template, quoted=False, place=line.where(begin), given=given)
-
-
-def _is_kept(number: float) -> bool:
-    """Whether expressions can work with the number as it is written."""
-    return LEAST <= number <= MOST if isinstance(number, int) else is_finite(number)
 
 
 def _end(text: str, begin: int, *, quotes: str) -> int:

@@ -14,16 +14,20 @@ from pathlib import Path
 from samovar.checks.checking import check_workflow
 from samovar.checks.edits import applied, edits_of
 from samovar.errors import Fault, Fix, Place, SamovarError
+from samovar.language.names import OLD_LEFT_BEHIND
 from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
 from samovar.library import Library
 
 _MARKS = re.compile(
     r"^##[^\S\n]+states[^\S\n]*$|^[^\S\n]*\W{0,4}(?:action|store as)\W{0,3}:"
     r"|^(?:mode|category|initial_state|variables):|\btype_hint:"
+    rf"|\b(?:swissarmyhammer|{'|'.join(sorted(OLD_LEFT_BEHIND))})\b"
     r"|-->[^:\n]*:[^\S\n]*(?-i:On ?(?:Success|Failure)|Always)[^\S\n]*$",
     re.I | re.M,
 )
 """What files of the older system have, and others rarely."""
+_OF_OTHERS = frozenset(("unknown-prompt", "unknown-workflow"))
+"""Codes of faults that are about other files: they are not looked for before the file itself can be read."""
 _SLIPS = frozenset(("unknown-action", "unknown-state", "parameter", "unknown-key"))
 """Codes of faults that are slips where they offer a name: an old file would pass over them."""
 
@@ -56,6 +60,10 @@ def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) ->
         workflow = library.read(applied(text, edits_of(text, [offer], path)), path)
     except SamovarError:
         return None
-    then = Counter(fault.code for fault in check_workflow(workflow, library) if fault.severity == "error")
-    now = Counter(fault.code for fault in errors)
+    then, now = _own_errors(check_workflow(workflow, library)), _own_errors(faults)
     return offer if then != now and then <= now else None
+
+
+def _own_errors(faults: Sequence[Fault]) -> Counter[str]:
+    """How many errors of each code a file has by itself."""
+    return Counter(one.code for one in faults if one.severity == "error" and one.code not in _OF_OTHERS)

@@ -19,6 +19,7 @@ from samovar.checks.uncovered import values_without_edge
 from samovar.errors import Fault, Severity, nearest
 from samovar.expressions.expression import Expression
 from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
+from samovar.language.names import BRANCHES
 from samovar.language.workflow import State, Workflow
 
 _ERROR = Type(
@@ -26,12 +27,16 @@ _ERROR = Type(
     parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
     is_closed=True,
 )
+_MAP = frozenset(("map",))
 _ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}
 
 
 def types_of(workflow: Workflow) -> Mapping[str, Type]:
     """What each variable of a workflow can hold, as far as that is known."""
     found: dict[str, list[Type]] = {name: [type_] for name, type_ in _ALWAYS.items()}
+    if workflow.forks:
+        firsts = (branch.first for fork in workflow.forks.values() for branch in fork.branches)
+        found[BRANCHES] = [Type(kinds=_MAP, parts=dict.fromkeys(firsts, Type(kinds=_MAP)), is_closed=True)]
     for parameter in workflow.parameters:
         found.setdefault(parameter.name, []).append(parameter.values)
     for state, action in workflow.actions():

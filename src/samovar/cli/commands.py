@@ -25,11 +25,14 @@ class QuickGroup(TyperGroup):
 
 
 class QuickCommand(TyperCommand):
-    """A command that reads no values while a shell only asks what may follow."""
+    """A command that reads no values while a shell only asks what may follow.
+
+    What is wrong is said in our own words, and as JSON where that is asked for.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
-            return super().parse_args(ctx, args)
+            return self._read(ctx, args)
         from typer._click.core import ParameterSource
 
         parser = self.make_parser(ctx)
@@ -41,6 +44,27 @@ class QuickCommand(TyperCommand):
         ctx.args = rest
         ctx._opt_prefixes.update(parser._opt_prefixes)
         return rest
+
+    def _read(self, ctx: Any, args: list[str]) -> list[str]:
+        from typer._click.exceptions import UsageError
+
+        written = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            from samovar.cli.refusing import refuse_arguments
+
+            refuse_arguments(ctx, written, error)
+
+    def invoke(self, ctx: Any) -> Any:
+        from samovar.errors import SamovarError
+
+        try:
+            return super().invoke(ctx)
+        except SamovarError as error:
+            from samovar.cli.refusing import refuse
+
+            refuse(ctx, error)
 
 
 app = typer.Typer(

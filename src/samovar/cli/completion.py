@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from samovar.cli.commands import QuickCommand, leave
+from samovar.cli.commands import QuickCommand
 
 if TYPE_CHECKING:
     from samovar.language.parameters import Parameter
@@ -137,16 +137,8 @@ class RunCommand(QuickCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # Help is shown before the arguments are known, so what was written is kept.
-        ctx.meta["samovar.written"] = written = list(args)
-        from typer._click.exceptions import UsageError
-
-        try:
-            return super().parse_args(ctx, args)
-        except UsageError as error:
-            if ctx.resilient_parsing or "--json" not in written:
-                raise
-            wrong = error
-        _leave_with_object(ctx, wrong.format_message())
+        ctx.meta["samovar.written"] = list(args)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The command's help, and that of the workflow's own options where one was named."""
@@ -165,20 +157,6 @@ class RunCommand(QuickCommand):
         found = super().shell_complete(ctx, incomplete)
         offers = _safely(lambda: list(_own(_workflow_of(ctx), ctx, incomplete)))
         return found + [CompletionItem(value, help=text or None) for value, text in offers]
-
-
-def _leave_with_object(ctx: Any, message: str) -> NoReturn:
-    """What `--json` gives for an option that cannot have its value."""
-    from samovar.cli.output import error_object, write_json
-    from samovar.errors import UsageError
-
-    try:
-        name = _written_name(ctx)
-    except Exception:  # What else is wrong with the arguments is not what this is about.
-        name = None
-    error = UsageError(message)
-    write_json(error_object(name or "", error))
-    leave(error.exit_status)
 
 
 def options_of(ctx: Any) -> frozenset[str]:

@@ -29,8 +29,8 @@ def trust(
 
     Until then, settings of the project that open something do not count, and its workflows with effects are
     run by name only after a question. Trusted is each folder from this one up to the repository's root that
-    has a .samovar folder (or one of the older tool), with the workflows in it now and later, as long as its
-    settings open the same things; after a change of those it is asked again.
+    has a .samovar folder (or one of the older tool), as it is now: settings that open other things, and a
+    workflow that is changed or added later, need it again.
     """
     from samovar.cli.trusting import list_trusted, trust_folder
     from samovar.errors import UsageError

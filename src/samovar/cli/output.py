@@ -116,12 +116,17 @@ def show_message(console: Console, message: MessagePreview, *, indent: str) -> N
         console.print(Text(indent) + line, soft_wrap=True)
 
 
-def error_object(workflow: str, error: SamovarError) -> dict[str, Any]:
-    """What `--json` gives where nothing was run."""
-    wire: dict[str, Any] = {"run": None, "workflow": workflow, "status": "invalid"}
+def error_object(workflow: str | None, error: SamovarError) -> dict[str, Any]:
+    """What `--json` gives where nothing was done. `workflow`: what was to be run; None: nothing was."""
+    wire: dict[str, Any] = {}
+    if workflow is not None:
+        wire = {"run": None, "workflow": workflow, "status": "invalid"}
     wire["error"] = error_to_wire(error)
     if isinstance(error, FaultsError):
-        count = len(error.faults)
-        wire["error"]["message"] = f"{workflow} has {count} fault" + "s" * (count != 1) + "."
+        count, what = (
+            len(error.faults),
+            f"{workflow} has" if workflow else "There are" if len(error.faults) != 1 else "There is",
+        )
+        wire["error"]["message"] = f"{what} {count} fault" + "s" * (count != 1) + "."
         wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
     return wire

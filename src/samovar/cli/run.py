@@ -19,7 +19,7 @@ from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
-from samovar.cli.output import JsonLines, Printed, Silent, asked_output, error_object, write_json
+from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
 from samovar.cli.report import error_line, show_report
 from samovar.cli.showing import shown
 from samovar.cli.terminal import Remarks, put, say
@@ -83,17 +83,7 @@ class RunArguments:
 
 
 def run_workflow(arguments: RunArguments) -> int:
-    """Runs the workflow and returns the exit status. With `--json`, errors are an object too."""
-    try:
-        return _run(arguments)
-    except SamovarError as error:
-        if not arguments.as_json:
-            raise
-        write_json(error_object(arguments.workflow, error))
-        return error.exit_status
-
-
-def _run(arguments: RunArguments) -> int:
+    """Runs the workflow and returns the exit status."""
     _check_outputs(arguments)
     _route_log(arguments.verbose)
     settings = settings_for(arguments.settings, trusts=arguments.trust)

@@ -9,6 +9,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put, say
 from samovar.config import Settings, load_settings, settings_known
 from samovar.errors import SamovarError, UsageError
-from samovar.files import is_folder
-from samovar.folders import PROJECT_FOLDERS, current_folder
+from samovar.files import is_folder, read_text
+from samovar.folders import PROJECT_FOLDERS, current_folder, workflows_of
+from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.projects.lineage import is_within_run
 from samovar.projects.opening import Opening, opening_of, uncounted
 from samovar.projects.places import levels
-from samovar.projects.trust import forget, keep, trusted_folders
+from samovar.projects.trust import TrustedFolder, forget, keep, kept_of, text_digest, trusted_folders
+from samovar.running.gate import path_below
 from samovar.values import to_text
 
 TRIES = 3
@@ -99,18 +103,18 @@ def trust_folder(folder: Path | None, *, revoke: bool, yes: bool) -> int:
             f"There is nothing to trust in {start}: no .samovar folder here, nor above it up to the "
             "repository's root."
         )
-    openings = [opening_of(one, settings_known()) for one in folders]
-    put("".join(f"{shown(line)}\n" for one in openings for line in _what_of(one)))
-    if all(one.standing == "trusted" for one in openings):
-        put("You trust this already.\n")
+    asked = [_Asked.of(one) for one in folders]
+    put("".join(f"{shown(line)}\n" for one in asked for line in one.lines))
+    if not any(one.is_new for one in asked):
+        put("You trust this already, as it is.\n")
         return 0
     if not yes and not _is_terminal():
         raise UsageError("There is no terminal to ask at. Read what it says, and call it with --yes.")
-    if not yes and not _says_yes("Trust this, and the workflows that are added to it later? [y/N] "):
+    if not yes and not _says_yes("Trust this as it is now? [y/N] "):
         raise UsageError("Nothing has changed: this is not trusted.")
-    for folder, one in zip(folders, openings, strict=True):
-        keep(folder, one.digest)
-        put(f"trusted: {shown(str(folder))}\n")
+    for one in asked:
+        keep(one.folder, one.opening.digest, one.workflows)
+        put(f"trusted: {shown(str(one.folder))}\n")
     return 0
 
 
@@ -119,40 +123,59 @@ def _with_something(start: Path) -> list[Path]:
     return [one for one in levels(start) if any(is_folder(one / name) for name in PROJECT_FOLDERS)]
 
 
-def _what_of(one: Opening) -> Iterator[str]:
-    """What trusting a folder allows, in lines."""
-    folder = one.file.project
-    assert folder is not None
-    yield f"{folder}"
-    for name, value in one.values.items():
-        since = " (changed since you trusted it)" if one.standing == "changed" else ""
-        yield f"  setting {name} = {to_text(value)}{since}"
-    library = open_library(folder)
-    said = False
-    for entry in library.workflows():
-        if entry.source != "project" or not any(
-            entry.path.is_relative_to(folder / name) for name in PROJECT_FOLDERS
-        ):
-            continue
-        for line in _effects_of(library, entry.path, entry.name):
-            said = True
-            yield line
-    if not one.values and not said:
-        yield "  no settings that open anything, and no workflow that has effects"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A folder that the user is asked about."""
+
+    folder: Path
+    opening: Opening
+    workflows: Mapping[str, str]
+    """The digests of its workflows, by path below the folder; of those that can be read."""
+    lines: tuple[str, ...]
+    """What trusting it allows."""
+    is_new: bool
+    """It is not trusted as it is."""
+
+    @classmethod
+    def of(cls, folder: Path) -> _Asked:
+        opening, kept = opening_of(folder, settings_known()), kept_of(folder)
+        trusted = kept.workflows if kept else {}
+        workflows: dict[str, str] = {}
+        said: list[str] = []
+        library = open_library(folder)
+        for name, path in workflows_of(folder):
+            below = path_below(folder, path)
+            try:
+                workflow = library.workflow(str(path))
+            except SamovarError as error:
+                said.append(f"  workflow {name}: cannot be read: {str(error).splitlines()[0]}")
+                continue
+            workflows[below] = workflow.digest
+            is_new = kept is not None and trusted.get(below) != workflow.digest
+            since = (
+                "" if not is_new else " (changed since then)" if below in trusted else " (added since then)"
+            )
+            said += [f"  workflow {name}{since}{line}" for line in _effects_of(library, workflow)]
+        since = " (changed since you trusted it)" if opening.standing == "changed" else ""
+        settings = [f"  setting {name} = {to_text(value)}{since}" for name, value in opening.values.items()]
+        nothing = ["  no settings that open anything, and no workflow that has effects"]
+        head = f"{folder}, trusted on {_day(kept)}" if kept else f"{folder}"
+        return cls(
+            folder=folder,
+            opening=opening,
+            workflows=workflows,
+            lines=(head, *(settings + said or nothing)),
+            is_new=opening.standing != "trusted" or workflows != trusted,
+        )
 
 
-def _effects_of(library: Any, path: Path, name: str) -> Iterator[str]:
-    try:
-        workflow = library.workflow(str(path))
-    except SamovarError as error:
-        yield f"  workflow {name}: cannot be read: {str(error).splitlines()[0]}"
-        return
+def _effects_of(library: Library, workflow: Workflow) -> Iterator[str]:
     hidden = library.hidden_by(workflow)
     if hidden is not None:
-        yield f"  workflow {name} is run in place of {hidden[1]} ({hidden[0]})"
+        yield f" is run in place of {hidden[1]} ({hidden[0]})"
     for state in workflow.states.values():
         if state.action is not None and state.action.effect is not None:
-            yield f"  workflow {name}: {state.name} {state.action.effect}: {state.action.doing}"
+            yield f": {state.name} {state.action.effect}: {state.action.doing}"
 
 
 def _revoke(start: Path) -> int:
@@ -166,29 +189,44 @@ def _revoke(start: Path) -> int:
 
 def list_trusted(*, as_json: bool) -> int:
     """The folders that are trusted, since when, and whether that still holds."""
-    rows = [(one, _state(one.folder, one.opens)) for one in trusted_folders()]
+    rows = [(one, _state(one), one.changed(_digests(one))) for one in trusted_folders()]
     if as_json:
         write_json(
             {
                 "trusted": [
-                    {"folder": str(one.folder), "since_s": one.since_s, "state": state} for one, state in rows
+                    {"folder": str(one.folder), "since_s": one.since_s, "state": state, "changed": changed}
+                    for one, state, changed in rows
                 ]
             }
         )
         return 0
-    for one, state in rows:
-        day = datetime.fromtimestamp(one.since_s).astimezone().strftime("%Y-%m-%d")
-        why = {"trusted": "", "changed": "  its settings have changed: not trusted", "gone": "  not there"}
-        put(f"{day}  {shown(str(one.folder))}{why[state]}\n")
+    why = {"trusted": "", "changed": "  its settings have changed: not trusted", "gone": "  not there"}
+    for one, state, changed in rows:
+        also = f"  asked about again: {', '.join(changed)}" if changed and state == "trusted" else ""
+        put(f"{_day(one)}  {shown(str(one.folder))}{why[state]}{shown(also)}\n")
     if not rows:
         say("No folder is trusted.")
     return 0
 
 
-def _state(folder: Path, opens: str) -> str:
-    if not is_folder(folder):
+def _day(one: TrustedFolder) -> str:
+    return datetime.fromtimestamp(one.since_s).astimezone().strftime("%Y-%m-%d")
+
+
+def _state(one: TrustedFolder) -> str:
+    if not is_folder(one.folder):
         return "gone"
     try:
-        return "trusted" if opening_of(folder, settings_known()).digest == opens else "changed"
+        same = opening_of(one.folder, settings_known()).digest == one.opens
     except UsageError:
-        return "changed"
+        same = False
+    return "trusted" if same else "changed"
+
+
+def _digests(one: TrustedFolder) -> dict[str, str | None]:
+    """Those of its workflows' texts as they are now."""
+    digests: dict[str, str | None] = {}
+    for below in one.workflows:
+        with suppress(SamovarError):
+            digests[below] = text_digest(read_text(one.folder / below))
+    return digests

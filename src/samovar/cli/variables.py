@@ -12,6 +12,7 @@ from pathlib import Path
 
 from samovar.cli.terminal import say
 from samovar.errors import UsageError, nearest
+from samovar.expressions.names import normal
 from samovar.language.parameters import Parameter
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -55,6 +56,7 @@ def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter]
     values: dict[str, str] = {}
     stdin_taken_by = None
     several, known = _several(parameters), {parameter.name for parameter in parameters}
+    secret = {parameter.name for parameter in parameters if parameter.secret}
     for number, assignment in enumerate(assignments, start=1):
         name, equals, text = assignment.partition("=")
         name = name.strip()
@@ -69,7 +71,10 @@ def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter]
         elif text.startswith("@@"):
             text = text[1:]
         elif text.startswith("@"):
-            text = read_file(Path(text[1:]), name)
+            # A secret that begins with @ and was typed in the place of a file's name is shown to nobody.
+            shown = "…" if normal(name) in secret else text[1:]
+            hint = " For a text that begins with @, write @@ instead of @."
+            text = read_file(Path(text[1:]), f"--var {name}=@{shown}", hint)
         _put(values, name, text, "--var " + name, several)
     return values
 

@@ -51,6 +51,7 @@ from samovar.expressions.typing_rules import (
     cannot_be_ordered,
     computed,
     never_equal,
+    never_found,
     result_of,
     right_form,
     surely_no,
@@ -98,7 +99,7 @@ class TypeCheck:
                     found = self._step(step, found, node, types)
                 return found
             case Call(name=name, arguments=arguments):
-                return self._call(name, [self.of(one, types) for one in arguments], node)
+                return self._call(name, [self.of(one, types) for one in arguments], node, at=node.at)
             case Operation():
                 return self._operation(node, types)
             case Logic(sign=sign, parts=parts):
@@ -145,7 +146,7 @@ class TypeCheck:
     def _step(self, step: PartOf | ItemOf | Macro | Method, found: Type, node: Steps, types: Scope) -> Type:
         if isinstance(step, Method):
             arguments = [self.of(one, types) for one in step.arguments]
-            return self._call(step.name, [found, *arguments], step)
+            return self._call(step.name, [found, *arguments], step, at=node.at)
         if isinstance(step, Macro):
             return self._macro(step, found, types)
         if isinstance(step, ItemOf):
@@ -153,16 +154,19 @@ class TypeCheck:
             if found.item is not None and found.kinds == {"list"}:
                 return found.item
             name = key.values[0] if key.values is not None and len(key.values) == 1 else None
-            return found.parts.get(name, ANYTHING) if isinstance(name, str) else ANYTHING
-        if step.name in found.parts:
-            return found.parts[step.name]
+            if not isinstance(name, str) or not (found.kinds == {"map"} and found.is_closed):
+                return found.parts.get(name, ANYTHING) if isinstance(name, str) else ANYTHING
+        else:
+            name = step.name
+        if name in found.parts:
+            return found.parts[name]
         can_have = found.kinds & {"map", "text", "other"}
         if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
-            offer = nearest(step.name[:100], found.parts) if found.parts else ""
-            offer = instead_of_part(step.name, behind) or offer
+            near = nearest(name[:100], found.parts) if found.parts else ""
+            offer = instead_of_part(name, behind) or near
             what = f"is {either(found.kinds)}, which" if not can_have else ""
-            said = f"`{behind}` {what} has no part {step.name!r}.{offer}".replace("  ", " ")
+            said = f"`{behind}` {what} has no part {name!r}.{offer}".replace("  ", " ")
             self._say("type-mismatch", said, step)
         return ANYTHING
 
@@ -185,25 +189,28 @@ class TypeCheck:
         self._must_be_truth(step.bodies[0], bodies[0], f"in {step.kind!r}")
         return list_of(item) if step.kind == "filter" else BOOL
 
-    def _call(self, name: str, values: list[Type], node: Term) -> Type:
+    def _call(self, name: str, values: list[Type], node: Term, *, at: int) -> Type:
         function = FUNCTIONS[name]
         if not function.is_open:
             for value, takes in zip(values, function.takes, strict=False):
                 if not value.kinds & takes:
                     message = f"The function {name!r} takes {either(takes)}, not {value}."
                     self._say("type-mismatch", message, node)
-        is_pattern = name in ("matches", "find", "findAll") and len(values) == 2
-        pattern = values[1].values if is_pattern else None
+        pattern = values[1].values if name in ("matches", "find", "findAll") and len(values) == 2 else None
         if pattern is not None and len(pattern) == 1 and isinstance(pattern[0], str):
             self._pattern(pattern[0], node)
+        if len(values) == 2 and never_found(name, *values):
+            where, shown = values[0].item or values[0], " ".join(self.text[at : node.end].split())
+            message = f"`{shown[:60]}` is never true: what it looks into is {where}."
+            self.findings.append(Finding("type-mismatch", message, at))
         if function.item is None:
             return Type(kinds=function.gives)
         taken = values[0].item if values else None
         item = taken if function.item == "same" else Type(kinds=function.item)
         if name in ("first", "last"):
             return item or ANYTHING
-        kinds = function.gives & values[0].kinds if function.item == "same" else frozenset()
-        return Type(kinds=kinds or function.gives, item=item)
+        kinds = values[0].kinds if function.item == "same" else frozenset()
+        return Type(kinds=function.gives & kinds or function.gives, item=item)
 
     def _pattern(self, text: str, node: Term) -> None:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from samovar.expressions.kinds import ANY, NUMBERS, kind_of
 from samovar.expressions.types import ANYTHING, BOOL, Type, list_of, union
@@ -37,6 +37,25 @@ def _is_no_object(answer: Type, other: Type) -> bool:
     if not answer.is_answer or answer.is_choice or not answer.parts or not other.values:
         return False
     return not any(str(one).lstrip().startswith("{") for one in other.values)
+
+
+_LOOKS: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": str.__contains__,
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+}
+
+
+def never_found(function: str, where: Type, what: Type) -> bool:
+    """Whether a function that looks for something in a list, or in a text, surely finds nothing."""
+    if function == "contains" and where.kinds == {"list"} and where.item is not None:
+        return never_equal(what, where.item)
+    if function not in _LOOKS or where.kinds != {"text"} or what.kinds != {"text"}:
+        return False
+    if where.values is None or what.values is None:
+        return False
+    looks = _LOOKS[function]
+    return not any(looks(str(text), str(part)) for text in where.values for part in what.values)
 
 
 def _keys(values: Iterable[object]) -> set[tuple[str, object]]:

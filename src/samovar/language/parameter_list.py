@@ -75,7 +75,7 @@ def read_parameters(
                 add(f"{wrong} It is taken for text.", at("type"))
             if isinstance(entry, dict):
                 entry = _as_written(entry, partial(source, index))
-            parameter = _read_parameter(entry, index + 1, at, faults)
+            parameter = _read_parameter(entry, index + 1, at, faults, lenient=lenient)
             if parameter.name in found:
                 raise WrongKeyError("name", f"The parameter {parameter.name!r} is declared twice.")
             found[parameter.name] = parameter
@@ -125,11 +125,11 @@ def read_groups(
     return tuple(found.values()), faults
 
 
-def _read_parameter(entry: Any, nth: int, where: Where, faults: list[Fault]) -> Parameter:
+def _read_parameter(entry: Any, nth: int, where: Where, faults: list[Fault], *, lenient: bool) -> Parameter:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise WrongKeyError("name", f"Parameter {nth} has no name: write `- name: …`.")
     name = normal(entry["name"].strip())
-    _hints(entry, name, where, faults)
+    _hints(entry, name, where, faults, lenient=lenient)
     if wrong := _wrong_type(entry):
         raise WrongKeyError("type", wrong)
     written = _type(entry)
@@ -194,14 +194,13 @@ def _wrong_type(entry: dict[str, Any]) -> str | None:
     )
 
 
-def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault]) -> None:
+def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault], *, lenient: bool) -> None:
+    """Warns of keys that mean nothing; `lenient`: of those that look like a misspelling."""
     for key in map(str, entry):
-        message = ""
-        if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
+        hint = nearest(key[:100], KEYS)
+        if key not in KEYS and (hint.startswith(" Did") or not lenient):
             message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
-        if message:
-            place = where(key)
-            faults.append(Fault(code="unknown-key", message=message, place=place, severity="warning"))
+            faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))
 
 
 def _with_default(parameter: Parameter, default: Any) -> Parameter:

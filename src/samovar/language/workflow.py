@@ -218,6 +218,8 @@ class Workflow:
     """Which of the older system's variables its file reads."""
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
+    digest: str = field(default="", repr=False, compare=False)
+    """Of its file's text, as it was read; empty for one of no file."""
 
     def whole(self, state: str) -> frozenset[str]:
         """All states of the composite that begins with this one; else the state alone."""

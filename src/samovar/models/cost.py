@@ -40,7 +40,7 @@ RUNTIME_BYTES = 4 << 20
 TOKEN_BYTES, MERGE_BYTES = 288, 160
 """Of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one, where
 the tokenizer has such: measured so too. There are about as many of both."""
-FORM_TOKEN_BYTES = 900
+FORM_TOKEN_BYTES = 1100
 """Of the tables that hold answers to a form, for each token of the vocabulary: measured so too."""
 TENSOR_BYTES = 4096
 """Of the engine's graphs, for each tensor: measured so too."""

@@ -7,7 +7,8 @@ project has for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from samovar.actions.base import refused
@@ -17,7 +18,7 @@ from samovar.language.parsed_action import ParsedAction
 from samovar.language.workflow import State, Workflow
 from samovar.library import Library
 from samovar.projects.opening import opening_of
-from samovar.projects.trust import is_trusted_by_environment
+from samovar.projects.trust import is_trusted_by_environment, kept_of
 from samovar.running.gate import Doing, Gate, said, ways
 from samovar.running.routing import states_that_only_choose
 
@@ -46,7 +47,8 @@ def open_gate(
         raise error
     if trusts or is_trusted_by_environment():
         return Gate(allows_effects=allows_effects)
-    gate = Gate(closed=tuple(_closed(workflow, library, is_named)), allows_effects=allows_effects)
+    closed = tuple(_closed(workflow, library, is_named))
+    gate = Gate(closed=closed, kept=dict(_kept(closed)), allows_effects=allows_effects)
     found = list(dict.fromkeys(_doings(gate, workflow, library)))
     if not found:
         return gate
@@ -54,31 +56,59 @@ def open_gate(
         raise UntrustedError(f"{said(found)}\n{ways(found)}")
     if not allow(said(found)):
         raise UntrustedError(ways(found))
-    return Gate(closed=gate.closed, allowed=frozenset(found), allows_effects=allows_effects)
+    return replace(gate, allowed=frozenset(found))
 
 
 def _closed(workflow: Workflow, library: Library, is_named: bool) -> Iterator[Path]:
-    """The folders of projects that are not trusted."""
+    """The folders of projects, but for what the user chose by naming its file."""
     chosen = None if is_named or workflow.path is None else workflow.path.resolve()
     projects = (folder.parent for source, folder in library.folders if source == "project")
     for folder in dict.fromkeys(projects):
         if chosen is not None and chosen.is_relative_to(folder.resolve()):
             continue
-        if opening_of(folder, settings_known()).standing != "trusted":
-            yield folder
+        yield folder
+
+
+def _kept(folders: Iterable[Path]) -> Iterator[tuple[Path, Mapping[str, str]]]:
+    """The folders among these that the user trusts, with the workflows that they had then."""
+    for folder in folders:
+        kept = kept_of(folder)
+        if kept is not None and opening_of(folder, settings_known()).standing == "trusted":
+            yield folder, kept.workflows
 
 
 def _doings(gate: Gate, workflow: Workflow, library: Library) -> Iterator[Doing]:
     """What there is to ask about a workflow and all that it runs, as far as that is written."""
-    seen: set[object] = set()
-    waiting: list[tuple[Workflow, Workflow | None]] = [(workflow, None)]
-    while waiting:
-        one, above = waiting.pop(0)
-        if (doing := gate.doing(library, one, above)) is not None:
+    runs: dict[object, list[Workflow]] = {}
+    """By the identity of a workflow, what it runs."""
+    ways: list[tuple[Workflow, Workflow | None]] = [(workflow, None)]
+    """Each workflow with one that runs it, the nearest first."""
+    for one, _ in ways:
+        if one.identity not in runs:
+            runs[one.identity] = [child for _, _, child in library.children(one)]
+            ways += [(child, one) for child in runs[one.identity]]
+    acting = {one.identity for one, _ in ways if any(action.effect for _, action in one.actions())}
+    leading = _above(acting, runs)
+    for one, above in ways:
+        doing = gate.doing(library, one, above, leads=gate.allows_effects and one.identity in leading)
+        if doing is not None:
             yield doing
-        if one.identity not in seen:
-            seen.add(one.identity)
-            waiting += [(child, one) for _, _, child in library.children(one)]
+
+
+def _above(found: set[object], runs: Mapping[object, Sequence[Workflow]]) -> set[object]:
+    """The identities of all workflows that come to one of those that were found."""
+    above: dict[object, list[object]] = {}
+    for one, children in runs.items():
+        for child in children:
+            above.setdefault(child.identity, []).append(one)
+    leading: set[object] = set()
+    waiting = list(found)
+    while waiting:
+        for one in above.get(waiting.pop(), ()):
+            if one not in leading:
+                leading.add(one)
+                waiting.append(one)
+    return leading
 
 
 def sure_effect(workflow: Workflow, library: Library) -> ParsedAction | None:

@@ -28,7 +28,7 @@ def read_variables_file(
     Raises `UsageError` or `FaultsError`.
     """
     written = f"{said} {path}"
-    text = read_file(path, None, written)
+    text = read_file(path, written)
     if path.suffix == ".json":
         return as_written(_json_map(text, written), parameters, lambda *steps: None)
     matter = _yaml_map(text, path, written)
@@ -69,19 +69,18 @@ def _with_texts_as_keys(value: object) -> object:
     return [_with_texts_as_keys(item) for item in value] if isinstance(value, list) else value
 
 
-def read_file(path: Path, name: str | None, written: str = "") -> str:
-    """The text of a variable's file; without a name, of a file of variables. Raises `UsageError`.
+def read_file(path: Path, written: str, hint: str = "") -> str:
+    """The text of a variable's file, or of a file of variables. Raises `UsageError`.
 
-    `written`: how the file was given, unless as `--var NAME=@FILE`.
+    `written`: how the file was given, for messages, which show no more of its name. `hint`: what to do if it
+    is not there.
     """
-    written = written or f"--var {name}=@{path}"
     if is_folder(path):
         raise UsageError(f"{written}: that is a folder, not a file.")
     try:
         with path.open("rb") as file:  # a pipe as well, up to the same size
-            return _decoded(file.read(VALUE_BYTES.get() + 1), str(path))
+            return _decoded(file.read(VALUE_BYTES.get() + 1), written)
     except FileNotFoundError as error:
-        hint = "" if name is None else f" For the text itself, write {name}=@@{path}"
         raise UsageError(f"{written}: there is no such file.{hint}") from error
     except OSError as error:
         raise UsageError(f"{written}: {error.strerror}.") from error

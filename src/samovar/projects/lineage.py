@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 RUN_VARIABLE = "SAMOVAR_RUN"
 """In the environment of every command: the id of the run that has started it."""
+DETACHED_VARIABLE = "SAMOVAR_DETACHED"
+"""In the environment of a command that may outlive its run: the id of that run."""
 
 
 def is_within_run() -> bool:

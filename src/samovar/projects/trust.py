@@ -1,8 +1,9 @@
 """Which folders of projects the user trusts: one small file for each, in the user's folder of state.
 
 Above: `config.py`, which says what the settings of a folder open, and the doors. Below: `places.py`, files. A
-folder is trusted as its settings were: a digest of those that open something is kept with it, and after a
-change it is not trusted until somebody says so again. What cannot be read is not trusted.
+folder is trusted as it was: a digest of those of its settings that open something is kept with it, and one of
+each of its workflows. What has changed since is not trusted until somebody says so again, nor is what cannot
+be read.
 """
 
 from __future__ import annotations
@@ -38,14 +39,25 @@ class TrustedFolder:
     folder: Path
     opens: str
     """The digest of its settings that open something, as they were then."""
+    workflows: Mapping[str, str]
+    """The digests of its workflows' texts as they were then, by their paths below the folder."""
     since_s: float
     """Seconds since 1970."""
+
+    def changed(self, texts: Mapping[str, str | None]) -> list[str]:
+        """The workflows that are not as they were, or not there. `texts`: the digests of now, by path."""
+        return [path for path, kept in self.workflows.items() if texts.get(path) != kept]
 
 
 def digest(opens: Mapping[str, object]) -> str:
     """Of settings that open something, by name: the same for the same settings, however they are written."""
     text = json.dumps(opens, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Of a workflow's text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_trusted_by_environment() -> bool:
@@ -58,25 +70,40 @@ def is_trusted_by_environment() -> bool:
 
 def standing(folder: Path, opens: str) -> Standing:
     """How a folder stands with the user, with settings of this digest."""
-    try:
-        file, folder = _file_of(folder), folder.resolve()
-    except OSError:  # of a current folder that was deleted
-        return "unknown"
-    kept = None if file is None else _read(file)
-    if kept is None or kept.folder != folder:
+    kept = kept_of(folder)
+    if kept is None:
         return "unknown"
     return "trusted" if kept.opens == opens else "changed"
 
 
-def keep(folder: Path, opens: str) -> None:
-    """The folder is trusted from now on. Raises `UsageError` if that cannot be kept."""
+def kept_of(folder: Path) -> TrustedFolder | None:
+    """What is kept of a folder that the user has trusted."""
+    try:
+        file, folder = _file_of(folder), folder.resolve()
+    except OSError:  # of a current folder that was deleted
+        return None
+    kept = None if file is None else _read(file)
+    return kept if kept is not None and kept.folder == folder else None
+
+
+def keep(folder: Path, opens: str, workflows: Mapping[str, str]) -> None:
+    """The folder is trusted from now on, as it is. Raises `UsageError` if that cannot be kept.
+
+    `opens`: the digest of its settings that open something. `workflows`: those of its workflows, by path
+    below the folder.
+    """
     file = _file_of(folder)
     if file is None:
         raise UsageError(
             "There is no home folder to keep this in. Set HOME or XDG_STATE_HOME; or set "
             f"{VARIABLE}=1 where every project is to be trusted, as in CI."
         )
-    record = {"folder": str(folder.resolve()), "opens": opens, "since_s": time.time()}
+    record = {
+        "folder": str(folder.resolve()),
+        "opens": opens,
+        "workflows": dict(workflows),
+        "since_s": time.time(),
+    }
     write_whole(file, json.dumps(record, ensure_ascii=True) + "\n")
 
 
@@ -123,7 +150,11 @@ def _file_of(folder: Path) -> Path | None:
 def _read(file: Path) -> TrustedFolder | None:
     try:
         record: Any = json.loads(file.read_text(encoding="utf-8"))
-        folder, opens, since_s = (record[name] for name in ("folder", "opens", "since_s"))
-        return TrustedFolder(folder=Path(folder), opens=str(opens), since_s=float(since_s))
-    except (OSError, ValueError, TypeError, KeyError):
+        return TrustedFolder(
+            folder=Path(record["folder"]),
+            opens=str(record["opens"]),
+            workflows={str(path): str(one) for path, one in record["workflows"].items()},
+            since_s=float(record["since_s"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -110,6 +110,10 @@ def read_options(**options: Unpack[RunOptions]) -> RunOptions:
         "handle": ((RunHandle,), "a samovar.RunHandle"),
     }
     for name, value in given.items():
+        if name == "environment" and not isinstance(value, Mapping):  # nobody is shown what is in it
+            raise UsageError(
+                f"environment of {call} cannot be of type {type(value).__name__}: expected {kinds[name][1]}."
+            )
         if name in kinds:
             expect(call, name, value, *kinds[name])
         elif name in ("deterministic", "lenient"):
@@ -175,8 +179,8 @@ def _check_variables(variables: Mapping[Any, object]) -> None:
             raise UsageError(f"A variable of run() cannot be called {brief(name)}: expected a text.")
         if (wrong := _not_a_value(value)) is not None:
             raise UsageError(
-                f"The variable {name!r} of run() cannot hold {brief(wrong[0])}: expected a text, a number, "
-                "True, False, None, or a list or mapping of such values."
+                f"The variable {name!r} of run() cannot hold a value of type {type(wrong[0]).__name__}: "
+                "expected a text, a number, True, False, None, or a list or mapping of such values."
             )
 
 

@@ -8,7 +8,7 @@ branch of a fork, beside it, until the join.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Frame:
     """One workflow being driven: the run's own, or a sub-workflow. Changed by the loop only."""
 
     workflow: Workflow
-    variables: dict[str, object]
+    variables: dict[str, object] = field(repr=False)
     """By name, as they are now."""
     spending: Spending
     defaults: PromptDefaults
@@ -45,7 +45,7 @@ class Frame:
     """The last action failed, and no edge for failures has taken that yet."""
     last_failed: bool = False
     """The last action failed, whatever was taken since."""
-    told: LastFailure | None = None
+    told: LastFailure | None = field(default=None, repr=False)
     """The failure that `error` is about; None if there is none, or it may be read no longer."""
     changed: frozenset[str] = frozenset()
     """The variables that were set since the workflow, or the branch, began."""

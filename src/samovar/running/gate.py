@@ -7,10 +7,11 @@ user may have meant otherwise is let through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
+from typing import Literal
 
 from samovar.errors import UntrustedError
 from samovar.language.workflow import Workflow
@@ -31,6 +32,8 @@ class Doing:
     """For each state that has one: its name, the effect (`runs a command`), and all of it as written."""
     reads: tuple[tuple[str, str], ...] = ()
     """Parameters that are looked for in the environment, each with the variable's name."""
+    since: Literal["", "changed", "added"] = ""
+    """What happened to its file since the user trusted the folder; empty for a folder that is not trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +41,27 @@ class Gate:
     """Of one run."""
 
     closed: tuple[Path, ...] = ()
-    """The folders of projects that are not trusted."""
+    """The folders of projects whose workflows are asked about, unless they are as they were trusted."""
+    kept: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    """Of those that the user trusts: the digests of workflows as they were then, by path below the folder."""
     allowed: frozenset[Doing] = frozenset()
     """What the user was asked about and has allowed."""
     allows_effects: bool = True
     """False: the run has none, and so nobody need be asked about them."""
 
-    def doing(self, library: Library, workflow: Workflow, above: Workflow | None) -> Doing | None:
+    def doing(
+        self, library: Library, workflow: Workflow, above: Workflow | None, *, leads: bool = False
+    ) -> Doing | None:
         """What is to be asked about a workflow; None if it may be run.
 
-        `above`: the workflow that runs it; None: the user named it.
+        `above`: the workflow that runs it; None: the user named it. `leads`: it runs others that have
+        effects, with what it gives them.
         """
         folder = self._closed_of(library, workflow)
         if folder is None or workflow.path is None:
+            return None
+        since = self._since(folder, workflow)
+        if since is None:
             return None
         is_own = above is not None and self._closed_of(library, above) == folder
         hides = None if is_own else library.hidden_by(workflow)
@@ -59,7 +70,7 @@ class Gate:
             for state in workflow.states.values()
             if self.allows_effects and state.action is not None and state.action.effect is not None
         )
-        if hides is None and not effects:
+        if hides is None and not effects and not (leads and since):
             return None
         return Doing(
             name=workflow.name,
@@ -68,7 +79,15 @@ class Gate:
             hides=hides,
             effects=effects,
             reads=tuple((one.name, one.from_env) for one in workflow.parameters if one.from_env),
+            since=since,
         )
+
+    def _since(self, folder: Path, workflow: Workflow) -> Literal["", "changed", "added"] | None:
+        """What happened to a workflow's file since the user trusted its folder; None: it is as it was."""
+        if folder not in self.kept or workflow.path is None:
+            return ""
+        kept = self.kept[folder].get(path_below(folder, workflow.path))
+        return "added" if kept is None else "changed" if kept != workflow.digest else None
 
     def check(self, library: Library, workflow: Workflow, above: Workflow) -> None:
         """Raises `UntrustedError` for what a state would run, and nobody has allowed as it is now."""
@@ -80,6 +99,11 @@ class Gate:
         home = library.home_of(workflow)
         is_project = home is not None and home[0] == "project"
         return home[1].parent if home and is_project and home[1].parent in self.closed else None
+
+
+def path_below(folder: Path, path: Path) -> str:
+    """The path of a workflow of a project's folder, as what is trusted is kept by."""
+    return path.absolute().relative_to(folder.absolute()).as_posix()
 
 
 def said(found: Sequence[Doing]) -> str:
@@ -94,7 +118,12 @@ def said(found: Sequence[Doing]) -> str:
 
 
 def _said(one: Doing) -> list[str]:
-    lines = [f"  the workflow {one.name!r} ({one.path})"]
+    since = {
+        "": "",
+        "changed": ", changed since you trusted it",
+        "added": ", added since you trusted the folder",
+    }
+    lines = [f"  the workflow {one.name!r} ({one.path}){since[one.since]}"]
     if one.hides:
         source, path = one.hides
         whose = "your own" if source == "user" else "the built-in"

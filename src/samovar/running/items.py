@@ -113,26 +113,30 @@ class ItemRunner:
     async def _work(self, whole: _List) -> None:
         """Takes one item after the other, until none is left or something ends them all."""
         for number, value in whole.waiting:
-            whole.running += 1
-            self._tell(whole)
             try:
-                kept, error = await self._do(whole, number, value)
-                if error is not None:
-                    error = self._named(whole, number, value, error)
-                    if not whole.items.goes_on:
-                        raise ChildError(error)
-                self._keep(whole, number, kept, error)
+                await self._one_of(whole, number, value)
             except anyio.get_cancelled_exc_class():
                 raise
             except BaseException as stop:  # handed on: it is raised when the others are given up
                 whole.stops.append(stop)
                 return
-            finally:
-                whole.running -= 1
-            whole.done += 1
-            whole.failed += error is not None
-            self._tell(whole, failed=error is not None)
             await checkpoint()
+
+    async def _one_of(self, whole: _List, number: int, value: object) -> None:
+        whole.running += 1
+        try:
+            self._tell(whole)
+            kept, error = await self._do(whole, number, value)
+        finally:
+            whole.running -= 1
+        if error is not None:
+            error = self._named(whole, number, value, error)
+            if not whole.items.goes_on:
+                raise ChildError(error)
+        self._keep(whole, number, kept, error)
+        whole.done += 1
+        whole.failed += error is not None
+        self._tell(whole, failed=error is not None)
 
     async def _do(self, whole: _List, number: int, value: object) -> tuple[object, RunError | None]:
         """What is kept of an item, or why it failed."""
@@ -140,20 +144,20 @@ class ItemRunner:
         state, action = context.state, items.action
         secret = self._secret_names(context)
         own = {"result": None, items.name: value, f"{items.name}_index": number}
-        begun = {**items.variables, **own}
-        frame = context.frame.item_off(f"{state.name}[{number}]", begun, whole.claims, secret)
+        name, begun = f"{state.name}[{number}]", {**items.variables, **own}
+        frame = context.frame.item_off(name, begun, whole.claims, secret)
         if secret:
             self._recorder.learn(frame.secret_values)
         try:
             if action is None:
-                frame.prefix += f"{state.name}[{number}]/"
+                frame.prefix += f"{name}/"
                 return await self._inside(frame, state, items.collect)
-            here = replace(state, name=f"{state.name}[{number}]", action=action)
+            here = replace(state, name=name, action=action)
             outcome, error = await self._one.item(frame, here)
         except PastLimitError as past:
             if past.spending is not frame.spending:
                 raise
-            return None, RunError.of(past, frame.prefix, state.place)
+            return None, RunError.of(past, context.frame.prefix + name, state.place)
         if error is not None:
             return None, error
         kept = None if outcome.value is NOTHING else outcome.value

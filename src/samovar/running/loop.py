@@ -191,9 +191,9 @@ class Loop:
         The others end once enough have reached the join, or too few can.
         """
         join = frame.workflow.states[fork.join]
-        if (error := too_few(frame, fork, len(started))) is not None:
-            frame.leave_behind(join, Outcome(), error)
-            return End(ending=Ending.FAILED, error=error)
+        if (lack := too_few(frame, fork, len(started))) is not None:
+            frame.leave_behind(join, Outcome(), lack)
+            return End(ending=Ending.FAILED, error=lack)
         for branch in started:
             self._recorder.take(frame, branch.transition, visit)
             self._spend_transition(frame, visit)

@@ -19,7 +19,7 @@ class Prepared:
     """A workflow that may be run."""
 
     workflow: Workflow
-    variables: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict, repr=False)
     """What was given, typed and checked, and the defaults of the rest."""
     models: tuple[str, ...] = ()
     """The references of the models that its prompts are known to need on this machine."""

@@ -100,18 +100,22 @@ class Recorder:
         if isinstance(copy, RunStarted):
             shown = {name: HIDDEN if name in copy.secrets else one for name, one in copy.variables.items()}
             copy = replace(copy, variables=shown)
+        copy = self._numbered(copy)
         if isinstance(copy, RunEnded) and isinstance(event, RunEnded):  # a program gets what the run was for
             self.record = self.record.after(replace(copy, variables=event.variables))
         else:
             self.record = self.record.after(copy)
         self._pass_on(copy)
 
+    def _numbered(self, event: Event) -> Event:
+        """The event with its run, number and time in it."""
+        self._told += 1
+        return replace(event, run=self.record.id, number=self._told, time=self._clock.now_s())
+
     def _pass_on(self, event: Event) -> None:
-        """Tells an event, with its run, number and time in it."""
+        """Tells an event."""
         if self.broken is not None:
             return
-        self._told += 1
-        event = replace(event, run=self.record.id, number=self._told, time=self._clock.now_s())
         try:
             self._on_event(event)
         except BaseException as error:  # kept, since nothing may be reported after it
@@ -125,14 +129,15 @@ class Recorder:
         stream, _ = self._texts.setdefault(event.visit, (Stream(self.secrets), event.kind))
         piece = stream.next(event.piece)
         if piece:  # the tokens of another text would tell what it was
-            self._pass_on(event if piece == event.piece else replace(event, piece=piece, tokens=()))
+            shown = event if piece == event.piece else replace(event, piece=piece, tokens=())
+            self._pass_on(self._numbered(shown))
 
     def _tell_rest(self, visit: int) -> None:
         """What was held back of a text that has come to its end."""
         if visit in self._texts:
             stream, kind = self._texts.pop(visit)
             if rest := stream.rest():
-                self._pass_on(TextGenerated(visit=visit, piece=rest, kind=kind))
+                self._pass_on(self._numbered(TextGenerated(visit=visit, piece=rest, kind=kind)))
 
     def tell_quietly(self, event: Event) -> None:
         """Where something else is already on its way out."""

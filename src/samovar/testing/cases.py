@@ -83,8 +83,8 @@ class Case:
 
     name: str
     place: Place
-    variables: Mapping[str, object] = field(default_factory=dict)
-    sources: Mapping[Steps, str] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(default_factory=dict, repr=False)
+    sources: Mapping[Steps, str] = field(default_factory=dict, repr=False)
     """How the numbers and truths among `variables` are written, which a text parameter gets."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where each of the variables stands."""

@@ -81,7 +81,8 @@ async def _differences(runner: Runner, stage: Stage, tree: Tree, library: Librar
         prepared = prepare(tree.workflow, given, library, settings, runner.settings, needs_models=False)
         run = await runner.run(prepared)
     except StoppedError as stopped:
-        return (stopped.difference,)
+        record = runner.record
+        return (stopped.difference if record is None else _without_secrets(stopped.difference, record),)
     except UsageError as error:
         return (Difference(what="input", message=f"The variables of the case: {error.message}"),)
     came = Came(

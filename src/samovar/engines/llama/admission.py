@@ -52,6 +52,11 @@ class Admission:
         """Someone waits or runs."""
         return bool(self.waiting or self.running)
 
+    @property
+    def is_preparing(self) -> bool:
+        """What someone's answer is held to is still being made."""
+        return any(running.request.is_preparing for running in self.running)
+
     def books(self, queued: int) -> Books:
         """`queued`: how many have not been taken from the queue yet."""
         own = sum(running.row.own for running in self.running)

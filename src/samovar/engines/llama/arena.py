@@ -61,9 +61,8 @@ class Arena:
         self.cells = context.cells
         self._batch = Batch(binding, BATCH_TOKENS)
         self._queue = RequestQueue()
-        self.tell = self._queue.tell  # what a request has waited for is there; from any thread
-        # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it is
-        # over a request is in the queue, waits or runs, at every moment: its reader learns of what fails.
+        # Everything below belongs to the decode loop; the lock is for those who look at the books. Until it
+        # is over a request is in the queue, waits or runs: its reader learns of whatever fails.
         self._lock = threading.Lock()
         self._stopping = threading.Lock()
         """Held, briefly, while it is decided whether to stop a batch: so never a later one is stopped."""
@@ -78,6 +77,9 @@ class Arena:
     def submit(self, request: Request) -> None:
         """Queues a request. Raises `ClosedError` after `close`, and what broke the decode loop."""
         self._queue.put(request)
+
+    def told(self, _: object) -> None:
+        self._queue.tell()  # what a request has waited for is there
 
     def end(self, request: Request, reason: FinishReason) -> None:
         """Ends an answer early; its `Finished` comes within one micro-batch. Late calls do nothing."""
@@ -171,18 +173,16 @@ class Arena:
             self._admission.admit()
             self._plan()
         if not self._batch.size or any(running.request.ending for running in self._admission.running):
-            if not self._batch.size and any(one.request.is_preparing for one in self._admission.running):
+            if not self._batch.size and self._admission.is_preparing:
                 self._queue.wait(IDLE_S)
             return True
-        self._context.set_threads(
-            self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
-        )
+        threads = self.threads.evaluating if self._batch.evaluates_prompts else self.threads.threads
+        self._context.set_threads(threads)
         started = time.monotonic()
-        code = self._context.decode(self._batch.value)
-        if code == 0:
-            self._advance(time.monotonic() - started)
-        else:
+        if code := self._context.decode(self._batch.value):
             self._recover(code)
+        else:
+            self._advance(time.monotonic() - started)
         return True
 
     def _idle(self) -> None:

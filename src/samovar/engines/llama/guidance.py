@@ -44,7 +44,10 @@ class Guidance:
         form = options.form
 
         def make() -> Constraint | None:
-            return self._prepare() if form is None else self._matcher(form, is_behind_reasoning)
+            if form is not None:
+                return self._matcher(form, is_behind_reasoning)
+            self._prepare()
+            return None
 
         try:
             return self._beside.submit(make)
@@ -68,9 +71,9 @@ class Guidance:
 
     def _made(self) -> Grammars:
         vocabulary = self._vocabulary
-        pieces = [
-            b"" if vocabulary.is_end(token) else vocabulary.piece(token) for token in range(vocabulary.size)
-        ]
+        pieces = list(vocabulary.pieces)
+        for token in vocabulary.ends:
+            pieces[token] = b""
         spelling = TokenSpelling(vocabulary, pieces)
         return Grammars(self._binding, pieces, max(0, self._end()), spelling)
 

@@ -167,7 +167,7 @@ class LlamaModel:
                 request.constraint = held_to
                 self._arena.submit(request)
                 if held_to is not None:
-                    held_to.add_done_callback(lambda _, arena=self._arena: arena.tell())
+                    held_to.add_done_callback(self._arena.told)
                 self._asked.add(request)
             try:
                 yield self._events(request)

@@ -50,7 +50,8 @@ class Sampler:
         self._answer = answer
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._is_checked = False
-        self._made, self._constraint = constraint, None
+        self._made = constraint
+        self._constraint: Constraint | None = None
         self._held_to = "any of the choices" if options.choices else f"what the {options.held_by} asks for"
         if options.choices:
             is_behind = answer.thinks_first

@@ -113,6 +113,18 @@ class Vocabulary:
         return tuple(token for token in range(self.size) if set(self.piece(token)) == {ord("\n")})
 
     @property
+    def pieces(self) -> Sequence[bytes]:
+        """What each token says. The first use takes a while."""
+        if len(self._pieces) < self.size:
+            buffer, read = self._ffi.new("char[]", _ENTRY_BYTES), self._lib.llama_token_to_piece
+            view = self._ffi.buffer(buffer)
+            for token in range(self.size):
+                if token not in self._pieces:
+                    count = read(self.pointer, token, buffer, _ENTRY_BYTES, 0, False)
+                    self._pieces[token] = view[:count] if count >= 0 else self._read_piece(token)
+        return [self._pieces[token] for token in range(self.size)]
+
+    @property
     def has_pieces(self) -> bool:
         """Whether `by_piece` was made."""
         return "by_piece" in self.__dict__
@@ -121,8 +133,8 @@ class Vocabulary:
     def by_piece(self) -> Mapping[bytes, tuple[int, ...]]:
         """The tokens that say these bytes. The first use takes a tenth of a second for a large vocabulary."""
         found: dict[bytes, tuple[int, ...]] = {}
-        for token in range(self.size):
-            if piece := self.piece(token):
+        for token, piece in enumerate(self.pieces):
+            if piece:
                 found[piece] = (*found.get(piece, ()), token)
         return found
 
