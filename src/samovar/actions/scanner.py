@@ -94,8 +94,9 @@ class Scanner:
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.block is not None:
-            message = "This action takes no block below it, or has its text in its line already."
-            self.note("action-syntax", message, self.block.place)
+            self.note(
+                "action-syntax", "This action takes no block, or has its text already.", self.block.place
+            )
         if self.faults:
             raise FaultsError(self.faults)
 
@@ -193,8 +194,7 @@ class Scanner:
 
     def pairs(self) -> list[Pair]:
         """Takes all the pairs that stand here. A key that comes twice is a fault."""
-        pairs: list[Pair] = []
-        seen: set[str] = set()
+        pairs, seen = list[Pair](), set[str]()
         while pair := self.pair():
             if pair.key in seen:
                 self.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
