@@ -29,8 +29,7 @@ _BACKSLASHES = re.compile(r"\\+")
 _LITERAL = re.compile(r"[^\\{$\"']+")
 """What means nothing but itself, in either quotes."""
 _LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
-LOOP_OPTIONS = ("at_once", "collect", "on_failure")
-"""What a `for each` takes beside its list."""
+LOOP_OPTIONS = ("at_once", "collect", "on_failure")  # of a `for each`, beside its list
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
 
@@ -231,8 +230,7 @@ class Scanner:
                     self.faults.pop()
                     return None
             else:
-                depth += (character in "([{") - (character in ")]}")
-                at += 1
+                at, depth = at + 1, depth + (character in "([{") - (character in ")]}")
         return None
 
     @property
