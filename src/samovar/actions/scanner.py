@@ -29,7 +29,6 @@ _BACKSLASHES = re.compile(r"\\+")
 _LITERAL = re.compile(r"[^\\{$\"']+")
 """What means nothing but itself, in either quotes."""
 _LIMIT = re.compile(rf"(?:with\s+)?(?:timeout|{'|'.join(OF_RETRIES)})\s*=(?!=)", re.IGNORECASE)
-LOOP_OPTIONS = ("at_once", "collect", "on_failure")  # of a `for each`, beside its list
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
 
