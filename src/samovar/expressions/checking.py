@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samovar.errors import nearest
-from samovar.expressions.complaints import instead_of_part
+from samovar.expressions.complaints import Finding, form_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
 from samovar.expressions.text_functions import pattern_of
@@ -48,19 +48,6 @@ from samovar.expressions.typing_rules import (
 )
 
 Scope = Mapping[str, Type]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be meant."""
-
-    code: str
-    """Of the fault that it becomes."""
-    message: str
-    at: int
-    """The offset of where."""
-    is_doubt: bool = False
-    """It may be meant."""
 
 
 @dataclass(slots=True)
@@ -164,9 +151,14 @@ class TypeCheck:
         if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
             offer = nearest(name[:100], found.parts) if found.parts else ""
-            offer = instead_of_part(name, behind) or offer
+            form = form_of_part(name, behind)
             what = f"{either(found.kinds)} and " if not can_have else ""
-            self._say("type-mismatch", f"`{behind}` is {what}without a part {name!r}.{offer}", step)
+            message = f"`{behind}` is {what}without a part {name!r}."
+            message += f" Write `{form}`." if form else offer
+            mended = (
+                (node.at, self.text[node.at : step.end], form) if form and found.kinds == {"list"} else None
+            )
+            self.findings.append(Finding("type-mismatch", message, step.at, mended=mended))
         return ANYTHING
 
     def _macro(self, step: Macro, found: Type, types: Scope) -> Type:
