@@ -10,21 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
+from samovar.actions.base import ActionContext, brief, made_of
 from samovar.actions.given import Pair, Value
-from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
+from samovar.actions.launching import FORM, OPTIONS, Launch, Launching, checked, read_options
 from samovar.actions.process import Command
 from samovar.actions.quoting import INPUT, VARIABLE, BesidesText, Quoted, quote
 from samovar.actions.scanner import Scanner
 from samovar.actions.shell_text import UnquotableError
 from samovar.errors import Fault, Place, ShellError
-from samovar.expressions.types import Type
 from samovar.language.pieces import Held, Piece
 from samovar.values import to_text
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
-    from samovar.library import Library
 
 SHELLS = ("sh", "bash")
 """What can run the command; the first one does if nothing is said."""
@@ -32,20 +30,14 @@ _CANNOT = "A value cannot be used here: {}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shell(Action):
+class Shell(Launching):
     verb: ClassVar[str] = "shell"
-    effect: ClassVar[str | None] = "runs a command"
     words: ClassVar[tuple[str, ...]] = ("shell",)
-    runs_command: ClassVar[bool] = True
-    keeps_time: ClassVar[bool] = True
     form: ClassVar[str] = f'Shell "command" [with] [shell="bash"] {FORM}'
 
     place: Place
     command: Value
-    launch: Launch
     shell: str = SHELLS[0]
-    doubts: tuple[Fault, ...] = ()
-    """Warnings about values in the command."""
 
     @classmethod
     def parse(cls, line: Scanner) -> Shell:
@@ -61,25 +53,8 @@ class Shell(Action):
         return cls(place=place, command=command, launch=launch, shell=shell, doubts=doubts)
 
     @property
-    def result(self) -> str | None:
-        """The variable that its value goes to besides `result`."""
-        return self.launch.result
-
-    @property
     def names(self) -> frozenset[str]:
         return self.command.names | self.launch.names | self.names_of_timeout
-
-    @property
-    def sets(self) -> frozenset[str]:
-        return self.launch.sets
-
-    @property
-    def types(self) -> Mapping[str, Type]:
-        return self.launch.types
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.launch.retry_safe
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -94,15 +69,7 @@ class Shell(Action):
         shell = f" shell={self.shell}" if self.shell != SHELLS[0] else ""
         return self.command.template.text + shell + self.launch.doing + made_of(self.names)
 
-    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        return self.doubts
-
-    async def perform(self, context: ActionContext) -> Outcome:
-        command = await context.compute(lambda: self._command(context))
-        finished = await context.run_command(command)
-        return await self.launch.outcome(finished, command, context, self.place)
-
-    def _command(self, context: ActionContext) -> Command:
+    def command_now(self, context: ActionContext) -> Command:
         variables = context.variables
         environment = self.launch.filled_environment(variables, self.place)
         pieces = self.command.template.hold(variables, _UnknownNames(context.workflow))
