@@ -253,9 +253,9 @@ class Action(ABC):
         return True
 
     @classmethod
+    @abstractmethod
     def parse(cls, line: Scanner) -> Self:
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
-        raise NotImplementedError
 
     async def act(self, context: ActionContext) -> Outcome:
         """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""

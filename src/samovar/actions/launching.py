@@ -9,18 +9,24 @@ from __future__ import annotations
 import json
 import os
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from samovar.actions.base import ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.given import Pair, Value
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.scanner import Scanner
-from samovar.errors import ActionError, Place, ShellError, TimedOutError, TooLargeError
+from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError, TooLargeError
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.template import Rules, Template
 from samovar.values import Record, lines_of, to_text
+
+if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
+    from samovar.library import Library
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one word or one variable of the environment, name and all."""
@@ -158,6 +164,52 @@ class Launch:
         if self.result:
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=_error(finished, context.timeout_s, place))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launching(Action):
+    """An action that runs a command: what all of them have of it."""
+
+    effect: ClassVar[str | None] = "runs a command"
+    runs_command: ClassVar[bool] = True
+    keeps_time: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
+
+    launch: Launch
+    doubts: tuple[Fault, ...] = ()
+    """Warnings about values in the command."""
+
+    @property
+    def result(self) -> str | None:
+        """The variable that its value goes to besides `result`."""
+        return self.launch.result
+
+    @property
+    def sets(self) -> frozenset[str]:
+        return self.launch.sets
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        return self.launch.types
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.launch.retry_safe
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, launch=replace(self.launch, result=name))
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        return self.doubts
+
+    @abstractmethod
+    def command_now(self, context: ActionContext) -> Command:
+        """The command with the values that variables have now. Raises `ShellError`, `TemplateError`."""
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        command = await context.compute(lambda: self.command_now(context))
+        finished = await context.run_command(command)
+        return await self.launch.outcome(finished, command, context, self.place)
 
 
 def record_of(finished: CommandResult) -> Record:

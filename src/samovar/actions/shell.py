@@ -6,41 +6,32 @@ How a command line is checked and made is in `command_line.py`, and what it shar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
+from samovar.actions.base import ActionContext, brief, made_of
 from samovar.actions.blocks import expect_text
 from samovar.actions.command_line import SHELLS, CommandLine
 from samovar.actions.given import Pair, Value
-from samovar.actions.launching import FORM, OPTIONS, Launch, read_options
+from samovar.actions.launching import FORM, OPTIONS, Launch, Launching, read_options
+from samovar.actions.process import Command
 from samovar.actions.quoting import INPUT
 from samovar.actions.scanner import Scanner
-from samovar.errors import Fault, Place
-from samovar.expressions.types import Type
+from samovar.errors import Place
 
 if TYPE_CHECKING:
-    from samovar.language.workflow import Workflow
-    from samovar.library import Library
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shell(Action):
+class Shell(Launching):
     verb: ClassVar[str] = "shell"
-    effect: ClassVar[str | None] = "runs a command"
     words: ClassVar[tuple[str, ...]] = ("shell",)
-    runs_command: ClassVar[bool] = True
-    keeps_time: ClassVar[bool] = True
-    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = f'Shell "command" [with] [shell="bash"] {FORM}'
 
     place: Place
     command: Value
-    launch: Launch
     shell: str = SHELLS[0]
-    doubts: tuple[Fault, ...] = ()
-    """Warnings about values in the command."""
 
     @classmethod
     def parse(cls, line: Scanner) -> Shell:
@@ -60,32 +51,12 @@ class Shell(Action):
         return cls(place=place, command=command, launch=launch, shell=shell, doubts=doubts)
 
     @property
-    def result(self) -> str | None:
-        """The variable that its value goes to besides `result`."""
-        return self.launch.result
-
-    @property
     def names(self) -> frozenset[str]:
         return self.command.names | self.launch.names | self.names_of_timeout
 
     @property
-    def sets(self) -> frozenset[str]:
-        return self.launch.sets
-
-    @property
-    def types(self) -> Mapping[str, Type]:
-        return self.launch.types
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.launch.retry_safe
-
-    @property
     def programs(self) -> tuple[str, ...]:
         return () if self.shell == SHELLS[0] else (self.shell,)
-
-    def with_result(self, name: str | None) -> Self:
-        return replace(self, launch=replace(self.launch, result=name))
 
     @property
     def what(self) -> str:
@@ -96,13 +67,8 @@ class Shell(Action):
         shell = f" shell={self.shell}" if self.shell != SHELLS[0] else ""
         return self.command.template.text + shell + self.launch.doing + made_of(self.names)
 
-    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        return self.doubts
-
-    async def perform(self, context: ActionContext) -> Outcome:
-        command = await context.compute(lambda: self._line.command(context, self.place))
-        finished = await context.run_command(command)
-        return await self.launch.outcome(finished, command, context, self.place)
+    def command_now(self, context: ActionContext) -> Command:
+        return self._line.command(context, self.place)
 
     @property
     def _line(self) -> CommandLine:
