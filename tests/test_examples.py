@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -10,7 +12,7 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.engines.base import ModelSpec
-from samovar.engines.scripted import ScriptedEngine
+from samovar.engines.scripted import Script, ScriptedEngine, echo
 from samovar.events import Ending, Event, VisitStatus
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import OnFetchProgress
@@ -20,6 +22,7 @@ from samovar.running.run import Run, Visit
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
+from tests.repositories import commit, repository
 
 pytestmark = pytest.mark.anyio
 
@@ -29,11 +32,16 @@ BLOCKS = {
     re.findall(r"^title: (.*)$", block, re.M)[0]: block
     for block in re.findall(r"^````markdown\n(.*?)^````$", PAGE, re.S | re.M)
 }
-NEEDED = {"Triage": {"report": "It broke."}, "reply": {"report": "It broke.", "summary": "Broken."}}
+NEEDED = {
+    "Triage": {"report": "It broke."},
+    "reply": {"report": "It broke.", "summary": "Broken."},
+    "release": {"version": "1.4.0", "since": "v1.3.0"},
+}
+SCRIPTS: Mapping[str, Script] = {"code": lambda _: "Here it is:\n```python\n" + SOLUTION + "```\n"}
 
 
-async def run(path: Path, variables: dict[str, object]) -> Run:
-    """Runs a workflow; the model says back what it is asked."""
+async def run(path: Path, variables: dict[str, object], folder: Path, script: Script = echo) -> Run:
+    """Runs a workflow in a folder; the model says back what it is asked if there is no script."""
 
     async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
         return ModelSpec(reference=reference, path=path, context_tokens=None)
@@ -41,10 +49,10 @@ async def run(path: Path, variables: dict[str, object]) -> Run:
     events: list[Event] = []
     library = Library([], parse_action)
     with anyio.fail_after(60):
-        async with Pool(ScriptedEngine(), budget_bytes=1) as pool:
+        async with Pool(ScriptedEngine(script), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             executor = LocalExecutor(sessions, locate, default_model="m")
-            given = RunnerSettings(folder=ROOT)
+            given = RunnerSettings(folder=folder, yes=True)
             runner = Runner(library, executor, on_event=events.append, settings=given)
             done = await runner.run(prepare(str(path), variables, library, given.settings))
             sessions.check()
@@ -56,9 +64,22 @@ def visit(run: Run, name: str) -> Visit:
     return next(one for one in run.visits if one.name == name)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.md")), ids=lambda path: path.stem)
-async def test_every_example_runs_to_its_end(path: Path) -> None:
-    done = await run(path, dict(NEEDED.get(path.stem, {})))
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A repository with the examples in it, and a release behind it."""
+    repository(tmp_path)
+    (tmp_path / "Makefile").write_text("test:\n\t@echo ok\n")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    commit(tmp_path, "First", tag="v1.3.0")
+    (tmp_path / "clock.txt").write_text("tick\n")
+    commit(tmp_path, "Add a clock")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "examples").glob("*.md")))
+async def test_every_example_runs_to_its_end(name: str, place: Path) -> None:
+    path, needed = place / "examples" / f"{name}.md", dict(NEEDED.get(name, {}))
+    done = await run(path, needed, place, SCRIPTS.get(name, echo))
     assert {one.status for one in done.visits} == {VisitStatus.SUCCESS}
 
 
@@ -66,12 +87,12 @@ async def test_every_example_runs_to_its_end(path: Path) -> None:
 async def test_every_workflow_in_the_language_page_runs_to_its_end(title: str, tmp_path: Path) -> None:
     path = tmp_path / "example.md"
     path.write_text(BLOCKS[title], encoding="utf-8")
-    done = await run(path, dict(NEEDED.get(title, {})))
+    done = await run(path, dict(NEEDED.get(title, {})), ROOT)
     assert {one.status for one in done.visits} == {VisitStatus.SUCCESS}
 
 
 async def test_branches_of_the_example_go_on_from_one_reading() -> None:
-    done = await run(ROOT / "examples" / "compare.md", {})
+    done = await run(ROOT / "examples" / "compare.md", {}, ROOT)
     read = visit(done, "Read").figures
     assert read is not None
     for name in ("Praise", "Doubt", "Name"):
@@ -86,7 +107,7 @@ async def test_branches_of_the_example_go_on_from_one_reading() -> None:
 async def test_a_copy_of_a_conversation_leaves_it_as_it_was_and_a_named_copy_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "interview.md"
     path.write_text(BLOCKS["Interview"], encoding="utf-8")
-    done = await run(path, {})
+    done = await run(path, {}, ROOT)
     asked = {name: visit(done, name).figures for name in ("Recap", "Retell", "Shorten")}
     whole = {name: one.tokens.evaluated + one.tokens.reused for name, one in asked.items() if one is not None}
     assert whole["Retell"] == whole["Recap"] + 1, "one word more to say, and nothing of the other copy"
