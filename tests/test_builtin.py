@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -110,9 +112,10 @@ def test_each_prompt_is_described_and_renders_with_its_required_values(library: 
 @pytest.mark.parametrize("name", WORKFLOWS)
 async def test_each_workflow_completes_as_it_is(library: Library, name: str, changed: Path) -> None:
     (changed / "note.md").write_text("It is about tea.\n")
-    done = await run_of(library, name, changed, lambda messages: '{"name": "Ann"}')
+    answer = '{"why": "It is well.", "verdict": "ok"}' if name == "review-files" else '{"name": "Ann"}'
+    done = await run_of(library, name, changed, lambda messages: answer)
     assert done.run.ending is Ending.COMPLETED, done.run.error
-    assert done.asked and done.log
+    assert done.asked and (done.log or library.workflow(name).returns)
 
 
 def test_their_cases_pass_and_cover_every_state_and_transition(capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,6 +230,43 @@ def test_no_file_of_the_library_is_left_out_of_a_package() -> None:
     assert done.returncode == 1, done.stdout
 
 
+async def test_each_file_of_a_change_is_reviewed_by_itself(library: Library, changed: Path) -> None:
+    (changed / "b.txt").write_text("second line\n")
+    git(changed, "add", "b.txt")
+    done = await run_of(library, "review-files", changed, lambda _: '{"why": "No.", "verdict": "look"}')
+    assert ["+new line" in text for text in done.asked] == [True, False]
+    assert done.run.variables["doubtful"] == ["a.txt", "b.txt"]
+    assert done.log == ["2 of 2 files: a.txt, b.txt"]
+    done = await run_of(library, "review-files", changed, lambda _: "", diff="a text")
+    assert done.run.ending is Ending.ABORTED and "not a diff" in str(done.run.error)
+
+
+async def test_the_commits_since_a_tag_are_a_changelog(library: Library, changed: Path) -> None:
+    commit(changed, "Say new `$(words)`")
+    commit(changed, "Add a second line")
+    kinds = iter([" Added", " Fixed"])
+    done = await run_of(library, "changelog", changed, lambda _: next(kinds), since="v1.0")
+    assert done.run.variables["changelog"] == (
+        "### Added\n\n- Add a second line\n\n### Fixed\n\n- Say new `$(words)`"
+    )
+    done = await run_of(library, "changelog", changed, lambda _: " Added", since="v2.0")
+    assert done.run.ending is Ending.ABORTED and "v2.0" in str(done.run.error)
+
+
+def _holds(name: str, report: dict[str, Any]) -> bool:
+    """What must be so of the workflows that return something, whatever the model says."""
+    result = report.get("result")
+    if name == "best":
+        return result in report["variables"]["answers"] and len(report["variables"]["answers"]) == 3
+    if name == "changelog":
+        return re.fullmatch(r"### (Added|Changed|Fixed)\n\n- First", result) is not None
+    if name == "review-files":
+        (one,) = result["findings"]
+        doubtful = ["a.txt"] if one["verdict"] == "look" else []
+        return (one["file"], result["doubtful"]) == ("a.txt", doubtful) and one["verdict"] in ("ok", "look")
+    return True
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_each_workflow_runs_on_the_default_model(real_model: Path, changed: Path, name: str) -> None:
@@ -245,3 +285,4 @@ def test_each_workflow_runs_on_the_default_model(real_model: Path, changed: Path
     assert gave_up or (done.returncode, report["status"]) == (0, "completed"), report.get("error")
     assert [model["loads"] for model in report["models"]] == [1]
     assert report["tokens"]["generated"] > 0
+    assert _holds(name, report)

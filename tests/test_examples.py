@@ -22,7 +22,7 @@ from samovar.running.run import Run, Visit
 from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
-from tests.repositories import commit, repository
+from tests.repositories import commit, git, repository
 
 pytestmark = pytest.mark.anyio
 
@@ -37,10 +37,27 @@ NEEDED = {
     "reply": {"report": "It broke.", "summary": "Broken."},
     "release": {"version": "1.4.0", "since": "v1.3.0"},
 }
+SOLUTION = "def add(a, b):\n    return a + b\n"
 SCRIPTS: Mapping[str, Script] = {"code": lambda _: "Here it is:\n```python\n" + SOLUTION + "```\n"}
+OF_THEIR_PLACE = {"Fetch and sum up", "Write a function"}
+"""Workflows of the page that run what only their place has; their cases are tried all the same."""
+SHORT = [
+    *(ROOT / "examples" / f"{name}.md" for name in ("code", "mails", "release")),
+    *(
+        ROOT / "src/samovar/builtin/workflows" / f"{name}.md"
+        for name in ("best", "changelog", "review-files")
+    ),
+]
 
 
-async def run(path: Path, variables: dict[str, object], folder: Path, script: Script = echo) -> Run:
+async def run(
+    path: Path,
+    variables: dict[str, object],
+    folder: Path,
+    script: Script = echo,
+    *,
+    ending: Ending = Ending.COMPLETED,
+) -> Run:
     """Runs a workflow in a folder; the model says back what it is asked if there is no script."""
 
     async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
@@ -56,7 +73,7 @@ async def run(path: Path, variables: dict[str, object], folder: Path, script: Sc
             runner = Runner(library, executor, on_event=events.append, settings=given)
             done = await runner.run(prepare(str(path), variables, library, given.settings))
             sessions.check()
-    assert done.ending is Ending.COMPLETED, done.error
+    assert done.ending is ending, done.error
     return done
 
 
@@ -83,7 +100,39 @@ async def test_every_example_runs_to_its_end(name: str, place: Path) -> None:
     assert {one.status for one in done.visits} == {VisitStatus.SUCCESS}
 
 
-@pytest.mark.parametrize("title", BLOCKS)
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.stem)
+def test_what_engineers_want_most_takes_at_most_25_lines(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    diagram = re.findall(r"^```mermaid\n(.*?)^```$", text, re.S | re.M)[0]
+    actions = re.findall(r"^## Actions\n(.*?)(?=^## |\Z)", text, re.S | re.M)[0]
+    lines = [line for line in (diagram + actions).splitlines() if line.strip()]
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 130
+
+
+async def test_code_that_passed_its_tests_is_in_its_file(place: Path) -> None:
+    path = place / "examples" / "code.md"
+    answers = iter([SOLUTION.replace("+", "-"), f"```python\n{SOLUTION}```"])
+    done = await run(path, {}, place, lambda _: next(answers))
+    assert (place / "add.py").read_text() == SOLUTION
+    (attempt,) = visit(done, "Write").attempts
+    assert "add(2, 3) is not 5" in attempt.error.message
+
+
+async def test_code_that_fails_its_tests_is_in_no_file(place: Path) -> None:
+    before = sorted(place.rglob("*"))
+    done = await run(place / "examples" / "code.md", {}, place, ending=Ending.ABORTED)
+    assert len(visit(done, "Write").attempts) == 3
+    assert "SyntaxError" in str(done.error)
+    assert sorted(place.rglob("*")) == before
+
+
+async def test_a_release_is_tagged_with_what_the_model_wrote(place: Path) -> None:
+    await run(place / "examples" / "release.md", dict(NEEDED["release"]), place)
+    assert git(place, "tag").split() == ["v1.3.0", "v1.4.0"]
+
+
+@pytest.mark.parametrize("title", sorted(BLOCKS.keys() - OF_THEIR_PLACE))
 async def test_every_workflow_in_the_language_page_runs_to_its_end(title: str, tmp_path: Path) -> None:
     path = tmp_path / "example.md"
     path.write_text(BLOCKS[title], encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.repositories import ENVIRONMENT, commit, git, repository
+from tests.repositories import commit, git, repository
 
 pytestmark = pytest.mark.real
 
@@ -36,7 +36,17 @@ def place(tmp_path: Path) -> Path:
 def report_of(place: Path, model: Path, name: str, *arguments: str) -> dict[str, Any]:
     """What `--json` says of a run."""
     done = subprocess.run(
-        [sys.executable, "-m", "samovar", "run", f"examples/{name}.md", "--json", "--model", str(model), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "samovar",
+            "run",
+            f"examples/{name}.md",
+            "--json",
+            "--model",
+            str(model),
+            *arguments,
+        ],
         cwd=place,
         capture_output=True,
         text=True,
@@ -67,4 +77,6 @@ def test_a_release_that_is_approved_is_tagged_with_its_notes(real_model: Path, p
     assert report["status"] == "completed"
     read = report["result"]
     assert set(read) == {"notes", "breaking"} and isinstance(read["breaking"], bool)
-    assert git(place, "tag", "--list", "--format=%(contents:subject)", "v1.4.0").split() == read["notes"].split()
+    assert (
+        git(place, "tag", "--list", "--format=%(contents:subject)", "v1.4.0").split() == read["notes"].split()
+    )
