@@ -75,7 +75,7 @@ def test_a_release_that_is_approved_is_tagged_with_its_notes(real_model: Path, p
     assert (report["status"], git(place, "tag").split()) == ("aborted", ["v1.3.0"])
     report = report_of(place, real_model, "release", *about, "--answer", "Approve=yes")
     assert report["status"] == "completed"
-    read = report["result"]
+    read = report["result"]["read"]
     assert set(read) == {"notes", "breaking"} and isinstance(read["breaking"], bool)
     assert (
         git(place, "tag", "--list", "--format=%(contents:subject)", "v1.4.0").split() == read["notes"].split()

@@ -281,7 +281,9 @@ def doubtful_shape(graph: Graph, initial: str, at_end: str | None = None) -> Ite
             if name == at_end or name in exits or (name in graph.groups and state.action is None):
                 continue
             yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
-        elif not (state.transitions or state.always_aborts or state.kind is Kind.FORK or name in ends_of_items):
+        elif not (
+            state.transitions or state.always_aborts or state.kind is Kind.FORK or name in ends_of_items
+        ):
             shown = name.removesuffix(exit_of(""))
             message = (
                 f"Nothing leads out of the state {shown!r}, so a run is stuck there: add `{shown} --> [*]`."
