@@ -31,7 +31,7 @@ BLOCKS = {
     re.findall(r"^title: (.*)$", block, re.M)[0]: block
     for block in re.findall(r"^````markdown\n(.*?)^````$", PAGE, re.S | re.M)
 }
-NEEDED = {
+NEEDED: dict[str, dict[str, object]] = {
     "Triage": {"report": "It broke."},
     "reply": {"report": "It broke.", "summary": "Broken."},
     "release": {"version": "1.4.0", "since": "v1.3.0"},
