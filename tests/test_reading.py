@@ -412,7 +412,7 @@ def test_a_misspelt_key_of_the_front_matter_is_a_warning_and_an_unknown_one_pass
 @pytest.mark.parametrize(
     ("text", "line", "column"),
     [
-        (flow('- A: Prompt "x" using retries=3'), 9, 23),
+        (flow('- A: Prompt "x" using tools="a"'), 9, 23),
         (flow(top="---\ntitle: x\ntools: [a]\n---\n"), 3, 1),
     ],
 )

@@ -138,7 +138,7 @@ class Launch:
         return Command(
             text=text,
             words=words,
-            stdin=None if self.stdin is None else _readable(self.stdin.text(context.variables), place),
+            stdin=None if self.stdin is None else readable(self.stdin.text(context.variables), place),
             environment=environment,
             adds={name: environment[name] for name, _ in self.environment},
             folder=folder,
@@ -153,14 +153,15 @@ class Launch:
         """What comes of it. Raises `TooLargeError`."""
         if finished.is_cut:
             raise TooLargeError("What the command wrote", command.most_bytes, place=place)
-        value = await context.compute(lambda: _record(finished))
+        value = await context.compute(lambda: record_of(finished))
         sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=_error(finished, context.timeout_s, place))
 
 
-def _record(finished: CommandResult) -> Record:
+def record_of(finished: CommandResult) -> Record:
+    """What a command left, as a value."""
     parts: dict[str, object] = {
         "stdout": finished.stdout,
         "stderr": finished.stderr,
@@ -171,7 +172,7 @@ def _record(finished: CommandResult) -> Record:
     return Record(finished.stdout.rstrip("\r\n"), parts)
 
 
-def _readable(text: str, place: Place) -> str:
+def readable(text: str, place: Place) -> str:
     """A text that a command can read. Raises `ShellError`."""
     try:
         text.encode("utf-8", errors="surrogateescape")
@@ -185,11 +186,17 @@ def _error(finished: CommandResult, timeout_s: float | None, place: Place) -> Ac
         limit_s = finished.duration_s if timeout_s is None else timeout_s
         return TimedOutError(f"The command took longer than {limit_s:g} s and was stopped.", place=place)
     if finished.exit_code:
-        said = finished.stderr.strip() or finished.stdout.strip()
-        end = said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}"
-        tail = f": {brief(end, 200)}" if said else "."
-        return ShellError(f"The command ended with status {finished.exit_code}{tail}", place=place)
+        said = said_last(finished)
+        tail = f": {said}" if said else "."
+        message = f"The command ended with status {finished.exit_code}{tail}"
+        return ShellError(message, exit_code=finished.exit_code, place=place)
     return None
+
+
+def said_last(finished: CommandResult) -> str:
+    """The end of what it wrote, in brief: of its standard error, if it wrote there."""
+    said = finished.stderr.strip() or finished.stdout.strip()
+    return brief(said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}", 200)
 
 
 def checked(text: str, name: str, place: Place) -> str:

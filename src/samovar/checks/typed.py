@@ -152,6 +152,8 @@ def _uses(workflow: Workflow) -> Iterator[_Use]:
                 continue
             is_inline = asks is not None and asks.inline is not None and part is asks.inline.template
             given = {pair.key for pair in asks.arguments} if asks and is_inline else set[str]()
+            if asks is not None and asks.verify is not None and part is asks.verify.text:
+                given = {"result"}  # it is the answer there
             for expression in part.expressions:
                 # What a template does not read of its surroundings, its own tags have set.
                 yield _Use(expression, given=frozenset(given | expression.names - part.names))
