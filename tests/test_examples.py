@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,7 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.engines.base import ModelSpec
-from samovar.engines.scripted import ScriptedEngine
+from samovar.engines.scripted import Script, ScriptedEngine, echo
 from samovar.events import Ending, Event, VisitStatus
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import OnFetchProgress
@@ -36,10 +37,12 @@ NEEDED: dict[str, dict[str, object]] = {
     "reply": {"report": "It broke.", "summary": "Broken."},
     "release": {"version": "1.4.0", "since": "v1.3.0"},
 }
+SOLUTION = "def add(a, b):\n    return a + b\n"
+SCRIPTS: Mapping[str, Script] = {"code": lambda _: "Here it is:\n```python\n" + SOLUTION + "```\n"}
 OF_THEIR_PLACE = {"Fetch and sum up", "Write a function"}
 """Workflows of the page that run what only their place has; their cases are tried all the same."""
 SHORT = [
-    *(ROOT / "examples" / f"{name}.md" for name in ("mails", "release")),
+    *(ROOT / "examples" / f"{name}.md" for name in ("code", "mails", "release")),
     *(
         ROOT / "src/samovar/builtin/workflows" / f"{name}.md"
         for name in ("best", "changelog", "review-files")
@@ -47,8 +50,15 @@ SHORT = [
 ]
 
 
-async def run(path: Path, variables: dict[str, object], folder: Path) -> Run:
-    """Runs a workflow in a folder; the model says back what it is asked."""
+async def run(
+    path: Path,
+    variables: dict[str, object],
+    folder: Path,
+    script: Script = echo,
+    *,
+    ending: Ending = Ending.COMPLETED,
+) -> Run:
+    """Runs a workflow in a folder; without a script, the model says back what it is asked."""
 
     async def locate(reference: str, on_progress: OnFetchProgress) -> ModelSpec:
         return ModelSpec(reference=reference, path=path, context_tokens=None)
@@ -56,14 +66,14 @@ async def run(path: Path, variables: dict[str, object], folder: Path) -> Run:
     events: list[Event] = []
     library = Library([], parse_action)
     with anyio.fail_after(60):
-        async with Pool(ScriptedEngine(), budget_bytes=1) as pool:
+        async with Pool(ScriptedEngine(script), budget_bytes=1) as pool:
             sessions = Sessions(pool)
             executor = LocalExecutor(sessions, locate, default_model="m")
             given = RunnerSettings(folder=folder, yes=True)
             runner = Runner(library, executor, on_event=events.append, settings=given)
             done = await runner.run(prepare(str(path), variables, library, given.settings))
             sessions.check()
-    assert done.ending is Ending.COMPLETED, done.error
+    assert done.ending is ending, done.error
     return done
 
 
@@ -86,7 +96,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "examples").glob("*.md")))
 async def test_every_example_runs_to_its_end(name: str, place: Path) -> None:
     path, needed = place / "examples" / f"{name}.md", dict(NEEDED.get(name, {}))
-    done = await run(path, needed, place)
+    done = await run(path, needed, place, SCRIPTS.get(name, echo))
     assert {one.status for one in done.visits} == {VisitStatus.SUCCESS}
 
 
@@ -98,6 +108,23 @@ def test_what_engineers_want_most_takes_at_most_25_lines(path: Path) -> None:
     lines = [line for line in (diagram + actions).splitlines() if line.strip()]
     assert len(lines) <= 25
     assert max(map(len, lines)) <= 130
+
+
+async def test_code_that_passed_its_tests_is_in_its_file(place: Path) -> None:
+    path = place / "examples" / "code.md"
+    answers = iter([SOLUTION.replace("+", "-"), f"```python\n{SOLUTION}```"])
+    done = await run(path, {}, place, lambda _: next(answers))
+    assert (place / "add.py").read_text() == SOLUTION
+    (attempt,) = visit(done, "Write").attempts
+    assert "add(2, 3) is not 5" in attempt.error.message
+
+
+async def test_code_that_fails_its_tests_is_in_no_file(place: Path) -> None:
+    before = sorted(place.rglob("*"))
+    done = await run(place / "examples" / "code.md", {}, place, ending=Ending.ABORTED)
+    assert len(visit(done, "Write").attempts) == 3
+    assert "SyntaxError" in str(done.error)
+    assert sorted(place.rglob("*")) == before
 
 
 async def test_a_release_is_tagged_with_what_the_model_wrote(place: Path) -> None:

@@ -80,3 +80,16 @@ def test_a_release_that_is_approved_is_tagged_with_its_notes(real_model: Path, p
     assert (
         git(place, "tag", "--list", "--format=%(contents:subject)", "v1.4.0").split() == read["notes"].split()
     )
+
+
+def test_code_is_in_its_file_if_it_passed_and_only_then(real_model: Path, place: Path) -> None:
+    report = report_of(place, real_model, "code", "--file", "out/add.py")
+    written = place / "out" / "add.py"
+    if report["status"] == "completed":
+        assert written.read_text() == report["result"].rstrip("\n") + "\n"
+        scope: dict[str, Any] = {}
+        exec(written.read_text(), scope)
+        assert scope["add"](2, 3) == 5
+    else:
+        assert report["error"]["message"].startswith("No answer passed the tests.")
+        assert not written.exists()
