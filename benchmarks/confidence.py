@@ -1,8 +1,8 @@
 """Whether a model is more often right where it is surer: `python -m benchmarks.confidence [--count 200]`.
 
-Each item is a made sentence that is about one of three things, with the label it was made with. The model
-sorts it by `choices`; printed is how many of all items it sorts right, and how many of the 80 % of which it
-was surest. Nothing is asserted: it is a property of the model.
+Each item is a made review with the label it was made with. The model sorts it by `choices`; printed is how
+many of all items it sorts right, and how many of the 80 % of which it was surest. Nothing is asserted: it is
+a property of the model, by itself the default one.
 """
 
 from __future__ import annotations
@@ -15,28 +15,25 @@ from dataclasses import dataclass
 import samovar
 
 SURE_SHARE = 0.8
-_ABOUT = {
-    "food": (
-        *("soup", "bread", "cheese", "apple", "dinner", "recipe", "cake", "restaurant", "breakfast", "salad"),
-        *("noodles", "kitchen", "pepper", "lunch", "butter"),
+CHOICES = ("positive", "negative")
+_WORDS = {
+    "positive": (
+        *("wonderful", "excellent", "delicious", "friendly", "beautiful", "perfect", "lovely", "great"),
+        *("brilliant", "fantastic"),
     ),
-    "sport": (
-        *("football", "tennis", "match", "goal", "team", "race", "coach", "swimming", "player", "stadium"),
-        *("marathon", "score", "champion", "training", "ball"),
-    ),
-    "weather": (
-        *("rain", "storm", "sunshine", "snow", "cloud", "wind", "temperature", "forecast", "fog", "thunder"),
-        *("frost", "hail", "heat", "drizzle", "sky"),
+    "negative": (
+        *("terrible", "awful", "disgusting", "rude", "ugly", "broken", "horrible", "bad", "useless"),
+        "disappointing",
     ),
 }
+_THINGS = ("room", "food", "film", "service", "book", "hotel", "phone", "concert", "teacher", "garden")
 _SENTENCES = (
-    "We talked about the {one} and the {other} all evening.",
-    "The {one} was better than anybody had expected.",
-    "Nobody had told me about the {one}.",
-    "She wrote a letter about the {one} and about a {other}.",
-    "There was a {one} yesterday, and everybody saw it.",
-    "I never liked the {one}, but the {other} was fine.",
-    "He asked whether the {one} would be there again tomorrow.",
+    "The {thing} was {word}.",
+    "I found the {thing} {word}.",
+    "What a {word} {thing}!",
+    "My {thing} is {word}, I must say.",
+    "Everybody says that the {thing} is {word}.",
+    "The {thing} was not {other}.",
 )
 
 
@@ -49,14 +46,13 @@ class Sorted:
 
 
 def items(count: int, seed: int) -> Iterator[tuple[str, str]]:
-    """So many sentences, each with what it is about. In one of four a word of another kind is mixed in."""
+    """So many reviews, each with what it is."""
     chance = random.Random(seed)
     for _ in range(count):
-        label = chance.choice(list(_ABOUT))
-        one, other = chance.sample(_ABOUT[label], 2)
-        if chance.random() < 0.25:
-            other = chance.choice(_ABOUT[chance.choice([name for name in _ABOUT if name != label])])
-        yield chance.choice(_SENTENCES).format(one=one, other=other), label
+        label = chance.choice(CHOICES)
+        word, other = (chance.choice(_WORDS[one]) for one in (label, *set(CHOICES) - {label}))
+        sentence, thing = chance.choice(_SENTENCES), chance.choice(_THINGS)
+        yield sentence.format(thing=thing, word=word, other=other), label
 
 
 def right(found: list[Sorted]) -> float:
@@ -74,8 +70,7 @@ def main() -> None:
     with samovar.open_blocking(model=given.model, context_tokens=1024) as app:
         for text, label in items(given.count, given.seed):
             with app.session() as session:
-                asked = f"Is this sentence about food, sport or weather? {text}"
-                turn = session.ask(asked, choices=list(_ABOUT))
+                turn = session.ask(f"{text}\nThe sentiment of this review is", choices=list(CHOICES))
             found.append(Sorted(turn.text == label, turn.chosen[0].confidence))
     surest = sorted(found, key=lambda one: -one.confidence)
     sure, rest = surest[: round(SURE_SHARE * len(found))], surest[round(SURE_SHARE * len(found)) :]

@@ -14,6 +14,7 @@ import samovar
 from samovar.cli.checking import faults_of
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.engines.judging import Step, judged
+from samovar.engines.llama.choosing import OneOf
 from samovar.engines.llama.sampling import Sampler
 from samovar.errors import FaultsError, Place
 from samovar.expressions.expression import Expression
@@ -188,6 +189,20 @@ async def test_a_cut_off_answer_has_no_choices(tiny_model: Path) -> None:
     async with loaded(tiny_model) as model:
         _, end = await answer(model, Options(schema=schema_of(VERDICT), max_tokens=3))
     assert end.cut == "text" and end.chosen == ()
+
+
+async def test_what_is_looked_at_before_a_token_of_a_choice_is_all_that_its_grammar_allows(
+    tiny_model: Path,
+) -> None:
+    choices = ("yes", "yes, but", "no", "häß")
+    async with loaded(tiny_model) as model:
+        vocabulary = model._arenas.vocabulary
+        one = OneOf(model._binding, vocabulary, choices, is_behind_reasoning=False)
+        for letter in (b"y", b"e", b"s", b","):
+            allowed = [token for token in range(vocabulary.size) if one.allows(token)]
+            assert sorted(one.few() or ()) == allowed and allowed
+            one.accept(vocabulary.by_piece[letter][0])
+        one.close()
 
 
 # In expressions and templates.

@@ -21,7 +21,7 @@ from samovar.generation import Message
 from samovar.running.frame import Frame
 from samovar.running.run import Run
 from samovar.running.visit_context import VisitContext
-from tests.bench import Bench, Told, paths, reply, unchecked
+from tests.bench import Bench, Told, paths, reply, text_of, unchecked
 
 pytestmark = pytest.mark.anyio
 
@@ -492,3 +492,14 @@ async def test_questions_of_items_are_answered_by_the_state_or_for_each_item_in_
     ):
         bench.settings = replace(bench.settings, answers=answers)
         assert (await run_of(bench, INSIDE, actions)).variables["r"] == wanted
+
+
+async def test_the_text_of_what_is_done_for_each_item_may_be_a_block(bench: Bench) -> None:
+    told = Asked()
+    line = 'Each: Prompt for each x in [1, 2] result="r"'
+    block = '\n  ```\n  Say "${x}" for each y in z\n  ```'
+    path = bench.folder / "w.md"
+    path.write_text(text_of(ONE, line).replace(line, line + block), encoding="utf-8")
+    run = await bench.run(bench.library.workflow(str(path)), told)
+    assert run.ending is Ending.COMPLETED
+    assert texts(told) == ['Say "1" for each y in z', 'Say "2" for each y in z']

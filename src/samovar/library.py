@@ -48,10 +48,8 @@ class Library:
     def __init__(
         self, folders: Sequence[tuple[str, Path]], parse_action: ParseAction, *, start: Path | None = None
     ) -> None:
-        """`folders`: (source, folder), nearest first.
-
-        `start`: where relative paths that a person writes begin; None: in the current folder.
-        """
+        """`folders`: (source, folder), nearest first. `start`: where relative paths that a person
+        writes begin; None: in the current folder."""
         self._folders = tuple(folders)
         self._start = start or Path()
         self._parse_action = parse_action

@@ -229,8 +229,7 @@ class Scanner:
                     self.faults.pop()
                     return None
             else:
-                depth += (character in "([{") - (character in ")]}")
-                at += 1
+                at, depth = at + 1, depth + (character in "([{") - (character in ")]}")
         return None
 
     @property

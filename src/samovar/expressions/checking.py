@@ -36,16 +36,7 @@ from samovar.expressions.tree import (
     Ternary,
     TypeName,
 )
-from samovar.expressions.types import (
-    ANYTHING,
-    BOOL,
-    TEXT,
-    Type,
-    list_of,
-    text_of,
-    type_of_value,
-    union,
-)
+from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, text_of, type_of_value, union
 from samovar.expressions.typing_rules import (
     always_true,
     cannot_be_ordered,
