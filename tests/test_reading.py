@@ -480,6 +480,14 @@ def test_doubtful_shapes_are_warnings() -> None:
     assert all(fault.severity == "warning" for fault in workflow.warnings)
 
 
+def test_a_state_that_aborts_needs_no_way_out() -> None:
+    diagram = "[*] --> A\nA --> B: failure\nA --> [*]"
+    assert [one.code for one in read(flow("- B: Log 'x'", diagram=diagram, more=OWN)).warnings] == ["no-exit"]
+    assert not read(flow("- B: Abort 'x'", diagram=diagram, more=OWN)).warnings
+    one_way = "- B: {% if n %}Abort 'x'{% else %}Log 'x'{% endif %}"
+    assert [one.code for one in read(flow(one_way, diagram=diagram, more=OWN)).warnings] == ["no-exit"]
+
+
 def test_every_fault_of_a_file_is_found_at_once_in_its_order() -> None:
     text = flow(
         "- A: Lgo 1", "- Q: Log", diagram="[*] --> A\nA --> [*]: a b", top="---\nseed: -1\n---\n", more=OWN
