@@ -230,7 +230,7 @@ LANGUAGE = {
         "temperature",
     ),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
-    *("timeout", "retries", "think", "template", "overflow", "deterministic"),
+    *("timeout", "think", "template", "overflow", "deterministic"),
 }
 
 

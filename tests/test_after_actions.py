@@ -426,7 +426,7 @@ async def test_what_an_action_gave_back_is_whole_in_its_event_and_not_kept_in_th
     assert left[0].sets == {"v": long, "n": 3}
     assert (left[1].value, left[1].is_new) == ("3", False)
     assert event_to_wire(left[0])["sets"] == {"v": long, "n": 3}
-    assert all(isinstance(one, StateEntered) or not one.sets for one in run.trail)
+    assert all(not isinstance(one, StateLeft) or not one.sets for one in run.trail)
     assert event_to_wire(bench.events[0])["variables"] == {}
 
 

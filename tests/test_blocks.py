@@ -135,8 +135,8 @@ async def test_a_fence_within_a_text_in_quotes_belongs_to_the_text(bench: Bench)
 @pytest.mark.parametrize(
     ("actions", "said", "line"),
     [
-        (f"- A: Log 'x'\n{fenced('y')}", "takes no block below it", 12),
-        (f"- A: Wait 1 s\n{fenced('y')}", "takes no block below it", 12),
+        (f"- A: Log 'x'\n{fenced('y')}", "takes no block", 12),
+        (f"- A: Wait 1 s\n{fenced('y')}", "takes no block", 12),
         (f"- A: Write 'a.json' as json\n{fenced('y')}", "leave out `as json`", 12),
         (f"- A: Log\n{fenced(OPEN)}", "", 13),
         (f"- A: Shell\n{fenced('eval ${n}')}", "", 12),

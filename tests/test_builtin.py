@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -30,6 +31,7 @@ from samovar.running.runner import Runner, RunnerSettings
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from tests.bench import paths
+from tests.repositories import commit, git, repository
 
 pytestmark = pytest.mark.anyio
 
@@ -73,25 +75,12 @@ async def run_of(library: Library, name: str, folder: Path, script: Script, **gi
     return Done(run, events, asked)
 
 
-def git(folder: Path, *arguments: str) -> None:
-    identity = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    names = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-    subprocess.run(
-        ["git", *names, *arguments],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        env={**os.environ, **identity},
-    )
-
-
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def changed(tmp_path: Path) -> Path:
     """A repository whose only file has changed since its commit."""
-    git(tmp_path, "init", "--quiet")
+    repository(tmp_path)
     (tmp_path / "a.txt").write_text("old line\n")
-    git(tmp_path, "add", "a.txt")
-    git(tmp_path, "commit", "--quiet", "--message=first")
+    commit(tmp_path, "First", tag="v1.0")
     (tmp_path / "a.txt").write_text("new line\n")
     return tmp_path
 
@@ -121,11 +110,12 @@ def test_each_prompt_is_described_and_renders_with_its_required_values(library: 
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-async def test_each_workflow_completes_as_it_is(library: Library, name: str, repository: Path) -> None:
-    (repository / "note.md").write_text("It is about tea.\n")
-    done = await run_of(library, name, repository, lambda messages: '{"name": "Ann"}')
+async def test_each_workflow_completes_as_it_is(library: Library, name: str, changed: Path) -> None:
+    (changed / "note.md").write_text("It is about tea.\n")
+    answer = '{"why": "It is well.", "verdict": "ok"}' if name == "review-files" else '{"name": "Ann"}'
+    done = await run_of(library, name, changed, lambda messages: answer)
     assert done.run.ending is Ending.COMPLETED, done.run.error
-    assert done.asked and done.log
+    assert done.asked and (done.log or library.workflow(name).returns)
 
 
 def test_their_cases_pass_and_cover_every_state_and_transition(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,12 +139,12 @@ async def test_a_file_that_is_not_there_fails_the_run(library: Library, tmp_path
     assert done.run.ending is Ending.FAILED and not done.asked
 
 
-async def test_the_uncommitted_changes_are_reviewed(library: Library, repository: Path) -> None:
-    done = await run_of(library, "review", repository, lambda messages: "no", focus="clarity")
+async def test_the_uncommitted_changes_are_reviewed(library: Library, changed: Path) -> None:
+    done = await run_of(library, "review", changed, lambda messages: "no", focus="clarity")
     assert "+new line" in done.asked[0] and "look at clarity most" in done.asked[0]
     assert done.path[-1] == "Hold"
-    git(repository, "commit", "--quiet", "--all", "--message=second")
-    done = await run_of(library, "review", repository, lambda messages: "no")
+    commit(changed, "Second")
+    done = await run_of(library, "review", changed, lambda messages: "no")
     assert (done.path, done.asked) == (["Begin", "Look", "Nothing"], [])
 
 
@@ -169,12 +159,12 @@ async def test_without_a_repository_it_is_said_how_a_diff_is_given(
     assert done.run.ending is Ending.COMPLETED
 
 
-async def test_what_is_staged_comes_before_what_has_only_changed(library: Library, repository: Path) -> None:
-    done = await run_of(library, "commit-message", repository, lambda _: "Say new", style="conventional")
+async def test_what_is_staged_comes_before_what_has_only_changed(library: Library, changed: Path) -> None:
+    done = await run_of(library, "commit-message", changed, lambda _: "Say new", style="conventional")
     assert "+new line" in done.asked[0] and "begins with feat:" in done.asked[0]
-    (repository / "b.txt").write_text("staged line\n")
-    git(repository, "add", "b.txt")
-    done = await run_of(library, "commit-message", repository, lambda _: "Add b")
+    (changed / "b.txt").write_text("staged line\n")
+    git(changed, "add", "b.txt")
+    done = await run_of(library, "commit-message", changed, lambda _: "Add b")
     assert "+staged line" in done.asked[0] and "+new line" not in done.asked[0]
     assert done.log == ["Add b"]
 
@@ -240,14 +230,51 @@ def test_no_file_of_the_library_is_left_out_of_a_package() -> None:
     assert done.returncode == 1, done.stdout
 
 
+async def test_each_file_of_a_change_is_reviewed_by_itself(library: Library, changed: Path) -> None:
+    (changed / "b.txt").write_text("second line\n")
+    git(changed, "add", "b.txt")
+    done = await run_of(library, "review-files", changed, lambda _: '{"why": "No.", "verdict": "look"}')
+    assert ["+new line" in text for text in done.asked] == [True, False]
+    assert done.run.variables["doubtful"] == ["a.txt", "b.txt"]
+    assert done.log == ["2 of 2 files: a.txt, b.txt"]
+    done = await run_of(library, "review-files", changed, lambda _: "", diff="a text")
+    assert done.run.ending is Ending.ABORTED and "not a diff" in str(done.run.error)
+
+
+async def test_the_commits_since_a_tag_are_a_changelog(library: Library, changed: Path) -> None:
+    commit(changed, "Say new `$(words)`")
+    commit(changed, "Add a second line")
+    kinds = iter([" Added", " Fixed"])
+    done = await run_of(library, "changelog", changed, lambda _: next(kinds), since="v1.0")
+    assert done.run.variables["changelog"] == (
+        "### Added\n\n- Add a second line\n\n### Fixed\n\n- Say new `$(words)`"
+    )
+    done = await run_of(library, "changelog", changed, lambda _: " Added", since="v2.0")
+    assert done.run.ending is Ending.ABORTED and "v2.0" in str(done.run.error)
+
+
+def _holds(name: str, report: dict[str, Any]) -> bool:
+    """What must be so of the workflows that return something, whatever the model says."""
+    result: Any = report.get("result")
+    if name == "best":
+        return result in report["variables"]["answers"] and len(report["variables"]["answers"]) == 3
+    if name == "changelog":
+        return re.fullmatch(r"### (Added|Changed|Fixed)\n\n- First", result) is not None
+    if name == "review-files":
+        (one,) = result["findings"]
+        doubtful = ["a.txt"] if one["verdict"] == "look" else []
+        return (one["file"], result["doubtful"]) == ("a.txt", doubtful) and one["verdict"] in ("ok", "look")
+    return True
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_each_workflow_runs_on_the_default_model(real_model: Path, repository: Path, name: str) -> None:
-    (repository / "note.md").write_text("The kettle is in the kitchen.\n")
+def test_each_workflow_runs_on_the_default_model(real_model: Path, changed: Path, name: str) -> None:
+    (changed / "note.md").write_text("The kettle is in the kitchen.\n")
     few = ["--var", "max_tokens=50"] if name in ("review", "summarise") else []
     done = subprocess.run(
         [sys.executable, "-m", "samovar", "run", name, "--json", "--model", str(real_model), *few],
-        cwd=repository,
+        cwd=changed,
         capture_output=True,
         text=True,
         timeout=600,
@@ -258,3 +285,4 @@ def test_each_workflow_runs_on_the_default_model(real_model: Path, repository: P
     assert gave_up or (done.returncode, report["status"]) == (0, "completed"), report.get("error")
     assert [model["loads"] for model in report["models"]] == [1]
     assert report["tokens"]["generated"] > 0
+    assert _holds(name, report)

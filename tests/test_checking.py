@@ -9,7 +9,8 @@ import pytest
 
 from samovar.actions import parse_action
 from samovar.checks.checking import check_tree, check_workflow
-from samovar.errors import Fault
+from samovar.errors import Fault, FaultsError
+from samovar.language.workflow import Workflow
 from samovar.library import Library
 from tests.growth import assert_grows_with_size
 from tests.test_cli import samovar
@@ -154,6 +155,16 @@ def test_warnings_of_the_reading_are_kept_and_all_is_in_the_order_of_the_file(fi
         ("unset-variable", 12),
         ("action-line", 13),
     ]
+
+
+def test_what_follows_from_an_action_that_cannot_be_read_is_not_told_too(files: Files) -> None:
+    actions = ('- A: Shell "eval ${n}" result="out"', '- B: Log "${stderr} ${out.exit_code}"')
+    top = "---\nparameters: [{name: n}]\n---\n"
+    with pytest.raises(FaultsError) as found:
+        files.check(flow(*actions, label=': error.kind == "shell"', top=top))
+    workflow = found.value.readable
+    assert isinstance(workflow, Workflow)
+    assert [fault.code for fault in check_workflow(workflow, files.library)] == ["shell-value"]
 
 
 def test_a_circle_of_workflows_is_shown_as_a_chain(files: Files) -> None:

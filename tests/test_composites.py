@@ -83,6 +83,12 @@ async def test_a_composite_without_start_or_end_is_read_as_it_was_meant_and_told
     assert warnings(bench, diagram) == ["no-start", "no-exit"]
 
 
+async def test_a_state_that_aborts_needs_no_way_out_of_its_composite(bench: Bench) -> None:
+    frame = "[*] --> Group\nstate Group {\n[*] --> A\nA --> B: failure\nA --> [*]\n}\nGroup --> [*]"
+    assert warnings(bench, frame) == ["no-exit"]
+    assert warnings(bench, frame, "B: Abort") == []
+
+
 async def test_a_composite_that_nothing_leads_out_of_is_stuck_and_told(bench: Bench) -> None:
     diagram = "[*] --> Work\nstate Work {\n[*] --> A\nA --> [*]\n}"
     run = await run_of(bench, diagram)

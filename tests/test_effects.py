@@ -194,6 +194,14 @@ def test_a_sub_workflow_of_a_project_counts_with_the_one_that_runs_it(place: Clo
     assert len(place.asked) == 2
 
 
+def test_a_prompt_whose_answer_a_command_verifies_is_asked_about(place: Clone) -> None:
+    workflow(place.folder, "mine", LINE, '- A: Prompt "x" using verify="touch canary"')
+    with pytest.raises(UntrustedError, match=r"A runs a command: touch canary \(for each answer\)"):
+        place.prepare("mine")
+    with pytest.raises(RefusedError, match="this run is to have no effects"):
+        place.prepare("mine", no_effects=True)
+
+
 def test_a_file_of_the_project_is_the_users_choice_with_all_that_the_project_has_for_it(place: Clone) -> None:
     workflow(place.folder, "outer", "[*] --> R\nR --> [*]", '- R: Run workflow "deploy"')
     assert place.prepare(str(place.folder / ".samovar/workflows/outer.md")).gate.closed == ()

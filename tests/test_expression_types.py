@@ -86,7 +86,7 @@ def said(text: str, *, is_condition: bool = True) -> list[str]:
         ('kind.contains("bug")', "is never true"),
         ('kind.startsWith("ug") || flag', "is never true"),
         ('kind.endsWith("Bu")', "is never true"),
-        ('{"a": 1}["b"] == 1', "is without a part 'b'."),
+        ('{"a": 1}["b"] == 1', "has no part 'b'."),
         ("tags.exists(t, t == 'nwe')", 'Write `t == "new"`.'),
         ("answer == 3", 'Write `answer == "3"`.'),
         ('n == "3"', "Write `n == 3`."),

@@ -6,16 +6,19 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samovar.errors import ExpressionError, Place, TooLargeError
+from samovar.expressions.code_blocks import code_blocks
 from samovar.expressions.expression import Expression
 from samovar.expressions.formats import json_lines_of, json_lines_text, rows_of, rows_text
 from samovar.expressions.meter import Meter
 from samovar.expressions.types import ANYTHING, TEXT, WHOLE, list_of
+from tests.growth import assert_grows_with_size
 
 HERE = Place(path=None, line=1)
 
@@ -124,13 +127,72 @@ def test_values_come_back_from_json_lines_and_from_a_fence(values: list[object])
 
 
 @pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("Here:\n```json\n{}\n```\nDone.", [("json", "{}")]),
+        ("~~~\na ``` b\n```\n~~~", [("", "a ``` b\n```")]),
+        ("````md\n```py\nx\n```\n````\n```\ny\n```", [("markdown", "```py\nx\n```"), ("", "y")]),
+        ("```py\nx = 1", [("python", "x = 1")]),
+        ("```", [("", "")]),
+        ("\ufeff```JSON5 title=x\r\n1\r\n```\r\n", [("json5", "1")]),
+        ("``` {.python}\nx\n``` \n", [("python", "x")]),
+        ("1. So:\n\n    ```py\n    if x:\n        y\n  z\n    ```", [("python", "if x:\n    y\nz")]),
+        ("```a`b\nx\n```", [("", "")]),
+        ("`x`", []),
+        ("~~~ a`b\nx\n~~~~", [("a`b", "x")]),
+    ],
+)
+def test_blocks_of_code_are_those_of_markdown(text: str, blocks: list[tuple[str, str]]) -> None:
+    assert [(block.language, block.text) for block in code_blocks(text)] == blocks
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("\ufeff[1]", [1]),
+        ("Yes:\n```\nno json\n```\n```\n[2]\n```", [2]),
+        ("```text\n5\n```\n```json\n[6]\n```\n```json\n[7]\n```", [6]),
+        ('```json\r\n{"a": 1.0}\r\n```', {"a": 1}),
+        ('{"a": "```json\\n1\\n```"}', {"a": "```json\n1\n```"}),
+    ],
+)
+def test_json_is_read_out_of_the_first_block_that_says_it_is_that(text: str, found: object) -> None:
+    assert value("json(t)", t=text) == found
+
+
+@pytest.mark.parametrize("piece", [" ", "`", "```a ", "~~~\n", "```\nx\r", "\t~"])
+def test_blocks_take_a_time_that_grows_with_the_text(piece: str) -> None:
+    def prepare(size: int) -> Callable[[], object]:
+        text = f"```{piece * size}`"
+        return lambda: list(code_blocks(text))
+
+    assert_grows_with_size(prepare, 60_000)
+
+
+@given(st.text(st.sampled_from("`~ \nax\t\r"), max_size=60))
+def test_any_text_has_code_and_no_block_has_a_line_of_its_own(text: str) -> None:
+    for block in code_blocks(text):
+        lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        first = lines[block.line - 1].lstrip() if block.line <= len(lines) else ""
+        assert not block.text or block.text.split("\n")[0].lstrip() == first
+    assert isinstance(value("code(t)", t=text), str)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("json('x')", "line 1, column 1"),
         ("json(t)", "nested too deep"),
         ("csv('a,a\\n1,2')", "two columns have the name 'a'"),
         ("csv('a,b\\n1')", "line 2 has 1 values, not 2"),
-        ("code('~~~sh\\nls\\n~~~', 'python')", "no block of code in 'python'"),
+        ("code('~~~sh\\nls\\n~~~', 'python')", "no block of code in 'python'; the languages are: sh"),
+        ("json('a\\n~~~\\n{\\n\"k\": x}\\n~~~')", "Expecting value in line 4, column 6"),
+        ("json('~~~json\\n{\"k\": 1,\\n')", "in line 2, column"),
+        ("json('~~~json\\nx\\n~~~\\n~~~\\n1\\n~~~')", "Expecting value in line 2, column 1"),
+        ('json(\'{"a": "NaN",\\n"b": [1, NaN]}\')', "JSON has no NaN in line 2, column 10"),
+        ("json('[-Infinity]')", "JSON has no -Infinity in line 1, column 2"),
+        ('json(\'{"a": {"b": 1}, "b": 2,\\n "b": 3}\')', "'b' stands twice in line 2, column 2"),
+        ('json(\'[{"k": 1}, {"k": 1, "\\\\u006b": 2}]\')', "'k' stands twice in line 1, column 21"),
         ("format('%s %s', 1)", "no value for '%s'"),
         ("format('%s', 1, 2)", "2 values for 1 places"),
         ("format('%d', 1.5)", "takes a whole number for '%d', not a fractional number"),

@@ -294,3 +294,26 @@ async def test_old_files_ignore_labels_there_with_a_warning(bench: Bench) -> Non
     run = await bench.run(bench.write("w", diagram, front="dialect: swissarmyhammer"))
     assert paths(run) == ["F", "A", "B", "C", "J", "End"]
     assert len(bench.warnings) == 2
+
+
+async def test_a_fork_whose_action_fails_in_a_composite_takes_its_failure_edge_and_starts_nothing(
+    bench: Bench,
+) -> None:
+    diagram = """[*] --> C
+    state C {
+    state F <<fork>>
+    state J <<join>>
+    [*] --> F
+    F --> A
+    F --> B
+    A --> J
+    B --> J
+    J --> [*]
+    }
+    C --> End
+    C --> Sorry: failure
+    End --> [*]
+    Sorry --> [*]"""
+    run = await bench.run(bench.write("w", diagram, 'F: Shell "exit 3"'))
+    assert run.ending is Ending.COMPLETED, run.error
+    assert paths(run) == ["C", "F", "Sorry"]

@@ -12,7 +12,7 @@ import pytest
 from samovar.engines.base import ModelSpec
 from samovar.engines.scripted import ScriptedEngine
 from samovar.errors import NotFoundError
-from samovar.executors.base import PromptRequest
+from samovar.executors.base import PromptRequest, forget
 from samovar.executors.local import LocalExecutor
 from samovar.executors.table import OnFetchProgress
 from samovar.generation import (
@@ -91,6 +91,17 @@ async def test_a_named_session_goes_on_until_the_run_ends_and_no_further() -> No
         assert sessions.statistics().closed == 1
         async with executor.open("two") as connection:
             assert (await connection.ask(request("x", session="talk"), ignore)).text == "1 messages"
+
+
+async def test_a_named_session_that_is_forgotten_is_closed_at_once_and_begins_anew() -> None:
+    async with open_executor() as (executor, sessions), executor.open("run") as connection:
+        for _ in range(3):
+            assert (await connection.ask(request("x", session="mine"), ignore)).text == "1 messages"
+            assert (await connection.ask(request("x", session="mine"), ignore)).text == "3 messages"
+            await forget(connection, "mine")
+            await forget(connection, "nobody's")
+        statistics = sessions.statistics()
+        assert statistics.opened == statistics.closed == 3
 
 
 async def test_a_run_keeps_its_models_loaded_to_its_end() -> None:

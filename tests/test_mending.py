@@ -253,6 +253,44 @@ def test_what_only_looks_like_an_old_spelling_is_left(tmp_path: Path, text: str)
     assert (one.after, one.done, one.left) == (text, (), ())
 
 
+TYPED = (
+    "---\nparameters: [{{name: tags, type: multi_choice, choices: [a], default: [a]}}, {{name: x}}]\n---\n"
+    + TOP.replace("{", "{{") + "[*] --> A\nA --> B: {}\nA --> [*]: default\nB --> [*]\n```\n\n## Actions\n\n"
+    "- A: Set n={}, m='1'\n- B: Log \"{}\"\n"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "text", "becomes"),
+    [
+        ("tags.size > 1", "1", "${tags.first}", ("size(tags) > 1", "1", "${tags[0]}")),
+        ("tags.length == 1", "1", "${tags.last}", ("size(tags) == 1", "1", "${tags[-1]}")),
+        ("n < 5 && tags.size > 1", '"3"', "${n + 1}", ("n < 5 && size(tags) > 1", "3", "${n + 1}")),
+        ("n > 2.5", '"3.5"', "${n}", ("n > 2.5", "3.5", "${n}")),
+        ("x.size > 1", "1", "{{ tags.size }}", None),  # x may be a map
+        ("n > 2", '"1.10"', "x", None),  # another text as a number
+        ("n > 2", '"03"', "x", None),
+        ("n > 2", '"3"', "${n.trim()}", None),  # it is used as a text too
+        ("n == '3'", '"3"', "${n}", None),
+        ("default(n, 0) > 2", '"3"', "${n}", None),
+    ],
+)
+def test_what_types_are_sure_of_is_mended(
+    tmp_path: Path, label: str, value: str, text: str, becomes: tuple[str, str, str] | None
+) -> None:
+    one = mended(tmp_path, TYPED.format(label, value, text))
+    assert one.after == TYPED.format(*(becomes or (label, value, text)))
+    assert one.after == told_changes(one)
+    if becomes:
+        assert not [fault for fault in one.faults if fault.severity == "error"]
+
+
+def test_a_number_in_quotes_that_another_action_sets_too_is_left(tmp_path: Path) -> None:
+    for other in ('- B: Set n="x"', '- B: Shell "date" result="n"'):
+        text = TYPED.format("n > 2", '"3"', "x").partition("- B:")[0] + other + "\n"
+        assert mended(tmp_path, text).after == text
+
+
 def test_an_action_among_tags_is_left(tmp_path: Path) -> None:
     text = DIAGRAM + '- A: Delegate to {% if x %}"a"{% else %}"b"{% endif %}\n'
     one = mended(tmp_path, text)

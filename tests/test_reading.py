@@ -412,7 +412,7 @@ def test_a_misspelt_key_of_the_front_matter_is_a_warning_and_an_unknown_one_pass
 @pytest.mark.parametrize(
     ("text", "line", "column"),
     [
-        (flow('- A: Prompt "x" using retries=3'), 9, 23),
+        (flow('- A: Prompt "x" using tools="a"'), 9, 23),
         (flow(top="---\ntitle: x\ntools: [a]\n---\n"), 3, 1),
     ],
 )
@@ -478,6 +478,14 @@ def test_doubtful_shapes_are_warnings() -> None:
         "unreachable",
     ]
     assert all(fault.severity == "warning" for fault in workflow.warnings)
+
+
+def test_a_state_that_aborts_needs_no_way_out() -> None:
+    diagram = "[*] --> A\nA --> B: failure\nA --> [*]"
+    assert [one.code for one in read(flow("- B: Log 'x'", diagram=diagram, more=OWN)).warnings] == ["no-exit"]
+    assert not read(flow("- B: Abort 'x'", diagram=diagram, more=OWN)).warnings
+    one_way = "- B: {% if n %}Abort 'x'{% else %}Log 'x'{% endif %}"
+    assert [one.code for one in read(flow(one_way, diagram=diagram, more=OWN)).warnings] == ["no-exit"]
 
 
 def test_every_fault_of_a_file_is_found_at_once_in_its_order() -> None:

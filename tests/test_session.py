@@ -92,6 +92,7 @@ async def test_a_timeout_ends_the_turn_and_says_so() -> None:
     async with open_sessions(ScriptedEngine(pause=never)) as sessions, sessions.open(SPEC) as session:
         turn = await session.ask(user("one"), Options(timeout_s=0.01))
         assert turn.reason is FinishReason.TIMEOUT
+        assert session.messages == ()  # who asks again asks what was asked before
 
 
 async def test_turns_of_one_session_come_one_after_the_other() -> None:

@@ -40,6 +40,13 @@ AROUND = (
     "case @ in *) X;; esac", "case a in (a) echo @;; esac | X", "case a in if) echo @;; esac | X",
     "echo \"$(X)\" @", "if X; then echo @; fi", "exec < <(echo @); X", "exec <<< @; X", "n=(@); X",
     'echo "${n:=@}"; X', "while :; do X; test $z && break; z=1; n=$m; m=@; done", "echo @ |& X", "env X",
+    "echo @ |\nX", "echo @ |&\n# c\n\nX", "2>f X", "FOO=1 2>f X", "{fd}<f X", "set -k; X BASH_ENV=@",
+    "declare -i n; read n <<< @; X", "declare -i n; for n in @; do X; done",
+    "m=@; declare -i n; : ${n:=$m}; X",
+    "read PS4 <<< @; set -x; X", "alias foo=X\nfoo @", "n=@; trap 'X' EXIT", "echo @; X",
+    "find . -maxdepth 0 -exec X \\;",
+    "echo @ | xargs env X", "hash -p @ foo; X", "BASH_ALIASES[foo]=eval; X",
+    "declare -n r=n; read r <<< @; X",
     "command X", "timeout -s KILL 5 X", "nohup X", "env -i PATH=/usr/bin:/bin X", "echo @ | xargs X",
     "echo @ | xargs -I{} X", "echo @ | X &", "n=@; cat <<E | X\n$n\nE", "n=@; X <<E\n$n\nE",
 )  # fmt: skip
@@ -59,6 +66,12 @@ INNER = (
     "((sh))", "{ cat; sh; }", '"}"; sh', "fi; sh", "true && sh", "X=1 sh", "> f sh", "time sh", "exec sh",
     'command eval "$n"', "find . -maxdepth 0 -exec sh -c @ \\;", "sh -c 'cat'", "bash --rcfile x -c @",
     "sh -c $none @", "$none eval @", "for k do eval \"$k\"; done", 'getopts a: k; eval "$OPTARG"', "tee f",
+    "{eval,@}", "{sh,-c} @", "${e:-eval} @", "$(echo eval) @", "/bin/s? -c @", "nice @ a", "env", "set",
+    "foo @",
+    "export | sh", "declare -p n | sh", "env | sh", 'eval "$(env)"', "eval 'echo $((n))'", "echo ${!m@P}",
+    "echo ${1@P}", "printf -v@ x", "printf -v n$i %s @", "export \"n$i=@\"", "declare $o n=@", "[ $v @ ]",
+    "test @ @", "wait -n -p @", "for RANDOM in @; do :; done", "rbash -c @", "make -f -", "source ./f @",
+    'eval "$\\\nn"', "env BASH_ENV=@ bash ./s.sh", 'env "BASH_FUNC_ls%%=@" ls', "m=n; echo $((m))",
     "grep -- @ f", "wc -l", "sort -u", "sed -- s/a/b/ @", "printf '%s' @", "cat -- @ > f", 'test "$n" -eq 1',
 )  # fmt: skip
 TOUCH = "touch canary"

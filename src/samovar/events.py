@@ -90,6 +90,8 @@ class RunError:
     """Where it happened: in the file of the sub-workflow, if it happened there."""
     chain: tuple[Caller, ...] = ()
     """Who ran the workflow it happened in, the outermost first; empty if that is the run's own."""
+    retryable: bool = False
+    """What failed may pass, so that `retries=` performs it again."""
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -108,7 +110,13 @@ class RunError:
         if isinstance(error, ChildError):
             why: RunError = error.why
             return replace(why, state=why.state or state, place=why.place or place)
-        return cls(code=error.code, message=error.message, state=state, place=error.place or place)
+        return cls(
+            code=error.code,
+            message=error.message,
+            state=state,
+            place=error.place or place,
+            retryable=error.retryable,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +209,21 @@ class Warned(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed(Happening):
+    """An attempt at an action failed, and another one follows within the same visit."""
+
+    visit: int
+    path: str
+    """Of the state."""
+    error: RunError
+    figures: PromptFigures | None
+    """Of a prompt that was answered."""
+    wait_s: float | None
+    """Until the action is performed again; None: the model is asked at once to repair its answer."""
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateLeft(Happening):
     visit: int
     path: str
@@ -247,6 +270,7 @@ Event = (
     | ItemsProgressed
     | Logged
     | Warned
+    | AttemptFailed
     | StateLeft
     | TransitionTaken
     | RunEnded

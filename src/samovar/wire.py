@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.errors import Fault, Place, SamovarError
-from samovar.events import NOTHING, Event, PromptFigures, RunEnded, RunError, StateLeft
+from samovar.events import NOTHING, AttemptFailed, Event, PromptFigures, RunEnded, RunError, StateLeft
 from samovar.generation import TokenCounts
 from samovar.running.run import Run, Visit
 from samovar.secrecy import HIDDEN
@@ -123,12 +123,20 @@ def _visit(visit: Visit, *, with_values: bool) -> Object:
         wire["branch"] = visit.branch
     if visit.error:
         wire["error"] = error_to_wire(visit.error)
+    if visit.attempts:
+        wire["attempts"] = [_attempt(one) for one in visit.attempts]
     if visit.figures:
         wire |= _figures(visit.figures)
         if with_values:
             wire["chosen"] = _plain(visit.figures.chosen)
             wire["reasoning"] = visit.figures.reasoning
     return wire
+
+
+def _attempt(attempt: AttemptFailed) -> Object:
+    tokens = tokens_to_wire(attempt.figures.tokens) if attempt.figures else None
+    wire = {"error": error_to_wire(attempt.error), "wait_s": attempt.wait_s, "tokens": tokens}
+    return wire | {"time_s": attempt.time_s}
 
 
 def _figures(figures: PromptFigures) -> Object:

@@ -20,6 +20,7 @@ from samovar.actions.log import Log
 from samovar.actions.loop_clause import take_clause
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.read import ReadFile
+from samovar.actions.retries import Retries
 from samovar.actions.scanner import Scanner
 from samovar.actions.set import Set
 from samovar.actions.shell import Shell
@@ -78,8 +79,8 @@ def _parse_plain(text: str, place: Place, *, is_old: bool, block: TextBlock | No
             line.form = verb.form
             clause = None if verb is ForEach else take_clause(line)
             action = verb.parse(line)
-            if line.timeout is not None:
-                action = replace(action, timeout=line.timeout)
+            if line.timeout is not None or line.again:
+                action = replace(action, timeout=line.timeout, retries=Retries.of(line))
             return action if clause is None else around(clause, action, line)
     if "wait for user" in text.lower():
         return Wait.in_words(line)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import anyio
 
+from samovar.actions.attempts import TellAttempt, ignore, nothing
 from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
@@ -31,6 +32,7 @@ from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
     from samovar.actions.given import Value
+    from samovar.actions.retries import Retries
     from samovar.actions.scanner import Scanner
     from samovar.expressions.types import Type
     from samovar.language.parsed_action import ParsedAction
@@ -113,6 +115,10 @@ class ActionContext:
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
+    attempt_failed: TellAttempt = ignore
+    """Records an attempt that failed, where another one follows; raises what ends the run."""
+    forget: Callable[[], Awaitable[None]] = nothing
+    """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +149,8 @@ class Action(ABC):
     """Where its first character is."""
     timeout: Value | None = None
     """The time it may take, as `timeout=30s` at the end of its line says; None: as long as it takes."""
+    retries: Retries | None = None
+    """How often it is performed again, as `retries=3 backoff=2s` there says; None: never."""
 
     def __init_subclass__(cls, **arguments: object) -> None:
         super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
@@ -168,8 +176,9 @@ class Action(ABC):
 
     @property
     def names_of_timeout(self) -> frozenset[str]:
-        """The variables that its time limit reads: some of `names`."""
-        return self.timeout.names if self.timeout else frozenset()
+        """The variables that its time limit and its retries read: some of `names`."""
+        names = self.timeout.names if self.timeout else frozenset[str]()
+        return names | self.retries.names if self.retries else names
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -244,9 +253,9 @@ class Action(ABC):
         return True
 
     @classmethod
+    @abstractmethod
     def parse(cls, line: Scanner) -> Self:
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
-        raise NotImplementedError
 
     async def act(self, context: ActionContext) -> Outcome:
         """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
-from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
+from samovar.actions.base import ActionContext, brief, made_of
 from samovar.actions.given import Value
-from samovar.actions.launching import FORM, OPTIONS, Launch, checked, read_options
+from samovar.actions.launching import FORM, OPTIONS, Launch, Launching, checked, read_options
 from samovar.actions.process import Command
 from samovar.actions.program_doubts import doubts
 from samovar.actions.program_tables import reads_as_code
@@ -23,34 +23,22 @@ from samovar.actions.programs import list_refusal, refusal
 from samovar.actions.scanner import Scanner
 from samovar.actions.shell_words import Word
 from samovar.errors import Fault, Place
-from samovar.expressions.types import Type
 from samovar.language.pieces import Held
 from samovar.values import to_text
-
-if TYPE_CHECKING:
-    from samovar.language.workflow import Workflow
-    from samovar.library import Library
 
 _INPUT = -1
 """The number of a value in what the program reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunProgram(Action):
+class RunProgram(Launching):
     verb: ClassVar[str] = "command"
-    effect: ClassVar[str | None] = "runs a command"
     words: ClassVar[tuple[str, ...]] = ("command",)
-    runs_command: ClassVar[bool] = True
-    keeps_time: ClassVar[bool] = True
-    takes_items: ClassVar[bool] = True
     form: ClassVar[str] = f'Command ["program", "word", …] [with] {FORM}'
 
     place: Place
     items: tuple[Value, ...]
     """The program, which is literal, and its words."""
-    launch: Launch
-    doubts: tuple[Fault, ...] = ()
-    """Warnings about values in the words."""
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
@@ -72,29 +60,9 @@ class RunProgram(Action):
         return cls(place=place, items=items, launch=launch, doubts=found)
 
     @property
-    def result(self) -> str | None:
-        """The variable that its value goes to besides `result`."""
-        return self.launch.result
-
-    @property
     def names(self) -> frozenset[str]:
         names = (item.names for item in self.items)
         return frozenset().union(*names, self.launch.names, self.names_of_timeout)
-
-    @property
-    def sets(self) -> frozenset[str]:
-        return self.launch.sets
-
-    @property
-    def types(self) -> Mapping[str, Type]:
-        return self.launch.types
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.launch.retry_safe
-
-    def with_result(self, name: str | None) -> Self:
-        return replace(self, launch=replace(self.launch, result=name))
 
     @property
     def what(self) -> str:
@@ -104,15 +72,7 @@ class RunProgram(Action):
     def doing(self) -> str:
         return " ".join(item.template.text for item in self.items) + self.launch.doing + made_of(self.names)
 
-    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        return self.doubts
-
-    async def perform(self, context: ActionContext) -> Outcome:
-        command = await context.compute(lambda: self._command(context))
-        finished = await context.run_command(command)
-        return await self.launch.outcome(finished, command, context, self.place)
-
-    def _command(self, context: ActionContext) -> Command:
+    def command_now(self, context: ActionContext) -> Command:
         words = tuple(
             checked(word, f"the word {number}", self.place)
             for number, word in enumerate(self._filled(context.variables))

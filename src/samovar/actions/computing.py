@@ -7,7 +7,7 @@ time limits and Ctrl-C go on meanwhile. It knows nothing of what is computed, bu
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -74,12 +74,11 @@ class Computer:
 
     async def _compute_beside(self, work: Callable[[], T]) -> T:
         self.long += 1
-        is_wanted = True
+        unwanted = threading.Event()
 
         def look(_: int) -> None:
-            if not is_wanted:
+            if unwanted.wait(BREATH_S):
                 raise _UnwantedError
-            time.sleep(BREATH_S)
 
         def bounded() -> T:
             with self._bounds(look):
@@ -89,7 +88,7 @@ class Computer:
         try:
             return await run_sync(bounded, abandon_on_cancel=True, limiter=self._threads)
         finally:
-            is_wanted = False
+            unwanted.set()
 
     @contextmanager
     def _bounds(self, look: Look) -> Iterator[None]:

@@ -14,6 +14,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief, made_of
+from samovar.actions.scanner import Scanner
 from samovar.actions.time_limit import perform
 from samovar.errors import ActionError, Fault, FaultsError, Place
 from samovar.language.pieces import Held, Piece, Token, tokenize
@@ -37,6 +38,11 @@ class Conditional(Action):
     ways: tuple[Action, ...]
     """What it can become, as far as that is known."""
     parse_action: Parse = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, line: Scanner) -> Conditional:
+        """No word begins it: `of_line` reads a line that has tags."""
+        raise TypeError(f"{line.text!r} is not read by its first word")
 
     @classmethod
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:

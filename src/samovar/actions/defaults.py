@@ -66,3 +66,8 @@ class PromptDefaults:
             return self
         digest = hashlib.sha256(f"{self.forced_seed} {visit} {path}".encode()).digest()
         return replace(self, seed=int.from_bytes(digest[:4], "big"))
+
+    def again(self, attempt: int) -> PromptDefaults:
+        """Those of a further attempt, counted from 1: with the same seed, the same answer would fail."""
+        digest = hashlib.sha256(f"{self.seed} again {attempt}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:4], "big"))

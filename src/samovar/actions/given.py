@@ -15,6 +15,11 @@ from samovar.language.template import Template
 from samovar.language.written_values import as_written
 from samovar.values import is_finite, read_json
 
+LOOP_OPTIONS = ("at_once", "collect", "on_failure")
+"""The keys of pairs that a `for each` takes beside its list."""
+OF_RETRIES = ("retries", "backoff")
+"""The keys of pairs that say how often an action is performed again, which any may have (`retries.py`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:

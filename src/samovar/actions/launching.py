@@ -9,18 +9,24 @@ from __future__ import annotations
 import json
 import os
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from samovar.actions.base import ActionContext, Outcome, brief
+from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.given import Pair, Value
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.scanner import Scanner
-from samovar.errors import ActionError, Place, ShellError, TimedOutError, TooLargeError
+from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError, TooLargeError
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, list_of
 from samovar.language.names import OF_COMMAND
 from samovar.language.template import Rules, Template
 from samovar.values import Record, lines_of, to_text
+
+if TYPE_CHECKING:
+    from samovar.language.workflow import Workflow
+    from samovar.library import Library
 
 LARGEST_VALUE_BYTES = 128 * 1024
 """What Linux takes as one word or one variable of the environment, name and all."""
@@ -138,7 +144,7 @@ class Launch:
         return Command(
             text=text,
             words=words,
-            stdin=None if self.stdin is None else _readable(self.stdin.text(context.variables), place),
+            stdin=None if self.stdin is None else readable(self.stdin.text(context.variables), place),
             environment=environment,
             adds={name: environment[name] for name, _ in self.environment},
             folder=folder,
@@ -153,14 +159,61 @@ class Launch:
         """What comes of it. Raises `TooLargeError`."""
         if finished.is_cut:
             raise TooLargeError("What the command wrote", command.most_bytes, place=place)
-        value = await context.compute(lambda: _record(finished))
+        value = await context.compute(lambda: record_of(finished))
         sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
             sets[self.result] = value
         return Outcome(value=value, sets=sets, error=_error(finished, context.timeout_s, place))
 
 
-def _record(finished: CommandResult) -> Record:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launching(Action):
+    """An action that runs a command: what all of them have of it."""
+
+    effect: ClassVar[str | None] = "runs a command"
+    runs_command: ClassVar[bool] = True
+    keeps_time: ClassVar[bool] = True
+    takes_items: ClassVar[bool] = True
+
+    launch: Launch
+    doubts: tuple[Fault, ...] = ()
+    """Warnings about values in the command."""
+
+    @property
+    def result(self) -> str | None:
+        """The variable that its value goes to besides `result`."""
+        return self.launch.result
+
+    @property
+    def sets(self) -> frozenset[str]:
+        return self.launch.sets
+
+    @property
+    def types(self) -> Mapping[str, Type]:
+        return self.launch.types
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.launch.retry_safe
+
+    def with_result(self, name: str | None) -> Self:
+        return replace(self, launch=replace(self.launch, result=name))
+
+    def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
+        return self.doubts
+
+    @abstractmethod
+    def command_now(self, context: ActionContext) -> Command:
+        """The command with the values that variables have now. Raises `ShellError`, `TemplateError`."""
+
+    async def perform(self, context: ActionContext) -> Outcome:
+        command = await context.compute(lambda: self.command_now(context))
+        finished = await context.run_command(command)
+        return await self.launch.outcome(finished, command, context, self.place)
+
+
+def record_of(finished: CommandResult) -> Record:
+    """What a command left, as a value."""
     parts: dict[str, object] = {
         "stdout": finished.stdout,
         "stderr": finished.stderr,
@@ -171,7 +224,7 @@ def _record(finished: CommandResult) -> Record:
     return Record(finished.stdout.rstrip("\r\n"), parts)
 
 
-def _readable(text: str, place: Place) -> str:
+def readable(text: str, place: Place) -> str:
     """A text that a command can read. Raises `ShellError`."""
     try:
         text.encode("utf-8", errors="surrogateescape")
@@ -185,11 +238,17 @@ def _error(finished: CommandResult, timeout_s: float | None, place: Place) -> Ac
         limit_s = finished.duration_s if timeout_s is None else timeout_s
         return TimedOutError(f"The command took longer than {limit_s:g} s and was stopped.", place=place)
     if finished.exit_code:
-        said = finished.stderr.strip() or finished.stdout.strip()
-        end = said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}"
-        tail = f": {brief(end, 200)}" if said else "."
-        return ShellError(f"The command ended with status {finished.exit_code}{tail}", place=place)
+        said = said_last(finished)
+        tail = f": {said}" if said else "."
+        message = f"The command ended with status {finished.exit_code}{tail}"
+        return ShellError(message, exit_code=finished.exit_code, place=place)
     return None
+
+
+def said_last(finished: CommandResult) -> str:
+    """The end of what it wrote, in brief: of its standard error, if it wrote there."""
+    said = finished.stderr.strip() or finished.stdout.strip()
+    return brief(said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}", 200)
 
 
 def checked(text: str, name: str, place: Place) -> str:

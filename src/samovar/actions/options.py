@@ -33,8 +33,10 @@ from samovar.values import duration_s, is_finite, is_utf8, to_text
 if TYPE_CHECKING:
     from samovar.actions.defaults import PromptDefaults
 
-UNSUPPORTED = frozenset(("tools", "retries"))
+UNSUPPORTED = frozenset(("tools",))
 """Options of the language that this version has not."""
+OF_VERIFY = ("verify", "repairs", "verify_timeout")
+"""Those that `verifying.py` takes."""
 
 Read = Callable[[object], object]
 """What an option's value means. Raises `ValueError` saying what was expected."""
@@ -183,7 +185,7 @@ class Using:
             if pair.key in UNSUPPORTED:
                 line.note("unsupported", f"The option {pair.key!r} is not supported yet.", pair.place)
             elif pair.key not in OPTIONS:
-                line.unknown(pair, OPTIONS)
+                line.unknown(pair, (*OPTIONS, *OF_VERIFY))
             else:
                 known.append(pair)
                 if pair.value.is_literal:
@@ -293,5 +295,4 @@ def _expected(error: ValueError) -> str:
 
 
 def _shown(value: object) -> str:
-    text = to_text(value) if isinstance(value, str) else json.dumps(value, default=str)
-    return repr(text) if isinstance(value, str) else text
+    return repr(value) if isinstance(value, str) else json.dumps(value, default=str)

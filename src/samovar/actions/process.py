@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
+import anyio.to_thread
 from anyio.abc import ByteReceiveStream, Process
 
 from samovar.actions.process_groups import ProcessGroups, end_group
@@ -44,6 +46,8 @@ class Command:
     """Of the environment: what the state itself puts into it."""
     most_bytes: int = MOST_VALUE_BYTES
     """That it may write to each of its streams; one that writes more is ended."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts that it finds in files of its own while it runs, by the variable that has the file's path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,37 @@ async def run(command: Command, groups: ProcessGroups | None = None, owner: str 
     """
     if not command.folder.is_dir():
         raise ShellError(f"There is no folder {str(command.folder)!r} to run the command in.")
-    groups = groups or ProcessGroups()
+    async with _with_files(command) as ready:
+        return await _run(ready, groups or ProcessGroups(), owner)
+
+
+@asynccontextmanager
+async def _with_files(command: Command) -> AsyncIterator[Command]:
+    """The command with its files written, which are gone afterwards. Nobody else can read them."""
+    if not command.files:
+        yield command
+        return
+    try:
+        folder = TemporaryDirectory(prefix="samovar-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _unwritten(error) from error
+    with folder as path:
+        environment = dict(command.environment)
+        for name, text in command.files.items():
+            file = Path(path, name.lower().removesuffix("_file") + ".txt")
+            try:
+                await anyio.to_thread.run_sync(file.write_bytes, text.encode("utf-8", "surrogateescape"))
+            except OSError as error:
+                raise _unwritten(error) from error
+            environment[name] = str(file)
+        yield replace(command, environment=environment)
+
+
+def _unwritten(error: OSError) -> ShellError:
+    return ShellError(f"The file for the command could not be written: {error.strerror or error}.")
+
+
+async def _run(command: Command, groups: ProcessGroups, owner: str) -> CommandResult:
     started = time.monotonic()
     # Cancelled in the middle of starting, the shell would be killed and what it has started would go on.
     with anyio.CancelScope(shield=True):

@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from samovar.actions.answers import answer_of, by_schema, is_json
+from samovar.actions.answer_faults import failure, warn_if_cut
+from samovar.actions.answers import answer_of, by_schema
 from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.blocks import expect_text
 from samovar.actions.form_options import found_schema, read_schema_option
 from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
 from samovar.actions.scanner import Scanner
-from samovar.errors import ActionError, CutOffError, Fault, Place, TimedOutError
+from samovar.actions.verifying import Verify, if_verified
+from samovar.errors import Fault, Place
 from samovar.events import PromptFigures
-from samovar.executors.base import PromptReply, PromptRequest, cut_off
+from samovar.executors.base import PromptReply, PromptRequest
 from samovar.expressions.types import ANYTHING, FRACTIONAL, TEXT, WHOLE, Type, text_of
 from samovar.generation import FinishReason, Message
 from samovar.language.schema_types import type_of_schema
@@ -47,7 +49,8 @@ _PARTS: Mapping[str, Type] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutePrompt(Action):
     verb: ClassVar[str] = "prompt"
-    effect: ClassVar[str | None] = None
+    effect: ClassVar[str | None] = if_verified(None, "runs a command")
+    runs_command: ClassVar[bool] = if_verified(False, True)
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
     takes_items: ClassVar[bool] = True
@@ -63,6 +66,8 @@ class ExecutePrompt(Action):
     arguments: tuple[Pair, ...]
     using: Using
     result: str | None
+    verify: Verify | None = None
+    """The command that looks at its answer."""
 
     @classmethod
     def parse(cls, line: Scanner) -> ExecutePrompt:
@@ -81,9 +86,8 @@ class ExecutePrompt(Action):
             word = line.word("with", "using")
             if word:
                 clause = arguments if word == "with" else options
-            taken = len(line.loop_options or ())
-            pairs = line.pairs()
-            if not pairs and len(line.loop_options or ()) == taken:
+            begin, pairs = line.at, line.pairs()
+            if line.at == begin:
                 line.fail(f"`with`, `using` or `key=value` is expected, {line.found()}.")
             for pair in pairs:
                 if pair.key == "result":
@@ -92,10 +96,17 @@ class ExecutePrompt(Action):
                     line.limit(pair.value)
                 else:
                     clause.append(pair)
+        verify = Verify.parse(line, options)
         using = Using.parse(line, options)
         line.end()
         return cls(
-            place=place, name=name, inline=inline, arguments=tuple(arguments), using=using, result=result
+            place=place,
+            name=name,
+            inline=inline,
+            arguments=tuple(arguments),
+            using=using,
+            result=result,
+            verify=verify,
         )
 
     @property
@@ -103,14 +114,19 @@ class ExecutePrompt(Action):
         values = [*(pair.value for pair in self.arguments), *filter(None, (self.name, self.inline))]
         names = frozenset().union(*(value.names for value in values)) | self.using.names
         names = names - {pair.key for pair in self.arguments} if self.inline else names
-        return names | self.names_of_timeout
+        return names | self.names_of_timeout | (self.verify.names if self.verify else frozenset())
 
     @property
     def sets(self) -> frozenset[str]:
-        return frozenset((self.result,)) if self.result else frozenset()
+        names = frozenset(self.verify.types) if self.verify else frozenset[str]()
+        return names | {self.result} if self.result else names
 
     @property
     def types(self) -> Mapping[str, Type]:
+        return {**(self.verify.types if self.verify else {}), **self._types_of_answer}
+
+    @property
+    def _types_of_answer(self) -> Mapping[str, Type]:
         if self.using.of("schema") is not None:  # whose fields may be told only by the workflow: `types_in`
             return {self.result: ANYTHING} if self.result else {}
         is_choice = self.using.of("choices") is not None
@@ -130,11 +146,14 @@ class ExecutePrompt(Action):
         if schema is None or self.result is None:
             return self.types
         whole = type_of_schema(schema)
+        own = self.verify.types if self.verify else {}
         if whole.kinds != {"map"}:  # only a text can know how sure it was
             is_text = whole.kinds == {"text"}
-            return {self.result: replace(whole, is_answer=is_text, is_closed=whole.is_closed and not is_text)}
+            is_closed = whole.is_closed and not is_text
+            return {**own, self.result: replace(whole, is_answer=is_text, is_closed=is_closed)}
         parts = {**_PARTS, **whole.parts}
-        return {self.result: replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)}
+        answer = replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)
+        return {**own, self.result: answer}
 
     def _schema(self, workflow: Workflow) -> Schema | None:
         """The schema of the answer, if there is one that is known before the run."""
@@ -149,15 +168,19 @@ class ExecutePrompt(Action):
         return schema
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        value = self.using.of("schema")
+        value, doubts = self.using.of("schema"), self.verify.doubts if self.verify else ()
         if value is None or not value.is_literal:
-            return ()
+            return doubts
         try:
             found_schema(read_schema_option(value.given), workflow, may_be_file=True)
         except ValueError as error:
             message = f"`schema` cannot be {str(value.given)[:60]!r}: expected {error}"
-            return (Fault(code="unknown-schema", message=message, place=value.place),)
-        return ()
+            return (*doubts, Fault(code="unknown-schema", message=message, place=value.place))
+        return doubts
+
+    @property
+    def doing(self) -> str:
+        return self.verify.doing if self.verify else self.what
 
     def with_result(self, name: str | None) -> Self:
         return replace(self, result=name)
@@ -183,17 +206,19 @@ class ExecutePrompt(Action):
         def scoped(session: str | None) -> str | None:
             return None if session is None else context.defaults.session_scope + session
 
-        reply = await context.ask(
-            PromptRequest(
-                messages=messages,
-                model=chosen.model,
-                executor=chosen.executor,
-                options=chosen.options,
-                session=scoped(chosen.session),
-                fork=scoped(chosen.fork),
-            )
+        request = PromptRequest(
+            messages=messages,
+            model=chosen.model,
+            executor=chosen.executor,
+            options=chosen.options,
+            session=scoped(chosen.session),
+            fork=scoped(chosen.fork),
         )
-        return self._outcome(context, reply, chosen)
+        if self.verify is not None:
+            return await self.verify.ask(
+                context, request, lambda reply: self._outcome(context, reply, chosen)
+            )
+        return self._outcome(context, await context.ask(request), chosen)
 
     def _filled(self, context: ActionContext) -> tuple[Chosen, tuple[Message, ...]]:
         """What is asked, and how."""
@@ -217,31 +242,11 @@ class ExecutePrompt(Action):
         taken = as_taken(self.arguments, arguments, prompt.parameters)
         return prompt.render(taken, {**context.surroundings, **context.variables})
 
-    def _failure(self, reply: PromptReply, chosen: Chosen) -> ActionError | None:
-        """Why there is no answer, or not one of its form; None if there is."""
-        if reply.finish_reason is FinishReason.TIMEOUT:
-            pause_s, ceiling_s = chosen.options.timeout_s, chosen.options.ceiling_s
-            why = "It timed out" if pause_s is None else f"No token came for {pause_s:g} s"
-            if ceiling_s is not None and reply.duration_s > ceiling_s:
-                why = f"It took longer than {ceiling_s:g} s in all"
-            return TimedOutError(f"{why}, so the answer was given up.", place=self.place)
-        if reply.finish_reason is FinishReason.CANCELLED:
-            return ActionError("The answer was cancelled.", place=self.place)
-        if reply.cut and chosen.options.held_by:
-            why = cut_off(reply.cut, reply.finish_reason, reply.tokens, chosen.options)
-            return CutOffError(why, text=reply.text, place=self.place)
-        if chosen.options.schema is not None and not is_json(reply.text):
-            return ActionError(
-                "The answer is not JSON, though it has a schema: whoever answered does not hold to one.",
-                place=self.place,
-            )
-        return None
-
     def _outcome(self, context: ActionContext, reply: PromptReply, chosen: Chosen) -> Outcome:
         said = answer_of(reply, chosen.session)
-        error = self._failure(reply, chosen)
+        error = failure(reply, chosen, self.place)
         if error is None:
-            _warn_if_cut(context, reply, chosen)
+            warn_if_cut(context, reply, chosen)
         if reply.dropped_messages:
             context.warn(
                 f"The conversation outgrew its context: its oldest messages ({reply.dropped_messages}) were "
@@ -266,17 +271,6 @@ class ExecutePrompt(Action):
             answer = by_schema(said)
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
-
-
-def _warn_if_cut(context: ActionContext, reply: PromptReply, chosen: Chosen) -> None:
-    if reply.cut == "reasoning":
-        context.warn(cut_off("reasoning", reply.finish_reason, reply.tokens, chosen.options))
-    elif reply.finish_reason is FinishReason.LENGTH:
-        thought = f", {reply.tokens.reasoning} of them its reasoning" if reply.tokens.reasoning else ""
-        context.warn(
-            f"The answer was cut off after {reply.tokens.generated} tokens{thought} "
-            f"(max_tokens is {chosen.options.max_tokens})."
-        )
 
 
 def _default_system(context: ActionContext) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from samovar.actions.given import Pair, Value, changed_by_reading
+from samovar.actions.given import LOOP_OPTIONS, OF_RETRIES, Pair, Value, changed_by_reading
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.markdown import TextBlock
@@ -28,8 +28,7 @@ _COMMA = re.compile(r",\s*")
 _BACKSLASHES = re.compile(r"\\+")
 _LITERAL = re.compile(r"[^\\{$\"']+")
 """What means nothing but itself, in either quotes."""
-_LIMIT = re.compile(r"(?:with\s+)?timeout\s*=(?!=)", re.IGNORECASE)
-LOOP_OPTIONS = ("at_once", "collect", "on_failure")  # of a `for each`, beside its list
+_LIMIT = re.compile(rf"(?:with\s+)?(?:timeout|{'|'.join(OF_RETRIES)})\s*=(?!=)", re.IGNORECASE)
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
 
@@ -50,6 +49,8 @@ class Scanner:
     """The line stands in a file of the older system."""
     timeout: Value | None = None
     """The time limit, which any action may have."""
+    again: dict[str, Pair] = field(default_factory=dict)
+    """How often it is performed again, which any action may say too; by key."""
     block: TextBlock | None = None
     """The fenced block below the line, until something takes it for its text."""
     loop_options: dict[str, Pair] | None = None
@@ -85,22 +86,25 @@ class Scanner:
         return self.at >= len(self.text)
 
     def end(self) -> None:
-        """Nothing may follow but a time limit. Raises `FaultsError` with all that was noted."""
-        if self.timeout is None and self.is_at_limit:
+        """Nothing may follow but what any action may have. Raises `FaultsError` with all that was noted."""
+        while self.is_at_limit:
             self.word("with")
-            if pair := self.pair():
-                self.limit(pair.value)
+            for pair in self.pairs():
+                if pair.key == "timeout":
+                    self.limit(pair.value)
+                else:
+                    self.unknown(pair, ("timeout", *OF_RETRIES))
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.block is not None:
-            message = "This action takes no block below it, or has its text in its line already."
-            self.note("action-syntax", message, self.block.place)
+            why = "This action takes no block below it, or has its text in its line already."
+            self.note("action-syntax", why, self.block.place)
         if self.faults:
             raise FaultsError(self.faults)
 
     @property
     def is_at_limit(self) -> bool:
-        """`timeout=` stands here."""
+        """`timeout=`, `retries=` or `backoff=` stands here."""
         self.blanks()
         return _LIMIT.match(self.text, self.at) is not None
 
@@ -113,8 +117,7 @@ class Scanner:
     def symbol(self, symbol: str) -> bool:
         """Takes this character if it stands here."""
         self.blanks()
-        found = self.text.startswith(symbol, self.at)
-        self.at += len(symbol) if found else 0
+        self.at += len(symbol) * (found := self.text.startswith(symbol, self.at))
         return found
 
     def rest(self) -> tuple[str, int]:
@@ -142,8 +145,7 @@ class Scanner:
         self.blanks()
         if self.text[self.at : self.at + 1] not in ('"', "'"):
             return None
-        begin = self.at
-        rules = Rules(shell=shell, is_old=self.is_old)
+        begin, rules = self.at, Rules(shell=shell, is_old=self.is_old)
         content, self.at = self._string(begin, rules)
         template = Template.parse(content, self.where(begin + 1), rules)
         given = template.fill({}) if template.is_plain else None
@@ -151,15 +153,13 @@ class Scanner:
         return Value(template=template, quoted=True, place=self.where(begin), given=given, is_text=is_text)
 
     def expect_quoted(self, what: str, *, shell: bool = False) -> Value:
-        value = self.quoted(shell=shell)
-        if value is None:
+        if (value := self.quoted(shell=shell)) is None:
             self.fail(f"{what} in quotes is expected, {self.found()}.")
         return value
 
     def value(self) -> Value:
         """Takes a value: a text in quotes, or bare: a word, a number, JSON, or `${path}`."""
-        quoted = self.quoted()
-        if quoted is not None:
+        if (quoted := self.quoted()) is not None:
             return quoted
         begin = self.at
         self.at = self._bare_end(begin)
@@ -191,20 +191,19 @@ class Scanner:
         return Pair(key=match.group(1), value=self.value(), place=self.where(begin))
 
     def pairs(self) -> list[Pair]:
-        """Takes all the pairs that stand here. A key that comes twice is a fault."""
-        pairs: list[Pair] = []
-        seen: set[str] = set()
+        """Takes all the pairs that stand here, those of `again` aside. A key that comes twice is a fault."""
+        pairs, seen = list[Pair](), set(self.again)
         while pair := self.pair():
             if pair.key in seen:
                 self.note("action-syntax", f"{pair.key!r} is given twice.", pair.place)
             seen.add(pair.key)
             pairs.append(pair)
-        return pairs
+        self.again |= {pair.key: pair for pair in pairs if pair.key in OF_RETRIES}
+        return [pair for pair in pairs if pair.key not in OF_RETRIES]
 
     def variable(self, pair: Pair) -> str:
         """The name of a variable to store a result in."""
-        name = str(pair.value.given) if pair.value.is_literal else ""
-        if not name.isidentifier():
+        if not (name := str(pair.value.given) if pair.value.is_literal else "").isidentifier():
             message = '`result` names a variable: letters, digits and _, as in result="answer".'
             self.note("action-syntax", message, pair.value.place)
         return normal(name)

@@ -1,7 +1,8 @@
-"""The time limit of an action, whatever it does: `timeout=` at the end of its line.
+"""The time limit of an action, whatever it does, and how often it is performed again after a failure.
 
 Above: the loop, which performs actions through this, and `conditional.py`. Below: the contract of actions.
-An action that ends itself in time and says what there was until then (`keeps_time`) finds it in its context.
+An action that ends itself in time and says what there was until then (`keeps_time`) finds its limit in its
+context. The limit is that of each attempt; what may be repeated was checked before the run.
 """
 
 from __future__ import annotations
@@ -9,12 +10,37 @@ from __future__ import annotations
 from dataclasses import replace
 
 from samovar.actions.base import Action, ActionContext, Outcome
-from samovar.errors import ActionError, TimedOutError
+from samovar.errors import ActionError, SamovarError, TimedOutError
 from samovar.values import positive_duration_s, to_text
 
 
 async def perform(action: Action, context: ActionContext) -> Outcome:
-    """Performs an action within its time limit. Raises as it does, and `TimedOutError`."""
+    """Performs an action within its time limit, and again where it may be and its failure may pass.
+
+    Raises as the last attempt does, and `TimedOutError`.
+    """
+    retries = action.retries
+    if retries is None:
+        return await _attempt(action, context)
+    here = context
+    for number, wait_s in enumerate(await context.compute(lambda: retries.waits_s(context.variables)), 1):
+        outcome = Outcome()
+        try:
+            outcome = await _attempt(action, here)
+            error: SamovarError | None = outcome.error
+        except SamovarError as raised:
+            error = raised
+            if not error.retryable:
+                raise
+        if error is None or not error.retryable:
+            return outcome
+        context.attempt_failed(error, outcome.figures, wait_s)
+        await context.sleep(wait_s)
+        here = replace(context, defaults=context.defaults.again(number))
+    return await _attempt(action, here)
+
+
+async def _attempt(action: Action, context: ActionContext) -> Outcome:
     if action.timeout is None and context.timeout_s is None:
         return await action.act(context)
     limit_s = await context.compute(lambda: _limit_s(action, context))

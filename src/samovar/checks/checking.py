@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from samovar.actions.base import Action
 from samovar.actions.given import Pair, Value
+from samovar.actions.options import OF_VERIFY, OPTIONS
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.checks.exits import doubtful_exits
@@ -20,6 +21,7 @@ from samovar.checks.labels import declared_here
 from samovar.checks.parts import parts_of
 from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
+from samovar.checks.retried import doubtful_retries
 from samovar.checks.returned import mistyped_returns
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
@@ -49,7 +51,7 @@ def check_workflow(
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
         found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
-        found += doubtful_items(workflow, library, given)
+        found += [*doubtful_items(workflow, library, given), *doubtful_retries(workflow, library)]
         found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         found += mistyped_returns(workflow)
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
@@ -158,7 +160,7 @@ def _prompt(
         if parameter.required and not parameter.condition and parameter.name not in given | known:
             message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
-        elif parameter.name == "result" and action.result is not None:
+        elif _of_action(action).get(parameter.name):
             whole, keeps = f"The prompt {text!r}", "the value of that variable"
             yield _hidden(whole, parameter.name, "Execute prompt", keeps, name.place)
     for variable in sorted(prompt.template.names - given - known - {p.name for p in prompt.parameters}):
@@ -182,7 +184,10 @@ def _arguments(
     names = {parameter.name for parameter in parameters} | read
     for pair in pairs:
         if pair.key not in names:
-            message = f"{what} has no parameter {pair.key!r}.{nearest(pair.key, names.union(or_else))}"
+            is_option = not what.startswith("The workflow") and pair.key in (*OPTIONS, *OF_VERIFY)
+            way = " As an option it stands behind `using`." if is_option else ""
+            hint = way or nearest(pair.key, names.union(or_else))
+            message = f"{what} has no parameter {pair.key!r}.{hint}"
             yield Fault(code="unknown-parameter", message=message, place=pair.place, severity="warning")
 
 
@@ -199,12 +204,12 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
     if child.parameters:
         yield from _arguments(action.given, child.parameters, what, read_names(child))
     given = {pair.key for pair in action.given}
-    taken = {"result": action.result is not None, "timeout": action.timeout is not None}
+    taken = _of_action(action)
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
             message = f"{what} needs {parameter.name!r}: give it with {parameter.name}=…"
-            if parameter.name in ("result", "timeout"):
+            if parameter.name in taken:
                 message = (
                     f"{what} needs {parameter.name!r}, which `Run workflow` takes for an option of its own: "
                     "give that parameter another name."
@@ -212,6 +217,17 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
             yield Fault(code="missing-argument", message=message, place=action.name.place)
         elif not is_needed and taken.get(parameter.name):
             yield _hidden(what, parameter.name, "Run workflow", "its default", action.name.place)
+
+
+def _of_action(action: ExecutePrompt | RunWorkflow) -> dict[str, bool]:
+    """The options that hide a parameter of the same name, and whether the action has each."""
+    retries = action.retries
+    return {
+        "result": action.result is not None,
+        "timeout": action.timeout is not None,
+        "retries": retries is not None,
+        "backoff": retries is not None and retries.backoff is not None,
+    }
 
 
 def _hidden(what: str, name: str, verb: str, keeps: str, place: Place) -> Fault:

@@ -19,6 +19,8 @@ def errors_read_too_late(workflow: Workflow) -> Iterator[Fault]:
     is_own = NAME in {parameter.name for parameter in workflow.parameters}
     if is_own or workflow.on_error == "continue" or not workflow.choice_states_act:
         return
+    if workflow.unread:  # an action that cannot be read may be what fails
+        return
     told = _told(workflow)
     for state in workflow.states.values():
         if state.name in told:

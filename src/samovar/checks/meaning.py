@@ -14,7 +14,7 @@ from samovar.language.paths import Path
 from samovar.language.template import Template
 from samovar.language.workflow import State, Transition, Workflow
 
-_NO_MEANING = frozenset(("diagram", "warnings"))
+_NO_MEANING = frozenset(("diagram", "warnings", "digest"))
 """Of a workflow: how it is written, and what was said of it."""
 
 

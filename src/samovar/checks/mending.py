@@ -18,6 +18,7 @@ from samovar.checks.checking import check_workflow
 from samovar.checks.edits import Edit, applied, edits_of, where_it_was
 from samovar.checks.meaning import meaning_of
 from samovar.checks.old_files import offered
+from samovar.checks.typed import MISTYPED
 from samovar.checks.unified_diff import unified_diff
 from samovar.errors import Fault, FaultsError, UsageError
 from samovar.files import read_text, write_whole
@@ -83,7 +84,7 @@ def mend(path: Path, library: Library, *, lenient: bool = False) -> Mended:
     done: list[Fault] = []
     passes: list[Sequence[Edit]] = []
     edits = mender.repairs(text, faults, is_read=now is not None)
-    if edits and (repaired := mender.repaired(text, edits)):
+    if edits and (repaired := mender.repaired(text, edits, now)):
         done, passes, now = [edit.fault for edit in edits], [edits], repaired
     if now is None:
         left = tuple(fault for fault in faults if fault.fix)
@@ -122,18 +123,23 @@ class _Mender:
         return _Read(text, workflow, check_workflow(workflow, self._library))
 
     def repairs(self, text: str, faults: Sequence[Fault], *, is_read: bool) -> Sequence[Edit]:
-        """The edits that make a file readable which is not: its dialect said, or each error with a fix."""
+        """The edits that make a file runnable which is not: its dialect said, or each error with a fix.
+
+        One that can be read means something but for what is of the wrong type, which no run takes.
+        """
         if (offer := offered(text, self._path, self._library, faults)) is not None:
             return edits_of(text, [offer], self._path)
-        errors = () if is_read else [fault for fault in faults if fault.severity == "error"]
-        return edits_of(text, errors, self._path)
+        if is_read:
+            return edits_of(text, [fault for fault in faults if fault.code == MISTYPED], self._path)
+        return edits_of(text, [fault for fault in faults if fault.severity == "error"], self._path)
 
-    def repaired(self, text: str, edits: Sequence[Edit]) -> _Read | None:
-        """The text with edits that change how it is read; None if it cannot be read with them."""
+    def repaired(self, text: str, edits: Sequence[Edit], now: _Read | None) -> _Read | None:
+        """The text with edits that change how it is read; None if that makes nothing better."""
         try:
-            return self.read(applied(text, edits))
+            then = self.read(applied(text, edits))
         except FaultsError:
             return None
+        return then if now is None or _errors(then) < _errors(now) else None
 
     def kept(self, now: _Read, edits: Sequence[Edit]) -> tuple[Sequence[Edit], _Read]:
         """The edits that leave the meaning as it is, and the text with them."""

@@ -12,16 +12,21 @@ from typing import NamedTuple
 
 from samovar.actions.base import Action
 from samovar.actions.for_each import lists_of
+from samovar.actions.given import Value
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.set import Set
 from samovar.checks.optional_fields import unguarded_fields
 from samovar.checks.parts import parts_of
 from samovar.checks.uncovered import values_without_edge
-from samovar.errors import Fault, Severity, nearest
+from samovar.errors import Fault, Fix, Severity, nearest
 from samovar.expressions.expression import Expression
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, union
+from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, type_of_value, union
 from samovar.language.names import BRANCHES
 from samovar.language.workflow import State, Workflow
+from samovar.values import literal, to_text
 
+MISTYPED = "type-mismatch"
+"""The code of values that do not go together."""
 _ERROR = Type(
     kinds=frozenset(("null", "map")),
     parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
@@ -72,6 +77,47 @@ def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
     """Comparisons that are never true, texts that count as true, values that do not go together."""
     severity: Severity = "warning" if is_old else "error"
     types = types_of(workflow)
+    found = tuple(_mistyped(workflow, types, severity))
+    yield from found
+    if not is_old and any(fault.code == MISTYPED for fault in found):
+        yield from _numbers_in_quotes(workflow, types, frozenset(found))
+
+
+def _numbers_in_quotes(
+    workflow: Workflow, types: Mapping[str, Type], found: frozenset[Fault]
+) -> Iterator[Fault]:
+    """Hints at numbers that `Set` has in quotes, as in old files, where errors go once they are numbers."""
+    for name, values in _set_in_quotes(workflow, types).items():
+        numbers = union(map(type_of_value, values.values()))
+        if frozenset(_mistyped(workflow, {**types, name: numbers}, "error")) < found:
+            for value in values:
+                text = value.template.text
+                message = (
+                    f"`{name}` is used as a number, and what is in quotes is a text: write {name}={text}."
+                )
+                fix = Fix(place=value.place, old=f'"{text}"', new=text)
+                yield Fault(code=MISTYPED, message=message, place=value.place, severity="hint", fix=fix)
+
+
+def _set_in_quotes(workflow: Workflow, types: Mapping[str, Type]) -> dict[str, dict[Value, object]]:
+    """The variables that `Set` gives only numbers in quotes, with these and the numbers that they are."""
+    texts = {name for name, one in types.items() if one.kinds == TEXT.kinds}
+    texts -= {parameter.name for parameter in workflow.parameters}
+    found: dict[str, dict[Value, object]] = {}
+    for _, action in workflow.actions():
+        given = {one.name: one.value for one in action.assignments} if isinstance(action, Set) else {}
+        for name in action.sets & texts:
+            value = given.get(name)
+            number = literal(str(value.given)) if isinstance(value, Value) and value.quoted else None
+            is_number = isinstance(number, int | float) and not isinstance(number, bool)
+            if isinstance(value, Value) and is_number and to_text(number) == value.given:
+                found.setdefault(name, {})[value] = number
+            else:
+                texts -= {name}
+    return {name: values for name, values in found.items() if name in texts}
+
+
+def _mistyped(workflow: Workflow, types: Mapping[str, Type], severity: Severity) -> Iterator[Fault]:
     texts = _texts_given(workflow)
     for use in _uses(workflow):
         if use.is_condition and not use.expression.names:
@@ -152,6 +198,8 @@ def _uses(workflow: Workflow) -> Iterator[_Use]:
                 continue
             is_inline = asks is not None and asks.inline is not None and part is asks.inline.template
             given = {pair.key for pair in asks.arguments} if asks and is_inline else set[str]()
+            if asks is not None and asks.verify is not None and part is asks.verify.text:
+                given = {"result"}  # it is the answer there
             for expression in part.expressions:
                 # What a template does not read of its surroundings, its own tags have set.
                 yield _Use(expression, given=frozenset(given | expression.names - part.names))

@@ -101,6 +101,7 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
         "action": state.verb,
         "what": state.what,
         "is_repeatable": state.is_repeatable,
+        "retries": state.retries,
         "place": place_to_wire(state.place),
     }
     if state.each:
@@ -122,6 +123,7 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
         "open_options": dict(prompt.open_options),
         "session": prompt.session,
         "fork": prompt.fork,
+        "verify": asdict(prompt.verify) if prompt.verify else None,
     }
 
 
@@ -190,8 +192,9 @@ def _show_run(told: Mapping[str, Any]) -> None:
         line.append(f"  {state['action']}", style="dim")
         if "messages" not in state and state["action"] != "for each":
             line.append(f"  {state['what']}")
-        if "each" in state:
-            line.append(f"  {shown(state['each'])}", style="dim")
+        for key in ("each", "retries"):
+            if state.get(key):
+                line.append(f"  {shown(state[key])}", style="dim")
         console.print(line)
         if "messages" in state:
             console.print(Text("  " + _settings_line(state), style="dim"))
@@ -246,6 +249,9 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     parts += [f"{name} {state[name]}" for name in ("session", "fork") if state[name]]
     parts += ["deterministic"] if options["deterministic"] else []
     parts += [f"{name} {source}" for name, source in state["open_options"].items()]
+    if verify := state["verify"]:
+        most = "" if verify["repairs"] is None else f", at most {verify['repairs']} repairs"
+        parts.append(f"verified by {shown(shortened(verify['command']))}{most}")
     return " · ".join(parts)
 
 

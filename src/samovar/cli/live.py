@@ -18,7 +18,7 @@ from rich.text import Text
 from samovar.actions.base import brief
 from samovar.cli.live_items import ItemLines, WholeList
 from samovar.cli.showing import shown, visible
-from samovar.events import Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.events import AttemptFailed, Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
 from samovar.memory import in_words
 
@@ -72,6 +72,10 @@ class Lines:
                 self._said.setdefault(event.visit, []).append(event.piece)
         elif isinstance(event, ModelFetching | ModelLoading):
             self._tell(event)
+        elif isinstance(event, AttemptFailed):
+            self._said.pop(event.visit, None)
+            if not self._items.hides(event.visit):
+                self._console.print(attempt_line(event), soft_wrap=True)
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
@@ -122,12 +126,14 @@ class LiveLines:
             self._left(event)
         elif isinstance(event, TextGenerated | PromptEvaluating | ModelLoading | ModelFetching):
             self._doing[event.visit] = doing_of(event, self._doing.get(event.visit, ""))
-            if (
-                isinstance(event, TextGenerated)
-                and event.kind == "text"
-                and not self._items.hides(event.visit)
-            ):
+            is_said = isinstance(event, TextGenerated) and event.kind == "text"
+            if is_said and isinstance(event, TextGenerated) and not self._items.hides(event.visit):
                 self._said.setdefault(event.visit, []).append(event.piece)
+        elif isinstance(event, AttemptFailed):
+            self._said.pop(event.visit, None)
+            self._doing[event.visit] = going_on(event)
+            if not self._items.hides(event.visit):
+                self._console.print(attempt_line(event))
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
@@ -237,6 +243,22 @@ def line_of(
     elif not is_told and not left.figures and (what := left.what or ("" if whole else entered.what)):
         line.append(f"  {shown(what)}", style="dim")
     return line
+
+
+def attempt_line(event: AttemptFailed) -> Text:
+    """An attempt that failed, and what follows."""
+    line = Text("↻ ", style="yellow")
+    line.append(event.path, style="bold")
+    line.append(f"  {shown(event.error.message)}  ", style="yellow")
+    line.append(going_on(event), style="dim")
+    return line
+
+
+def going_on(event: AttemptFailed) -> str:
+    """What follows an attempt that failed."""
+    if event.wait_s is None:
+        return "repairing the answer"
+    return f"again in {event.wait_s:g} s" if event.wait_s else "again"
 
 
 def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetching, before: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from samovar.events import Event, ItemsProgressed, StateEntered, StateLeft, VisitStatus, Warned
+from samovar.events import AttemptFailed, Event, ItemsProgressed, StateEntered, StateLeft, VisitStatus, Warned
 from samovar.generation import TokenCounts
 
 
@@ -46,9 +46,10 @@ class ItemLines:
                 self._began_s[event.visit] = event.time_s
         elif isinstance(event, ItemsProgressed):
             self._progress[event.visit] = event
-        elif isinstance(event, StateLeft) and event.figures is not None and event.visit in self._list_of:
-            whole = self._list_of[event.visit]
-            self._tokens[whole] = self._tokens.get(whole, TokenCounts()) + event.figures.tokens
+        elif isinstance(event, AttemptFailed | StateLeft) and event.visit in self._list_of:
+            whole, cost = self._list_of[event.visit], event.figures
+            if cost is not None:
+                self._tokens[whole] = self._tokens.get(whole, TokenCounts()) + cost.tokens
 
     def forget(self, event: StateLeft) -> None:
         """A visit is over, and was shown."""

@@ -12,6 +12,7 @@
     │   ├── FileError           a file could not be read, written or found
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
+    │   ├── UnverifiedError     an answer did not pass the command that verifies it
     │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── ReturnsError        what a workflow returns has another type than it says
@@ -37,7 +38,7 @@ wrong in a file; `nearest.py`, for what messages offer; nothing else of the proj
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from samovar.errors.faults import Fault as Fault
 from samovar.errors.faults import Fix as Fix
@@ -51,7 +52,8 @@ class SamovarError(Exception):
     """The root. `str(error)` is one message for a person: what, where, what to do."""
 
     code: str = "error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
+    """Trying again can help: what failed may pass."""
     exit_status: int = 1
 
     def __init__(self, message: str, *, place: Place | None = None) -> None:
@@ -113,7 +115,13 @@ class ExpressionError(ActionError):
 
 
 class ShellError(ActionError):
+    """`exit_code` is that of a command that failed; None: it could not be started."""
+
     code = "shell"
+
+    def __init__(self, message: str, *, exit_code: int | None = None, place: Place | None = None) -> None:
+        self.exit_code, self.retryable = exit_code, exit_code is not None
+        super().__init__(message, place=place)
 
 
 class FileError(ActionError):
@@ -122,6 +130,7 @@ class FileError(ActionError):
 
 class TimedOutError(ActionError):
     code = "timeout"
+    retryable = True
 
 
 class CutOffError(ActionError):
@@ -134,12 +143,23 @@ class CutOffError(ActionError):
         super().__init__(message, place=place)
 
 
+class UnverifiedError(ActionError):
+    """The command that verifies an answer was not content with it. `answer`: the last one."""
+
+    code = "unverified"
+    retryable = True
+
+    def __init__(self, message: str, *, answer: str, place: Place | None = None) -> None:
+        self.answer = answer
+        super().__init__(message, place=place)
+
+
 class ChildError(ActionError):
     """A workflow, or an item of a list, did not complete. `why`: the `events.RunError` it ended with."""
 
     def __init__(self, why: Any) -> None:
         super().__init__(why.message, place=why.place)
-        self.code, self.why = why.code, why
+        self.code, self.why, self.retryable = why.code, why, why.retryable
 
 
 class TooLargeError(ActionError):

@@ -44,6 +44,8 @@ class PromptRequest:
     fork: str | None = None
     """The named conversation of this run to start from a copy of: `session` then begins anew as that copy;
     without `session` the copy is a fresh one."""
+    is_own: bool = False
+    """`session` is a name that nobody wrote: the conversation of this visit alone."""
     run: str = ""
     """The run's id, for logs."""
     visit: int = 0
@@ -113,6 +115,21 @@ class Connection(Protocol):
         `finish_reason`. On cancellation the generation stops and everything is given back first.
         """
         ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A connection that can end a named conversation before the run does, which not every one can."""
+
+    async def forget(self, session: str) -> None:
+        """The conversation of that name, if there is one, is over: all that it holds is given back."""
+        ...
+
+
+async def forget(connection: Connection, session: str) -> None:
+    """Ends a named conversation, if the connection can; else it ends with the run."""
+    if isinstance(connection, Forgets):
+        await connection.forget(session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

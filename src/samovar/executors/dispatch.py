@@ -23,6 +23,7 @@ from samovar.executors.base import (
     OnPromptEvent,
     PromptReply,
     PromptRequest,
+    forget,
 )
 from samovar.executors.table import EXECUTORS, Parts, member
 from samovar.generation import Embeddings
@@ -105,6 +106,11 @@ class DispatchingConnection:
                 opened.asking.discard(scope)
         assert opened.error is not None, "only a member that failed stops those who ask"
         raise opened.error
+
+    async def forget(self, session: str) -> None:
+        """See `base.Forgets`: it may be a conversation of any of them."""
+        for opened in tuple(self._open.values()):
+            await forget(opened.connection, session)
 
     async def _opened(self, name: str) -> _Open:
         async with self._opening:

@@ -117,6 +117,13 @@ class LocalConnection:
         for session in old:
             await session.close()
 
+    async def forget(self, session: str) -> None:
+        """See `base.Forgets`."""
+        async with self._turns.setdefault(session, anyio.Lock()):
+            for key in [key for key in self._named if key[0] == session]:
+                await self._named.pop(key).close()
+        self._turns.pop(session, None)
+
     async def close(self) -> None:
         """Ends the named conversations."""
         for session in self._named.values():

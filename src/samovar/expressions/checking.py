@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samovar.errors import nearest
-from samovar.expressions.complaints import Finding, instead_of_part
+from samovar.expressions.complaints import Finding, form_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
 from samovar.expressions.sureness import not_a_choice, type_of_sureness
@@ -65,8 +65,7 @@ class TypeCheck:
         """Checks an expression that is a condition."""
         found, shown = self.of(tree, types), self._shown(tree)
         if texts := unsure_truth(found):
-            what = found if found.values else f"can be {text_of(map(str, texts))}"
-            what = f"is {what}" if found.values else what
+            what = f"is {found}" if found.values else f"can be {text_of(map(str, texts))}"
             message = (
                 f"`{shown}` {what}, and a text that is not empty is true. Write what it must be, as in "
                 f'`{shown} == "{yes_of(texts)}"`.'
@@ -154,11 +153,13 @@ class TypeCheck:
         can_have = found.kinds & {"map", "text", "other"}
         if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
-            near = nearest(name[:100], found.parts) if found.parts else ""
-            offer = instead_of_part(name, behind) or near
+            offer, form = nearest(name[:100], found.parts) if found.parts else "", form_of_part(name, behind)
             what = f"is {either(found.kinds)}, which" if not can_have else ""
-            said = f"`{behind}` {what} has no part {name!r}.{offer}".replace("  ", " ")
-            self._say("type-mismatch", said, step)
+            said = f"`{behind}` {what} has no part {name!r}.".replace("  ", " ")
+            said += f" Write `{form}`." if form else offer
+            is_sure = form and found.kinds == {"list"}
+            mended = (node.at, self.text[node.at : step.end], form) if is_sure else None
+            self.findings.append(Finding("type-mismatch", said, step.at, mended=mended))
         return ANYTHING
 
     def _macro(self, step: Macro, found: Type, types: Scope) -> Type:

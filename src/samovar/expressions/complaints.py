@@ -9,20 +9,6 @@ from dataclasses import dataclass
 
 from samovar.expressions.tokens import ExpressionToken
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be meant."""
-
-    code: str
-    """Of the fault that it becomes."""
-    message: str
-    at: int
-    """The offset of where."""
-    is_doubt: bool = False
-    """It may be meant."""
-
-
 _WORDS = {
     "and": "Write `&&` for and.",
     "or": "Write `||` for or.",
@@ -44,10 +30,30 @@ _PARTS = {"size": "size({})", "length": "size({})", "first": "{}[0]", "last": "{
 """What Liquid and JavaScript take for parts of lists and texts."""
 
 
+def form_of_part(name: str, path: str) -> str:
+    """How what other languages have as a part of a value is written; empty if it is none."""
+    return _PARTS.get(name, "").format(path)
+
+
 def instead_of_part(name: str, path: str) -> str:
-    """How what other languages have as a part of a value is written, as a sentence; empty if it is none."""
-    form = _PARTS.get(name)
-    return f" Write `{form.format(path)}`." if form else ""
+    """The same as a sentence."""
+    form = form_of_part(name, path)
+    return f" Write `{form}`." if form else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in an expression that cannot be meant, as far as types are known."""
+
+    code: str
+    """Of the fault that it becomes."""
+    message: str
+    at: int
+    """The offset of where."""
+    is_doubt: bool = False
+    """It may be meant."""
+    mended: tuple[int, str, str] | None = None
+    """Where it is surely meant otherwise: the offset, what stands there, and how it is written."""
 
 
 class BadExpressionError(Exception):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from samovar.errors import ExpressionError, Fault, FaultsError, Place, Severity, TooLargeError
+from samovar.errors import ExpressionError, Fault, FaultsError, Fix, Place, Severity, TooLargeError
 from samovar.expressions.absent import no_variable
 from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
@@ -195,6 +195,7 @@ class Expression:
                 message=one.message,
                 place=self._at(one.at),
                 severity="warning" if one.is_doubt else severity,
+                fix=one.mended and Fix(place=self._at(one.mended[0]), old=one.mended[1], new=one.mended[2]),
             )
             for one in check.findings
         )

@@ -11,42 +11,98 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from samovar.values import json_number, plain, read_json, refuse_constant, to_text
+from samovar.expressions.code_blocks import BOM, LINE_END, code_blocks, language_of
+from samovar.expressions.code_blocks import lines_of as lines_of
+from samovar.values import json_number, plain, read_json, to_text
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of a text, without their ends; an end of the last line begins no other."""
-    lines = _LINE_END.split(text)
-    return lines if lines[-1] else lines[:-1]
+_NAMED = 20
+"""Blocks whose languages a message names."""
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|-?Infinity|NaN', re.DOTALL)
 
 
-def json_of(text: str) -> object:
-    """The value of a JSON text."""
+def json_of(text: str, *, line: int = 1) -> object:
+    """The value of a JSON text, which begins in this line of what a message is about."""
+    text = text.removeprefix(BOM)
     try:
-        return read_json(text, parse_constant=refuse_constant, parse_float=json_number)
+        return read_json(
+            text, parse_constant=_refuse, parse_float=json_number, object_pairs_hook=_without_twins
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except _JsonFault as fault:
+        at = _first(text, fault.token, is_key=fault.is_key)
+        place = f"line {text.count(chr(10), 0, at) + line}, column {at - text.rfind(chr(10), 0, at)}"
+        raise ValueError(f"{fault} in {place}") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
+        raise ValueError(f"{error.msg} in line {error.lineno + line - 1}, column {error.colno}") from None
+
+
+class _JsonFault(Exception):
+    """What JSON does not have, although Python reads it."""
+
+    def __init__(self, message: str, token: str, *, is_key: bool = False) -> None:
+        super().__init__(message)
+        self.token, self.is_key = token, is_key
+
+
+def _refuse(name: str) -> object:
+    raise _JsonFault(f"JSON has no {name}", name)
+
+
+def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twin = next(key for key, count in counts.items() if count > 1)
+        raise _JsonFault(f"the key {twin[:60]!r} stands twice", twin, is_key=True)
+    return found
+
+
+def _first(text: str, token: str, *, is_key: bool) -> int:
+    """Where a token stands first outside of texts; a key, where an object has it for the second time."""
+    seen: list[set[str]] = []
+    key, key_at = "", 0
+    for match in _JSON_TOKEN.finditer(text):
+        found = match.group()
+        if found == "{" or found == "[":
+            seen.append(set())
+        elif found in ("}", "]"):
+            seen.pop()
+        elif found[0] == '"':
+            key, key_at = found, match.start()
+        elif found == ":" and is_key:
+            name = json.loads(key, strict=False)
+            if name == token and name in seen[-1]:
+                return key_at
+            seen[-1].add(name)
+        elif found == token and not is_key:
+            return match.start()
+    return 0
 
 
 def json_in(text: str) -> object:
-    """The value of a JSON text, which may be within a block of code, among other words."""
+    """The value of a JSON text, or of the JSON in its blocks of code.
+
+    That is the first block that says it is JSON; if none does, the first that is.
+    """
     try:
         return json_of(text)
     except ValueError as error:
         first = error
-    for _, block in code_blocks(text):
+    blocks = list(code_blocks(text))
+    said = next((block for block in blocks if block.language == "json"), None)
+    if said is not None:
+        return json_of(said.text, line=said.line)
+    wrong = None
+    for block in blocks:
         try:
-            return json_of(block)
-        except ValueError:
-            continue
-    raise first
+            return json_of(block.text, line=block.line)
+        except ValueError as error:
+            wrong = wrong or error
+    raise wrong or first
 
 
 def json_lines_of(text: str) -> list[object]:
@@ -99,32 +155,19 @@ def _names(row: Sequence[str]) -> list[str]:
     return names
 
 
-def code_blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Each fenced block of Markdown: its language, and its text. The last may lack its end."""
-    fence, language, block = "", "", list[str]()
-    for line in lines_of(text):
-        match = _FENCE.fullmatch(line)
-        if not fence:
-            if match:
-                fence, language, block = match[1], match[2].lower(), []
-        elif match and match[1].startswith(fence) and not match[2]:
-            yield language, "\n".join(block)
-            fence = ""
-        else:
-            block.append(line)
-    if fence:
-        yield language, "\n".join(block)
-
-
 def code_of(text: str, language: str = "") -> str:
     """The first block of code, in a language if one is named. A text without a block is all code."""
     blocks = list(code_blocks(text))
-    found = next((block for name, block in blocks if not language or name == language.lower()), None)
+    wanted = language_of(language)
+    found = next((block for block in blocks if not wanted or block.language == wanted), None)
     if found is not None:
-        return found
+        return found.text
     if blocks:
-        raise ValueError(f"there is no block of code in {language!r}")
-    return text.strip()
+        others = ", ".join(dict.fromkeys(block.language[:40] or "none named" for block in blocks[:_NAMED]))
+        raise ValueError(f"there is no block of code in {language!r}; the languages are: {others}")
+    text = text.removeprefix(BOM)
+    blanks = len(text) - len(text.lstrip())
+    return text[max(text.rfind("\n", 0, blanks), text.rfind("\r", 0, blanks)) + 1 :].rstrip()
 
 
 # Data as texts.
@@ -134,7 +177,7 @@ def lines_text(values: Sequence[object]) -> str:
     """One line for each value. Raises for a value of several lines."""
     texts = [to_text(value) for value in values]
     for number, text in enumerate(texts):
-        if _LINE_END.search(text):
+        if LINE_END.search(text):
             raise ValueError(f"item {number} has more than one line")
     return "".join(f"{text}\n" for text in texts)
 

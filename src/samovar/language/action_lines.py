@@ -17,6 +17,7 @@ from samovar.language.findings import Findings
 from samovar.language.joins import read_join
 from samovar.language.left_over import LeftOver
 from samovar.language.markdown import Bullet, Document, Heading, TextBlock
+from samovar.language.names import OF_COMMAND
 from samovar.language.parsed_action import ParseAction
 from samovar.language.store_lines import split_stored, with_store
 
@@ -195,7 +196,7 @@ class ActionLines:
         try:
             self._take(name, text, place, block)
         except FaultsError as error:
-            self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text))
+            self._found.unread.update(re.findall(r"[A-Za-z_]\w*", text), OF_COMMAND)
             for fault in error.faults:
                 fault = self._why_open(fault, bullet) if bullet and fault.code == "open-text" else fault
                 is_unknown = fault.code == "unknown-action"

@@ -56,11 +56,16 @@ def exit_of(composite: str) -> str:
 
 
 def flatten(
-    diagram: Diagram, failures_taken: Callable[[str], Taken], repeated: frozenset[str] = frozenset()
+    diagram: Diagram,
+    failures_taken: Callable[[str], Taken],
+    *,
+    repeated: frozenset[str] = frozenset(),
+    aborting: frozenset[str] = frozenset(),
 ) -> Flat:
     """The same diagram without scopes. `failures_taken` tells what a label means.
 
     `repeated`: composites whose inside is performed for each item of a list: no edge leads into it or out.
+    `aborting`: states that end the run, so that nothing needs to lead out of them.
     """
     if not any(node.regions for node in diagram.nodes.values()):
         return Flat(
@@ -72,16 +77,21 @@ def flatten(
             composites={},
             faults=(),
         )
-    return _Flattening(diagram, failures_taken, repeated).flat()
+    return _Flattening(diagram, failures_taken, repeated, aborting).flat()
 
 
 class _Flattening:
     """One flattening: finds what each scope has, then rewrites the edges."""
 
     def __init__(
-        self, diagram: Diagram, failures_taken: Callable[[str], Taken], repeated: frozenset[str]
+        self,
+        diagram: Diagram,
+        failures_taken: Callable[[str], Taken],
+        repeated: frozenset[str],
+        aborting: frozenset[str],
     ) -> None:
-        self.diagram, self.failures_taken, self.repeated = diagram, failures_taken, repeated
+        self.diagram, self.failures_taken = diagram, failures_taken
+        self.repeated, self.aborting = repeated, aborting
         self.faults: list[Fault] = []
         self.firsts: dict[str, str] = {}
         self.members: dict[Scope, list[Node]] = {}
@@ -217,12 +227,13 @@ class _Flattening:
             for node in (node for scope in scopes for node in self.members.get(scope, ())):
                 if node.id in self.outgoing or node.kind == "fork":
                     continue
-                self._warn(
-                    "no-exit",
-                    f"Nothing leads out of {node.id!r}, so it ends its composite {composite!r}: "
-                    f"add `{node.id} --> [*]` there.",
-                    node.place,
-                )
+                if node.id not in self.aborting:
+                    self._warn(
+                        "no-exit",
+                        f"Nothing leads out of {node.id!r}, so it ends its composite {composite!r}: "
+                        f"add `{node.id} --> [*]` there.",
+                        node.place,
+                    )
                 is_passed = node.id in self.scopes and node.id not in self.repeated
                 source = exit_of(node.id) if is_passed else node.id
                 yield _edge(source, exit_of(composite), node.place)

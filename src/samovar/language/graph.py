@@ -15,7 +15,7 @@ from samovar.language.composites import Taken, exit_of, flatten
 from samovar.language.diagram import Diagram, Edge
 from samovar.language.labels import Meaning, key_of, plain, read_label, read_old_label
 from samovar.language.names import OF_FAILURE
-from samovar.language.parsed_action import ParsedAction
+from samovar.language.parsed_action import ParsedAction, always_aborts
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.workflow import Body, Fork, Kind, State, Transition, When
 
@@ -48,7 +48,8 @@ def read_graph(diagram: Diagram, actions: Mapping[str, ParsedAction], old: OldLa
     """The states of a diagram with their actions, which are given by state. `old`: of an old file."""
     labels = _Labels(old)
     repeated, wrong = _repeated(diagram, actions)
-    flat = flatten(diagram, labels.failures_taken, repeated)
+    aborting = frozenset(name for name, action in actions.items() if always_aborts(action))
+    flat = flatten(diagram, labels.failures_taken, repeated=repeated, aborting=aborting)
     faults = [*wrong, *flat.faults]
     leaving = Counter(edge.source for edge in flat.edges)
     transitions: dict[str, list[Transition]] = {name: [] for name in flat.nodes}
@@ -280,7 +281,9 @@ def doubtful_shape(graph: Graph, initial: str, at_end: str | None = None) -> Ite
             if name == at_end or name in exits or (name in graph.groups and state.action is None):
                 continue
             yield _fault("unreachable", f"No path leads to the state {name!r}.", state.place)
-        elif not state.transitions and state.kind is not Kind.FORK and name not in ends_of_items:
+        elif not (
+            state.transitions or state.always_aborts or state.kind is Kind.FORK or name in ends_of_items
+        ):
             shown = name.removesuffix(exit_of(""))
             message = (
                 f"Nothing leads out of the state {shown!r}, so a run is stuck there: add `{shown} --> [*]`."

@@ -83,6 +83,11 @@ class ParsedAction(Protocol):
         ...
 
 
+def always_aborts(action: ParsedAction) -> bool:
+    """Whether it ends the run, whatever it becomes, so that nothing leads on from its state."""
+    return all(one.verb == "abort" for one in action.variants)
+
+
 class ParseAction(Protocol):
     """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
 

@@ -17,7 +17,7 @@ from samovar.expressions.expression import Expression
 from samovar.language.model_names import ModelName, Named
 from samovar.language.names import ALWAYS_THERE, BRANCHES, OF_COMMAND, OF_COMMAND_FAILURE, OF_FAILURE
 from samovar.language.parameters import Parameter
-from samovar.language.parsed_action import ParsedAction
+from samovar.language.parsed_action import ParsedAction, always_aborts
 from samovar.language.prompt import Prompt
 from samovar.language.returning import ReturnedValues
 from samovar.language.schemas import Schema
@@ -89,6 +89,11 @@ class State:
     def actions(self) -> tuple[ParsedAction, ...]:
         """All that it can do, whichever way the tags around its action go."""
         return self.action.variants if self.action is not None else ()
+
+    @property
+    def always_aborts(self) -> bool:
+        """Whatever happens, the run ends here, so that no transition out of it is ever taken."""
+        return self.action is not None and always_aborts(self.action)
 
     @property
     def of_failure(self) -> frozenset[str]:

@@ -39,6 +39,8 @@ class StatePreview:
     """What it does, filled as far as it is known."""
     is_repeatable: bool
     """It may be performed again if nobody knows whether it was done."""
+    retries: str = ""
+    """How often it is performed again after a failure, as it is written; empty: never."""
     prompt: PromptPreview | None = None
     error: SamovarError | None = None
     """Why the action would fail whatever the run brings."""
@@ -207,6 +209,7 @@ def _preview_of(
         place=action.place,
         what=what,
         is_repeatable=action.is_repeatable,
+        retries=action.retries.text if action.retries else "",
         prompt=prompt,
         error=error,
     )

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.given import Pair, as_taken
+from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Using
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.verifying import Verify
 from samovar.generation import Options, Role
 from samovar.language.names import first_variables
 from samovar.language.prompt import Prompt
@@ -39,6 +40,18 @@ class MessagePreview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyPreview:
+    """How an answer would be verified."""
+
+    command: str
+    """Filled as far as it is known; `${result}` is the answer."""
+    repairs: int | None
+    """None: only the run knows."""
+    timeout_s: float | None
+    """None: only the run knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptPreview:
     """A prompt as it would be sent."""
 
@@ -53,6 +66,8 @@ class PromptPreview:
     fork: str | None = None
     open_options: Mapping[str, str] = field(default_factory=dict)
     """Options that only the run knows, as they are written."""
+    verify: VerifyPreview | None = None
+    """None: the answer is taken as it is."""
 
 
 def preview_action(
@@ -87,6 +102,20 @@ def preview_action(
         session=chosen.session,
         fork=chosen.fork,
         open_options={pair.key: pair.value.template.text for pair in unknown},
+        verify=_verify(action.verify, values, later) if action.verify else None,
+    )
+
+
+def _verify(verify: Verify, values: Mapping[str, object], later: Later) -> VerifyPreview:
+    """Raises `ActionError` for a number of repairs, or a time, that cannot be."""
+
+    def is_known(value: Value | None) -> bool:
+        return value is None or not value.names & later.keys()
+
+    return VerifyPreview(
+        command=shown(fill(verify.text, values, {**later, "result": "${result}"})),
+        repairs=verify.most_repairs(values) if is_known(verify.repairs) else None,
+        timeout_s=verify.limit_s(values) if is_known(verify.limit) else None,
     )
 
 

@@ -234,9 +234,9 @@ class Loop:
             return arrivals.end
         try:
             doubts = frame.join(frames, arrivals.ends, value_bytes)
-        except TooLargeError as error:
+        except TooLargeError as large:
             path = frame.prefix + join.name
-            return End(ending=Ending.FAILED, error=RunError.of(error, path, join.place))
+            return End(ending=Ending.FAILED, error=RunError.of(large, path, join.place))
         for doubt in doubts:
             self._recorder.warn(doubt, join.place, visit)
         return None

@@ -18,6 +18,7 @@ from samovar.actions.list_items import CommonAnswer
 from samovar.errors import Place
 from samovar.events import (
     NOTHING,
+    AttemptFailed,
     Event,
     OnEvent,
     RunEnded,
@@ -94,7 +95,7 @@ class Recorder:
         if isinstance(event, TextGenerated) and not self.secrets.is_empty:
             self._tell_piece(event)
             return
-        if isinstance(event, StateLeft):
+        if isinstance(event, AttemptFailed | StateLeft):
             self._tell_rest(event.visit)
         copy = self.secrets.copy(event)
         if isinstance(copy, RunStarted):

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from samovar.events import (
     NOTHING,
+    AttemptFailed,
     Ending,
     Event,
     PromptFigures,
@@ -58,6 +59,8 @@ class Visit:
     """Of a prompt that was answered."""
     branch: str | None = None
     """The first state of the branch it is in; None outside of forks."""
+    attempts: tuple[AttemptFailed, ...] = ()
+    """Those that failed before the one that counts."""
 
 
 class Trail(Generic[E]):
@@ -97,8 +100,8 @@ class Run:
     """Variables whose values are shown to nobody."""
     hidden: Secrets = field(default_factory=Secrets, repr=False, compare=False)
     """What nobody is shown, in `variables` and `answer` too; the rest has none of it."""
-    trail: Trail[StateEntered | StateLeft] = field(default_factory=Trail)
-    """Visits entered and left."""
+    trail: Trail[StateEntered | AttemptFailed | StateLeft] = field(default_factory=Trail)
+    """Visits entered and left, and what failed in between."""
     warned: Trail[Warned] = field(default_factory=Trail, repr=False)
     visits_begun: int = 0
     """Those of sub-workflows counted along."""
@@ -138,6 +141,9 @@ class Run:
             raise ValueError(f"Run {self.id} has ended; {type(event).__name__} cannot happen.")
         if isinstance(event, StateEntered):
             return replace(self, trail=self.trail.then(event), visits_begun=event.visit)
+        if isinstance(event, AttemptFailed):
+            tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
+            return replace(self, trail=self.trail.then(event), tokens=tokens)
         if isinstance(event, StateLeft):
             tokens = self.tokens + event.figures.tokens if event.figures else self.tokens
             # What an action gave back is not kept: a record costs the same for each visit.
@@ -197,6 +203,9 @@ class Run:
                     duration_s=None,
                     branch=event.branch,
                 )
+            elif isinstance(event, AttemptFailed):
+                visit = visits[event.visit]
+                visits[event.visit] = replace(visit, attempts=(*visit.attempts, event))
             else:
                 visits[event.visit] = replace(
                     visits[event.visit],

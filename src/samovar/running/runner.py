@@ -206,6 +206,7 @@ class _Driven:
             asking=anyio.Lock(),
             tell=self.recorder.tell,
             secrets=self.recorder.secrets,
+            time_s=self.recorder.time_s,
             computer=Computer(settings.settings.value_bytes),
         )
 

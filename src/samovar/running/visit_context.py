@@ -22,9 +22,9 @@ from samovar.actions.outside import Files, Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Asking, Filled, Question, Reply
 from samovar.config import Settings
-from samovar.errors import ActionError, Place
-from samovar.events import Event, Logged, Warned
-from samovar.executors.base import Connection, PromptReply, PromptRequest
+from samovar.errors import ActionError, Place, SamovarError
+from samovar.events import AttemptFailed, Event, Logged, PromptFigures, RunError, Warned
+from samovar.executors.base import Connection, PromptReply, PromptRequest, forget
 from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
@@ -63,6 +63,8 @@ class Services:
     """Held while a person is asked: one thing at a time, also where several branches ask."""
     tell: Callable[[Event], None]
     """Records an event and reports it."""
+    time_s: Callable[[], float]
+    """Since the run's start."""
     secrets: Secrets
     """What nobody is shown."""
     computer: Computer
@@ -123,6 +125,8 @@ class VisitContext:
             move_on_after=services.outside.clock.move_on_after,
             allows_effects=services.allows_effects,
             compute=services.computer.compute,
+            attempt_failed=self.attempt_failed,
+            forget=self.forget,
         )
 
     def log(self, level: str, text: str) -> None:
@@ -183,7 +187,34 @@ class VisitContext:
     async def sleep(self, duration_s: float) -> None:
         await self.services.outside.waits.sleep(duration_s, self._at)
 
+    def attempt_failed(
+        self, error: SamovarError, figures: PromptFigures | None, wait_s: float | None
+    ) -> None:
+        """Raises `PastLimitError`: the tokens of an answer count at once."""
+        path, action = self.frame.prefix + self.state.name, self.state.action
+        self.services.tell(
+            AttemptFailed(
+                visit=self.number,
+                path=path,
+                error=RunError.of(error, path, action.place if action else None),
+                figures=figures,
+                wait_s=wait_s,
+                time_s=self.services.time_s(),
+            )
+        )
+        if figures is not None:
+            self.frame.spending.spend(tokens=figures.tokens.generated)
+
+    @property
+    def _own_session(self) -> str:
+        return f"\0{self.number}"  # a name that nobody can write
+
+    async def forget(self) -> None:
+        await forget(self.services.connection, self._own_session)
+
     async def ask(self, request: PromptRequest) -> PromptReply:
+        if request.is_own:
+            request = replace(request, session=self._own_session)
         self._claim(request.session, continues=True)
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)

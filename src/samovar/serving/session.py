@@ -24,6 +24,7 @@ from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
 
+_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)  # such a turn is no part of the conversation
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
 """Called with the fraction loaded, 0 to 1, when the turn has to load the model first."""
@@ -148,7 +149,7 @@ class LocalSession:
                     yield event
             assert end is not None, "an engine's events end with Finished"
             parts = parts_of(pieces)
-            if end.reason is not FinishReason.CANCELLED and not self._closed:
+            if end.reason not in _NOT_DONE and not self._closed:
                 secret = any(message.secret for message in attempt.messages)  # the answer may repeat it
                 said = replace(Message.of_parts("assistant", parts), secret=secret)
                 self._messages = (*attempt.messages, said)

@@ -51,6 +51,8 @@ class SentPrompt:
     def option(self, name: str) -> object:
         """The value in force of an option; None if there is none."""
         request, options = self.request, self.request.options
+        if name == "session" and request.is_own:
+            return None
         if name in ("session", "fork"):
             return self._own(getattr(request, name))
         if name in ("model", "executor"):

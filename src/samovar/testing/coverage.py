@@ -111,8 +111,7 @@ def cover(workflow: Workflow, seen: Iterable[Seen]) -> Coverage:
     taken: frozenset[TransitionKey] = frozenset().union(*(one.transitions for one in runs))
     transitions: dict[TransitionKey, Missed] = {}
     for state in workflow.states.values():
-        aborts = state.actions and all(action.verb == "abort" for action in state.actions)
-        for one in () if aborts else state.transitions:  # none ever leaves it
+        for one in () if state.always_aborts else state.transitions:
             # Of two that are alike only the first is ever taken.
             transitions.setdefault(key_of(one), Missed(name=_name(one), place=one.place))
     ends = {body.exit for body in workflow.bodies.values()}  # no run is ever in one

@@ -6,9 +6,12 @@ left out, and so are secrets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Generic, TypeVar
 
 from samovar.actions.process import CommandResult
+from samovar.actions.question import YES, Question, Reply
 from samovar.checks.parts import parts_of
 from samovar.errors import SamovarError
 from samovar.executors.base import PromptReply
@@ -26,10 +29,38 @@ from samovar.testing.told_confidence import recorded_choices
 from samovar.testing.told_values import FOREVER
 from samovar.values import plain
 
+T = TypeVar("T")
 NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 """Variables that every action leaves behind."""
 ENDLESS = {"takes": FOREVER}
 """Of an answer or a command that did not come to its end, as a case has it."""
+
+
+class Heard(Generic[T]):
+    """What was said in each visit, once or several times. Mutable: it grows, and what began ends."""
+
+    def __init__(self) -> None:
+        self._by_visit: dict[int, list[T]] = {}
+
+    def begin(self, visit: int, value: T) -> Callable[[T], None]:
+        """Keeps a value as the next of the visit, and gives what puts another in its place."""
+        values = self._by_visit.setdefault(visit, [])
+        number = len(values)
+        values.append(value)
+        return partial(values.__setitem__, number)
+
+    def by_visit(self) -> Iterator[tuple[int, Sequence[T]]]:
+        """The values of each visit, in the order of the visits."""
+        return iter(sorted(self._by_visit.items()))
+
+
+def reply_value(question: Question, reply: Reply | None) -> object:
+    """What a person said, as a case has it."""
+    if reply is None:
+        return False
+    if question.kind != "go_on":
+        return reply.text
+    return True if reply == YES else "no"
 
 
 def answer_values(told: PromptReply | SamovarError | None, *, counts: bool, is_asked: bool = False) -> object:

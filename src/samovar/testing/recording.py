@@ -7,9 +7,10 @@ Above: the command line. Below: `recorded_values.py` for what a case has, `case_
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
@@ -17,10 +18,10 @@ from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
 from samovar.actions.process import Command, CommandResult
-from samovar.actions.question import YES, Question, Reply
+from samovar.actions.question import Question, Reply
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
-from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
 from samovar.language.item_paths import by_items
 from samovar.language.workflow import Workflow
 from samovar.library import Library
@@ -31,17 +32,21 @@ from samovar.testing.difference import Difference
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,
+    Heard,
     answer_values,
     asks_confidence,
     changed_values,
     command_values,
     given_values,
     left_values,
+    reply_value,
     wanted_command,
     wanted_error,
 )
 from samovar.testing.told_files import SeenFiles
 from samovar.testing.trial import run_case
+
+T = TypeVar("T")
 
 
 class Recording:
@@ -58,17 +63,16 @@ class Recording:
         self.clock = self._outside.clock
         self._paths: dict[int, str] = {}
         """By visit."""
-        self._answers: dict[int, PromptReply | SamovarError | None] = {}
-        """By visit; None: it did not come, since the run or a limit ended first."""
-        self._shell: dict[int, object] = {}
-        """By visit, as a case has it."""
-        self._waits: dict[int, object] = {}
-        """By visit, as a case has it."""
-        self._replies: dict[int, object] = {}
-        """By visit, as a case has it."""
+        self._answers: Heard[PromptReply | SamovarError | None] = Heard()
+        """None: it did not come, since the run or a limit ended first."""
+        self._shell: Heard[object] = Heard()
+        """As a case has it."""
+        self._waits: Heard[object] = Heard()
+        """As a case has it."""
+        self._replies: Heard[object] = Heard()
+        """As a case has it."""
         self._files = SeenFiles()
-        self._ran: dict[int, Command] = {}
-        """By visit."""
+        self._ran: Heard[Command] = Heard()
         self._log: list[object] = []
         """Its lines, as a case has them."""
 
@@ -85,14 +89,14 @@ class Recording:
             yield _RecordingConnection(connection, self._answers)
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        self._ran[at.number] = command
-        self._shell[at.number] = ENDLESS  # until it comes to its end
+        self._ran.begin(at.number, command)
+        told = self._shell.begin(at.number, ENDLESS)  # until it comes to its end
         try:
             finished = await self._outside.run_command(command, at)
         except SamovarError as error:
-            self._shell[at.number] = {"error": error.code, "message": error.message}
+            told({"error": error.code, "message": error.message})
             raise
-        self._shell[at.number] = command_values(finished)
+        told(command_values(finished))
         return finished
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
@@ -100,20 +104,18 @@ class Recording:
 
     async def ask_user(self, question: Question) -> Reply | None:
         if question.kind != "go_on":
-            self._replies[question.visit] = ENDLESS  # until it is answered
-        reply = await self._outside.ask_user(question)
-        self._keep(question, reply)
+            told = self._replies.begin(question.visit, ENDLESS)  # until it is answered
+            reply = await self._outside.ask_user(question)
+            told(reply_value(question, reply))
+        else:
+            reply = await self._outside.ask_user(question)
+            self._waits.begin(question.visit, reply_value(question, reply))
         return reply
 
     def answered(self, question: Question, reply: Reply) -> None:
         self._outside.answered(question, reply)
-        self._keep(question, reply)
-
-    def _keep(self, question: Question, reply: Reply | None) -> None:
-        if question.kind != "go_on":
-            self._replies[question.visit] = False if reply is None else reply.text
-        else:
-            self._waits[question.visit] = False if reply is None else True if reply == YES else "no"
+        kept = self._waits if question.kind == "go_on" else self._replies
+        kept.begin(question.visit, reply_value(question, reply))
 
     async def end(self, run: str) -> None:
         await self._outside.end(run)
@@ -154,60 +156,62 @@ class Recording:
         `variables` are those that the run began with, `limits` what it was given of a case's limits, and
         `folder` the one in which it was started; None: the current one.
         """
+        started = folder or Path.cwd()
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         is_asked = any(asks_confidence(workflow) for workflow in tree.workflows())
         secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
         values: dict[str, object] = {
             "variables": given_values(tree, variables, secrets),
             "answers": self._by_path(
-                {
-                    visit: answer_values(told, counts=counts, is_asked=is_asked)
-                    for visit, told in self._answers.items()
-                }
+                self._answers, lambda told: answer_values(told, counts=counts, is_asked=is_asked)
             ),
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
             "replies": self._by_path(self._replies),
-            "files": self._files.given(folder or Path.cwd()),
+            "files": self._files.given(started),
             "limits": dict(limits or {}),
         }
         values = {name: value for name, value in values.items() if value}
-        asked = {
-            visit: AskedCommand(command=one, folder=folder or Path.cwd()) for visit, one in self._ran.items()
-        }
         expected: dict[str, object] = {
             "ending": str(run.ending),
             "error": wanted_error(run),
             "path": [visit.path for visit in run.visits],
             "variables": left_values(changed_values(run.variables, variables), secrets, run.hidden),
-            "commands": self._by_path({visit: wanted_command(one) for visit, one in asked.items()}),
-            "files": self._files.left(folder or Path.cwd()),
+            "commands": self._by_path(
+                self._ran, lambda one: wanted_command(AskedCommand(command=one, folder=started))
+            ),
+            "files": self._files.left(started),
         }
         values["expect"] = {key: value for key, value in expected.items() if value} | {"log": self._log}
         return run.hidden.copy(values)
 
-    def _by_path(self, told: Mapping[int, object]) -> dict[str, object]:
+    def _by_path(
+        self, heard: Heard[T], as_told: Callable[[T], object] = lambda one: one
+    ) -> dict[str, object]:
         by_path: dict[str, list[object]] = {}
-        for visit in sorted(told):
-            by_path.setdefault(self._paths[visit], []).append(told[visit])
+        for visit, told in heard.by_visit():
+            by_path.setdefault(self._paths[visit], []).extend(map(as_told, told))
         return {path: found[0] if len(found) == 1 else found for path, found in by_items(by_path).items()}
 
 
 class _RecordingConnection:
-    """See `executors.base.Connection`. Mutable: `answers`, by visit."""
+    """See `executors.base.Connection`. Mutable: `answers`."""
 
-    def __init__(self, connection: Connection, answers: dict[int, PromptReply | SamovarError | None]) -> None:
+    def __init__(self, connection: Connection, answers: Heard[PromptReply | SamovarError | None]) -> None:
         self._connection, self._answers = connection, answers
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        self._answers[request.visit] = None
+        told = self._answers.begin(request.visit, None)
         try:
             reply = await self._connection.ask(request, on_event)
         except SamovarError as error:
-            self._answers[request.visit] = error
+            told(error)
             raise
-        self._answers[request.visit] = reply
+        told(reply)
         return reply
+
+    async def forget(self, session: str) -> None:
+        await forget(self._connection, session)
 
 
 def check_record(path: Path, workflow: Workflow) -> None:

@@ -21,7 +21,7 @@ from samovar.actions.question import NO, YES, Question, Reply, accepted
 from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
-from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
 from samovar.generation import FinishReason, Message
 from samovar.running.recorder import SHORT
 from samovar.testing.asked import AskedCommand, SentPrompt
@@ -33,6 +33,7 @@ from samovar.testing.paths import Tree
 from samovar.testing.telling import Telling
 from samovar.testing.told_confidence import told_choices
 from samovar.testing.told_files import ToldFiles
+from samovar.testing.told_values import RETRYABLE
 from samovar.testing.untold import unanswered, unreplied, untold_command
 
 MOST_TOKENS = 1_000_000_000
@@ -53,7 +54,8 @@ class StoppedError(Exception):
 
 def told_error(failure: Failure) -> SamovarError:
     """The error that a case tells of."""
-    kind: type[SamovarError] = type("ToldError", (ActionError,), {"code": failure.code})
+    named = {"code": failure.code, "retryable": failure.code in RETRYABLE}
+    kind: type[SamovarError] = type("ToldError", (ActionError,), named)
     return kind(failure.message)
 
 
@@ -227,9 +229,8 @@ class Stage:
             )
         if answer.finish_reason is FinishReason.STOP and (wrong := misshapen(text, request.options)):
             message = f"The answer of {path!r} is not what its {request.options.held_by} asks for."
-            raise StoppedError(
-                Difference(what="answer", message=message, name=path, expected=wrong, got=text)
-            )
+            wanted = Difference(what="answer", message=message, name=path, expected=wrong, got=text)
+            raise StoppedError(wanted)
         return answer, sent
 
     def unused(self) -> Iterator[Difference]:
@@ -274,3 +275,6 @@ class _StageConnection:
             duration_s=answer.takes_s or 0.0,
             chosen=chosen,
         )
+
+    async def forget(self, session: str) -> None:
+        await forget(self._connection, session)

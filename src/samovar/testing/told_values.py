@@ -27,10 +27,11 @@ from samovar.testing.clock import FOREVER_S
 from samovar.testing.told_confidence import read_alternatives, read_confidence
 from samovar.values import to_text
 
-CODES = frozenset(
-    one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SamovarError)
-)
+_ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SamovarError)]
+CODES = frozenset(one.code for one in _ERRORS)
 """Of errors that a case can tell."""
+RETRYABLE = frozenset(one.code for one in _ERRORS if one.retryable)
+"""Of those after which an action with `retries=` is performed again."""
 FOREVER = "forever"
 REPLY_KEYS = ("text", "takes")
 

@@ -1,0 +1,23 @@
+"""What is told of the attempts of an action that another one follows, and to nobody where no run listens.
+
+Above: the contract of actions, whose context has it. Below: the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from samovar.errors import SamovarError
+from samovar.events import PromptFigures
+
+TellAttempt = Callable[[SamovarError, PromptFigures | None, float | None], None]
+"""Told of an attempt that another one follows: why it failed, what its answer cost, and how many seconds pass
+until the next; None: the model is to repair its answer."""
+
+
+def ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | None) -> None:
+    """Nobody is told."""
+
+
+async def nothing() -> None:
+    """There is nothing to end."""
