@@ -14,12 +14,17 @@ from dataclasses import dataclass, field
 
 _EDGE = re.compile(r"^( *)(\[\*\]|\w+) --> (\[\*\]|\w+)(?:: (.*))?$")
 _ACTION = re.compile(r"^- (\w+): (.*)$")
-_READ = re.compile(r"\$\{\s*(\w+)|\{\{-?\s*(\w+)|\{%-?\s*(?:if|elsif|unless)\s+(\w+)")
+_READ = re.compile(r"\$\{\s*(\w+)\b(?!\()|\{\{-?\s*(\w+)|\{%-?\s*(?:if|elsif|unless)\s+(\w+)")
+_DECLARED = re.compile(r" *- \{?name: (\w+)")
+_ITEM = re.compile(r"\b[Ff]or each (\w+) in\b|\.(?:map|filter|exists|all)\((\w+),|\{%-? for (\w+) in\b")
 _RESULT = re.compile(r'(?<=result=")\w+(?=")')
 _SET = re.compile(r"(?:^Set |, )(\w+)(?= ?:?=)")
 _WORD = re.compile(r'"(?:\\.|[^"\\])*"|(?<![\w.])([A-Za-z_]\w*)(?!\w|\()')
 _TEXT = re.compile(r'"(?:\\.|[^"\\])*"')
-_OWN = {"success", "failure", "is_error", "error", "result", "default", "always", "null", "true", "false"}
+_OWN = {
+    *("success", "failure", "is_error", "error", "result", "default", "always", "null", "true", "false"),
+    *("stdout", "stderr", "exit_code", "forloop"),
+}
 _VERBS = {"log", "set", "prompt", "execute", "run", "shell", "abort", "wait", "command", "error", "warning"}
 
 
@@ -90,11 +95,11 @@ class Sheet:
 
     @property
     def declared(self) -> set[str]:
-        return {line.split(": ")[1] for line in self._of(self.front) if re.match(r" *- name: \w", line)}
+        return {match[1] for line in self._of(self.front) if (match := _DECLARED.match(line))}
 
     @property
     def set_here(self) -> set[str]:
-        bodies = [re.sub(r"^- \w+: ", "", line) for line in self._of(self.actions)]
+        bodies = [re.sub(r"^- \w+: ", "", self._whole(number)) for number in self.actions]
         sets = (
             one for body in bodies if body.startswith("Set ") for one in _SET.findall(_TEXT.sub("", body))
         )
@@ -109,7 +114,9 @@ class Sheet:
     @property
     def known(self) -> set[str]:
         given = (re.findall(r"(\w+)=", line) for line in self._of(self.actions) if "Execute prompt" in line)
-        return self.declared | self.set_here | _OWN | {name for names in given for name in names}
+        items = {name for line in self.lines for names in _ITEM.findall(line) for name in names if name}
+        items |= {f"{name}_index" for name in items}
+        return self.declared | self.set_here | items | _OWN | {name for names in given for name in names}
 
     def drawn(self) -> Iterator[tuple[str, str, str]]:
         """Each edge: from, to, label."""
@@ -126,14 +133,26 @@ class Sheet:
             new = {target for source, target, _ in edges if source == one} - reached
             reached |= new
             waiting += new - {"[*]"}
-        left = {source for source, _, _ in edges}
+        left = {source for source, _, _ in edges} | self._aborting()
         is_lost = any(name not in reached or name not in left for name in self.states)
         shadowed = any(
             not label and edges.index((source, target, label)) != at
             for at, (source, target, label) in enumerate(edges)
         )
-        plain = [source for source, _, label in edges if not label and source not in self._forks()]
+        several = self._forks() | ({"[*]"} if any(line.endswith(" {") for line in self.lines) else set())
+        plain = [source for source, _, label in edges if not label and source not in several]
         return is_lost or shadowed or len(plain) != len(set(plain)) or bool(self.read - self.known)
+
+    def _whole(self, number: int) -> str:
+        """A bullet with the indented lines below it."""
+        end = number + 1
+        while end < len(self.lines) and self.lines[end].startswith("    "):
+            end += 1
+        return " ".join(map(str.strip, self.lines[number:end]))
+
+    def _aborting(self) -> set[str]:
+        found = (_ACTION.match(line) for line in self._of(self.actions))
+        return {match[1] for match in found if match and match[2].startswith("Abort")}
 
     def _forks(self) -> set[str]:
         return {line.split()[1] for line in self.lines if line.endswith("<<fork>>")}

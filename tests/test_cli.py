@@ -396,7 +396,8 @@ def test_models_says_what_each_would_take_and_whether_it_fits(folder: Path, tiny
     plain, quantized = (row(str(tiny_model), "--context", "1024", "--kv-type", t) for t in ("f16", "q8_0"))
     assert plain["kv_bytes"] * 34 == quantized["kv_bytes"] * 64
     assert plain["fits"] and plain["total_bytes"] == sum(
-        plain[f"{part}_bytes"] for part in ("weights", "kv", "compute", "scores", "output", "snapshot", "forms")
+        plain[f"{part}_bytes"]
+        for part in ("weights", "kv", "compute", "scores", "output", "snapshot", "forms")
     )
     (folder / ".samovar").mkdir()
     (folder / ".samovar" / "config.toml").write_text('budget_bytes = "1MB"')

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks.makers import MAKERS
 from benchmarks.mistakes import Sheet
-from benchmarks.mutation import LEAST_SHARE, missed, share, try_all
+from benchmarks.mutation import LEAST_SHARE, Desk, missed, share, try_all
 
 from samovar.actions import parse_action
 from samovar.checks.plain_texts import unfilled
@@ -26,6 +26,11 @@ def test_what_a_mistake_leaves_unknown_or_unreachable_is_found_at_its_place(tmp_
     assert {one.mistake.kind for one in found if one.mistake.breaks} == set(MAKERS)
     assert sum(one.mistake.breaks for one in found) > COUNT / 2
     assert share(found) >= LEAST_SHARE, "\n".join(missed(found))
+
+
+def test_no_shipped_file_has_a_loose_end_as_it_is(tmp_path: Path) -> None:
+    loose = [name for name, text in Desk(tmp_path).files.items() if Sheet.of(text).loose_ends()]
+    assert not loose, "the sheet does not know the language of these"
 
 
 def test_a_sheet_sees_what_is_loose() -> None:
