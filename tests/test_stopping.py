@@ -33,6 +33,17 @@ def test_runs_that_are_stopped_at_random_instants_leave_nothing() -> None:
     assert [stop for stop in stops if stop.wrong] == []
 
 
+def test_an_interrupt_while_a_module_makes_a_class_is_one(folder: Path) -> None:
+    code = (
+        "from samovar.cli import entry\n"
+        "class Stopped:\n    def __set_name__(self, owner, name):\n        raise KeyboardInterrupt\n"
+        "entry.app = lambda *_, **__: type('Made', (), {'part': Stopped()})\n"
+        "entry.main([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, timeout=TIMEOUT_S)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_exit_status_is_that_of_the_signal(folder: Path, number: signal.Signals) -> None:
     write(folder, "[*] --> A\nA --> [*]", '- A: Shell "sleep 60"')

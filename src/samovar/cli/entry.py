@@ -40,6 +40,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = error.exit_status
     except KeyboardInterrupt:
         status = 130
+    except RuntimeError as error:
+        if not _is_interrupt(error):
+            raise
+        status = 130
     except BrokenPipeError:
         # Whoever read our output has gone, which is theirs to decide. Python must not flush to it again.
         sys.stdout = None
@@ -56,6 +60,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if "mermaidx" not in sys.modules:  # which prints what it finds not collected
         gc.freeze()  # everything ends with the process: the interpreter need not look for garbage once more
     sys.exit(status)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it came of Ctrl-C: Python before 3.12 wraps what stops the making of a class in an error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def _prepare_streams() -> None:
