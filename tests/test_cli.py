@@ -192,6 +192,12 @@ def test_faults_are_listed_with_places_and_exit_2(folder: Path) -> None:
     assert run_json(folder)[1]["error"]["message"] == "w.md has 1 fault."
 
 
+def test_a_file_in_a_folder_is_offered_with_its_folder(folder: Path) -> None:
+    (folder / "flows").mkdir()
+    (folder / "flows" / "tea.md").write_text("x")
+    assert "Did you mean 'flows/tea.md'?" in samovar(folder, "run", "flows/tee.md").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -78,7 +78,7 @@ def said(text: str, *, is_condition: bool = True) -> list[str]:
             'is always true: `kind` is one of the texts "Bug", "Question". Write `kind != "Bug"`.',
         ),
         ('kind in ["bug", "question"]', "is never true"),
-        ('"odl" in tags', "is never true"),
+        ('"odl" in tags', '`"odl" in tags` is never true: each item of `tags` is one of the texts'),
         ('tags.contains("odl")', '`tags.contains("odl")` is never true: what it looks into is one of'),
         ('!tags.contains("odl") || flag', '2 type-mismatch: `tags.contains("odl")` is never true'),
         ('contains(tags, "odl")', "is never true"),

@@ -158,7 +158,7 @@ def test_check_knows_the_fields_and_what_they_can_be(tmp_path: Path, condition: 
     ("using", "code", "says"),
     [
         ('schema="verdikt"', "unknown-schema", "'verdict'"),
-        ('schema="{a: bolean}"', "option-value", "'boolean'"),
+        ('schema="{a: bolean}"', "option-value", "not 'bolean'. Did you mean 'boolean'?"),
         ('schema="none.json"', "unknown-schema", "none.json"),
         ('regex="(?=a)"', "unenforceable-form", "look-around"),
         ('grammar="start: x"', "unenforceable-form", "unknown name"),
@@ -170,6 +170,7 @@ def test_check_knows_the_fields_and_what_they_can_be(tmp_path: Path, condition: 
 def test_what_cannot_be_is_refused_before_the_run(tmp_path: Path, using: str, code: str, says: str) -> None:
     found = codes(flow(tmp_path, edges="    Judge --> [*]", actions="", using=using))
     assert [one for one, _ in found] == [code] and says in found[0][1], found
+    assert not found[0][1].endswith("?.")
 
 
 async def test_a_run_refuses_what_check_refuses(tmp_path: Path) -> None:

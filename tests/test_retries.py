@@ -288,6 +288,8 @@ def test_check_knows_what_may_be_repeated(bench: Bench, action: str, found: list
         ('Prompt "x" retries=1 using retries=2', "'retries' is given twice."),
         ('Log "x" timeout=2s timeout=3s', "'timeout' is given twice."),
         ('Log "x" timeout=2s retrys=3', "Did you mean 'retries'?"),
+        ('Shell "x" retry_safe=true retires=2', "Did you mean 'retries'?"),
+        ('Ask "x" bakcoff=2s', "Did you mean 'backoff'?"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(action: str, message: str) -> None:

@@ -153,11 +153,10 @@ class Library:
         if beside is None and exists(there):
             return there
         known = set(self._names("workflows"))
-        near = (
-            [path.name for path in there.parent.glob("*") if path.suffix in SUFFIXES]
-            if is_path and exists(there.parent)
-            else [reference + ending for ending in ENDINGS if exists(self._start / (reference + ending))]
-        )
+        near = [reference + ending for ending in ENDINGS if exists(self._start / (reference + ending))]
+        if is_path and exists(there.parent):
+            files = (one for one in there.parent.glob("*") if one.suffix in SUFFIXES)
+            near = [str(Path(reference).with_name(one.name)) for one in files]
         if is_path and is_link(there):
             raise UsageError(f"{reference} is a link to a file that is not there.")
         if beside is not None:

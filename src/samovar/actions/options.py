@@ -205,7 +205,7 @@ class Using:
         try:
             OPTIONS[pair.key](pair.value.given)
         except ValueError as error:
-            message = f"`{pair.key}` cannot be {_shown(pair.value.given)}: {_expected(error)}."
+            message = f"`{pair.key}` cannot be {_shown(pair.value.given)}: {_expected(error)}"
             line.note("option-value", message, pair.value.place)
 
     def of(self, key: str) -> Value | None:
@@ -261,7 +261,7 @@ class Using:
         try:
             schema = found_schema(schema, workflow, may_be_file=value.is_literal)
         except ValueError as error:
-            message = f"`schema` cannot be {_shown(schema)}: {_expected(error)}."
+            message = f"`schema` cannot be {_shown(schema)}: {_expected(error)}"
             raise ActionError(message, place=value.place) from None
         return replace(chosen, options=replace(chosen.options, schema=schema))
 
@@ -271,7 +271,7 @@ class Using:
         try:
             return OPTIONS[pair.key](value)
         except ValueError as error:
-            message = f"`{pair.key}` cannot be {_shown(value)}: {_expected(error)}."
+            message = f"`{pair.key}` cannot be {_shown(value)}: {_expected(error)}"
             raise ActionError(message, place=pair.value.place) from None
 
 
@@ -291,7 +291,8 @@ def _text_or_none(value: object) -> str | None:
 
 def _expected(error: ValueError) -> str:
     said = str(error)
-    return said if said.startswith("expected") else f"expected {said}"
+    said = said if said.startswith("expected") else f"expected {said}"
+    return said if said.endswith(("?", ".")) else f"{said}."
 
 
 def _shown(value: object) -> str:

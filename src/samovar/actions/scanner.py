@@ -210,7 +210,8 @@ class Scanner:
 
     def unknown(self, pair: Pair, known: Collection[str], what: str = "option") -> None:
         """Notes a key that nothing takes."""
-        message = f"There is no {what} {pair.key!r}.{nearest(pair.key, known)}"
+        near = nearest(pair.key, (*known, *OF_RETRIES)) or nearest(pair.key, known)
+        message = f"There is no {what} {pair.key!r}.{near}"
         self.note(f"unknown-{what}", message, pair.place)
 
     def outside(self, pattern: re.Pattern[str]) -> re.Match[str] | None:

@@ -233,8 +233,8 @@ class TypeCheck:
                 message = f"`{shown}`: `in` looks into a list or a map, not {either(right.kinds)}."
                 self._say("type-mismatch", message, first)
             elif right.kinds == {"list"} and right.item is not None and never_equal(left, right.item):
-                where = (right.item, second)
-                self._say("type-mismatch", f"`{shown}` is never true: {self._why(one, where)}.", first)
+                why = f"each item of `{self._shown(second)}` is {right.item}"
+                self._say("type-mismatch", f"`{shown}` is never true: {why}.", first)
         elif sign in ("<", "<=", ">", ">="):
             if cannot_be_ordered(left, right):
                 message = (
