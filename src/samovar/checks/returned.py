@@ -6,20 +6,18 @@ run ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from samovar.checks.typed import types_of
 from samovar.errors import Fault
 from samovar.expressions.types import Type
 from samovar.language.schema_types import type_of_schema
 from samovar.language.workflow import Workflow
 
 
-def mistyped_returns(workflow: Workflow) -> Iterator[Fault]:
+def mistyped_returns(workflow: Workflow, types: Mapping[str, Type]) -> Iterator[Fault]:
     """Errors."""
     if workflow.returns is None:
         return
-    types = types_of(workflow)
     for one in workflow.returns.names:
         found = types.get(one.name)
         if one.form is None or found is None:
