@@ -94,7 +94,7 @@ def _judge(chosen: _Chosen, raw: bytes, steps: Sequence[Step], *, is_json: bool)
     confidence = 1.0
     shares: dict[bytes, float | None] = {text: float(text == taken) for text in open_}
     is_decided = False
-    for step in islice(steps, bisect_right(steps, start, key=_end_of), None):
+    for step in islice(steps, bisect_right(steps, float(start), key=_end_of), None):
         said = raw[start : step.at]
         open_ = [text for text in open_ if text.startswith(said)]
         if len(open_) < 2 or step.at > start + len(taken):
