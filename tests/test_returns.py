@@ -139,6 +139,13 @@ async def test_an_answer_is_a_text_whatever_parts_it_has(tmp_path: Path) -> None
             "one of the texts",
         ),
         ('A: Prompt "x" result="a" using schema="{n: integer}"', "map, fields: {n: text}", "`a.n` is"),
+        (
+            'A: Prompt "x" result="a" using schema="{model: boolean}"',
+            "map, fields: {model: text}",
+            "`a.model` is",
+        ),
+        ('A: Prompt "x" result="a"', "map, fields: {dropped_messages: text}", None),
+        ('A: Read "x" result="a"', "map, fields: {size_bytes: text}", None),
         ('A: Set a := 1\nB: Set a := "x"', "number", None),
         ('A: Shell "x" result="a"', "string", None),
     ],

@@ -31,7 +31,7 @@ from samovar.language.template import Template
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 
-_PARTS: Mapping[str, Type] = {
+PARTS: Mapping[str, Type] = {
     "text": TEXT,
     "content": TEXT,
     "tokens": WHOLE,
@@ -133,7 +133,7 @@ class ExecutePrompt(Action):
         answer = replace(
             TEXT,
             values=self.using.choices,
-            parts=_PARTS,
+            parts=PARTS,
             is_closed=True,
             is_choice=is_choice,
             is_answer=is_choice,
@@ -151,7 +151,7 @@ class ExecutePrompt(Action):
             is_text = whole.kinds == {"text"}
             is_closed = whole.is_closed and not is_text
             return {**own, self.result: replace(whole, is_answer=is_text, is_closed=is_closed)}
-        parts = {**_PARTS, **whole.parts}
+        parts = {**PARTS, **whole.parts}
         answer = replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)
         return {**own, self.result: answer}
 

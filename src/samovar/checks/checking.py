@@ -25,7 +25,7 @@ from samovar.checks.retried import doubtful_retries
 from samovar.checks.returned import mistyped_returns
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
-from samovar.checks.typed import mistyped
+from samovar.checks.typed import mistyped, types_of
 from samovar.checks.unset import read_names, unset_variables
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import EXECUTORS
@@ -47,13 +47,15 @@ def check_workflow(
     """
     is_old = workflow.is_old
     with much_to_keep():
-        found = [*workflow.warnings, *_references(workflow, library), *unset_variables(workflow, given)]
+        types = types_of(workflow)
+        found = [*workflow.warnings, *_references(workflow, library)]
+        found += unset_variables(workflow, types, given)
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
         found += [*doubtful_exits(workflow, is_old=is_old), *broken_prefixes(workflow, library)]
         found += [*errors_read_too_late(workflow), *misspelt_results(workflow, library)]
-        found += [*doubtful_items(workflow, library, given), *doubtful_retries(workflow, library)]
-        found += [*mistyped(workflow, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
-        found += mistyped_returns(workflow)
+        found += [*doubtful_items(workflow, library, types, given), *doubtful_retries(workflow, library)]
+        found += [*mistyped(workflow, types, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
+        found += mistyped_returns(workflow, types)
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

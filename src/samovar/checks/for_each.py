@@ -12,7 +12,6 @@ from samovar.actions.for_each import ForEach, lists_of
 from samovar.actions.loop_clause import whole_number
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
-from samovar.checks.typed import types_of
 from samovar.errors import Fault, Place, SamovarError, nearest
 from samovar.expressions.types import Type
 from samovar.language.names import BUILT_IN, LIQUID_WORDS, SURROUNDINGS
@@ -23,16 +22,16 @@ TAKEN = BUILT_IN | SURROUNDINGS | LIQUID_WORDS
 """Names that mean something already in every workflow."""
 
 
-def doubtful_items(workflow: Workflow, library: Library, given: frozenset[str]) -> Iterator[Fault]:
+def doubtful_items(
+    workflow: Workflow, library: Library, types: Mapping[str, Type], given: frozenset[str]
+) -> Iterator[Fault]:
     """Errors. `given`: variables that the workflow is run with, besides its parameters."""
     lists = list(lists_of(workflow))
-    types: Mapping[str, Type] | None = None
     around = workflow.items_around() if lists else {}
     taken = dict.fromkeys(given, "is a parameter of the workflow")
     taken |= {parameter.name: "is a parameter of the workflow" for parameter in workflow.parameters}
     taken |= dict.fromkeys(workflow.sets if lists else (), "is set by the workflow itself")
     for state, action in lists:
-        types = types_of(workflow) if types is None else types
         yield from _names(action, around.get(state.name, frozenset()), taken)
         yield from _list(action, types)
         if action.collect is not None:

@@ -6,6 +6,7 @@ any other condition asks for with `has(…)` is left alone: which way a run came
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from samovar.checks.parts import parts_of
@@ -28,8 +29,10 @@ def unguarded_fields(workflow: Workflow, types: Mapping[str, Type], severity: Se
         for part in parts_of(action)
         for expression in ([part] if isinstance(part, Expression) else part.expressions)
     ]
+    askers = Counter(path for paths in asked_by.values() for path in paths)
+    everywhere = frozenset(askers)
     for expression in (*conditions, *texts):
-        safe = frozenset().union(*(paths for key, paths in asked_by.items() if key != id(expression)))
+        safe = everywhere - {path for path in asked_by.get(id(expression), ()) if askers[path] == 1}
         for path, at in unguarded(expression.tree, expression.text, types, safe):
             message = (
                 f"`{path}` may be left out of the answer, and then this fails. Ask first, as in "

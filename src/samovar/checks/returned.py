@@ -6,20 +6,19 @@ run ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from samovar.checks.typed import types_of
+from samovar.actions.prompt import PARTS
 from samovar.errors import Fault
 from samovar.expressions.types import Type
 from samovar.language.schema_types import type_of_schema
 from samovar.language.workflow import Workflow
 
 
-def mistyped_returns(workflow: Workflow) -> Iterator[Fault]:
+def mistyped_returns(workflow: Workflow, types: Mapping[str, Type]) -> Iterator[Fault]:
     """Errors."""
     if workflow.returns is None:
         return
-    types = types_of(workflow)
     for one in workflow.returns.names:
         found = types.get(one.name)
         if one.form is None or found is None:
@@ -28,40 +27,23 @@ def mistyped_returns(workflow: Workflow) -> Iterator[Fault]:
             yield Fault(code="type-mismatch", message=f"{wrong} by `returns`.", place=one.place)
 
 
-_OF_ALL = frozenset(
-    (
-        *(
-            "text",
-            "content",
-            "reasoning",
-            "json",
-            "tokens",
-            "finish_reason",
-            "duration_s",
-            "model",
-            "session",
-        ),
-        *("stdout", "stderr", "exit_code", "lines"),
-    )
-)
-"""Parts of an answer or of what a command wrote; others are fields of the schema that an answer has."""
-
-
 def _never(found: Type, wanted: Type, name: str) -> str | None:
     """Why a value of one type can never be one of another, as the beginning of a sentence."""
     said = f"`{name}` is {found}, and has to be {wanted}"
     if found.kinds == {"text"} and found.parts and wanted.kinds <= {"map", "list"}:
-        return _never_fields(found, wanted, name)  # it may be JSON, which counts then
+        # It may be JSON, which counts then: of that, only the fields of a schema are known.
+        fields = {part: one for part, one in found.parts.items() if PARTS.get(part) != one}
+        return _never_fields(fields, wanted, name) if found.is_answer else None
     if not found.kinds & wanted.kinds:
         return said
     if found.values is not None and wanted.values is not None and not {*found.values} & {*wanted.values}:
         return said
     if found.kinds == {"map"} == wanted.kinds:
-        return _never_fields(found, wanted, name)
+        return _never_fields(found.parts, wanted, name)
     return None
 
 
-def _never_fields(found: Type, wanted: Type, name: str) -> str | None:
-    both = (part for part in found.parts if part in wanted.parts and part not in _OF_ALL)
-    found_never = (_never(found.parts[part], wanted.parts[part], f"{name}.{part}") for part in both)
+def _never_fields(found: Mapping[str, Type], wanted: Type, name: str) -> str | None:
+    both = (part for part in found if part in wanted.parts)
+    found_never = (_never(found[part], wanted.parts[part], f"{name}.{part}") for part in both)
     return next((why for why in found_never if why), None)

@@ -73,10 +73,9 @@ def _with_items(workflow: Workflow, types: dict[str, Type]) -> Mapping[str, Type
     return types
 
 
-def mistyped(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
+def mistyped(workflow: Workflow, types: Mapping[str, Type], *, is_old: bool) -> Iterator[Fault]:
     """Comparisons that are never true, texts that count as true, values that do not go together."""
     severity: Severity = "warning" if is_old else "error"
-    types = types_of(workflow)
     found = tuple(_mistyped(workflow, types, severity))
     yield from found
     if not is_old and any(fault.code == MISTYPED for fault in found):

@@ -20,13 +20,14 @@ def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity:
     for state in workflow.states.values():
         conditions = _conditions(state)
         names = frozenset().union(*(condition.names for condition in conditions))
-        if len(names) != 1 or any(_is_wrong(condition, types) for condition in conditions):
+        if len(names) != 1:
             continue
         (name,) = names
         read = frozenset().union(*(parts_read(condition.tree, name) for condition in conditions))
         for path, values in _known(name, types.get(name)):
             part = path[1] if len(path) > 1 else None
-            if read == {part} and (missing := _untaken(conditions, path, values)):
+            missing = _untaken(conditions, path, values) if read == {part} else []
+            if missing and not any(_is_wrong(condition, types) for condition in conditions):
                 shown = ", ".join(
                     f"`{str(one).lower() if isinstance(one, bool) else one}`" for one in missing
                 )

@@ -5,14 +5,14 @@ Above: `checking.py`. Below: `labels.py`, `typed.py`, and the parts of actions t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from samovar.checks.labels import declared_here, doubtful_labels
 from samovar.checks.parts import fix_for_the_shell, parts_of
-from samovar.checks.typed import types_of, unknown_defaults
+from samovar.checks.typed import unknown_defaults
 from samovar.errors import Fault, Place, Severity, nearest
 from samovar.expressions.expression import Expression
-from samovar.expressions.types import ANYTHING
+from samovar.expressions.types import ANYTHING, Type
 from samovar.language.parsed_action import ParsedAction
 from samovar.language.template import Template
 from samovar.language.workflow import Workflow, items_of
@@ -33,9 +33,9 @@ def read_names(workflow: Workflow) -> frozenset[str]:
     return frozenset(names)
 
 
-def unset_variables(workflow: Workflow, given: frozenset[str]) -> Iterator[Fault]:
+def unset_variables(workflow: Workflow, types: Mapping[str, Type], given: frozenset[str]) -> Iterator[Fault]:
     """Names that are read, and that nothing sets. `given`: names that whoever runs it gives."""
-    known, types = workflow.known_names | given, types_of(workflow)
+    known = workflow.known_names | given
     own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
     everywhere = known.union(*(action.item_names for _, action in workflow.actions()))
     in_vain = [

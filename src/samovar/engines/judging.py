@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from samovar.values.certainty import ChosenValue, Path, Scalar, choices_in, spelled
 
@@ -93,9 +94,7 @@ def _judge(chosen: _Chosen, raw: bytes, steps: Sequence[Step], *, is_json: bool)
     confidence = 1.0
     shares: dict[bytes, float | None] = {text: float(text == taken) for text in open_}
     is_decided = False
-    for step in steps:
-        if step.taken is not None and step.at + len(step.taken) <= start:
-            continue
+    for step in islice(steps, bisect_right(steps, float(start), key=_end_of), None):
         said = raw[start : step.at]
         open_ = [text for text in open_ if text.startswith(said)]
         if len(open_) < 2 or step.at > start + len(taken):
@@ -117,6 +116,11 @@ def _judge(chosen: _Chosen, raw: bytes, steps: Sequence[Step], *, is_json: bool)
         open_ = [text for index, text in enumerate(open_) if index in mine]
     named = {spelled(one): shares.get(text) for one, text in zip(chosen.allowed, texts, strict=True)}
     return ChosenValue(path=chosen.path, value=chosen.value, confidence=confidence, alternatives=named)
+
+
+def _end_of(step: Step) -> float:
+    """How much of the answer is said with it."""
+    return math.inf if step.taken is None else step.at + len(step.taken)
 
 
 def _shares(

@@ -1,7 +1,7 @@
 """The least JSON that a schema asks for: what the scripted engine says where its script says no JSON.
 
-Above: `scripted.py`. Below: nothing. It looks at kinds, values, counts and least numbers, and not at
-patterns or formats.
+Above: `scripted.py`. Below: `certainty.py`, for references. It looks at kinds, values, counts
+and least numbers, and not at patterns or formats.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 from typing import Any
+
+from samovar.values.certainty import resolved
 
 MOST_DEEP = 20
 
@@ -20,10 +22,9 @@ def least_json(schema: str) -> str:
 
 
 def _least(schema: Any, whole: Any, deep: int) -> Any:
+    schema = resolved(schema, whole)
     if not isinstance(schema, dict) or deep > MOST_DEEP:
         return None
-    if str(schema.get("$ref", "")).startswith("#/"):
-        return _least(_referred(whole, schema["$ref"]), whole, deep + 1)
     if "const" in schema:
         return schema["const"]
     for key in ("enum", "anyOf", "oneOf", "allOf"):
@@ -50,10 +51,3 @@ def _least_number(schema: dict[str, Any]) -> int:
         return math.floor(float(schema["exclusiveMinimum"])) + 1
     most = float(schema.get("maximum", schema.get("exclusiveMaximum", 1) - 1))
     return min(0, math.floor(most))
-
-
-def _referred(whole: Any, reference: str) -> Any:
-    found = whole
-    for step in reference[2:].split("/"):
-        found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-    return found

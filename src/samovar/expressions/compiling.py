@@ -33,6 +33,7 @@ from samovar.expressions.tree import (
     Term,
     Ternary,
     TypeName,
+    until,
 )
 
 Bound = frozenset[str]
@@ -116,8 +117,7 @@ def _macro(node: Macro, at: int, bound: Bound) -> StepRun:
 def _has(node: Has, bound: Bound) -> Run:
     *before, last = node.path.steps
     assert isinstance(last, PartOf)
-    base = Steps(node.path.at, node.path.end, node.path.base, tuple(before))
-    return closures.has(_run(base, bound), last.name, node.at)
+    return closures.has(_run(until(node.path, len(before)), bound), last.name, node.at)
 
 
 def _default(node: Default, bound: Bound) -> Run:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from samovar.expressions.kinds import NUMBERS, WrongError, called, kind_of
 from samovar.expressions.meter import Meter
@@ -124,6 +123,8 @@ def rounded(meter: Meter, value: Number, digits: int | None = None) -> Number:
         raise WrongError(f"There is no whole number for {value}.")
     if digits is not None and not -20 <= digits <= 20:
         raise WrongError(f"The function 'round' takes from -20 to 20 digits, not {digits}.")
+    from decimal import ROUND_HALF_UP, Decimal, localcontext  # few workflows round
+
     with localcontext() as context:
         context.prec = 400
         found = Decimal(repr(value)).quantize(Decimal(1).scaleb(-(digits or 0)), rounding=ROUND_HALF_UP)

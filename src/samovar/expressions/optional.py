@@ -25,6 +25,7 @@ from samovar.expressions.tree import (
     Term,
     Ternary,
     children,
+    until,
 )
 from samovar.expressions.types import ANYTHING
 
@@ -77,7 +78,7 @@ class _Reading:
             case Steps():
                 yield from self._steps(node, types, safe)
             case Has(path=path):
-                yield from self.of(_without_last(path), types, safe)
+                yield from self.of(until(path, len(path.steps) - 1), types, safe)
             case Default(otherwise=otherwise):
                 yield from self.of(otherwise, types, safe)
             case Logic(sign=sign, parts=parts):
@@ -95,7 +96,7 @@ class _Reading:
     def _steps(self, node: Steps, types: Scope, safe: Safe) -> Iterator[tuple[str, int]]:
         yield from self.of(node.base, types, safe)
         for count, step in enumerate(node.steps, start=1):
-            before = self._until(node, count - 1)
+            before = until(node, count - 1)
             if isinstance(step, Macro):
                 found = TypeCheck(self._text).of(before, types)
                 within = {**types, step.variable: found.item or ANYTHING}
@@ -105,23 +106,11 @@ class _Reading:
                 for argument in step.arguments:
                     yield from self.of(argument, types, safe)
             else:
-                way = self._until(node, count)
+                way = until(node, count)
                 path = path_of(way)
                 if path is not None and path not in safe and TypeCheck(self._text).of(way, types).is_optional:
                     yield path, step.at
                     return
-
-    def _until(self, node: Steps, count: int) -> Term:
-        """The path up to so many steps."""
-        if not count:
-            return node.base
-        return Steps(node.at, node.steps[count - 1].end, node.base, node.steps[:count])
-
-
-def _without_last(path: Steps) -> Term:
-    if len(path.steps) == 1:
-        return path.base
-    return Steps(path.at, path.steps[-2].end, path.base, path.steps[:-1])
 
 
 def _proven(node: Term, *, is_true: bool) -> Safe:

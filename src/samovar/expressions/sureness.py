@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from samovar.expressions.evaluation import Evaluation, Run
 from samovar.expressions.kinds import WrongError
 from samovar.expressions.paths import item_of, key_of, part_of
-from samovar.expressions.tree import Steps, Sureness, Term
+from samovar.expressions.tree import Steps, Sureness, Term, until
 from samovar.expressions.types import FRACTIONAL, Type
 from samovar.values import Record
 from samovar.values.certainty import Answered
@@ -32,8 +32,7 @@ def not_a_choice(node: Sureness, found: Type, shown: str, type_of: Callable[[Ter
     `found`: the type at its end. `shown`: as it is written. `type_of`: of a part of it.
     """
     path = node.path
-    steps, base = (path.steps, path.base) if isinstance(path, Steps) else ((), path)
-    ways = (Steps(path.at, path.end, base, steps[:count]) for count in range(len(steps) + 1))
+    ways = [until(path, count) for count in range(len(path.steps) + 1)] if isinstance(path, Steps) else [path]
     is_answer = any(type_of(way).is_answer for way in ways)
     if is_answer and found.is_choice:
         return None

@@ -168,6 +168,13 @@ def as_path(node: Term) -> Name | Steps | None:
     return node if isinstance(node, Name) else None
 
 
+def until(path: Steps, count: int) -> Term:
+    """A path up to so many of its steps."""
+    if not count:
+        return path.base
+    return Steps(path.at, path.steps[count - 1].end, path.base, path.steps[:count])
+
+
 def children(node: Term) -> Iterator[Term]:
     """The parts of a part, in the order of the text."""
     match node:

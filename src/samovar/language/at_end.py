@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from samovar.errors import Fault, nearest
+from samovar.errors import Fault, Severity, nearest
 from samovar.language.model_names import Named
 from samovar.language.names import OF_COMMAND
 from samovar.language.workflow import Kind, State
@@ -19,8 +19,8 @@ def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None
     name, state = named.text, states.get(named.text)
 
     def fault(message: str, *, is_error: bool = True) -> Fault:
-        severity = "error" if is_error else "warning"
-        return Fault(code="finally", message=message, place=named.place, severity=severity)  # type: ignore[arg-type]
+        severity: Severity = "error" if is_error else "warning"
+        return Fault(code="finally", message=message, place=named.place, severity=severity)
 
     if state is None:
         yield fault(

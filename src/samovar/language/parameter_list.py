@@ -197,7 +197,7 @@ def _wrong_type(entry: dict[str, Any]) -> str | None:
 def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault], *, lenient: bool) -> None:
     """Warns of keys that mean nothing; `lenient`: of those that look like a misspelling."""
     for key in map(str, entry):
-        hint = nearest(key[:100], KEYS)
+        hint = "" if key in KEYS else nearest(key[:100], KEYS)
         if key not in KEYS and (hint.startswith(" Did") or not lenient):
             message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
             faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))

@@ -170,6 +170,8 @@ class Matcher:
         self._grammars, self._vocabulary, self._shape, self._lead = grammars, vocabulary, form, lead
         self._ffi, self._lib = grammars.ffi, grammars.lib
         self._matcher: Any = grammars.open(form)
+        self._known: bytes | None = None
+        """What `_bits` gives here, once it was asked for."""
         self._one = self._ffi.new("uint32_t[1]")
         self._forced = self._ffi.new("uint32_t[]", 4 * MOST_FORCED)
 
@@ -216,12 +218,15 @@ class Matcher:
 
     def _bits(self) -> bytes:
         """A bit for each token: whether the engine allows it."""
+        if self._known is not None:
+            return self._known
         size = self._grammars.vocabulary_size
         bits = self._ffi.new("uint32_t[]", (size + 31) // 32)
         if not self.is_over:
             status = self._lib.llg_matcher_compute_mask_into(self._matcher, bits, self._ffi.sizeof(bits))
             self._checked(status)
-        return bytes(self._ffi.buffer(bits)[: (size + 7) // 8])
+        self._known = bytes(self._ffi.buffer(bits)[: (size + 7) // 8])
+        return self._known
 
     def _allowed(self) -> bytes:
         """For each token four bytes: all ones if it is allowed, else none."""
@@ -243,7 +248,7 @@ class Matcher:
         if self._is_lead(token):
             self._lead -= len(self._vocabulary.piece(token))
             return
-        self._lead = 0
+        self._lead, self._known = 0, None
         self._checked(self._lib.llg_matcher_consume_token(self._matcher, token))
 
     def forced(self) -> list[int]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from samovar.engines.judging import Step, judged
+from samovar.engines.judging import Said, Step, judged
 from samovar.engines.llama.answering import TokenAnswer
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import OneOf
@@ -135,11 +135,10 @@ class Sampler:
         if self._is_watched:
             few = self._constraint.few() or ()
             logits = self._lib.llama_get_logits_ith(context, row)
-            allowed = [(self._piece(one), float(logits[one])) for one in few]
-            self._steps.append(Step(len(self._said), self._piece(token), allowed))
+            self._steps.append(Step(len(self._said), self._piece(token), _Allowed(few, logits, self._piece)))
         return token
 
-    def _piece(self, token: int) -> bytes | None:
+    def _piece(self, token: int) -> Said:
         return None if self._vocabulary.is_end(token) else self._vocabulary.piece(token)
 
     @property
@@ -209,6 +208,20 @@ class Sampler:
         if self._constraint is not None:
             self._constraint.close()
         self._chain = self._constraint = None
+
+
+class _Allowed(Sequence[tuple[Said, float]]):
+    """What could be said, with its logits. Most steps are not of a choice, and are never asked for it."""
+
+    def __init__(self, tokens: Sequence[int], logits: Any, piece: Callable[[int], Said]) -> None:
+        self._tokens, self._piece = array("i", tokens), piece
+        self._logits = array("f", [logits[token] for token in tokens])
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._piece(self._tokens[index]), self._logits[index]
 
 
 def _fill(data: Any, logits: Any, ids: memoryview) -> None:

@@ -58,7 +58,7 @@ class Vocabulary:
         """Whether the engine puts a blank before each text; None while that is not known."""
         self._around: tuple[list[int], list[int]] | None = None
         """What goes before and after a text that is read for itself; None while that is not known."""
-        self._pieces: dict[int, bytes] = {}
+        self._pieces: list[bytes | None] = [None] * self.size
 
     def _entry(self, model: Any, key: str) -> str:
         """A text of the model's header; empty if it has none."""
@@ -115,14 +115,14 @@ class Vocabulary:
     @property
     def pieces(self) -> Sequence[bytes]:
         """What each token says. The first use takes a while."""
-        if len(self._pieces) < self.size:
+        if None in self._pieces:
             buffer, read = self._ffi.new("char[]", _ENTRY_BYTES), self._lib.llama_token_to_piece
             view = self._ffi.buffer(buffer)
-            for token in range(self.size):
-                if token not in self._pieces:
+            for token, known in enumerate(self._pieces):
+                if known is None:
                     count = read(self.pointer, token, buffer, _ENTRY_BYTES, 0, False)
                     self._pieces[token] = view[:count] if count >= 0 else self._read_piece(token)
-        return [self._pieces[token] for token in range(self.size)]
+        return list(map(self.piece, range(self.size)))
 
     @property
     def has_pieces(self) -> bool:
@@ -266,7 +266,7 @@ class Vocabulary:
 
     def piece(self, token: int) -> bytes:
         """The bytes a generated token stands for; empty for control tokens."""
-        known = self._pieces.get(token)
+        known = self._pieces[token]
         if known is None:
             known = self._pieces[token] = self._read_piece(token)
         return known
