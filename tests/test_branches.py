@@ -47,11 +47,6 @@ J --> End
 End --> [*]"""
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 class Held(Together):
     """Prompts with `slow` in them are only answered when `go` is set."""
 

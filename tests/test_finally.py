@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 import pytest
@@ -26,11 +25,6 @@ pytestmark = pytest.mark.anyio
 LINE = "state Clean\n[*] --> A\nA --> B\nB --> C\nC --> [*]"
 TELL = "Clean: Log \"{{ error.kind | default: 'fine' }}: {{ error.message | default: '' }}\""
 FRONT = "finally: Clean"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,6 @@ Then --> [*]
 Late --> [*]"""
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 class Asked(Together):
     """Prompts with `wait` in them are never answered."""
 
