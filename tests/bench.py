@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions import parse_action
+from samovar.actions.outside import Ask, ThisMachine, VisitOf
 from samovar.errors import EngineError
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Executor, OnPromptEvent, PromptReply, PromptRequest
@@ -94,6 +95,17 @@ class Together(Told):
         if "bad" in text:
             raise EngineError("It went wrong.")
         return reply(f"re {text}")
+
+
+class Idle(ThisMachine):
+    """This machine, on which no time passes. Keeps how long was waited."""
+
+    def __init__(self, ask: Ask | None = None) -> None:
+        super().__init__(ask)
+        self.waits: list[float] = []
+
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
+        self.waits.append(duration_s)
 
 
 def reply(text: str, reason: FinishReason = FinishReason.STOP) -> PromptReply:
