@@ -11,7 +11,8 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions import parse_action
-from samovar.actions.outside import Ask, ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.question import Ask
 from samovar.errors import EngineError
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Executor, OnPromptEvent, PromptReply, PromptRequest
