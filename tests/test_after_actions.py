@@ -30,11 +30,6 @@ FAILS = 'A: Shell "echo why >&2; exit 3" with result="v"'
 SEEN = "${failure} ${is_error} ${success} {{ error.kind | default: '-' }} {{ exit_code | default: '-' }}"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def seen_by(*states: str) -> str:
     return "\n".join(f'{state}: Log "{SEEN}"' for state in states)
 

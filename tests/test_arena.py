@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from samovar.models.snapshots import Snapshots
 from samovar.models.tuning import table
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
+from tests.on_tiny import loaded, user
 from tests.tiny import TENSORS, make_tiny
 
 pytestmark = pytest.mark.anyio
@@ -44,29 +43,6 @@ PREFIX = "".join(f"{number} bottles on the wall. " for number in range(12))
 def tiny_kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("kinds")
     return {kind: make_tiny(folder / f"{kind}.gguf", kind) for kind in KINDS}
-
-
-@asynccontextmanager
-async def loaded(
-    path: Path, context_tokens: int = 1024, snapshots: Snapshots | None = None
-) -> AsyncIterator[LlamaModel]:
-    engine = LlamaEngine(snapshots)
-    spec = ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
-    with anyio.fail_after(60):
-        model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
-        assert isinstance(model, LlamaModel)
-        try:
-            yield model
-            model.check()
-        finally:
-            await model.close()
-            engine.close()
-            if snapshots:
-                snapshots.close()
-
-
-def user(text: str) -> list[Message]:
-    return [Message(role="user", content=text)]
 
 
 async def answer(

@@ -20,7 +20,8 @@ from samovar.engines.llama.model import LlamaModel
 from samovar.engines.llama.requests import Request
 from samovar.errors import ClosedError, EngineError
 from samovar.generation import FinishReason, Message, Options, TextGenerated
-from tests.test_arena import CUT_ANYWHERE, answer, loaded, user
+from tests.on_tiny import loaded, user
+from tests.test_arena import CUT_ANYWHERE, answer
 from tests.tiny import make_tiny
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,7 @@ from samovar.engines.llama.prefixes.tree import TreePrefixes
 from samovar.engines.llama.requests import Request
 from samovar.generation import Options
 from samovar.models.snapshot_file import Snapshot
-from tests.test_arena import loaded, user
+from tests.on_tiny import loaded, user
 from tests.tiny import make_tiny
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -32,7 +31,7 @@ from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from samovar.values import Record
 from samovar.wire import run_to_wire
-from tests.bench import Bench, Told, paths, reply, statuses, unchecked
+from tests.bench import Bench, Together, Told, paths, reply, statuses, unchecked
 
 pytestmark = pytest.mark.anyio
 
@@ -48,37 +47,17 @@ J --> End
 End --> [*]"""
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-class Held(Told):
-    """Answers what each prompt asks, `slow` ones only when `go` is set; keeps how many ran at once."""
+class Held(Together):
+    """Prompts with `slow` in them are only answered when `go` is set."""
 
     def __init__(self, slow: str = "slow") -> None:
         super().__init__()
         self.slow, self.go = slow, anyio.Event()
-        self.running = self.most = 0
-        self.given_up: list[str] = []
 
-    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        self.requests.append(request)
-        text = request.messages[-1].content
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            await checkpoint()
-            if self.slow in text:
-                await self.go.wait()
-        except asyncio.CancelledError:
-            self.given_up.append(text)
-            raise
-        finally:
-            self.running -= 1
-        if "bad" in text:
-            raise EngineError("It went wrong.")
-        return reply(f"re {text}")
+    async def hold(self, text: str) -> None:
+        await checkpoint()
+        if self.slow in text:
+            await self.go.wait()
 
 
 async def test_branches_are_answered_at_once_by_one_model(bench: Bench) -> None:

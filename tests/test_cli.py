@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from samovar.engines.llama.tokens import common_length
-from tests.test_arena import loaded, user
+from tests.on_tiny import loaded, user
 from tests.warm import warm
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

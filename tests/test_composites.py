@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,6 @@ from samovar.running.run import Run
 from tests.bench import Answer, Bench, Told, paths
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def warnings(bench: Bench, diagram: str, actions: str = "") -> list[str]:

@@ -21,8 +21,9 @@ from samovar.expressions.expression import Expression
 from samovar.generation import Options, Sampling
 from samovar.language.schemas import read_schema
 from samovar.values.certainty import ChosenValue, certain, has_choices
+from tests.on_tiny import loaded
 from tests.test_cli import samovar as samovar_cli
-from tests.test_forms import answer, hot, loaded, schema_of
+from tests.test_forms import answer, hot, schema_of
 
 pytestmark = pytest.mark.anyio
 HERE = Place(path=None, line=1, column=1)

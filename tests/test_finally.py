@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from samovar.actions.outside import ThisMachine
 from samovar.errors import FaultsError
 from samovar.events import Ending
 from samovar.preflight.preview import preview
-from samovar.running import finishing
 from samovar.running.run import Run
 from samovar.running.runner import RunnerSettings, first_defaults
 from samovar.testing.case_file import parse_cases
+from samovar.testing.clock import SimulatedClock
 from samovar.testing.paths import Tree
 from samovar.testing.trial import run_case
 from tests.bench import Bench, Told, paths, statuses, unchecked
@@ -24,11 +25,6 @@ pytestmark = pytest.mark.anyio
 LINE = "state Clean\n[*] --> A\nA --> B\nB --> C\nC --> [*]"
 TELL = "Clean: Log \"{{ error.kind | default: 'fine' }}: {{ error.message | default: '' }}\""
 FRONT = "finally: Clean"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -91,16 +87,17 @@ async def test_a_stopped_run_performs_it_to_its_end_before_it_is_cancelled(bench
     assert "x" not in run.variables
 
 
-async def test_it_ends_by_its_own_time_limit_or_that_of_all_such_states(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_ends_by_its_own_time_limit_or_that_of_all_such_states(bench: Bench) -> None:
     run = await stopped(bench, 'Prompt "a"', "Clean: Wait 1 h timeout=10ms")
     assert (run.ending, statuses(run)[-1]) == (Ending.CANCELLED, "Clean failure")
     assert "longer than 0.01 s" in bench.warnings[-1]
-    monkeypatch.setattr(finishing, "MOST_S", 0.01)
+    machine = ThisMachine()
+    machine.clock = SimulatedClock()
+    bench.settings = replace(bench.settings, outside=machine)
     run = await bench.run(bench.write("v", LINE, "Clean: Wait 1 h", FRONT))
     assert (run.ending, statuses(run)[-1]) == (Ending.COMPLETED, "Clean cancelled")
-    assert "longer than 0.01 s" in bench.warnings[-1]
+    assert "longer than 30 s" in bench.warnings[-1]
+    assert machine.clock.time_s() == 30
 
 
 async def test_what_fails_in_it_is_a_warning_and_the_ending_stays(bench: Bench) -> None:

@@ -16,12 +16,11 @@ import samovar
 from samovar.engines.llama.counting import open_template
 from samovar.errors import EngineError
 from samovar.events import Ending, Event, ItemsProgressed, RunEnded, StateLeft, VisitStatus
-from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import Message
 from samovar.running.frame import Frame
 from samovar.running.run import Run
 from samovar.running.visit_context import VisitContext
-from tests.bench import Bench, Told, paths, reply, text_of, unchecked
+from tests.bench import Bench, Together, Told, paths, text_of, unchecked
 
 pytestmark = pytest.mark.anyio
 
@@ -43,38 +42,15 @@ Then --> [*]
 Late --> [*]"""
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+class Asked(Together):
+    """Prompts with `wait` in them are never answered."""
 
-
-class Asked(Told):
-    """Answers what each prompt asks; `bad` fails, `wait` never comes. Keeps how many were asked at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.running = self.most = 0
-        self.given_up: list[str] = []
-
-    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        self.requests.append(request)
-        text = request.messages[-1].content
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            for _ in range(3):
-                await checkpoint()
-            if "wait" in text:
-                self.is_waiting.set()
-                await anyio.sleep_forever()
-        except asyncio.CancelledError:
-            self.given_up.append(text)
-            raise
-        finally:
-            self.running -= 1
-        if "bad" in text:
-            raise EngineError("It went wrong.")
-        return reply(f"re {text}")
+    async def hold(self, text: str) -> None:
+        for _ in range(3):
+            await checkpoint()
+        if "wait" in text:
+            self.is_waiting.set()
+            await anyio.sleep_forever()
 
 
 async def run_of(

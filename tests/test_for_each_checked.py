@@ -44,11 +44,6 @@ Then --> [*]"""
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-@pytest.fixture
 def cases(tmp_path: Path) -> Cases:
     return Cases(tmp_path)
 

@@ -14,7 +14,8 @@ import pytest
 from samovar.engines.llama.model import LlamaModel
 from samovar.errors import EngineError
 from samovar.generation import Options
-from tests.test_forms import answer, hot, loaded
+from tests.on_tiny import loaded
+from tests.test_forms import answer, hot
 
 jsonschema = pytest.importorskip("jsonschema")  # among the packages for tests
 

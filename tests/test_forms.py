@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import CutOffError, EngineError, UsageError
 from samovar.generation import FinishReason, Form, Message, Options, PromptEvaluating, Sampling, TextGenerated
 from samovar.language.schemas import read_schema, schema_text
+from tests.on_tiny import loaded
 from tests.tiny import add_bytes, add_sentence_pieces, make_tiny
 
 pytestmark = pytest.mark.anyio
@@ -39,21 +38,6 @@ THINKING = (
 
 def schema_of(short: str) -> str:
     return schema_text(read_schema(short))
-
-
-@asynccontextmanager
-async def loaded(path: Path, context_tokens: int = 1024) -> AsyncIterator[LlamaModel]:
-    engine = LlamaEngine()
-    spec = ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
-    with anyio.fail_after(60):
-        model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
-        assert isinstance(model, LlamaModel)
-        try:
-            yield model
-            model.check()
-        finally:
-            await model.close()
-            engine.close()
 
 
 async def answer(model: LlamaModel, options: Options, text: str = "x") -> tuple[str, Finished]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,11 +45,6 @@ Try --> Sorry: failure
 End --> [*]
 Sorry --> [*]"""
 SLOW = "B: Wait 1 h\nC: Wait 1 h"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def faults(bench: Bench, diagram: str, actions: str, front: str = "") -> list[str]:

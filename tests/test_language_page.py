@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from samovar.actions.outside import ThisMachine, VisitOf
-from samovar.actions.question import YES, Ask, Question, Reply
+from samovar.actions.question import YES, Question, Reply
 from samovar.checks.checking import check_workflow
 from samovar.cli.testing import CasesArguments, run_tests
 from samovar.errors import Fault, FaultsError, Place, UsageError
@@ -24,7 +23,7 @@ from samovar.language.parameters import bind
 from samovar.language.template import Template
 from samovar.language.yaml_document import read_yaml
 from samovar.running.runner import RunnerSettings
-from tests.bench import Bench, Told
+from tests.bench import Bench, Idle, Told
 
 pytestmark = pytest.mark.anyio
 
@@ -46,17 +45,6 @@ def rows(head: str) -> list[list[str]]:
 def codes(cell: str) -> list[str]:
     """The code spans of a cell, without the escape of its table."""
     return [span.replace("\\|", "|") for span in re.findall(r"`([^`]*)`", cell)]
-
-
-class Idle(ThisMachine):
-    """This machine, on which no time passes."""
-
-    def __init__(self, ask: Ask) -> None:
-        super().__init__(ask)
-        self.waited = 0.0
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        self.waited += duration_s
 
 
 async def performed(
@@ -81,7 +69,7 @@ async def performed(
     assert not [fault for fault in faults if fault.severity == "error"]
     run = await bench.run(workflow, Told([said] * 2), **VARIABLES)
     assert run.ending is not None
-    seen = {"log": bench.log, "waited": idle.waited, "asked": "".join(asked), "ending": run.ending.value}
+    seen = {"log": bench.log, "waited": sum(idle.waits), "asked": "".join(asked), "ending": run.ending.value}
     return {**run.variables, **seen}
 
 

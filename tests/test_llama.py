@@ -6,15 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from samovar.engines.base import Finished, ModelSpec
+from samovar.engines.base import Finished
 from samovar.engines.llama import declarations, machine
 from samovar.engines.llama.binding import find_library, open_binding
 from samovar.engines.llama.choosing import choices_grammar
@@ -30,30 +29,9 @@ from samovar.generation import (
     Sampling,
     TextGenerated,
 )
+from tests.on_tiny import loaded, spec_of, user
 
 pytestmark = pytest.mark.anyio
-
-
-def user(text: str) -> list[Message]:
-    return [Message(role="user", content=text)]
-
-
-def spec_of(path: Path, context_tokens: int | None = 1024) -> ModelSpec:
-    return ModelSpec(reference="tiny", path=path, context_tokens=context_tokens)
-
-
-@asynccontextmanager
-async def loaded(path: Path, context_tokens: int | None = 1024) -> AsyncIterator[LlamaModel]:
-    engine, spec = LlamaEngine(), spec_of(path, context_tokens)
-    with anyio.fail_after(60):
-        model = await engine.load(spec, engine.predict(spec), lambda fraction: None)
-        assert isinstance(model, LlamaModel)
-        try:
-            yield model
-            model.check()
-        finally:
-            await model.close()
-            engine.close()
 
 
 async def answer(model: LlamaModel, text: str, options: Options | None = None) -> tuple[str, Finished]:
@@ -314,7 +292,8 @@ import gc, os, sys, threading
 from pathlib import Path
 import anyio
 from samovar.memory import resident_bytes
-from tests.test_llama import Options, answer, loaded
+from tests.on_tiny import loaded
+from tests.test_llama import Options, answer
 
 async def main():
     for number in range(160):

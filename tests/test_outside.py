@@ -80,11 +80,6 @@ class Elsewhere(ThisMachine):
         self.deleted.append(file)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 async def test_commands_questions_time_and_limits_come_from_the_outside(bench: Bench) -> None:
     world = Elsewhere()
     bench.settings = RunnerSettings(folder=bench.folder, outside=world)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
+from samovar.actions.set import Set
 from samovar.errors import Fault, FaultsError, Place
 from samovar.language.labels import read_label
 from samovar.language.reading import parse_workflow
@@ -275,12 +276,20 @@ def test_a_value_that_would_not_be_kept_as_it_is_written_is_an_error(value: str,
     if value[0] in "[{":
         (fault,) = faults_of(flow(f'- A: Run workflow "x" with y={value}', "- B: Wait 1s"))
         assert says in fault.message
-    read(flow(f"- A: Set a='{value}'", "- B: Wait 1s"))
+    assert set_by_a(f"a='{value}'") == value
 
 
 def test_what_is_json_only_at_its_beginning_is_a_text() -> None:
     for value in ('{"a": 1, "a": 2} twice', "NaN", "[draft] of 99999999999999999999"):
-        read(flow(f"- A: Set a={value}", "- B: Wait 1s"))
+        assert set_by_a(f"a={value}") == value
+
+
+def set_by_a(assignment: str) -> object:
+    """The value that one assignment of an action gives."""
+    action = read(flow(f"- A: Set {assignment}", "- B: Wait 1s")).states["A"].action
+    assert isinstance(action, Set)
+    (one,) = action.assignments
+    return one.of({})
 
 
 def test_an_action_in_the_diagram_is_read_where_nothing_else_names_the_state() -> None:

@@ -18,8 +18,8 @@ from samovar.generation import FinishReason, Message, Options, TextGenerated, jo
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from samovar.serving.turn import Turn, parts_of
+from tests.on_tiny import loaded, user
 from tests.talker import make_talker
-from tests.test_llama import loaded, user
 from tests.tiny import CHATML, CONTROL, add_sentence_pieces, make_tiny
 
 pytestmark = pytest.mark.anyio

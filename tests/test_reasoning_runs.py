@@ -26,11 +26,6 @@ ASK = '[*] --> Ask\nAsk --> Right: answer == "Paris"\nAsk --> [*]: answer == "Ro
 THOUGHT = "<think>\nLet me see, Paris or Rome.\n</think>\n\nParis\n"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 async def run(
     bench: Bench, actions: str, script: Callable[[Sequence[Message]], str], diagram: str = ASK
 ) -> Run:

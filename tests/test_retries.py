@@ -14,7 +14,7 @@ from rich.console import Console
 from samovar.actions import parse_action
 from samovar.actions.base import Action
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.outside import VisitOf
 from samovar.checks.checking import check_workflow
 from samovar.cli.live import Lines
 from samovar.errors import ContextError, FaultsError, ModelFetchError, Place
@@ -23,23 +23,12 @@ from samovar.generation import FinishReason
 from samovar.preflight.preview import preview
 from samovar.running.runner import RunnerSettings
 from samovar.wire import run_to_wire
-from tests.bench import Bench, Told, reply, statuses
+from tests.bench import Bench, Idle, Told, reply, statuses
 from tests.test_testing import Cases
 
 pytestmark = pytest.mark.anyio
 LINE = "[*] --> A\nA --> [*]"
 HERE = Place(path=None, line=1)
-
-
-class Idle(ThisMachine):
-    """This machine, on which no time passes. Keeps how long was waited."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        self.waits.append(duration_s)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from samovar.checks.checking import check_workflow
@@ -14,11 +12,6 @@ LOOP = "[*] --> Ask\nAsk --> Next\nNext --> Ask: n < 3\nNext --> [*]: default"
 LINE = "[*] --> Ask\nAsk --> [*]"
 TWO = "[*] --> Ask\nAsk --> Again\nAgain --> [*]"
 COUNT = "Next: Set n := n + 1"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def found(

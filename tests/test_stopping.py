@@ -22,11 +22,6 @@ __all__ = ["folder"]
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 @pytest.mark.slow
 def test_runs_that_are_stopped_at_random_instants_leave_nothing() -> None:
     stops = stop_many(10, seed=7)

@@ -17,7 +17,8 @@ from samovar.engines.llama.chat import PromptTokens
 from samovar.engines.llama.tokenizing import SHALLOW_CHARACTERS, TokenizingThread, longest_match
 from samovar.errors import EngineError
 from samovar.generation import Message, Options
-from tests.test_llama import answer, loaded
+from tests.on_tiny import loaded
+from tests.test_llama import answer
 from tests.tiny import make_tiny
 
 SMALLEST_BYTES = 1 << 24

@@ -13,8 +13,9 @@ from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning
 from samovar.errors import EngineError
 from samovar.generation import Message, Options, Role
+from tests.on_tiny import loaded
 from tests.test_controls import opened
-from tests.test_llama import answer, loaded
+from tests.test_llama import answer
 from tests.tiny import add_sentence_pieces, make_tiny
 
 Render = Callable[[str, Sequence[tuple[Role, str]]], tuple[str, tuple[str, ...]]]

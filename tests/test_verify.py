@@ -58,11 +58,6 @@ class Commands(ThisMachine):
         )
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def on(bench: Bench, *results: tuple[int, str, str] | CommandResult) -> Commands:
     commands = Commands(*results)
     bench.settings = RunnerSettings(folder=bench.folder, outside=commands)

@@ -21,7 +21,8 @@ from samovar.generation import Message, Options
 from samovar.models import worth as module
 from samovar.models.snapshots import Snapshots
 from samovar.models.worth import HOLDING_STEPS, MARGIN, Returns, Uses, is_dear, pays, worth
-from tests.test_arena import answer, loaded, user
+from tests.on_tiny import loaded, user
+from tests.test_arena import answer
 from tests.tiny import make_tiny
 
 CONTEXT = 2048
