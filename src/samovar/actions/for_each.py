@@ -167,10 +167,6 @@ class ForEach(Action):
         return (self,) if self.action is None else (self, *self.action.variants)
 
     @property
-    def programs(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def is_repeatable(self) -> bool:
         return self.action is None or self.action.is_repeatable
 
