@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.given import Value
+from samovar.actions.given import Value, whole_number
 from samovar.actions.list_items import CommonAnswer, Items
 from samovar.actions.loop_clause import (
     MOST_AT_ONCE,
     LoopClause,
     read_clause,
     read_options,
-    whole_number,
     with_arguments,
 )
 from samovar.actions.prompt import ExecutePrompt

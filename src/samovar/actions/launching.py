@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.given import Pair, Value
+from samovar.actions.given import Pair, Value, map_in
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError, TooLargeError
@@ -280,12 +280,8 @@ def _is_true(line: Scanner, pair: Pair | None) -> bool:
 def _environment(line: Scanner, pair: Pair | None) -> tuple[tuple[str, Template], ...]:
     if pair is None:
         return ()
-    text = pair.value.template.text
-    try:
-        read = json.loads(text)
-    except ValueError:
-        read = None
-    if not isinstance(read, dict) or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in read):
+    read = map_in(pair.value.template.text)
+    if read is None or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in read):
         message = '`env` is a map of names to texts, as in {"NAME":"value"}.'
         line.note("option-value", message, pair.value.place)
         return ()

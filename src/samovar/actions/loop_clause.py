@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from samovar.actions.given import Pair, Value
+from samovar.actions.given import Pair, Value, map_in, whole_number
 from samovar.actions.scanner import Scanner
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal, why_unreadable
@@ -106,13 +106,6 @@ def _goes_on(line: Scanner, pair: Pair | None) -> bool:
     return word == "collect"
 
 
-def whole_number(value: object) -> int | None:
-    """The whole number that a value is, or that a text spells."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value) if len(value) < 10 else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
     """The arguments of a target, those of `args={…}` among them. Faults are noted on the line."""
     found: list[Pair] = []
@@ -129,11 +122,8 @@ def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
 
 
 def _arguments(line: Scanner, pair: Pair) -> list[Pair]:
-    try:
-        read = json.loads(pair.value.template.text)
-    except ValueError:
-        read = None
-    if not isinstance(read, dict):
+    read = map_in(pair.value.template.text)
+    if read is None:
         message = '`args` is a map of what the parameters get, as in args={"result": "${file}"}.'
         line.note("option-value", message, pair.value.place)
         return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samovar.actions.given import OF_RETRIES, Value
+from samovar.actions.given import OF_RETRIES, Value, whole_number
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, FaultsError
 from samovar.values import duration_s, to_text
@@ -79,10 +79,8 @@ class Retries:
 
 def count_of(value: object) -> int | None:
     """A whole number from 0 to `MOST_RETRIES`, or the text of one; None for anything else."""
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MOST_RETRIES:
-        return None
-    return number
+    number = whole_number(value)
+    return number if number is not None and 0 <= number <= MOST_RETRIES else None
 
 
 def _wait_s(value: object) -> float | None:
