@@ -10,7 +10,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from samovar.actions.given import Pair, Value, map_in, whole_number
+from samovar.actions.given import Pair, Value, map_in
+from samovar.actions.measures import count
 from samovar.actions.scanner import Scanner
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal, why_unreadable
@@ -19,6 +20,7 @@ from samovar.values import to_text
 
 MOST_AT_ONCE = 256
 """Items that are worked on together."""
+AT_ONCE = count("at_once", 1, MOST_AT_ONCE)
 _CLAUSE = re.compile(r"(?<!\S)for\s+each\b", re.IGNORECASE)
 _IN = re.compile(r"\s+in\b", re.IGNORECASE)
 ARGUMENTS = "args"
@@ -87,11 +89,7 @@ def read_options(line: Scanner) -> LoopOptions:
     """What `Scanner.pair` has taken aside. Faults are noted on the line."""
     given = line.loop_options or {}
     at_once = given["at_once"].value if "at_once" in given else None
-    if at_once is not None and at_once.is_literal:
-        number = whole_number(at_once.given)
-        if number is None or not 1 <= number <= MOST_AT_ONCE:
-            message = f"`at_once` is a whole number from 1 to {MOST_AT_ONCE}."
-            line.note("option-value", message, at_once.place)
+    AT_ONCE.check(line, at_once)
     collect = line.variable(given["collect"]) if "collect" in given else None
     return LoopOptions(at_once=at_once, collect=collect, goes_on=_goes_on(line, given.get("on_failure")))
 
