@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.blocks import taken_block
+from samovar.actions.blocks import taken_block, text_follows
 from samovar.actions.file_formats import FORMATS, decoded
 from samovar.actions.file_options import Limit, placed, read_format, read_pairs
 from samovar.actions.file_places import Target, leads_outside, read_path, target_of
@@ -43,8 +43,7 @@ class WriteFile(Action):
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
-        # `Write` begins sentences too, in the older files where any text may stand.
-        return line.text[line.at :].lstrip()[5:].lstrip()[:1] in ("'", '"')
+        return text_follows(line, cls.verb)
 
     @classmethod
     def parse(cls, line: Scanner) -> WriteFile:
