@@ -96,9 +96,12 @@ class ReadFile(Action):
         return leads_outside(self.path)
 
     async def perform(self, context: ActionContext) -> Outcome:
-        target = await context.compute(lambda: target_of(self.path, context.variables, context.folder))
+        variables = context.variables
+        target, most_bytes = await context.compute(
+            lambda: (target_of(self.path, variables, context.folder), self.limit.bytes(variables))
+        )
         try:
-            raw = await context.read_file(target, self.limit.bytes(context))
+            raw = await context.read_file(target, most_bytes)
         except FileError as error:
             raise placed(error, self.path.place) from None
         try:

@@ -79,13 +79,16 @@ class WriteFile(Action):
         return not self.append
 
     async def perform(self, context: ActionContext) -> Outcome:
-        target = await context.compute(lambda: target_of(self.path, context.variables, context.folder))
-        value = await context.compute(lambda: self.value.of(context.variables))
-
-        if self.append:
-            change = Change(
-                make=lambda before: self._made(value, before, target), most_bytes=self.limit.bytes(context)
+        variables = context.variables
+        target, value, most_bytes = await context.compute(
+            lambda: (
+                target_of(self.path, variables, context.folder),
+                self.value.of(variables),
+                self.limit.bytes(variables) if self.append else None,
             )
+        )
+        if self.append:
+            change = Change(make=lambda before: self._made(value, before, target), most_bytes=most_bytes)
         else:
             raw = self._made(value, None, target)  # before anything is touched
             change = Change(make=lambda before: raw)
