@@ -17,7 +17,7 @@ import anyio
 from samovar.actions.base import ActionContext, Outcome, brief, made_of
 from samovar.actions.command_line import CommandLine
 from samovar.actions.given import Pair, Value
-from samovar.actions.launching import OF_COMMAND_TYPES, readable, record_of, said_last
+from samovar.actions.launching import OF_COMMAND_TYPES, failure_of, readable, record_of
 from samovar.actions.measures import Measure, count
 from samovar.actions.options import OF_VERIFY
 from samovar.actions.process import CommandResult
@@ -190,12 +190,7 @@ def _failure(finished: CommandResult, limit_s: float | None) -> str | None:
     """What a command did that was not content with an answer, as the end of a sentence; None if it was."""
     if finished.is_cut:
         return "wrote more than a value may have, and was stopped"
-    if finished.timed_out:
-        return f"took longer than {finished.duration_s if limit_s is None else limit_s:g} s and was stopped"
-    if not finished.exit_code:
-        return None
-    said = said_last(finished)
-    return f"ended with status {finished.exit_code}" + (f": {said}" if said else "")
+    return failure_of(finished, limit_s)
 
 
 def repair_text(why: str, finished: CommandResult) -> str:
