@@ -85,6 +85,21 @@ def message(text: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ('Shell "a" env={}', "`env` is a map"),
+        ('Prompt "a" with args={} for each x in xs', "`args` is a map"),
+    ],
+)
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_map_that_is_nested_too_deeply_to_be_read_is_said_to_be_none(
+    action: str, said: str, quote: str
+) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    assert message(action.replace("{}", f"{quote}{deep}{quote}")).startswith(said)
+
+
+@pytest.mark.parametrize(
     ("text", "verb", "names", "sets"),
     [
         ('Log "hi ${x}"', "log", {"x"}, set()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import anyio
@@ -25,6 +26,7 @@ from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import RunnerSettings
 from tests.bench import Bench, Told
+from tests.test_actions import Said
 from tests.test_cli import samovar
 
 pytestmark = pytest.mark.anyio
@@ -533,6 +535,46 @@ async def test_files_are_those_of_the_outside(bench: Bench) -> None:
 
     bench.settings = RunnerSettings(folder=bench.folder, outside=Elsewhere())
     assert await value(bench, 'Read "x" result="v" limit=2kB') == "x 2000 1"
+
+
+@pytest.mark.parametrize(
+    "action",
+    ['Read "in" limit="${n}"', 'Write "${n}" as lines append with value="${n}" limit="${n}"', 'Find "${n}"'],
+)
+async def test_all_that_is_filled_is_computed_where_long_work_may_be(tmp_path: Path, action: str) -> None:
+    (tmp_path / "in").write_text("x")
+    variables = Watched({"n": "9"})
+
+    async def compute(work: Callable[[], object]) -> object:
+        variables.may_be_read = True
+        try:
+            return work()
+        finally:
+            variables.may_be_read = False
+
+    await parse_action(action, HERE).perform(
+        Said().context(variables=variables, folder=tmp_path, compute=compute)
+    )
+    assert variables.read
+
+
+class Watched(Mapping[str, object]):
+    """Variables that may be read at some times only."""
+
+    def __init__(self, variables: dict[str, object]) -> None:
+        self._variables = variables
+        self.may_be_read = self.read = False
+
+    def __getitem__(self, name: str) -> object:
+        assert self.may_be_read
+        self.read = True
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
 
 # Without a disk.

@@ -271,6 +271,9 @@ def test_check_knows_what_may_be_repeated(bench: Bench, action: str, found: list
     ("action", "message"),
     [
         ('Log "x" retries=-1', "`retries` is a whole number from 0 to 100."),
+        pytest.param(
+            f'Log "x" retries={"9" * 5000}', "`retries` is a whole number from 0 to 100.", id="very long"
+        ),
         ('Log "x" retries=1.5', "`retries` is a whole number from 0 to 100."),
         ('Log "x" retries=2 backoff=soon', "`backoff` is a duration, as in 2, 2s or 500ms."),
         ('Log "x" backoff=2s', "`backoff` belongs to `retries`, and there is none."),

@@ -293,6 +293,9 @@ def faults(action: str) -> list[tuple[str, str]]:
         ("verify='eval ${result}'", "shell-value", "eval"),
         ("verify=' '", "option-value", "`verify` is a command, and there is none in it."),
         ("verify=t repairs=-1", "option-value", "`repairs` is a whole number from 0 to 100."),
+        pytest.param(
+            f"verify=t repairs={'9' * 5000}", "option-value", "`repairs` is a whole number", id="very long"
+        ),
         ("verify=t repairs=two", "option-value", "`repairs` is a whole number from 0 to 100."),
         ("verify=t verify_timeout=0", "option-value", "`verify_timeout` is a duration above 0"),
         ("repairs=1", "option-value", "`repairs` belongs to `verify`, and there is none."),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.blocks import expect_text
+from samovar.actions.blocks import expect_text, text_follows
 from samovar.actions.given import Pair, Value
 from samovar.actions.options import OPTIONS
 from samovar.actions.question import YES, Asking, Filled, Reply, accepted, no_answer
@@ -29,28 +29,42 @@ def parts_of(text: Value, variables: Mapping[str, object]) -> tuple[str | Filled
     return tuple(one if isinstance(one, str) else Filled(to_text(one.value)) for one in pieces)
 
 
-def _is_meant(line: Scanner, verb: str) -> bool:
-    """Whether its text is behind the verb or below the line, for it begins sentences too in older files."""
-    return line.block is not None or line.text[line.at :].lstrip()[len(verb) :].lstrip()[:1] in ("'", '"')
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asks(Action):
+    """An action that asks a person: what all of them have of it."""
+
+    effect: ClassVar[str | None] = None
+
+    text: Value
+
+    @classmethod
+    def begins(cls, line: Scanner) -> bool:
+        return line.block is not None or text_follows(line, cls.verb)
+
+    @property
+    def what(self) -> str:
+        return brief(self.text.template.text)
+
+    @property
+    def texts(self) -> tuple[Template, ...]:
+        return (self.text.template,)
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskUser(Action):
+class AskUser(_Asks):
     verb: ClassVar[str] = "ask"
-    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("ask",)
     form: ClassVar[str] = 'Ask "text" [choices="a|b"] [default="a"] [timeout=1h] [result="variable"]'
 
     place: Place
-    text: Value
     choices: Value | None
     """None: any text is an answer."""
     default: Value | None
     result: str | None
-
-    @classmethod
-    def begins(cls, line: Scanner) -> bool:
-        return _is_meant(line, "ask")
 
     @classmethod
     def parse(cls, line: Scanner) -> AskUser:
@@ -102,24 +116,12 @@ class AskUser(Action):
             return {self.result: TEXT}
         return {self.result: text_of(_choices(self.choices.given))}
 
-    @property
-    def what(self) -> str:
-        return brief(self.text.template.text)
-
-    @property
-    def texts(self) -> tuple[Template, ...]:
-        return (self.text.template,)
-
     def no_answer(self, text: str) -> str | None:
         if self.choices is None:
             return no_answer(Asking(kind="text", parts=()), text)
         if not self.choices.is_literal:
             return None
         return no_answer(Asking(kind="choice", parts=(), choices=_choices(self.choices.given)), text)
-
-    @property
-    def is_repeatable(self) -> bool:
-        return True
 
     async def perform(self, context: ActionContext) -> Outcome:
         asking = await context.compute(lambda: self._asking(context.variables))
@@ -156,19 +158,13 @@ def _choices(value: object) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approve(Action):
+class Approve(_Asks):
     verb: ClassVar[str] = "approve"
-    effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("approve",)
     form: ClassVar[str] = 'Approve "text" [timeout=1h]'
     keeps_time: ClassVar[bool] = True
 
     place: Place
-    text: Value
-
-    @classmethod
-    def begins(cls, line: Scanner) -> bool:
-        return _is_meant(line, "approve")
 
     @classmethod
     def parse(cls, line: Scanner) -> Approve:
@@ -181,20 +177,8 @@ class Approve(Action):
     def names(self) -> frozenset[str]:
         return self.text.names | self.names_of_timeout
 
-    @property
-    def what(self) -> str:
-        return brief(self.text.template.text)
-
-    @property
-    def texts(self) -> tuple[Template, ...]:
-        return (self.text.template,)
-
     def no_answer(self, text: str) -> str | None:
         return no_answer(Asking(kind="approve", parts=()), text)
-
-    @property
-    def is_repeatable(self) -> bool:
-        return True
 
     async def perform(self, context: ActionContext) -> Outcome:
         parts = await context.compute(lambda: parts_of(self.text, context.variables))

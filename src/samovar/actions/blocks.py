@@ -11,6 +11,11 @@ from samovar.actions.scanner import Scanner
 from samovar.language.template import Rules, Template
 
 
+def text_follows(line: Scanner, verb: str) -> bool:
+    """Whether a text in quotes is behind the verb, for it begins sentences too in older files."""
+    return line.text[line.at :].lstrip()[len(verb) :].lstrip()[:1] in ("'", '"')
+
+
 def expect_text(line: Scanner, what: str, *, shell: bool = False) -> Value:
     """Takes the text of the action. Raises `FaultsError` if there is none."""
     value = line.quoted(shell=shell) or taken_block(line, shell=shell)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from samovar.actions.base import ActionContext
 from samovar.actions.file_formats import FORMATS
 from samovar.actions.given import Pair, Value
 from samovar.actions.scanner import Scanner
@@ -68,11 +67,11 @@ class Limit:
     def names(self) -> frozenset[str]:
         return self.given.names if self.given else frozenset()
 
-    def bytes(self, context: ActionContext) -> int:
+    def bytes(self, variables: Mapping[str, object]) -> int:
         """Now. Raises `ActionError`."""
         if self.given is None:
             return MOST_BYTES
-        value = self.given.of(context.variables)
+        value = self.given.of(variables)
         found = _bytes(value)
         if found is None:
             raise ActionError(f"`limit` is a size, not {to_text(value)!r}.", place=self.given.place)

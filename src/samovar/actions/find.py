@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import text_follows
 from samovar.actions.file_options import placed, read_pairs
 from samovar.actions.file_places import leads_outside, read_path, search_of
 from samovar.actions.given import Value
@@ -36,8 +37,7 @@ class FindFiles(Action):
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
-        # `Find` begins sentences too, in the older files where any text may stand.
-        return line.text[line.at :].lstrip()[4:].lstrip()[:1] in ("'", '"')
+        return text_follows(line, cls.verb)
 
     @classmethod
     def parse(cls, line: Scanner) -> FindFiles:

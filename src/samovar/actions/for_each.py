@@ -15,11 +15,10 @@ from samovar.actions.base import Action, ActionContext, Outcome, brief
 from samovar.actions.given import Value
 from samovar.actions.list_items import CommonAnswer, Items
 from samovar.actions.loop_clause import (
-    MOST_AT_ONCE,
+    AT_ONCE,
     LoopClause,
     read_clause,
     read_options,
-    whole_number,
     with_arguments,
 )
 from samovar.actions.prompt import ExecutePrompt
@@ -167,10 +166,6 @@ class ForEach(Action):
         return (self,) if self.action is None else (self, *self.action.variants)
 
     @property
-    def programs(self) -> tuple[str, ...]:
-        return ()
-
-    @property
     def is_repeatable(self) -> bool:
         return self.action is None or self.action.is_repeatable
 
@@ -211,14 +206,7 @@ class ForEach(Action):
         if self.at_once is None:
             is_slow = self.action is None or self.action.asks_prompt
             return values, TOGETHER if is_slow else 1
-        given = self.at_once.of(context.variables)
-        at_once = whole_number(given)
-        if at_once is None or not 1 <= at_once <= MOST_AT_ONCE:
-            raise ActionError(
-                f"`at_once` is a whole number from 1 to {MOST_AT_ONCE}, not {brief(to_text(given))!r}.",
-                place=self.at_once.place,
-            )
-        return values, at_once
+        return values, AT_ONCE.now(self.at_once, context.variables)
 
     def _done(self, results: Sequence[object]) -> str:
         text = f"{len(results)} item" + "s" * (len(results) != 1)

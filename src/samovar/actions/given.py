@@ -5,6 +5,7 @@ Above: `scanner.py`, which reads them, and the verbs. Below: templates, and the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,6 +70,22 @@ class Pair:
     value: Value
     place: Place
     """Of the key."""
+
+
+def map_in(text: str) -> dict[str, object] | None:
+    """The map that a text of JSON is; None for any other text."""
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that a value is, or that a text spells."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value) if len(value) < 10 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def changed_by_reading(text: str) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.given import Pair, Value
+from samovar.actions.given import Pair, Value, map_in
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.scanner import Scanner
 from samovar.errors import ActionError, Fault, Place, ShellError, TimedOutError, TooLargeError
@@ -234,18 +234,27 @@ def readable(text: str, place: Place) -> str:
 
 
 def _error(finished: CommandResult, timeout_s: float | None, place: Place) -> ActionError | None:
+    how = failure_of(finished, timeout_s)
+    if how is None:
+        return None
+    if finished.timed_out:
+        return TimedOutError(f"The command {how}.", place=place)
+    stop = "" if _said_last(finished) else "."  # what it said has an end of its own
+    return ShellError(f"The command {how}{stop}", exit_code=finished.exit_code, place=place)
+
+
+def failure_of(finished: CommandResult, timeout_s: float | None) -> str | None:
+    """How a command failed, as the end of a sentence; None if it did not."""
     if finished.timed_out:
         limit_s = finished.duration_s if timeout_s is None else timeout_s
-        return TimedOutError(f"The command took longer than {limit_s:g} s and was stopped.", place=place)
-    if finished.exit_code:
-        said = said_last(finished)
-        tail = f": {said}" if said else "."
-        message = f"The command ended with status {finished.exit_code}{tail}"
-        return ShellError(message, exit_code=finished.exit_code, place=place)
-    return None
+        return f"took longer than {limit_s:g} s and was stopped"
+    if not finished.exit_code:
+        return None
+    said = _said_last(finished)
+    return f"ended with status {finished.exit_code}" + (f": {said}" if said else "")
 
 
-def said_last(finished: CommandResult) -> str:
+def _said_last(finished: CommandResult) -> str:
     """The end of what it wrote, in brief: of its standard error, if it wrote there."""
     said = finished.stderr.strip() or finished.stdout.strip()
     return brief(said if len(said) <= SAID_CHARS else f"…{said[-SAID_CHARS:]}", 200)
@@ -280,12 +289,8 @@ def _is_true(line: Scanner, pair: Pair | None) -> bool:
 def _environment(line: Scanner, pair: Pair | None) -> tuple[tuple[str, Template], ...]:
     if pair is None:
         return ()
-    text = pair.value.template.text
-    try:
-        read = json.loads(text)
-    except ValueError:
-        read = None
-    if not isinstance(read, dict) or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in read):
+    read = map_in(pair.value.template.text)
+    if read is None or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in read):
         message = '`env` is a map of names to texts, as in {"NAME":"value"}.'
         line.note("option-value", message, pair.value.place)
         return ()

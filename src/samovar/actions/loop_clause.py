@@ -10,7 +10,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from samovar.actions.given import Pair, Value
+from samovar.actions.given import Pair, Value, map_in
+from samovar.actions.measures import count
 from samovar.actions.scanner import Scanner
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal, why_unreadable
@@ -19,6 +20,7 @@ from samovar.values import to_text
 
 MOST_AT_ONCE = 256
 """Items that are worked on together."""
+AT_ONCE = count("at_once", 1, MOST_AT_ONCE)
 _CLAUSE = re.compile(r"(?<!\S)for\s+each\b", re.IGNORECASE)
 _IN = re.compile(r"\s+in\b", re.IGNORECASE)
 ARGUMENTS = "args"
@@ -87,11 +89,7 @@ def read_options(line: Scanner) -> LoopOptions:
     """What `Scanner.pair` has taken aside. Faults are noted on the line."""
     given = line.loop_options or {}
     at_once = given["at_once"].value if "at_once" in given else None
-    if at_once is not None and at_once.is_literal:
-        number = whole_number(at_once.given)
-        if number is None or not 1 <= number <= MOST_AT_ONCE:
-            message = f"`at_once` is a whole number from 1 to {MOST_AT_ONCE}."
-            line.note("option-value", message, at_once.place)
+    AT_ONCE.check(line, at_once)
     collect = line.variable(given["collect"]) if "collect" in given else None
     return LoopOptions(at_once=at_once, collect=collect, goes_on=_goes_on(line, given.get("on_failure")))
 
@@ -104,13 +102,6 @@ def _goes_on(line: Scanner, pair: Pair | None) -> bool:
         message = "`on_failure` is `collect`, which goes on and keeps a record of each item, or `fail`."
         line.note("option-value", message, pair.value.place)
     return word == "collect"
-
-
-def whole_number(value: object) -> int | None:
-    """The whole number that a value is, or that a text spells."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value) if len(value) < 10 else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
@@ -129,11 +120,8 @@ def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
 
 
 def _arguments(line: Scanner, pair: Pair) -> list[Pair]:
-    try:
-        read = json.loads(pair.value.template.text)
-    except ValueError:
-        read = None
-    if not isinstance(read, dict):
+    read = map_in(pair.value.template.text)
+    if read is None:
         message = '`args` is a map of what the parameters get, as in args={"result": "${file}"}.'
         line.note("option-value", message, pair.value.place)
         return []

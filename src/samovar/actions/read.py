@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.blocks import text_follows
 from samovar.actions.file_formats import FORMATS, decoded, is_encoding
 from samovar.actions.file_options import Limit, placed, read_format, read_pairs
 from samovar.actions.file_places import leads_outside, read_path, target_of
@@ -45,8 +46,7 @@ class ReadFile(Action):
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
-        # `Read` begins sentences too, in the older files where any text may stand.
-        return line.text[line.at :].lstrip()[4:].lstrip()[:1] in ("'", '"')
+        return text_follows(line, cls.verb)
 
     @classmethod
     def parse(cls, line: Scanner) -> ReadFile:
@@ -96,9 +96,12 @@ class ReadFile(Action):
         return leads_outside(self.path)
 
     async def perform(self, context: ActionContext) -> Outcome:
-        target = await context.compute(lambda: target_of(self.path, context.variables, context.folder))
+        variables = context.variables
+        target, most_bytes = await context.compute(
+            lambda: (target_of(self.path, variables, context.folder), self.limit.bytes(variables))
+        )
         try:
-            raw = await context.read_file(target, self.limit.bytes(context))
+            raw = await context.read_file(target, most_bytes)
         except FileError as error:
             raise placed(error, self.path.place) from None
         try:

@@ -9,17 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from samovar.actions.given import OF_RETRIES, Value
+from samovar.actions.measures import Measure, count
 from samovar.actions.scanner import Scanner
-from samovar.errors import ActionError, FaultsError
-from samovar.values import duration_s, to_text
+from samovar.errors import FaultsError
+from samovar.values import duration_s
 
 MOST_RETRIES = 100
 BACKOFF_S = 1.0
 """Before the second attempt, if nothing is said."""
 MOST_WAIT_S = 300.0
 """Before any attempt, unless `backoff` itself is longer."""
-_COUNT = f"a whole number from 0 to {MOST_RETRIES}"
-_DURATION = "a duration, as in 2, 2s or 500ms"
+
+
+def _wait_s(value: object) -> float | None:
+    try:
+        return duration_s(value)
+    except ValueError:
+        return None
+
+
+_RETRIES = count("retries", 0, MOST_RETRIES)
+_BACKOFF = Measure(key="backoff", what="a duration, as in 2, 2s or 500ms", read=_wait_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +43,15 @@ class Retries:
     @classmethod
     def of(cls, line: Scanner) -> Retries | None:
         """Those of a line that was read to its end. Raises `FaultsError`."""
-        count, backoff = (line.again.get(key) for key in OF_RETRIES)
-        if backoff is not None and count is None:
+        retries, backoff = (line.again.get(key) for key in OF_RETRIES)
+        if backoff is not None and retries is None:
             line.note("option-value", "`backoff` belongs to `retries`, and there is none.", backoff.place)
-        if count is not None and count.value.is_literal and count_of(count.value.given) is None:
-            line.note("option-value", f"`retries` is {_COUNT}.", count.value.place)
-        if backoff is not None and backoff.value.is_literal and _wait_s(backoff.value.given) is None:
-            line.note("option-value", f"`backoff` is {_DURATION}.", backoff.value.place)
+        times, wait = (pair.value if pair else None for pair in (retries, backoff))
+        _RETRIES.check(line, times)
+        _BACKOFF.check(line, wait)
         if line.faults:
             raise FaultsError(line.faults)
-        return cls(count=count.value, backoff=backoff.value if backoff else None) if count else None
+        return cls(count=times, backoff=wait) if times else None
 
     @property
     def names(self) -> frozenset[str]:
@@ -52,7 +61,7 @@ class Retries:
     @property
     def is_none(self) -> bool:
         """There are none, as far as it is known before the run."""
-        return self.count.is_literal and count_of(self.count.given) == 0
+        return self.count.is_literal and _RETRIES.read(self.count.given) == 0
 
     @property
     def text(self) -> str:
@@ -62,31 +71,7 @@ class Retries:
 
     def waits_s(self, variables: Mapping[str, object]) -> tuple[float, ...]:
         """How long is waited before each further attempt. Raises `ActionError`."""
-        count = count_of(value := self.count.of(variables, is_option=True))
-        if count is None:
-            message = f"`retries` is {_COUNT}, not {to_text(value)[:60]!r}."
-            raise ActionError(message, place=self.count.place)
-        first_s: float | None = BACKOFF_S
-        if self.backoff is not None:
-            first_s = _wait_s(value := self.backoff.of(variables, is_option=True))
-            if first_s is None:
-                message = f"`backoff` is {_DURATION}, not {to_text(value)[:60]!r}."
-                raise ActionError(message, place=self.backoff.place)
-        assert first_s is not None
+        times = _RETRIES.now(self.count, variables)
+        first_s = BACKOFF_S if self.backoff is None else _BACKOFF.now(self.backoff, variables)
         most_s = max(first_s, MOST_WAIT_S)
-        return tuple(min(first_s * 2**number, most_s) for number in range(count))
-
-
-def count_of(value: object) -> int | None:
-    """A whole number from 0 to `MOST_RETRIES`, or the text of one; None for anything else."""
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MOST_RETRIES:
-        return None
-    return number
-
-
-def _wait_s(value: object) -> float | None:
-    try:
-        return duration_s(value)
-    except ValueError:
-        return None
+        return tuple(min(first_s * 2**number, most_s) for number in range(times))

@@ -7,7 +7,7 @@ How a command line is checked and made is in `command_line.py`, and what it shar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from samovar.actions.base import ActionContext, brief, made_of
 from samovar.actions.blocks import expect_text
@@ -18,9 +18,6 @@ from samovar.actions.process import Command
 from samovar.actions.quoting import INPUT
 from samovar.actions.scanner import Scanner
 from samovar.errors import Place
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

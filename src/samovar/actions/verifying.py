@@ -17,18 +17,19 @@ import anyio
 from samovar.actions.base import ActionContext, Outcome, brief, made_of
 from samovar.actions.command_line import CommandLine
 from samovar.actions.given import Pair, Value
-from samovar.actions.launching import OF_COMMAND_TYPES, readable, record_of, said_last
+from samovar.actions.launching import OF_COMMAND_TYPES, failure_of, readable, record_of
+from samovar.actions.measures import Measure, count
 from samovar.actions.options import OF_VERIFY
 from samovar.actions.process import CommandResult
-from samovar.actions.retries import MOST_RETRIES, count_of
+from samovar.actions.retries import MOST_RETRIES
 from samovar.actions.scanner import Scanner
-from samovar.errors import ActionError, Fault, UnverifiedError
+from samovar.errors import Fault, UnverifiedError
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.expressions.types import Type
 from samovar.generation import Message
 from samovar.language.names import OF_COMMAND
 from samovar.language.template import Rules, Template
-from samovar.values import positive_duration_s, to_text
+from samovar.values import positive_duration_s
 
 ANSWER_FILE = "ANSWER_FILE"
 """The variable that has the path of a file with the answer."""
@@ -38,6 +39,10 @@ LIMIT_S = 300.0
 SHOWN_CHARS = 4000
 """Of what the command wrote, at most so much is shown to the model: its beginning, and more of its end."""
 _BEGINNING_CHARS = 1000
+_REPAIRS = count("repairs", 0, MOST_RETRIES)
+_LIMIT = Measure(
+    key="verify_timeout", what="a duration above 0, as in 30, 30s or 2min", read=positive_duration_s
+)
 
 
 class _IfVerified:
@@ -80,10 +85,8 @@ class Verify:
         if text.is_literal and not str(text.given).strip():
             line.note("option-value", "`verify` is a command, and there is none in it.", text.place)
         repairs, limit = (taken[key].value if key in taken else None for key in OF_VERIFY[1:])
-        if repairs is not None and repairs.is_literal and count_of(repairs.given) is None:
-            line.note("option-value", f"`repairs` is {_COUNT}.", repairs.place)
-        if limit is not None and limit.is_literal and positive_duration_s(limit.given) is None:
-            line.note("option-value", f"`verify_timeout` is {_DURATION}.", limit.place)
+        _REPAIRS.check(line, repairs)
+        _LIMIT.check(line, limit)
         command = CommandLine(text=text, reads_value=True)
         doubts = command.check(line, lambda number: text.place)
         return cls(line=command, repairs=repairs, limit=limit, doubts=doubts)
@@ -110,23 +113,11 @@ class Verify:
 
     def most_repairs(self, variables: Mapping[str, object]) -> int:
         """Raises `ActionError`."""
-        if self.repairs is None:
-            return REPAIRS
-        count = count_of(value := self.repairs.of(variables, is_option=True))
-        if count is None:
-            message = f"`repairs` is {_COUNT}, not {to_text(value)[:60]!r}."
-            raise ActionError(message, place=self.repairs.place)
-        return count
+        return REPAIRS if self.repairs is None else _REPAIRS.now(self.repairs, variables)
 
     def limit_s(self, variables: Mapping[str, object]) -> float:
         """Raises `ActionError`."""
-        if self.limit is None:
-            return LIMIT_S
-        limit_s = positive_duration_s(value := self.limit.of(variables, is_option=True))
-        if limit_s is None:
-            message = f"`verify_timeout` is {_DURATION}, not {to_text(value)[:60]!r}."
-            raise ActionError(message, place=self.limit.place)
-        return limit_s
+        return LIMIT_S if self.limit is None else _LIMIT.now(self.limit, variables)
 
     async def ask(
         self, context: ActionContext, request: PromptRequest, judge: Callable[[PromptReply], Outcome]
@@ -199,12 +190,7 @@ def _failure(finished: CommandResult, limit_s: float | None) -> str | None:
     """What a command did that was not content with an answer, as the end of a sentence; None if it was."""
     if finished.is_cut:
         return "wrote more than a value may have, and was stopped"
-    if finished.timed_out:
-        return f"took longer than {finished.duration_s if limit_s is None else limit_s:g} s and was stopped"
-    if not finished.exit_code:
-        return None
-    said = said_last(finished)
-    return f"ended with status {finished.exit_code}" + (f": {said}" if said else "")
+    return failure_of(finished, limit_s)
 
 
 def repair_text(why: str, finished: CommandResult) -> str:
@@ -223,10 +209,6 @@ def shortened(text: str) -> str:
         return text
     begin, end = text[:_BEGINNING_CHARS], text[_BEGINNING_CHARS - SHOWN_CHARS :]
     return f"{begin}\n… ({len(text) - SHOWN_CHARS} characters are left out here) …\n{end}"
-
-
-_COUNT = f"a whole number from 0 to {MOST_RETRIES}"
-_DURATION = "a duration above 0, as in 30, 30s or 2min"
 
 
 def _as_command(value: Value, *, is_old: bool) -> Value:

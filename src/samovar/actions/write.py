@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.blocks import taken_block
+from samovar.actions.blocks import taken_block, text_follows
 from samovar.actions.file_formats import FORMATS, decoded
 from samovar.actions.file_options import Limit, placed, read_format, read_pairs
 from samovar.actions.file_places import Target, leads_outside, read_path, target_of
@@ -43,8 +43,7 @@ class WriteFile(Action):
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
-        # `Write` begins sentences too, in the older files where any text may stand.
-        return line.text[line.at :].lstrip()[5:].lstrip()[:1] in ("'", '"')
+        return text_follows(line, cls.verb)
 
     @classmethod
     def parse(cls, line: Scanner) -> WriteFile:
@@ -80,13 +79,16 @@ class WriteFile(Action):
         return not self.append
 
     async def perform(self, context: ActionContext) -> Outcome:
-        target = await context.compute(lambda: target_of(self.path, context.variables, context.folder))
-        value = await context.compute(lambda: self.value.of(context.variables))
-
-        if self.append:
-            change = Change(
-                make=lambda before: self._made(value, before, target), most_bytes=self.limit.bytes(context)
+        variables = context.variables
+        target, value, most_bytes = await context.compute(
+            lambda: (
+                target_of(self.path, variables, context.folder),
+                self.value.of(variables),
+                self.limit.bytes(variables) if self.append else None,
             )
+        )
+        if self.append:
+            change = Change(make=lambda before: self._made(value, before, target), most_bytes=most_bytes)
         else:
             raw = self._made(value, None, target)  # before anything is touched
             change = Change(make=lambda before: raw)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from samovar.actions.for_each import ForEach, lists_of
-from samovar.actions.loop_clause import whole_number
+from samovar.actions.given import whole_number
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import Fault, Place, SamovarError, nearest
