@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.text import Text
 
+from samovar.actions.base import brief
 from samovar.cli.console import make_console
 from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
@@ -166,16 +167,6 @@ def _model_object(look: ModelOutlook, hidden: Secrets) -> dict[str, Any]:
 
 # For a person ------------------------------------------------------------------------------------------
 
-_SHOWN_CHARACTERS = 60
-"""Of a schema, an expression or a grammar."""
-
-
-def shortened(text: str) -> str:
-    """The beginning of a text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
-
-
 _SHOWN_OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _QUIET = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 0}
 """Values at which an option does nothing; only what does something is shown."""
@@ -228,7 +219,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     if options["choices"]:
         parts.append("choices " + "|".join(options["choices"]))
     else:
-        parts += [f"{name} {shortened(options[name])}" for name in FORMS if options[name] is not None]
+        parts += [f"{name} {brief(options[name])}" for name in FORMS if options[name] is not None]
         parts += [
             f"{name} {options[name]}"
             for name in _SHOWN_OPTIONS
@@ -251,7 +242,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     parts += [f"{name} {source}" for name, source in state["open_options"].items()]
     if verify := state["verify"]:
         most = "" if verify["repairs"] is None else f", at most {verify['repairs']} repairs"
-        parts.append(f"verified by {shown(shortened(verify['command']))}{most}")
+        parts.append(f"verified by {shown(brief(verify['command']))}{most}")
     return " · ".join(parts)
 
 

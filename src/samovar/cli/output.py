@@ -123,10 +123,8 @@ def error_object(workflow: str | None, error: SamovarError) -> dict[str, Any]:
         wire = {"run": None, "workflow": workflow, "status": "invalid"}
     wire["error"] = error_to_wire(error)
     if isinstance(error, FaultsError):
-        count, what = (
-            len(error.faults),
-            f"{workflow} has" if workflow else "There are" if len(error.faults) != 1 else "There is",
-        )
+        count = len(error.faults)
+        what = f"{workflow} has" if workflow else "There is" if count == 1 else "There are"
         wire["error"]["message"] = f"{what} {count} fault" + "s" * (count != 1) + "."
         wire["faults"] = [fault_to_wire(fault) for fault in error.faults]
     return wire

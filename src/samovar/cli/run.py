@@ -161,7 +161,7 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
         raise UsageError(
             f"{both[0]} is given twice, as an option and as --var {both[0]}. It takes one value."
         )
-    for name in (parameter.name for parameter in workflow.parameters if parameter.secret):
+    for name in workflow.secret_names:
         if name in switches or _is_inline(name, arguments.variables):
             say(
                 f"samovar: warning: others can read {name!r} in the list of processes, and your shell may "
@@ -179,7 +179,7 @@ def _is_inline(name: str, assignments: Sequence[str]) -> bool:
 
 def _secrets(workflow: Workflow, variables: Mapping[str, object]) -> Secrets:
     """What nobody is shown, before anything has run."""
-    return Secrets(variables[one.name] for one in workflow.parameters if one.secret and one.name in variables)
+    return Secrets(variables[name] for name in workflow.secret_names if name in variables)
 
 
 def _check_outputs(arguments: RunArguments) -> None:

@@ -241,6 +241,11 @@ class Workflow:
         return self.path.parent if self.path else None
 
     @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Its secret parameters, in the order of the file."""
+        return tuple(parameter.name for parameter in self.parameters if parameter.secret)
+
+    @property
     def sets(self) -> frozenset[str]:
         """The variables that its actions set."""
         return frozenset[str]().union(*(action.sets for _, action in self.actions()))

@@ -195,7 +195,7 @@ class Frame:
     @property
     def secret_names(self) -> frozenset[str]:
         """The names of secret parameters, and of the items of secret lists."""
-        own = frozenset(parameter.name for parameter in self.workflow.parameters if parameter.secret)
+        own = frozenset(self.workflow.secret_names)
         return own | self.secret_items if self.secret_items else own
 
     def branch_off(self, state: State, transition: Transition, claims: Claims) -> Frame:

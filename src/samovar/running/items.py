@@ -22,6 +22,7 @@ from samovar.language.workflow import Body, State
 from samovar.running.branches import Claims
 from samovar.running.ends import End
 from samovar.running.frame import Frame
+from samovar.running.last_failure import error_of
 from samovar.running.recorder import Recorder
 from samovar.running.spending import PastLimitError
 from samovar.running.visit_context import Services, VisitContext
@@ -192,7 +193,8 @@ class ItemRunner:
     def _keep(self, whole: _List, number: int, kept: object, error: RunError | None) -> None:
         """Raises `TooLargeError` before the results together take more than twice what a value may."""
         if whole.items.goes_on:
-            kept = {"ok": True, "value": kept} if error is None else {"ok": False, "error": as_value(error)}
+            failed = None if error is None else error_of(error, error.state)
+            kept = {"ok": True, "value": kept} if failed is None else {"ok": False, "error": failed}
         whole.results[number] = kept
         if whole.done >= whole.next_look:
             whole.next_look = 2 * whole.done
@@ -213,14 +215,3 @@ class ItemRunner:
                 time_s=self._recorder.time_s(),
             )
         )
-
-
-def as_value(error: RunError) -> dict[str, object]:
-    """A failure as the variable `error` has it."""
-    return {
-        "message": error.message,
-        "state": error.state,
-        "kind": error.code,
-        "place": str(error.place) if error.place else "",
-        "chain": [str(caller.place) for caller in error.chain],
-    }

@@ -23,9 +23,12 @@ class LastFailure:
     """The states in which it may be read once an edge has taken it; empty until then."""
 
 
-def error_of(error: RunError, state: str) -> dict[str, object]:
-    """The variable `error`."""
-    value: dict[str, object] = {"message": error.message, "state": state, "kind": error.code}
-    value["place"] = str(error.place) if error.place else ""
-    value["chain"] = [str(caller.place) for caller in error.chain]
-    return value
+def error_of(error: RunError, state: str | None) -> dict[str, object]:
+    """The variable `error`. `state`: what it says of where that was."""
+    return {
+        "message": error.message,
+        "state": state,
+        "kind": error.code,
+        "place": str(error.place) if error.place else "",
+        "chain": [str(caller.place) for caller in error.chain],
+    }

@@ -146,7 +146,7 @@ class _Driven:
             run=f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
             workflow=workflow.name,
             path=workflow.path,
-            secrets=tuple(parameter.name for parameter in workflow.parameters if parameter.secret),
+            secrets=workflow.secret_names,
             started_at=now_s,
             variables=prepared.variables,
         )

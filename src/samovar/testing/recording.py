@@ -159,7 +159,7 @@ class Recording:
         started = folder or Path.cwd()
         counts = any(workflow.limits.tokens is not None for workflow in tree.workflows())
         is_asked = any(asks_confidence(workflow) for workflow in tree.workflows())
-        secrets = {one.name for workflow in tree.workflows() for one in workflow.parameters if one.secret}
+        secrets = {name for workflow in tree.workflows() for name in workflow.secret_names}
         values: dict[str, object] = {
             "variables": given_values(tree, variables, secrets),
             "answers": self._by_path(
