@@ -67,6 +67,44 @@ def test_the_second_signal_ends_a_command_that_hears_none(folder: Path, started:
         psutil.Process(int(child.read_text())).wait(TIMEOUT_S)  # a killed process ends when it is its turn
 
 
+LEAVES = """
+import os, subprocess
+from pathlib import Path
+import anyio
+from anyio.lowlevel import checkpoint
+from samovar.actions.process_groups import ProcessGroups
+
+groups = ProcessGroups()
+groups.expect("r")
+command = "(setsid sh -c 'trap \\"\\" TERM; echo $$ > child; while :; do sleep 1; done' &)"
+subprocess.run(["sh", "-c", command], env={**os.environ, "SAMOVAR_RUN": "r"}, check=True)
+while not (Path("child").exists() and Path("child").read_text().strip()):
+    pass
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        if ENDS:
+            tasks.start_soon(groups.end, "r")
+        for _ in range(10):
+            await checkpoint()
+        groups.kill()
+        os._exit(0)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="found on Linux only")
+@pytest.mark.parametrize("ends", [False, True], ids=["while it starts", "while the run ends"])
+def test_a_session_of_its_own_is_killed_before_its_group_is_known_and_while_it_is_asked_to_end(
+    folder: Path, ends: bool
+) -> None:
+    code = LEAVES.replace("ENDS", str(ends))
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=TIMEOUT_S)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int((folder / "child").read_text())).wait(10)
+
+
 async def test_what_a_command_left_behind_ends_with_the_run(bench: Bench) -> None:
     diagram = "[*] --> A\nA --> B\nB --> [*]"
     actions = 'A: Shell "sleep 60 & echo $!" with result="left"\nB: Shell "kill -0 ${left}"'

@@ -132,6 +132,7 @@ def _unwritten(error: OSError) -> ShellError:
 async def _run(command: Command, groups: ProcessGroups, owner: str) -> CommandResult:
     started = time.monotonic()
     # Cancelled in the middle of starting, the shell would be killed and what it has started would go on.
+    groups.expect(owner)
     with anyio.CancelScope(shield=True):
         process = await _start(command)
         groups.begin(process.pid, owner)

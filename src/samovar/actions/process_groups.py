@@ -35,12 +35,15 @@ class ProcessGroups:
     def __init__(self) -> None:
         self._groups: dict[int, _Group] = {}
         self._runs: set[str] = set()
-        """That have started a command."""
+        """That start a command, or have, and are not over. What they have left is found by them."""
+
+    def expect(self, run: str) -> None:
+        """The run is about to start a command, which may do anything before its group is known."""
+        self._runs.add(run)
 
     def begin(self, group: int, run: str) -> None:
         """A command of the run was started."""
         self._groups[group] = _Group(run)
-        self._runs.add(run)
 
     def finish(self, group: int, *, detach: bool = False) -> None:
         """The command is done. What it left behind stays until the run ends, or for ever with `detach`."""
@@ -73,8 +76,8 @@ class ProcessGroups:
                 if _is_the_same(group, found):
                     tasks.start_soon(end_group, group, name=f"end group {group}")
         if run in self._runs:
-            self._runs.discard(run)
             await end_left(run, grace_s=GRACE_S, dying_s=DYING_S)
+            self._runs.discard(run)  # until then `kill` finds what does not end when it is asked to
 
 
 def _is_the_same(group: int, found: _Group) -> bool:
