@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeGuard, get_args
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
+"""`tool`: what a tool gave back."""
 Overflow = Literal["error", "drop_oldest"]
 SplitMode = Literal["layer", "row", "none"]
 """How a model is put on several devices: by layers, by rows of matrices, or on one of them."""
@@ -41,6 +42,30 @@ def joined(parts: Iterable[MessagePart], kind: PartKind = "text") -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDefinition:
+    """A tool as it is offered to a model."""
+
+    name: str
+    """Letters, digits, `_`, `-` and `.`."""
+    description: str
+    """For the model; it is data, whoever wrote it."""
+    parameters: str
+    """The JSON Schema of its arguments, which are an object, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A model wants a tool to be used."""
+
+    id: str
+    """Tells calls of a conversation apart."""
+    name: str
+    """As in its `ToolDefinition`."""
+    arguments: str
+    """An object, as JSON; as the model wrote it, which may be wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One turn of a conversation. `content` is data: no part of it becomes a control token."""
 
@@ -51,6 +76,10 @@ class Message:
     """Where it is more than one text: all of it, `content` included; else empty."""
     secret: bool = False
     """While it is in a conversation, nothing that is evaluated for it is written to disk."""
+    calls: tuple[ToolCall, ...] = ()
+    """Of an assistant: the tools that it wants to be used. What they give back follows, one message each."""
+    call: ToolCall | None = None
+    """Of a tool: what `content` is the result of."""
 
     def __post_init__(self) -> None:
         if self.parts and joined(self.parts) != self.content:
@@ -161,6 +190,12 @@ class Options:
     deterministic: bool = False
     """The same text each time, cold or warm: evaluated alone, prefixes taken at fixed borders only."""
 
+    tools: tuple[ToolDefinition, ...] = ()
+    """What the model may call, in an order that stays the same from prompt to prompt."""
+    tool_choice: str = "auto"
+    """`auto`: the model decides; `none`: it may call nothing; `required`: it calls something; else the name
+    of the tool that it calls."""
+
     @property
     def raw(self) -> bool:
         """No chat template is used: the messages' texts are one text that the model goes on
@@ -198,6 +233,8 @@ class FinishReason(StrEnum):
     """The model was done, or a stop text or the last token of a choice was reached."""
     LENGTH = "length"
     """`max_tokens` were generated, reasoning included, or the context is full."""
+    CALLS = "calls"
+    """The model wants tools to be used, and waits for what they give back."""
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
 
