@@ -32,6 +32,7 @@ LAYERS = (
     "language",
     "expressions",
     "config",
+    "processes",
     "projects",
     "setting",
     "events",
@@ -51,6 +52,7 @@ WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {
     "config",
+    "processes",
     "projects",
     "setting",
     "events",

@@ -24,7 +24,7 @@ from samovar.actions.question import YES, Asking, Filled, Question, Reply
 from samovar.config import Settings
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Event, Logged, PromptFigures, RunError, Warned
-from samovar.executors.base import Connection, PromptReply, PromptRequest, forget
+from samovar.executors.base import Connection, PromptReply, PromptRequest, Wish, forget
 from samovar.generation import Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
@@ -218,8 +218,22 @@ class VisitContext:
         self._claim(request.session, continues=True)
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
-        request = replace(request, messages=messages, run=self.services.run, visit=self.number)
+        request = replace(
+            request,
+            messages=messages,
+            run=self.services.run,
+            visit=self.number,
+            permits=self._permits,
+            allows_effects=self.services.allows_effects,
+        )
         return await self.services.connection.ask(request, self._pass_on)
+
+    async def _permits(self, wish: Wish) -> bool:
+        details = f": {wish.details}" if wish.details else ""
+        parts = ("The program of the executor ", Filled(wish.program), " wants to use ", Filled(wish.what))
+        asking = Asking(kind="approve", parts=(*parts, Filled(details), ". May it?"))
+        reply = await self.ask_user(asking) if self.services.allows_effects else None
+        return reply is not None and asking.reply(reply.text) == YES
 
     def _marked(self, message: Message) -> Message:
         """A message with a secret value in it, or with what an action made of one, says so."""
