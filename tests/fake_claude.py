@@ -1,7 +1,7 @@
 """A program that speaks as Claude Code does, and misbehaves as the prompt says: for tests.
 
-It answers `TURNS:TEXT`, or does what a word in the prompt names. With `FAKE_LOG` it writes what it was started
-with and told into that file, a JSON value a line.
+It answers `TURNS:TEXT`, or does what a word in the prompt names. With `FAKE_LOG` it writes what it was
+started with and told into that file, a JSON value a line.
 """
 
 from __future__ import annotations

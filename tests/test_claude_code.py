@@ -1,4 +1,4 @@
-"""Claude Code as an executor: what it is started with, what is made of what it says, and how it misbehaves."""
+"""Claude Code as an executor: how it is started, what is made of what it says, and how it misbehaves."""
 
 from __future__ import annotations
 
@@ -188,13 +188,13 @@ async def test_without_a_permission_it_has_the_tools_that_are_listed(
 ) -> None:
     reply = await place.ask("TOOLS", own_tools=own_tools)
     assert " ".join(words) in " ".join(place.starts[0]["arguments"])
-    assert reply.text == "It was deny."
+    assert reply.text.endswith("It was deny."), "it is not asked for what it has not"
 
 
 async def test_without_effects_it_has_no_tools_whatever_is_declared(place: Place) -> None:
     reply = await place.ask("TOOLS", own_tools=("Bash",), permission="allow", allows_effects=False)
     assert place.starts[0]["arguments"][-5:-1] == ["--tools", "", "--permission-mode", "dontAsk"]
-    assert reply.text == "It was deny."
+    assert reply.text.endswith("It was deny.")
 
 
 @pytest.mark.parametrize("says", [True, False])
@@ -344,7 +344,7 @@ async def test_a_timeout_is_an_answer_that_is_cut(place: Place, text: str) -> No
         reply = await connection.ask(asked, ignore)
         assert (reply.finish_reason, reply.text, reply.cut) == (FinishReason.TIMEOUT, "Half", "text")
         assert (await connection.ask(prompt("b", session="s"), ignore)).text == "2:b"
-        assert len(place.starts) == 2, "max_tokens is the same, but not the time: so no other process"
+        assert len(place.starts) == (2 if "DEAF" in text else 1), "one that hears it goes on"
     place.leaves_nothing()
 
 
