@@ -106,10 +106,9 @@ class FakeAgent:
                 await self.say(session_id, str(error))
                 return PromptResponse(stop_reason="end_turn")
         if "GARBAGE" in text:
-            sys.stdout.buffer.write(
-                b'not json\n{"method": "session/update", "params": {"update": 1}}\n{"id": 77}\n'
-            )
-            sys.stdout.buffer.write(b'{"jsonrpc": "2.0", "method": "what/is/this", "params": {}}\n')
+            for line in ("not json", '{"method": "session/update", "params": {"update": 1}}', '{"id": 77}'):
+                sys.stdout.write(line + "\n")
+            sys.stdout.write('{"jsonrpc": "2.0", "method": "what/is/this", "params": {}}\n')
             sys.stdout.flush()
         if "THINK" in text:
             await self.client.session_update(

@@ -42,6 +42,16 @@ RESULTS: dict[str, dict[str, Any]] = {
     "ODD": {"is_error": True, "subtype": "error_during_execution", "errors": ["something", "else"]},
 }
 
+LISTENS = """
+import os, socket, time
+os.setsid()
+with socket.socket() as listening:
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    time.sleep(600)
+"""
+"""A program of its own session, which has a port."""
+
 
 def value_of(option: str) -> str | None:
     return ARGUMENTS[ARGUMENTS.index(option) + 1] if option in ARGUMENTS else None
@@ -120,6 +130,9 @@ class Claude:
         self.answer(text)
 
     def answer(self, text: str) -> None:
+        if "SPAWN" in text:
+            child = subprocess.Popen([sys.executable, "-c", LISTENS], stdout=subprocess.DEVNULL)
+            log({"spawned": child.pid})
         if "HANG" in text:
             self.text("Half")
             self.wait()
@@ -147,10 +160,6 @@ class Claude:
             sys.stdout.write("[not for you] {\n\n[1, 2]\n\x00\xff" + "[" * 5000 + "\n")
         if "THINK" in text:
             self.text("Hm.", "thinking")
-        if "SPAWN" in text:
-            program = "import os, time; os.setsid(); time.sleep(600)"
-            child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
-            log({"spawned": child.pid})
         answer = f"{len(self.said)}:{text}"
         for piece in (answer[:3], answer[3:]):
             self.text(piece)
