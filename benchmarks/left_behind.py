@@ -1,8 +1,8 @@
 """Runs whose executors are programs, stopped at random: `python -m benchmarks.left_behind --runs 100`.
 
 What must hold each time, whatever stopped the run (SIGKILL, SIGTERM, Ctrl-C, a time limit of the run, or
-nothing): no process that the run has started is alive, not one in a session of its own either, none listens on
-a port, and no temporary folder is left. The programs are `tests/fake_claude.py`, which hang, stay, start
+nothing): no process that the run has started is alive, not one in a session of its own either, none listens
+on a port, and no temporary folder is left. The programs are `tests/fake_claude.py`, which hang, stay, start
 others, or answer.
 """
 
