@@ -1,8 +1,8 @@
 """Anthropic's Messages API: what is sent, and what is made of what comes back.
 
 Above: `anthropic.py`. Below: the plain values of `endpoint_asking.py`. A form is asked for as the input of a
-tool that the model has to use, since every endpoint of this dialect has that. What was thought goes back as it
-came, with the signature that the endpoint gave it.
+tool that the model has to use, since every endpoint of this dialect has that. What was thought goes back as
+it came, with the signature that the endpoint gave it.
 """
 
 from __future__ import annotations

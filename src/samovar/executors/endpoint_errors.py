@@ -1,7 +1,7 @@
 """What goes wrong at an endpoint, as errors of the tree: by status, by code, by what its text says.
 
-Above: `endpoint_asking.py`. Below: the errors. It knows both official clients by what they have in common, the
-names of their exceptions. Nothing of a request, which has the key, comes into a message.
+Above: `endpoint_asking.py`. Below: the errors. It knows both official clients by what they have in common:
+the names of their exceptions. Nothing of a request, which has the key, comes into a message.
 """
 
 from __future__ import annotations

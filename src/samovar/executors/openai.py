@@ -1,7 +1,7 @@
 """Answers prompts by any endpoint that speaks OpenAI's chat completions: a server here, or a provider.
 
 Above: `table.py`, which names it. Below: `endpoint_asking.py`, which does the asking; the official client,
-imported when a run first asks. llama-server, Ollama, vLLM and LM Studio speak this dialect, as most clouds do.
+imported when a run first asks. llama-server, Ollama, vLLM and LM Studio speak this dialect, like most clouds.
 """
 
 from __future__ import annotations
