@@ -32,7 +32,7 @@ from samovar.errors import (
 from samovar.executors.acp import AcpConnection, AcpExecutor
 from samovar.executors.base import PromptReply, Wish
 from samovar.generation import FinishReason, Options, PromptEvent, TextGenerated
-from tests.test_claude_code import ignore, is_running, prompt
+from tests.test_claude_code import ignore, is_running, parts_for, prompt
 
 pytestmark = pytest.mark.anyio
 PROGRAM = Path(__file__).with_name("acp_agent_program.py")
@@ -68,7 +68,7 @@ class Place:
     @asynccontextmanager
     async def open(self, *words: str, **changes: Any) -> AsyncIterator[AcpConnection]:
         declared = replace(self.declared, command=(*self.declared.command, *words), **changes)
-        async with AcpExecutor(declared).open("run") as connection:
+        async with AcpExecutor(parts_for(declared)).open("run") as connection:
             yield connection
 
     async def ask(self, text: str, *words: str, **more: Any) -> PromptReply:
@@ -250,8 +250,8 @@ async def test_several_are_answered_at_the_same_time_by_one_process(place: Place
 
 def test_a_program_that_is_not_there_is_an_error_before_the_run() -> None:
     for command in ((), ("no-such-program",)):
-        with pytest.raises(UsageError, match="command"):
-            AcpExecutor.check(DeclaredExecutor(name="c", kind="acp", command=command))
+        objection = AcpExecutor.objection(DeclaredExecutor(name="c", kind="acp", command=command), None)
+        assert isinstance(objection, UsageError) and "command" in objection.message
 
 
 def test_the_package_of_the_protocol_is_imported_only_when_it_is_needed() -> None:

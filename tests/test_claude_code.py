@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import psutil
 import pytest
 
+from samovar.config import Settings
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import (
     AuthError,
@@ -32,6 +33,7 @@ from samovar.errors import (
 )
 from samovar.executors.base import PromptReply, PromptRequest, Wish
 from samovar.executors.claude_code import ClaudeCodeConnection, ClaudeCodeExecutor
+from samovar.executors.table import Parts
 from samovar.generation import FinishReason, Message, Options, PromptEvent, TextGenerated
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +77,7 @@ class Place:
 
     @asynccontextmanager
     async def open(self, **changes: Any) -> AsyncIterator[ClaudeCodeConnection]:
-        async with ClaudeCodeExecutor(replace(self.declared, **changes)).open("run") as connection:
+        async with ClaudeCodeExecutor(parts_for(replace(self.declared, **changes))).open("run") as connection:
             yield connection
 
     async def ask(self, text: str, **more: Any) -> PromptReply:
@@ -83,6 +85,12 @@ class Place:
         changes = {name: more.pop(name) for name in list(more) if name in DeclaredExecutor.__slots__}
         async with self.open(**changes) as connection:
             return await connection.ask(prompt(text, **more), self.events.append)
+
+
+def parts_for(declared: DeclaredExecutor) -> Parts:
+    """Parts of an executor that needs no model."""
+    nothing = cast(Any, None)
+    return Parts(settings=Settings(), sessions=nothing, locate=nothing, declared=declared)
 
 
 def prompt(text: str, *, system: str | None = None, secret: bool = False, **more: Any) -> PromptRequest:
@@ -395,5 +403,6 @@ async def test_several_are_answered_at_the_same_time(place: Place) -> None:
 def test_a_program_that_is_not_there_is_an_error_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     for command in ((), ("no-such-program",), ("/no/such/program",)):
-        with pytest.raises(UsageError, match="command"):
-            ClaudeCodeExecutor.check(DeclaredExecutor(name="c", kind="claude-code", command=command))
+        declared = DeclaredExecutor(name="c", kind="claude-code", command=command)
+        objection = ClaudeCodeExecutor.objection(declared, None)
+        assert isinstance(objection, UsageError) and "command" in objection.message

@@ -25,7 +25,7 @@ from samovar.config import Settings
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Event, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import Connection, PromptReply, PromptRequest, Wish, forget
-from samovar.generation import Message, PromptEvent
+from samovar.generation import ExecutorFailed, Message, PromptEvent
 from samovar.language.workflow import State
 from samovar.library import Library
 from samovar.running.frame import Frame
@@ -265,6 +265,9 @@ class VisitContext:
         return await self.do_items(self, items)
 
     def _pass_on(self, event: PromptEvent) -> None:
+        if isinstance(event, ExecutorFailed):
+            self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
+            return
         self.services.tell(replace(event, visit=self.number))
 
 
