@@ -80,37 +80,38 @@ class FakeAgent:
         text, said = prompt[0].text, self.sessions[session_id]
         said.append(text)
         log({"said": text})
-        if "HANG" in text:
+        words = text.rpartition("Now answer this:")[2]
+        if "HANG" in words:
             await self.say(session_id, "Half")
-            await (asyncio.sleep(600) if "DEAF" in text else self.cancelled.wait())
+            await (asyncio.sleep(600) if "DEAF" in words else self.cancelled.wait())
             self.cancelled.clear()
             return PromptResponse(stop_reason="cancelled")
-        if "DIE" in text:
+        if "DIE" in words:
             sys.stderr.write("it went wrong\n")
             os._exit(3)
-        if "DECLINE" in text:
+        if "DECLINE" in words:
             return PromptResponse(stop_reason="refusal")
-        if "LONG" in text:
+        if "LONG" in words:
             await self.say(session_id, "too much")
             return PromptResponse(stop_reason="max_tokens")
-        if "LIMITED" in text:
+        if "LIMITED" in words:
             raise acp.RequestError(-32603, "Rate limit exceeded")
-        if "BROKEN" in text:
+        if "BROKEN" in words:
             raise acp.RequestError.internal_error()
-        if "TOOLS" in text:
+        if "TOOLS" in words:
             return await self.ask(session_id)
-        if "READS" in text:
+        if "READS" in words:
             try:
                 await self.client.read_text_file(session_id=session_id, path="/etc/passwd")
             except acp.RequestError as error:
                 await self.say(session_id, str(error))
                 return PromptResponse(stop_reason="end_turn")
-        if "GARBAGE" in text:
+        if "GARBAGE" in words:
             for line in ("not json", '{"method": "session/update", "params": {"update": 1}}', '{"id": 77}'):
                 sys.stdout.write(line + "\n")
             sys.stdout.write('{"jsonrpc": "2.0", "method": "what/is/this", "params": {}}\n')
             sys.stdout.flush()
-        if "THINK" in text:
+        if "THINK" in words:
             await self.client.session_update(
                 session_id=session_id, update=acp.update_agent_thought_text("Hm.")
             )

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.left_behind import stop_many
 
 from samovar.processes import children as module
-from samovar.processes.children import Child, ChildError, Children, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
 from samovar.processes.guard import Guard, is_guard
 from tests.test_claude_code import is_running
 
@@ -39,7 +39,7 @@ def program(code: str, **more: Any) -> ProgramToStart:
     )
 
 
-async def heard(child: Child) -> dict[str, Any]:
+async def heard(child: ChildProgram) -> dict[str, Any]:
     with anyio.fail_after(TIMEOUT_S):
         message = await child.receive()
     assert message is not None
@@ -47,13 +47,13 @@ async def heard(child: Child) -> dict[str, Any]:
 
 
 async def test_what_is_said_comes_back_and_the_end_is_waited_for() -> None:
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         child = await children.start(program(ECHO))
         await child.send({"text": "ä\n"})
         assert await heard(child) == {"text": "ä\n"}
         await child.end()
         assert not is_running(child.number) and children.alive == 0
-        with pytest.raises(ChildError, match="does not hear"):
+        with pytest.raises(ChildProgramError, match="does not hear"):
             await child.send({})
         assert await child.receive() is None
 
@@ -63,16 +63,16 @@ async def test_lines_that_are_no_objects_are_skipped_and_long_ones_refused(
 ) -> None:
     monkeypatch.setattr(module, "MOST_LINE_BYTES", 100_000)
     code = "print('x')\nprint('[1]')\nprint('[' * 9000)\nprint('{\"a\": 1}')\nprint('y' * 200_000)"
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         child = await children.start(program(code))
         assert await heard(child) == {"a": 1}
-        with pytest.raises(ChildError, match="100000 bytes"):
+        with pytest.raises(ChildProgramError, match="100000 bytes"):
             await child.receive()
 
 
 async def test_only_the_end_of_the_standard_error_is_kept() -> None:
     code = "import sys\nsys.stderr.write('x' * 1_000_000 + ' the end')\nsys.exit(3)"
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         child = await children.start(program(code))
         said = await child.last_words()
         assert said.startswith("status 3, xxx") and said.endswith(" the end") and len(said) < 400
@@ -87,7 +87,7 @@ async def test_a_file_is_for_the_program_alone_and_gone_with_it() -> None:
     )
     words = (sys.executable, "-c", code, "{text}")
     to_start = ProgramToStart(words=words, environment=allowed(), folder=Path.cwd(), files={"text": "hidden"})
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         child = await children.start(to_start)
         found = await heard(child)
         assert (found["text"], found["mode"]) == ("hidden", 0o700)
@@ -96,17 +96,17 @@ async def test_a_file_is_for_the_program_alone_and_gone_with_it() -> None:
 
 
 async def test_a_program_that_cannot_be_started_leaves_nothing(tmp_path: Path) -> None:
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("samovar-*"))
         for words, folder in ((("/no/such",), tmp_path), ((sys.executable,), tmp_path / "none")):
-            with pytest.raises(ChildError, match="could not be started"):
+            with pytest.raises(ChildProgramError, match="could not be started"):
                 await children.start(ProgramToStart(words=words, environment={}, folder=folder))
         assert children.alive == 0
         assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("samovar-*")) <= before
 
 
 async def test_one_that_hears_no_signal_is_killed_with_all_that_it_has_started() -> None:
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         child = await children.start(program(STUBBORN))
         numbers = (await heard(child))["numbers"]
         assert all(is_running(number) for number in numbers)
@@ -119,12 +119,12 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import anyio
-from samovar.processes.children import Children
+from samovar.processes.children import ChildPrograms
 sys.path.insert(0, os.environ["TESTS"])
 from tests.test_children import STUBBORN, heard, program
 
 async def main():
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         numbers = (await heard(await children.start(program(STUBBORN))))["numbers"]
         folder = next(iter(children._alive)).folder.name
         print(*numbers, folder, flush=True)
@@ -173,7 +173,7 @@ async def test_a_guard_that_is_told_goodbye_ends_nothing(tmp_path: Path) -> None
 
 
 async def test_a_guard_that_was_killed_keeps_nothing_from_being_started() -> None:
-    async with Children.open("r") as children:
+    async with ChildPrograms.open("r") as children:
         first = await children.start(program(ECHO))
         for one in psutil.Process().children():
             if is_guard(one.cmdline()):

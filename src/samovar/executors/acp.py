@@ -33,7 +33,7 @@ from samovar.executors.programs import (
 from samovar.executors.spoken import Spoken
 from samovar.executors.table import Parts
 from samovar.generation import Message
-from samovar.processes.children import Children
+from samovar.processes.children import ChildPrograms
 
 CLOSE_S = 2.0
 """How long a program may take to close a session, which ends with it anyway."""
@@ -89,7 +89,7 @@ class AcpExecutor:
             on_sent=self._parts.on_sent,
             most_chars=int(self._parts.settings.value_bytes),
         )
-        async with Children.open(run) as children:
+        async with ChildPrograms.open(run) as children:
             connection = AcpConnection(starting, children)
             try:
                 yield connection
@@ -115,7 +115,7 @@ class _Talk:
 class AcpConnection:
     """One run's access. Mutable: the process, and the named conversations."""
 
-    def __init__(self, to_start: Starting, children: Children) -> None:
+    def __init__(self, to_start: Starting, children: ChildPrograms) -> None:
         self._declared, self._name = to_start.declared, to_start.declared.name
         self._to_start, self._children = to_start, children
         self._named: dict[str, _Talk] = {}

@@ -15,7 +15,7 @@ import anyio
 
 from samovar.errors import AuthError, ExecutorError, OverloadedError, ProtocolError, RateLimitError
 from samovar.executors.programs import Program
-from samovar.processes.children import ChildError
+from samovar.processes.children import ChildProgramError
 
 if TYPE_CHECKING:
     from acp.client.connection import ClientSideConnection
@@ -157,7 +157,7 @@ class _Lines:
     async def send(self, message: dict[str, Any]) -> None:
         try:
             await self._program.child.send(message)
-        except ChildError as error:
+        except ChildProgramError as error:
             raise ConnectionError(str(error)) from None
 
     async def receive(self) -> dict[str, Any] | None:
@@ -165,7 +165,7 @@ class _Lines:
         while True:
             try:
                 message = await self._program.child.receive()
-            except ChildError:
+            except ChildProgramError:
                 message = None
             if message is None:
                 self._agent.is_gone.set()

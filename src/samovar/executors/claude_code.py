@@ -34,7 +34,7 @@ from samovar.executors.programs import (
 )
 from samovar.executors.spoken import Spoken
 from samovar.executors.table import Parts
-from samovar.processes.children import EXIT_S, Children
+from samovar.processes.children import EXIT_S, ChildPrograms
 
 PROGRAM = "claude"
 """Its name, where the settings name none."""
@@ -94,7 +94,7 @@ class ClaudeCodeExecutor:
             on_sent=self._parts.on_sent,
             most_chars=int(self._parts.settings.value_bytes),
         )
-        async with Children.open(run) as children:
+        async with ChildPrograms.open(run) as children:
             connection = ClaudeCodeConnection(starting, children)
             try:
                 yield connection
@@ -126,7 +126,7 @@ class _Talk:
 class ClaudeCodeConnection:
     """One run's access. Mutable: the named conversations."""
 
-    def __init__(self, starting: Starting, children: Children) -> None:
+    def __init__(self, starting: Starting, children: ChildPrograms) -> None:
         self._starting, self._children = starting, children
         self._declared, self._name = starting.declared, starting.declared.name
         self._named: dict[str, _Talk] = {}

@@ -19,7 +19,7 @@ from samovar.config.declared import DeclaredExecutor
 from samovar.errors import ProtocolError, SamovarError, SilentError, UnreachableError, UsageError
 from samovar.executors.base import PromptRequest, Wish
 from samovar.generation import FinishReason, Message, Options
-from samovar.processes.children import Child, ChildError, Children, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
 from samovar.values import MOST_VALUE_BYTES
 
 MOST_AT_ONCE = 8
@@ -85,7 +85,7 @@ class Starting:
 
     async def start(
         self,
-        children: Children,
+        children: ChildPrograms,
         more: Sequence[str] = (),
         *,
         sets: dict[str, str] | None = None,
@@ -101,7 +101,7 @@ class Starting:
         )
         try:
             child = await children.start(to_start)
-        except ChildError as error:
+        except ChildProgramError as error:
             raise UnreachableError(
                 f"The program of {self.declared.name!r} {error}.", executor=self.declared.name
             ) from None
@@ -109,10 +109,10 @@ class Starting:
 
 
 class Program:
-    """One program that has been started. Its state is that of its `Child`."""
+    """One program that has been started. Its state is that of its `ChildProgram`."""
 
     def __init__(
-        self, child: Child, declared: DeclaredExecutor, *, secrets: tuple[str, ...], on_sent: OnSent
+        self, child: ChildProgram, declared: DeclaredExecutor, *, secrets: tuple[str, ...], on_sent: OnSent
     ) -> None:
         """`secrets`: what no message shows of what the program writes."""
         self.child, self._declared, self._secrets = child, declared, secrets
@@ -128,7 +128,7 @@ class Program:
         with anyio.move_on_after(self._declared.silence_s) as limit:
             try:
                 await self.child.send(message)
-            except ChildError:
+            except ChildProgramError:
                 raise await self.gone() from None
         if limit.cancelled_caught:
             raise self.silent()
@@ -138,7 +138,7 @@ class Program:
         with anyio.move_on_after(watch.left_s()) as limit:
             try:
                 message = await self.child.receive()
-            except ChildError as error:
+            except ChildProgramError as error:
                 raise ProtocolError(f"{self._named} {error}.", executor=self._declared.name) from None
             if message is None:
                 raise await self.gone()
@@ -150,7 +150,7 @@ class Program:
         raise self.silent()
 
     async def end(self, wait_s: float = 0.0) -> None:
-        """See `Child.end`."""
+        """See `ChildProgram.end`."""
         await self.child.end(wait_s)
 
     @property
