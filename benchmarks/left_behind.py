@@ -125,15 +125,20 @@ def _wrong(stop: str, status: int, said: str) -> str:
 
 def _left(mark: str, number: int, temporary: Path, wait_s: float) -> str:
     """What is left, when it has had so long to be gone. `number`: of the run's process."""
-    _wait(lambda: not alive(mark, number) and not any(temporary.iterdir()), wait_s)
+    _wait(lambda: not alive(mark, number) and not folders_in(temporary), wait_s)
     found = alive(mark, number)
     listening = [one.pid for one in found if one.net_connections("inet")]
     for one in found:
         one.kill()
     if found:
         return f"{len(found)} processes are alive, {len(listening)} of them on a port"
-    folders = [path.name for path in temporary.iterdir()]
+    folders = folders_in(temporary)
     return f"temporary folders are left: {folders}" if folders else ""
+
+
+def folders_in(temporary: Path) -> list[str]:
+    """What is there, but for the folder by which all runs of a user know of each other."""
+    return [path.name for path in temporary.iterdir() if path.name != f"samovar-{os.getuid()}"]
 
 
 def alive(mark: str, number: int) -> list[psutil.Process]:

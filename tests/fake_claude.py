@@ -43,8 +43,7 @@ RESULTS: dict[str, dict[str, Any]] = {
 }
 
 LISTENS = """
-import os, socket, time
-os.setsid()
+import socket, time
 with socket.socket() as listening:
     listening.bind(("127.0.0.1", 0))
     listening.listen()
@@ -131,7 +130,8 @@ class Claude:
 
     def answer(self, text: str) -> None:
         if "SPAWN" in text:
-            child = subprocess.Popen([sys.executable, "-c", LISTENS], stdout=subprocess.DEVNULL)
+            words = [sys.executable, "-c", LISTENS]
+            child = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
             log({"spawned": child.pid})
         if "HANG" in text:
             self.text("Half")

@@ -197,7 +197,7 @@ class AcpConnection:
         agent, folder = await self._running(), str(Path.cwd())
         told: list[Message] = []
         knows = talk.system
-        async with agent.errors():
+        async with agent.errors(limit_s=self._declared.silence_s):
             if talk.agent is agent and talk.source is not None:
                 copy = await agent.rpc.fork_session(session_id=talk.source, cwd=folder, mcp_servers=[])
                 talk.session = copy.session_id
@@ -228,13 +228,7 @@ class AcpConnection:
     async def _turn(self, talk: _Talk, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         spoken = Spoken(self._name, request.options, on_event, most_chars=self._to_start.most_chars)
         turn = AcpTurn(self._declared, request, spoken)
-        with anyio.move_on_after(self._declared.silence_s) as limit:
-            agent, text = await self._ready(talk, request)
-        if limit.cancelled_caught:
-            assert self._agent is not None
-            error = self._agent.program.silent()
-            await self._agent.end()
-            raise error
+        agent, text = await self._ready(talk, request)
         self._to_start.on_sent(len(text.encode("utf-8", "surrogatepass")))
         await turn.drive(agent, talk.session, text)
         reply = turn.reply(request.model or self._declared.model or self._name)
