@@ -127,13 +127,23 @@ def _left(mark: str, number: int, temporary: Path, wait_s: float) -> str:
     """What is left, when it has had so long to be gone. `number`: of the run's process."""
     _wait(lambda: not alive(mark, number) and not folders_in(temporary), wait_s)
     found = alive(mark, number)
-    listening = [one.pid for one in found if one.net_connections("inet")]
+    said = [_said(one) for one in found]
     for one in found:
         one.kill()
     if found:
-        return f"{len(found)} processes are alive, {len(listening)} of them on a port"
+        return f"alive: {'; '.join(said)}"
     folders = folders_in(temporary)
     return f"temporary folders are left: {folders}" if folders else ""
+
+
+def _said(process: psutil.Process) -> str:
+    try:
+        ports = len(process.net_connections("inet"))
+        age_s = time.time() - process.create_time()
+        words = " ".join(process.cmdline())[-80:]
+        return f"{process.status()}, {age_s:.2f} s old, {ports} ports, {words!r}"
+    except psutil.Error as error:
+        return str(error)
 
 
 def folders_in(temporary: Path) -> list[str]:

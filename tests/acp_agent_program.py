@@ -117,7 +117,7 @@ class FakeAgent:
             )
         for piece in (f"{len(said)}:", text):
             await self.say(session_id, piece)
-        usage = Usage(total_tokens=15, input_tokens=10, output_tokens=5, cached_read_tokens=3)
+        usage = Usage(total_tokens=15, input_tokens=10 * len(said), output_tokens=5, cached_read_tokens=3)
         return PromptResponse(stop_reason="end_turn", usage=usage)
 
     async def ask(self, session: str) -> Any:

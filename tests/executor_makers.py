@@ -12,7 +12,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
+
+import pytest
 
 from samovar.config import Settings
 from samovar.config.declared import DeclaredExecutor
@@ -42,6 +45,8 @@ class Rig:
     kind: str = ""
     words: Mapping[str, str] | None = None
     """The dialect's own words for why an answer ended."""
+    has_limit: bool = True
+    """It can be told how many tokens an answer may have."""
 
     @property
     def scripted(self) -> ScriptedServer:
@@ -167,12 +172,37 @@ def real(kind: str) -> Maker:
     return make
 
 
+def program(kind: str, file: str) -> Maker:
+    """A program of the tests that speaks as one of this kind does."""
+
+    @asynccontextmanager
+    async def make(tiny: Path) -> AsyncIterator[Rig]:
+        command = (sys.executable, str(Path(__file__).with_name(file)))
+        one = DeclaredExecutor(
+            name="there", kind=kind, command=command, environment=("CLAUDE_CONFIG_DIR",), silence_s=60.0
+        )
+        settings = Settings(executor="there", executors=(one,), value_bytes=1_000_000)
+        parts = Parts(settings=settings, sessions=NOTHING, locate=NOTHING)
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CLAUDE_CONFIG_DIR", folder)
+            yield Rig(
+                name="there",
+                dispatcher=Dispatcher(parts),
+                abilities=member("there", settings).abilities,
+                has_limit=kind != "acp",
+            )
+
+    return make
+
+
 MAKERS: Mapping[str, Maker] = {
     "local": local,
     "openai": scripted("openai"),
     "anthropic": scripted("anthropic"),
     "openai-llama-server": real("openai"),
     "anthropic-llama-server": real("anthropic"),
+    "claude-code": program("claude-code", "fake_claude.py"),
+    "acp": program("acp", "acp_agent_program.py"),
 }
 
 

@@ -115,6 +115,15 @@ async def test_one_that_hears_no_signal_is_killed_with_all_that_it_has_started()
     assert not is_running(numbers[1]), "it is in a session of its own"
 
 
+async def test_one_that_is_still_listened_to_is_ended_all_the_same() -> None:
+    async with anyio.create_task_group() as tasks, ChildPrograms.open("r") as children:
+        child = await children.start(program(ECHO))
+        tasks.start_soon(child.receive)
+        await anyio.wait_all_tasks_blocked()
+        await child.end()
+        assert not is_running(child.number)
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

@@ -154,6 +154,7 @@ class ChildPrograms:
         await self._guard.forget("folder", str(folder.name))
 
     async def _close(self) -> None:
+        # Where one of these fails, the guard is not told goodbye, and ends what is left when we are gone.
         async with anyio.create_task_group() as tasks:
             for child in tuple(self._alive):
                 tasks.start_soon(child.end, name=f"end {child.number}")
@@ -260,9 +261,12 @@ class ChildProgram:
         await self._children.has_ended(self)
 
     async def _read_to_end(self) -> None:
-        """What it still says is nobody's, but it must not have to wait for somebody to read it."""
+        """What it still says is nobody's, but it must not have to wait for somebody to read it.
+
+        Whoever was listening may still do so, where all of a run is cancelled at once.
+        """
         assert self._process.stdout is not None
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError):
             async for _ in self._process.stdout:
                 pass
 
