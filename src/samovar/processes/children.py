@@ -174,7 +174,7 @@ class ChildProgram:
         self._lines = BufferedByteReceiveStream(process.stdout)
         self._stderr = bytearray()
         self._drained = anyio.Event()
-        self._ending = anyio.Lock()
+        self._ending, self._listening = anyio.Lock(), anyio.Lock()
         self._has_ended = False
 
     @property
@@ -202,7 +202,8 @@ class ChildProgram:
         """
         while True:
             try:
-                line = await self._lines.receive_until(b"\n", MOST_LINE_BYTES)
+                async with self._listening:
+                    line = await self._lines.receive_until(b"\n", MOST_LINE_BYTES)
             except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return None
             except anyio.DelimiterNotFound as error:
@@ -265,10 +266,13 @@ class ChildProgram:
 
         Whoever was listening may still do so, where all of a run is cancelled at once.
         """
+        if self._listening.locked():
+            return
         assert self._process.stdout is not None
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError):
-            async for _ in self._process.stdout:
-                pass
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with self._listening:
+                async for _ in self._process.stdout:
+                    pass
 
 
 def _made_folder(files: Mapping[str, str]) -> tempfile.TemporaryDirectory[str]:
