@@ -20,7 +20,7 @@ from samovar.serving.conversation import say, without_oldest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Dialogue:
     """What was said so far: a value, so that forks share what they have in common."""
 
     messages: tuple[Message, ...] = ()
@@ -35,8 +35,8 @@ class Conversation:
 class Exchange:
     """One prompt of a conversation while it is answered. Mutable: what is sent, and how much was left out."""
 
-    def __init__(self, before: Conversation, messages: Sequence[Message]) -> None:
-        self.sent = Conversation(messages=say(before.messages, messages), native=before.native)
+    def __init__(self, before: Dialogue, messages: Sequence[Message]) -> None:
+        self.sent = Dialogue(messages=say(before.messages, messages), native=before.native)
         self.dropped = 0
         self.is_kept = False
 
@@ -46,7 +46,7 @@ class Exchange:
         if shorter is None:
             return False
         self.dropped += len(self.sent.messages) - len(shorter)
-        self.sent = Conversation(messages=shorter, native=self.sent.native)
+        self.sent = Dialogue(messages=shorter, native=self.sent.native)
         return True
 
     def keep(self, answer: Message, native: object | None = None) -> None:
@@ -55,7 +55,7 @@ class Exchange:
         kept = tuple(
             one for one in known if one[0] is answer or any(said is one[0] for said in self.sent.messages)
         )
-        self.sent = Conversation(messages=(*self.sent.messages, answer), native=kept)
+        self.sent = Dialogue(messages=(*self.sent.messages, answer), native=kept)
         self.is_kept = True
 
 
@@ -63,7 +63,7 @@ class Histories:
     """The named conversations of one connection."""
 
     def __init__(self) -> None:
-        self._named: dict[str, Conversation] = {}
+        self._named: dict[str, Dialogue] = {}
         self._turns: dict[str, anyio.Lock] = {}
 
     @asynccontextmanager
@@ -80,14 +80,14 @@ class Histories:
         async with self._turns.setdefault(name, anyio.Lock()):
             if request.fork is not None:
                 self._named[name] = self._source(request.fork)
-            exchange = Exchange(self._named.get(name, Conversation()), request.messages)
+            exchange = Exchange(self._named.get(name, Dialogue()), request.messages)
             yield exchange
             if exchange.is_kept:
                 self._named[name] = exchange.sent
 
-    def _source(self, fork: str | None) -> Conversation:
+    def _source(self, fork: str | None) -> Dialogue:
         if fork is None:
-            return Conversation()
+            return Dialogue()
         if fork not in self._named:
             raise NotFoundError("session", fork, list(self._named))
         return self._named[fork]
