@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from samovar.cli import kept_commands
 from samovar.cli.commands import QuickCommand, app, leave
 from samovar.cli.completion import RunCommand, complete_path, complete_prompt, options_of
 from samovar.cli.options import (
@@ -52,7 +53,7 @@ from samovar.cli.options import (
     with_settings,
 )
 
-__all__ = ["app"]
+__all__ = ["app", "kept_commands"]
 
 
 @app.command(

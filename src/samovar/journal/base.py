@@ -166,6 +166,10 @@ class RunSummary:
     ended_at: float | None
     visits: int
     tokens: TokenCounts
+    owner: str
+    """The process that drives it, in words; empty if none does."""
+    until_s: float
+    """When its lease ends, in seconds since 1970; 0 if nobody has one."""
     message: str
     """Why it did not complete, or what it waits for; empty otherwise."""
 

@@ -15,7 +15,7 @@ import anyio
 
 from samovar.background import beside
 
-LEASE_S = 30.0
+LEASE_S = 10.0
 """How long a process may be stopped, as by a closed lid, before another one may take its run over."""
 
 

@@ -6,14 +6,13 @@ Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the on
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import JournalError, LeaseError, LeaseLostError, NotFoundError
+from samovar.errors import JournalError, LeaseError, NotFoundError
 from samovar.generation import TokenCounts
 from samovar.journal.base import (
     Intent,
@@ -22,11 +21,11 @@ from samovar.journal.base import (
     RunStatus,
     RunSummary,
     VisitKey,
-    VisitOutcome,
 )
 from samovar.journal.codec import from_json, to_json
 from samovar.journal.connecting import connect_to_read
 from samovar.journal.leases import LEASE_S, owner, renewing
+from samovar.journal.sqlite_run import SqliteRun
 from samovar.journal.texts import Texts
 from samovar.journal.writer import Writer
 
@@ -55,7 +54,7 @@ class SqliteJournal:
             self._writer = None
 
     @asynccontextmanager
-    async def begin(self, head: RunHead) -> AsyncIterator[_SqliteRun]:
+    async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
         writer, who, now_s = self._open(), owner(), time.time()
 
@@ -77,11 +76,11 @@ class SqliteJournal:
             return int(cursor.lastrowid)
 
         number = await writer.write(insert)
-        async with self._driven(_SqliteRun(writer, self._texts, head, number, 1, ())) as run:
+        async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
             yield run
 
     @asynccontextmanager
-    async def reopen(self, run: str) -> AsyncIterator[_SqliteRun]:
+    async def reopen(self, run: str) -> AsyncIterator[SqliteRun]:
         """See `base.Journal`."""
         writer, who = self._open(), owner()
 
@@ -108,11 +107,11 @@ class SqliteJournal:
 
         number, lease = await writer.write(take, is_synced=True)
         head, kept = self.head(run), tuple(self.visits(run))
-        async with self._driven(_SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
+        async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
             yield driven
 
     @asynccontextmanager
-    async def _driven(self, run: _SqliteRun) -> AsyncIterator[_SqliteRun]:
+    async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
         async with renewing(run.renew):
             try:
                 yield run
@@ -171,124 +170,6 @@ class SqliteJournal:
         return KeptVisit(intent=intent, outcome=None if outcome is None else from_json(outcome))
 
 
-class _SqliteRun:
-    """See `base.KeptRun`. Mutable: whether it is over."""
-
-    def __init__(
-        self,
-        writer: Writer,
-        texts: Texts,
-        head: RunHead,
-        number: int,
-        lease: int,
-        kept: Sequence[KeptVisit],
-    ) -> None:
-        self.head, self.kept = head, kept
-        self._writer, self._texts = writer, texts
-        self._number, self._lease = number, lease
-        self._known = {one.intent.key: one for one in kept}
-        self._is_over = False
-
-    def recall(self, key: VisitKey) -> KeptVisit | None:
-        return self._known.get(key)
-
-    async def intend(self, intent: Intent) -> None:
-        key = intent.key
-
-        def insert(connection: Any) -> None:
-            self._check(connection)
-            connection.execute(
-                "INSERT INTO visit (run, number, path, line, nth, verb, entered_at, repeatable) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET outcome = NULL, text = NULL, "
-                "entered_at = excluded.entered_at",
-                (
-                    self._number,
-                    intent.number,
-                    key.path,
-                    key.line,
-                    key.nth,
-                    intent.verb,
-                    intent.entered_at,
-                    intent.is_repeatable,
-                ),
-            )
-
-        await self._writer.write(insert, is_synced=not intent.is_repeatable)
-
-    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
-        text = to_json(outcome)
-        tokens = (outcome.figures.tokens if outcome.figures else TokenCounts()) + outcome.spent
-
-        def update(connection: Any) -> None:
-            self._check(connection)
-            inline, digest = self._texts.keep(connection, text)
-            connection.execute(
-                "UPDATE visit SET outcome = ?, text = ? WHERE run = ? AND path = ? AND line = ? AND nth = ?",
-                (inline, digest, self._number, key.path, key.line, key.nth),
-            )
-            connection.execute(
-                "UPDATE run SET visits = visits + 1, touched_at = ?, evaluated = evaluated + ?, "
-                "reused = reused + ?, generated = generated + ?, reasoning = reasoning + ? WHERE number = ?",
-                (
-                    time.time(),
-                    tokens.evaluated,
-                    tokens.reused,
-                    tokens.generated,
-                    tokens.reasoning,
-                    self._number,
-                ),
-            )
-
-        await self._writer.write(update)
-
-    async def end(self, status: RunStatus, message: str = "") -> None:
-        now_s = time.time()
-
-        def update(connection: Any) -> None:
-            self._check(connection)
-            connection.execute(
-                "UPDATE run SET status = ?, message = ?, ended_at = ?, touched_at = ?, owner = NULL, "
-                "until_s = 0 WHERE number = ?",
-                (status, message, now_s if status.is_over else None, now_s, self._number),
-            )
-
-        await self._writer.write(update)
-        self._is_over = True
-
-    async def renew(self) -> None:
-        """The lease is good for another while. Raises `LeaseLostError`."""
-
-        def update(connection: Any) -> None:
-            if not self._is_over:
-                self._check(connection)
-                connection.execute(
-                    "UPDATE run SET until_s = ? WHERE number = ?", (time.time() + LEASE_S, self._number)
-                )
-
-        await self._writer.write(update)
-
-    def give_back(self) -> None:
-        """Nobody drives the run any more, unless it is over."""
-        if self._is_over:
-            return
-
-        def update(connection: Any) -> None:
-            connection.execute(
-                "UPDATE run SET owner = NULL, until_s = 0, status = ? WHERE number = ? AND lease = ?",
-                (RunStatus.INTERRUPTED, self._number, self._lease),
-            )
-
-        self._writer.write_now(update)
-
-    def _check(self, connection: Any) -> None:
-        """Raises `LeaseLostError` if another process drives the run by now."""
-        lease = connection.execute("SELECT lease FROM run WHERE number = ?", (self._number,)).fetchone()
-        if lease is None or lease[0] != self._lease:
-            raise LeaseLostError(
-                f"Run {self.head.id} was taken over by another process (this one is {os.getpid()})."
-            )
-
-
 def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
     head, status = from_json(row[12]), RunStatus(row[2])
     if status is RunStatus.RUNNING and (row[13] is None or row[14] <= now_s):
@@ -305,4 +186,6 @@ def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
         visits=row[6],
         tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
         message=row[11],
+        owner=row[13] or "",
+        until_s=row[14],
     )

@@ -27,6 +27,8 @@ class Keeping:
     """What the door was told, for a later process."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of visits that were interrupted and may not simply be done again."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the files of the workflow and of all it runs, by their whole paths."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
 
@@ -49,6 +51,7 @@ async def kept_run(
         path=None if started.path is None else started.path.absolute(),
         folder=str(keeping.folder),
         started_at=started.started_at,
+        digests=keeping.digests,
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
         secrets=started.secrets,
         options=keeping.options,
