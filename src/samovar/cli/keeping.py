@@ -16,7 +16,7 @@ from samovar.cli.terminal import say
 from samovar.config import Settings
 from samovar.errors import NotFoundError, UsageError
 from samovar.folders import current_folder
-from samovar.journal.base import Journal, RunSummary
+from samovar.journal.base import Journal, RunHead, RunSummary
 from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.projects.places import state_folder
@@ -83,6 +83,16 @@ def keeping_for(
             uncertain=arguments.uncertain,
             digests=digests(workflow, library),
             folder=current_folder(),
+        )
+
+
+def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
+    """Raises `UsageError` for a secret that the run had, and that was not given again."""
+    missing = next((name for name in head.secrets if variables.get(name) is None), None)
+    if missing is not None:
+        raise UsageError(
+            f"The secret {missing!r} is not kept with the run. Give it again: --var {missing}=@FILE, "
+            f"--var {missing}=- on standard input, or from the environment (`from_env` in the workflow)."
         )
 
 

@@ -16,7 +16,7 @@ import anyio
 from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
-from samovar.cli.keeping import keeping_for, say_interrupted
+from samovar.cli.keeping import check_secrets, keeping_for, say_interrupted
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
@@ -78,6 +78,8 @@ def run_workflow(arguments: RunArguments) -> int:
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
+    if arguments.goes_on is not None:
+        check_secrets(arguments.goes_on, prepared.variables)
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:

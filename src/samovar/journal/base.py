@@ -146,7 +146,7 @@ class RunHead:
     variables: Mapping[str, object] = field(default_factory=dict)
     """What it begins with, typed; a secret is not among them."""
     secrets: tuple[str, ...] = ()
-    """The names of secret variables, which are asked for again."""
+    """The names of the secret variables that had a value, which has to be given again."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What the door was told, by the names of `RunnerSettings`; only what JSON has."""
 

@@ -53,7 +53,7 @@ async def kept_run(
         started_at=started.started_at,
         digests=keeping.digests,
         variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
-        secrets=started.secrets,
+        secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
         options=keeping.options,
     )
     async with keeping.journal.begin(head) as run:
