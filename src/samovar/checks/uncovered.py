@@ -12,6 +12,7 @@ from samovar.errors import ExpressionError, Fault, Severity
 from samovar.expressions.expression import Expression
 from samovar.expressions.tree import parts_read
 from samovar.expressions.types import Type
+from samovar.language.names import ERROR
 from samovar.language.workflow import Kind, State, When, Workflow
 
 
@@ -53,8 +54,8 @@ def _is_wrong(condition: Expression, types: Mapping[str, Type]) -> bool:
 
 
 def _known(name: str, type_: Type | None) -> Iterator[tuple[tuple[str, ...], tuple[object, ...]]]:
-    """The paths of which all values are known."""
-    if type_ is None:
+    """The paths of which all values are known; of a failure nobody has to take each kind."""
+    if type_ is None or name == ERROR:
         return
     if type_.values:
         yield (name,), type_.values
