@@ -15,7 +15,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Outcome, brief
-from samovar.actions.list_items import Items
+from samovar.actions.list_items import Items, too_many
 from samovar.errors import ActionError, ChildError
 from samovar.events import NOTHING, Ending, ItemsProgressed, RunError
 from samovar.language.workflow import Body, State
@@ -103,13 +103,8 @@ class ItemRunner:
 
     def _check_count(self, context: VisitContext, items: Items) -> None:
         most = context.frame.spending.limits.items
-        most = self._services.settings.most_items if most is None else most
-        if len(items.values) > most:
-            raise ActionError(
-                f"The list has {len(items.values)} items, and one `for each` goes through {most} at most. If "
-                f"all are meant: `limits: {{items: {len(items.values)}}}` in the front matter, or the "
-                "setting `most_items`."
-            )
+        if wrong := too_many(len(items.values), most, self._services.settings.most_items):
+            raise ActionError(wrong)
 
     async def _work(self, whole: _List) -> None:
         """Takes one item after the other, until none is left or something ends them all."""
