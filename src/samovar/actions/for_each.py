@@ -135,7 +135,7 @@ class ForEach(Action):
         if self.result is None:
             return {}
         if self.goes_on:
-            parts = {"ok": BOOL, "value": kept, "error": error_type()}
+            parts = {"ok": BOOL, "value": kept, "item": ANYTHING, "error": error_type()}
             kept = Type(kinds=frozenset(("map",)), parts=parts, is_closed=True)
         return {self.result: list_of(kept)}
 

@@ -129,7 +129,7 @@ class ItemRunner:
             error = self._named(whole, number, value, error)
             if not whole.items.goes_on:
                 raise ChildError(error)
-        self._keep(whole, number, kept, error)
+        self._keep(whole, number, (value, kept), error)
         whole.done += 1
         whole.failed += error is not None
         self._tell(whole, failed=error is not None)
@@ -185,11 +185,16 @@ class ItemRunner:
         item = f"{whole.context.state.name}[{number}]" + (f" ({shown})" if shown else "")
         return replace(error, message=f"{item}: {error.message}")
 
-    def _keep(self, whole: _List, number: int, kept: object, error: RunError | None) -> None:
-        """Raises `TooLargeError` before the results together take more than twice what a value may."""
+    def _keep(self, whole: _List, number: int, done: tuple[object, object], error: RunError | None) -> None:
+        """Raises `TooLargeError` before the results together take more than twice what a value may.
+
+        `done`: the item, and what is kept of it.
+        """
+        item, kept = done
         if whole.items.goes_on:
             failed = None if error is None else error_of(error, error.state)
-            kept = {"ok": True, "value": kept} if failed is None else {"ok": False, "error": failed}
+            record = {"ok": False, "item": item, "error": failed}
+            kept = {"ok": True, "value": kept} if failed is None else record
         whole.results[number] = kept
         if whole.done >= whole.next_look:
             whole.next_look = 2 * whole.done
