@@ -16,7 +16,7 @@ from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
 from samovar.language.action_lines import ActionLines
-from samovar.language.at_end import faults_at_end
+from samovar.language.at_end import faults_at_end, meant_at_end
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
@@ -92,7 +92,7 @@ def parse_workflow(
         choice_states_act=settings.choice_states_act,
         returns=settings.returns,
         initial=initial,
-        at_end=settings.at_end.text if settings.at_end else None,
+        at_end=meant_at_end(settings.at_end, graph.states, initial),
         states=graph.states,
         forks=forks,
         composites=graph.composites,
@@ -123,7 +123,7 @@ def _shaped(
         forks = with_needed(forks, found.joins)
     if at_end is not None:
         found.faults += faults_at_end(at_end, graph.states, initial)
-    found.faults += doubtful_shape(graph, initial, at_end.text if at_end else None)
+    found.faults += doubtful_shape(graph, initial, meant_at_end(at_end, graph.states, initial))
     return graph, forks
 
 
