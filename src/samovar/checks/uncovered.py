@@ -14,6 +14,7 @@ from samovar.expressions.tree import parts_read
 from samovar.expressions.types import Type
 from samovar.language.names import ERROR
 from samovar.language.workflow import Kind, State, When, Workflow
+from samovar.values import to_text
 
 
 def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity: Severity) -> Iterator[Fault]:
@@ -29,9 +30,7 @@ def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity:
             part = path[1] if len(path) > 1 else None
             missing = _untaken(conditions, path, values) if read == {part} else []
             if missing and not any(_is_wrong(condition, types) for condition in conditions):
-                shown = ", ".join(
-                    f"`{str(one).lower() if isinstance(one, bool) else one}`" for one in missing
-                )
+                shown = ", ".join(f"`{'null' if one is None else to_text(one)}`" for one in missing)
                 has = "has" if len(missing) == 1 else "have"
                 message = (
                     f"`{'.'.join(path)}` may be {shown}, which {has} no edge out of {state.name!r}: "

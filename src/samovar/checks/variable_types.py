@@ -50,16 +50,16 @@ def types_of(workflow: Workflow, library: Library | None = None) -> Mapping[str,
 
 def _branches(workflow: Workflow) -> Type:
     """What there is of each branch behind a join: what its states set, and how it ended."""
-    inside = {
-        fork.name: {name for branch in fork.branches for name in branch.states}
-        for fork in workflow.forks.values()
-    }
+    own: dict[str, set[str]] = {}
+    for state, action in workflow.actions():
+        own.setdefault(state.name, set()).update(action.sets)
+    for fork in sorted(workflow.forks.values(), key=lambda one: sum(len(it.states) for it in one.branches)):
+        inner = (own.get(name, set()) for branch in fork.branches for name in branch.states)
+        own.setdefault(fork.name, set()).update(*inner)  # what a fork within a branch sets, the branch does
     parts = {}
     for branch in (one for fork in workflow.forks.values() for one in fork.branches):
-        states = set(branch.states).union(*(inside[name] for name in branch.states & inside.keys()))
-        acting = (action for state, action in workflow.actions() if state.name in states)
-        names = sorted(workflow.unread.union(*(action.sets for action in acting)) - BUILT_IN)
-        fields = {**dict.fromkeys(names, ANYTHING), **dict.fromkeys(OF_BRANCH, BOOL)}
+        names = workflow.unread.union(*(own.get(name, set()) for name in branch.states)) - BUILT_IN
+        fields = {**dict.fromkeys(sorted(names), ANYTHING), **dict.fromkeys(OF_BRANCH, BOOL)}
         parts[branch.first] = Type(kinds=_MAP, parts=fields, is_closed=True)
     return Type(kinds=_MAP, parts=parts, is_closed=True)
 
