@@ -193,7 +193,7 @@ def _assignment(line: Scanner) -> Assignment:
     assert match is not None
     if match.group(1) == ":=":
         begin = line.at
-        line.at = _end(line.text, begin, quotes="\"'")
+        line.at = _end(line, begin, quotes="\"'")
         if limit := _LIMIT.search(line.text[begin : line.at]):
             line.at = begin + limit.start()
         return Assignment(
@@ -223,7 +223,7 @@ def _value(line: Scanner) -> Value:
         return replace(value, given=literal(str(value.given))) if typed else value
     begin = line.at
     brackets = line.text[begin : begin + 1] in ("[", "{")
-    line.at = _end(line.text, begin, quotes='"' if brackets else "")
+    line.at = _end(line, begin, quotes='"' if brackets else "")
     if not line.is_old and (limit := _LIMIT.search(line.text[begin : line.at])):
         line.at = begin + limit.start()
     text = line.text[begin : line.at].rstrip()
@@ -241,8 +241,9 @@ def _value(line: Scanner) -> Value:
     return Value(template=template, quoted=False, place=line.where(begin), given=given)
 
 
-def _end(text: str, begin: int, *, quotes: str) -> int:
+def _end(line: Scanner, begin: int, *, quotes: str) -> int:
     """Where an assignment ends: at a comma before another one, outside brackets and quotes."""
+    text = line.text
     at, depth = begin, 0
     while at < len(text):
         character = text[at]
@@ -254,15 +255,17 @@ def _end(text: str, begin: int, *, quotes: str) -> int:
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character == "," and depth <= 0 and _is_next(text, at + 1):
+        elif character == "," and depth <= 0 and _is_next(line, at + 1):
             return at
         at += 1
     return at
 
 
-def _is_next(text: str, at: int) -> bool:
-    """Whether another assignment begins here."""
+def _is_next(line: Scanner, at: int) -> bool:
+    """Whether another assignment begins here: that of a block below the line may be a name alone."""
+    text = line.text
     while at < len(text) and text[at].isspace():
         at += 1
     end = end_of_name(text, at)
-    return end > at and _BEHIND.match(text, end) is not None
+    is_last = line.block is not None and not text[end:].strip()
+    return end > at and (is_last or _BEHIND.match(text, end) is not None)

@@ -262,12 +262,13 @@ class TypeCheck:
             self._say("type-mismatch", f"`{both}` cannot be computed: {why}.{advice}", first)
 
     def _items_in_vain(self, first: Term, left: Type, among: ListOf) -> None:
-        """Those of a written list that what is looked for in it can never be."""
+        """Items of a written list that the value can never be, and that are near to what it can."""
+        known = self._shown(first)
         for item in among.items:
             if isinstance(item, Literal) and never_equal(left, type_of_value(item.value)):
-                known, what = self._shown(first), self._shown(item)
                 offer = right_form(known, "==", left, item.value)
-                self._say("type-mismatch", f"`{known}` is {left}, and never {what}.{offer}", item)
+                said = f"`{known}` is {left}, and never {self._shown(item)}.{offer}"
+                self.findings += [Finding("type-mismatch", said, item.at)] if offer else []
 
     def _signs(self, node: Signs, types: Scope) -> Type:
         found = self.of(node.operand, types)

@@ -26,16 +26,22 @@ from samovar.language.schemas import REMARKS, Schema
 from samovar.values.certainty import resolved, values_of
 
 _SIMPLE = {"string": TEXT, "integer": WHOLE, "number": NUMBER, "boolean": BOOL, "null": NULL}
-_MOST_DEEP = 8
+_DEPTHS = (8, 5, 3, 2, 1)
+"""How deep a schema is read: the first of these at which it is not too large."""
 _MOST_TYPES = 2000
-"""Of one schema, whose references can make it as large as one likes; beyond, everything is anything."""
+"""Of one schema, whose references can make it as large as one likes."""
 _MOST_WITHIN = 3
 """How often what a reference leads to is read within itself."""
 
 
 def type_of_schema(schema: object) -> Type:
     """What a value that a schema accepts can be."""
-    return _Reading(schema).of(schema)
+    for deepest in _DEPTHS:
+        reading = _Reading(schema, deepest)
+        found = reading.of(schema)
+        if reading.left >= 0:
+            return found
+    return ANYTHING
 
 
 @dataclass(slots=True)
@@ -44,6 +50,7 @@ class _Reading:
 
     whole: object
     """The schema that references are looked up in."""
+    deepest: int
     left: int = _MOST_TYPES
 
     def of(self, schema: object, deep: int = 0, way: tuple[str, ...] = (), *, is_apart: bool = False) -> Type:
@@ -52,9 +59,9 @@ class _Reading:
         `way`: the references that led here. `is_apart`: it is one of several that the value may have, so
         nobody says which it was chosen by.
         """
-        self.left -= 1
-        if not isinstance(schema, dict) or deep > _MOST_DEEP or self.left < 0:
+        if not isinstance(schema, dict) or deep > self.deepest or self.left < 0:
             return ANYTHING
+        self.left -= 1
         if isinstance(reference := schema.get("$ref"), str):
             if way.count(reference) == _MOST_WITHIN:
                 return ANYTHING
