@@ -316,7 +316,9 @@ def test_a_value_comes_back_as_it_was(value: object) -> None:
 
 
 def test_what_no_json_has_comes_back_too() -> None:
-    chosen = {(): ChosenValue(value="a", confidence=0.5, alternatives={"a": 0.5, "b": None})}
+    chosen: dict[tuple[str | int, ...], ChosenValue] = {
+        (): ChosenValue(value="a", confidence=0.5, alternatives={"a": 0.5, "b": None})
+    }
     answered = Answered("a", {"tokens": 3}, chosen)
     back = from_json(to_json([answered, float("inf"), NOTHING, Path("x/y")]))
     assert type(back[0]) is Answered and back[0].chosen == chosen and back[0].part("tokens") == 3

@@ -42,7 +42,7 @@ def resumed(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def runs_of(folder: Path) -> list[dict[str, object]]:
     listed = samovar(folder, "runs", "--journal", "j.db", "--json")
-    found: list[dict[str, object]] = json.loads(listed.stdout)
+    found: list[dict[str, object]] = json.loads(listed.stdout)["runs"]
     return found
 
 

@@ -95,7 +95,8 @@ def run(
     The result is the variable `result` where the workflow sets it by name, else the last answer of a prompt
     that was not picked among choices.
     """
-    from samovar.cli.run import RunArguments, run_workflow
+    from samovar.cli.run import run_workflow
+    from samovar.cli.run_arguments import RunArguments
 
     leave(
         run_workflow(

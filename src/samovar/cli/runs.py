@@ -41,7 +41,7 @@ def list_runs(
     limit = most if most is not None else None if as_json else SHOWN
     listed = found[:limit]
     if as_json:
-        write_json([_wire(one) for one in listed])
+        write_json({"runs": [_wire(one) for one in listed]})
         return 0
     if not listed:
         say('samovar: no run is kept. Set `journal = "on"` in the settings, or use --journal FILE.')

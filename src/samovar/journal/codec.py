@@ -123,7 +123,7 @@ def _fields(value: Any) -> Any:
 
 
 @cache
-def _defaults(kind: type) -> Mapping[str, object]:
+def _defaults(kind: Any) -> Mapping[str, object]:
     return {
         one.name: one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
         for one in dataclasses.fields(kind)
