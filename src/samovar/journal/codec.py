@@ -114,8 +114,9 @@ def _record(value: Record) -> Any:
 
 def _fields(value: Any) -> Any:
     """Those that are not as they are by themselves."""
-    found = {TYPE: type(value).__name__}
-    for name, default in _defaults(type(value)).items():
+    kind: Any = type(value)
+    found = {TYPE: kind.__name__}
+    for name, default in _defaults(kind).items():
         one = getattr(value, name)
         if default is dataclasses.MISSING or type(one) is not type(default) or one != default:
             found[name] = _plain(one)
