@@ -289,6 +289,17 @@ async def test_a_session_begins_anew_as_a_fork(rig: Rig) -> None:
         assert sent(rig) == [1, 3, 5, 7, 5]
 
 
+async def test_what_was_said_in_another_process_comes_before(rig: Rig) -> None:
+    needs(rig, "sessions", "fork")
+    history = (Message(role="user", content="a"), Message(role="assistant", content="b"))
+    async with rig.dispatcher.open("run") as connection:
+        await connection.ask(request("x", session="talk", history=history), ignore)
+        await connection.ask(request("x", session="talk"), ignore)
+        await connection.ask(request("x", fork="gone", history=history), ignore)
+    if rig.server is not None:
+        assert sent(rig) == [3, 5, 3]
+
+
 async def test_forking_what_there_is_not_names_what_there_is(rig: Rig) -> None:
     needs(rig, "sessions", "fork")
     async with rig.dispatcher.open("run") as connection:

@@ -39,7 +39,7 @@ from samovar.executors.endpoint_errors import (
     was_cut,
 )
 from samovar.executors.endpoint_forms import HeldForm, ToolNames
-from samovar.executors.history import Dialogue, Exchange, Histories
+from samovar.executors.history import Dialogue, SentAgain, Histories
 from samovar.generation import FinishReason, Message, Options, PartKind, TokenCounts
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ class EndpointConnection:
         self.histories.close()
 
     async def _answer(
-        self, request: PromptRequest, exchange: Exchange, on_event: OnPromptEvent
+        self, request: PromptRequest, exchange: SentAgain, on_event: OnPromptEvent
     ) -> PromptReply:
         options = request.options
         watch = Watch(options, self._declared.silence_s, self._endpoint)

@@ -32,7 +32,7 @@ class Dialogue:
         return next((native for known, native in self.native if known is message), None)
 
 
-class Exchange:
+class SentAgain:
     """One prompt of a conversation while it is answered. Mutable: what is sent, and how much was left out."""
 
     def __init__(self, before: Dialogue, messages: Sequence[Message]) -> None:
@@ -67,7 +67,7 @@ class Histories:
         self._turns: dict[str, anyio.Lock] = {}
 
     @asynccontextmanager
-    async def exchange(self, request: PromptRequest) -> AsyncIterator[Exchange]:
+    async def exchange(self, request: PromptRequest) -> AsyncIterator[SentAgain]:
         """What is sent for a request. What is not kept in it leaves the conversation as it was.
 
         Those who ask in one conversation at once wait for each other. Raises `NotFoundError` for a fork of
@@ -75,22 +75,24 @@ class Histories:
         """
         name = request.session
         if name is None:
-            yield Exchange(self._source(request.fork), request.messages)
+            yield SentAgain(self._source(request), request.messages)
             return
         async with self._turns.setdefault(name, anyio.Lock()):
             if request.fork is not None:
-                self._named[name] = self._source(request.fork)
-            exchange = Exchange(self._named.get(name, Dialogue()), request.messages)
+                self._named[name] = self._source(request)
+            before = self._named.get(name, Dialogue(messages=request.history))
+            exchange = SentAgain(before, request.messages)
             yield exchange
             if exchange.is_kept:
                 self._named[name] = exchange.sent
 
-    def _source(self, fork: str | None) -> Dialogue:
-        if fork is None:
-            return Dialogue()
-        if fork not in self._named:
-            raise NotFoundError("session", fork, list(self._named))
-        return self._named[fork]
+    def _source(self, request: PromptRequest) -> Dialogue:
+        """What a copy begins with; what was said in another process comes with the request."""
+        if request.fork in self._named:
+            return self._named[request.fork]
+        if request.fork is not None and not request.history:
+            raise NotFoundError("session", request.fork, list(self._named))
+        return Dialogue(messages=request.history)
 
     async def forget(self, name: str) -> None:
         """See `base.Forgets`."""
