@@ -68,8 +68,7 @@ class ScriptedServer:
         self.left = threading.Semaphore(0)
         """Released when a client has gone while it was being answered."""
         handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
@@ -124,6 +123,13 @@ def fitting(schema: Any) -> object:
             return True
         case _:
             return "ä\n"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has gone is nothing to speak of."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -208,7 +208,7 @@ MAKERS: Mapping[str, Maker] = {
 
 def request(text: str, **given: Any) -> PromptRequest:
     """A prompt with a short answer. Options by name, beside the fields of the request."""
-    fields = {"session", "fork", "executor", "model"} & given.keys()
+    fields = {"session", "fork", "executor", "model", "history"} & given.keys()
     of_request = {name: given.pop(name) for name in fields}
     options = Options(**{"max_tokens": 8, **given})
     return PromptRequest(messages=(Message(role="user", content=text),), options=options, **of_request)

@@ -31,7 +31,7 @@ from samovar.errors import (
 )
 from samovar.executors.acp import AcpConnection, AcpExecutor
 from samovar.executors.base import PromptReply, Wish
-from samovar.generation import FinishReason, Options, PromptEvent, TextGenerated
+from samovar.generation import FinishReason, Message, Options, PromptEvent, TextGenerated
 from tests.test_claude_code import ignore, is_running, parts_for, prompt
 
 pytestmark = pytest.mark.anyio
@@ -258,3 +258,17 @@ def test_the_package_of_the_protocol_is_imported_only_when_it_is_needed() -> Non
     code = "import sys, samovar.executors.acp; print('acp' in sys.modules, 'pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("False")
+
+
+async def test_what_was_said_in_another_process_is_told_with_the_first_prompt(place: Place) -> None:
+    history = (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="a"),
+        Message(role="assistant", content="A"),
+    )
+    async with place.open() as connection:
+        for given in ({"session": "s"}, {"session": "s"}, {"fork": "t"}):
+            more = {} if given == {"session": "s"} and place.said else {"history": history}
+            await connection.ask(prompt("b", **given, **more), ignore)
+    first, second, third = place.said
+    assert first == third and first.endswith("User: a\n\nYou: A\n\nNow answer this:\n\nb") and second == "b"

@@ -409,3 +409,17 @@ def test_a_program_that_is_not_there_is_an_error_before_the_run(monkeypatch: pyt
         declared = DeclaredExecutor(name="c", kind="claude-code", command=command)
         objection = ClaudeCodeExecutor.objection(declared, None)
         assert isinstance(objection, UsageError) and "command" in objection.message
+
+
+async def test_what_was_said_in_another_process_is_told_with_the_first_prompt(place: Place) -> None:
+    history = (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="a"),
+        Message(role="assistant", content="A"),
+    )
+    async with place.open() as connection:
+        for given in ({"session": "s"}, {"session": "s"}, {"fork": "t"}):
+            more = {} if given == {"session": "s"} and place.said else {"history": history}
+            await connection.ask(prompt("b", **given, **more), ignore)
+    first, second, third = place.said
+    assert first == third and first.endswith("User: a\n\nYou: A\n\nNow answer this:\n\nb") and second == "b"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from samovar.executors.endpoint_forms import ToolNames
 from samovar.generation import Message, TokenCounts
 from tests.endpoint import Behaviour, closed_port, served
 from tests.executor_makers import KEY, endpoint_rig, llama_server, request, url_for
-from tests.test_executor_contract import ignore
+from tests.test_executor_contract import TOOLS, ignore
 
 OPENAI, ANTHROPIC = openai.PROVIDER, anthropic.PROVIDER
 
@@ -166,7 +167,10 @@ async def test_a_key_goes_where_it_belongs_and_redirects_are_not_followed(tmp_pa
                 with pytest.raises(SamovarError, match="is elsewhere"):
                     await connection.ask(request("x"), ignore)
         sent = [one.headers for one in server.received]
-        assert sent[0]["authorization"] == f"Bearer {KEY}" and sent[1]["x-api-key"] == KEY
+        assert sent[0]["authorization"] == f"Bearer {KEY}" and KEY in (
+            sent[1].get("x-api-key"),
+            sent[1].get("authorization", "")[7:],
+        )
         assert not other.received
 
 
@@ -184,8 +188,6 @@ async def test_think_is_asked_for_and_what_it_needs_is_said() -> None:
 
 @pytest.mark.anyio
 async def test_a_form_beside_tools_is_one_more_tool() -> None:
-    from tests.test_executor_contract import TOOLS
-
     with served() as server, anyio.fail_after(60):
         rig = endpoint_rig("anthropic", server.url, server=server)
         async with rig.dispatcher.open("run") as connection:
@@ -199,12 +201,11 @@ async def test_a_form_beside_tools_is_one_more_tool() -> None:
 async def test_an_assistant_that_said_nothing_is_left_out_of_messages() -> None:
     with served() as server, anyio.fail_after(60):
         rig = endpoint_rig("anthropic", server.url, server=server)
-        messages = tuple(
-            Message(role=role, content=text)
-            for role, text in (("user", "a"), ("assistant", " "), ("user", "b"))  # type: ignore[arg-type]
+        messages = (
+            Message(role="user", content="a"),
+            Message(role="assistant", content=" "),
+            Message(role="user", content="b"),
         )
-        from dataclasses import replace
-
         async with rig.dispatcher.open("run") as connection:
             await connection.ask(replace(request(""), messages=messages), ignore)
         assert [one["role"] for one in server.received[0].messages] == ["user", "user"]

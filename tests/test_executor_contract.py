@@ -291,6 +291,17 @@ async def test_a_session_begins_anew_as_a_fork(rig: Rig) -> None:
         assert sent(rig) == [1, 3, 5, 7, 5]
 
 
+async def test_what_was_said_in_another_process_comes_before(rig: Rig) -> None:
+    needs(rig, "sessions", "fork")
+    history = (Message(role="user", content="a"), Message(role="assistant", content="b"))
+    async with rig.dispatcher.open("run") as connection:
+        await connection.ask(request("x", session="talk", history=history), ignore)
+        await connection.ask(request("x", session="talk"), ignore)
+        await connection.ask(request("x", fork="gone", history=history), ignore)
+    if rig.server is not None:
+        assert sent(rig) == [3, 5, 3]
+
+
 async def test_forking_what_there_is_not_names_what_there_is(rig: Rig) -> None:
     needs(rig, "sessions", "fork")
     async with rig.dispatcher.open("run") as connection:
@@ -374,10 +385,11 @@ async def test_a_cancelled_prompt_gives_everything_back(rig: Rig) -> None:
 @pytest.mark.parametrize("fault", ["silence", "steady"])
 async def test_a_timeout_is_a_reason_with_what_came_until_then(rig: Rig, fault: Any) -> None:
     told(rig, Behaviour(pieces=["so far"], fault=fault))
+    heard: list[PromptEvent] = []
     async with rig.dispatcher.open("run") as connection:
-        timeout_s = 0.1 if fault == "silence" else 0.01
-        reply = await connection.ask(request("x", session="talk", timeout_s=timeout_s), ignore)
-        assert reply.finish_reason is FinishReason.TIMEOUT and reply.text.startswith("so far")
+        timeout_s = 0.3 if fault == "silence" else 0.05  # a steady one ends 20 times as late
+        reply = await connection.ask(request("x", session="talk", timeout_s=timeout_s), heard.append)
+        assert reply.finish_reason is FinishReason.TIMEOUT and reply.text == text_of(heard)
         await gone(rig)
         await connection.ask(request("x", session="talk"), ignore)
     assert sent(rig) == [1, 1]

@@ -256,7 +256,7 @@ def test_an_executor_that_is_forced_is_held_against_every_prompt(tmp_path: Path)
     with pytest.raises(FaultsError, match="regular expression"):
         run = RunnerSettings(executor="one")
         prepare(str(tmp_path / "w.md"), {}, LIBRARY, settings_with(here("one", 1)), run)
-    with pytest.raises(NotFoundError, match=r"no executor 'oen'.*'one'"):
+    with pytest.raises(NotFoundError, match=r"no executor 'oen'.*Did you mean"):
         run = RunnerSettings(executor="oen")
         prepare(str(tmp_path / "w.md"), {}, LIBRARY, settings_with(here("one", 1)), run)
 
@@ -290,11 +290,12 @@ def test_a_run_reports_who_answered_and_what_was_sent(
     path = tmp_path / "w.md"
     path.write_text(text_of(ONE, 'A: Prompt "hello" result="v"'), encoding="utf-8")
     with served() as server:
-        tables = {
-            "dead": {"kind": "openai", "url": f"http://127.0.0.1:{closed_port()}/v1", "model": "m"},
-            "there": {"kind": "openai", "url": server.url + "/v1", "model": "m", "key": "env:MY_KEY"},
-        }
-        monkeypatch.setenv("SAMOVAR_EXECUTORS", json.dumps(tables))
+        config = tmp_path / "config" / "samovar" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(
+            f'[executors.dead]\nkind = "openai"\nurl = "http://127.0.0.1:{closed_port()}/v1"\nmodel = "m"\n'
+            f'[executors.there]\nkind = "openai"\nurl = "{server.url}/v1"\nmodel = "m"\nkey = "env:MY_KEY"\n'
+        )
         monkeypatch.setenv("MY_KEY", "sk-a-very-secret-key")
         done = run_samovar(tmp_path, "run", str(path), "--executor", "dead,there", "--json")
         shown = run_samovar(tmp_path, "run", str(path), "--executor", "there")

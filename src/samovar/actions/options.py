@@ -91,9 +91,7 @@ def _text(value: object) -> str:
 
 def _names(value: object) -> str:
     """One name, or several, in a list or with commas between them."""
-    if isinstance(value, list | tuple) and value:
-        return ", ".join(_text(one) for one in value)
-    return _text(value)
+    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) and value else _text(value)
 
 
 def _one_of(*words: str) -> Read:
@@ -110,10 +108,6 @@ def _flag(value: object) -> bool:
     if text not in ("true", "false"):
         raise ValueError("true or false")
     return text == "true"
-
-
-def _any_text(value: object) -> str:
-    return to_text(value)
 
 
 def _duration(value: object) -> float:
@@ -141,7 +135,7 @@ OPTIONS: Mapping[str, Read] = {
     "executor": _names,
     "session": _text,
     "fork": _text,
-    "system": _any_text,
+    "system": to_text,
     "choices": read_choices,
     "schema": read_schema_option,
     "show_schema": _flag,

@@ -111,6 +111,11 @@ class _Talk:
     session: str = ""
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
+    @classmethod
+    def after(cls, history: tuple[Message, ...]) -> _Talk:
+        """One that goes on after what was said in another process."""
+        return cls(said=[one for one in history if one.role != "system"], system=system_of(history))
+
 
 class AcpConnection:
     """One run's access. Mutable: the process, and the named conversations."""
@@ -132,7 +137,7 @@ class AcpConnection:
         old = None if request.fork is None else self._named.get(request.session)
         if request.fork is not None:
             self._named[request.session] = self._begun(request)
-        talk = self._named.setdefault(request.session, _Talk())
+        talk = self._named.setdefault(request.session, _Talk.after(request.history))
         async with talk.lock:
             reply = await self._turn(talk, request, on_event)
         if old is not None:
@@ -156,6 +161,8 @@ class AcpConnection:
         if request.fork is None:
             return _Talk()
         known = self._named.get(request.fork)
+        if known is None and request.history:
+            return _Talk.after(request.history)
         if known is None:
             raise NotFoundError("session", request.fork, list(self._named))
         can_fork = known.agent is not None and known.agent.is_alive and known.agent.can("fork")

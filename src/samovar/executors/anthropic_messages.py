@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import SamovarError, UsageError
-from samovar.executors.endpoint_answer import Called, Ended, Heard, Over, Refused, Said, Used
+from samovar.executors.endpoint_answer import Called, Ended, Heard, ModelDeclined, Over, Said, Used
 from samovar.executors.endpoint_asking import Asked
 from samovar.executors.endpoint_forms import ToolNames
-from samovar.executors.history import Conversation
+from samovar.executors.history import Dialogue
 from samovar.generation import FinishReason, Message, Options
 
 FORM_TOOL = "give_the_answer"
@@ -32,7 +32,7 @@ Block = dict[str, Any]
 
 
 class MessagesDialect:
-    """See `endpoint_asking.Dialect`. Mutable: by model, what it cannot take."""
+    """See `endpoint_asking.EndpointDialect`. Mutable: by model, what it cannot take."""
 
     droppable: ClassVar[frozenset[str]] = frozenset(("temperature", "top_p", "top_k"))
 
@@ -55,7 +55,10 @@ class MessagesDialect:
         )
 
     async def stream(self, body: dict[str, Any]) -> Any:
-        return await self._client.messages.create(**body)
+        own = {name: value for name, value in body.items() if name not in self.droppable}
+        # Models of some age and other endpoints take these, which the client has no names for.
+        more = {name: body[name] for name in self.droppable & body.keys()}
+        return await self._client.messages.create(**own, extra_body=more)
 
     def reader(self, asked: Asked) -> MessagesReader:
         return MessagesReader(awaits_form=asked.form is not None and not asked.options.think)
@@ -127,7 +130,7 @@ def _tools(asked: Asked) -> dict[str, Any]:
     return {"tools": tools, "tool_choice": choice} if tools else {}
 
 
-def _turns(conversation: Conversation, names: ToolNames) -> Iterator[dict[str, Any]]:
+def _turns(conversation: Dialogue, names: ToolNames) -> Iterator[dict[str, Any]]:
     """The messages: what tools gave back is said by the user, all results of one answer at once."""
     results: list[Block] = []
     for message in conversation.messages:
@@ -149,7 +152,7 @@ def _turns(conversation: Conversation, names: ToolNames) -> Iterator[dict[str, A
         yield {"role": "user", "content": results}
 
 
-def _said(message: Message, conversation: Conversation, names: ToolNames) -> Sequence[Block]:
+def _said(message: Message, conversation: Dialogue, names: ToolNames) -> Sequence[Block]:
     """What an assistant said; nothing is left out of what the endpoint wants back."""
     native = conversation.native_of(message)
     if isinstance(native, list):
@@ -177,7 +180,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 class MessagesReader:
-    """See `endpoint_asking.Reader`. Mutable: the blocks so far."""
+    """See `endpoint_asking.StreamReader`. Mutable: the blocks so far."""
 
     def __init__(self, *, awaits_form: bool = False) -> None:
         """`awaits_form`: the answer is the input of a tool, and what is said beside it is not."""
@@ -212,7 +215,7 @@ class MessagesReader:
             case "message_delta":
                 yield _used(chunk.usage)
                 if (reason := chunk.delta.stop_reason) == "refusal":
-                    yield Refused()
+                    yield ModelDeclined()
                 elif reason is not None:
                     if self._aside and not self._has_form:  # an endpoint that knows no tools
                         yield Said(text=self._aside)

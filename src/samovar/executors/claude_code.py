@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
@@ -34,6 +34,7 @@ from samovar.executors.programs import (
 )
 from samovar.executors.spoken import Spoken
 from samovar.executors.table import Parts
+from samovar.generation import Message
 from samovar.processes.children import EXIT_S, ChildPrograms
 
 PROGRAM = "claude"
@@ -117,6 +118,8 @@ class _Talk:
     flags: Flags | None = None
     """Those of the process that had the last turn."""
     program: Program | None = None
+    told: tuple[Message, ...] = ()
+    """What was said in it before, in another process: told with its first prompt."""
     has_begun: bool = False
     asked: float = 0.0
     """When it was asked last, by the loop's clock."""
@@ -143,7 +146,7 @@ class ClaudeCodeConnection:
         old = None if request.fork is None else self._named.get(request.session)
         if request.fork is not None:
             self._named[request.session] = await self._begun(request, is_kept=True)
-        talk = self._named.setdefault(request.session, _Talk())
+        talk = self._named.setdefault(request.session, _Talk(told=request.history))
         try:
             async with talk.lock, self._at_once:
                 return await self._turn(talk, request, on_event)
@@ -154,6 +157,8 @@ class ClaudeCodeConnection:
             await self._end_idle()
 
     async def _turn(self, talk: _Talk, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        if not talk.has_begun:
+            request = replace(request, messages=(*talk.told, *request.messages))
         talk.asked, had_begun = anyio.current_time(), talk.has_begun or talk.source is not None
         program = await self._ready(talk, request)
         assert talk.flags is not None
@@ -188,6 +193,8 @@ class ClaudeCodeConnection:
         if request.fork is None:
             return _Talk(is_kept=is_kept)
         known = self._named.get(request.fork)
+        if known is None and request.history:
+            return _Talk(is_kept=is_kept, told=request.history)
         if known is None:
             raise NotFoundError("session", request.fork, list(self._named))
         async with known.lock:

@@ -62,7 +62,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class ModelDeclined:
     """The model, or who provides it, does not answer."""
 
     why: str = ""
@@ -73,7 +73,7 @@ class Over:
     """Nothing more comes."""
 
 
-Heard = Said | Called | Used | Ended | Refused | Over
+Heard = Said | Called | Used | Ended | ModelDeclined | Over
 
 
 # Time ----------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class _Call:
 
 
 @dataclass(slots=True)
-class Usage:
+class TokensTold:
     """What an answer took, as far as it was told. Changed by `hear`."""
 
     evaluated: int | None = None
@@ -166,7 +166,7 @@ class Assembly:
         """The text that is not told yet."""
         self.chars = 0
         """Of all that came."""
-        self.usage = Usage()
+        self.usage = TokensTold()
         self.reason: FinishReason | None = None
         self.is_over = False
 

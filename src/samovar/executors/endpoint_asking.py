@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import anyio
 
@@ -24,8 +24,8 @@ from samovar.executors.endpoint_answer import (
     Called,
     Ended,
     Heard,
+    ModelDeclined,
     Over,
-    Refused,
     Said,
     TimeUp,
     Used,
@@ -39,7 +39,7 @@ from samovar.executors.endpoint_errors import (
     was_cut,
 )
 from samovar.executors.endpoint_forms import HeldForm, ToolNames
-from samovar.executors.history import Conversation, Exchange, Histories
+from samovar.executors.history import Dialogue, Histories, SentAgain
 from samovar.generation import FinishReason, Message, Options, PartKind, TokenCounts
 
 T = TypeVar("T")
@@ -52,14 +52,14 @@ _NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)
 class Asked:
     """One prompt, as a dialect puts it into words."""
 
-    conversation: Conversation
+    conversation: Dialogue
     options: Options
     model: str
     form: HeldForm | None
     names: ToolNames
 
 
-class Reader(Protocol):
+class StreamReader(Protocol):
     """Makes what was heard of what one stream brings. Mutable: what it needs to remember of it."""
 
     def read(self, chunk: Any) -> Iterable[Heard]:
@@ -72,17 +72,17 @@ class Reader(Protocol):
         ...
 
 
-class Dialect(Protocol):
+class EndpointDialect(Protocol):
     """How endpoints of a kind are spoken to. Mutable: what they said they cannot take."""
 
-    droppable: frozenset[str]
+    droppable: ClassVar[frozenset[str]]
     """Parameters that are left out, or put otherwise, where an endpoint cannot take them."""
 
     def body(self, asked: Asked) -> dict[str, Any]:
         """Raises `SamovarError` for what cannot be said."""
         ...
 
-    def reader(self, asked: Asked) -> Reader: ...
+    def reader(self, asked: Asked) -> StreamReader: ...
 
     def drop(self, name: str, model: str) -> None:
         """From now on this model is not sent this parameter."""
@@ -101,7 +101,7 @@ class EndpointConnection:
     """See `executors.base.Connection`. Mutable: its conversations."""
 
     def __init__(
-        self, dialect: Dialect, endpoint: Endpoint, declared: DeclaredExecutor, most_chars: int
+        self, dialect: EndpointDialect, endpoint: Endpoint, declared: DeclaredExecutor, most_chars: int
     ) -> None:
         """`most_chars`: of one answer."""
         self._dialect, self._endpoint, self._declared = dialect, endpoint, declared
@@ -129,13 +129,13 @@ class EndpointConnection:
         self.histories.close()
 
     async def _answer(
-        self, request: PromptRequest, exchange: Exchange, on_event: OnPromptEvent
+        self, request: PromptRequest, exchange: SentAgain, on_event: OnPromptEvent
     ) -> PromptReply:
         options = request.options
         watch = Watch(options, self._declared.silence_s, self._endpoint)
         form = HeldForm.of(options)
         assembly = Assembly(options, on_event, is_held=form is not None)
-        reader: Reader | None = None
+        reader: StreamReader | None = None
         model = request.model or self._declared.model or ""
         try:
             model = model or await self._mapped(lambda: watch.within(self._dialect.model))
@@ -187,7 +187,7 @@ class EndpointConnection:
                 raise failure
             dialect.drop(refused, asked.model)
 
-    async def _hear(self, stream: Any, reader: Reader, assembly: Assembly, watch: Watch) -> None:
+    async def _hear(self, stream: Any, reader: StreamReader, assembly: Assembly, watch: Watch) -> None:
         """Everything to the end of the answer."""
         kind = str(stream.response.headers.get("content-type") or "").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
@@ -218,7 +218,7 @@ class EndpointConnection:
                 assembly.usage.hear(heard)
             case Ended():
                 assembly.reason = heard.reason
-            case Refused():
+            case ModelDeclined():
                 raise declined(self._endpoint, heard.why)
             case Over():
                 assembly.is_over = True
@@ -294,5 +294,5 @@ class EndpointConnection:
         raise failure  # out here, so that no request, which has the key, hangs on it
 
 
-async def _read(reader: Reader, chunk: Any) -> list[Heard]:
+async def _read(reader: StreamReader, chunk: Any) -> list[Heard]:
     return list(reader.read(chunk))

@@ -20,7 +20,7 @@ from samovar.serving.conversation import say, without_oldest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Dialogue:
     """What was said so far: a value, so that forks share what they have in common."""
 
     messages: tuple[Message, ...] = ()
@@ -32,11 +32,11 @@ class Conversation:
         return next((native for known, native in self.native if known is message), None)
 
 
-class Exchange:
+class SentAgain:
     """One prompt of a conversation while it is answered. Mutable: what is sent, and how much was left out."""
 
-    def __init__(self, before: Conversation, messages: Sequence[Message]) -> None:
-        self.sent = Conversation(messages=say(before.messages, messages), native=before.native)
+    def __init__(self, before: Dialogue, messages: Sequence[Message]) -> None:
+        self.sent = Dialogue(messages=say(before.messages, messages), native=before.native)
         self.dropped = 0
         self.is_kept = False
 
@@ -46,7 +46,7 @@ class Exchange:
         if shorter is None:
             return False
         self.dropped += len(self.sent.messages) - len(shorter)
-        self.sent = Conversation(messages=shorter, native=self.sent.native)
+        self.sent = Dialogue(messages=shorter, native=self.sent.native)
         return True
 
     def keep(self, answer: Message, native: object | None = None) -> None:
@@ -55,7 +55,7 @@ class Exchange:
         kept = tuple(
             one for one in known if one[0] is answer or any(said is one[0] for said in self.sent.messages)
         )
-        self.sent = Conversation(messages=(*self.sent.messages, answer), native=kept)
+        self.sent = Dialogue(messages=(*self.sent.messages, answer), native=kept)
         self.is_kept = True
 
 
@@ -63,11 +63,11 @@ class Histories:
     """The named conversations of one connection."""
 
     def __init__(self) -> None:
-        self._named: dict[str, Conversation] = {}
+        self._named: dict[str, Dialogue] = {}
         self._turns: dict[str, anyio.Lock] = {}
 
     @asynccontextmanager
-    async def exchange(self, request: PromptRequest) -> AsyncIterator[Exchange]:
+    async def exchange(self, request: PromptRequest) -> AsyncIterator[SentAgain]:
         """What is sent for a request. What is not kept in it leaves the conversation as it was.
 
         Those who ask in one conversation at once wait for each other. Raises `NotFoundError` for a fork of
@@ -75,22 +75,24 @@ class Histories:
         """
         name = request.session
         if name is None:
-            yield Exchange(self._source(request.fork), request.messages)
+            yield SentAgain(self._source(request), request.messages)
             return
         async with self._turns.setdefault(name, anyio.Lock()):
             if request.fork is not None:
-                self._named[name] = self._source(request.fork)
-            exchange = Exchange(self._named.get(name, Conversation()), request.messages)
+                self._named[name] = self._source(request)
+            before = self._named.get(name, Dialogue(messages=request.history))
+            exchange = SentAgain(before, request.messages)
             yield exchange
             if exchange.is_kept:
                 self._named[name] = exchange.sent
 
-    def _source(self, fork: str | None) -> Conversation:
-        if fork is None:
-            return Conversation()
-        if fork not in self._named:
-            raise NotFoundError("session", fork, list(self._named))
-        return self._named[fork]
+    def _source(self, request: PromptRequest) -> Dialogue:
+        """What a copy begins with; what was said in another process comes with the request."""
+        if request.fork in self._named:
+            return self._named[request.fork]
+        if request.fork is not None and not request.history:
+            raise NotFoundError("session", request.fork, list(self._named))
+        return Dialogue(messages=request.history)
 
     async def forget(self, name: str) -> None:
         """See `base.Forgets`."""

@@ -22,7 +22,7 @@ from samovar.executors.endpoint import (
     is_remote_endpoint,
     objection_to,
 )
-from samovar.executors.endpoint_answer import Called, Ended, Heard, Refused, Said, Used
+from samovar.executors.endpoint_answer import Called, Ended, Heard, ModelDeclined, Said, Used
 from samovar.executors.endpoint_asking import Asked, EndpointConnection
 from samovar.executors.endpoint_client import http_client
 from samovar.executors.endpoint_forms import ToolNames
@@ -106,7 +106,7 @@ class OpenAIExecutor:
 
 
 class ChatDialect:
-    """See `endpoint_asking.Dialect`. Mutable: by model, what it cannot take."""
+    """See `endpoint_asking.EndpointDialect`. Mutable: by model, what it cannot take."""
 
     droppable: ClassVar[frozenset[str]] = frozenset(
         ("max_tokens", "temperature", "top_p", "seed", "stop", "stream_options")
@@ -213,12 +213,15 @@ def _message(message: Message, names: ToolNames) -> dict[str, Any]:
 
 
 class ChatReader:
-    """See `endpoint_asking.Reader`."""
-
-    native: ClassVar[object | None] = None
+    """See `endpoint_asking.StreamReader`."""
 
     def __init__(self) -> None:
         self._refusal = ""
+
+    @property
+    def native(self) -> None:
+        """See `endpoint_asking.StreamReader`: what was said is enough."""
+        return None
 
     def read(self, chunk: Any) -> Iterable[Heard]:
         for choice in chunk.choices or ():
@@ -247,7 +250,7 @@ class ChatReader:
         if reason is None:
             return
         if self._refusal or reason == "content_filter":
-            yield Refused(why=self._refusal or "its content filter was met")
+            yield ModelDeclined(why=self._refusal or "its content filter was met")
         else:
             yield Ended(reason=_REASONS.get(reason, FinishReason.STOP))
 

@@ -238,8 +238,8 @@ def said_in(messages: Sequence[Message]) -> str:
 
 
 def system_of(messages: Sequence[Message]) -> str | None:
-    """The system message, if there is one."""
-    return next((message.content for message in messages if message.role == "system"), None)
+    """The system message, if there is one: the last, since a new one replaces the one before."""
+    return next((message.content for message in reversed(messages) if message.role == "system"), None)
 
 
 def _secrets(environment: dict[str, str]) -> tuple[str, ...]:
