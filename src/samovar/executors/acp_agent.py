@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from samovar.errors import AuthError, ExecutorError, OverloadedError, ProtocolError, RateLimitError
-from samovar.executors.programs import Program
+from samovar.executors.programs import AnsweringProgram
 from samovar.processes.children import ChildProgramError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Chooser = Callable[[str, str], Awaitable[bool]]
 class Agent:
     """See above. Mutable: who listens to which session."""
 
-    def __init__(self, program: Program, name: str) -> None:
+    def __init__(self, program: AnsweringProgram, name: str) -> None:
         """`name`: of the executor."""
         self.program, self._name = program, name
         self._listeners: dict[str, tuple[Listener, Chooser]] = {}
@@ -150,7 +150,7 @@ class Agent:
 class _Lines:
     """How the protocol's package speaks with the process: `acp._transport.Transport`."""
 
-    def __init__(self, agent: Agent, program: Program) -> None:
+    def __init__(self, agent: Agent, program: AnsweringProgram) -> None:
         self._agent, self._program = agent, program
 
     async def send(self, message: dict[str, Any]) -> None:

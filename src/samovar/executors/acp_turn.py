@@ -14,7 +14,7 @@ from samovar.config.declared import DeclaredExecutor
 from samovar.errors import DeclinedError, ProtocolError
 from samovar.executors.acp_agent import Agent, Update
 from samovar.executors.base import PromptReply, PromptRequest
-from samovar.executors.programs import Watch, may
+from samovar.executors.programs import Patience, may
 from samovar.executors.spoken import Spoken
 from samovar.generation import FinishReason, PartKind, TokenCounts
 
@@ -39,7 +39,7 @@ class AcpTurn:
 
     def __init__(self, declared: DeclaredExecutor, request: PromptRequest, spoken: Spoken) -> None:
         self._declared, self._request, self._spoken = declared, request, spoken
-        self._watch = Watch(request.options, declared.silence_s)
+        self._watch = Patience(request.options, declared.silence_s)
         self._asking = 0
         self._response: PromptResponse | None = None
         self._error: BaseException | None = None

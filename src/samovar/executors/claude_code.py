@@ -22,11 +22,11 @@ import anyio.to_thread
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import ExecutorError, NotFoundError, SamovarError
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.claude_flags import USUAL, Flags
-from samovar.executors.claude_turn import Turn
+from samovar.executors.claude_flags import USUAL, ClaudeFlags
+from samovar.executors.claude_turn import ClaudeTurn
 from samovar.executors.programs import (
     MOST_AT_ONCE,
-    Program,
+    AnsweringProgram,
     Starting,
     found_program,
     missing_program,
@@ -115,9 +115,9 @@ class _Talk:
     """The id of the conversation that it begins as a copy of."""
     system: str | None = None
     """The system prompt that it has, if nobody says another."""
-    flags: Flags | None = None
+    flags: ClaudeFlags | None = None
     """Those of the process that had the last turn."""
-    program: Program | None = None
+    program: AnsweringProgram | None = None
     told: tuple[Message, ...] = ()
     """What was said in it before, in another process: told with its first prompt."""
     has_begun: bool = False
@@ -163,7 +163,7 @@ class ClaudeCodeConnection:
         program = await self._ready(talk, request)
         assert talk.flags is not None
         spoken = Spoken(self._name, request.options, on_event, most_chars=self._starting.most_chars)
-        turn = Turn(program, self._declared, request, spoken, may_act=talk.flags.may_act)
+        turn = ClaudeTurn(program, self._declared, request, spoken, may_act=talk.flags.may_act)
         try:
             await turn.drive()
         finally:
@@ -228,13 +228,13 @@ class ClaudeCodeConnection:
             async with talk.lock:
                 await self._end(talk)
 
-    async def _ready(self, talk: _Talk, request: PromptRequest) -> Program:
+    async def _ready(self, talk: _Talk, request: PromptRequest) -> AnsweringProgram:
         """A process that can be told the turn: the one that is there, if it fits."""
         if any(message.secret for message in request.messages):
             if talk.has_begun and talk.is_kept:
                 raise self._secret("The prompt cannot be said in a session that has begun")
             talk.is_kept = False
-        flags = Flags.of(request, self._declared, system=talk.system)
+        flags = ClaudeFlags.of(request, self._declared, system=talk.system)
         if talk.program is not None and talk.program.is_alive and talk.flags == flags:
             return talk.program
         await self._end(talk)

@@ -39,7 +39,7 @@ QUIET: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
+class ClaudeFlags:
     """What one process is started with, and cannot be told later."""
 
     model: str | None
@@ -53,7 +53,7 @@ class Flags:
     """Its own tools count."""
 
     @classmethod
-    def of(cls, request: PromptRequest, declared: DeclaredExecutor, *, system: str | None) -> Flags:
+    def of(cls, request: PromptRequest, declared: DeclaredExecutor, *, system: str | None) -> ClaudeFlags:
         """Those of a prompt. `system`: what the conversation has, if the prompt says nothing else."""
         said = system_of(request.messages)
         return cls(

@@ -16,7 +16,7 @@ from samovar.errors import DeclinedError
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.executors.claude_flags import unwrap_for
 from samovar.executors.claude_messages import Hearing, cost_of, error_of
-from samovar.executors.programs import Program, Watch, may, said_in
+from samovar.executors.programs import AnsweringProgram, Patience, may, said_in
 from samovar.executors.spoken import Spoken
 from samovar.generation import FinishReason
 
@@ -24,12 +24,12 @@ INTERRUPT_S = 2.0
 """How long a process may take to hear that its turn is over."""
 
 
-class Turn:
+class ClaudeTurn:
     """Mutable: what was heard so far, and why it ended."""
 
     def __init__(
         self,
-        program: Program,
+        program: AnsweringProgram,
         declared: DeclaredExecutor,
         request: PromptRequest,
         spoken: Spoken,
@@ -55,7 +55,7 @@ class Turn:
         message = {"role": "user", "content": text}
         self._program.on_sent(len(text.encode("utf-8", "surrogatepass")))
         await self._program.send({"type": "user", "message": message})
-        watch = Watch(self._request.options, self._declared.silence_s)
+        watch = Patience(self._request.options, self._declared.silence_s)
         while not (self.is_done or self._ended or self._hearing.declined):
             line = await self._program.receive(watch)
             if isinstance(line, FinishReason):
@@ -66,7 +66,7 @@ class Turn:
             else:
                 self._hear(line, watch)
 
-    def _hear(self, line: dict[str, Any], watch: Watch) -> None:
+    def _hear(self, line: dict[str, Any], watch: Patience) -> None:
         self.was_heard = self.was_heard or line.get("type") in ("stream_event", "assistant")
         for said in self._hearing.hear(line):
             watch.made()

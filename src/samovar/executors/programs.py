@@ -90,7 +90,7 @@ class Starting:
         *,
         sets: dict[str, str] | None = None,
         files: dict[str, str] | None = None,
-    ) -> Program:
+    ) -> AnsweringProgram:
         """Starts one. `more`: arguments; `sets`: variables; `files`: see `ProgramToStart`.
 
         Raises `UnreachableError`.
@@ -105,10 +105,10 @@ class Starting:
             raise UnreachableError(
                 f"The program of {self.declared.name!r} {error}.", executor=self.declared.name
             ) from None
-        return Program(child, self.declared, secrets=_secrets(environment), on_sent=self.on_sent)
+        return AnsweringProgram(child, self.declared, secrets=_secrets(environment), on_sent=self.on_sent)
 
 
-class Program:
+class AnsweringProgram:
     """One program that has been started. Its state is that of its `ChildProgram`."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Program:
         if limit.cancelled_caught:
             raise self.silent()
 
-    async def receive(self, watch: Watch) -> dict[str, Any] | FinishReason:
+    async def receive(self, watch: Patience) -> dict[str, Any] | FinishReason:
         """The next thing that it says, or why it is not waited for. Raises `ExecutorError`."""
         with anyio.move_on_after(watch.left_s()) as limit:
             try:
@@ -180,7 +180,7 @@ class Program:
         return text
 
 
-class Watch:
+class Patience:
     """How long a program is waited for. Mutable: when it was last heard, and when it last made text."""
 
     def __init__(self, options: Options, silence_s: float) -> None:

@@ -35,7 +35,7 @@ from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
 from samovar.running.references import References
 from samovar.running.uncertain import Decisions
-from samovar.running.wishes import permits_of
+from samovar.running.wishes import permitted
 from samovar.secrecy import Secrets
 
 
@@ -241,14 +241,9 @@ class VisitContext:
         said = self.services.conversations
         history = said.take(request.session) if request.fork is None else said.of(request.fork)
         request = replace(
-            request,
-            messages=messages,
-            history=history,
-            run=self.services.run,
-            visit=self.number,
-            permits=permits_of(self.ask_user),
-            allows_effects=self.services.allows_effects,
+            request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
+        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
         reply = await self.services.connection.ask(request, self._pass_on)
         if self.services.journal is not None:
             parts = reply.parts or (MessagePart(text=reply.text),)

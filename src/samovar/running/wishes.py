@@ -6,8 +6,15 @@ question, whoever wrote it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from samovar.actions.question import YES, AskAction, Asking, Filled
-from samovar.executors.base import Permits, Wish
+from samovar.executors.base import Permits, PromptRequest, Wish
+
+
+def permitted(request: PromptRequest, ask_user: AskAction, *, allows_effects: bool) -> PromptRequest:
+    """A prompt whose program may ask what it may do; without effects it may do nothing."""
+    return replace(request, permits=permits_of(ask_user), allows_effects=allows_effects)
 
 
 def permits_of(ask_user: AskAction) -> Permits:
