@@ -63,8 +63,9 @@ def _without_brace(template: Template, names: Collection[str]) -> Iterator[Fault
     """A `${…}` that lacks its `{`, as in `$range(1, n)}` or `$n.size}`."""
     for token in tokenize(template.text, template.place, template.rules):
         for match in _NO_BRACE.finditer(token.text) if token.kind == "text" else ():
-            is_called = match["behind"] == "(" and match["name"] in FUNCTIONS
-            if is_called or (match["behind"] != "(" and match["name"] in names):
+            before = token.text[token.text.rfind("\n", 0, match.start()) + 1 : match.start()]
+            known = FUNCTIONS if match["behind"] == "(" else names
+            if match["name"] in known and before.count("{") <= before.count("}"):
                 message = f"`{match[0][:60]}` is plain text here: write `${{{match[0][1:60]}` for a value."
                 place = template.place.within(template.text, token.offset + match.start())
                 yield Fault(code="plain-value", message=message, place=place, severity="warning")
