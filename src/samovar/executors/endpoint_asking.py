@@ -39,7 +39,7 @@ from samovar.executors.endpoint_errors import (
     was_cut,
 )
 from samovar.executors.endpoint_forms import HeldForm, ToolNames
-from samovar.executors.history import Dialogue, SentAgain, Histories
+from samovar.executors.history import Dialogue, Histories, SentAgain
 from samovar.generation import FinishReason, Message, Options, PartKind, TokenCounts
 
 T = TypeVar("T")
