@@ -1,4 +1,4 @@
-"""`samovar chat`: branches that cost nothing, commands, what is saved, and a terminal that is only written to."""
+"""`samovar chat`: branches that cost nothing, commands, what is saved, and the terminal."""
 
 from __future__ import annotations
 

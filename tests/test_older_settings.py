@@ -1,4 +1,4 @@
-"""The `agent` block of the older tool's files, as settings: what is taken over, and that trust holds for it."""
+"""The `agent` block of the older tool's files, as settings: what is taken over, and under whose trust."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_the_environment_is_not_put_into_a_model_of_a_projects_file(
 )
 def test_what_cannot_be_is_said_with_the_file(project: Path, text: str, says: str) -> None:
     write(project, text)
-    with pytest.raises(UsageError, match="sah.yaml cannot be read") as caught:
+    with pytest.raises(UsageError, match=r"sah\.yaml cannot be read") as caught:
         load_settings({})
     assert says in str(caught.value)
 

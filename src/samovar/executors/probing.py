@@ -102,7 +102,7 @@ def probe_program(words: Sequence[str], where: str, *, asks_version: bool = Fals
     return Probe(is_good=True, what=path + (f" ({version})" if version else ""))
 
 
-def version_of(path: str) -> str | None:
+def version_of(path: str, timeout_s: float = PROBE_S) -> str | None:
     """What `PROGRAM --version` says on its first line; None if it says nothing in time."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG", "USER") if name in os.environ}
     try:
@@ -117,7 +117,7 @@ def version_of(path: str) -> str | None:
     except (OSError, ValueError):
         return None
     try:
-        said, _ = process.communicate(timeout=PROBE_S)
+        said, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         return None
     finally:
