@@ -147,6 +147,13 @@ def test_what_cannot_be_read_is_one_error(folder: Path) -> None:
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and ".samovar/config.toml" in done.stderr
 
 
+def test_a_message_about_a_table_says_no_key(folder: Path) -> None:
+    for text in (f"executors = 'x --token {KEY}'", f'[executors.x]\ncommand = "p --api-key={KEY}"'):
+        write_user(folder, text)
+        done = samovar(folder, "config")
+        assert done.returncode == 2 and "executors" in done.stderr and KEY not in done.stderr
+
+
 # Hiding ------------------------------------------------------------------------------------------------
 
 

@@ -158,7 +158,7 @@ def test_the_environment_is_not_put_into_a_model_of_a_projects_file(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_THING", "abcdef")
-    write(project, HUGGING.replace("Qwen3-4B-Q4_K_M.gguf", "${SECRET_THING}.gguf"))
+    write(project, HUGGING.replace("Qwen3-4B-Q4_K_M.gguf", '"${SECRET_THING}.gguf"'))
     assert load_settings({}).model == "smollm2"
     assert any("${SECRET_THING}" in note for note in read_origins().notes)
 

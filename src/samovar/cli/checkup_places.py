@@ -18,7 +18,7 @@ from samovar.config.origins import files_there, read_origins
 from samovar.errors import ModelError, SamovarError
 from samovar.executors.table import LOCAL, declared_executor, names_of
 from samovar.files import exists, is_folder
-from samovar.folders import PROJECT_FOLDERS
+from samovar.folders import PROJECT_FOLDERS, current_folder
 from samovar.memory import in_words
 from samovar.projects import trust
 from samovar.projects.opening import uncounted
@@ -51,7 +51,7 @@ def project_trust() -> Iterator[Finding]:
         yield Finding(about="trust", verdict="doubtful", what=one.line, fix=one.command)
     if closed:
         return
-    for folder in levels(Path.cwd()):
+    for folder in levels(current_folder()):
         if any(is_folder(folder / name) for name in PROJECT_FOLDERS):
             kept = trust.kept_of(folder)
             how = "is trusted" if kept else "is not trusted; none of its settings opens anything"

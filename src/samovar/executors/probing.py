@@ -148,7 +148,7 @@ def probe_endpoint(url: str, timeout_s: float = PROBE_S) -> Probe:
     from urllib.request import Request, urlopen
 
     shown = masked(url)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not is_url(url):
         return Probe(
             is_good=False, what=f"{shown} is not the URL of an endpoint", fix="write http://… or https://…"
         )
@@ -167,6 +167,15 @@ def probe_endpoint(url: str, timeout_s: float = PROBE_S) -> Probe:
     except Exception as error:  # not HTTP at all, which http.client says in many ways
         return Probe(is_good=False, what=f"{shown} does not answer by HTTP: {type(error).__name__}")
     return Probe(is_good=True, what=f"{shown} answers")
+
+
+def is_url(text: str) -> bool:
+    """Whether it can be one of an endpoint."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def probe_place(place: str, where: str) -> Probe:
