@@ -324,7 +324,8 @@ def test_the_history_is_bounded(tmp_path: Path) -> None:
 
 def test_a_text_is_answered_and_standard_input_is_one_with_a_dash(folder: Path, tiny_model: Path) -> None:
     one = chat(folder, tiny_model, "Say something")
-    assert (one.returncode, one.stderr) == (0, "") and one.stdout.endswith("\n")
+    assert one.returncode == 0 and one.stdout.endswith("\n")
+    assert one.stderr in ("", "The answer was cut off; --max-tokens N gives it more room.\n")
     same = chat(folder, tiny_model, "-", stdin="Say something")
     assert same.stdout == one.stdout
     # What is read is data: no line of it is a command.
@@ -425,8 +426,13 @@ class Terminal:
         self.process.wait()
 
 
+def plain(text: str) -> str:
+    """What a terminal shows, without where it is: a blank may be a step of the cursor."""
+    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", re.sub(r"\x1b\[\d*C", " ", text))
+
+
 def is_prompt(text: str) -> bool:
-    return re.search(r"(^|[\n\r\x1b\]A-Za-z0-9;])> ", text) is not None
+    return re.search(r"(^|[\n\r])> ", plain(text)) is not None
 
 
 @pytest.mark.slow
@@ -437,10 +443,10 @@ def test_a_person_talks_forks_and_leaves(folder: Path, tiny_model: Path) -> None
         at.type("Hello there\r")
         at.until(lambda text: "loading" in text and is_prompt(text.partition("loading")[2]))
         at.type("/fork side\r")
-        at.until(lambda text: "side> " in text)
+        at.until(lambda text: "side> " in plain(text))
         at.type("\x1b\r")  # Alt-Enter: a new line
         at.type("more\r")
-        at.until(lambda text: text.count("side> ") >= 2)
+        at.until(lambda text: "cut off" in text and "side> " in plain(text.partition("cut off")[2]))
         at.type("\x03")
         at.type("\x04")
         assert at.end() == 0

@@ -151,7 +151,6 @@ class _Talk:
                 hear = Signals(_Stop(scope), ProcessGroups())
                 with hear.listen():
                     reply = await connection.ask(request, self._event)
-                    await self._forget(connection)
         except SamovarError as error:
             conversation.unanswered()
             self._end_line()
@@ -165,11 +164,9 @@ class _Talk:
         else:
             conversation.answered(request, reply)
         self._show_end(reply)
-        return 0
-
-    async def _forget(self, connection: Connection) -> None:
-        for name in self._desk.conversation.left_over():
+        for name in conversation.left_over():
             await forget(connection, name)
+        return 0
 
     def _stopped(self, number: int | None) -> int:
         if number == signal.SIGINT and self.is_interactive:

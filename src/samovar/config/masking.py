@@ -23,7 +23,8 @@ _BEHIND = re.compile(
 _OF_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+)\S{6,}")
 _KNOWN_KEYS = re.compile(
-    r"\b(?:sk|pk|rk|ghp|gho|ghs|ghu|hf|glpat|xox[abpors]|github_pat|AIza|AKIA|ASIA|eyJ)[A-Za-z0-9_\-.]{12,}"
+    r"(?<![\w-])(?:[spr]k[-_]|gh[pousr]_|github_pat_|hf_|glpat-|xox[abpors]-|AIza|AKIA|ASIA|eyJ)"
+    r"[A-Za-z0-9_\-.]{12,}"
 )
 _RANDOM = re.compile(r"(?<![\w./:\\-])[A-Za-z0-9+_-]{24,}={0,2}(?![\w./\\])")
 _OPTION = re.compile(r"(?i)--?[\w-]*(?:key|token|secret|passw(?:or)?d|auth)")
