@@ -428,7 +428,7 @@ class Terminal:
 
 def plain(text: str) -> str:
     """What a terminal shows, without where it is: a blank may be a step of the cursor."""
-    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", re.sub(r"\x1b\[\d*C", " ", text))
+    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", re.sub(r"\x08*\x1b\[\d*C", " ", text))
 
 
 def is_prompt(text: str) -> bool:
@@ -460,7 +460,7 @@ def test_a_person_talks_forks_and_leaves(folder: Path, tiny_model: Path) -> None
 @pytest.mark.slow
 def test_ctrl_c_stops_the_answer_and_the_conversation_goes_on(folder: Path, tiny_model: Path) -> None:
     at = Terminal(
-        folder, "--model", str(tiny_model), "--max-tokens", "100000", "--context", "8192", "--no-history"
+        folder, "--model", str(tiny_model), "--max-tokens", "100000", "--context", "4096", "--no-history"
     )
     try:
         at.until(is_prompt)
