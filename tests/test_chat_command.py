@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import samovar as samovar_package
-from samovar.cli.chat_branches import Branch, Conversation, Exchange
+from samovar.cli.chat_branches import Branches, ChatBranch, Exchange
 from samovar.cli.chat_commands import COMMANDS, Desk, Quit, is_command, message_of, perform
 from samovar.cli.chat_history import MOST_BYTES, keep, read_history
 from samovar.cli.chat_saving import workflow_of
@@ -59,7 +59,7 @@ class Talk:
 
     def __init__(self, able: ExecutorAbilities = ABLE) -> None:
         self.able = able
-        self.conversation = Conversation(OPTIONS)
+        self.conversation = Branches(OPTIONS)
         self.held: dict[str, list[str]] = {}
         self.heard: list[list[str]] = []
         """What the executor knew of each prompt, itself included."""
@@ -151,11 +151,11 @@ def test_whatever_is_done_an_executor_hears_just_the_branch(
 
 
 def desk() -> Desk:
-    conversation = Conversation(OPTIONS)
+    conversation = Branches(OPTIONS)
     return Desk(conversation=conversation, settings=Settings(), options=OPTIONS)
 
 
-def answered(conversation: Conversation, text: str) -> None:
+def answered(conversation: Branches, text: str) -> None:
     request = conversation.request(text, ABLE)
     tokens = TokenCounts(evaluated=3, reused=4, generated=2)
     conversation.answered(
@@ -223,13 +223,13 @@ def test_one_slash_is_a_command_and_two_are_said_as_one() -> None:
 # Saving ------------------------------------------------------------------------------------------------
 
 TEXTS = st.text(
-    alphabet=st.characters(exclude_categories=("Cs",)) | st.sampled_from("${}%\"'\\`#:- \n\t|>&*!"),
+    alphabet=st.characters(exclude_categories=["Cs"]) | st.sampled_from("${}%\"'\\`#:- \n\t|>&*!"),
     min_size=1,
     max_size=40,
 ).filter(str.strip)
 
 
-def branch_of(texts: Sequence[str], system: str | None = None) -> Branch:
+def branch_of(texts: Sequence[str], system: str | None = None) -> ChatBranch:
     answer = Message(role="assistant", content="ok")
     exchanges = tuple(
         Exchange(
@@ -241,7 +241,7 @@ def branch_of(texts: Sequence[str], system: str | None = None) -> Branch:
         )
         for text in texts
     )
-    return Branch(name="main", exchanges=exchanges, system=system)
+    return ChatBranch(name="main", exchanges=exchanges, system=system)
 
 
 def asked_by(text: str) -> list[tuple[str, ...]]:
@@ -451,6 +451,8 @@ def test_a_person_talks_forks_and_leaves(folder: Path, tiny_model: Path) -> None
         at.type("\x04")
         assert at.end() == 0
         assert "Traceback" not in at.shown
+        # What the model says has bytes of every kind; none of them does anything to the terminal.
+        assert not re.search("[\x00-\x07\x0b\x0c\x0e-\x1a\x7f-\x9f]", at.shown)
     finally:
         at.close()
     kept = (folder / "state" / "samovar" / "chat_history.jsonl").read_text().splitlines()

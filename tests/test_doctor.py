@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from samovar.cli.checkup import Finding, look_at_all, worst
+from samovar.cli.checkup import Observation, look_at_all, worst
 from samovar.cli.checkup_machine import sqlite_finding
 from samovar.cli.mcp_greeting import greet
 from samovar.config import DeclaredExecutor, DeclaredServer
@@ -215,21 +215,21 @@ def test_another_sqlite_is_well(version: str) -> None:
 def test_checks_go_on_at_once_and_a_slow_one_is_named() -> None:
     freed = threading.Event()
 
-    def slow() -> Iterator[Finding]:
-        yield Finding(about="slow", what="begun")
+    def slow() -> Iterator[Observation]:
+        yield Observation(about="slow", what="begun")
         freed.wait(60)
 
-    def crashes() -> Iterator[Finding]:
+    def crashes() -> Iterator[Observation]:
         raise RecursionError("deep")
 
-    def refuses() -> Iterator[Finding]:
+    def refuses() -> Iterator[Observation]:
         raise UsageError("That cannot be.")
 
     checks = {
         "slow": slow,
         "crashes": crashes,
         "refuses": refuses,
-        "quick": lambda: [Finding(about="quick", what="x")],
+        "quick": lambda: [Observation(about="quick", what="x")],
     }
     found = look_at_all(checks, bound_s=0.2)
     freed.set()

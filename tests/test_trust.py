@@ -139,6 +139,10 @@ def test_every_setting_that_opens_something_says_so() -> None:
     assert {name for name, known in settings_known().items() if known.opens} == {
         "environment",
         "cache_folder",
+        "executors",
+        "remote_fallback",
+        "servers",
+        "allow",
     }
 
 

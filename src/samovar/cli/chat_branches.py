@@ -31,7 +31,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
+class ChatBranch:
     """One line of the conversation."""
 
     name: str
@@ -53,11 +53,11 @@ class Branch:
         return (*first, *said)
 
 
-class Conversation:
+class Branches:
     """All branches, and which of them one is on. Mutable: both, and the names that executors hold."""
 
     def __init__(self, options: Options, *, model: str | None = None, executor: str | None = None) -> None:
-        self._branches = {FIRST: Branch(name=FIRST, model=model, executor=executor)}
+        self._branches = {FIRST: ChatBranch(name=FIRST, model=model, executor=executor)}
         self._current = FIRST
         self._options = options
         self._named: set[str] = set()
@@ -68,7 +68,7 @@ class Conversation:
         """Of all branches."""
 
     @property
-    def branch(self) -> Branch:
+    def branch(self) -> ChatBranch:
         """The one that one is on."""
         return self._branches[self._current]
 
@@ -128,7 +128,7 @@ class Conversation:
         self._named -= set(gone)
         return gone
 
-    def _set(self, branch: Branch) -> None:
+    def _set(self, branch: ChatBranch) -> None:
         self._branches[branch.name] = branch
 
     # Changing ----------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Conversation:
         """Another `model`, `executor` or `system` from now on; what was said stays."""
         self._set(replace(self.branch, held=None, **changes))  # type: ignore[arg-type]
 
-    def branch_named(self, name: str) -> Branch:
+    def branch_named(self, name: str) -> ChatBranch:
         """Raises `NotFoundError`."""
         if name not in self._branches:
             raise NotFoundError("branch", name, self._branches)

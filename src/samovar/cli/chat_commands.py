@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from samovar.app import read_reference
-from samovar.cli.chat_branches import Branch, Conversation
+from samovar.cli.chat_branches import Branches, ChatBranch
 from samovar.cli.chat_saving import workflow_of
 from samovar.config import Settings
 from samovar.errors import UsageError, nearest
@@ -31,7 +31,7 @@ class Quit(Exception):
 class Desk:
     """What commands work on."""
 
-    conversation: Conversation
+    conversation: Branches
     settings: Settings
     options: Options
 
@@ -55,7 +55,7 @@ def perform(desk: Desk, text: str) -> str:
     return known[word].does(desk, rest.strip())
 
 
-def abilities(branch: Branch, settings: Settings) -> ExecutorAbilities:
+def abilities(branch: ChatBranch, settings: Settings) -> ExecutorAbilities:
     """What whoever answers on this branch can do. Several executors hold no conversation together."""
     names = names_of(branch.executor or settings.executor)
     return member(names[0], settings).abilities if len(names) == 1 else ExecutorAbilities()
@@ -154,7 +154,7 @@ def _word(text: str, command: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class ChatCommand:
     """One of them."""
 
     takes: str
@@ -164,17 +164,17 @@ class Command:
     does: Callable[[Desk, str], str]
 
 
-COMMANDS: Mapping[str, Command] = {
-    "help": Command(takes="", says="shows this", does=_help),
-    "file": Command(takes="PATH", says="puts a text file before what you say next", does=_file),
-    "fork": Command(takes="[NAME]", says="goes on in a copy, or in the one of that name", does=_fork),
-    "back": Command(takes="", says="returns to what this was forked from", does=_back),
-    "model": Command(takes="[NAME]", says="shows or changes the model", does=_model),
-    "executor": Command(takes="[NAME]", says="shows or changes who answers", does=_executor),
-    "system": Command(
+COMMANDS: Mapping[str, ChatCommand] = {
+    "help": ChatCommand(takes="", says="shows this", does=_help),
+    "file": ChatCommand(takes="PATH", says="puts a text file before what you say next", does=_file),
+    "fork": ChatCommand(takes="[NAME]", says="goes on in a copy, or in the one of that name", does=_fork),
+    "back": ChatCommand(takes="", says="returns to what this was forked from", does=_back),
+    "model": ChatCommand(takes="[NAME]", says="shows or changes the model", does=_model),
+    "executor": ChatCommand(takes="[NAME]", says="shows or changes who answers", does=_executor),
+    "system": ChatCommand(
         takes="[TEXT]", says="sets the system prompt; without TEXT there is none", does=_system
     ),
-    "tokens": Command(takes="", says="shows what was evaluated, reused and generated", does=_tokens),
-    "save": Command(takes="FILE.md", says="writes the conversation as a workflow", does=_save),
-    "quit": Command(takes="", says="ends the conversation, as Ctrl-D does", does=_quit),
+    "tokens": ChatCommand(takes="", says="shows what was evaluated, reused and generated", does=_tokens),
+    "save": ChatCommand(takes="FILE.md", says="writes the conversation as a workflow", does=_save),
+    "quit": ChatCommand(takes="", says="ends the conversation, as Ctrl-D does", does=_quit),
 }

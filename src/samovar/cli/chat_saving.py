@@ -10,14 +10,14 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from samovar.cli.chat_branches import Branch
+from samovar.cli.chat_branches import ChatBranch
 from samovar.errors import UsageError
 from samovar.files import LARGEST_FILE_BYTES
 from samovar.generation import Options
 from samovar.language.yaml_text import yaml_text
 
 
-def workflow_of(branch: Branch, options: Options, day: date) -> str:
+def workflow_of(branch: ChatBranch, options: Options, day: date) -> str:
     """The text of the workflow. Raises `UsageError` if there is nothing to write, or too much."""
     if not branch.exchanges:
         raise UsageError("Nothing was said yet, so there is nothing to save.")
@@ -29,7 +29,7 @@ def workflow_of(branch: Branch, options: Options, day: date) -> str:
     return text
 
 
-def _front(branch: Branch, texts: list[str], day: date) -> str:
+def _front(branch: ChatBranch, texts: list[str], day: date) -> str:
     front: dict[str, Any] = {"title": f"Conversation of {day.isoformat()}"}
     if branch.model is not None:
         front["model"] = branch.model

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ class Typing(Protocol):
         ...
 
 
-class Lines:
+class TypedLines:
     """Standard input, one line after another, without a prompt."""
 
     async def next(self, prompt: str) -> str | None:
@@ -91,7 +91,7 @@ def _make_session(history: Path | None) -> Any:
     class Kept(History):
         """Of a file, which `Keyboard` itself adds to."""
 
-        async def load(self) -> AsyncIterator[str]:
+        async def load(self) -> AsyncGenerator[str, None]:
             if not self._loaded:
                 self._loaded_strings = list(self.load_history_strings())
                 self._loaded = True

@@ -17,10 +17,10 @@ import anyio
 
 from samovar.actions.process_groups import ProcessGroups
 from samovar.app import open_app
-from samovar.cli.chat_branches import FIRST, Conversation
+from samovar.cli.chat_branches import FIRST, Branches
 from samovar.cli.chat_commands import Desk, Quit, abilities, is_command, message_of, perform
 from samovar.cli.chat_history import history_file
-from samovar.cli.chat_typing import Lines, One, Typing, keyboard
+from samovar.cli.chat_typing import One, TypedLines, Typing, keyboard
 from samovar.cli.driving import Signals
 from samovar.cli.output import error_object, json_text
 from samovar.cli.showing import shown
@@ -67,7 +67,7 @@ def chat(arguments: ChatArguments) -> int:
         declared_executor(name, settings)  # what cannot answer is said before anybody types
     sampling = Sampling(temperature=arguments.temperature)
     options = Options(max_tokens=arguments.max_tokens, sampling=sampling, overflow="drop_oldest")
-    conversation = Conversation(options, model=arguments.model, executor=arguments.executor)
+    conversation = Branches(options, model=arguments.model, executor=arguments.executor)
     if arguments.system is not None:
         conversation.change(system=arguments.system)
     desk = Desk(conversation=conversation, settings=settings, options=options)
@@ -91,7 +91,7 @@ async def _hold(talk: _Talk, settings: Settings, arguments: ChatArguments) -> in
                 return status
             return await talk.go_on(connection, typing)
         if arguments.text is None:
-            return await talk.go_on(connection, Lines())
+            return await talk.go_on(connection, TypedLines())
         text = sys.stdin.read() if arguments.text == "-" else arguments.text
         return await talk.go_on(connection, One(text), has_commands=False)
 

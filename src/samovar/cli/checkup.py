@@ -19,7 +19,7 @@ Verdict = Literal["ok", "doubtful", "wrong"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Observation:
     """One thing that was looked at."""
 
     about: str
@@ -30,7 +30,7 @@ class Finding:
     """The command that fixes it, or what to write where; None: there is nothing to fix."""
 
 
-Check = Callable[[], Iterable[Finding]]
+Check = Callable[[], Iterable[Observation]]
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class _Looking:
 
     about: str
     check: Check
-    found: list[Finding] = field(default_factory=list)
+    found: list[Observation] = field(default_factory=list)
     is_done: bool = False
 
     def look(self) -> None:
@@ -47,14 +47,14 @@ class _Looking:
             for finding in self.check():
                 self.found.append(finding)
         except SamovarError as error:
-            self.found.append(Finding(about=self.about, verdict="wrong", what=str(error)))
+            self.found.append(Observation(about=self.about, verdict="wrong", what=str(error)))
         except Exception as error:  # a check-up says what it meets, and goes on
             what = f"could not be looked at: {type(error).__name__}: {error}"
-            self.found.append(Finding(about=self.about, verdict="doubtful", what=what))
+            self.found.append(Observation(about=self.about, verdict="doubtful", what=what))
         self.is_done = True
 
 
-def look_at_all(checks: Mapping[str, Check], *, bound_s: float) -> list[Finding]:
+def look_at_all(checks: Mapping[str, Check], *, bound_s: float) -> list[Observation]:
     """What all of them find, in the order of the checks; of one that takes too long, what it has by then."""
     until = time.monotonic() + bound_s
     looking = [_Looking(about, check) for about, check in checks.items()]
@@ -71,14 +71,14 @@ def look_at_all(checks: Mapping[str, Check], *, bound_s: float) -> list[Finding]
     return [finding for one in looking for finding in _found_of(one, bound_s)]
 
 
-def _found_of(one: _Looking, bound_s: float) -> list[Finding]:
+def _found_of(one: _Looking, bound_s: float) -> list[Observation]:
     if one.is_done:
         return list(one.found)
-    late = Finding(about=one.about, verdict="doubtful", what=f"no answer within {bound_s:g} s")
+    late = Observation(about=one.about, verdict="doubtful", what=f"no answer within {bound_s:g} s")
     return [*one.found, late]
 
 
-def worst(findings: Iterable[Finding]) -> Verdict:
+def worst(findings: Iterable[Observation]) -> Verdict:
     """Of all of them."""
     found = {one.verdict for one in findings}
     return "wrong" if "wrong" in found else "doubtful" if "doubtful" in found else "ok"

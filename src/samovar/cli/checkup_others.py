@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.checkup import Check, Finding
+from samovar.cli.checkup import Check, Observation
 from samovar.config import DeclaredServer, Settings
 from samovar.errors import NotFoundError, SamovarError
 from samovar.executors.probing import (
@@ -38,34 +38,34 @@ def executor_checks(settings: Settings) -> Mapping[str, Check]:
     return {f"executor {name}": partial(_executor, name, settings, name in chosen) for name in names}
 
 
-def _executor(name: str, settings: Settings, is_chosen: bool) -> Iterator[Finding]:
+def _executor(name: str, settings: Settings, is_chosen: bool) -> Iterator[Observation]:
     is_declared = any(one.name == name for one in settings.executors)
     try:
         declared = declared_executor(name, settings)
         kind: Any = member(name, settings)
     except SamovarError as error:
         fix = "samovar config executor" if isinstance(error, NotFoundError) else "samovar config executors"
-        yield Finding(about="executors", verdict="wrong", what=str(error), fix=fix)
+        yield Observation(about="executors", verdict="wrong", what=str(error), fix=fix)
         return
     said = f"{name}, of kind {declared.kind}" if declared.kind != name else name
     chosen = ", which answers where no other is named" if is_chosen else ""
     if declared.kind == LOCAL:
-        yield Finding(about="executors", what=f"{said}: models on this machine{chosen}")
+        yield Observation(about="executors", what=f"{said}: models on this machine{chosen}")
         return
     probes = kind.probe(declared) if isinstance(kind, Probed) else probe_declared(declared)
     if not probes:
-        yield Finding(about="executors", what=f"{said}: nothing to look at{chosen}")
+        yield Observation(about="executors", what=f"{said}: nothing to look at{chosen}")
     for one in probes:
         yield _judged("executors", said + chosen, one, is_used=is_declared or is_chosen, is_chosen=is_chosen)
 
 
-def _judged(about: str, said: str, probe: Probe, *, is_used: bool, is_chosen: bool = False) -> Finding:
+def _judged(about: str, said: str, probe: Probe, *, is_used: bool, is_chosen: bool = False) -> Observation:
     what = f"{said}: {probe.what}"
     if probe.is_good:
-        return Finding(about=about, what=what)
+        return Observation(about=about, what=what)
     if not is_used:  # a kind that nobody has declared or named
-        return Finding(about=about, what=f"{what}; nothing here uses it", fix=probe.fix)
-    return Finding(about=about, verdict="wrong" if is_chosen else "doubtful", what=what, fix=probe.fix)
+        return Observation(about=about, what=f"{what}; nothing here uses it", fix=probe.fix)
+    return Observation(about=about, verdict="wrong" if is_chosen else "doubtful", what=what, fix=probe.fix)
 
 
 def server_checks(settings: Settings, *, connects: bool) -> Mapping[str, Check]:
@@ -73,12 +73,12 @@ def server_checks(settings: Settings, *, connects: bool) -> Mapping[str, Check]:
     return {f"server {one.name}": partial(_server, one, connects) for one in settings.servers}
 
 
-def _server(server: DeclaredServer, connects: bool) -> Iterator[Finding]:
+def _server(server: DeclaredServer, connects: bool) -> Iterator[Observation]:
     where = f"[servers.{server.name}]"
     if bool(server.command) == bool(server.url):
         fix = "samovar config servers"
         what = f"{where} needs a command or a url, and not both"
-        yield Finding(about="servers", verdict="wrong", what=what, fix=fix)
+        yield Observation(about="servers", verdict="wrong", what=what, fix=fix)
         return
     probes = [probe_program(server.command, f"command in {where}")] if server.command else []
     if server.url:
@@ -103,12 +103,12 @@ def is_folder_named(text: str) -> bool:
         return False
 
 
-def extras() -> Iterator[Finding]:
+def extras() -> Iterator[Observation]:
     """The optional packages, by the extra that asks for them."""
     try:
         about = importlib.metadata.metadata("samovar")
     except importlib.metadata.PackageNotFoundError:
-        yield Finding(
+        yield Observation(
             about="extras", what="Samovar is not installed as a package, so its extras are not known"
         )
         return
@@ -123,9 +123,9 @@ def extras() -> Iterator[Finding]:
         missing = [package for package in packages if not _is_installed(package)]
         if missing:
             what, fix = f"{extra}: not installed", f"pip install 'samovar[{extra}]'"
-            yield Finding(about="extras", what=what, fix=fix)
+            yield Observation(about="extras", what=what, fix=fix)
         else:
-            yield Finding(about="extras", what=f"{extra}: installed")
+            yield Observation(about="extras", what=f"{extra}: installed")
 
 
 def _is_installed(package: str) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from samovar.cli import checkup_machine as machine
 from samovar.cli import checkup_others as others
 from samovar.cli import checkup_places as places
-from samovar.cli.checkup import Check, Finding, look_at_all, worst
+from samovar.cli.checkup import Check, Observation, look_at_all, worst
 from samovar.cli.output import write_json
 from samovar.cli.showing import shown
 from samovar.cli.terminal import put
@@ -76,11 +76,11 @@ def _checks(settings: Settings, error: SamovarError | None, *, connects: bool) -
     }
 
 
-def _cores(settings: Settings, error: SamovarError | None) -> Iterable[Finding]:
+def _cores(settings: Settings, error: SamovarError | None) -> Iterable[Observation]:
     return machine.cores(settings, DEFAULT if error else read_origins().of("threads"))
 
 
-def _show(found: list[Finding]) -> None:
+def _show(found: list[Observation]) -> None:
     wide = max(len(one.about) for one in found)
     for one in found:
         put(f"{MARKS[one.verdict]:<8}  {one.about:<{wide}}  {shown(masked(one.what))}\n")

@@ -65,7 +65,7 @@ def _talk(process: subprocess.Popen[bytes]) -> Probe:
 
 def _send(process: subprocess.Popen[bytes], number: int | None, method: str, params: Any) -> None:
     assert process.stdin is not None
-    message = {"jsonrpc": "2.0", "method": method}
+    message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
     message |= {} if number is None else {"id": number}
     message |= {} if params is None else {"params": params}
     process.stdin.write(json.dumps(message).encode() + b"\n")

@@ -14,7 +14,7 @@ from samovar.cli.showing import shown
 from samovar.cli.terminal import put
 from samovar.config import Settings, load_settings, settings_known
 from samovar.config.masking import masked, shown_value
-from samovar.config.origins import DEFAULT, Origins, files_there, read_origins
+from samovar.config.origins import Origins, files_there, read_origins
 from samovar.errors import NotFoundError
 from samovar.projects.opening import Opening, uncounted
 
@@ -130,13 +130,15 @@ def _show_one(
         found |= {"value": found["value"][row], "source": found.pop("sources")[row], "name": f"{name}.{row}"}
     said = [one for one in closed if name in (key.lower() for key in one.values)]
     if as_json:
-        about = {"description": known.description, "expected": known.expected, "option": known.option}
-        about |= {"variable": f"SAMOVAR_{name.upper()}", "opens": known.opens}
-        others = {
-            "overridden": list(origins.others(name)),
-            "not_counted": [_closed_object(one) for one in said],
+        about: dict[str, Any] = {
+            "description": known.description,
+            "expected": known.expected,
+            "option": known.option,
         }
-        write_json(found | about | others)
+        about |= {"variable": f"SAMOVAR_{name.upper()}", "opens": known.opens}
+        about |= {"overridden": list(origins.others(name))}
+        about |= {"not_counted": [_closed_object(one) for one in said]}
+        write_json(found | about)
         return 0
     lines = (
         [(found["name"], _text(found["value"]), found["source"])] if row else _lines(name, settings, origins)
@@ -146,7 +148,7 @@ def _show_one(
         one for one in (known.option, f"SAMOVAR_{name.upper()}", f"{name} in config.toml") if one
     )
     put(f"\n{shown(known.description)}\nExpected: {shown(known.expected)}.\nSet by: {ways}.\n")
-    if found["source"] != DEFAULT and (others := origins.others(name)) and known.reads not in TABLES:
-        put(f"Also said, and overridden: {shown(', '.join(others))}.\n")
+    if known.reads not in TABLES and (overridden := origins.others(name)):
+        put(f"Also said, and overridden: {shown(', '.join(overridden))}.\n")
     _put_closed(said, ())
     return 0
