@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import samovar as samovar_package
-from samovar.cli.chat_branches import Branches, ChatBranch, Exchange
+from samovar.cli.chat_branches import ChatBranch, ChatTree, Exchange
 from samovar.cli.chat_commands import COMMANDS, Desk, Quit, is_command, message_of, perform
 from samovar.cli.chat_history import MOST_BYTES, keep, read_history
 from samovar.cli.chat_saving import workflow_of
@@ -59,7 +59,7 @@ class Talk:
 
     def __init__(self, able: ExecutorAbilities = ABLE) -> None:
         self.able = able
-        self.conversation = Branches(OPTIONS)
+        self.conversation = ChatTree(OPTIONS)
         self.held: dict[str, list[str]] = {}
         self.heard: list[list[str]] = []
         """What the executor knew of each prompt, itself included."""
@@ -151,11 +151,11 @@ def test_whatever_is_done_an_executor_hears_just_the_branch(
 
 
 def desk() -> Desk:
-    conversation = Branches(OPTIONS)
+    conversation = ChatTree(OPTIONS)
     return Desk(conversation=conversation, settings=Settings(), options=OPTIONS)
 
 
-def answered(conversation: Branches, text: str) -> None:
+def answered(conversation: ChatTree, text: str) -> None:
     request = conversation.request(text, ABLE)
     tokens = TokenCounts(evaluated=3, reused=4, generated=2)
     conversation.answered(

@@ -53,7 +53,7 @@ class ChatBranch:
         return (*first, *said)
 
 
-class Branches:
+class ChatTree:
     """All branches, and which of them one is on. Mutable: both, and the names that executors hold."""
 
     def __init__(self, options: Options, *, model: str | None = None, executor: str | None = None) -> None:

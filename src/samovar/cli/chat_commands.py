@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from samovar.app import read_reference
-from samovar.cli.chat_branches import Branches, ChatBranch
+from samovar.cli.chat_branches import ChatBranch, ChatTree
 from samovar.cli.chat_saving import workflow_of
 from samovar.config import Settings
 from samovar.errors import UsageError, nearest
@@ -31,7 +31,7 @@ class Quit(Exception):
 class Desk:
     """What commands work on."""
 
-    conversation: Branches
+    conversation: ChatTree
     settings: Settings
     options: Options
 

@@ -17,7 +17,7 @@ import anyio
 
 from samovar.actions.process_groups import ProcessGroups
 from samovar.app import open_app
-from samovar.cli.chat_branches import FIRST, Branches
+from samovar.cli.chat_branches import FIRST, ChatTree
 from samovar.cli.chat_commands import Desk, Quit, abilities, is_command, message_of, perform
 from samovar.cli.chat_history import history_file
 from samovar.cli.chat_typing import One, TypedLines, Typing, keyboard
@@ -67,7 +67,7 @@ def chat(arguments: ChatArguments) -> int:
         declared_executor(name, settings)  # what cannot answer is said before anybody types
     sampling = Sampling(temperature=arguments.temperature)
     options = Options(max_tokens=arguments.max_tokens, sampling=sampling, overflow="drop_oldest")
-    conversation = Branches(options, model=arguments.model, executor=arguments.executor)
+    conversation = ChatTree(options, model=arguments.model, executor=arguments.executor)
     if arguments.system is not None:
         conversation.change(system=arguments.system)
     desk = Desk(conversation=conversation, settings=settings, options=options)
