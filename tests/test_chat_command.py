@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import samovar as samovar_package
-from samovar.cli.chat_branches import ChatBranch, ChatTree, Exchange
+from samovar.cli.chat_branches import ChatBranch, ChatExchange, ChatTree
 from samovar.cli.chat_commands import COMMANDS, Desk, Quit, is_command, message_of, perform
 from samovar.cli.chat_history import MOST_BYTES, keep, read_history
 from samovar.cli.chat_saving import workflow_of
@@ -232,7 +232,7 @@ TEXTS = st.text(
 def branch_of(texts: Sequence[str], system: str | None = None) -> ChatBranch:
     answer = Message(role="assistant", content="ok")
     exchanges = tuple(
-        Exchange(
+        ChatExchange(
             said=Message(role="user", content=text),
             answers=(answer,),
             model="m",

@@ -18,7 +18,7 @@ FIRST = "main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class ChatExchange:
     """Something that was said, and the answer."""
 
     said: Message
@@ -35,7 +35,7 @@ class ChatBranch:
     """One line of the conversation."""
 
     name: str
-    exchanges: tuple[Exchange, ...] = ()
+    exchanges: tuple[ChatExchange, ...] = ()
     system: str | None = None
     model: str | None = None
     """Who answers from now on; None: the default."""
@@ -105,7 +105,7 @@ class ChatTree:
     def answered(self, request: PromptRequest, reply: PromptReply, between: Iterable[Message] = ()) -> None:
         """The answer is a part of the branch. `between`: calls of tools, and what they gave back."""
         answer = Message.of_parts("assistant", reply.parts) if reply.parts else None
-        exchange = Exchange(
+        exchange = ChatExchange(
             said=request.messages[-1],
             answers=(*between, answer or Message(role="assistant", content=reply.text)),
             model=reply.model,
