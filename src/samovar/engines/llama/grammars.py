@@ -31,8 +31,9 @@ _NEVER = b"\x00\x00\x80\xff"
 """Minus infinity as a 32-bit number, lowest byte first."""
 _WORDS = [b"".join(bytes([255 * (byte >> bit & 1)]) * 4 for bit in range(8)) for byte in range(256)]
 """By a byte of a mask: the masks of the 32-bit numbers of its eight tokens."""
-_CONTROL = b"\xff<control>"
-"""What tokens that say nothing are called: no text has the first byte, so no form has them by accident."""
+CONTROL_BYTE = b"\xff"
+"""What the names of tokens that say nothing begin with: no text has it, so no form has them by accident."""
+_CONTROL = CONTROL_BYTE + b"<control>"
 
 Spell = Callable[[bytes], list[int]]
 """The tokens whose pieces are these bytes, as the vocabulary's own tokenizer takes them."""
