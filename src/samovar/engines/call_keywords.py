@@ -148,7 +148,7 @@ def _python_value(text: str, place: int) -> tuple[Any, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XmlCalls:
-    """See `calls.CallSyntax`: `<function=f>` with a `<parameter=x>` for each argument, whose texts are plain."""
+    """See `calls.CallSyntax`: `<function=f>` with a `<parameter=x>` for each argument, in plain text."""
 
     name: str = "xml"
     trigger: str

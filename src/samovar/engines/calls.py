@@ -111,15 +111,28 @@ Spell = Callable[[str], str]
 class CallSyntax(Protocol):
     """How one family of models writes calls, one after the other, at the end of an answer."""
 
-    name: str
-    trigger: str
-    """The text that begins the first call."""
-    marks: tuple[str, ...]
-    """Its texts that may be, or have, control tokens."""
-    at_head: bool
-    """The trigger counts only at the head of an answer: it is nothing but the beginning of a call."""
-    most: int
-    """Calls in one answer, at most."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def trigger(self) -> str:
+        """The text that begins the first call."""
+        ...
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Its texts that may be, or have, control tokens."""
+        ...
+
+    @property
+    def at_head(self) -> bool:
+        """The trigger counts only at the head of an answer: it is nothing but the beginning of a call."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """Calls in one answer, at most."""
+        ...
 
     def rest(self, rules: Rules, tools: Sequence[Tool]) -> str:
         """An expression of what comes behind the trigger. Raises `EngineError`, which names the tool."""

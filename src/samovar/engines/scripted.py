@@ -1,8 +1,8 @@
 """The engine that says what it is told: for tests and dry runs, with no model and no file.
 
 The short example of the shelf. Tokens are words. A script is a function from the messages to the answer's
-text, in which `<think>…</think>` at its head is reasoning, and `scripted_calls.call_text` at its end a call; the
-same limits, stop texts, choices, prefixes and endings hold as with any engine.
+text, in which `<think>…</think>` at its head is reasoning, and `scripted_calls.call_text` behind it a call;
+the same limits, stop texts, choices, prefixes and endings hold as with any engine.
 """
 
 from __future__ import annotations

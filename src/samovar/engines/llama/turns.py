@@ -1,6 +1,6 @@
 """How messages are handed to a chat template so that each of them arrives in what it renders.
 
-Above: `rendering.py`, `calling.py`. Below: `dialect.py`, `controls.py`. It does not know what a token is. Some
+Above: `rendering.py`, `calling.py`. Below: `dialect.py`, `controls.py`. It knows no tokens. Some
 templates take no system message, some want a message's text as a list of parts, and some leave messages out
 without a word.
 """
