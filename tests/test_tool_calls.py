@@ -149,8 +149,8 @@ def test_a_family_is_found_by_what_its_template_writes(families: dict[str, Path]
 
 REFUSES = (
     "{% for m in messages %}{% if m.role not in ('user', 'assistant', 'system') %}"
-    "{{ raise_exception('only user and assistant') }}{% endif %}{{ '<|im_start|>' + m.role + '\n' + m.content "
-    "+ '<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}"
+    "{{ raise_exception('only user and assistant') }}{% endif %}{{ '<|im_start|>' + m.role + '\n' + m.content"
+    " + '<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}"
 )
 DROPS_RESULTS = (
     FAMILIES["hermes"]

@@ -83,12 +83,12 @@ FUNCTION_GEMMA = GemmaCalls(
 PUBLISHED: list[tuple[CallSyntax, str, list[tuple[str, dict[str, Any]]]]] = [
     (
         HERMES,
-        '<tool_call>\n{"name": "get_current_temperature", "arguments": {"location": "San Francisco, CA, USA"}}'
+        '<tool_call>\n{"name": "get_current_temperature", "arguments": {"location": "San Francisco"}}'
         '\n</tool_call>\n<tool_call>\n{"name": "get_temperature_date", "arguments": {"location": '
-        '"San Francisco, CA, USA", "date": "2024-10-01"}}\n</tool_call>',
+        '"San Francisco", "date": "2024-10-01"}}\n</tool_call>',
         [
-            ("get_current_temperature", {"location": "San Francisco, CA, USA"}),
-            ("get_temperature_date", {"location": "San Francisco, CA, USA", "date": "2024-10-01"}),
+            ("get_current_temperature", {"location": "San Francisco"}),
+            ("get_temperature_date", {"location": "San Francisco", "date": "2024-10-01"}),
         ],
     ),
     (
