@@ -19,7 +19,8 @@ import anyio
 from benchmarks.rounds import default_model
 from samovar.engines.base import Finished, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
-from samovar.engines.llama.model import MOST_OF_CONTEXT, LlamaModel
+from samovar.engines.llama.model import LlamaModel
+from samovar.engines.llama.offer import MOST_OF_CONTEXT
 from samovar.generation import Message, Options, TextGenerated, ToolDefinition
 from samovar.models.snapshots import Snapshots
 

@@ -41,6 +41,7 @@ jsonschema = pytest.importorskip("jsonschema")  # among the packages for tests
 pytestmark = pytest.mark.anyio
 
 CALLS_PER_FAMILY = 500
+CONTEXT = 32768
 OPTIONAL = {"type": "string", "maxLength": 6}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "read": {
@@ -93,9 +94,10 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         paths[name] = make_tiny(
             folder / f"{number}.gguf",
             chat_template=family.template,
+            context=CONTEXT,
             vocabulary=add_bytes(control, family.user_defined),
         )
-    paths["own"] = make_tiny(folder / "own.gguf", chat_template=CHATML)
+    paths["own"] = make_tiny(folder / "own.gguf", chat_template=CHATML, context=CONTEXT)
     return paths
 
 
@@ -157,7 +159,7 @@ DROPS_RESULTS = (
     .template.replace("m.role == 'tool'", "m.role == 'never'")
     .replace("{% for m in rest %}", "{% for m in rest if m.role != 'tool' %}")
 )
-STRANGE = FAMILIES["hermes"].template.replace('\\n{\\"name\\": \\"', "\\nfunction ")
+STRANGE = FAMILIES["hermes"].template.replace('"name": "', '"called": "')
 
 
 @pytest.mark.parametrize("source", [CHATML, REFUSES, DROPS_RESULTS, STRANGE])

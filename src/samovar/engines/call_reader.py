@@ -38,7 +38,8 @@ class CallReader:
         """What was said, with calls as such."""
         parted: list[Run] = []
         for kind, text in runs:
-            parted += self._parted(text) if kind == "text" or self.is_open else [(kind, text)]
+            is_ours = kind == "text" or self.is_open
+            parted += self._parted(text) if is_ours else [(kind, text)]
         return parted
 
     def finish(self) -> list[Run]:
@@ -48,25 +49,30 @@ class CallReader:
 
     def _parted(self, text: str) -> list[Run]:
         if self.is_open:
+            self._held = ""  # white space before calls that are all of the answer
             self._text += text
             return [("call", text)]
-        if self.by_token:
-            return [("text", text)]
         self._held += text
-        trigger = self.syntax.trigger
-        place = self._held.find(trigger)
+        place = -1 if self.by_token else self._held.find(self.syntax.trigger)
         if place >= 0 and (not self._at_head or not (self._is_said or self._held[:place].strip())):
             said, rest = self._held[:place], self._held[place:]
-            self._held = ""
             self.open()
-            return [*([("text", said)] if said else []), *self._parted(rest)]  # type: ignore[list-item]
-        kept = overlap(self._held, (trigger,))
-        if self._at_head:
-            begun = self._held.lstrip()
-            kept = len(self._held) if not self._is_said and trigger.startswith(begun) else 0
+            return [*self._text_run("" if self._at_head else said), *self._parted(rest)]
+        kept = self._kept()
         said, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
         self._is_said = self._is_said or bool(said.strip())
-        return [("text", said)] if said else []
+        return self._text_run(said)
+
+    def _kept(self) -> int:
+        """How many of the held characters may belong to a call."""
+        if not self._at_head:
+            return 0 if self.by_token else overlap(self._held, (self.syntax.trigger,))
+        begun = self._held.lstrip()
+        may_begin = not begun or (not self.by_token and self.syntax.trigger.startswith(begun))
+        return len(self._held) if may_begin and not self._is_said else 0
+
+    def _text_run(self, text: str) -> list[Run]:
+        return [("text", text)] if text else []
 
     def calls(self) -> tuple[ToolCall, ...]:
         """The calls, which are whole. Raises `EngineError` for what is none, which nothing held to."""

@@ -7,14 +7,10 @@ the same limits, stop texts, choices, prefixes and endings hold as with any engi
 
 from __future__ import annotations
 
-import math
-import re
-from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from zlib import crc32
 
 import anyio
 import anyio.lowlevel
@@ -34,6 +30,7 @@ from samovar.engines.base import (
 from samovar.engines.least import least_json
 from samovar.engines.markers import Markers
 from samovar.engines.scripted_calls import prompt_text, reader_of, with_call
+from samovar.engines.scripted_words import vector_of, words
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
@@ -43,27 +40,11 @@ from samovar.values.certainty import certain
 Script = Callable[[Sequence[Message]], str]
 
 CONTEXT_TOKENS = 8192
-DIMENSIONS = 64
-"""Of its vectors."""
 
 
 def echo(messages: Sequence[Message]) -> str:
     """The default script: the last message, said back."""
     return messages[-1].content
-
-
-def words(text: str) -> list[str]:
-    """The scripted engine's tokens: words, each with the blanks before it."""
-    return re.findall(r"\s*\S+|\s+$", text)
-
-
-def vector_of(tokens: Sequence[str]) -> array[float]:
-    """The scripted engine's vector of a text: how often each word is there, at a place by its name."""
-    counts = [0.0] * DIMENSIONS
-    for token in tokens:
-        counts[crc32(token.strip().lower().encode("utf-8", "replace")) % DIMENSIONS] += 1.0
-    length = math.hypot(*counts)
-    return array("f", [count / length for count in counts])
 
 
 def _answer_to(options: Options, messages: Sequence[Message] = ()) -> AnswerParts:

@@ -115,7 +115,7 @@ class LocalConnection:
             chosen=turn.chosen,
             calls=turn.calls,
             tools_tokens=turn.tools_tokens,
-            context_tokens=turn.context_tokens,
+            context_tokens=turn.context_tokens or None,
             cost=0.0,
         )
 

@@ -59,6 +59,7 @@ NO_SYSTEM = (
     "Without a chat template (template=none) there is no place for a system text: put it at the head of the "
     "prompt, and leave out `system`."
 )
+NO_TOOLS = "Without a chat template (template=none) there is no place for tools: leave out `tools`."
 NO_ARGUMENTS = "Without a chat template (template=none) there is nothing that `think` could turn on or off."
 
 
@@ -130,6 +131,10 @@ class ChatTemplate:
             texts = [text[text.rfind(PROBE) :][start:end] for start, end in spans]
             ends = [one for one in map(vocabulary.controls.__getitem__, texts) if one in ends] + ends
         return ends[0] if ends else -1
+
+    def call_tokens(self) -> frozenset[int]:
+        """The control tokens that calls of tools may have."""
+        return self.calling.tokens
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -253,6 +258,8 @@ class ChatTemplate:
         """Of the messages' texts as one text, in which nothing is a control token."""
         if options.think is not None:
             raise EngineError(NO_ARGUMENTS)
+        if options.tools:
+            raise EngineError(NO_TOOLS)
         if any(message.role == "system" for message in messages):
             raise EngineError(NO_SYSTEM)
         vocabulary = self._vocabulary

@@ -31,6 +31,7 @@ from samovar.engines.llama.grammars import objection
 from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
+from samovar.engines.llama.offer import tools_note
 from samovar.engines.llama.requests import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
@@ -38,12 +39,6 @@ from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import Embeddings, FinishReason, Message, Options
 from samovar.models.cost import Cost
 
-MOST_OF_CONTEXT = 0.25
-"""The part of a context that definitions of tools may take unnoticed."""
-TOOLS_NOTE = (
-    "The definitions of {} tools take {} of {} tokens of the context ({}): offer fewer of them to a prompt, "
-    "or give the model a larger context."
-)
 MAX_WAITING = 256
 """Requests in the arena; further callers wait before they hand theirs over."""
 
@@ -187,7 +182,8 @@ class LlamaModel:
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
                 request.constraint, request.tools_tokens = held_to, tools_tokens
-                self._note_tools(options, tools_tokens)
+                note = tools_note(options, tools_tokens, self._arena.cells)
+                self._notes = tuple(dict.fromkeys((*self._notes, *note)))
                 self._arena.submit(request)
                 if held_to is not None:
                     held_to.add_done_callback(self._arena.told)
@@ -256,13 +252,6 @@ class LlamaModel:
             raise
         del carried
         self._binding.give_back_memory()
-
-    def _note_tools(self, options: Options, tools_tokens: int) -> None:
-        """Definitions that leave little room for anything else are noted."""
-        if tools_tokens > MOST_OF_CONTEXT * self._arena.cells:
-            part = f"{tools_tokens / self._arena.cells:.0%}"
-            note = TOOLS_NOTE.format(len(options.tools), tools_tokens, self._arena.cells, part)
-            self._notes = tuple(dict.fromkeys((*self._notes, note)))
 
     def statistics(self) -> ModelStatistics:
         books, arenas, usage = self._arena.books(), self._arenas, self._arenas.usage

@@ -17,6 +17,12 @@ from samovar.engines.calls import CallSyntax, Rules, Tool, escaped, quoted, sequ
 from samovar.errors import EngineError
 from samovar.generation import Form, Options
 
+MOST_OF_CONTEXT = 0.25
+"""The part of a context that definitions of tools may take unnoticed."""
+TOOLS_NOTE = (
+    "The definitions of {} tools take {} of {} tokens of the context ({}): offer fewer of them to a prompt, "
+    "or give the model a larger context."
+)
 _LEAD = "[ \\n]{0,4}"
 """White space before the first call."""
 _NO_GRAMMAR = (
@@ -128,3 +134,11 @@ def _held(rules: Rules, options: Options) -> str:
     except ValueError as error:
         raise EngineError(f"The schema is not JSON: {error}.") from None
     return rules.json(schema if isinstance(schema, dict) else {}, (",", ":"))
+
+
+def tools_note(options: Options, tools_tokens: int, context_tokens: int) -> tuple[str, ...]:
+    """What a person should know if definitions leave little room for anything else."""
+    part = tools_tokens / context_tokens
+    if part <= MOST_OF_CONTEXT:
+        return ()
+    return (TOOLS_NOTE.format(len(options.tools), tools_tokens, context_tokens, f"{part:.0%}"),)
