@@ -99,7 +99,8 @@ class ChatTemplate:
         self._turns: Turns = Turns(dialect, filling)
         self._dialect = dialect
         self._rendering = PromptRendering(self._turns, vocabulary, self._source)
-        self.calling = Calling(self._turns, vocabulary.controls)
+        ends = [vocabulary.text_of(token) for token in vocabulary.ends]
+        self.calling = Calling(self._turns, vocabulary.controls, ends)
         """How its model is offered tools."""
         self._tools_tokens: dict[tuple[ToolDefinition, ...], int] = {}
         self.markers = Markers.found(self._source, vocabulary.controls)
