@@ -37,8 +37,6 @@ from samovar.engines.calls import (
 from samovar.generation import ToolCall
 from samovar.values.certainty import resolved
 
-MOST_DEEP = 12
-"""Objects and lists within each other, of values that a schema says nothing of."""
 _NUMBER = frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"))
 _LIST = SAYS_NOTHING | {"type", "items", "minItems", "maxItems"}
 _KEY = "/[A-Za-z_][A-Za-z0-9_]{0,40}/"
