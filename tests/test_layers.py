@@ -22,6 +22,7 @@ LAYERS = (
     "wire",
     "running",
     "app",
+    "tools",
     "actions",
     "executors",
     "serving",
@@ -46,7 +47,17 @@ LAYERS = (
 """From the top to the foot: everything that stands in the package's folder."""
 
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
-WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language", "expressions"}
+WORKFLOW_HALF = {
+    "checks",
+    "wire",
+    "running",
+    "tools",
+    "actions",
+    "library",
+    "folders",
+    "language",
+    "expressions",
+}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {

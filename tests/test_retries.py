@@ -14,7 +14,7 @@ from rich.console import Console
 from samovar.actions import parse_action
 from samovar.actions.base import Action
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import VisitOf
+from samovar.actions.reached import VisitOf
 from samovar.checks.checking import check_workflow
 from samovar.cli.live import Lines
 from samovar.errors import ContextError, FaultsError, ModelFetchError, Place

@@ -14,9 +14,10 @@ import yaml
 
 from samovar.actions import parse_action
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.reached import VisitOf
 from samovar.actions.verifying import SHOWN_CHARS
 from samovar.checks.checking import check_workflow
 from samovar.engines.base import ModelSpec

@@ -13,7 +13,7 @@ from typing import Any
 
 from samovar.errors import Fault, Place, SamovarError
 from samovar.events import NOTHING, AttemptFailed, Event, PromptFigures, RunEnded, RunError, StateLeft
-from samovar.generation import TokenCounts
+from samovar.generation import TokenCounts, ToolFinished
 from samovar.running.run import Run, Visit
 from samovar.secrecy import HIDDEN
 from samovar.values import plain, records_of
@@ -125,6 +125,8 @@ def _visit(visit: Visit, *, with_values: bool) -> Object:
         wire["error"] = error_to_wire(visit.error)
     if visit.attempts:
         wire["attempts"] = [_attempt(one) for one in visit.attempts]
+    if visit.tools:
+        wire["tools"] = [_tool(one) for one in visit.tools]
     if visit.figures:
         wire |= _figures(visit.figures)
         if with_values:
@@ -139,6 +141,11 @@ def _attempt(attempt: AttemptFailed) -> Object:
     return wire | {"time_s": attempt.time_s}
 
 
+def _tool(call: ToolFinished) -> Object:
+    names = ("name", "status", "chars", "is_cut", "duration_s")
+    return {name: getattr(call, name) for name in names}
+
+
 def _figures(figures: PromptFigures) -> Object:
     return {
         "model": figures.model,
@@ -150,6 +157,7 @@ def _figures(figures: PromptFigures) -> Object:
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
         "cut": figures.cut,
+        "cost": figures.cost,
     }
 
 

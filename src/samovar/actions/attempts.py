@@ -19,5 +19,9 @@ def ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | N
     """Nobody is told."""
 
 
+def nobody(told: object) -> None:
+    """Nobody is told."""
+
+
 async def nothing() -> None:
     """There is nothing to end."""

@@ -140,6 +140,28 @@ def search_of(value: Value, variables: Mapping[str, object], folder: Path) -> Se
     return Search(folder=folder / own, shown=own, below=names, pattern=pattern)
 
 
+def target_below(text: str, folder: Path, place: Place) -> Target:
+    """The file below a folder that somebody named who may not leave it, as a model. Raises `FileError`."""
+    names = _names_below(text, place)
+    return Target(folder=folder, below=names, shown="/".join(names))
+
+
+def search_below(pattern: str, folder: Path, place: Place) -> Search:
+    """What is meant by a pattern of somebody who may not leave a folder. Raises `FileError`."""
+    names = _names_below(pattern, place)
+    return Search(folder=folder, shown="", below=names, pattern="/".join(names))
+
+
+def _names_below(text: str, place: Place) -> tuple[str, ...]:
+    _check_text(text, place)
+    while text.startswith("./"):
+        text = text[2:]
+    names = tuple(_split(text))
+    for name in names:
+        _check_name(name, text, "", place)
+    return names
+
+
 def _text(piece: Piece) -> tuple[str, str]:
     """Its text: what its author or the user chose, and what is behind that."""
     if isinstance(piece, str):

@@ -51,6 +51,8 @@ class Scanner:
     """The time limit, which any action may have."""
     again: dict[str, Pair] = field(default_factory=dict)
     """How often it is performed again, which any action may say too; by key."""
+    tools: Value | None = None
+    """Those of prompts that name none themselves: what the front matter says."""
     block: TextBlock | None = None
     """The fenced block below the line, until something takes it for its text."""
     loop_options: dict[str, Pair] | None = None

@@ -31,9 +31,10 @@ from samovar.running.frame import Frame
 from samovar.running.items import ItemRunner
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
+from samovar.running.services import Services
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.turns import give_others_a_turn
-from samovar.running.visit_context import Child, Services, VisitContext
+from samovar.running.visit_context import Child, VisitContext
 
 
 class Loop:
@@ -178,7 +179,7 @@ class Loop:
         if outcome.abort is not None:
             raise AbortedError(outcome.abort, entry.path)
         if outcome.figures:
-            frame.spending.spend(tokens=outcome.figures.tokens.generated)
+            frame.spending.spend(tokens=outcome.figures.tokens.generated, cost=outcome.figures.cost)
         return outcome, entry.number, error
 
     # Forks.
@@ -286,6 +287,7 @@ class Loop:
         defaults = replace(
             above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
+            tool_rounds=limits.tool_rounds,
             session_scope=f"{prefix}{context.number}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)

@@ -16,9 +16,10 @@ import anyio
 
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
-from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
+from samovar.actions.outside import ThisMachine, World
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import Question, Reply
+from samovar.actions.reached import FileState, Servers, VisitOf
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
@@ -87,6 +88,9 @@ class Recording:
     async def open(self, run: str) -> AsyncIterator[_RecordingConnection]:
         async with self._executor.open(run) as connection:
             yield _RecordingConnection(connection, self._answers)
+
+    def in_place_of(self, servers: Servers) -> Servers:
+        return self._outside.in_place_of(servers)
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         self._ran.begin(at.number, command)

@@ -15,9 +15,9 @@ from pathlib import Path
 from samovar.actions.clock import Clock
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
-from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply, accepted
+from samovar.actions.reached import FileState, NoServers, Servers, VisitOf
 from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
@@ -113,6 +113,9 @@ class Stage:
         assert self.executor is not None
         async with self.executor.open(run) as connection:
             yield _StageConnection(self, connection)
+
+    def in_place_of(self, servers: Servers) -> Servers:
+        return NoServers()
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()

@@ -1,0 +1,62 @@
+"""What every visit of a run uses: one value, made once for the run.
+
+Above: the runner, which makes it; the contexts of visits. Below: what a run reaches, its library, its tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from samovar.actions.computing import Computer
+from samovar.actions.outside import Outside
+from samovar.config import Settings
+from samovar.events import Event
+from samovar.executors.base import Connection
+from samovar.library import Library
+from samovar.running.gate import Gate
+from samovar.running.given_answers import GivenAnswers
+from samovar.secrecy import Secrets
+from samovar.tools.toolbox import MakeToolbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every visit of a run uses."""
+
+    run: str
+    """The run's id."""
+    library: Library
+    folder: Path
+    """Where commands run, and where the abort file is looked for."""
+    settings: Settings
+    """For actions that read one."""
+    surroundings: Mapping[str, object]
+    """What prompts may read besides variables."""
+    connection: Connection
+    """Answers the run's prompts."""
+    outside: Outside
+    """All that the run reaches beside itself."""
+    tools: MakeToolbox
+    """Gives the tools that prompts may use."""
+    yes: bool
+    """Nobody is asked for a yes or a no."""
+    answers: GivenAnswers
+    """What questions of the run are answered without asking."""
+    gate: Gate
+    """Which sub-workflows may be run."""
+    allows_effects: bool
+    """False: an action with an effect is refused."""
+    asking: anyio.Lock
+    """Held while a person is asked: one thing at a time, also where several branches ask."""
+    tell: Callable[[Event], None]
+    """Records an event and reports it."""
+    time_s: Callable[[], float]
+    """Since the run's start."""
+    secrets: Secrets
+    """What nobody is shown."""
+    computer: Computer
+    """Fills texts and evaluates expressions."""
