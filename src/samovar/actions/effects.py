@@ -7,7 +7,7 @@ what a run did stands in that one place, and gets values there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -18,10 +18,9 @@ from samovar.actions.question import Question, Reply
 from samovar.actions.tools import ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.executors.base import Connection, OnPromptEvent, PromptReply, PromptRequest
-from samovar.generation import ToolDefinition
 
 if TYPE_CHECKING:
-    from samovar.actions.reached import Reached, VisitOf
+    from samovar.actions.reached import ListedTools, Reached, VisitOf
 
 T = TypeVar("T", covariant=True)
 
@@ -99,8 +98,17 @@ class AsksModel:
 class ListsTools:
     server: DeclaredServer
 
-    async def done_by(self, reached: Reached, at: VisitOf) -> Sequence[ToolDefinition]:
+    async def done_by(self, reached: Reached, at: VisitOf) -> ListedTools:
         return await reached.servers.list_tools(self.server, at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptsTools:
+    server: DeclaredServer
+    listed: ListedTools
+
+    async def done_by(self, reached: Reached, at: VisitOf) -> None:
+        await reached.servers.accept(self.server, self.listed, at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ effects of a run. Below: plain values, with the run and the visit they are for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,11 +94,27 @@ class Waits(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedTools:
+    """What a server has."""
+
+    definitions: tuple[ToolDefinition, ...]
+    """By their own names, in order."""
+    changed: tuple[str, ...] = ()
+    """Those that are not as they were when the server was used before."""
+    left_out: tuple[str, ...] = ()
+    """Names of others, which no model could call."""
+
+
 class Servers(Protocol):
     """Servers of tools, and pages of the web. A server is started when it is first asked for something."""
 
-    async def list_tools(self, server: DeclaredServer, at: VisitOf) -> Sequence[ToolDefinition]:
-        """All that it has, by their own names, in order. Raises `ToolError`."""
+    async def list_tools(self, server: DeclaredServer, at: VisitOf) -> ListedTools:
+        """All that it has. Raises `ToolError`."""
+        ...
+
+    async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
+        """What has changed is known as it is from now on."""
         ...
 
     async def call_tool(
@@ -115,7 +131,10 @@ class Servers(Protocol):
 class NoServers:
     """See `Servers`: there are none."""
 
-    async def list_tools(self, server: DeclaredServer, at: VisitOf) -> Sequence[ToolDefinition]:
+    async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
+        """There is nothing to accept."""
+
+    async def list_tools(self, server: DeclaredServer, at: VisitOf) -> ListedTools:
         raise ToolError(f"The server {server.name!r} cannot be started here.", tool=server.name)
 
     async def call_tool(

@@ -61,8 +61,7 @@ def parse_workflow(
     diagram, diagram_text = _read_diagram(document)
     found.faults += diagram.faults
     parse = partial(parse_action, tools=settings.tools)
-    reader = ActionLines(document, diagram, found, parse, lenient=lenient, is_old=is_old)
-    reader.read()
+    ActionLines(document, diagram, found, parse, lenient=lenient, is_old=is_old).read()
     _check_blocks(document, found)
     prompts = dict(_read_prompts(document, found, partials, is_old=is_old))
     schemas = read_schemas(document, found)

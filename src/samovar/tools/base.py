@@ -9,7 +9,7 @@ one to read first.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -44,8 +44,8 @@ class Here:
 class Source(Protocol):
     """Where tools are from. Of one run, asked by several visits at once."""
 
-    async def tools(self, here: Here) -> tuple[Tool, ...]:
-        """All that it has, with the source's name before their own. Raises `ToolError`."""
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+        """All that patterns may name, with the source's name before their own. Raises `ToolError`."""
         ...
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:

@@ -6,7 +6,7 @@ absolute path, no link, no device. What they do goes through the visit's context
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from samovar.actions.file_places import Target, search_below, target_below
@@ -72,7 +72,7 @@ TOOLS = (
 class FileTools:
     """See `base.Source`."""
 
-    async def tools(self, here: Here) -> tuple[Tool, ...]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
         return TOOLS
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:

@@ -12,20 +12,32 @@ from samovar.errors import UsageError
 from samovar.tools.base import Source
 from samovar.tools.files import TOOLS as FILES
 from samovar.tools.files import FileTools
+from samovar.tools.served import ServerTools
+from samovar.tools.shell import TOOLS as SHELL
+from samovar.tools.shell import ShellTools
+from samovar.tools.web import TOOLS as WEB
+from samovar.tools.web import WebTools
+from samovar.tools.workflows import WorkflowTools
 
 BUILT_IN: Mapping[str, type[Source]] = {
     "files": FileTools,
+    "shell": ShellTools,
+    "web": WebTools,
+    "workflow": WorkflowTools,
 }
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "files": tuple(one.name for one in FILES),
+    "shell": tuple(one.name for one in SHELL),
+    "web": tuple(one.name for one in WEB),
 }
 """The tools of those sources whose tools are always the same, by source."""
 
 
 def sources(settings: Settings) -> Mapping[str, Source]:
     """By name, in the order in which their tools are offered. Raises `UsageError` for a server's name."""
+    check_servers(settings)
     found: dict[str, Source] = {name: kind() for name, kind in BUILT_IN.items()}
-    return found
+    return found | {one.name: ServerTools(one) for one in settings.servers}
 
 
 def source_names(settings: Settings) -> tuple[str, ...]:

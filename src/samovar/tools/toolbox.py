@@ -18,7 +18,7 @@ from samovar.actions.tools import Tool, Toolbox, ToolResult, failed
 from samovar.errors import NotFoundError, ToolError
 from samovar.tools.base import Here
 from samovar.tools.permission import check_rules
-from samovar.tools.table import check_servers, sources
+from samovar.tools.table import sources
 
 MOST_TOOLS = 128
 """That one prompt may offer."""
@@ -39,7 +39,6 @@ class ToolsOfVisit:
     async def offered(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
         settings = self._here.context.settings
         check_rules(settings.allow)
-        check_servers(settings)
         known = sources(settings)
         for pattern in patterns:
             if pattern.partition(".")[0] not in known:
@@ -49,7 +48,7 @@ class ToolsOfVisit:
         for name, source in known.items():
             own = [one for one in patterns if one.partition(".")[0] == name]
             if own:
-                found += _matching(own, await source.tools(self._here))
+                found += _matching(own, await source.tools(own, self._here))
         self._check_size(found)
         return tuple(found)
 
@@ -59,8 +58,8 @@ class ToolsOfVisit:
         )
         if len(found) > MOST_TOOLS or chars > MOST_DEFINITIONS_CHARS:
             raise ToolError(
-                f"The prompt would offer {len(found)} tools with {chars:,} characters; the most is {MOST_TOOLS} "
-                f"with {MOST_DEFINITIONS_CHARS:,}. Name those it needs.",
+                f"The prompt would offer {len(found)} tools with {chars:,} characters; the most is "
+                f"{MOST_TOOLS} with {MOST_DEFINITIONS_CHARS:,}. Name those it needs.",
                 tool=found[0].name,
                 place=self._here.place,
             )
