@@ -15,8 +15,8 @@ from samovar.errors import Fault, Place, SamovarError
 from samovar.events import NOTHING, AttemptFailed, Event, PromptFigures, RunEnded, RunError, StateLeft
 from samovar.generation import TokenCounts, ToolFinished
 from samovar.running.run import Run, Visit
-from samovar.secrecy import HIDDEN
 from samovar.values import plain, records_of
+from samovar.values.secrecy import HIDDEN
 
 Object = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""The rounds of a prompt whose model may call tools: it is asked, what it calls is done, and it is asked again.
+"""The rounds of a prompt whose model may call tools: it is asked, what it calls is done, it is asked again.
 
 Above: `prompt.py`. Below: `tools.py`; the waist. The calls and what they give are messages of one
 conversation. A call that is not one, of a tool that was not offered, or with arguments of another form, is
@@ -89,8 +89,8 @@ class _Asking:
         for number in range(1, self._most + 2):
             if number > self._most:
                 self._context.warn(
-                    f"The model asked for tools in {self._most} rounds (limits: tool_rounds), and then had to "
-                    "answer without any more."
+                    f"The model asked for tools in {self._most} rounds (limits: tool_rounds), and then had "
+                    "to answer without any more."
                 )
                 request = _with_choice(request, "none")
             replies.append(await self._context.ask(request))

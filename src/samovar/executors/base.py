@@ -9,7 +9,7 @@ the run holds, on every path. A connection may be asked from several tasks at on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -27,6 +27,22 @@ from samovar.generation import (
     joined,
 )
 from samovar.values.certainty import ChosenValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a program that answers a prompt wants to do itself."""
+
+    program: str
+    """The name of the executor."""
+    what: str
+    """What it calls that, in a few words: it is data, whoever wrote it."""
+    details: str = ""
+    """With what, as the program says it: a command, a path; data too."""
+
+
+Permits = Callable[[Wish], Awaitable[bool]]
+"""Asks the person of the run. Nobody there: no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +68,10 @@ class PromptRequest:
     """The run's id, for logs."""
     visit: int = 0
     """The number of the visit within the run, for logs."""
+    permits: Permits | None = field(default=None, compare=False, repr=False)
+    """Whether a program may do what it wants to do itself, where the settings say that it asks; None: no."""
+    allows_effects: bool = True
+    """False: whoever answers does nothing itself, whatever the settings say."""
 
 
 OnPromptEvent = Callable[[PromptEvent], None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import NotFoundError, UsageError, nearest
@@ -26,6 +26,8 @@ LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
 """As it is where nothing is declared."""
 KINDS: Mapping[str, str] = {
     LOCAL: "samovar.executors.local:LocalExecutor",
+    "claude-code": "samovar.executors.claude_code:ClaudeCodeExecutor",
+    "acp": "samovar.executors.acp:AcpExecutor",
 }
 """By kind, the module and the class. A kind is also the name of an executor that nobody need declare."""
 
@@ -66,6 +68,23 @@ class Member(Protocol):
     def is_remote(cls, declared: DeclaredExecutor) -> bool:
         """What it is asked may leave this machine."""
         ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A member's class that needs something of this machine, which can be looked for before the run."""
+
+    @classmethod
+    def check(cls, declared: DeclaredExecutor) -> None:
+        """Raises `UsageError` for what is missing."""
+        ...
+
+
+def check(name: str, settings: Settings) -> None:
+    """Whether what answers under that name has what it needs. Raises `UsageError`, and as `member` does."""
+    found = member(name, settings)
+    if isinstance(found, Checked):
+        found.check(declared_executor(name, settings))
 
 
 def names_of(text: str) -> tuple[str, ...]:

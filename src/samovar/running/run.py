@@ -28,8 +28,8 @@ from samovar.events import (
 )
 from samovar.generation import TokenCounts, ToolFinished
 from samovar.language.returning import ReturnedValues
-from samovar.secrecy import Secrets
 from samovar.values import plain
+from samovar.values.secrecy import Secrets
 
 E = TypeVar("E")
 

@@ -19,8 +19,8 @@ from samovar.executors.base import Connection
 from samovar.library import Library
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
-from samovar.secrecy import Secrets
 from samovar.tools.toolbox import MakeToolbox
+from samovar.values.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a run has used of its limits, the whole of it and each sub-workflow: transitions, tokens, calls, money.
+"""What a run has used of its limits: transitions, tokens, calls, money; of the whole, of each sub-workflow.
 
 Above: the runner. Below: nothing. What a sub-workflow spends is spent by everything above it too. Mutable:
 `spend` is the only thing that changes it.

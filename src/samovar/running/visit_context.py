@@ -30,7 +30,7 @@ from samovar.actions.question import YES, Asking, Filled, Question, Reply
 from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
-from samovar.executors.base import PromptReply, PromptRequest, forget
+from samovar.executors.base import PromptReply, PromptRequest, Wish, forget
 from samovar.generation import Message, PromptEvent, ToolCalled, ToolFinished
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
@@ -207,6 +207,13 @@ class VisitContext:
         request = replace(request, messages=messages, run=self.services.run, visit=self.number)
         connection = self.services.connection
         return await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
+
+    async def _permits(self, wish: Wish) -> bool:
+        details = f": {wish.details}" if wish.details else ""
+        parts = ("The program of the executor ", Filled(wish.program), " wants to use ", Filled(wish.what))
+        asking = Asking(kind="approve", parts=(*parts, Filled(details), ". May it?"))
+        reply = await self.ask_user(asking) if self.services.allows_effects else None
+        return reply is not None and asking.reply(reply.text) == YES
 
     def _marked(self, message: Message) -> Message:
         """A message with a secret value in it, or with what an action made of one, says so."""

@@ -20,7 +20,6 @@ from samovar.generation import FinishReason
 from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.running.run import Run
-from samovar.secrecy import Secrets
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_checks import known_variables
 from samovar.testing.cases import TIMEOUT
@@ -28,6 +27,7 @@ from samovar.testing.paths import Tree
 from samovar.testing.told_confidence import recorded_choices
 from samovar.testing.told_values import FOREVER
 from samovar.values import plain
+from samovar.values.secrecy import Secrets
 
 T = TypeVar("T")
 NOT_RECORDED = BUILT_IN - OLD_CONTEXT

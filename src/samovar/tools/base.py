@@ -1,6 +1,6 @@
 """The contract of this shelf: a source of tools, whose name stands before the dot of each of them.
 
-Above: `toolbox.py`, which offers and calls; the table. Below: the contexts of actions, and what a run reaches.
+Above: `toolbox.py`, which offers and calls; the table. Below: the contexts of actions, what a run reaches.
 A source gives the same definitions in the same order each time it is asked, so that a model has to read them
 only once. Whatever it does outside goes through the visit's context or `Outside.effect`. `files.py` is the
 one to read first.

@@ -1,7 +1,7 @@
 """`files.read`, `files.list`, `files.search`, `files.write`, `files.edit`: files below the folder of a run.
 
-Above: the table. Below: `actions/file_places.py` and `file_system.py`, by which no path leads out: no `..`, no
-absolute path, no link, no device. What they do goes through the visit's context.
+Above: the table. Below: `actions/file_places.py` and `file_system.py`, by which no path leads out: no `..`,
+no absolute path, no link, no device. What they do goes through the visit's context.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What tools may do without asking, and the question that is asked about all else.
 
 Above: the tools that write, run or reach something. Below: the setting `allow`, and the run's one door for
-questions. A rule is `KIND:PATTERN`: `write:out/**`, `shell:git log *`, `fetch:docs.example.org`, `tool:git.*`.
+questions. A rule is `KIND:PATTERN`: `write:out/**`, `shell:git log *`, `fetch:example.org`, `tool:git.*`.
 """
 
 from __future__ import annotations

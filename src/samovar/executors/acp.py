@@ -1,0 +1,218 @@
+"""Answers prompts by any program that speaks the Agent Client Protocol: one process with many sessions.
+
+Above: `table.py` names it. Below: `acp_turn.py`, one answer; `acp_agent.py`, the process and the protocol.
+The package `agent-client-protocol` (the extra `acp`) is imported when the first prompt comes. The protocol
+knows no system prompt and no history: both are told in the first thing that is said. What was said is kept,
+so that a conversation can be copied, and taken up by another process when the first has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anyio
+
+from samovar.config.declared import DeclaredExecutor
+from samovar.errors import ExecutorError, NotFoundError, UsageError
+from samovar.executors.acp_agent import Agent
+from samovar.executors.acp_turn import AcpTurn
+from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.programs import Starting, found_program, said_in, system_of
+from samovar.executors.table import Parts
+from samovar.generation import Message
+from samovar.processes.children import Children
+
+CLOSE_S = 2.0
+"""How long a program may take to close a session, which ends with it anyway."""
+
+
+class AcpExecutor:
+    """See `executors.base.Executor`."""
+
+    needs_local_model: ClassVar[bool] = False
+    takes: ClassVar[frozenset[str]] = frozenset(
+        ("model", "command", "environment", "permission", "silence_s")
+    )
+    abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(own_tools=True, sessions=True, fork=True)
+
+    @classmethod
+    def is_remote(cls, declared: DeclaredExecutor) -> bool:
+        """See `table.Member`."""
+        return True
+
+    @classmethod
+    def check(cls, declared: DeclaredExecutor) -> None:
+        """See `table.Checked`."""
+        found_program(declared)
+        if find_spec("acp") is None:
+            raise UsageError(
+                f"The executor {declared.name!r} needs a package that is not installed: "
+                "pip install 'samovar[acp]'"
+            )
+
+    @classmethod
+    def make(cls, parts: Parts) -> AcpExecutor:
+        """See `table.Member`."""
+        return cls(parts.declared)
+
+    def __init__(self, declared: DeclaredExecutor) -> None:
+        self.name, self._declared = declared.name, declared
+
+    @asynccontextmanager
+    async def open(self, run: str) -> AsyncIterator[AcpConnection]:
+        self.check(self._declared)
+        async with Children.open(run) as children:
+            connection = AcpConnection(self._declared, children)
+            try:
+                yield connection
+            finally:
+                await connection.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Talk:
+    """One conversation. Changed under its lock."""
+
+    said: list[Message] = field(default_factory=list)
+    """All of it, by whole turns."""
+    system: str | None = None
+    source: str | None = None
+    """The session that it begins as a copy of, which `agent` can copy."""
+    agent: Agent | None = None
+    """Whose session it is; None: nobody's yet."""
+    session: str = ""
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class AcpConnection:
+    """One run's access. Mutable: the process, and the named conversations."""
+
+    def __init__(self, declared: DeclaredExecutor, children: Children) -> None:
+        self._declared, self._name, self._children = declared, declared.name, children
+        self._named: dict[str, _Talk] = {}
+        self._agent: Agent | None = None
+        self._starting = anyio.Lock()
+
+    async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        if request.session is None:
+            talk = self._begun(request)
+            try:
+                return await self._turn(talk, request, on_event)
+            finally:
+                await self._over(talk)
+        old = None if request.fork is None else self._named.get(request.session)
+        if request.fork is not None:
+            self._named[request.session] = self._begun(request)
+        talk = self._named.setdefault(request.session, _Talk())
+        async with talk.lock:
+            reply = await self._turn(talk, request, on_event)
+        if old is not None:
+            async with old.lock:
+                await self._over(old)
+        return reply
+
+    async def forget(self, session: str) -> None:
+        """See `base.Forgets`."""
+        talk = self._named.pop(session, None)
+        if talk is not None:
+            async with talk.lock:
+                await self._over(talk)
+
+    async def close(self) -> None:
+        """Ends the program, and all conversations with it."""
+        if self._agent is not None:
+            await self._agent.end()
+
+    def _begun(self, request: PromptRequest) -> _Talk:
+        if request.fork is None:
+            return _Talk()
+        known = self._named.get(request.fork)
+        if known is None:
+            raise NotFoundError("session", request.fork, list(self._named))
+        can_fork = known.agent is not None and known.agent.is_alive and known.agent.can("fork")
+        return _Talk(
+            said=list(known.said),
+            system=known.system,
+            agent=known.agent if can_fork else None,
+            source=known.session if can_fork else None,
+        )
+
+    async def _over(self, talk: _Talk) -> None:
+        """Its session is closed, if the program can do that."""
+        agent, talk.agent = talk.agent, None
+        if agent is None or not talk.session:
+            return
+        agent.unlisten(talk.session)
+        if agent.is_alive and agent.can("close"):
+            with anyio.move_on_after(CLOSE_S, shield=True), suppress(Exception):  # it ends with the process
+                await agent.rpc.close_session(session_id=talk.session)
+
+    async def _running(self) -> Agent:
+        """The process, which is started with the first prompt, and again if it has ended."""
+        async with self._starting:
+            if self._agent is not None and self._agent.is_alive:
+                return self._agent
+            if self._agent is not None:
+                await self._agent.end()
+            starting = Starting(declared=self._declared, words=found_program(self._declared))
+            agent = Agent(await starting.start(self._children), self._name)
+            try:
+                await agent.start(self._declared.silence_s)
+            except BaseException:
+                await agent.end()
+                raise
+            self._agent = agent
+            return agent
+
+    async def _ready(self, talk: _Talk, request: PromptRequest) -> tuple[Agent, str]:
+        """A process whose session can be told the turn, and what is said in it."""
+        agent, folder = await self._running(), str(Path.cwd())
+        told: list[Message] = []
+        knows = talk.system
+        async with agent.errors():
+            if talk.agent is agent and talk.source is not None:
+                copy = await agent.rpc.fork_session(session_id=talk.source, cwd=folder, mcp_servers=[])
+                talk.session = copy.session_id
+            elif talk.agent is not agent or not talk.session:
+                made = await agent.rpc.new_session(cwd=folder, mcp_servers=[])
+                talk.session, told, knows = made.session_id, talk.said, None
+                await self._choose(agent, talk.session, made, request.model or self._declared.model)
+        talk.agent, talk.source = agent, None
+        said = system_of(request.messages)
+        talk.system = talk.system if said is None else said
+        text = said_in([*told, *request.messages])
+        return agent, f"{talk.system}\n\n{text}" if talk.system and talk.system != knows else text
+
+    async def _choose(self, agent: Agent, session: str, made: Any, model: str | None) -> None:
+        """The model of a session, where somebody names one. Raises `ExecutorError`."""
+        if model is None:
+            return
+        for option in made.config_options or ():
+            if getattr(option, "category", None) == "model":
+                await agent.rpc.set_config_option(config_id=option.id, session_id=session, value=model)
+                return
+        raise ExecutorError(
+            f"The program of {self._name!r} lets nobody choose its model, but {model!r} is asked for. "
+            "Leave out model=.",
+            executor=self._name,
+        )
+
+    async def _turn(self, talk: _Talk, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
+        turn = AcpTurn(self._declared, request, on_event)
+        with anyio.move_on_after(self._declared.silence_s) as limit:
+            agent, text = await self._ready(talk, request)
+        if limit.cancelled_caught:
+            assert self._agent is not None
+            error = self._agent.program.silent()
+            await self._agent.end()
+            raise error
+        await turn.drive(agent, talk.session, text)
+        reply = turn.reply(request.model or self._declared.model or self._name)
+        new = [message for message in request.messages if message.role != "system"]
+        talk.said += [*new, Message(role="assistant", content=reply.text)]
+        return reply
