@@ -18,6 +18,7 @@ from samovar.actions.blocks import expect_text
 from samovar.actions.form_options import found_schema, read_schema_option
 from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
+from samovar.actions.question import Asking, no_answer
 from samovar.actions.scanner import Scanner
 from samovar.actions.tool_rounds import Rounds
 from samovar.actions.verifying import Verify, effect_of_prompt, if_verified
@@ -205,6 +206,12 @@ class ExecutePrompt(Action):
     @property
     def is_repeatable(self) -> bool:
         return not self.using.has_tools  # what they have done would be done twice
+
+    def no_answer(self, text: str) -> str | None:
+        if not self.using.has_tools:
+            return super(ExecutePrompt, self).no_answer(text)
+        is_one = text == "accept" or text == "refuse"  # of what a server has changed
+        return None if is_one else no_answer(Asking(kind="tool", parts=()), text)
 
     async def perform(self, context: ActionContext) -> Outcome:
         chosen, messages = await context.compute(lambda: self._filled(context))

@@ -104,10 +104,16 @@ class ListedTools:
     """Those that are not as they were when the server was used before."""
     left_out: tuple[str, ...] = ()
     """Names of others, which no model could call."""
+    has_more: bool = False
+    """There is any other tool that is named, too."""
 
 
 class Servers(Protocol):
     """Servers of tools, and pages of the web. A server is started when it is first asked for something."""
+
+    def stand_in(self, name: str) -> DeclaredServer | None:
+        """What is used for a server that nobody has declared; None: there is none."""
+        ...
 
     async def list_tools(self, server: DeclaredServer, at: VisitOf) -> ListedTools:
         """All that it has. Raises `ToolError`."""
@@ -124,12 +130,15 @@ class Servers(Protocol):
         ...
 
     async def fetch(self, url: str, hosts: tuple[str, ...], at: VisitOf) -> ToolResult:
-        """A page, if all hosts on the way to it are among these."""
+        """A page. A result that is refused if its host, or one on the way to it, is not among these."""
         ...
 
 
 class NoServers:
     """See `Servers`: there are none."""
+
+    def stand_in(self, name: str) -> DeclaredServer | None:
+        return None
 
     async def accept(self, server: DeclaredServer, listed: ListedTools, at: VisitOf) -> None:
         """There is nothing to accept."""

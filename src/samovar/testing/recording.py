@@ -30,6 +30,7 @@ from samovar.running.run import Run
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.difference import Difference
+from samovar.testing.heard_servers import HeardServers
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,
@@ -72,6 +73,8 @@ class Recording:
         """As a case has it."""
         self._replies: Heard[object] = Heard()
         """As a case has it."""
+        self._tools: Heard[object] = Heard()
+        """As a case has it."""
         self._files = SeenFiles()
         self._ran: Heard[Command] = Heard()
         self._log: list[object] = []
@@ -90,7 +93,7 @@ class Recording:
             yield _RecordingConnection(connection, self._answers)
 
     def in_place_of(self, servers: Servers) -> Servers:
-        return self._outside.in_place_of(servers)
+        return HeardServers(self._outside.in_place_of(servers), self._tools)
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         self._ran.begin(at.number, command)
@@ -172,6 +175,7 @@ class Recording:
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
             "replies": self._by_path(self._replies),
+            "tools": self._by_path(self._tools),
             "files": self._files.given(started),
             "limits": dict(limits or {}),
         }

@@ -61,7 +61,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def fetch(url: str, hosts: Sequence[str]) -> ToolResult:
-    """A page as text. Blocks."""
+    """A page as text, if its host is among these. Blocks."""
+    host = host_of(url)
+    if host is None:
+        return refused("Only http:// and https:// addresses, without a name and a password, are fetched.")
+    if not is_among(host, hosts):
+        return refused(f"Pages of {host[:100]!r} are not allowed. Do without them.")
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),

@@ -94,7 +94,7 @@ async def ask(here: Here, doing: str, what: str, rule: str) -> ToolResult | None
     `rule`: what would allow it in the settings.
     """
     reply = await here.context.ask_user(
-        Asking(kind="approve", parts=(f"The model wants to {doing}: ", Filled(what)))
+        Asking(kind="tool", parts=(f"The model wants to {doing}: ", Filled(what)))
     )
     if reply == YES:
         return None

@@ -8,8 +8,9 @@ not as it was when the server was used before is asked about too, before a model
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from samovar.actions.base import brief
@@ -19,6 +20,7 @@ from samovar.actions.reached import ListedTools
 from samovar.actions.tools import Tool, ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.errors import ToolError
+from samovar.generation import ToolDefinition
 from samovar.tools.base import Here
 from samovar.tools.permission import ask, may_call
 
@@ -40,10 +42,11 @@ class ServerTools:
             here.context.warn(f"The server {self._server.name!r} has tools that no model can call: {names}.")
         if listed.changed:
             await self._ask_about(listed, here)
-        return [
+        found = [
             Tool(definition=replace(one, name=f"{self._server.name}.{one.name}"))
             for one in sorted(listed.definitions, key=lambda one: one.name)
         ]
+        return found + list(_more(patterns, found)) if listed.has_more else found
 
     async def _ask_about(self, listed: ListedTools, here: Here) -> None:
         """Raises `ToolError` unless what has changed is accepted. `--yes` does not: it is about trust."""
@@ -76,3 +79,11 @@ class ServerTools:
             if no is not None:
                 return no
         return await here.effect(CallsTool(server=self._server, tool=name, arguments=arguments))
+
+
+def _more(patterns: Sequence[str], found: Sequence[Tool]) -> Iterator[Tool]:
+    """One for each pattern that names none of those found."""
+    for pattern in patterns:
+        if not any(fnmatchcase(one.name, pattern) for one in found):
+            name = pattern.replace("*", "any").replace("?", "x")
+            yield Tool(definition=ToolDefinition(name=name, description="", parameters='{"type": "object"}'))

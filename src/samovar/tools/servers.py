@@ -64,6 +64,9 @@ class ServersOfRun:
         self._opening: dict[str, anyio.Lock] = {}
         self.is_over = anyio.Event()
 
+    def stand_in(self, name: str) -> DeclaredServer | None:
+        return None
+
     async def list_tools(self, server: DeclaredServer, at: VisitOf) -> ListedTools:
         from samovar.tools.mcp import CONNECT_S
 

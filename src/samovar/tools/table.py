@@ -5,9 +5,10 @@ Above: `toolbox.py`, and what looks at prompts before a run. Below: the members.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from samovar.config import Settings
+from samovar.config.declared import DeclaredServer
 from samovar.errors import UsageError
 from samovar.tools.base import Source
 from samovar.tools.files import TOOLS as FILES
@@ -33,11 +34,14 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
 """The tools of those sources whose tools are always the same, by source."""
 
 
-def sources(settings: Settings) -> Mapping[str, Source]:
-    """By name, in the order in which their tools are offered. Raises `UsageError` for a server's name."""
+def sources(settings: Settings, more: Iterable[DeclaredServer] = ()) -> Mapping[str, Source]:
+    """By name, in the order in which their tools are offered. Raises `UsageError` for a server's name.
+
+    `more`: servers that nobody has declared.
+    """
     check_servers(settings)
     found: dict[str, Source] = {name: kind() for name, kind in BUILT_IN.items()}
-    return found | {one.name: ServerTools(one) for one in settings.servers}
+    return found | {one.name: ServerTools(one) for one in (*settings.servers, *more)}
 
 
 def source_names(settings: Settings) -> tuple[str, ...]:

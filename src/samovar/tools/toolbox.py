@@ -15,10 +15,11 @@ from samovar.actions.base import ActionContext
 from samovar.actions.outside import Outside
 from samovar.actions.reached import VisitOf
 from samovar.actions.tools import Tool, Toolbox, ToolResult, failed
+from samovar.config.declared import DeclaredServer
 from samovar.errors import NotFoundError, ToolError
 from samovar.tools.base import Here
 from samovar.tools.permission import check_rules
-from samovar.tools.table import sources
+from samovar.tools.table import source_names, sources
 
 MOST_TOOLS = 128
 """That one prompt may offer."""
@@ -39,7 +40,7 @@ class ToolsOfVisit:
     async def offered(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
         settings = self._here.context.settings
         check_rules(settings.allow)
-        known = sources(settings)
+        known = sources(settings, self._stand_ins(patterns))
         for pattern in patterns:
             if pattern.partition(".")[0] not in known:
                 near = [f"{name}.*" for name in known]
@@ -51,6 +52,12 @@ class ToolsOfVisit:
                 found += _matching(own, await source.tools(own, self._here))
         self._check_size(found)
         return tuple(found)
+
+    def _stand_ins(self, patterns: Sequence[str]) -> list[DeclaredServer]:
+        known = source_names(self._here.context.settings)
+        names = dict.fromkeys(one.partition(".")[0] for one in patterns)
+        found = (self._here.outside.servers.stand_in(name) for name in names if name not in known)
+        return [one for one in found if one is not None]
 
     def _check_size(self, found: Sequence[Tool]) -> None:
         chars = sum(
@@ -66,7 +73,7 @@ class ToolsOfVisit:
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
         source, _, name = tool.name.partition(".")
-        member = sources(self._here.context.settings)[source]
+        member = sources(self._here.context.settings, self._stand_ins([tool.name]))[source]
         with anyio.move_on_after(LONGEST_CALL_S) as limit:
             result = await member.call(name, arguments, self._here)
         if limit.cancelled_caught:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from samovar.actions.base import brief
 from samovar.actions.effects import FetchesPage
-from samovar.actions.tools import Tool, ToolResult, refused
+from samovar.actions.tools import Tool, ToolResult
 from samovar.tools.base import Here, tool
-from samovar.tools.pages import host_of, is_among
 from samovar.tools.permission import may_fetch
 
 TOOLS = (
@@ -32,13 +32,10 @@ class WebTools:
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:
         hosts, url = may_fetch(here.context.settings.allow), arguments["url"]
-        host = host_of(url)
-        if host is None:
-            return refused("Only http:// and https:// addresses, without a name and a password, are fetched.")
-        if not is_among(host, hosts):
+        result = await here.effect(FetchesPage(url=url, hosts=hosts))
+        if result.is_refused:
             here.context.warn(
-                f"The model wanted to fetch a page of {host[:100]!r}, which is not allowed. To allow it, set "
-                f'allow = ["fetch:{host[:100]}"] in your settings.'
+                f"The model wanted to fetch {brief(url, 200)!r}, which is not allowed. To allow pages of a host, "
+                'set allow = ["fetch:HOST"] in your settings.'
             )
-            return refused(f"Pages of {host[:100]!r} are not allowed. Do without them.")
-        return await here.effect(FetchesPage(url=url, hosts=hosts))
+        return result
