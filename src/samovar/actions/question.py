@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 QuestionKind = Literal["go_on", "approve", "tool", "choice", "text"]
-"""What may be answered: `yes` or `no` to the first three, one of the choices, or any text. To `go_on` a person
-may say yes by saying nothing; to the others never. `tool`: may a model do this?"""
+"""What may be answered: `yes` or `no` to the first three, one of the choices, or any text. To `go_on` a
+person may say yes by saying nothing; to the others never. `tool`: may a model do this?"""
 
 
 @dataclass(frozen=True, slots=True)

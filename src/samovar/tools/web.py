@@ -35,7 +35,7 @@ class WebTools:
         result = await here.effect(FetchesPage(url=url, hosts=hosts))
         if result.is_refused:
             here.context.warn(
-                f"The model wanted to fetch {brief(url, 200)!r}, which is not allowed. To allow pages of a host, "
-                'set allow = ["fetch:HOST"] in your settings.'
+                f"The model wanted to fetch {brief(url, 200)!r}, which is not allowed. To allow pages of a "
+                'host, set allow = ["fetch:HOST"] in your settings.'
             )
         return result
