@@ -134,9 +134,13 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
     if bool(server.command) == bool(server.url):
         message = f"[servers.{server.name}] needs a `command` or a `url`, and not both."
         raise ToolError(message, tool=server.name)
+    if server.sampling or server.elicitation:
+        what = "sampling" if server.sampling else "elicitation"
+        message = f"[servers.{server.name}] {what}: what a server asks is not answered yet. Leave it out."
+        raise ToolError(message, tool=server.name)
     async with _transport(server, run, folder) as (transport, child):
         with anyio.fail_after(CONNECT_S) as limit:
-            client = Client(transport)
+            client = Client(transport, cache=None)
             entered = await client.__aenter__()
         limit.deadline = float("inf")
         try:
