@@ -36,7 +36,7 @@ def sleeps(seconds: float) -> str:
 @server.tool()
 def dies() -> str:
     """Ends the server in the middle of a call."""
-    print("last words", file=sys.stderr, flush=True)
+    os.write(2, b"last words\n")
     os._exit(7)
 
 

@@ -23,5 +23,10 @@ def nobody(told: object) -> None:
     """Nobody is told."""
 
 
+def no_time() -> float:
+    """No time passes."""
+    return 0.0
+
+
 async def nothing() -> None:
     """There is nothing to end."""

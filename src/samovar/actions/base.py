@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import anyio
 
-from samovar.actions.attempts import TellAttempt, ignore, nobody, nothing
+from samovar.actions.attempts import TellAttempt, ignore, no_time, nobody, nothing
 from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
@@ -116,6 +116,8 @@ class ActionContext:
     """What a prompt's model may call."""
     tell: Callable[[ToolCalled | ToolFinished], None] = nobody
     """Told of each call of a tool; raises what ends the run."""
+    time_s: Callable[[], float] = no_time
+    """Since the run's start."""
     spent_so_far: Callable[[PromptReply], None] = nobody
     """Told of what the rounds of a prompt took that goes on; raises what ends the run."""
     forget: Callable[[], Awaitable[None]] = nothing

@@ -8,7 +8,6 @@ never done: the model is told why. What a tool gives back is marked as data, and
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -142,7 +141,7 @@ class _Asking:
         if not isinstance(arguments, dict):
             return "The arguments must be one object."
         try:
-            wrong = mismatch(arguments, tool.schema, "arguments")
+            wrong = mismatch(arguments, dict(tool.schema), "arguments")
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             wrong = None  # a schema that is not one; whoever has the tool looks at the arguments itself
         return wrong or (tool, arguments)
@@ -173,7 +172,7 @@ class _Asking:
         return [results[index] for index in range(len(calls))]
 
     async def _do(self, call: ToolCall, tool: Tool, arguments: dict[str, Any]) -> Message:
-        began = time.monotonic()
+        began = self._context.time_s()
         try:
             result = await self._context.tools.call(tool, arguments)
         except (ToolError, LimitError):
@@ -181,7 +180,7 @@ class _Asking:
         except SamovarError as error:
             result = failed(error.message)
         status: ToolStatus = "refused" if result.is_refused else "error" if result.is_error else "ok"
-        return self._finished(call, result, status, time.monotonic() - began)
+        return self._finished(call, result, status, self._context.time_s() - began)
 
     def _not_done(self, call: ToolCall, why: str, number: int) -> Message:
         self._called(call, number)

@@ -85,8 +85,8 @@ class Lines:
                 self._console.print(attempt_line(event), soft_wrap=True)
         elif isinstance(event, ToolCalled | ToolFinished):
             self._said.pop(event.visit, None)
-            if (line := self._tools.line_of(event, self._verbose)) and not self._items.hides(event.visit):
-                self._console.print(line, soft_wrap=True)
+            if (call := self._tools.line_of(event, self._verbose)) and not self._items.hides(event.visit):
+                self._console.print(call, soft_wrap=True)
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
@@ -149,8 +149,8 @@ class LiveLines:
         elif isinstance(event, ToolCalled | ToolFinished):
             self._said.pop(event.visit, None)
             self._doing[event.visit] = f"{event.name} …" if isinstance(event, ToolCalled) else ""
-            if (line := self._tools.line_of(event, self._verbose)) and not self._items.hides(event.visit):
-                self._console.print(line)
+            if (call := self._tools.line_of(event, self._verbose)) and not self._items.hides(event.visit):
+                self._console.print(call)
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)

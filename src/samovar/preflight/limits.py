@@ -30,8 +30,8 @@ def check_limits(workflow: Workflow, library: Library, settings: Settings, run: 
             if declared.kind != LOCAL and None in (declared.input_price, declared.output_price):
                 raise UsageError(
                     f"{workflow.name} may cost only so much (limits: cost), and what the executor {name!r} "
-                    f"costs is not known. Give [executors.{name}] an input_price and an output_price, or take the "
-                    "limit away."
+                    f"costs is not known. Give [executors.{name}] an input_price and an output_price, or "
+                    "take the limit away."
                 )
     sources = [*_sources(tree)]
     if sources:

@@ -96,6 +96,7 @@ class VisitContext:
             attempt_failed=self.attempt_failed,
             forget=self.forget,
             tell=self.tell,
+            time_s=services.time_s,
             spent_so_far=self.spent_so_far,
         )
         return replace(context, tools=services.tools(context, services.outside, self._at))
