@@ -1,7 +1,7 @@
 """A program that speaks as Claude Code does, and misbehaves as the prompt says: for tests.
 
-It answers `TURNS:TEXT`, or does what a word in the prompt names. With `FAKE_LOG` it writes what it was started
-with and told into that file, a JSON value a line.
+It answers `TURNS:TEXT`, or does what a word in the prompt names. With `FAKE_LOG` it writes what it was
+started with and told into that file, a JSON value a line.
 """
 
 from __future__ import annotations
@@ -41,6 +41,15 @@ RESULTS: dict[str, dict[str, Any]] = {
     "BADFORM": {"is_error": True, "subtype": "error_max_structured_output_retries"},
     "ODD": {"is_error": True, "subtype": "error_during_execution", "errors": ["something", "else"]},
 }
+
+LISTENS = """
+import socket, time
+with socket.socket() as listening:
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    time.sleep(600)
+"""
+"""A program of its own session, which has a port."""
 
 
 def value_of(option: str) -> str | None:
@@ -120,6 +129,10 @@ class Claude:
         self.answer(text)
 
     def answer(self, text: str) -> None:
+        if "SPAWN" in text:
+            words = [sys.executable, "-c", LISTENS]
+            child = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
+            log({"spawned": child.pid})
         if "HANG" in text:
             self.text("Half")
             self.wait()
@@ -147,10 +160,6 @@ class Claude:
             sys.stdout.write("[not for you] {\n\n[1, 2]\n\x00\xff" + "[" * 5000 + "\n")
         if "THINK" in text:
             self.text("Hm.", "thinking")
-        if "SPAWN" in text:
-            program = "import os, time; os.setsid(); time.sleep(600)"
-            child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
-            log({"spawned": child.pid})
         answer = f"{len(self.said)}:{text}"
         for piece in (answer[:3], answer[3:]):
             self.text(piece)

@@ -1,4 +1,4 @@
-"""Claude Code as an executor: what it is started with, what is made of what it says, and how it misbehaves."""
+"""Claude Code as an executor: how it is started, what is made of what it says, and how it misbehaves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import psutil
 import pytest
 
+from samovar.config import Settings
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import (
     AuthError,
@@ -32,6 +33,7 @@ from samovar.errors import (
 )
 from samovar.executors.base import PromptReply, PromptRequest, Wish
 from samovar.executors.claude_code import ClaudeCodeConnection, ClaudeCodeExecutor
+from samovar.executors.table import Parts
 from samovar.generation import FinishReason, Message, Options, PromptEvent, TextGenerated
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +77,7 @@ class Place:
 
     @asynccontextmanager
     async def open(self, **changes: Any) -> AsyncIterator[ClaudeCodeConnection]:
-        async with ClaudeCodeExecutor(replace(self.declared, **changes)).open("run") as connection:
+        async with ClaudeCodeExecutor(parts_for(replace(self.declared, **changes))).open("run") as connection:
             yield connection
 
     async def ask(self, text: str, **more: Any) -> PromptReply:
@@ -83,6 +85,12 @@ class Place:
         changes = {name: more.pop(name) for name in list(more) if name in DeclaredExecutor.__slots__}
         async with self.open(**changes) as connection:
             return await connection.ask(prompt(text, **more), self.events.append)
+
+
+def parts_for(declared: DeclaredExecutor) -> Parts:
+    """Parts of an executor that needs no model."""
+    nothing = cast(Any, None)
+    return Parts(settings=Settings(), sessions=nothing, locate=nothing, declared=declared)
 
 
 def prompt(text: str, *, system: str | None = None, secret: bool = False, **more: Any) -> PromptRequest:
@@ -188,13 +196,13 @@ async def test_without_a_permission_it_has_the_tools_that_are_listed(
 ) -> None:
     reply = await place.ask("TOOLS", own_tools=own_tools)
     assert " ".join(words) in " ".join(place.starts[0]["arguments"])
-    assert reply.text == "It was deny."
+    assert reply.text.endswith("It was deny."), "it is not asked for what it has not"
 
 
 async def test_without_effects_it_has_no_tools_whatever_is_declared(place: Place) -> None:
     reply = await place.ask("TOOLS", own_tools=("Bash",), permission="allow", allows_effects=False)
     assert place.starts[0]["arguments"][-5:-1] == ["--tools", "", "--permission-mode", "dontAsk"]
-    assert reply.text == "It was deny."
+    assert reply.text.endswith("It was deny.")
 
 
 @pytest.mark.parametrize("says", [True, False])
@@ -344,7 +352,7 @@ async def test_a_timeout_is_an_answer_that_is_cut(place: Place, text: str) -> No
         reply = await connection.ask(asked, ignore)
         assert (reply.finish_reason, reply.text, reply.cut) == (FinishReason.TIMEOUT, "Half", "text")
         assert (await connection.ask(prompt("b", session="s"), ignore)).text == "2:b"
-        assert len(place.starts) == 2, "max_tokens is the same, but not the time: so no other process"
+        assert len(place.starts) == (2 if "DEAF" in text else 1), "one that hears it goes on"
     place.leaves_nothing()
 
 
@@ -395,5 +403,6 @@ async def test_several_are_answered_at_the_same_time(place: Place) -> None:
 def test_a_program_that_is_not_there_is_an_error_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     for command in ((), ("no-such-program",), ("/no/such/program",)):
-        with pytest.raises(UsageError, match="command"):
-            ClaudeCodeExecutor.check(DeclaredExecutor(name="c", kind="claude-code", command=command))
+        declared = DeclaredExecutor(name="c", kind="claude-code", command=command)
+        objection = ClaudeCodeExecutor.objection(declared, None)
+        assert isinstance(objection, UsageError) and "command" in objection.message

@@ -115,11 +115,11 @@ class ActionContext:
     tools: Toolbox = field(default_factory=NoTools)
     """What a prompt's model may call."""
     tell: Callable[[ToolCalled | ToolFinished], None] = nobody
-    """Told of each call of a tool; raises what ends the run."""
+    """Of a call of a tool; raises what ends the run."""
     time_s: Callable[[], float] = no_time
     """Since the run's start."""
     spent_so_far: Callable[[PromptReply], None] = nobody
-    """Told of what the rounds of a prompt took that goes on; raises what ends the run."""
+    """Told of what a prompt that goes on took so far; raises what ends the run."""
     forget: Callable[[], Awaitable[None]] = nothing
     """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
 

@@ -65,6 +65,13 @@ def not_empty(value: object) -> str:
     return to_text(value)
 
 
+def several_names(value: object) -> str:
+    """One name, or several, in a list or with commas between them."""
+    if isinstance(value, list | tuple) and value:
+        return ", ".join(not_empty(one) for one in value)
+    return not_empty(value)
+
+
 def one_of(*words: str) -> Read:
     """One of these texts."""
 

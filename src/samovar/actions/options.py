@@ -28,6 +28,7 @@ from samovar.actions.option_values import (
     not_empty,
     one_of,
     real,
+    several_names,
     stop_texts,
     whole,
 )
@@ -49,7 +50,7 @@ OF_VERIFY = ("verify", "repairs", "verify_timeout")
 
 OPTIONS: Mapping[str, Read] = {
     "model": not_empty,
-    "executor": not_empty,
+    "executor": several_names,
     "session": not_empty,
     "fork": not_empty,
     "system": any_text,
@@ -173,7 +174,7 @@ class Using:
         given = {pair.key: self._now(pair, variables) for pair in self.pairs}
         sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
         sampling.setdefault("seed", defaults.seed)
-        model, executor, session, fork, system = (_text_or_none(given.pop(name, None)) for name in _NAMES)
+        model, executor, session, fork, system = (_text_or_none(given.pop(name, None)) for name in _OF_CHOSEN)
         if defaults.deterministic:
             given["deterministic"] = True
         timeout_s = given.pop("timeout", defaults.timeout_s)
@@ -219,7 +220,7 @@ class Using:
             raise ActionError(message, place=pair.value.place) from None
 
 
-_NAMES = ("model", "executor", "session", "fork", "system")
+_OF_CHOSEN = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."

@@ -281,6 +281,7 @@ class ExecutePrompt(Action):
             reasoning=reply.reasoning,
             cut=reply.cut,
             chosen=reply.chosen,
+            executor=reply.executor,
             cost=reply.cost,
         )
         answer: object = said

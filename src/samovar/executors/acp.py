@@ -18,14 +18,22 @@ from typing import Any, ClassVar
 import anyio
 
 from samovar.config.declared import DeclaredExecutor
-from samovar.errors import ExecutorError, NotFoundError, UsageError
+from samovar.errors import ExecutorError, NotFoundError, SamovarError, UsageError
 from samovar.executors.acp_agent import Agent
 from samovar.executors.acp_turn import AcpTurn
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.programs import Starting, found_program, said_in, system_of
+from samovar.executors.programs import (
+    Starting,
+    found_program,
+    missing_program,
+    program_named,
+    said_in,
+    system_of,
+)
+from samovar.executors.spoken import Spoken
 from samovar.executors.table import Parts
 from samovar.generation import Message
-from samovar.processes.children import Children
+from samovar.processes.children import ChildPrograms
 
 CLOSE_S = 2.0
 """How long a program may take to close a session, which ends with it anyway."""
@@ -38,7 +46,9 @@ class AcpExecutor:
     takes: ClassVar[frozenset[str]] = frozenset(
         ("model", "command", "environment", "permission", "silence_s")
     )
-    abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(own_tools=True, sessions=True, fork=True)
+    abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(
+        own_tools=True, stop=True, sessions=True, fork=True
+    )
 
     @classmethod
     def is_remote(cls, declared: DeclaredExecutor) -> bool:
@@ -46,28 +56,41 @@ class AcpExecutor:
         return True
 
     @classmethod
-    def check(cls, declared: DeclaredExecutor) -> None:
-        """See `table.Checked`."""
-        found_program(declared)
+    def where(cls, declared: DeclaredExecutor) -> str:
+        """See `table.Member`."""
+        return program_named(declared)
+
+    @classmethod
+    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
+        """See `table.Member`."""
         if find_spec("acp") is None:
-            raise UsageError(
-                f"The executor {declared.name!r} needs a package that is not installed: "
-                "pip install 'samovar[acp]'"
+            return UsageError(
+                f"The executor {declared.name!r} needs the package agent-client-protocol, which is not "
+                "installed: pip install 'samovar[acp]'"
             )
+        return missing_program(declared)
 
     @classmethod
     def make(cls, parts: Parts) -> AcpExecutor:
         """See `table.Member`."""
-        return cls(parts.declared)
+        return cls(parts)
 
-    def __init__(self, declared: DeclaredExecutor) -> None:
-        self.name, self._declared = declared.name, declared
+    def __init__(self, parts: Parts) -> None:
+        self.name, self._parts = parts.declared.name, parts
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[AcpConnection]:
-        self.check(self._declared)
-        async with Children.open(run) as children:
-            connection = AcpConnection(self._declared, children)
+        declared = self._parts.declared
+        if (objection := self.objection(declared, None)) is not None:
+            raise objection
+        starting = Starting(
+            declared=declared,
+            words=found_program(declared),
+            on_sent=self._parts.on_sent,
+            most_chars=int(self._parts.settings.value_bytes),
+        )
+        async with ChildPrograms.open(run) as children:
+            connection = AcpConnection(starting, children)
             try:
                 yield connection
             finally:
@@ -92,8 +115,9 @@ class _Talk:
 class AcpConnection:
     """One run's access. Mutable: the process, and the named conversations."""
 
-    def __init__(self, declared: DeclaredExecutor, children: Children) -> None:
-        self._declared, self._name, self._children = declared, declared.name, children
+    def __init__(self, to_start: Starting, children: ChildPrograms) -> None:
+        self._declared, self._name = to_start.declared, to_start.declared.name
+        self._to_start, self._children = to_start, children
         self._named: dict[str, _Talk] = {}
         self._agent: Agent | None = None
         self._starting = anyio.Lock()
@@ -159,8 +183,7 @@ class AcpConnection:
                 return self._agent
             if self._agent is not None:
                 await self._agent.end()
-            starting = Starting(declared=self._declared, words=found_program(self._declared))
-            agent = Agent(await starting.start(self._children), self._name)
+            agent = Agent(await self._to_start.start(self._children), self._name)
             try:
                 await agent.start(self._declared.silence_s)
             except BaseException:
@@ -174,7 +197,7 @@ class AcpConnection:
         agent, folder = await self._running(), str(Path.cwd())
         told: list[Message] = []
         knows = talk.system
-        async with agent.errors():
+        async with agent.errors(limit_s=self._declared.silence_s):
             if talk.agent is agent and talk.source is not None:
                 copy = await agent.rpc.fork_session(session_id=talk.source, cwd=folder, mcp_servers=[])
                 talk.session = copy.session_id
@@ -203,14 +226,10 @@ class AcpConnection:
         )
 
     async def _turn(self, talk: _Talk, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
-        turn = AcpTurn(self._declared, request, on_event)
-        with anyio.move_on_after(self._declared.silence_s) as limit:
-            agent, text = await self._ready(talk, request)
-        if limit.cancelled_caught:
-            assert self._agent is not None
-            error = self._agent.program.silent()
-            await self._agent.end()
-            raise error
+        spoken = Spoken(self._name, request.options, on_event, most_chars=self._to_start.most_chars)
+        turn = AcpTurn(self._declared, request, spoken)
+        agent, text = await self._ready(talk, request)
+        self._to_start.on_sent(len(text.encode("utf-8", "surrogatepass")))
         await turn.drive(agent, talk.session, text)
         reply = turn.reply(request.model or self._declared.model or self._name)
         new = [message for message in request.messages if message.role != "system"]

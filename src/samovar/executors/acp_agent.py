@@ -15,14 +15,12 @@ import anyio
 
 from samovar.errors import AuthError, ExecutorError, OverloadedError, ProtocolError, RateLimitError
 from samovar.executors.programs import Program
-from samovar.processes.children import ChildError
+from samovar.processes.children import ChildProgramError
 
 if TYPE_CHECKING:
     from acp.client.connection import ClientSideConnection
     from acp.schema import InitializeResponse
 
-STARTING_S = 60.0
-"""How long a program may take until it has said what it can, if it may be silent longer."""
 CLOSE_S = 1.0
 """How long the protocol's package may take to give up what was asked."""
 AUTH_REQUIRED = -32000
@@ -69,13 +67,10 @@ class Agent:
         self._rpc = acp.connect_to_agent(client, _Lines(self, self.program))
         can = ClientCapabilities(fs=FileSystemCapabilities(read_text_file=False, write_text_file=False))
         us = Implementation(name="samovar", version=__version__)
-        with anyio.move_on_after(min(STARTING_S, silence_s)) as limit:
-            async with self.errors():
-                self._said = await self._rpc.initialize(
-                    protocol_version=acp.PROTOCOL_VERSION, client_capabilities=can, client_info=us
-                )
-        if limit.cancelled_caught:
-            raise self.program.silent()
+        async with self.errors(limit_s=silence_s):
+            self._said = await self._rpc.initialize(
+                protocol_version=acp.PROTOCOL_VERSION, client_capabilities=can, client_info=us
+            )
         assert self._said is not None
         if self._said.protocol_version != acp.PROTOCOL_VERSION:
             raise ProtocolError(
@@ -110,13 +105,14 @@ class Agent:
         return listener is not None and await listener[1](what, details)
 
     @asynccontextmanager
-    async def errors(self) -> AsyncIterator[None]:
-        """What asking it fails with, as errors of the tree."""
+    async def errors(self, *, limit_s: float | None = None) -> AsyncIterator[None]:
+        """What asking it fails with, as errors of the tree. `limit_s`: after that it is ended."""
         from acp import RequestError
         from pydantic import ValidationError
 
         try:
-            yield
+            with anyio.move_on_after(limit_s) as limit:
+                yield
         except RequestError as error:
             raise self._error(error.code, error, error.data) from None
         except ConnectionError:
@@ -127,6 +123,9 @@ class Agent:
                 f"{error.errors()[0]['msg']}.",
                 executor=self._name,
             ) from None
+        if limit.cancelled_caught:
+            await self.end()
+            raise self.program.silent()
 
     def _error(self, code: int, error: Exception, data: object) -> ExecutorError:
         said = self.program.shown(" ".join(f"{error}{f' ({data})' if data else ''}".split())[:500])
@@ -157,7 +156,7 @@ class _Lines:
     async def send(self, message: dict[str, Any]) -> None:
         try:
             await self._program.child.send(message)
-        except ChildError as error:
+        except ChildProgramError as error:
             raise ConnectionError(str(error)) from None
 
     async def receive(self) -> dict[str, Any] | None:
@@ -165,7 +164,7 @@ class _Lines:
         while True:
             try:
                 message = await self._program.child.receive()
-            except ChildError:
+            except ChildProgramError:
                 message = None
             if message is None:
                 self._agent.is_gone.set()

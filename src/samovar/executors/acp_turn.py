@@ -5,7 +5,6 @@ Above: `acp.py`, which keeps the conversations. Below: `acp_agent.py`, the proce
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ import anyio
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import DeclinedError, ProtocolError
 from samovar.executors.acp_agent import Agent, Update
-from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import PromptReply, PromptRequest
 from samovar.executors.programs import Watch, may
-from samovar.generation import FinishReason, MessagePart, PartKind, TextGenerated, TokenCounts, joined
+from samovar.executors.spoken import Spoken
+from samovar.generation import FinishReason, PartKind, TokenCounts
 
 if TYPE_CHECKING:
     from acp.schema import PromptResponse
@@ -37,12 +37,9 @@ ENDS = {
 class AcpTurn:
     """Mutable: what was heard so far, and how it ended."""
 
-    def __init__(self, declared: DeclaredExecutor, request: PromptRequest, on_event: OnPromptEvent) -> None:
-        self._declared, self._request, self._on_event = declared, request, on_event
+    def __init__(self, declared: DeclaredExecutor, request: PromptRequest, spoken: Spoken) -> None:
+        self._declared, self._request, self._spoken = declared, request, spoken
         self._watch = Watch(request.options, declared.silence_s)
-        self._started = time.monotonic()
-        self._first_s: float | None = None
-        self._parts: list[MessagePart] = []
         self._asking = 0
         self._response: PromptResponse | None = None
         self._error: BaseException | None = None
@@ -64,7 +61,7 @@ class AcpTurn:
                     await self._stop(agent, session)
         finally:
             agent.unlisten(session)
-        if self._error is not None and not self._given_up:
+        if self._error is not None and not (self._given_up or self._spoken.is_stopped):
             raise self._error
 
     async def _ask(self, agent: Agent, session: str, text: str) -> None:
@@ -113,19 +110,14 @@ class AcpTurn:
         if kind is None or not isinstance(content, dict) or content.get("type") != "text":
             return
         piece = str(content.get("text") or "")
-        if not piece or self._error is not None or self._given_up:
+        if not piece or self._error is not None or self._woken.is_set():
             return
         self._watch.made()
-        if self._first_s is None:
-            self._first_s = time.monotonic() - self._started
-        if self._parts and self._parts[-1].kind == kind:
-            self._parts[-1] = MessagePart(kind=kind, text=self._parts[-1].text + piece)
-        else:
-            self._parts.append(MessagePart(kind=kind, text=piece))
         try:
-            self._on_event(TextGenerated(piece=piece, kind=kind))
+            self._spoken.say(piece, kind)
         except BaseException as error:  # handed on: `drive` raises it
             self._error = error
+        if self._error is not None or self._spoken.is_stopped:
             self._woken.set()
 
     async def _may(self, what: str, details: str) -> bool:
@@ -141,8 +133,8 @@ class AcpTurn:
 
     def reply(self, model: str) -> PromptReply:
         """What it has come to. Raises `DeclinedError`."""
-        text, reason = joined(self._parts), FinishReason.TIMEOUT
-        if not self._given_up:
+        reason = FinishReason.STOP if self._spoken.is_stopped else FinishReason.TIMEOUT
+        if not (self._given_up or self._spoken.is_stopped):
             assert self._response is not None
             if self._response.stop_reason == "refusal":
                 raise DeclinedError(
@@ -156,22 +148,13 @@ class AcpTurn:
                     executor=self._declared.name,
                 )
             reason = known
-        return PromptReply(
-            text=text,
-            finish_reason=reason,
-            model=model,
-            tokens=_tokens(getattr(self._response, "usage", None)),
-            duration_s=time.monotonic() - self._started,
-            first_token_s=self._first_s,
-            parts=tuple(self._parts) if any(part.kind != "text" for part in self._parts) else (),
-            cut=None if reason is FinishReason.STOP else "text" if text else "reasoning",
-            executor=self._declared.name,
-        )
+        tokens = _tokens(getattr(self._response, "usage", None))
+        return self._spoken.reply(reason, model=model, tokens=tokens)
 
 
 def _tokens(usage: Any) -> TokenCounts:
     if usage is None:
-        return TokenCounts()
+        return TokenCounts(untold=1)
     return TokenCounts(
         evaluated=usage.input_tokens + (usage.cached_write_tokens or 0),
         reused=usage.cached_read_tokens or 0,

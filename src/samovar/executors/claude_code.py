@@ -20,14 +20,24 @@ import anyio
 import anyio.to_thread
 
 from samovar.config.declared import DeclaredExecutor
-from samovar.errors import ExecutorError, NotFoundError
+from samovar.errors import ExecutorError, NotFoundError, SamovarError
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.claude_flags import USUAL, Flags
 from samovar.executors.claude_turn import Turn
-from samovar.executors.programs import MOST_AT_ONCE, Program, Starting, found_program
+from samovar.executors.programs import (
+    MOST_AT_ONCE,
+    Program,
+    Starting,
+    found_program,
+    missing_program,
+    program_named,
+)
+from samovar.executors.spoken import Spoken
 from samovar.executors.table import Parts
-from samovar.processes.children import EXIT_S, Children
+from samovar.processes.children import EXIT_S, ChildPrograms
 
+PROGRAM = "claude"
+"""Its name, where the settings name none."""
 MOST_IDLE = 8
 """Processes that wait for the next turn of a named conversation; one more, and the oldest is ended."""
 
@@ -43,6 +53,7 @@ class ClaudeCodeExecutor:
         choices=True,
         schema=True,
         own_tools=True,
+        stop=True,
         sessions=True,
         fork=True,
         think=True,
@@ -56,23 +67,34 @@ class ClaudeCodeExecutor:
         return True
 
     @classmethod
-    def check(cls, declared: DeclaredExecutor) -> None:
-        """See `table.Checked`."""
-        found_program(declared, "claude")
+    def where(cls, declared: DeclaredExecutor) -> str:
+        """See `table.Member`."""
+        return program_named(declared, PROGRAM)
+
+    @classmethod
+    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
+        """See `table.Member`."""
+        return missing_program(declared, PROGRAM)
 
     @classmethod
     def make(cls, parts: Parts) -> ClaudeCodeExecutor:
         """See `table.Member`."""
-        return cls(parts.declared)
+        return cls(parts)
 
-    def __init__(self, declared: DeclaredExecutor) -> None:
-        self.name, self._declared = declared.name, declared
+    def __init__(self, parts: Parts) -> None:
+        self.name, self._parts = parts.declared.name, parts
 
     @asynccontextmanager
     async def open(self, run: str) -> AsyncIterator[ClaudeCodeConnection]:
-        words = found_program(self._declared, "claude")
-        async with Children.open(run) as children:
-            starting = Starting(declared=self._declared, words=words, usual=USUAL)
+        declared = self._parts.declared
+        starting = Starting(
+            declared=declared,
+            words=found_program(declared, PROGRAM),
+            usual=USUAL,
+            on_sent=self._parts.on_sent,
+            most_chars=int(self._parts.settings.value_bytes),
+        )
+        async with ChildPrograms.open(run) as children:
             connection = ClaudeCodeConnection(starting, children)
             try:
                 yield connection
@@ -104,7 +126,7 @@ class _Talk:
 class ClaudeCodeConnection:
     """One run's access. Mutable: the named conversations."""
 
-    def __init__(self, starting: Starting, children: Children) -> None:
+    def __init__(self, starting: Starting, children: ChildPrograms) -> None:
         self._starting, self._children = starting, children
         self._declared, self._name = starting.declared, starting.declared.name
         self._named: dict[str, _Talk] = {}
@@ -135,9 +157,10 @@ class ClaudeCodeConnection:
         talk.asked, had_begun = anyio.current_time(), talk.has_begun or talk.source is not None
         program = await self._ready(talk, request)
         assert talk.flags is not None
-        turn = Turn(program, self._declared, request, may_act=talk.flags.may_act)
+        spoken = Spoken(self._name, request.options, on_event, most_chars=self._starting.most_chars)
+        turn = Turn(program, self._declared, request, spoken, may_act=talk.flags.may_act)
         try:
-            await turn.drive(on_event)
+            await turn.drive()
         finally:
             talk.has_begun = talk.has_begun or turn.was_heard
             if not turn.is_done and not (talk.is_kept and await turn.interrupt()):

@@ -22,7 +22,7 @@ from samovar.errors import (
     RateLimitError,
     UnreachableError,
 )
-from samovar.generation import FinishReason, MessagePart, PartKind, TextGenerated, TokenCounts, joined
+from samovar.generation import FinishReason, PartKind, TextGenerated, TokenCounts
 
 Unwrap = Callable[[object], str | None]
 """The answer's text, of the value that the program hands over; None if it is not there."""
@@ -39,9 +39,8 @@ class Hearing:
         """
         self._name, self._unwrap, self._waits = name, unwrap, has_tools or unwrap is not None
         self._pending: list[str] = []
-        self._is_streamed = False
+        self._is_streamed = self._has_text = False
         self._usage: dict[str, Any] = {}
-        self.parts: list[MessagePart] = []
         self.model = ""
         self.ended: FinishReason | None = None
         """Why the model ended, when the program itself would go on."""
@@ -112,7 +111,7 @@ class Hearing:
             return
         if self._unwrap is not None:
             yield from self._tell(self._formed(line, self._unwrap), "text")
-        elif not self.text:
+        elif not self._has_text:
             yield from self._tell(str(line.get("result") or ""), "text")
 
     def _formed(self, line: Mapping[str, Any], unwrap: Unwrap) -> str:
@@ -125,24 +124,16 @@ class Hearing:
         )
 
     def _tell(self, piece: str, kind: PartKind) -> Iterator[TextGenerated]:
-        if not piece:
-            return
-        if self.parts and self.parts[-1].kind == kind:
-            self.parts[-1] = MessagePart(kind=kind, text=self.parts[-1].text + piece)
-        else:
-            self.parts.append(MessagePart(kind=kind, text=piece))
-        yield TextGenerated(piece=piece, kind=kind)
-
-    @property
-    def text(self) -> str:
-        """The answer so far, without the reasoning."""
-        return joined(self.parts)
+        if piece:
+            self._has_text = self._has_text or kind == "text"
+            yield TextGenerated(piece=piece, kind=kind)
 
     @property
     def tokens(self) -> TokenCounts:
         """What it took: by its last line, else by what was heard."""
         usage = _map(self.result.get("usage")) if self.result else self._usage
-        return tokens_of(usage if any(usage.values()) else self._usage)
+        usage = usage if any(usage.values()) else self._usage
+        return tokens_of(usage) if usage else TokenCounts(untold=1)
 
 
 def tokens_of(usage: Mapping[str, Any]) -> TokenCounts:
@@ -183,7 +174,7 @@ def error_of(result: Mapping[str, Any], name: str) -> ModelError | None:
     )
     kind, text = str(result.get("api_error_type") or ""), " ".join(said.split())[:500]
     if result.get("terminal_reason") == "prompt_too_long" or "prompt is too long" in text.lower():
-        return _too_long(text, name)
+        return _too_long(text)
     if _declined(result):
         return DeclinedError(_named(name, f"declined to answer: {text}"), executor=name)
     if status in (401, 403) or kind == "authentication_error" or "/login" in text:
@@ -213,11 +204,12 @@ def _declined(result: Mapping[str, Any]) -> bool:
     return result.get("stop_reason") == "refusal"
 
 
-def _too_long(text: str, name: str) -> ModelError:
+def _too_long(text: str) -> ModelError:
+    """It says how long in words that change: where they are not two numbers that fit, none is made up."""
     numbers = [int(number.replace(",", "")) for number in _NUMBER.findall(text)]
     large = [number for number in numbers if number >= 1000]
     if len(large) < 2 or large[0] <= large[1]:
-        return ExecutorError(_named(name, f"was asked more than its context holds: {text}"), executor=name)
+        return ContextError(prompt_tokens=0, context_tokens=0, said=text)
     return ContextError(prompt_tokens=large[0], context_tokens=large[1])
 
 

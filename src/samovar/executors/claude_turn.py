@@ -7,17 +7,17 @@ lines; `programs.py`, which waits for them.
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import anyio
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import DeclinedError
-from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import PromptReply, PromptRequest
 from samovar.executors.claude_flags import unwrap_for
 from samovar.executors.claude_messages import Hearing, cost_of, error_of
 from samovar.executors.programs import Program, Watch, may, said_in
+from samovar.executors.spoken import Spoken
 from samovar.generation import FinishReason
 
 INTERRUPT_S = 2.0
@@ -28,14 +28,18 @@ class Turn:
     """Mutable: what was heard so far, and why it ended."""
 
     def __init__(
-        self, program: Program, declared: DeclaredExecutor, request: PromptRequest, *, may_act: bool
+        self,
+        program: Program,
+        declared: DeclaredExecutor,
+        request: PromptRequest,
+        spoken: Spoken,
+        *,
+        may_act: bool,
     ) -> None:
         """`may_act`: the program has tools of its own in it."""
         self._program, self._declared, self._request = program, declared, request
-        self._name = declared.name
+        self._name, self._spoken = declared.name, spoken
         self._hearing = Hearing(self._name, unwrap=unwrap_for(request.options), has_tools=may_act)
-        self._started = time.monotonic()
-        self._first_s: float | None = None
         self._ended: FinishReason | None = None
         self.was_heard = False
         """The program has taken it up, so that it is part of the conversation."""
@@ -45,9 +49,11 @@ class Turn:
         """The process has ended the turn itself, and waits for the next."""
         return self._hearing.result is not None
 
-    async def drive(self, on_event: OnPromptEvent) -> None:
+    async def drive(self) -> None:
         """Until there is an answer, or none is waited for. Raises `ExecutorError`."""
-        message = {"role": "user", "content": said_in(self._request.messages)}
+        text = said_in(self._request.messages)
+        message = {"role": "user", "content": text}
+        self._program.on_sent(len(text.encode("utf-8", "surrogatepass")))
         await self._program.send({"type": "user", "message": message})
         watch = Watch(self._request.options, self._declared.silence_s)
         while not (self.is_done or self._ended or self._hearing.declined):
@@ -58,16 +64,14 @@ class Turn:
                 await self._permit(line)
                 watch.made()
             else:
-                self._hear(line, watch, on_event)
+                self._hear(line, watch)
 
-    def _hear(self, line: dict[str, Any], watch: Watch, on_event: OnPromptEvent) -> None:
+    def _hear(self, line: dict[str, Any], watch: Watch) -> None:
         self.was_heard = self.was_heard or line.get("type") in ("stream_event", "assistant")
-        for event in self._hearing.hear(line):
+        for said in self._hearing.hear(line):
             watch.made()
-            if self._first_s is None:
-                self._first_s = time.monotonic() - self._started
-            on_event(event)
-        self._ended = self._hearing.ended
+            self._spoken.say(said.piece, said.kind)
+        self._ended = FinishReason.STOP if self._spoken.is_stopped else self._hearing.ended
 
     def reply(self, *, is_first: bool) -> PromptReply:
         """What it has come to. Raises a `ModelError`. `is_first`: of its conversation."""
@@ -77,16 +81,10 @@ class Turn:
         error = None if result is None else error_of(result, self._name)
         if error is not None:
             raise error
-        return PromptReply(
-            text=hearing.text,
-            finish_reason=self._ended or FinishReason.STOP,
+        return self._spoken.reply(
+            self._ended or FinishReason.STOP,
             model=hearing.model or self._request.model or self._declared.model or self._name,
             tokens=hearing.tokens,
-            duration_s=time.monotonic() - self._started,
-            first_token_s=self._first_s,
-            parts=tuple(hearing.parts) if any(part.kind != "text" for part in hearing.parts) else (),
-            cut=None if self._ended is None else "text" if hearing.text else "reasoning",
-            executor=self._name,
             cost=None if result is None else cost_of(result, is_first=is_first),
         )
 

@@ -16,7 +16,7 @@ import anyio
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.engines.base import GenerationEvent, ModelSpec
-from samovar.errors import NotFoundError
+from samovar.errors import NotFoundError, SamovarError
 from samovar.executors.base import EmbedRequest, ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.table import Locate, Parts
 from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent, Sampling
@@ -53,6 +53,16 @@ class LocalExecutor:
     def is_remote(cls, declared: DeclaredExecutor) -> bool:
         """See `table.Member`."""
         return False
+
+    @classmethod
+    def where(cls, declared: DeclaredExecutor) -> str:
+        """See `table.Member`."""
+        return "this process"
+
+    @classmethod
+    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
+        """See `table.Member`. Models are looked at in a way of their own, before a run too."""
+        return None
 
     @classmethod
     def make(cls, parts: Parts) -> LocalExecutor:

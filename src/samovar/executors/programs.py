@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from typing import Any
 import anyio
 
 from samovar.config.declared import DeclaredExecutor
-from samovar.errors import ProtocolError, SilentError, UnreachableError, UsageError
+from samovar.errors import ProtocolError, SamovarError, SilentError, UnreachableError, UsageError
 from samovar.executors.base import PromptRequest, Wish
 from samovar.generation import FinishReason, Message, Options
-from samovar.processes.children import Child, ChildError, Children, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
+from samovar.values import MOST_VALUE_BYTES
 
 MOST_AT_ONCE = 8
 """Programs that answer at the same time, in one run; the others wait."""
+OnSent = Callable[[int], None]
 MOST_SHOWN_CHARS = 2000
 """Of what a program wants to do, as a person is asked about it."""
 
@@ -49,6 +51,24 @@ def found_program(declared: DeclaredExecutor, usual: str = "") -> tuple[str, ...
     return (os.path.abspath(path), *words[1:])
 
 
+def missing_program(declared: DeclaredExecutor, usual: str = "") -> SamovarError | None:
+    """Why it could not be started; None if nothing is known."""
+    try:
+        found_program(declared, usual)
+    except UsageError as error:
+        return error
+    return None
+
+
+def program_named(declared: DeclaredExecutor, usual: str = "") -> str:
+    """The program, for a person: whom that asks, only it knows."""
+    return f"the program {os.path.basename((declared.command or (usual,))[0])}"
+
+
+def _nobody_counts(sent_bytes: int) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starting:
     """How the programs of one executor are started."""
@@ -58,10 +78,14 @@ class Starting:
     """The program and its own arguments."""
     usual: tuple[str, ...] = ()
     """Variables of the environment that every program of this kind may see, besides those declared."""
+    on_sent: OnSent = _nobody_counts
+    """Called with the bytes of each prompt that is said to it."""
+    most_chars: int = MOST_VALUE_BYTES
+    """Of an answer."""
 
     async def start(
         self,
-        children: Children,
+        children: ChildPrograms,
         more: Sequence[str] = (),
         *,
         sets: dict[str, str] | None = None,
@@ -77,19 +101,22 @@ class Starting:
         )
         try:
             child = await children.start(to_start)
-        except ChildError as error:
+        except ChildProgramError as error:
             raise UnreachableError(
                 f"The program of {self.declared.name!r} {error}.", executor=self.declared.name
             ) from None
-        return Program(child, self.declared, secrets=_secrets(environment, self.declared))
+        return Program(child, self.declared, secrets=_secrets(environment), on_sent=self.on_sent)
 
 
 class Program:
-    """One program that has been started. Its state is that of its `Child`."""
+    """One program that has been started. Its state is that of its `ChildProgram`."""
 
-    def __init__(self, child: Child, declared: DeclaredExecutor, secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self, child: ChildProgram, declared: DeclaredExecutor, *, secrets: tuple[str, ...], on_sent: OnSent
+    ) -> None:
         """`secrets`: what no message shows of what the program writes."""
         self.child, self._declared, self._secrets = child, declared, secrets
+        self.on_sent = on_sent
 
     @property
     def is_alive(self) -> bool:
@@ -101,7 +128,7 @@ class Program:
         with anyio.move_on_after(self._declared.silence_s) as limit:
             try:
                 await self.child.send(message)
-            except ChildError:
+            except ChildProgramError:
                 raise await self.gone() from None
         if limit.cancelled_caught:
             raise self.silent()
@@ -111,7 +138,7 @@ class Program:
         with anyio.move_on_after(watch.left_s()) as limit:
             try:
                 message = await self.child.receive()
-            except ChildError as error:
+            except ChildProgramError as error:
                 raise ProtocolError(f"{self._named} {error}.", executor=self._declared.name) from None
             if message is None:
                 raise await self.gone()
@@ -123,7 +150,7 @@ class Program:
         raise self.silent()
 
     async def end(self, wait_s: float = 0.0) -> None:
-        """See `Child.end`."""
+        """See `ChildProgram.end`."""
         await self.child.end(wait_s)
 
     @property
@@ -215,7 +242,7 @@ def system_of(messages: Sequence[Message]) -> str | None:
     return next((message.content for message in messages if message.role == "system"), None)
 
 
-def _secrets(environment: dict[str, str], declared: DeclaredExecutor) -> tuple[str, ...]:
+def _secrets(environment: dict[str, str]) -> tuple[str, ...]:
     """The values among a program's variables that are keys, by their names."""
     words = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
     found = (value for name, value in environment.items() if any(word in name.upper() for word in words))

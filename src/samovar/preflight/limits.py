@@ -15,6 +15,7 @@ from samovar.executors.table import LOCAL, declared_executor, names_of
 from samovar.language.tool_names import read_tools
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.preflight.asked import asked
 from samovar.running.runner import RunnerSettings
 from samovar.tools.permission import check_rules
 from samovar.tools.table import check_servers, source_names
@@ -25,7 +26,8 @@ def check_limits(workflow: Workflow, library: Library, settings: Settings, run: 
     of tools that nobody has declared."""
     tree = tuple(library.tree(workflow))
     if any(one.limits.cost is not None for one in tree):
-        for name in dict.fromkeys(_executors(tree, settings, run)):
+        texts = (prompt.executor(settings) for prompt in asked(workflow, library, run))
+        for name in dict.fromkeys(name for text in texts if text for name in names_of(text)):
             declared = declared_executor(name, settings)
             if declared.kind != LOCAL and None in (declared.input_price, declared.output_price):
                 raise UsageError(
@@ -40,22 +42,6 @@ def check_limits(workflow: Workflow, library: Library, settings: Settings, run: 
     for source in sources:
         if source not in source_names(settings):
             raise NotFoundError("source of tools", source, source_names(settings))
-
-
-def _executors(tree: tuple[Workflow, ...], settings: Settings, run: RunnerSettings) -> Iterator[str]:
-    """The names of all that may answer a prompt."""
-    if run.executor is not None:
-        yield from names_of(run.executor)
-        return
-    if tree[0].executor is None:
-        yield from names_of(settings.executor)
-    for one in tree:
-        if one.executor is not None:
-            yield from names_of(one.executor.text)
-        for _, action in one.actions():
-            value = action.using.of("executor") if isinstance(action, ExecutePrompt) else None
-            if value is not None and value.is_literal:
-                yield from names_of(value.text({}))
 
 
 def _sources(tree: tuple[Workflow, ...]) -> Iterator[str]:

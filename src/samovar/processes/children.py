@@ -43,7 +43,7 @@ EVERY_PROGRAM = (
 """The variables that every program needs: who and where it is, and how it reaches others."""
 
 
-class ChildError(Exception):
+class ChildProgramError(Exception):
     """A program that cannot be started, spoken to or understood; the text is a sentence about it."""
 
 
@@ -66,36 +66,41 @@ def allowed(names: Iterable[str] = ()) -> dict[str, str]:
     return {name: os.environ[name] for name in (*EVERY_PROGRAM, *names) if name in os.environ}
 
 
-class Children:
+class ChildPrograms:
     """The programs of one connection. `async with` ends them all. Mutable: those that live."""
 
     def __init__(self, run: str, tasks: TaskGroup) -> None:
         """`run`: the id of the run that they are for."""
         self._run, self._tasks, self._mark = run, tasks, uuid4().hex
         self._guard = Guard()
-        self._alive: set[Child] = set()
+        self._alive: set[ChildProgram] = set()
         self._is_marked = False
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, run: str) -> AsyncIterator[Children]:
+    async def open(cls, run: str) -> AsyncIterator[ChildPrograms]:
         """The programs that the body starts, which all end with it."""
+        errors: list[BaseException] = []
         async with anyio.create_task_group() as tasks:
             children = cls(run, tasks)
             try:
                 yield children
+            except BaseException as error:  # handed on: it is raised below, in no group
+                errors.append(error)
             finally:
                 with anyio.CancelScope(shield=True):
                     await children._close()
-                    tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
+        if errors:
+            raise errors[0]
 
     @property
     def alive(self) -> int:
         """How many live."""
         return len(self._alive)
 
-    async def start(self, program: ProgramToStart) -> Child:
-        """Starts one. Raises `ChildError`."""
+    async def start(self, program: ProgramToStart) -> ChildProgram:
+        """Starts one. Raises `ChildProgramError`."""
         # Cancelled in the middle of starting, it would be there and nobody would know of it.
         with anyio.CancelScope(shield=True):
             try:
@@ -104,7 +109,7 @@ class Children:
                     self._is_marked = True
                 folder = await anyio.to_thread.run_sync(_made_folder, program.files)
             except OSError as error:
-                raise ChildError(f"could not be started: {error.strerror or error}") from error
+                raise ChildProgramError(f"could not be started: {error.strerror or error}") from error
             await self._guard.watch("folder", str(folder.name))
             try:
                 process = await self._open(program, Path(folder.name))
@@ -112,7 +117,7 @@ class Children:
                 await self._delete(folder)
                 raise
             await self._guard.watch("group", str(process.pid))
-            child = Child(process, self, folder)
+            child = ChildProgram(process, self, folder)
             self._alive.add(child)
             assert process.stderr is not None
             self._tasks.start_soon(child.drain, process.stderr, name=f"stderr of {process.pid}")
@@ -133,12 +138,12 @@ class Children:
                 start_new_session=True,
             )
         except FileNotFoundError as error:
-            raise ChildError(f"could not be started: there is no {error.filename!r}") from error
+            raise ChildProgramError(f"could not be started: there is no {error.filename!r}") from error
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise ChildError(f"could not be started: {reason}") from error
+            raise ChildProgramError(f"could not be started: {reason}") from error
 
-    async def has_ended(self, child: Child) -> None:
+    async def has_ended(self, child: ChildProgram) -> None:
         """Its process was waited for, and its group is gone."""
         self._alive.discard(child)
         await self._guard.forget("group", str(child.number))
@@ -157,11 +162,11 @@ class Children:
         await self._guard.close()
 
 
-class Child:
-    """One program. `Children.start` makes one. Mutable: what it has said on its standard error; its end."""
+class ChildProgram:
+    """One program, which `ChildPrograms.start` makes. Mutable: the end of its standard error; its own end."""
 
     def __init__(
-        self, process: Process, children: Children, folder: tempfile.TemporaryDirectory[str]
+        self, process: Process, children: ChildPrograms, folder: tempfile.TemporaryDirectory[str]
     ) -> None:
         assert process.stdout is not None
         self._process, self._children, self.folder = process, children, folder
@@ -182,17 +187,17 @@ class Child:
         return not self._has_ended and self._process.returncode is None
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Says one line to it. Raises `ChildError` if it hears no more."""
+        """Says one line to it. Raises `ChildProgramError` if it hears no more."""
         assert self._process.stdin is not None
         try:
             await self._process.stdin.send(json.dumps(message).encode() + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
-            raise ChildError("does not hear any more") from error
+            raise ChildProgramError("does not hear any more") from error
 
     async def receive(self) -> dict[str, Any] | None:
         """The next line that is an object; what else it writes is skipped. None: nothing more comes.
 
-        Raises `ChildError` for a line that is too long. Cancelled, nothing is lost.
+        Raises `ChildProgramError` for a line that is too long. Cancelled, nothing is lost.
         """
         while True:
             try:
@@ -200,7 +205,7 @@ class Child:
             except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return None
             except anyio.DelimiterNotFound as error:
-                raise ChildError(f"said a line of more than {MOST_LINE_BYTES} bytes") from error
+                raise ChildProgramError(f"said a line of more than {MOST_LINE_BYTES} bytes") from error
             try:
                 message = json.loads(line)
             except (ValueError, RecursionError):  # what a program writes for people, or by mistake

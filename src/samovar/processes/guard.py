@@ -37,7 +37,7 @@ class Guard:
             async with self._starting:
                 if self._process is None:
                     self._process = await anyio.open_process(
-                        [sys.executable, "-I", "-S", str(PROGRAM)],
+                        [sys.executable, "-I", "-S", str(PROGRAM), str(os.getpid())],  # whose it is
                         stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,

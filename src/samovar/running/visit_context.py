@@ -31,7 +31,7 @@ from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, Wish, forget
-from samovar.generation import Message, PromptEvent, ToolCalled, ToolFinished
+from samovar.generation import ExecutorFailed, Message, PromptEvent, ToolCalled, ToolFinished
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
 from samovar.running.services import Services
@@ -246,6 +246,9 @@ class VisitContext:
         return await self.do_items(self, items)
 
     def _pass_on(self, event: PromptEvent) -> None:
+        if isinstance(event, ExecutorFailed):
+            self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
+            return
         self.services.tell(replace(event, visit=self.number))
 
 

@@ -24,7 +24,7 @@ from samovar.actions.tools import ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.errors import ToolError
 from samovar.generation import ToolDefinition
-from samovar.processes.children import Child, ChildError, Children, ProgramToStart, allowed
+from samovar.processes.children import ChildProgram, ChildProgramError, ChildPrograms, ProgramToStart, allowed
 from samovar.tools import pinned
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Served:
 
     server: DeclaredServer
     client: Client
-    child: Child | None
+    child: ChildProgram | None
     """The program; None for one that is reached by a URL."""
 
     async def list_tools(self) -> ListedTools:
@@ -138,29 +138,32 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
         what = "sampling" if server.sampling else "elicitation"
         message = f"[servers.{server.name}] {what}: what a server asks is not answered yet. Leave it out."
         raise ToolError(message, tool=server.name)
-    async with _transport(server, run, folder) as (transport, child):
-        with anyio.fail_after(CONNECT_S) as limit:
-            client = Client(transport, cache=None)
-            entered = await client.__aenter__()
-        limit.deadline = float("inf")
-        try:
-            yield Served(server=server, client=entered, child=child)
-        except BaseException as error:
-            await client.__aexit__(type(error), error, error.__traceback__)
-            raise
-        else:
-            await client.__aexit__(None, None, None)
+    with anyio.move_on_after(CONNECT_S) as limit:  # around the client, whose scopes end before it
+        async with _transport(server, run, folder) as (transport, child):
+            try:
+                async with Client(transport, cache=None) as client:
+                    limit.deadline = float("inf")
+                    yield Served(server=server, client=client, child=child)
+                    return
+            except Exception as error:
+                if limit.deadline == float("inf") or child is None:
+                    raise
+                last = await child.last_words()  # of a program that is no server
+                raise ToolError(f"The server {server.name!r} is gone ({last}).", tool=server.name) from error
+    if limit.cancelled_caught:
+        message = f"The server {server.name!r} did not greet within {CONNECT_S:g} s."
+        raise ToolError(message, tool=server.name)
 
 
 @asynccontextmanager
 async def _transport(
     server: DeclaredServer, run: str, folder: Path
-) -> AsyncIterator[tuple[Any, Child | None]]:
+) -> AsyncIterator[tuple[Any, ChildProgram | None]]:
     if server.url:
         async with _http(server) as transport:
             yield transport, None
         return
-    async with Children.open(run) as children:
+    async with ChildPrograms.open(run) as children:
         started = await children.start(
             ProgramToStart(
                 words=server.command,
@@ -199,7 +202,7 @@ def _secret(server: DeclaredServer, name: str, where: str) -> str:
 
 
 @asynccontextmanager
-async def _lines(child: Child) -> AsyncIterator[tuple[Any, Any]]:
+async def _lines(child: ChildProgram) -> AsyncIterator[tuple[Any, Any]]:
     """A program as the package's transport: messages as lines of JSON, none longer than `children` allows."""
     from mcp.shared.message import SessionMessage
     from mcp_types import jsonrpc_message_adapter
@@ -216,7 +219,7 @@ async def _lines(child: Child) -> AsyncIterator[tuple[Any, Any]]:
                     except ValueError:  # no message of the protocol
                         continue
                     await into.send(SessionMessage(message))
-            except (ChildError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            except (ChildProgramError, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 return  # whoever waits for an answer hears that there is nobody any more
 
     async def send() -> None:
@@ -224,7 +227,7 @@ async def _lines(child: Child) -> AsyncIterator[tuple[Any, Any]]:
             try:
                 async for one in out:
                     await child.send(one.message.model_dump(by_alias=True, exclude_unset=True, mode="json"))
-            except (ChildError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            except (ChildProgramError, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await into.aclose()
 
     async with anyio.create_task_group() as tasks:

@@ -150,7 +150,7 @@ def _reason(error: Exception) -> str:
     said = " ".join(str(error).split())[:300].rstrip(".")
     if isinstance(error, TimeoutError):
         return "did not answer in time"
-    if type(error).__name__ == "ChildError":
+    if type(error).__name__ == "ChildProgramError":
         return said
     return f"failed: {said or type(error).__name__}"
 
