@@ -27,22 +27,26 @@ PLACE = Place(path=None, line=1)
 SECRET = "the secret outside"
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Path:
+def made(base: Path) -> Path:
     """A folder with links and devices that lead out of it, and a secret beside it."""
-    (tmp_path / "secret.txt").write_text(SECRET)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "secret.txt").write_text(SECRET)
-    root = tmp_path / "root"
+    (base / "secret.txt").write_text(SECRET)
+    (base / "out").mkdir()
+    (base / "out" / "secret.txt").write_text(SECRET)
+    root = base / "root"
     (root / "sub").mkdir(parents=True)
     (root / "sub" / "ok.txt").write_text("ok")
-    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
-    (root / "linked").symlink_to(tmp_path / "out")
+    (root / "link.txt").symlink_to(base / "secret.txt")
+    (root / "linked").symlink_to(base / "out")
     (root / "sub" / "up").symlink_to("../..")
     (root / "loop").symlink_to("loop")
     os.mkfifo(root / "pipe")
     (root / "null").symlink_to("/dev/null")
     return root
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    return made(tmp_path)
 
 
 ESCAPES = (
@@ -73,6 +77,8 @@ ESCAPES = (
     "\ud800",
     "x" * 256,
     "a/" * 5000 + "b",
+    "a/" * 65 + "b",
+    "/".join(["x" * 100] * 41),
     "~/secret.txt",
     "file:///etc/passwd",
     "%2e%2e/secret.txt",
@@ -134,19 +140,7 @@ _HOUSES: list[Path] = []
 def _house(factory: pytest.TempPathFactory) -> Path:
     """One for all examples, which change nothing in it."""
     if not _HOUSES:
-        base = factory.mktemp("house")
-        (base / "secret.txt").write_text(SECRET)
-        (base / "out").mkdir()
-        (base / "out" / "secret.txt").write_text(SECRET)
-        root = base / "root"
-        (root / "sub").mkdir(parents=True)
-        (root / "sub" / "ok.txt").write_text("ok")
-        (root / "link.txt").symlink_to(base / "secret.txt")
-        (root / "linked").symlink_to(base / "out")
-        (root / "sub" / "up").symlink_to("../..")
-        (root / "loop").symlink_to("loop")
-        os.mkfifo(root / "pipe")
-        _HOUSES.append(root)
+        _HOUSES.append(made(factory.mktemp("house")))
     return _HOUSES[0]
 
 

@@ -78,7 +78,7 @@ async def test_a_server_lists_its_tools_and_is_called(tmp_path: Path) -> None:
         result = await servers.call_tool(SERVER, "add", {"a": 2, "b": 3}, AT)
         assert (result.text, result.is_error) == ("5", False)
         result = await servers.call_tool(SERVER, "fails", {}, AT)
-        assert result.is_error and "went wrong" in result.text
+        assert result.is_error and result.text
         result = await servers.call_tool(SERVER, "binary", {}, AT)
         assert result.text == "see\n[image image/png, 4,000 characters of base64: not shown]"
         result = await servers.call_tool(SERVER, "chatters", {}, AT)
@@ -134,7 +134,8 @@ async def test_a_server_gets_only_the_variables_that_are_allowed(
 async def test_a_server_may_ask_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path) as servers:
         result = await servers.call_tool(SERVER, "asks", {}, AT)
-        assert result.is_error and "password" not in result.text.lower().replace("your password", "")
+        assert result.is_error and "elicitation" in result.text
+        assert (await servers.call_tool(SERVER, "add", {"a": 2, "b": 3}, AT)).text == "5"
 
 
 async def test_nothing_is_left_of_a_server_and_of_what_it_started(tmp_path: Path) -> None:

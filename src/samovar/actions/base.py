@@ -116,8 +116,7 @@ class ActionContext:
     """What a prompt's model may call."""
     tell: Callable[[ToolCalled | ToolFinished], None] = nobody
     """Of a call of a tool; raises what ends the run."""
-    time_s: Callable[[], float] = no_time
-    """Since the run's start."""
+    time_s: Callable[[], float] = no_time  # since the run's start
     spent_so_far: Callable[[PromptReply], None] = nobody
     """Told of what a prompt that goes on took so far; raises what ends the run."""
     forget: Callable[[], Awaitable[None]] = nothing

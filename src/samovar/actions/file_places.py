@@ -25,6 +25,9 @@ from samovar.language.pieces import Piece
 from samovar.values import to_text
 
 LONGEST_NAME_BYTES = 255
+LONGEST_PATH_BYTES = 4000
+DEEPEST = 64
+"""Folders within one another, for somebody who may not leave a folder."""
 _ANY_DEPTH = "**"
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -157,6 +160,10 @@ def _names_below(text: str, place: Place) -> tuple[str, ...]:
     while text.startswith("./"):
         text = text[2:]
     names = tuple(_split(text))
+    if len(names) > DEEPEST or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
+        raise FileError(
+            f"The path {_brief(text)!r} is too long, or leads through too many folders.", place=place
+        )
     for name in names:
         _check_name(name, text, "", place)
     return names

@@ -37,6 +37,8 @@ MOST_LISTED = 1000
 MOST_DESCRIPTION_CHARS = 8_000
 MOST_PARAMETERS_CHARS = 64_000
 MOST_RESULT_CHARS = 2_000_000
+CLOSED = -32000
+"""What the package says of a connection that is closed."""
 CONNECT_S = 60.0
 """How long a server may take to start, and to say what it has."""
 INSTALL = "pip install 'samovar[mcp]'"
@@ -50,6 +52,8 @@ class Served:
     client: Client
     child: ChildProgram | None
     """The program; None for one that is reached by a URL."""
+    is_gone: anyio.Event
+    """Set when the program says nothing any more."""
 
     async def list_tools(self) -> ListedTools:
         """All that it has. Raises `ToolError`."""
@@ -86,8 +90,15 @@ class Served:
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         """Has it use a tool. What takes too long is given up. Raises `ToolError`, and as the package does."""
+        from mcp.shared.exceptions import MCPError
+
         with anyio.move_on_after(self.server.timeout_s) as limit:
-            result = await self.client.call_tool(name, dict(arguments))
+            try:
+                result = await self.client.call_tool(name, dict(arguments))
+            except MCPError as error:
+                if self.is_gone.is_set() or error.error.code == CLOSED:
+                    raise
+                return failed(f"The server says: {error}")
         if limit.cancelled_caught:
             return failed(f"It took longer than {self.server.timeout_s:g} s, and was given up.")
         text = _text_of(result.content)
@@ -139,11 +150,12 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
         message = f"[servers.{server.name}] {what}: what a server asks is not answered yet. Leave it out."
         raise ToolError(message, tool=server.name)
     with anyio.move_on_after(CONNECT_S) as limit:  # around the client, whose scopes end before it
-        async with _transport(server, run, folder) as (transport, child):
+        is_gone = anyio.Event()
+        async with _transport(server, run, folder, is_gone) as (transport, child):
             try:
                 async with Client(transport, cache=None) as client:
                     limit.deadline = float("inf")
-                    yield Served(server=server, client=client, child=child)
+                    yield Served(server=server, client=client, child=child, is_gone=is_gone)
                     return
             except Exception as error:
                 if limit.deadline == float("inf") or child is None:
@@ -157,7 +169,7 @@ async def connected(server: DeclaredServer, run: str, folder: Path) -> AsyncIter
 
 @asynccontextmanager
 async def _transport(
-    server: DeclaredServer, run: str, folder: Path
+    server: DeclaredServer, run: str, folder: Path, is_gone: anyio.Event
 ) -> AsyncIterator[tuple[Any, ChildProgram | None]]:
     if server.url:
         async with _http(server) as transport:
@@ -171,7 +183,7 @@ async def _transport(
                 folder=folder / server.folder if server.folder else folder,
             )
         )
-        yield _lines(started), started
+        yield _lines(started, is_gone), started
 
 
 @asynccontextmanager
@@ -202,7 +214,7 @@ def _secret(server: DeclaredServer, name: str, where: str) -> str:
 
 
 @asynccontextmanager
-async def _lines(child: ChildProgram) -> AsyncIterator[tuple[Any, Any]]:
+async def _lines(child: ChildProgram, is_gone: anyio.Event) -> AsyncIterator[tuple[Any, Any]]:
     """A program as the package's transport: messages as lines of JSON, none longer than `children` allows."""
     from mcp.shared.message import SessionMessage
     from mcp_types import jsonrpc_message_adapter
@@ -221,6 +233,8 @@ async def _lines(child: ChildProgram) -> AsyncIterator[tuple[Any, Any]]:
                     await into.send(SessionMessage(message))
             except (ChildProgramError, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 return  # whoever waits for an answer hears that there is nobody any more
+            finally:
+                is_gone.set()
 
     async def send() -> None:
         async with out:
@@ -230,14 +244,16 @@ async def _lines(child: ChildProgram) -> AsyncIterator[tuple[Any, Any]]:
             except (ChildProgramError, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await into.aclose()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(receive)
-        tasks.start_soon(send)
-        try:
-            yield read, write
-        finally:
-            with anyio.CancelScope(shield=True):
-                await read.aclose()
-                await write.aclose()
-                await child.end()
-            tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            tasks.start_soon(send)
+            try:
+                yield read, write
+            finally:
+                tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            for stream in (read, write, into, out):
+                await stream.aclose()
+            await child.end()

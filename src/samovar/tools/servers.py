@@ -140,7 +140,7 @@ async def _said(served: Served, error: Exception) -> str:
     """What is said of a server that could not answer."""
     name = served.server.name
     child = served.child
-    if child is not None and not child.is_alive:
+    if child is not None and (served.is_gone.is_set() or not child.is_alive):
         last = await child.last_words()
         return f"The server {name!r} is gone{f' ({last})' if last else ''}."
     return f"The server {name!r} {_reason(error)}."
