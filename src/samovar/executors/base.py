@@ -103,6 +103,10 @@ class PromptReply:
     calls: tuple[ToolCall, ...] = ()
     """What the model wants tools to do (`FinishReason.CALLS`). Whoever asked does it, and asks again in the
     same conversation with what they gave back."""
+    tools_tokens: int | None = None
+    """Of the prompt: those of the tools' definitions; None if that is not known."""
+    context_tokens: int | None = None
+    """That the prompt and the answer had room for; None if that is not known."""
     executor: str = ""
     """The name of the one that answered, which may be a later one of those that were named."""
     cost: float | None = None
@@ -120,6 +124,11 @@ def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: O
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
         return f"The answer was given up ({reason}) before it was what the {options.held_by} asks for."
     ways = "Give it more with max_tokens=…"
+    if cut == "call":
+        return (
+            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+            f"within a call of a tool. {ways}"
+        )
     if cut == "text":
         return (
             f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "

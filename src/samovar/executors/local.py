@@ -35,6 +35,7 @@ class LocalExecutor:
         schema=True,
         regex=True,
         grammar=True,
+        tools=True,
         sessions=True,
         fork=True,
         embeddings=True,
@@ -122,6 +123,9 @@ class LocalConnection:
             parts=turn.parts,
             cut=turn.cut,
             chosen=turn.chosen,
+            calls=turn.calls,
+            tools_tokens=turn.tools_tokens,
+            context_tokens=turn.context_tokens or None,
             cost=0.0,
         )
 

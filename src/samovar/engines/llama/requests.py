@@ -73,6 +73,8 @@ class Request:
     """What its text is held to beside choices, once it is made; its sampler's from then on. None: nothing."""
     is_secret: bool = False
     """Nothing of it may be written to disk."""
+    tools_tokens: int = 0
+    """Of its prompt: those of the tools' definitions."""
     submitted_s: float = field(default_factory=time.monotonic)
     """On the monotonic clock."""
     ending: FinishReason | None = None
