@@ -18,7 +18,7 @@ from samovar.actions.find import FindFiles
 from samovar.actions.for_each import ForEach, around
 from samovar.actions.given import Value
 from samovar.actions.log import Log
-from samovar.actions.loop_clause import take_clause
+from samovar.actions.loop_clause import refuse_misspelt, take_clause
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.read import ReadFile
 from samovar.actions.retries import Retries
@@ -95,6 +95,9 @@ def _parse_plain(
     begin = len(text) - len(text.lstrip())
     line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old, block=block, tools=tools)
     word = line.peek_word()
+    if not is_old:
+        line.form = ForEach.form
+        refuse_misspelt(line)
     for verb in VERBS:
         if word in verb.words and verb.begins(line):
             line.form = verb.form
