@@ -68,7 +68,7 @@ def parse_action(
 
     Raises `FaultsError`: with the code `unknown-action` where the first word is no verb, else with
     `action-syntax`, `open-text`, `template-syntax`, `condition-syntax`, `unknown-function`, `unknown-option`,
-    `option-value`, `unsupported` or `shell-value`.
+    `option-value` or `shell-value`.
     """
     read = partial(_parse_plain, is_old=is_old, block=block, tools=_as_value(tools))
     if "{%" not in text:

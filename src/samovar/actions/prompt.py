@@ -211,8 +211,8 @@ class ExecutePrompt(Action):
     def no_answer(self, text: str) -> str | None:
         if not self.using.has_tools:
             return super(ExecutePrompt, self).no_answer(text)
-        is_one = text == "accept" or text == "refuse"  # of what a server has changed
-        return None if is_one else no_answer(Asking(kind="tool", parts=()), text)
+        of_server = text in ("accept", "refuse")  # what has changed
+        return None if of_server else no_answer(Asking(kind="tool", parts=()), text)
 
     async def perform(self, context: ActionContext) -> Outcome:
         chosen, messages = await context.compute(lambda: self._filled(context))
@@ -285,9 +285,8 @@ class ExecutePrompt(Action):
             executor=reply.executor,
             cost=reply.cost,
         )
-        answer: object = said
-        if chosen.options.schema is not None and error is None:
-            answer = by_schema(said)
+        is_data = chosen.options.schema is not None and error is None
+        answer: object = by_schema(said) if is_data else said
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
 

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from samovar.actions.base import ActionContext
-from samovar.actions.tools import ROUNDS, Tool, ToolResult, failed
+from samovar.actions.tools import ROUNDS, OfferedTool, ToolResult, failed
 from samovar.errors import LimitError, Place, SamovarError, ToolError, nearest
 from samovar.executors.base import PromptReply, PromptRequest
 from samovar.generation import FinishReason, Message, ToolCall, ToolCalled, ToolFinished, ToolStatus
@@ -78,7 +78,7 @@ async def _own_conversation(context: ActionContext, request: PromptRequest) -> A
 class _Asking:
     """One prompt. Mutable: how many calls in a row did nothing."""
 
-    def __init__(self, rounds: Rounds, context: ActionContext, tools: dict[str, Tool]) -> None:
+    def __init__(self, rounds: Rounds, context: ActionContext, tools: dict[str, OfferedTool]) -> None:
         self._place, self._context, self._tools = rounds.place, context, tools
         self._most = rounds.most or context.defaults.tool_rounds or ROUNDS
         self._failures = 0
@@ -108,7 +108,7 @@ class _Asking:
     async def _results(self, calls: Sequence[ToolCall], number: int) -> tuple[Message, ...]:
         """Does what was called: reads that follow each other together, all else alone and in its order."""
         results: list[Message] = []
-        waiting: list[tuple[ToolCall, Tool, dict[str, Any]]] = []
+        waiting: list[tuple[ToolCall, OfferedTool, dict[str, Any]]] = []
 
         async def done() -> None:
             results.extend(await self._together(waiting, number))
@@ -127,7 +127,7 @@ class _Asking:
         await done()
         return tuple(results)
 
-    def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]] | str:
+    def _read(self, call: ToolCall) -> tuple[OfferedTool, dict[str, Any]] | str:
         """The tool and its arguments; or why the call is none."""
         tool = self._tools.get(call.name)
         if tool is None:
@@ -147,7 +147,7 @@ class _Asking:
         return wrong or (tool, arguments)
 
     async def _together(
-        self, calls: Sequence[tuple[ToolCall, Tool, dict[str, Any]]], number: int
+        self, calls: Sequence[tuple[ToolCall, OfferedTool, dict[str, Any]]], number: int
     ) -> list[Message]:
         results: dict[int, Message] = {}
         errors: list[Exception] = []
@@ -171,7 +171,7 @@ class _Asking:
             raise errors[0]
         return [results[index] for index in range(len(calls))]
 
-    async def _do(self, call: ToolCall, tool: Tool, arguments: dict[str, Any]) -> Message:
+    async def _do(self, call: ToolCall, tool: OfferedTool, arguments: dict[str, Any]) -> Message:
         began = self._context.time_s()
         try:
             result = await self._context.tools.call(tool, arguments)

@@ -34,7 +34,7 @@ class ToolResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tool:
+class OfferedTool:
     """A tool that is offered."""
 
     definition: ToolDefinition
@@ -55,7 +55,7 @@ class Tool:
 class Toolbox(Protocol):
     """The tools that there are for one visit of a run."""
 
-    async def offered(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
+    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
         """Those that patterns name, each once, in an order that is the same each time.
 
         Servers that are named are started first. Raises `NotFoundError` for a pattern that names none, and
@@ -63,7 +63,7 @@ class Toolbox(Protocol):
         """
         ...
 
-    async def call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
         """Has a tool do something; its arguments have the form of its schema.
 
         What fails, is refused or takes too long is a result that says so.
@@ -74,10 +74,10 @@ class Toolbox(Protocol):
 class NoTools:
     """See `Toolbox`: there are none."""
 
-    async def offered(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
+    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
         return ()
 
-    async def call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
         return ToolResult(text="There are no tools here.", is_error=True)
 
 

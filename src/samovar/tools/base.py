@@ -17,7 +17,7 @@ from samovar.actions.base import ActionContext
 from samovar.actions.effects import Intent
 from samovar.actions.outside import Outside
 from samovar.actions.reached import VisitOf
-from samovar.actions.tools import Tool, ToolResult
+from samovar.actions.tools import OfferedTool, ToolResult
 from samovar.errors import Place
 from samovar.generation import ToolDefinition
 
@@ -44,7 +44,7 @@ class Here:
 class Source(Protocol):
     """Where tools are from. Of one run, asked by several visits at once."""
 
-    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
         """All that patterns may name, with the source's name before their own. Raises `ToolError`."""
         ...
 
@@ -64,7 +64,7 @@ def tool(
     *,
     optional: tuple[str, ...] = (),
     is_read: bool = False,
-) -> Tool:
+) -> OfferedTool:
     """A tool of this project. `fields`: the schema of each argument."""
     schema = {
         "type": "object",
@@ -73,6 +73,6 @@ def tool(
         "additionalProperties": False,
     }
     parameters = json.dumps(schema, ensure_ascii=False)
-    return Tool(
+    return OfferedTool(
         definition=ToolDefinition(name=name, description=description, parameters=parameters), is_read=is_read
     )

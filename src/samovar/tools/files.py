@@ -11,7 +11,7 @@ from typing import Any
 
 from samovar.actions.file_places import Target, search_below, target_below
 from samovar.actions.file_system import Change
-from samovar.actions.tools import Tool, ToolResult, failed
+from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.errors import FileError
 from samovar.tools.base import Here, tool
 from samovar.tools.permission import ask, may_write
@@ -72,7 +72,7 @@ TOOLS = (
 class FileTools:
     """See `base.Source`."""
 
-    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
         return TOOLS
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:

@@ -17,7 +17,7 @@ from samovar.actions.base import brief
 from samovar.actions.effects import AcceptsTools, CallsTool, ListsTools
 from samovar.actions.question import Asking, Filled
 from samovar.actions.reached import ListedTools
-from samovar.actions.tools import Tool, ToolResult
+from samovar.actions.tools import OfferedTool, ToolResult
 from samovar.config.declared import DeclaredServer
 from samovar.errors import ToolError
 from samovar.generation import ToolDefinition
@@ -35,7 +35,7 @@ class ServerTools:
     def __init__(self, server: DeclaredServer) -> None:
         self._server = server
 
-    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
         listed = await here.effect(ListsTools(server=self._server))
         if listed.left_out:
             names = ", ".join(brief(name, 40) for name in listed.left_out[:SHOWN])
@@ -43,7 +43,7 @@ class ServerTools:
         if listed.changed:
             await self._ask_about(listed, here)
         found = [
-            Tool(definition=replace(one, name=f"{self._server.name}.{one.name}"))
+            OfferedTool(definition=replace(one, name=f"{self._server.name}.{one.name}"))
             for one in sorted(listed.definitions, key=lambda one: one.name)
         ]
         return found + list(_more(patterns, found)) if listed.has_more else found
@@ -81,9 +81,11 @@ class ServerTools:
         return await here.effect(CallsTool(server=self._server, tool=name, arguments=arguments))
 
 
-def _more(patterns: Sequence[str], found: Sequence[Tool]) -> Iterator[Tool]:
+def _more(patterns: Sequence[str], found: Sequence[OfferedTool]) -> Iterator[OfferedTool]:
     """One for each pattern that names none of those found."""
     for pattern in patterns:
         if not any(fnmatchcase(one.name, pattern) for one in found):
             name = pattern.replace("*", "any").replace("?", "x")
-            yield Tool(definition=ToolDefinition(name=name, description="", parameters='{"type": "object"}'))
+            yield OfferedTool(
+                definition=ToolDefinition(name=name, description="", parameters='{"type": "object"}')
+            )

@@ -12,7 +12,7 @@ from typing import Any
 
 from samovar.actions.launching import failure_of
 from samovar.actions.process import Command
-from samovar.actions.tools import Tool, ToolResult, failed
+from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.tools.base import Here, tool
 from samovar.tools.permission import ask, may_run
 
@@ -44,7 +44,7 @@ TOOLS = (
 class ShellTools:
     """See `base.Source`."""
 
-    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
         return TOOLS
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:

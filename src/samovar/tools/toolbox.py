@@ -14,7 +14,7 @@ import anyio
 from samovar.actions.base import ActionContext
 from samovar.actions.outside import Outside
 from samovar.actions.reached import VisitOf
-from samovar.actions.tools import Tool, Toolbox, ToolResult, failed
+from samovar.actions.tools import OfferedTool, Toolbox, ToolResult, failed
 from samovar.config.declared import DeclaredServer
 from samovar.errors import NotFoundError, ToolError
 from samovar.tools.base import Here
@@ -37,7 +37,7 @@ class ToolsOfVisit:
     def __init__(self, context: ActionContext, outside: Outside, at: VisitOf) -> None:
         self._here = Here(context=context, outside=outside, at=at)
 
-    async def offered(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
+    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
         settings = self._here.context.settings
         check_rules(settings.allow)
         known = sources(settings, self._stand_ins(patterns))
@@ -45,7 +45,7 @@ class ToolsOfVisit:
             if pattern.partition(".")[0] not in known:
                 near = [f"{name}.*" for name in known]
                 raise NotFoundError("tool", pattern, near, place=self._here.place)
-        found: list[Tool] = []
+        found: list[OfferedTool] = []
         for name, source in known.items():
             own = [one for one in patterns if one.partition(".")[0] == name]
             if own:
@@ -59,7 +59,7 @@ class ToolsOfVisit:
         found = (self._here.outside.servers.stand_in(name) for name in names if name not in known)
         return [one for one in found if one is not None]
 
-    def _check_size(self, found: Sequence[Tool]) -> None:
+    def _check_size(self, found: Sequence[OfferedTool]) -> None:
         chars = sum(
             len(one.definition.description) + len(one.definition.parameters) + len(one.name) for one in found
         )
@@ -71,7 +71,7 @@ class ToolsOfVisit:
                 place=self._here.place,
             )
 
-    async def call(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
         source, _, name = tool.name.partition(".")
         member = sources(self._here.context.settings, self._stand_ins([tool.name]))[source]
         with anyio.move_on_after(LONGEST_CALL_S) as limit:
@@ -81,7 +81,7 @@ class ToolsOfVisit:
         return result
 
 
-def _matching(patterns: Sequence[str], tools: Sequence[Tool]) -> list[Tool]:
+def _matching(patterns: Sequence[str], tools: Sequence[OfferedTool]) -> list[OfferedTool]:
     """Those of a source that its patterns name. Raises `NotFoundError` for one that names none."""
     for pattern in patterns:
         if not any(fnmatchcase(one.name, pattern) for one in tools):

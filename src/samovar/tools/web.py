@@ -10,7 +10,7 @@ from typing import Any
 
 from samovar.actions.base import brief
 from samovar.actions.effects import FetchesPage
-from samovar.actions.tools import Tool, ToolResult
+from samovar.actions.tools import OfferedTool, ToolResult
 from samovar.tools.base import Here, tool
 from samovar.tools.permission import may_fetch
 
@@ -27,7 +27,7 @@ TOOLS = (
 class WebTools:
     """See `base.Source`."""
 
-    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
         return TOOLS
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:

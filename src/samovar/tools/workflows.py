@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from samovar.actions.tools import Tool, ToolResult, failed
+from samovar.actions.tools import OfferedTool, ToolResult, failed
 from samovar.errors import ChildError, NotFoundError, SamovarError, ToolError, UsageError
 from samovar.generation import ToolDefinition
 from samovar.language.parameter_schemas import schema_of
@@ -27,7 +27,7 @@ MOST_DESCRIPTION_CHARS = 1000
 class WorkflowTools:
     """See `base.Source`."""
 
-    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[Tool]:
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
         return await here.context.compute(lambda: _tools(patterns, here))
 
     async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:
@@ -42,8 +42,8 @@ class WorkflowTools:
         return ToolResult(text=text, value=found)
 
 
-def _tools(patterns: Sequence[str], here: Here) -> list[Tool]:
-    found: dict[str, Tool] = {}
+def _tools(patterns: Sequence[str], here: Here) -> list[OfferedTool]:
+    found: dict[str, OfferedTool] = {}
     for pattern in patterns:
         name = pattern.removeprefix(f"{SOURCE}.")
         if "*" not in name and "?" not in name:
@@ -79,7 +79,7 @@ def _workflow(name: str, here: Here) -> Workflow:
         raise ToolError(message, tool=f"{SOURCE}.{name}", place=here.place) from error
 
 
-def _tool(name: str, workflow: Workflow) -> Tool:
+def _tool(name: str, workflow: Workflow) -> OfferedTool:
     given = [one for one in workflow.parameters if not one.secret]
     schema = {
         "type": "object",
@@ -88,7 +88,7 @@ def _tool(name: str, workflow: Workflow) -> Tool:
         "additionalProperties": False,
     }
     said = workflow.description or workflow.title or f"Runs the workflow {workflow.name}."
-    return Tool(
+    return OfferedTool(
         definition=ToolDefinition(
             name=name,
             description=said[:MOST_DESCRIPTION_CHARS],
