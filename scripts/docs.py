@@ -274,7 +274,7 @@ def actions_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-_ABILITIES = {
+_ABLE = {
     "choices": "`choices`",
     "schema": "`schema`",
     "regex": "`regex`",
@@ -303,7 +303,7 @@ def executors_table() -> str:
     lines = ["| | " + " | ".join(f"`{kind}`" for kind in kinds) + " |", "|---|" + "---|" * len(kinds)]
     for one in fields(ExecutorAbilities):
         values = (getattr(kind.abilities, one.name) for kind in kinds.values())
-        lines.append(f"| {_ABILITIES[one.name]} | " + " | ".join(map(_ability, values)) + " |")
+        lines.append(f"| {_ABLE[one.name]} | " + " | ".join(map(_ability, values)) + " |")
     keys = (", ".join(f"`{key}`" for key in sorted(kind.takes)) for kind in kinds.values())
     return "\n".join([*lines, "| keys of its table | " + " | ".join(keys) + " |"]) + "\n"
 

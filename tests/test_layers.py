@@ -19,7 +19,6 @@ LAYERS = (
     "python",
     "preflight",
     "checks",
-    "wire",
     "running",
     "app",
     "tools",
@@ -32,6 +31,7 @@ LAYERS = (
     "folders",
     "language",
     "expressions",
+    "journal",
     "config",
     "processes",
     "projects",
@@ -49,7 +49,6 @@ LAYERS = (
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {
     "checks",
-    "wire",
     "running",
     "tools",
     "actions",
@@ -57,6 +56,7 @@ WORKFLOW_HALF = {
     "folders",
     "language",
     "expressions",
+    "journal",
 }
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}

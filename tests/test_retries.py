@@ -22,7 +22,7 @@ from samovar.events import AttemptFailed, Ending
 from samovar.generation import FinishReason
 from samovar.preflight.preview import preview
 from samovar.running.runner import RunnerSettings
-from samovar.wire import run_to_wire
+from samovar.running.wire import run_to_wire
 from tests.bench import Bench, Idle, Told, reply, statuses
 from tests.test_testing import Cases
 

@@ -18,7 +18,7 @@ from samovar.events import Ending
 from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, TokenCounts, ToolCall, ToolCalled, ToolFinished
 from samovar.running.runner import RunnerSettings
-from samovar.wire import event_to_wire
+from samovar.running.wire import event_to_wire
 from tests.bench import Bench, Told, reply, unchecked
 
 pytestmark = pytest.mark.anyio

@@ -31,9 +31,9 @@ from samovar.generation import FinishReason, TokenCounts
 from samovar.preflight.preview import preview
 from samovar.preflight.prompts import VerifyPreview
 from samovar.running.runner import RunnerSettings
+from samovar.running.wire import event_to_wire, run_to_wire
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
-from samovar.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told, statuses
 from tests.test_testing import Cases
 

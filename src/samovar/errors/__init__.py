@@ -18,6 +18,7 @@
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── ReturnsError        what a workflow returns has another type than it says
     │   ├── JoinError           a join needs more branches than were started
+    │   ├── InterruptedActionError  a process ended while it was performed
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     there was nobody to ask
     ├── LimitError              a run went past one of its limits
@@ -37,6 +38,9 @@
     │       ├── DeclinedError   it declined to answer
     │       ├── ProtocolError   what came back is not what the protocol says
     │       └── SilentError     it said nothing for too long
+    ├── JournalError            the journal cannot be read or written
+    │   ├── LeaseError          another process drives the run
+    │   └── LeaseLostError      another process has taken the run over
     └── ClosedError             used after it was closed
 
 Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
@@ -76,7 +80,11 @@ from samovar.errors.tree import CutOffError as CutOffError
 from samovar.errors.tree import ExpressionError as ExpressionError
 from samovar.errors.tree import FaultsError as FaultsError
 from samovar.errors.tree import FileError as FileError
+from samovar.errors.tree import InterruptedActionError as InterruptedActionError
 from samovar.errors.tree import JoinError as JoinError
+from samovar.errors.tree import JournalError as JournalError
+from samovar.errors.tree import LeaseError as LeaseError
+from samovar.errors.tree import LeaseLostError as LeaseLostError
 from samovar.errors.tree import LimitError as LimitError
 from samovar.errors.tree import NotFoundError as NotFoundError
 from samovar.errors.tree import RefusedError as RefusedError

@@ -6,7 +6,7 @@ Above: the runner, which makes it; the contexts of visits. Below: what a run rea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -16,9 +16,13 @@ from samovar.actions.outside import Outside
 from samovar.config import Settings
 from samovar.events import Event
 from samovar.executors.base import Connection
+from samovar.journal.base import KeptRun
 from samovar.library import Library
+from samovar.running.conversations import Conversations
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
+from samovar.running.references import References
+from samovar.running.uncertain import Decisions
 from samovar.tools.toolbox import MakeToolbox
 from samovar.values.secrecy import Secrets
 
@@ -60,3 +64,11 @@ class Services:
     """What nobody is shown."""
     computer: Computer
     """Fills texts and evaluates expressions."""
+    journal: KeptRun | None = None
+    """Where the run is kept."""
+    conversations: Conversations = field(default_factory=Conversations)
+    """What an earlier process said in named ones."""
+    references: References = field(default_factory=References)
+    """What the journal has in place of secrets."""
+    uncertain: Decisions = field(default_factory=Decisions)
+    """What becomes of visits that were interrupted and may not simply be done again."""

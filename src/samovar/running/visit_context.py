@@ -7,7 +7,7 @@ What happens while a prompt is answered is told as events of the run from here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from samovar.actions.base import ActionContext
@@ -31,7 +31,8 @@ from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import PromptReply, PromptRequest, Wish, forget
-from samovar.generation import ExecutorFailed, Message, PromptEvent, ToolCalled, ToolFinished
+from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent, ToolCalled, ToolFinished
+from samovar.journal.base import Exchange
 from samovar.language.workflow import State
 from samovar.running.frame import Frame
 from samovar.running.services import Services
@@ -68,6 +69,10 @@ class VisitContext:
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
+    since_s: float | None = None
+    """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
+    exchanges: list[Exchange] = field(default_factory=list)
+    """What was asked of models and answered, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -162,6 +167,9 @@ class VisitContext:
             return await self._effect(AsksUser(question=question))
 
     async def sleep(self, duration_s: float) -> None:
+        if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
+            gone_s = self.services.outside.clock.now_s() - self.since_s
+            duration_s = min(duration_s, max(0.0, duration_s - gone_s))
         await self._effect(LetsTimePass(duration_s=duration_s))
 
     def tell(self, event: ToolCalled | ToolFinished) -> None:
@@ -205,9 +213,20 @@ class VisitContext:
         self._claim(request.session, continues=True)
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
-        request = replace(request, messages=messages, run=self.services.run, visit=self.number)
+        said = self.services.conversations
+        history = said.take(request.session) if request.fork is None else said.of(request.fork)
+        request = replace(
+            request, messages=messages, history=history, run=self.services.run, visit=self.number
+        )
         connection = self.services.connection
-        return await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
+        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
+        if self.services.journal is not None:
+            parts = reply.parts or (MessagePart(text=reply.text),)
+            answer = replace(Message.of_parts("assistant", parts), calls=reply.calls)
+            self.exchanges.append(
+                Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
+            )
+        return reply
 
     async def _permits(self, wish: Wish) -> bool:
         details = f": {wish.details}" if wish.details else ""
