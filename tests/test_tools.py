@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 
 import pytest
 
-from samovar.actions.effects import Intent
+from samovar.actions.effects import OutsideIntent
 from samovar.actions.outside import Outside, ThisMachine
 from samovar.actions.question import NO, Question, Reply
 from samovar.actions.reached import VisitOf
@@ -340,7 +340,7 @@ class Kept(Outside):
 
     seen: ClassVar[list[str]] = []
 
-    async def effect(self, intent: Intent[T], at: VisitOf) -> T:
+    async def effect(self, intent: OutsideIntent[T], at: VisitOf) -> T:
         self.seen.append(type(intent).__name__)
         return await super().effect(intent, at)
 

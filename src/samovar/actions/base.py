@@ -100,12 +100,10 @@ class ActionContext:
     """What prompts may read besides variables, which come first."""
     allows_effects: bool = True
     """False: actions that have an effect are refused."""
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    """Returns when so many seconds have passed."""
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep  # until so many seconds have passed
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
-    run_items: RunItems = no_items
-    """Performs something for each item of a list."""
+    run_items: RunItems = no_items  # performs something for each item of a list
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", covariant=True)
 
 
-class Intent(Protocol[T]):
+class OutsideIntent(Protocol[T]):
     """Something that a visit of a run wants of what is outside."""
 
     async def done_by(self, reached: Reached, at: VisitOf) -> T:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from samovar.actions import file_system
 from samovar.actions.clock import Clock, MachineClock
-from samovar.actions.effects import Intent
+from samovar.actions.effects import OutsideIntent
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.process import Command, CommandResult, run
@@ -50,7 +50,7 @@ class Outside:
     servers: Servers = field(default_factory=NoServers)
     """Those of one run."""
 
-    async def effect(self, intent: Intent[T], at: VisitOf) -> T:
+    async def effect(self, intent: OutsideIntent[T], at: VisitOf) -> T:
         """The one place through which a run does anything outside of itself."""
         return await intent.done_by(self, at)
 

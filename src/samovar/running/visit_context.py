@@ -16,8 +16,8 @@ from samovar.actions.effects import (
     AsksModel,
     AsksUser,
     FindsFiles,
-    Intent,
     LetsTimePass,
+    OutsideIntent,
     ReadsFile,
     RunsCommand,
     WritesFile,
@@ -140,7 +140,7 @@ class VisitContext:
         if action is None or action.effect is None:
             raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
 
-    async def _effect(self, intent: Intent[T]) -> T:
+    async def _effect(self, intent: OutsideIntent[T]) -> T:
         return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:

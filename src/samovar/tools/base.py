@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from samovar.actions.base import ActionContext
-from samovar.actions.effects import Intent
+from samovar.actions.effects import OutsideIntent
 from samovar.actions.outside import Outside
 from samovar.actions.reached import VisitOf
 from samovar.actions.tools import OfferedTool, ToolResult
@@ -37,7 +37,7 @@ class Here:
         """Of the file whose prompt it is."""
         return Place(path=self.context.workflow.path, line=1)
 
-    async def effect(self, intent: Intent[T]) -> T:
+    async def effect(self, intent: OutsideIntent[T]) -> T:
         return await self.outside.effect(intent, self.at)
 
 
