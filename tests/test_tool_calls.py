@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,6 +43,7 @@ jsonschema = pytest.importorskip("jsonschema")  # among the packages for tests
 pytestmark = pytest.mark.anyio
 
 CALLS_PER_FAMILY = 500
+AT_ONCE = 8
 CONTEXT = 32768
 OPTIONAL = {"type": "string", "maxLength": 6}
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -184,14 +187,18 @@ def test_any_other_template_gets_our_own_convention(tmp_path: Path, source: str)
 # Calls, valid by construction -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL)
-async def test_all_calls_of_a_random_model_parse_and_validate(families: dict[str, Path], name: str) -> None:
-    """500 for each family: what was cut off by `max_tokens` is no call, and says so."""
-    wanted, found, asked = CALLS_PER_FAMILY, 0, 0
+async def judged_calls(model: LlamaModel, seeds: Iterator[int], wanted: int) -> int:
+    """So many calls of a random model, several answers at once, each judged; and how many answers it took.
+
+    What was cut off by `max_tokens` is no call, and says so.
+    """
     options = Options(tools=TOOLS, tool_choice="required", max_tokens=700)
-    async with loaded(families[name], 4096) as model:
+    found = asked = 0
+
+    async def ask() -> None:
+        nonlocal found, asked
         while found < wanted:
-            texts, end = await said(model, replace(options, sampling=hot(asked)))
+            texts, end = await said(model, replace(options, sampling=hot(next(seeds))))
             asked += 1
             assert texts["text"] == "" and texts["call"]
             if end.reason is FinishReason.LENGTH:
@@ -200,7 +207,27 @@ async def test_all_calls_of_a_random_model_parse_and_validate(families: dict[str
             assert end.reason is FinishReason.CALLS and end.cut is None, (texts, end)
             judge(end.calls)
             found += len(end.calls)
-    assert asked <= 3 * wanted
+
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(ask)
+    return asked
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_calls_of_a_random_model_parse_and_validate(families: dict[str, Path], name: str) -> None:
+    async with loaded(families[name], 16384) as model:
+        assert await judged_calls(model, count(), 12) <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(10))
+@pytest.mark.parametrize("name", ALL)
+async def test_five_hundred_calls_of_each_family_parse_and_validate(
+    families: dict[str, Path], name: str, batch: int
+) -> None:
+    async with loaded(families[name], 16384) as model:
+        assert await judged_calls(model, count(1000 * (batch + 1)), CALLS_PER_FAMILY // 10) <= 100
 
 
 @pytest.mark.parametrize("name", ALL)

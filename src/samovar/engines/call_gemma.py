@@ -26,7 +26,7 @@ from samovar.engines.call_schemas import (
 from samovar.engines.calls import (
     MOST_CALLS,
     Called,
-    Rules,
+    GrammarRules,
     Tool,
     UnenforceableError,
     Written,
@@ -37,8 +37,6 @@ from samovar.engines.calls import (
 from samovar.generation import ToolCall
 from samovar.values.certainty import resolved
 
-MOST_DEEP = 12
-"""Objects and lists within each other, of values that a schema says nothing of."""
 _NUMBER = frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"))
 _LIST = SAYS_NOTHING | {"type", "items", "minItems", "maxItems"}
 _KEY = "/[A-Za-z_][A-Za-z0-9_]{0,40}/"
@@ -62,7 +60,7 @@ class GemmaCalls:
     def marks(self) -> tuple[str, ...]:
         return (self.trigger, self.quote, self.following, self.closes)
 
-    def rest(self, rules: Rules, tools: Sequence[Tool]) -> str:
+    def rest(self, rules: GrammarRules, tools: Sequence[Tool]) -> str:
         def arguments(tool: Tool) -> str:
             return _Values(self.quote, rules, tool.schema).members(tool.schema)
 
@@ -122,7 +120,7 @@ class GemmaCalls:
 class _Values:
     """The rules of one tool's values. Mutable: what it has begun."""
 
-    def __init__(self, quote: str, rules: Rules, whole: Mapping[str, Any]) -> None:
+    def __init__(self, quote: str, rules: GrammarRules, whole: Mapping[str, Any]) -> None:
         self._quote, self._rules, self._whole = quote, rules, whole
         self._references: dict[str, str] = {}
 

@@ -17,7 +17,7 @@ from samovar.engines.calls import (
     ID_CHARACTERS,
     MOST_CALLS,
     Called,
-    Rules,
+    GrammarRules,
     Tool,
     Written,
     arguments_of,
@@ -72,7 +72,7 @@ class JsonCalls:
         """Names and ids are beside the JSON, not in it."""
         return "{" not in self.between + self.begins + self.trigger
 
-    def rest(self, rules: Rules, tools: Sequence[Tool]) -> str:
+    def rest(self, rules: GrammarRules, tools: Sequence[Tool]) -> str:
         calls = [
             sequence(
                 quoted(tool.name),
@@ -88,7 +88,7 @@ class JsonCalls:
         more = sequence(rules.text(self.following), call)
         return sequence(rules.text(self.begins), repeated(call, more, self.most), rules.text(self.closes))
 
-    def _id(self, rules: Rules, *, is_flat: bool) -> str:
+    def _id(self, rules: GrammarRules, *, is_flat: bool) -> str:
         if not self.id_before or is_flat != self._is_flat:
             return ""
         quote = "" if is_flat else '"\\""'

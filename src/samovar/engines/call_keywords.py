@@ -18,7 +18,7 @@ from samovar.engines.call_schemas import literal, members, text_schema, text_ter
 from samovar.engines.calls import (
     MOST_CALLS,
     Called,
-    Rules,
+    GrammarRules,
     Tool,
     UnenforceableError,
     Written,
@@ -36,7 +36,7 @@ _DECODER = json.JSONDecoder()
 _WORD = {"True": True, "False": False, "None": None}
 
 
-def separated(rules: Rules, parts: Sequence[tuple[str, bool]], between: str) -> str:
+def separated(rules: GrammarRules, parts: Sequence[tuple[str, bool]], between: str) -> str:
     """An expression of parts in their order, of which some may be left out. `parts`: (it, is required)."""
     first, later = '""', '""'
     for part, is_required in reversed(parts):
@@ -48,7 +48,7 @@ def separated(rules: Rules, parts: Sequence[tuple[str, bool]], between: str) -> 
 
 
 def each_call(
-    rules: Rules, tools: Sequence[Tool], arguments: Callable[[Tool], str], between: str, ends: str
+    rules: GrammarRules, tools: Sequence[Tool], arguments: Callable[[Tool], str], between: str, ends: str
 ) -> str:
     """An expression of one call of any tool, from its name on. Raises `EngineError`, which names the tool."""
     calls = []
@@ -75,7 +75,7 @@ class PythonCalls:
     def marks(self) -> tuple[str, ...]:
         return (self.trigger, self.closes)
 
-    def rest(self, rules: Rules, tools: Sequence[Tool]) -> str:
+    def rest(self, rules: GrammarRules, tools: Sequence[Tool]) -> str:
         def arguments(tool: Tool) -> str:
             parts = [
                 (sequence(quoted(f"{name}="), self._value(rules, schema)), is_required)
@@ -87,7 +87,7 @@ class PythonCalls:
         calls = repeated(call, sequence(quoted(", "), call), self.most)
         return sequence(quoted("["), calls, quoted("]"), rules.text(self.closes))
 
-    def _value(self, rules: Rules, schema: Mapping[str, Any]) -> str:
+    def _value(self, rules: GrammarRules, schema: Mapping[str, Any]) -> str:
         kind = resolved(schema, schema)
         kind = (
             kind.get("type") if isinstance(kind, dict) and kind.keys().isdisjoint(("enum", "const")) else None
@@ -176,7 +176,7 @@ class XmlCalls:
         """What no text may have: all up to the end of the closing tag."""
         return self.value_ends[: self.value_ends.rindex(">") + 1]
 
-    def rest(self, rules: Rules, tools: Sequence[Tool]) -> str:
+    def rest(self, rules: GrammarRules, tools: Sequence[Tool]) -> str:
         def arguments(tool: Tool) -> str:
             parts = []
             for name, (schema, is_required) in members(tool).items():

@@ -7,7 +7,7 @@ template writes is what its model was trained to write.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from samovar.engines.call_gemma import GemmaCalls
 from samovar.engines.call_json import JsonCalls
@@ -63,15 +63,16 @@ _GEMMA = re.compile(
 )
 
 
-def syntax_of(written: str, turn_end: str) -> CallSyntax | None:
+def syntax_of(written: str, ends: Sequence[str]) -> CallSyntax | None:
     """The syntax in which a template wrote `CALLS`, or the first of them; None if it is not known here.
 
-    `written`: from where the assistant's answer begins. `turn_end`: what the template ends an answer with.
+    `written`: from where the assistant's answer begins. `ends`: texts that end an answer.
     """
     text = written.lstrip()
     for find in (_xml, _gemma, _python, _json, _flat):
-        if (found := find(text, turn_end)) is not None:
-            return found
+        if (found := find(text, ends)) is not None:
+            barred = (*ends, *(call.id for call in CALLS))  # its texts must be those of every call
+            return None if any(one in mark for one in barred for mark in found.marks if one) else found
     return None
 
 
@@ -81,10 +82,10 @@ def by_marks(controls: Collection[str]) -> CallSyntax | None:
     return PythonCalls(trigger=marks[0], closes=marks[1]) if all(one in controls for one in marks) else None
 
 
-def _end(post: str, turn_end: str) -> str:
+def _end(post: str, ends: Sequence[str]) -> str:
     """What is behind the last call and before the end of the turn."""
-    end = post.find(turn_end) if turn_end else -1
-    return (post[:end] if end >= 0 else post).rstrip()
+    places = [place for end in ends if end and (place := post.find(end)) >= 0]
+    return post[: min(places, default=len(post))].rstrip()
 
 
 def _most(is_several: object) -> int:
@@ -99,7 +100,7 @@ def _begun(pre: str, open_: str) -> tuple[str, str, bool]:
     )
 
 
-def _json(text: str, turn_end: str) -> CallSyntax | None:
+def _json(text: str, ends: Sequence[str]) -> CallSyntax | None:
     if not (first := _JSON.match(text)):
         return None
     following = _JSON_NEXT.match(first["post"])
@@ -113,7 +114,7 @@ def _json(text: str, turn_end: str) -> CallSyntax | None:
         between=first["after"],
         ends=first["ends"],
         following=following["mid"] if following else "",
-        closes=_end((following or first)["post"], turn_end),
+        closes=_end((following or first)["post"], ends),
         id_before=', "id": "' if first["id"] else "",
         at_head=at_head,
         most=_most(following),
@@ -121,8 +122,9 @@ def _json(text: str, turn_end: str) -> CallSyntax | None:
     )
 
 
-def _flat(text: str, turn_end: str) -> CallSyntax | None:
-    if not (first := _FLAT.match(text)):
+def _flat(text: str, ends: Sequence[str]) -> CallSyntax | None:
+    first = _FLAT.match(text)
+    if first is None or re.search(r"\d", first["after"]):  # which counts the calls
         return None
     following = _FLAT_NEXT.match(first["post"])
     return JsonCalls(
@@ -132,22 +134,22 @@ def _flat(text: str, turn_end: str) -> CallSyntax | None:
         between=first["after"],
         ends="",
         following=following["mid"] if following else "",
-        closes=_end((following or first)["post"], turn_end),
+        closes=_end((following or first)["post"], ends),
         id_before="[CALL_ID]" if first["id"] else "",
         most=_most(following),
         separators=(first["item"], ":" + first["key"]),
     )
 
 
-def _python(text: str, turn_end: str) -> CallSyntax | None:
+def _python(text: str, ends: Sequence[str]) -> CallSyntax | None:
     if not (found := _PYTHON.match(text)):
         return None
     is_several = f"{SECOND}(" in found["post"]
-    closes = _end(found["post"][found["post"].rfind("]") + 1 :], turn_end)
+    closes = _end(found["post"][found["post"].rfind("]") + 1 :], ends)
     return PythonCalls(trigger=found["pre"], closes=closes, most=_most(is_several))
 
 
-def _xml(text: str, turn_end: str) -> CallSyntax | None:
+def _xml(text: str, ends: Sequence[str]) -> CallSyntax | None:
     if not (first := _XML.match(text)):
         return None
     following = _XML_NEXT.match(first["post"])
@@ -160,19 +162,19 @@ def _xml(text: str, turn_end: str) -> CallSyntax | None:
         value_ends=first["ends"],
         ends=first["close"],
         following=following["mid"] if following else "",
-        closes=_end((following or first)["post"], turn_end),
+        closes=_end((following or first)["post"], ends),
         at_head=at_head,
         most=_most(following),
     )
 
 
-def _gemma(text: str, turn_end: str) -> CallSyntax | None:
+def _gemma(text: str, ends: Sequence[str]) -> CallSyntax | None:
     if not (found := _GEMMA.match(text)):
         return None
     following, trigger = found["post"].partition(f"call:{SECOND}"), found["trigger"]
     if not following[1]:
         return GemmaCalls(
-            trigger=trigger, quote=found["quote"], following="", closes=_end(found["post"], turn_end), most=1
+            trigger=trigger, quote=found["quote"], following="", closes=_end(found["post"], ends), most=1
         )
     closes = following[0].strip().removesuffix(trigger).strip()
     return GemmaCalls(trigger=trigger, quote=found["quote"], following=following[0], closes=closes)

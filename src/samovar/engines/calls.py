@@ -134,7 +134,7 @@ class CallSyntax(Protocol):
         """Calls in one answer, at most."""
         ...
 
-    def rest(self, rules: Rules, tools: Sequence[Tool]) -> str:
+    def rest(self, rules: GrammarRules, tools: Sequence[Tool]) -> str:
         """An expression of what comes behind the trigger. Raises `EngineError`, which names the tool."""
         ...
 
@@ -152,7 +152,7 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-class Rules:
+class GrammarRules:
     """The rules of one grammar. Mutable: they are added, each once."""
 
     def __init__(self, spell: Spell = quoted) -> None:

@@ -17,7 +17,7 @@ from samovar.generation import Form, PartKind, TextGenerated, ToolCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldTo:
     """What an answer is held to."""
 
     choices: tuple[str, ...] = ()
@@ -39,11 +39,11 @@ class TokenAnswer:
         vocabulary: Vocabulary,
         answer: AnswerParts,
         markers: Mapping[int, bytes],
-        held: Held | None = None,
+        held: HeldTo | None = None,
     ) -> None:
         """`markers`: of the vocabulary's tokens those that mark reasoning, or are parts of marks."""
         self._vocabulary, self._answer, self._markers = vocabulary, answer, markers
-        self.held = held or Held()
+        self.held = held or HeldTo()
         self._choices = self.held.choices
         self._spelled = ""
         self.thinks_first = answer.is_free

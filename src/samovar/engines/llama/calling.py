@@ -32,8 +32,9 @@ _ANSWER, _RESULT = "Samovar probe answer", "samovar probe result"
 class Calling:
     """One template's way with tools, found when it is first asked for."""
 
-    def __init__(self, turns: Turns, controls: ControlTexts) -> None:
-        self._turns, self._controls = turns, controls
+    def __init__(self, turns: Turns, controls: ControlTexts, ends: Sequence[str] = ()) -> None:
+        """`ends`: the texts of tokens that end an answer."""
+        self._turns, self._controls, self._ends = turns, controls, ends
 
     @property
     def syntax(self) -> CallSyntax | None:
@@ -60,15 +61,17 @@ class Calling:
         behind = said[said.rfind(_ANSWER) + len(_ANSWER) :]
         spans = self._controls.found(behind)
         turn_end = behind[slice(*spans[0])] if spans else behind.strip().split("\n")[0]
+        is_written = False
         for calls in (probe.CALLS, probe.CALLS[:1]):
             asked = [user, Message(role="assistant", content="", calls=calls)]
             with suppress(EngineError):
                 text = self._turns.render(asked, tools=tools)
                 written = text[_shared(text, said) :]
-                syntax = probe.syntax_of(written, turn_end)
+                is_written = is_written or probe.FIRST in written
+                syntax = probe.syntax_of(written, [turn_end, *self._ends])
                 if syntax is not None and self._shows_results(asked, syntax, tools, writes=None):
                     return syntax, True
-        marked = probe.by_marks(self._controls)
+        marked = None if is_written else probe.by_marks(self._controls)
         one = [user, Message(role="assistant", content="", calls=probe.CALLS[:1])]
         if marked is not None and self._shows_results(one, marked, tools, writes=marked):
             return marked, False

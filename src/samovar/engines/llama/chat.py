@@ -16,12 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from samovar.engines.answer import AnswerParts
-from samovar.engines.llama.answering import Held, TokenAnswer
+from samovar.engines.llama.answering import HeldTo, TokenAnswer
 from samovar.engines.llama.arguments import Arguments
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.calling import Calling
 from samovar.engines.llama.offer import Offer
-from samovar.engines.llama.rendering import PROBE, Given, Rendering
+from samovar.engines.llama.rendering import PROBE, Given, PromptRendering
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning, Markers
 from samovar.errors import EngineError
@@ -98,8 +98,9 @@ class ChatTemplate:
         filling = Filling(texts=texts, shows_reasoning="reasoning_content" in self._source)
         self._turns: Turns = Turns(dialect, filling)
         self._dialect = dialect
-        self._rendering = Rendering(self._turns, vocabulary, self._source)
-        self.calling = Calling(self._turns, vocabulary.controls)
+        self._rendering = PromptRendering(self._turns, vocabulary, self._source)
+        ends = [vocabulary.text_of(token) for token in vocabulary.ends]
+        self.calling = Calling(self._turns, vocabulary.controls, ends)
         """How its model is offered tools."""
         self._tools_tokens: dict[tuple[ToolDefinition, ...], int] = {}
         self.markers = Markers.found(self._source, vocabulary.controls)
@@ -219,11 +220,11 @@ class ChatTemplate:
             blank="text" if markers is None else self._vocabulary.head_blank(),
         )
         if offer is None:
-            own = Held(choices=options.choices, form=form)
+            own = HeldTo(choices=options.choices, form=form)
             return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, own)
         if (reader := offer.reader()) is not None:
             answer.expect_calls(reader)
-        held = Held(
+        held = HeldTo(
             choices=() if options.may_call else options.choices,
             form=offer.form() or form,
             marks=offer.marks,

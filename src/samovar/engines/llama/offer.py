@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from samovar.engines.call_reader import CallReader
 from samovar.engines.call_schemas import literal
-from samovar.engines.calls import CallSyntax, Rules, Tool, escaped, quoted, sequence, without
+from samovar.engines.calls import CallSyntax, GrammarRules, Tool, escaped, quoted, sequence, without
 from samovar.errors import EngineError
 from samovar.generation import Form, Options
 
@@ -54,7 +54,7 @@ class Offer:
         """
         if not self.options.may_call and self.options.held_by:
             return None
-        rules = Rules(quoted if plain else self._spell)
+        rules = GrammarRules(quoted if plain else self._spell)
         start = _start(rules, self, self.tools if tools is None else tools)
         return Form(kind="grammar", text=rules.grammar(start))
 
@@ -86,7 +86,7 @@ def _cause(reason: str) -> str:
     return reason.removeprefix("The grammar cannot be enforced: ")
 
 
-def _start(rules: Rules, offer: Offer, tools: Sequence[Tool]) -> str:
+def _start(rules: GrammarRules, offer: Offer, tools: Sequence[Tool]) -> str:
     """The expression of a whole answer."""
     options, syntax, is_token = offer.options, offer.syntax, rules.is_tokens(offer.syntax.trigger)
     held = _held(rules, options)
@@ -117,7 +117,7 @@ def _start(rules: Rules, offer: Offer, tools: Sequence[Tool]) -> str:
     return f"({rules.terminal(text)})? | {head} {rest}"
 
 
-def _held(rules: Rules, options: Options) -> str:
+def _held(rules: GrammarRules, options: Options) -> str:
     """The expression of an answer that is held to a form, and calls nothing; empty if to none."""
     form = options.form
     if options.choices:

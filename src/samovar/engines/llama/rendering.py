@@ -50,7 +50,7 @@ class Given:
         return texts
 
 
-class Rendering:
+class PromptRendering:
     """What one template makes of messages, as tokens of one vocabulary."""
 
     def __init__(self, turns: Turns, vocabulary: Vocabulary, source: str) -> None:
