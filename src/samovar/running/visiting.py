@@ -23,9 +23,10 @@ from samovar.running.abort_files import AbortedError
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import BegunVisit, Recorder
+from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
 from samovar.running.uncertain import decided
-from samovar.running.visit_context import DoItems, RunChild, Services, VisitContext
+from samovar.running.visit_context import DoItems, RunChild, VisitContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
