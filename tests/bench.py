@@ -11,8 +11,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions import parse_action
-from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine
 from samovar.actions.question import Ask
+from samovar.actions.reached import VisitOf
 from samovar.errors import EngineError
 from samovar.events import Event, Logged, Warned
 from samovar.executors.base import Executor, OnPromptEvent, PromptReply, PromptRequest

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from samovar.actions import VERBS, parse_action
 from samovar.actions.base import Action, ActionContext, Outcome
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.options import OPTIONS, UNSUPPORTED
+from samovar.actions.options import OPTIONS
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.question import NO, YES, Asking, Filled, Reply
 from samovar.actions.scanner import Scanner
@@ -188,11 +188,6 @@ def test_a_fault_in_a_continuation_line_has_that_line() -> None:
     assert caught.value.faults[0].place == Place(path=Path("w.md"), line=11, column=7)
 
 
-@pytest.mark.parametrize("option", sorted(UNSUPPORTED))
-def test_options_that_are_not_there_yet_say_so(option: str) -> None:
-    assert faults(f'Prompt "p" using {option}="x"') == [("unsupported", 28)]
-
-
 @pytest.mark.parametrize(
     ("option", "good", "bad"),
     [
@@ -245,13 +240,12 @@ LANGUAGE = {
         "temperature",
     ),
     *("top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "tools", "system", "executor"),
-    *("timeout", "think", "template", "overflow", "deterministic"),
+    *("timeout", "think", "template", "overflow", "deterministic", "tool_choice", "tool_rounds"),
 }
 
 
-def test_every_option_of_the_language_is_known_or_named_as_missing() -> None:
-    known = set(OPTIONS) | UNSUPPORTED
-    assert known == LANGUAGE
+def test_every_option_of_the_language_is_known() -> None:
+    assert set(OPTIONS) == LANGUAGE
 
 
 def test_options_from_variables_are_checked_when_they_are_known() -> None:

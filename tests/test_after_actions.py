@@ -20,8 +20,8 @@ from samovar.language.workflow import MOST_TRANSITIONS, Limits, State, Transitio
 from samovar.running.frame import Frame
 from samovar.running.run import Run
 from samovar.running.spending import NEAR, Spending
+from samovar.running.wire import event_to_wire, run_to_wire
 from samovar.values import Record
-from samovar.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told, paths, text_of
 
 pytestmark = pytest.mark.anyio

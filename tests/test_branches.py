@@ -27,10 +27,10 @@ from samovar.language.names import BUILT_IN
 from samovar.running.branches import Claims, merge
 from samovar.running.run import Run
 from samovar.running.runner import RunnerSettings
+from samovar.running.wire import run_to_wire
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
 from samovar.values import Record
-from samovar.wire import run_to_wire
 from tests.bench import Bench, Together, Told, paths, reply, statuses, unchecked
 
 pytestmark = pytest.mark.anyio

@@ -32,7 +32,7 @@ from samovar.generation import ExecutorFailed, PromptEvent
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.runner import RunnerSettings
-from samovar.wire import run_to_wire
+from samovar.running.wire import run_to_wire
 from tests.bench import Bench, Idle, text_of
 from tests.endpoint import Behaviour, ScriptedServer, closed_port, served
 from tests.executor_makers import NOTHING, request

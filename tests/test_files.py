@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from samovar.actions import parse_action
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import MOST_FOUND, Change, find, read, write
-from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine
+from samovar.actions.reached import VisitOf
 from samovar.checks.checking import check_workflow
 from samovar.config import Settings
 from samovar.errors import FaultsError, FileError, Place

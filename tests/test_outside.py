@@ -10,9 +10,10 @@ import anyio
 import pytest
 
 from samovar.actions.clock import MachineClock
-from samovar.actions.outside import FileState, ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, Question, Reply
+from samovar.actions.reached import FileState, VisitOf
 from samovar.events import Ending
 from samovar.language.moment import moment
 from samovar.running.runner import OWN_ABORT_FILE, RunnerSettings

@@ -31,7 +31,7 @@ from samovar.library import Library
 from samovar.preflight.models import needed_models
 from samovar.preflight.prepare import prepare
 from samovar.running.runner import RunnerSettings
-from samovar.secrecy import Secrets
+from samovar.values.secrecy import Secrets
 from tests.bench import text_of
 from tests.test_cli import samovar as run_samovar
 

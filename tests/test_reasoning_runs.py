@@ -13,7 +13,7 @@ from samovar.events import Ending, StateLeft
 from samovar.executors.base import PromptReply
 from samovar.generation import FinishReason, Message, TextGenerated, TokenCounts
 from samovar.running.run import Run
-from samovar.wire import event_to_wire, run_to_wire
+from samovar.running.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told
 from tests.bench import text_of as bench_text
 from tests.talker import make_talker

@@ -14,7 +14,7 @@ from rich.console import Console
 from samovar.actions import parse_action
 from samovar.actions.base import Action
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import VisitOf
+from samovar.actions.reached import VisitOf
 from samovar.checks.checking import check_workflow
 from samovar.cli.live import Lines
 from samovar.errors import ContextError, FaultsError, ModelFetchError, Place
@@ -22,7 +22,7 @@ from samovar.events import AttemptFailed, Ending
 from samovar.generation import FinishReason
 from samovar.preflight.preview import preview
 from samovar.running.runner import RunnerSettings
-from samovar.wire import run_to_wire
+from samovar.running.wire import run_to_wire
 from tests.bench import Bench, Idle, Told, reply, statuses
 from tests.test_testing import Cases
 

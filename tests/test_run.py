@@ -26,9 +26,9 @@ from samovar.language.workflow import Limits, State, Transition, When, Workflow
 from samovar.running.routing import Situation, choose, explain, states_that_only_choose
 from samovar.running.run import Run
 from samovar.running.spending import PastLimitError, Spending, own_limits
-from samovar.secrecy import Secrets
+from samovar.running.wire import event_to_wire, run_to_wire
 from samovar.values import Record
-from samovar.wire import event_to_wire, run_to_wire
+from samovar.values.secrecy import Secrets
 
 HERE = Place(path=None, line=3)
 FIGURES = PromptFigures(

@@ -14,11 +14,11 @@ from samovar.events import Event, StateLeft
 from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.generation import TextGenerated
 from samovar.running.runner import RunnerSettings
-from samovar.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
+from samovar.running.wire import event_to_wire, run_to_wire
 from samovar.testing.paths import Tree
 from samovar.testing.recording import Recording
 from samovar.values import Record
-from samovar.wire import event_to_wire, run_to_wire
+from samovar.values.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
 from tests.bench import Bench, Told, reply, unchecked
 from tests.test_cli import folder, run_json, samovar, write
 

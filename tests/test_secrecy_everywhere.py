@@ -12,7 +12,7 @@ import pytest
 import samovar
 from samovar.events import Event, RunEnded
 from samovar.generation import TextGenerated
-from samovar.wire import event_to_wire
+from samovar.running.wire import event_to_wire
 from tests.on_terminal import on_terminal
 from tests.test_cli import environment, folder
 

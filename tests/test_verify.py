@@ -14,9 +14,10 @@ import yaml
 
 from samovar.actions import parse_action
 from samovar.actions.defaults import PromptDefaults
-from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.prompt import ExecutePrompt
+from samovar.actions.reached import VisitOf
 from samovar.actions.verifying import SHOWN_CHARS
 from samovar.checks.checking import check_workflow
 from samovar.engines.base import ModelSpec
@@ -30,9 +31,9 @@ from samovar.generation import FinishReason, TokenCounts
 from samovar.preflight.preview import preview
 from samovar.preflight.prompts import VerifyPreview
 from samovar.running.runner import RunnerSettings
+from samovar.running.wire import event_to_wire, run_to_wire
 from samovar.serving.pool import Pool
 from samovar.serving.session import Sessions
-from samovar.wire import event_to_wire, run_to_wire
 from tests.bench import Bench, Told, statuses
 from tests.test_testing import Cases
 

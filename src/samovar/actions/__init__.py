@@ -16,6 +16,7 @@ from samovar.actions.command import RunProgram
 from samovar.actions.conditional import Conditional
 from samovar.actions.find import FindFiles
 from samovar.actions.for_each import ForEach, around
+from samovar.actions.given import Value
 from samovar.actions.log import Log
 from samovar.actions.loop_clause import refuse_misspelt, take_clause
 from samovar.actions.prompt import ExecutePrompt
@@ -29,6 +30,8 @@ from samovar.actions.workflow import RunWorkflow
 from samovar.actions.write import WriteFile
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.language.markdown import TextBlock
+from samovar.language.model_names import Named
+from samovar.language.template import LIQUID_ONLY, Template
 
 VERBS = (
     ExecutePrompt,
@@ -50,29 +53,47 @@ VERBS = (
 __all__ = ["VERBS", "Action", "parse_action"]
 
 
-def parse_action(text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None) -> Action:
+def parse_action(
+    text: str,
+    place: Place,
+    *,
+    is_old: bool = False,
+    block: TextBlock | None = None,
+    tools: Named | None = None,
+) -> Action:
     """Reads what a state does. `place` is that of the text's first character; `is_old`: it is in an old file.
 
-    `block`: the fenced block below the line, which is the text of the action.
+    `block`: the fenced block below the line, which is the text of the action. `tools`: those of a prompt that
+    says nothing of tools itself.
 
     Raises `FaultsError`: with the code `unknown-action` where the first word is no verb, else with
     `action-syntax`, `open-text`, `template-syntax`, `condition-syntax`, `unknown-function`, `unknown-option`,
-    `option-value`, `unsupported` or `shell-value`.
+    `option-value` or `shell-value`.
     """
+    read = partial(_parse_plain, is_old=is_old, block=block, tools=_as_value(tools))
     if "{%" not in text:
-        return _parse_plain(text, place, is_old=is_old, block=block)
+        return read(text, place)
     try:
-        return _parse_plain(text, place, is_old=is_old, block=block)
+        return read(text, place)
     except FaultsError as error:
         # Tags within one text belong to its template; only those around parts of the line end up here.
         if all(fault.code == "action-syntax" or fault.code == "unknown-action" for fault in error.faults):
-            return Conditional.of_line(text, place, partial(_parse_plain, is_old=is_old, block=block))
+            return Conditional.of_line(text, place, read)
         raise
 
 
-def _parse_plain(text: str, place: Place, *, is_old: bool, block: TextBlock | None) -> Action:
+def _as_value(tools: Named | None) -> Value | None:
+    if tools is None:
+        return None
+    template = Template.parse(tools.text, tools.place, LIQUID_ONLY)
+    return Value(template=template, quoted=True, place=tools.place, given=tools.text, is_text=True)
+
+
+def _parse_plain(
+    text: str, place: Place, *, is_old: bool, block: TextBlock | None, tools: Value | None
+) -> Action:
     begin = len(text) - len(text.lstrip())
-    line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old, block=block)
+    line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old, block=block, tools=tools)
     word = line.peek_word()
     if not is_old:
         line.form = ForEach.form

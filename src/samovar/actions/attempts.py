@@ -19,5 +19,14 @@ def ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | N
     """Nobody is told."""
 
 
+def nobody(told: object) -> None:
+    """Nobody is told."""
+
+
+def no_time() -> float:
+    """No time passes."""
+    return 0.0
+
+
 async def nothing() -> None:
     """There is nothing to end."""

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import anyio
 
-from samovar.actions.attempts import TellAttempt, ignore, nothing
+from samovar.actions.attempts import TellAttempt, ignore, no_time, nobody, nothing
 from samovar.actions.computing import Compute, compute_at_once
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.file_places import Search, Target
@@ -24,10 +24,13 @@ from samovar.actions.file_system import Change, find_files, read_file, write_fil
 from samovar.actions.list_items import CommonAnswer, RunItems, no_items
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import AskAction
+from samovar.actions.tools import NoTools, Toolbox
+from samovar.actions.workflow_calls import CallWorkflow
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, Place, RefusedError
 from samovar.events import NOTHING, PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
+from samovar.generation import ToolCalled, ToolFinished
 from samovar.language.names import OF_COMMAND
 
 if TYPE_CHECKING:
@@ -61,14 +64,6 @@ class Outcome:
     """Of several prompts together."""
     what: str = ""
     """What was done, with its values, in a few words; empty where what is written says enough."""
-
-
-class CallWorkflow(Protocol):
-    """Runs a sub-workflow to its end and gives what it returns: without a word, its variables."""
-
-    async def __call__(
-        self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
-    ) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +100,23 @@ class ActionContext:
     """What prompts may read besides variables, which come first."""
     allows_effects: bool = True
     """False: actions that have an effect are refused."""
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    """Returns when so many seconds have passed."""
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep  # until so many seconds have passed
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
     """Cancels its body when so many seconds have passed."""
-    run_items: RunItems = no_items
-    """Performs something for each item of a list."""
+    run_items: RunItems = no_items  # performs something for each item of a list
     compute: Compute = compute_at_once
     """Fills texts and evaluates expressions; every action has it do so, for each may be long."""
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
     attempt_failed: TellAttempt = ignore
     """Records an attempt that failed, where another one follows; raises what ends the run."""
+    tools: Toolbox = field(default_factory=NoTools)
+    """What a prompt's model may call."""
+    tell: Callable[[ToolCalled | ToolFinished], None] = nobody
+    """Of a call of a tool; raises what ends the run."""
+    time_s: Callable[[], float] = no_time  # since the run's start
+    spent_so_far: Callable[[PromptReply], None] = nobody
+    """Told of what a prompt that goes on took so far; raises what ends the run."""
     forget: Callable[[], Awaitable[None]] = nothing
     """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
 

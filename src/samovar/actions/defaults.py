@@ -37,6 +37,8 @@ class PromptDefaults:
     deterministic: bool = False
     """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None
+    tool_rounds: int | None = None
+    """How often a prompt may ask for tools; None: as `tools.py` says."""
     session_scope: str = ""
     """Stands before the names of sessions, so that those of a sub-workflow are its own."""
 

@@ -25,6 +25,9 @@ from samovar.language.pieces import Piece
 from samovar.values import to_text
 
 LONGEST_NAME_BYTES = 255
+LONGEST_PATH_BYTES = 4000
+DEEPEST = 64
+"""Folders within one another, for somebody who may not leave a folder."""
 _ANY_DEPTH = "**"
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -138,6 +141,32 @@ def search_of(value: Value, variables: Mapping[str, object], folder: Path) -> Se
     for name in names:
         _check_name(name, pattern, own, value.place)
     return Search(folder=folder / own, shown=own, below=names, pattern=pattern)
+
+
+def target_below(text: str, folder: Path, place: Place) -> Target:
+    """The file below a folder that somebody named who may not leave it, as a model. Raises `FileError`."""
+    names = _names_below(text, place)
+    return Target(folder=folder, below=names, shown="/".join(names))
+
+
+def search_below(pattern: str, folder: Path, place: Place) -> Search:
+    """What is meant by a pattern of somebody who may not leave a folder. Raises `FileError`."""
+    names = _names_below(pattern, place)
+    return Search(folder=folder, shown="", below=names, pattern="/".join(names))
+
+
+def _names_below(text: str, place: Place) -> tuple[str, ...]:
+    _check_text(text, place)
+    while text.startswith("./"):
+        text = text[2:]
+    names = tuple(_split(text))
+    if len(names) > DEEPEST or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
+        raise FileError(
+            f"The path {_brief(text)!r} is too long, or leads through too many folders.", place=place
+        )
+    for name in names:
+        _check_name(name, text, "", place)
+    return names
 
 
 def _text(piece: Piece) -> tuple[str, str]:

@@ -7,14 +7,12 @@ read; what comes from a variable, when the prompt is performed.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samovar.actions.form_options import (
-    WHOLE_TEXTS,
     found_schema,
     held_twice,
     read_choices,
@@ -22,138 +20,61 @@ from samovar.actions.form_options import (
     read_schema_option,
 )
 from samovar.actions.given import Pair, Value
+from samovar.actions.option_values import (
+    Read,
+    any_text,
+    duration,
+    flag,
+    not_empty,
+    one_of,
+    real,
+    several_names,
+    stop_texts,
+    whole,
+)
 from samovar.actions.scanner import Scanner
 from samovar.actions.template_options import WITHOUT_TEMPLATE, read_template, read_think
+from samovar.actions.tools import MOST_ROUNDS
 from samovar.errors import ActionError
 from samovar.generation import MOST_SEED, NO_TEMPLATE, Options, Sampling
 from samovar.language.model_names import beside
+from samovar.language.tool_names import read_tool_choice, read_tools
 from samovar.language.workflow import Workflow
-from samovar.values import duration_s, is_finite, is_utf8, to_text
+from samovar.values import to_text
 
 if TYPE_CHECKING:
     from samovar.actions.defaults import PromptDefaults
 
-UNSUPPORTED = frozenset(("tools",))
-"""Options of the language that this version has not."""
 OF_VERIFY = ("verify", "repairs", "verify_timeout")
 """Those that `verifying.py` takes."""
 
-Read = Callable[[object], object]
-"""What an option's value means. Raises `ValueError` saying what was expected."""
-
-
-def _whole(least: int, most: int | None = None) -> Read:
-    expected = f"a whole number from {least} on" if most is None else f"a whole number from {least} to {most}"
-
-    def read(value: object) -> int:
-        number = _number(value)
-        if number is None or number != int(number) or number < least or (most is not None and number > most):
-            raise ValueError(expected)
-        return int(number)
-
-    return read
-
-
-def _real(least: float, most: float, *, above: bool = False) -> Read:
-    expected = (
-        f"a number above {least:g}, at most {most:g}" if above else f"a number from {least:g} to {most:g}"
-    )
-
-    def read(value: object) -> float:
-        number = _number(value)
-        if number is None or not least <= number <= most or (above and number == least):
-            raise ValueError(expected)
-        return float(number)
-
-    return read
-
-
-def _number(value: object) -> int | float | None:
-    """The finite number that a value is, or that a text spells."""
-    if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            try:
-                value = float(value)
-            except ValueError:
-                return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
-        return None
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str | int | float) or isinstance(value, bool) or not to_text(value).strip():
-        raise ValueError("a text that is not empty")
-    return to_text(value)
-
-
-def _names(value: object) -> str:
-    """One name, or several, in a list or with commas between them."""
-    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) and value else _text(value)
-
-
-def _one_of(*words: str) -> Read:
-    def read(value: object) -> str:
-        if value not in words:
-            raise ValueError(" or ".join(words))
-        return str(value)
-
-    return read
-
-
-def _flag(value: object) -> bool:
-    text = to_text(value).lower() if isinstance(value, str | bool) else ""
-    if text not in ("true", "false"):
-        raise ValueError("true or false")
-    return text == "true"
-
-
-def _duration(value: object) -> float:
-    seconds = duration_s(value)
-    if seconds <= 0:
-        raise ValueError("a duration above 0")
-    return seconds
-
-
-_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
-
-
-def _stops(value: object) -> tuple[str, ...]:
-    """One text, or a list of them. `\\n` and `\\t` mean what they mean everywhere."""
-    texts = [to_text(item) for item in value] if isinstance(value, list | tuple) else [to_text(value)]
-    if not texts or not all(texts):
-        raise ValueError('a text that is not empty, or a list of them, as in ["END", "\\n\\n"]')
-    if not all(map(is_utf8, texts)):
-        raise ValueError(WHOLE_TEXTS)
-    return tuple(re.sub(r"\\[ntr\\]", lambda found: _ESCAPES[found.group()], text) for text in texts)
-
-
 OPTIONS: Mapping[str, Read] = {
-    "model": _text,
-    "executor": _names,
-    "session": _text,
-    "fork": _text,
-    "system": to_text,
+    "model": not_empty,
+    "executor": several_names,
+    "session": not_empty,
+    "fork": not_empty,
+    "system": any_text,
     "choices": read_choices,
     "schema": read_schema_option,
-    "show_schema": _flag,
+    "show_schema": flag,
     "regex": read_form,
     "grammar": read_form,
-    "max_tokens": _whole(1),
-    "temperature": _real(0, 2),
-    "top_p": _real(0, 1, above=True),
-    "top_k": _whole(0),
-    "min_p": _real(0, 1),
-    "repeat_penalty": _real(0, 10, above=True),
-    "seed": _whole(0, MOST_SEED),
-    "stop": _stops,
-    "timeout": _duration,
-    "overflow": _one_of("error", "drop_oldest"),
-    "deterministic": _flag,
+    "max_tokens": whole(1),
+    "temperature": real(0, 2),
+    "top_p": real(0, 1, above=True),
+    "top_k": whole(0),
+    "min_p": real(0, 1),
+    "repeat_penalty": real(0, 10, above=True),
+    "seed": whole(0, MOST_SEED),
+    "stop": stop_texts,
+    "timeout": duration,
+    "overflow": one_of("error", "drop_oldest"),
+    "deterministic": flag,
     "think": read_think,
     "template": read_template,
+    "tools": read_tools,
+    "tool_choice": read_tool_choice,
+    "tool_rounds": whole(1, MOST_ROUNDS),
 }
 
 
@@ -170,6 +91,10 @@ class Chosen:
     system: str | None
     """None: the default system prompt."""
     options: Options
+    tools: tuple[str, ...] = ()
+    """What it may call, by names and patterns."""
+    tool_rounds: int | None = None
+    """How often it may ask for tools; None: as the limits say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,15 +108,20 @@ class Using:
         """Checks the names and the literal values; faults are noted on the line."""
         known = []
         for pair in pairs:
-            if pair.key in UNSUPPORTED:
-                line.note("unsupported", f"The option {pair.key!r} is not supported yet.", pair.place)
-            elif pair.key not in OPTIONS:
+            if pair.key not in OPTIONS:
                 line.unknown(pair, (*OPTIONS, *OF_VERIFY))
             else:
                 known.append(pair)
                 if pair.value.is_literal:
                     cls._check(line, pair)
         keys = {pair.key: pair for pair in known}
+        if line.tools is not None and "tools" not in keys and _literal(keys.get("template")) != NO_TEMPLATE:
+            known.append(Pair(key="tools", value=line.tools, place=line.tools.place))
+        for key in ("tool_choice", "tool_rounds"):
+            if key in keys and not any(pair.key == "tools" for pair in known):
+                line.note(
+                    "option-value", f"`{key}` needs `tools`, which the prompt has not.", keys[key].place
+                )
         if "template" in keys and _literal(keys["template"]) == NO_TEMPLATE:
             for key in WITHOUT_TEMPLATE.keys() & keys.keys():
                 line.note("option-value", WITHOUT_TEMPLATE[key], keys[key].place)
@@ -212,6 +142,17 @@ class Using:
     def of(self, key: str) -> Value | None:
         """The value an option is written with."""
         return next((pair.value for pair in self.pairs if pair.key == key), None)
+
+    @property
+    def has_tools(self) -> bool:
+        """It offers tools, or may: only the run knows."""
+        value = self.of("tools")
+        if value is None:
+            return False
+        try:
+            return not value.is_literal or bool(read_tools(value.given))
+        except ValueError:  # which is noted
+            return False
 
     @property
     def choices(self) -> tuple[str, ...] | None:
@@ -237,6 +178,7 @@ class Using:
         if defaults.deterministic:
             given["deterministic"] = True
         timeout_s = given.pop("timeout", defaults.timeout_s)
+        tools, rounds = given.pop("tools", ()), given.pop("tool_rounds", None)
         options = Options(
             sampling=Sampling(**sampling),  # type: ignore[arg-type]
             timeout_s=timeout_s,  # type: ignore[arg-type]
@@ -249,6 +191,8 @@ class Using:
             fork=fork,
             system=system,
             options=options,
+            tools=tools,  # type: ignore[arg-type]
+            tool_rounds=rounds,  # type: ignore[arg-type]
         )
 
     def choose_in(
@@ -282,8 +226,8 @@ _SAMPLING = tuple(field.name for field in fields(Sampling))
 _ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
 
 
-def _literal(pair: Pair, otherwise: str = "") -> str:
-    return to_text(pair.value.given) if pair.value.is_literal else otherwise
+def _literal(pair: Pair | None, otherwise: str = "") -> str:
+    return to_text(pair.value.given) if pair is not None and pair.value.is_literal else otherwise
 
 
 def _text_or_none(value: object) -> str | None:

@@ -7,98 +7,33 @@ asked and what is answered are plain values, with the run and the visit they are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from samovar.actions import file_system
 from samovar.actions.clock import Clock, MachineClock
+from samovar.actions.effects import OutsideIntent
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.process import Command, CommandResult, run
 from samovar.actions.question import Ask, Question, Reply
+from samovar.actions.reached import Commands, Files, FileState, NoServers, Servers, User, VisitOf, Waits
 from samovar.executors.base import Executor
 from samovar.processes.process_groups import ProcessGroups
 from samovar.projects.lineage import DETACHED_VARIABLE, RUN_VARIABLE
 
-FileState = tuple[int, int, int, int]
-"""What tells a file from another one that is written there later: inode, bytes, and two times."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisitOf:
-    """One visit of one run."""
-
-    run: str
-    """The id of the run."""
-    number: int
-    """Of the visit in the run, from 1."""
-
-
-class Commands(Protocol):
-    """Runs commands."""
-
-    async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
-        """Runs a command to its end, as `process.run` does."""
-        ...
-
-    async def end(self, run: str) -> None:
-        """The run with this id is over: what its commands have left behind ends."""
-        ...
-
-
-class Files(Protocol):
-    """Files that a run reads, writes and looks for, beside workflows and prompts, which are the library's."""
-
-    async def read_file(self, target: Target, most_bytes: int, at: VisitOf) -> bytes:
-        """As `file_system.read`."""
-        ...
-
-    async def write_file(self, target: Target, change: Change, at: VisitOf) -> None:
-        """As `file_system.write`."""
-        ...
-
-    async def find_files(self, search: Search, at: VisitOf) -> list[str]:
-        """As `file_system.find`."""
-        ...
-
-    def state_of(self, file: Path) -> FileState | None:
-        """None if there is no such file."""
-        ...
-
-    def read_text(self, file: Path) -> str:
-        """Raises `OSError`, and `UnicodeDecodeError` for what is not UTF-8."""
-        ...
-
-    def delete(self, file: Path) -> None:
-        """Raises `OSError`."""
-        ...
-
-
-class User(Protocol):
-    """The person whose run it is."""
-
-    async def ask_user(self, question: Question) -> Reply | None:
-        """Asks. None: there is nobody who could answer."""
-        ...
-
-    def answered(self, question: Question, reply: Reply) -> None:
-        """Hears of a question that was answered before the run, and so is not asked."""
-        ...
-
-
-class Waits(Protocol):
-    """Lets visits wait, by the clock."""
-
-    async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        """Returns when so many seconds have passed."""
-        ...
+T = TypeVar("T")
 
 
 class World(Commands, Files, User, Waits, Protocol):
     """All but the executor, in one: that of this machine, or what stands in its place."""
 
     clock: Clock
+
+    def in_place_of(self, servers: Servers) -> Servers:
+        """What a run gets of the servers that there are on this machine: they, or what tells of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +47,12 @@ class Outside:
     user: User
     clock: Clock
     waits: Waits
+    servers: Servers = field(default_factory=NoServers)
+    """Those of one run."""
+
+    async def effect(self, intent: OutsideIntent[T], at: VisitOf) -> T:
+        """The one place through which a run does anything outside of itself."""
+        return await intent.done_by(self, at)
 
     @classmethod
     def of(cls, executor: Executor, world: World) -> Outside:
@@ -127,6 +68,9 @@ class ThisMachine:
         self.clock: Clock = MachineClock()
         self.groups = ProcessGroups()
         self._ask = ask
+
+    def in_place_of(self, servers: Servers) -> Servers:
+        return servers
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         marked = {**command.environment, RUN_VARIABLE: at.run}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Self
 
 from samovar.actions.answer_faults import failure, warn_if_cut
@@ -17,8 +18,10 @@ from samovar.actions.blocks import expect_text
 from samovar.actions.form_options import found_schema, read_schema_option
 from samovar.actions.given import Pair, Value, as_taken
 from samovar.actions.options import Chosen, Using
+from samovar.actions.question import Asking, no_answer
 from samovar.actions.scanner import Scanner
-from samovar.actions.verifying import Verify, if_verified
+from samovar.actions.tool_rounds import Rounds
+from samovar.actions.verifying import Verify, effect_of_prompt, if_verified
 from samovar.errors import Fault, Place
 from samovar.events import PromptFigures
 from samovar.executors.base import PromptReply, PromptRequest
@@ -49,7 +52,7 @@ PARTS: Mapping[str, Type] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutePrompt(Action):
     verb: ClassVar[str] = "prompt"
-    effect: ClassVar[str | None] = if_verified(None, "runs a command")
+    effect: ClassVar[str | None] = effect_of_prompt()
     runs_command: ClassVar[bool] = if_verified(False, True)
     words: ClassVar[tuple[str, ...]] = ("execute", "prompt")
     asks_prompt: ClassVar[bool] = True
@@ -181,7 +184,11 @@ class ExecutePrompt(Action):
 
     @property
     def doing(self) -> str:
-        return self.verify.doing if self.verify else self.what
+        doing = self.verify.doing if self.verify else self.what
+        tools = self.using.of("tools")
+        if not self.using.has_tools or tools is None:
+            return doing
+        return f"{doing}; its model may call: {tools.template.text}"
 
     def with_result(self, name: str | None) -> Self:
         return replace(self, result=name)
@@ -199,7 +206,13 @@ class ExecutePrompt(Action):
 
     @property
     def is_repeatable(self) -> bool:
-        return True
+        return not self.using.has_tools  # what they have done would be done twice
+
+    def no_answer(self, text: str) -> str | None:
+        if not self.using.has_tools:
+            return super(ExecutePrompt, self).no_answer(text)
+        of_server = text in ("accept", "refuse")  # what has changed
+        return None if of_server else no_answer(Asking(kind="tool", parts=()), text)
 
     async def perform(self, context: ActionContext) -> Outcome:
         chosen, messages = await context.compute(lambda: self._filled(context))
@@ -215,6 +228,9 @@ class ExecutePrompt(Action):
             session=scoped(chosen.session),
             fork=scoped(chosen.fork),
         )
+        if chosen.tools:
+            rounds = Rounds(patterns=chosen.tools, most=chosen.tool_rounds, place=self.place)
+            context = replace(context, ask=partial(rounds.ask, context))
         if self.verify is not None:
             return await self.verify.ask(
                 context, request, lambda reply: self._outcome(context, reply, chosen)
@@ -269,9 +285,8 @@ class ExecutePrompt(Action):
             executor=reply.executor,
             cost=reply.cost,
         )
-        answer: object = said
-        if chosen.options.schema is not None and error is None:
-            answer = by_schema(said)
+        is_data = chosen.options.schema is not None and error is None
+        answer: object = by_schema(said) if is_data else said
         sets = {self.result: answer} if self.result and error is None else {}
         return Outcome(value=answer, sets=sets, error=error, figures=figures)
 

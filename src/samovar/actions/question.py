@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-QuestionKind = Literal["go_on", "approve", "choice", "text"]
-"""What may be answered: `yes` or `no` to the first two, one of the choices, or any text. To `go_on` a person
-may say yes by saying nothing; to `approve` never."""
+QuestionKind = Literal["go_on", "approve", "tool", "choice", "text"]
+"""What may be answered: `yes` or `no` to the first three, one of the choices, or any text. To `go_on` a
+person may say yes by saying nothing; to the others never. `tool`: may a model do this?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Asking:
     @property
     def is_approval(self) -> bool:
         """The answers are yes and no."""
-        return self.kind in ("go_on", "approve")
+        return self.kind in ("go_on", "approve", "tool")
 
     def reply(self, text: str) -> Reply | None:
         """What an answer means, as a person writes it; None: it is not one."""

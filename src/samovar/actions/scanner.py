@@ -26,8 +26,7 @@ _KEY = re.compile(r"([^\W\d][\w-]*)\s*=(?!=)\s*")
 _BLANKS = re.compile(r"\s*")
 _COMMA = re.compile(r",\s*")
 _BACKSLASHES = re.compile(r"\\+")
-_LITERAL = re.compile(r"[^\\{$\"']+")
-"""What means nothing but itself, in either quotes."""
+_LITERAL = re.compile(r"[^\\{$\"']+")  # what means nothing but itself, in either quotes
 _LIMIT = re.compile(rf"(?:with\s+)?(?:timeout|{'|'.join(OF_RETRIES)})\s*=(?!=)", re.IGNORECASE)
 OPEN_TEXT = "open-text"
 """The code of the fault of a text in quotes without its end."""
@@ -51,6 +50,7 @@ class Scanner:
     """The time limit, which any action may have."""
     again: dict[str, Pair] = field(default_factory=dict)
     """How often it is performed again, which any action may say too; by key."""
+    tools: Value | None = None  # those of prompts that name none themselves
     block: TextBlock | None = None
     """The fenced block below the line, until something takes it for its text."""
     loop_options: dict[str, Pair] | None = None
@@ -109,7 +109,7 @@ class Scanner:
         return _LIMIT.match(self.text, self.at) is not None
 
     def limit(self, value: Value) -> None:
-        """Takes the value of `timeout=`."""
+        """Takes `timeout=`."""
         if value.is_literal and positive_duration_s(value.given) is None:
             self.note("option-value", "`timeout` is a duration above 0, as in 30, 30s or 2min.", value.place)
         self.timeout = value

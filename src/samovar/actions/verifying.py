@@ -60,6 +60,21 @@ def if_verified(plain: object, verified: object) -> Any:
     return _IfVerified(plain, verified)
 
 
+class _EffectOfPrompt:
+    """See `effect_of_prompt`."""
+
+    def __get__(self, action: Any, owner: type) -> str | None:
+        verified = action is not None and action.verify is not None
+        if action is not None and action.using.has_tools:
+            return "runs a command, and its model may use tools" if verified else "has a model use tools"
+        return "runs a command" if verified else None
+
+
+def effect_of_prompt() -> Any:
+    """What prompts do outside of the run: nothing, unless a command verifies them or they have tools."""
+    return _EffectOfPrompt()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
     """How an answer is verified."""

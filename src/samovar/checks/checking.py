@@ -26,6 +26,7 @@ from samovar.checks.retried import doubtful_retries
 from samovar.checks.returned import mistyped_returns
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
+from samovar.checks.tool_names import unknown_tools
 from samovar.checks.typed import mistyped
 from samovar.checks.unset import read_names, unset_variables
 from samovar.checks.variable_types import types_of
@@ -94,6 +95,8 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
         items = items_of(state, action, around)
         for part in parts_of(action):
             yield from (*part.faults, *unfilled(part, own | items)) if isinstance(part, Template) else ()
+        if isinstance(action, ExecutePrompt):
+            yield from unknown_tools(action, workflow, library)
         yield from _escapes(action)
         if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
             yield from _prompt(action, action.name, workflow, library, known | items)

@@ -48,6 +48,8 @@ class Person:
 def _prompt_of(question: Question) -> str:
     if question.kind == "go_on":
         return "Go on? [Y/n] "
+    if question.kind == "tool":
+        return "Allow it? [y/n] "
     if question.kind == "approve":
         return "Approve? [y/n] "
     choices = f" [{'/'.join(map(shown, question.choices))}]" if question.choices else ""

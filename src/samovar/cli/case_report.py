@@ -18,12 +18,12 @@ from rich.text import Text
 from samovar.cli.showing import bounded, shown
 from samovar.errors import Fault
 from samovar.language.workflow import Workflow
+from samovar.running.wire import fault_to_wire, place_to_wire
 from samovar.testing.cases import Case
 from samovar.testing.coverage import Covered, Share
 from samovar.testing.difference import Difference
 from samovar.testing.junit import JunitCase, JunitSuite
 from samovar.testing.trial import CaseResult
-from samovar.wire import fault_to_wire, place_to_wire
 
 LONGEST_SHOWN_CHARS = 2000
 CONTEXT_LINES = 3

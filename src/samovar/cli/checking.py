@@ -33,7 +33,7 @@ from samovar.library import Library
 from samovar.preflight.executors import own_unfit_executors
 from samovar.preflight.forms import unenforceable
 from samovar.preflight.models import doubtful_models
-from samovar.wire import fault_to_wire
+from samovar.running.wire import fault_to_wire
 
 Mending = Literal["none", "shown", "written"]
 

@@ -29,9 +29,9 @@ from samovar.preflight.preview import StatePreview, preview
 from samovar.preflight.prompts import MessagePreview, PromptPreview
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings, first_defaults
-from samovar.secrecy import Secrets
+from samovar.running.wire import error_to_wire, place_to_wire
 from samovar.values import to_text
-from samovar.wire import error_to_wire, place_to_wire
+from samovar.values.secrecy import Secrets
 
 
 def dry_run(

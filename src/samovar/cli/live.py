@@ -16,11 +16,19 @@ from rich.padding import Padding
 from rich.text import Text
 
 from samovar.actions.base import brief
+from samovar.cli.live_doing import THINKING, bar, doing_of
 from samovar.cli.live_items import ItemLines, WholeList
+from samovar.cli.live_tools import ToolLines
 from samovar.cli.showing import shown, visible
 from samovar.events import AttemptFailed, Event, Logged, StateEntered, StateLeft, VisitStatus, Warned
-from samovar.generation import ModelFetching, ModelLoading, PromptEvaluating, TextGenerated
-from samovar.memory import in_words
+from samovar.generation import (
+    ModelFetching,
+    ModelLoading,
+    PromptEvaluating,
+    TextGenerated,
+    ToolCalled,
+    ToolFinished,
+)
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
@@ -31,8 +39,6 @@ MARKS = {
     VisitStatus.FAILURE: ("✗", "red"),
     VisitStatus.CANCELLED: ("■", "yellow"),
 }
-THINKING = "thinking, "
-"""What stands before the count of tokens while a model thinks."""
 LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 
 
@@ -50,6 +56,7 @@ class Lines:
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose
         self._items = ItemLines(verbose)
+        self._tools = ToolLines()
         self._entered: dict[int, StateEntered] = {}
         self._said: dict[int, list[str]] = {}
         self._logged: set[int] = set()
@@ -76,6 +83,10 @@ class Lines:
             self._said.pop(event.visit, None)
             if not self._items.hides(event.visit):
                 self._console.print(attempt_line(event), soft_wrap=True)
+        elif isinstance(event, ToolCalled | ToolFinished):
+            self._said.pop(event.visit, None)
+            if (call := self._tools.line_of(event, self._verbose)) and not self._items.hides(event.visit):
+                self._console.print(call, soft_wrap=True)
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
@@ -105,6 +116,7 @@ class LiveLines:
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose
         self._items = ItemLines(verbose)
+        self._tools = ToolLines()
         self._running: dict[int, StateEntered] = {}
         self._doing: dict[int, str] = {}
         self._said: dict[int, list[str]] = {}
@@ -134,6 +146,11 @@ class LiveLines:
             self._doing[event.visit] = going_on(event)
             if not self._items.hides(event.visit):
                 self._console.print(attempt_line(event))
+        elif isinstance(event, ToolCalled | ToolFinished):
+            self._said.pop(event.visit, None)
+            self._doing[event.visit] = f"{event.name} …" if isinstance(event, ToolCalled) else ""
+            if (call := self._tools.line_of(event, self._verbose)) and not self._items.hides(event.visit):
+                self._console.print(call)
         elif not self._items.repeats(event) and (text := note_of(event, self._verbose)):
             if isinstance(event, Logged):
                 self._logged.add(event.visit)
@@ -259,32 +276,6 @@ def going_on(event: AttemptFailed) -> str:
     if event.wait_s is None:
         return "repairing the answer"
     return f"again in {event.wait_s:g} s" if event.wait_s else "again"
-
-
-def doing_of(event: TextGenerated | PromptEvaluating | ModelLoading | ModelFetching, before: str) -> str:
-    """What a running state is at."""
-    if isinstance(event, TextGenerated) and event.kind == "reasoning":
-        thought = int(before.removeprefix(THINKING).split()[0]) if before.startswith(THINKING) else 0
-        return f"{THINKING}{thought + (len(event.tokens) or 1)} tokens"
-    if isinstance(event, TextGenerated):
-        said = "" if before.startswith(("loading ", "evaluating ", "fetching ", THINKING)) else before
-        return " ".join((said + event.piece[-400:]).splitlines())[-400:]
-    if isinstance(event, PromptEvaluating):
-        left = event.total_tokens - event.reused_tokens
-        return f"evaluating {event.evaluated_tokens} of {left} tokens ({event.reused_tokens} reused)"
-    if isinstance(event, ModelLoading):
-        return f"loading {event.model} {bar(event.fraction)} {event.fraction:.0%}"
-    if event.total_bytes:
-        fraction = event.done_bytes / event.total_bytes
-        sizes = f"{in_words(event.done_bytes)} of {in_words(event.total_bytes)}"
-        return f"fetching {event.model} {bar(fraction)} {sizes}"
-    return f"fetching {event.model} {in_words(event.done_bytes)}"
-
-
-def bar(fraction: float, width: int = 20) -> str:
-    """`━━━━────`"""
-    done = round(width * min(1.0, max(0.0, fraction)))
-    return "━" * done + "─" * (width - done)
 
 
 def note_of(event: Event, verbose: int) -> Text | None:

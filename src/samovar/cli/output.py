@@ -23,8 +23,8 @@ from samovar.language.paths import read_path
 from samovar.language.workflow import Workflow
 from samovar.preflight.filling import Open
 from samovar.preflight.prompts import MessagePreview
+from samovar.running.wire import error_to_wire, event_to_wire, fault_to_wire
 from samovar.values import plain, to_text
-from samovar.wire import error_to_wire, event_to_wire, fault_to_wire
 
 
 class Silent:

@@ -5,6 +5,7 @@ Above: `run.py`. Below: `python/figures.py`, whose object it shows. A figure is 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from samovar.memory import in_words
 
 NARROW_COLUMNS = 60
 """Of a terminal, below which a table of the states would be cut."""
+_STATUS = {"error": "failed", "refused": "refused", "invalid": "not done"}
 MOST_ROWS = 40
 """States shown by name; of a longer run the last ones."""
 
@@ -57,11 +59,23 @@ def show_report(
         if model["decode_tokens_per_s"]
     ]
     console.print(_line("tokens", " · ".join([counts, *speeds])))
+    if calls := _calls(report["states"]):
+        console.print(_line("tools", shown(calls)))
     console.print(_line("sessions", f"opened {sessions['opened']} · closed {sessions['closed']}"))
     parts = [f"{name} {in_words(memory[name + '_bytes'])}" for name in ("ready", "end", "peak", "closed")]
     console.print(_line("memory", " · ".join(parts)))
     if hint is not None:
         console.print(_line("hint", shown(hint)))
+
+
+def _calls(states: list[dict[str, Any]]) -> str:
+    """How often each tool was called, and how often that came to nothing; empty if none was."""
+    calls = [call for state in states for call in state.get("tools", ())]
+    names = Counter(call["name"] for call in calls)
+    others = Counter(call["status"] for call in calls if call["status"] != "ok")
+    said = [f"{name} {count}" for name, count in sorted(names.items())[:MOST_ROWS]]
+    said += [f"{count} {_STATUS[status]}" for status, count in sorted(others.items())]
+    return " · ".join(said)
 
 
 def without_items(states: list[dict[str, Any]]) -> list[dict[str, Any]]:

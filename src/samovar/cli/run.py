@@ -41,8 +41,8 @@ from samovar.preflight.variable_files import read_variables_file
 from samovar.python.figures import report_object
 from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
-from samovar.secrecy import Secrets
 from samovar.values import duration_s, limited, to_text
+from samovar.values.secrecy import Secrets
 
 
 def run_workflow(arguments: RunArguments) -> int:

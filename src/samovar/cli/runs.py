@@ -20,7 +20,7 @@ from samovar.cli.terminal import put, say
 from samovar.cli.trusting import settings_for
 from samovar.errors import UsageError
 from samovar.journal.base import KeptVisit, RunStatus, RunSummary
-from samovar.wire import tokens_to_wire
+from samovar.running.wire import tokens_to_wire
 
 SHOWN = 20
 """Runs that are listed if nobody says how many."""

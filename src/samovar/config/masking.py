@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from samovar.secrecy import HIDDEN
+from samovar.values.secrecy import HIDDEN
 
 _PLACE = re.compile(r"(env|file):\S")
 """How the place of a key begins."""

@@ -94,6 +94,7 @@ from samovar.errors.tree import ShellError as ShellError
 from samovar.errors.tree import TemplateError as TemplateError
 from samovar.errors.tree import TimedOutError as TimedOutError
 from samovar.errors.tree import TooLargeError as TooLargeError
+from samovar.errors.tree import ToolError as ToolError
 from samovar.errors.tree import UnansweredError as UnansweredError
 from samovar.errors.tree import UntrustedError as UntrustedError
 from samovar.errors.tree import UnverifiedError as UnverifiedError

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import AuthError, SamovarError, UsageError
-from samovar.secrecy import Secrets
+from samovar.values.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,9 @@ from samovar.generation.answers import PromptEvaluating as PromptEvaluating
 from samovar.generation.answers import PromptEvent as PromptEvent
 from samovar.generation.answers import TextGenerated as TextGenerated
 from samovar.generation.answers import TokenCounts as TokenCounts
+from samovar.generation.answers import ToolCalled as ToolCalled
+from samovar.generation.answers import ToolFinished as ToolFinished
+from samovar.generation.answers import ToolStatus as ToolStatus
 from samovar.generation.messages import Message as Message
 from samovar.generation.messages import MessagePart as MessagePart
 from samovar.generation.messages import PartKind as PartKind

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from samovar.generation.messages import PartKind
 
@@ -132,3 +133,38 @@ class TextGenerated(PromptEvent):
     kind: PartKind = "text"
     tokens: tuple[int, ...] = ()
     """The model's own numbers of the tokens that were generated for it; empty where they are not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(PromptEvent):
+    """The model wants a tool to be used, and it is."""
+
+    call: str
+    """The call's id."""
+    name: str
+    arguments: str
+    """As the model wrote them: an object, as JSON, or what should be one. Cut where it is long."""
+    round: int
+    """How often the model has asked for tools in this prompt, this time included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished(PromptEvent):
+    """What came of a call."""
+
+    call: str
+    """The call's id."""
+    name: str
+    status: ToolStatus
+    text: str
+    """What the model gets, cut where it is long."""
+    chars: int
+    """Of the whole result."""
+    is_cut: bool
+    """The model gets less than the whole."""
+    duration_s: float
+
+
+ToolStatus = Literal["ok", "error", "refused", "invalid"]
+"""`error`: the tool said so; `refused`: it was not allowed; `invalid`: it was never used, since there is no
+such tool, or its arguments do not have the form that it takes."""

@@ -21,9 +21,10 @@ from samovar.language.parameters import Parameter
 from samovar.language.returning import ReturnedValues, read_returns
 from samovar.language.spelling import DIALECT_KEY, OLD_DIALECT
 from samovar.language.template import LIQUID_ONLY, Template
+from samovar.language.tool_names import NO_TOOLS, read_tools
 from samovar.language.workflow import Limits
 from samovar.language.yaml_document import FrontMatter
-from samovar.values import duration_s
+from samovar.values import duration_s, is_finite
 
 KEYS = frozenset(
     [
@@ -58,8 +59,17 @@ OLD_KEYS = frozenset(
         "mode",
     ]
 )
-NOT_YET = {"tools": "Tools"}
-LIMITS = ("transitions", "duration", "tokens", "depth", "prompt_timeout", "items", "tool_rounds")
+LIMITS = (
+    "transitions",
+    "duration",
+    "tokens",
+    "depth",
+    "prompt_timeout",
+    "items",
+    "tool_rounds",
+    "tool_calls",
+    "cost",
+)
 
 
 class AddFault(Protocol):
@@ -79,6 +89,7 @@ class FrontSettings:
     parameters: tuple[Parameter, ...] = ()
     model: ModelName | None = None
     executor: Named | None = None
+    tools: Named | None = None
     system: Template | None = None
     seed: int | None = None
     on_error: Literal["fail", "continue"] = "fail"
@@ -112,8 +123,6 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
                 place(key),
                 is_error=False,
             )
-        elif key in NOT_YET and values[key]:
-            add("unsupported", f"{NOT_YET[key]} (`{key}:`) are not supported yet.", place(key))
 
     def text(key: str) -> str | None:
         value = values.get(key)
@@ -144,6 +153,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         parameters=_parameters(document, matter, add, is_old=is_old),
         model=_model(text("model"), place("model")),
         executor=_named(names("executor"), place("executor")),
+        tools=_tools(values.get("tools"), place("tools"), add),
         system=_template(text("system"), place("system"), add),
         seed=_seed(values.get("seed"), place("seed"), add),
         on_error=one_of("on_error", "fail", "fail", "continue"),
@@ -196,6 +206,17 @@ def _named(text: str | None, place: Place) -> Named | None:
     return None if text is None else Named(text=text, place=place)
 
 
+def _tools(value: Any, place: Place, add: AddFault) -> Named | None:
+    if value is None:
+        return None
+    try:
+        patterns = read_tools(value)
+    except ValueError as error:
+        add("front-matter", f"`tools` must be {error}.", place)
+        return None
+    return Named(text=", ".join(patterns) or NO_TOOLS, place=place)
+
+
 def _model(text: str | None, place: Place) -> ModelName | None:
     if text is None:
         return None
@@ -227,13 +248,6 @@ def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
                 f"There is no limit {str(key)!r}.{nearest(str(key)[:100], LIMITS)}",
                 place(str(key)),
             )
-    if "tool_rounds" in value:
-        add(
-            "unsupported",
-            "Tools (`limits: {tool_rounds: …}`) are not supported yet.",
-            place("tool_rounds"),
-            is_error=False,
-        )
 
     def count(key: str, default: int | None) -> int | None:
         number = value.get(key, default)
@@ -253,7 +267,16 @@ def _limits(value: Any, place: Callable[..., Place], add: AddFault) -> Limits:
             add("front-matter", f"The limit `{key}` cannot be {value[key]!r}: {error}.", place(key))
             return None
 
+    cost = value.get("cost")
+    if cost is not None and (
+        isinstance(cost, bool) or not isinstance(cost, int | float) or not is_finite(cost) or cost < 0
+    ):
+        add("front-matter", f"The limit `cost` must be a number from 0 on, not {cost!r:.80}.", place("cost"))
+        cost = None
     return Limits(
+        tool_rounds=count("tool_rounds", None),
+        tool_calls=count("tool_calls", None),
+        cost=cost,
         transitions=count("transitions", None),
         duration_s=seconds("duration"),
         tokens=count("tokens", None),

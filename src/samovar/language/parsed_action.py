@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from samovar.errors import Place
 from samovar.language.markdown import TextBlock
+from samovar.language.model_names import Named
 
 
 class ParsedAction(Protocol):
@@ -92,5 +93,11 @@ class ParseAction(Protocol):
     """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
 
     def __call__(
-        self, text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None
+        self,
+        text: str,
+        place: Place,
+        *,
+        is_old: bool = False,
+        block: TextBlock | None = None,
+        tools: Named | None = None,
     ) -> ParsedAction: ...

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
@@ -60,8 +61,8 @@ def parse_workflow(
     settings = read_settings(document, found.add, is_old=is_old)
     diagram, diagram_text = _read_diagram(document)
     found.faults += diagram.faults
-    reader = ActionLines(document, diagram, found, parse_action, lenient=lenient, is_old=is_old)
-    reader.read()
+    parse = partial(parse_action, tools=settings.tools)
+    ActionLines(document, diagram, found, parse, lenient=lenient, is_old=is_old).read()
     _check_blocks(document, found)
     prompts = dict(_read_prompts(document, found, partials, is_old=is_old))
     schemas = read_schemas(document, found)
@@ -85,6 +86,7 @@ def parse_workflow(
         parameters=settings.parameters,
         model=settings.model,
         executor=settings.executor,
+        tools=settings.tools,
         system=settings.system,
         seed=settings.seed,
         on_error=settings.on_error,

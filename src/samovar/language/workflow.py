@@ -166,6 +166,12 @@ class Limits:
     """Of prompts that set none: no token for so long."""
     items: int | None = None
     """Of one list that something is done for each of; None: as the setting `most_items` says."""
+    tool_rounds: int | None = None
+    """How often one prompt may ask for tools; None: as `actions/tools.py` says."""
+    tool_calls: int | None = None
+    """Calls of tools."""
+    cost: float | None = None
+    """Of all prompts, in the currency of the executors' prices."""
 
 
 def items_of(state: State, action: ParsedAction, around: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -190,6 +196,8 @@ class Workflow:
     """The default of its prompts; None leaves it to whoever runs it."""
     executor: Named | None = None
     """The executor that answers its prompts; None leaves it to whoever runs it."""
+    tools: Named | None = None
+    """Those of its prompts that name none themselves."""
     system: Template | None = None
     """The default system prompt."""
     seed: int | None = None

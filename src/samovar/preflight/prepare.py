@@ -20,6 +20,7 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.preflight.executors import check_executors, unfit_executors
 from samovar.preflight.forms import unenforceable
+from samovar.preflight.limits import check_limits
 from samovar.preflight.models import check_models
 from samovar.preflight.trusting import Allow, open_gate
 from samovar.running.prepared import Prepared
@@ -72,8 +73,8 @@ def prepare(
     variables = _bound(workflow, given, settings, ask)
     if needs_models:
         _check_programs(workflow, library)
-    if needs_models:
         check_executors(workflow, library, settings, run)
+        check_limits(workflow, library, settings, run)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, gate=gate, warnings=warnings)
 

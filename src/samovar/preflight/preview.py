@@ -26,7 +26,7 @@ from samovar.preflight.filling import Later, fill, shown
 from samovar.preflight.prompts import PromptPreview, preview_action, split_arguments
 from samovar.preflight.unknowns import Unknowns
 from samovar.running.runner import RunnerSettings
-from samovar.secrecy import Secrets
+from samovar.values.secrecy import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

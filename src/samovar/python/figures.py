@@ -15,9 +15,9 @@ from samovar.app import App
 from samovar.executors.table import LOCAL
 from samovar.generation import TokenCounts
 from samovar.running.run import Run
+from samovar.running.wire import run_to_wire, tokens_to_wire
 from samovar.serving.lifecycle import ModelUse
 from samovar.serving.session import SessionStatistics
-from samovar.wire import run_to_wire, tokens_to_wire
 
 if TYPE_CHECKING:
     from samovar.executors.dispatch import ExecutorUse

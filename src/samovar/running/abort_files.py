@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from samovar.actions.outside import Files
+from samovar.actions.reached import Files
 from samovar.events import RunError
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"

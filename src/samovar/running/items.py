@@ -24,8 +24,9 @@ from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.last_failure import error_of
 from samovar.running.recorder import Recorder
+from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
-from samovar.running.visit_context import Services, VisitContext
+from samovar.running.visit_context import VisitContext
 from samovar.values import to_text, within
 
 STEPS = 200

@@ -29,9 +29,10 @@ from samovar.running.frame import Frame
 from samovar.running.items import ItemRunner
 from samovar.running.recorder import Recorder
 from samovar.running.routing import Choice, Situation, choose, failure_edge
+from samovar.running.services import Services
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.turns import give_others_a_turn
-from samovar.running.visit_context import Child, Services, VisitContext
+from samovar.running.visit_context import Child, VisitContext
 from samovar.running.visiting import Visiting
 
 
@@ -238,6 +239,7 @@ class Loop:
         defaults = replace(
             above.defaults.below(workflow),
             timeout_s=limits.prompt_timeout_s,
+            tool_rounds=limits.tool_rounds,
             session_scope=f"{prefix}{context.number}/",
         )
         bound = bind(workflow.parameters, child.given, ask=None)

@@ -35,7 +35,7 @@ from samovar.journal.base import VisitKey
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
-from samovar.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
+from samovar.values.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
 
 SHORT = (
     f"A secret of fewer than {LEAST_CHARS} characters is hidden where it is all of a text, not within others."

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from samovar.errors import UsageError
-from samovar.secrecy import forms_of, texts_in
 from samovar.values import Record, literal, to_text
 from samovar.values.certainty import Answered
+from samovar.values.secrecy import forms_of, texts_in
 
 _MARK = "\x00"
 _MARKED = re.compile(r"\x00(?:e|s([^\x00]*)\x00)")

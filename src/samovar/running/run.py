@@ -26,10 +26,10 @@ from samovar.events import (
     VisitStatus,
     Warned,
 )
-from samovar.generation import TokenCounts
+from samovar.generation import TokenCounts, ToolFinished
 from samovar.language.returning import ReturnedValues
-from samovar.secrecy import Secrets
 from samovar.values import plain
+from samovar.values.secrecy import Secrets
 
 E = TypeVar("E")
 
@@ -61,6 +61,8 @@ class Visit:
     """The first state of the branch it is in; None outside of forks."""
     attempts: tuple[AttemptFailed, ...] = ()
     """Those that failed before the one that counts."""
+    tools: tuple[ToolFinished, ...] = ()
+    """The calls of tools, as they came to their ends; without what they gave."""
 
 
 class Trail(Generic[E]):
@@ -100,8 +102,8 @@ class Run:
     """Variables whose values are shown to nobody."""
     hidden: Secrets = field(default_factory=Secrets, repr=False, compare=False)
     """What nobody is shown, in `variables` and `answer` too; the rest has none of it."""
-    trail: Trail[StateEntered | AttemptFailed | StateLeft] = field(default_factory=Trail)
-    """Visits entered and left, and what failed in between."""
+    trail: Trail[StateEntered | AttemptFailed | ToolFinished | StateLeft] = field(default_factory=Trail)
+    """Visits entered and left, and what failed or was called in between."""
     warned: Trail[Warned] = field(default_factory=Trail, repr=False)
     visits_begun: int = 0
     """Those of sub-workflows counted along."""
@@ -149,6 +151,8 @@ class Run:
             # What an action gave back is not kept: a record costs the same for each visit.
             left = replace(event, value=NOTHING, sets={})
             return replace(self, trail=self.trail.then(left), tokens=tokens)
+        if isinstance(event, ToolFinished):  # its text is not kept either
+            return replace(self, trail=self.trail.then(replace(event, text="")))
         if isinstance(event, Warned):
             return replace(self, warned=self.warned.then(event))
         if isinstance(event, TransitionTaken):
@@ -206,6 +210,9 @@ class Run:
             elif isinstance(event, AttemptFailed):
                 visit = visits[event.visit]
                 visits[event.visit] = replace(visit, attempts=(*visit.attempts, event))
+            elif isinstance(event, ToolFinished):
+                visit = visits[event.visit]
+                visits[event.visit] = replace(visit, tools=(*visit.tools, event))
             else:
                 visits[event.visit] = replace(
                     visits[event.visit],

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -18,6 +19,7 @@ import anyio
 from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.outside import Outside, ThisMachine, World
+from samovar.actions.reached import Servers
 from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
@@ -35,9 +37,11 @@ from samovar.running.loop import Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
+from samovar.running.services import Services
 from samovar.running.spending import PastLimitError, Spending
 from samovar.running.uncertain import Decisions
-from samovar.running.visit_context import Services
+from samovar.tools.servers import open_servers
+from samovar.tools.toolbox import ToolsOfVisit
 
 __all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
 
@@ -178,12 +182,15 @@ class _Driven:
             for warning in self.prepared.warnings:
                 recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
+            run = recorder.record.id
             async with (
                 kept_run(self.keeping, self.started, self.prepared) as journal,
-                self.outside.executor.open(recorder.record.id) as connection,
+                self.outside.executor.open(run) as connection,
+                self._servers(run) as servers,
             ):
                 try:
-                    loop = Loop(self._services(connection, journal), recorder, self.limits)
+                    services = self._services(connection, servers, journal)
+                    loop = Loop(services, recorder, self.limits)
                     end = await loop.finished(frame, partial(self._to_end, loop, frame))
                 finally:
                     with anyio.CancelScope(shield=True):
@@ -204,7 +211,13 @@ class _Driven:
         else:
             self._record_end(end, frame)
 
-    def _services(self, connection: Connection, journal: KeptRun | None) -> Services:
+    @asynccontextmanager
+    async def _servers(self, run: str) -> AsyncIterator[Servers]:
+        """The servers of tools that the run may reach. None is started before it is asked for something."""
+        async with open_servers(run, self.settings.folder) as servers:
+            yield self.settings.outside.in_place_of(servers)
+
+    def _services(self, connection: Connection, servers: Servers, journal: KeptRun | None) -> Services:
         settings = self.settings
         return Services(
             run=self.recorder.record.id,
@@ -213,7 +226,8 @@ class _Driven:
             settings=settings.settings,
             surroundings=settings.surroundings,
             connection=connection,
-            outside=self.outside,
+            outside=replace(self.outside, servers=servers),
+            tools=ToolsOfVisit,
             yes=settings.yes,
             answers=GivenAnswers(settings.answers),
             gate=self.prepared.gate,
@@ -266,12 +280,14 @@ def _new_id(now_s: float) -> str:
 
 def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
     """What the prompts of a run's own workflow use where they say nothing themselves."""
+    limits = _limits(workflow.limits, settings)
     return PromptDefaults(
         forced_model=settings.model,
         forced_executor=settings.executor,
         forced_seed=settings.seed,
         deterministic=settings.deterministic,
-        timeout_s=_limits(workflow.limits, settings).prompt_timeout_s,
+        timeout_s=limits.prompt_timeout_s,
+        tool_rounds=limits.tool_rounds,
     ).below(workflow)
 
 

@@ -1,4 +1,4 @@
-"""What a run has used of its limits: transitions and tokens, for the whole of it and for each sub-workflow.
+"""What a run has used of its limits: transitions, tokens, calls, money; of the whole, of each sub-workflow.
 
 Above: the runner. Below: nothing. What a sub-workflow spends is spent by everything above it too. Mutable:
 `spend` is the only thing that changes it.
@@ -42,7 +42,8 @@ class Spending:
         `is_of_item`: its transitions are not those of what is above it.
         """
         self.limits, self.above, self.name, self.is_of_item = limits, above, name, is_of_item
-        self.transitions = self.tokens = 0
+        self.transitions = self.tokens = self.tool_calls = 0
+        self.cost: float = 0.0
 
     @property
     def most_transitions(self) -> int | None:
@@ -80,20 +81,39 @@ class Spending:
         """That of the whole run."""
         return self if self.above is None else self.above.outermost
 
-    def spend(self, *, transitions: int = 0, tokens: int = 0) -> None:
-        """Raises `PastLimitError` for the outermost spending that is exceeded."""
+    def spend(
+        self, *, transitions: int = 0, tokens: int = 0, tool_calls: int = 0, cost: float | None = 0.0
+    ) -> None:
+        """Raises `PastLimitError` for the outermost spending that is exceeded.
+
+        `cost`: None if it is not known, which no limit of the cost lets through.
+        """
         exceeded: PastLimitError | None = None
         spending: Spending | None = self
         while spending is not None:
             spending.transitions += transitions
             spending.tokens += tokens
-            exceeded = spending._exceeded() or exceeded
+            spending.tool_calls += tool_calls
+            spending.cost += cost or 0.0
+            exceeded = spending._exceeded(is_known=cost is not None) or exceeded
             transitions = 0 if spending.is_of_item else transitions
             spending = spending.above
         if exceeded is not None:
             raise exceeded
 
-    def _exceeded(self) -> PastLimitError | None:
+    def foresee(self, *, tokens: int, cost: float | None) -> None:
+        """As if so much were spent now, which is counted later. Raises as `spend` does."""
+        exceeded: PastLimitError | None = None
+        spending: Spending | None = self
+        while spending is not None:
+            spending.tokens, spending.cost = spending.tokens + tokens, spending.cost + (cost or 0.0)
+            exceeded = spending._exceeded(is_known=cost is not None) or exceeded
+            spending.tokens, spending.cost = spending.tokens - tokens, spending.cost - (cost or 0.0)
+            spending = spending.above
+        if exceeded is not None:
+            raise exceeded
+
+    def _exceeded(self, *, is_known: bool) -> PastLimitError | None:
         limits, most = self.limits, self.most_transitions
         who = "The run" if self.name is None else f"The workflow {self.name!r}"
         who = f"The item {self.name}" if self.is_of_item else who
@@ -104,6 +124,15 @@ class Spending:
         if limits.tokens is not None and self.tokens > limits.tokens:
             message = f"{who} generated {self.tokens} tokens, of {limits.tokens} (limits: tokens)."
             return PastLimitError("tokens", message, self)
+        if limits.tool_calls is not None and self.tool_calls > limits.tool_calls:
+            message = f"{who} called tools more than {limits.tool_calls} times (limits: tool_calls)."
+            return PastLimitError("tool_calls", message, self)
+        if limits.cost is not None and not is_known:
+            message = f"{who} may cost {limits.cost:g}, and what an answer cost is not known (limits: cost)."
+            return PastLimitError("cost", message, self)
+        if limits.cost is not None and self.cost > limits.cost:
+            message = f"{who} cost {self.cost:.6g}, of {limits.cost:g} (limits: cost)."
+            return PastLimitError("cost", message, self)
         return None
 
 
@@ -117,4 +146,7 @@ def own_limits(workflow: Workflow, run: Limits) -> Limits:
         depth=run.depth,
         items=own.items if own.items is not None else run.items,
         prompt_timeout_s=own.prompt_timeout_s if own.prompt_timeout_s is not None else run.prompt_timeout_s,
+        tool_rounds=own.tool_rounds if own.tool_rounds is not None else run.tool_rounds,
+        tool_calls=own.tool_calls,
+        cost=own.cost,
     )

@@ -8,80 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-import anyio
+from typing import TypeVar
 
 from samovar.actions.base import ActionContext
-from samovar.actions.computing import Computer
 from samovar.actions.defaults import PromptDefaults
+from samovar.actions.effects import (
+    AsksModel,
+    AsksUser,
+    FindsFiles,
+    LetsTimePass,
+    OutsideIntent,
+    ReadsFile,
+    RunsCommand,
+    WritesFile,
+)
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.list_items import Items
-from samovar.actions.outside import Files, Outside, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import YES, Asking, Filled, Question, Reply
-from samovar.config import Settings
+from samovar.actions.reached import VisitOf
 from samovar.errors import ActionError, Place, SamovarError
-from samovar.events import AttemptFailed, Event, Logged, PromptFigures, RunError, Warned
-from samovar.executors.base import Connection, PromptReply, PromptRequest, forget
-from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent
-from samovar.journal.base import Exchange, KeptRun
+from samovar.events import AttemptFailed, Logged, PromptFigures, RunError, Warned
+from samovar.executors.base import PromptReply, PromptRequest, forget
+from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent, ToolCalled, ToolFinished
+from samovar.journal.base import Exchange
 from samovar.language.workflow import State
-from samovar.library import Library
-from samovar.running.conversations import Conversations
 from samovar.running.frame import Frame
-from samovar.running.gate import Gate
-from samovar.running.given_answers import GivenAnswers
-from samovar.running.references import References
-from samovar.running.uncertain import Decisions
+from samovar.running.services import Services
 from samovar.running.wishes import permitted
-from samovar.secrecy import Secrets
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What every visit of a run uses."""
-
-    run: str
-    """The run's id."""
-    library: Library
-    folder: Path
-    """Where commands run, and where the abort file is looked for."""
-    settings: Settings
-    """For actions that read one."""
-    surroundings: Mapping[str, object]
-    """What prompts may read besides variables."""
-    connection: Connection
-    """Answers the run's prompts."""
-    outside: Outside
-    """All that the run reaches beside itself."""
-    yes: bool
-    """Nobody is asked for a yes or a no."""
-    answers: GivenAnswers
-    """What questions of the run are answered without asking."""
-    gate: Gate
-    """Which sub-workflows may be run."""
-    allows_effects: bool
-    """False: an action with an effect is refused."""
-    asking: anyio.Lock
-    """Held while a person is asked: one thing at a time, also where several branches ask."""
-    tell: Callable[[Event], None]
-    """Records an event and reports it."""
-    time_s: Callable[[], float]
-    """Since the run's start."""
-    secrets: Secrets
-    """What nobody is shown."""
-    computer: Computer
-    """Fills texts and evaluates expressions."""
-    journal: KeptRun | None = None
-    """Where the run is kept."""
-    conversations: Conversations = field(default_factory=Conversations)
-    """What an earlier process said in named ones."""
-    references: References = field(default_factory=References)
-    """What the journal has in place of secrets."""
-    uncertain: Decisions = field(default_factory=Decisions)
-    """What becomes of visits that were interrupted and may not simply be done again."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +77,7 @@ class VisitContext:
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
-        return ActionContext(
+        context = ActionContext(
             variables=frame.variables,
             workflow=frame.workflow,
             library=services.library,
@@ -144,7 +101,11 @@ class VisitContext:
             compute=services.computer.compute,
             attempt_failed=self.attempt_failed,
             forget=self.forget,
+            tell=self.tell,
+            time_s=services.time_s,
+            spent_so_far=self.spent_so_far,
         )
+        return replace(context, tools=services.tools(context, services.outside, self._at))
 
     def log(self, level: str, text: str) -> None:
         self.services.tell(Logged(visit=self.number, level=level, text=text))
@@ -161,22 +122,27 @@ class VisitContext:
         action = self.state.action
         if action is None or action.effect is None:
             raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
-        return await self.services.outside.commands.run_command(command, self._at)
+        return await self._effect(RunsCommand(command=command))
 
     async def read_file(self, target: Target, most_bytes: int) -> bytes:
-        return await self._files().read_file(target, most_bytes, self._at)
+        self._check_touches()
+        return await self._effect(ReadsFile(target=target, most_bytes=most_bytes))
 
     async def write_file(self, target: Target, change: Change) -> None:
-        await self._files().write_file(target, change, self._at)
+        self._check_touches()
+        await self._effect(WritesFile(target=target, change=change))
 
     async def find_files(self, search: Search) -> list[str]:
-        return await self._files().find_files(search, self._at)
+        self._check_touches()
+        return await self._effect(FindsFiles(search=search))
 
-    def _files(self) -> Files:
+    def _check_touches(self) -> None:
         action = self.state.action
         if action is None or action.effect is None:
             raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
-        return self.services.outside.files
+
+    async def _effect(self, intent: OutsideIntent[T]) -> T:
+        return await self.services.outside.effect(intent, self._at)
 
     async def ask_user(self, asking: Asking) -> Reply | None:
         services, path = self.services, self.frame.prefix + self.state.name
@@ -199,13 +165,23 @@ class VisitContext:
             services.outside.user.answered(question, reply)
             return reply
         async with services.asking:
-            return await services.outside.user.ask_user(question)
+            return await self._effect(AsksUser(question=question))
 
     async def sleep(self, duration_s: float) -> None:
         if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
             gone_s = self.services.outside.clock.now_s() - self.since_s
             duration_s = min(duration_s, max(0.0, duration_s - gone_s))
-        await self.services.outside.waits.sleep(duration_s, self._at)
+        await self._effect(LetsTimePass(duration_s=duration_s))
+
+    def tell(self, event: ToolCalled | ToolFinished) -> None:
+        """Raises `PastLimitError`: a call counts before it is done."""
+        self.services.tell(replace(event, visit=self.number))
+        if isinstance(event, ToolCalled):
+            self.frame.spending.spend(tool_calls=1)
+
+    def spent_so_far(self, reply: PromptReply) -> None:
+        """Raises `PastLimitError`."""
+        self.frame.spending.foresee(tokens=reply.tokens.generated, cost=reply.cost)
 
     def attempt_failed(
         self, error: SamovarError, figures: PromptFigures | None, wait_s: float | None
@@ -223,7 +199,7 @@ class VisitContext:
             )
         )
         if figures is not None:
-            self.frame.spending.spend(tokens=figures.tokens.generated)
+            self.frame.spending.spend(tokens=figures.tokens.generated, cost=figures.cost)
 
     @property
     def _own_session(self) -> str:
@@ -244,10 +220,11 @@ class VisitContext:
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
         request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
-        reply = await self.services.connection.ask(request, self._pass_on)
+        connection = self.services.connection
+        reply = await self._effect(AsksModel(request=request, connection=connection, on_event=self._pass_on))
         if self.services.journal is not None:
             parts = reply.parts or (MessagePart(text=reply.text),)
-            answer = Message.of_parts("assistant", parts)
+            answer = replace(Message.of_parts("assistant", parts), calls=reply.calls)
             self.exchanges.append(
                 Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
             )

@@ -23,9 +23,10 @@ from samovar.running.abort_files import AbortedError
 from samovar.running.ends import too_large
 from samovar.running.frame import Frame
 from samovar.running.recorder import BegunVisit, Recorder
+from samovar.running.services import Services
 from samovar.running.spending import PastLimitError
 from samovar.running.uncertain import decided
-from samovar.running.visit_context import DoItems, RunChild, Services, VisitContext
+from samovar.running.visit_context import DoItems, RunChild, VisitContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,10 +181,11 @@ class Visiting:
             raise AbortedError(outcome.abort, entry.path)
 
     def _spend(self, frame: Frame, outcome: Outcome, spent: TokenCounts) -> None:
-        if outcome.figures:
-            spent = spent + outcome.figures.tokens
-        if spent.generated:
-            frame.spending.spend(tokens=spent.generated)
+        figures = outcome.figures
+        if figures:
+            spent = spent + figures.tokens
+        if figures or spent.generated:
+            frame.spending.spend(tokens=spent.generated, cost=figures.cost if figures else 0.0)
 
 
 def _outcome_of(kept: VisitOutcome) -> Outcome:

@@ -16,10 +16,20 @@ from samovar.files import read_text
 from samovar.folders import ENDINGS
 from samovar.language.yaml_document import Steps, read_yaml
 from samovar.testing.by_state import ReadOne, by_state
-from samovar.testing.cases import ANSWER_KEYS, SHELL_KEYS, SUFFIXES, Case, CaseFile, Failure, Printed
+from samovar.testing.cases import (
+    ANSWER_KEYS,
+    SHELL_KEYS,
+    SUFFIXES,
+    TOOL_KEYS,
+    Case,
+    CaseFile,
+    Failure,
+    Printed,
+)
 from samovar.testing.checked_values import CheckedValues, Step
 from samovar.testing.expectations import Told
 from samovar.testing.expected_values import read_expected
+from samovar.testing.told_tools import read_tool_result
 from samovar.testing.told_values import REPLY_KEYS, read_answer, read_printed, read_reply, read_wait
 from samovar.values import plain
 
@@ -33,6 +43,7 @@ CASE_KEYS = (
     "shell",
     "waits",
     "replies",
+    "tools",
     "files",
     "limits",
     "expect",
@@ -132,10 +143,11 @@ class _Reader:
             variables={key: plain(item) for key, item in variables.items()},
             sources=dict(self._sources(variables, *at, "variables")),
             places={name: self._yaml.place(*at, "variables", name) for name in variables},
-            answers=dict(self._told(values, "answers", read_answer, ANSWER_KEYS[:3], *at)),
+            answers=dict(self._told(values, "answers", read_answer, ANSWER_KEYS[:4], *at)),
             shell=self._commands(values, *at),
             waits=dict(self._told(values, "waits", read_wait, (), *at)),
             replies=dict(self._told(values, "replies", read_reply, REPLY_KEYS, *at)),
+            tools=dict(self._told(values, "tools", read_tool_result, TOOL_KEYS, *at)),
             files=dict(self._files(values.get("files"), *at, "files")),
             transitions=transitions,
             duration_s=self._yaml.duration_s(limits, "duration", *at, "limits"),

@@ -11,13 +11,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from samovar.actions.tools import ToolResult
 from samovar.errors import Place
-from samovar.generation import FinishReason
+from samovar.generation import FinishReason, ToolCall
 from samovar.language.yaml_document import Steps
 from samovar.testing.expectations import Expected, Told
 
 SUFFIXES = (".test.yaml", ".test.yml")
-ANSWER_KEYS = ("text", "error", "takes", "finish_reason", "tokens", "message", "confidence", "alternatives")
+ANSWER_KEYS = (
+    "text",
+    "error",
+    "takes",
+    "calls",
+    "finish_reason",
+    "tokens",
+    "message",
+    "confidence",
+    "alternatives",
+)
+CALL_KEYS = ("name", "arguments")
+TOOL_KEYS = ("text", "failed", "refused")
 SHELL_KEYS = ("stdout", "stderr", "exit_code", "error", "takes", "message")
 TIMEOUT = "timeout"
 STOPPED_EXIT_CODE = 143
@@ -38,6 +51,8 @@ class Answer:
     """Of its choices, by their paths as they are written; the empty one is of the whole answer."""
     alternatives: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Of its choices, by the same paths: the probability of each value."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools that its model wants to be used, before it goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +109,8 @@ class Case:
     """What the user says; without a word, yes."""
     replies: Mapping[str, Told[Replied]] = field(default_factory=dict)
     """What a person answers; without a word the case stops there."""
+    tools: Mapping[str, Told[ToolResult]] = field(default_factory=dict)
+    """What tools of servers, and pages, give back; the other tools do what they do on what the case tells."""
     files: Mapping[str, str] = field(default_factory=dict)
     """What there is, by path from the folder in which the run is started. No other file is there."""
     transitions: int | None = None

@@ -20,14 +20,15 @@ from samovar.generation import FinishReason
 from samovar.language.names import BUILT_IN, OLD_CONTEXT
 from samovar.language.workflow import Workflow
 from samovar.running.run import Run
-from samovar.secrecy import Secrets
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_checks import known_variables
 from samovar.testing.cases import TIMEOUT
 from samovar.testing.paths import Tree
 from samovar.testing.told_confidence import recorded_choices
+from samovar.testing.told_tools import call_values
 from samovar.testing.told_values import FOREVER
 from samovar.values import plain
+from samovar.values.secrecy import Secrets
 
 T = TypeVar("T")
 NOT_RECORDED = BUILT_IN - OLD_CONTEXT
@@ -74,13 +75,17 @@ def answer_values(told: PromptReply | SamovarError | None, *, counts: bool, is_a
     values: dict[str, object] = {"text": told.text}
     if told.finish_reason is FinishReason.TIMEOUT:
         values["error"] = TIMEOUT
+    elif told.calls:
+        values["calls"] = call_values(told.calls)
+        if not told.text:
+            del values["text"]
     elif told.finish_reason is not FinishReason.STOP:
         values["finish_reason"] = str(told.finish_reason)
     if counts:
         values["tokens"] = told.tokens.generated
     if is_asked:
         values |= recorded_choices(told.chosen)
-    return told.text if len(values) == 1 else values
+    return told.text if list(values) == ["text"] else values
 
 
 def asks_confidence(workflow: Workflow) -> bool:

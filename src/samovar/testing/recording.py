@@ -16,9 +16,10 @@ import anyio
 
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
-from samovar.actions.outside import FileState, ThisMachine, VisitOf, World
+from samovar.actions.outside import ThisMachine, World
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import Question, Reply
+from samovar.actions.reached import FileState, Servers, VisitOf
 from samovar.errors import SamovarError, UsageError
 from samovar.events import Ending, Event, Logged, OnEvent, StateEntered
 from samovar.executors.base import Connection, Executor, OnPromptEvent, PromptReply, PromptRequest, forget
@@ -29,6 +30,7 @@ from samovar.running.run import Run
 from samovar.testing.asked import AskedCommand
 from samovar.testing.case_text import add_case, with_case
 from samovar.testing.difference import Difference
+from samovar.testing.heard_servers import HeardServers
 from samovar.testing.paths import Tree
 from samovar.testing.recorded_values import (
     ENDLESS,
@@ -71,6 +73,8 @@ class Recording:
         """As a case has it."""
         self._replies: Heard[object] = Heard()
         """As a case has it."""
+        self._tools: Heard[object] = Heard()
+        """As a case has it."""
         self._files = SeenFiles()
         self._ran: Heard[Command] = Heard()
         self._log: list[object] = []
@@ -87,6 +91,9 @@ class Recording:
     async def open(self, run: str) -> AsyncIterator[_RecordingConnection]:
         async with self._executor.open(run) as connection:
             yield _RecordingConnection(connection, self._answers)
+
+    def in_place_of(self, servers: Servers) -> Servers:
+        return HeardServers(self._outside.in_place_of(servers), self._tools)
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         self._ran.begin(at.number, command)
@@ -168,6 +175,7 @@ class Recording:
             "commands": self._by_path(self._shell),
             "waits": self._by_path(self._waits),
             "replies": self._by_path(self._replies),
+            "tools": self._by_path(self._tools),
             "files": self._files.given(started),
             "limits": dict(limits or {}),
         }

@@ -15,9 +15,10 @@ from pathlib import Path
 from samovar.actions.clock import Clock
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
-from samovar.actions.outside import FileState, VisitOf
 from samovar.actions.process import Command, CommandResult
 from samovar.actions.question import NO, YES, Question, Reply, accepted
+from samovar.actions.reached import FileState, Servers, VisitOf
+from samovar.actions.tools import ToolResult
 from samovar.engines.scripted import text_of
 from samovar.errors import ActionError, SamovarError, nearest
 from samovar.events import Event, Logged, StateEntered, TransitionTaken, Warned
@@ -33,8 +34,9 @@ from samovar.testing.paths import Tree
 from samovar.testing.telling import Telling
 from samovar.testing.told_confidence import told_choices
 from samovar.testing.told_files import ToldFiles
+from samovar.testing.told_servers import ToldServers
 from samovar.testing.told_values import RETRYABLE
-from samovar.testing.untold import unanswered, unreplied, untold_command
+from samovar.testing.untold import unanswered, unreplied, untold_command, untold_result
 
 MOST_TOKENS = 1_000_000_000
 """The limit of an answer that a case tells: none."""
@@ -114,6 +116,16 @@ class Stage:
         async with self.executor.open(run) as connection:
             yield _StageConnection(self, connection)
 
+    def in_place_of(self, servers: Servers) -> Servers:
+        return ToldServers(self.case, self._tool_result)
+
+    def _tool_result(self, tool: str) -> ToolResult:
+        path = _VISITED.get()
+        handed = self._telling.next("tools", path, self.case.tools)
+        if handed.value is None:
+            raise StoppedError(untold_result(path, handed, tool))
+        return handed.value
+
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         path = _VISITED.get()
         self.ran.setdefault(path, []).append(AskedCommand(command=command, folder=self._folder))
@@ -187,6 +199,8 @@ class Stage:
         path = question.path
         handed = self._telling.next("replies", path, self.case.replies)
         replied = handed.value
+        if handed.told is None and question.kind == "tool":
+            return YES
         if replied is None:
             raise StoppedError(unreplied(path, handed, question))
         await self._pass(replied.takes_s)
@@ -251,7 +265,9 @@ class _StageConnection:
 
     async def ask(self, request: PromptRequest, on_event: OnPromptEvent) -> PromptReply:
         answer, sent = await self._stage.answer(request)
-        options = replace(request.options, max_tokens=MOST_TOKENS, timeout_s=None)
+        options = replace(
+            request.options, max_tokens=MOST_TOKENS, timeout_s=None, tools=(), tool_choice="auto"
+        )
         if answer.finish_reason is not FinishReason.STOP:
             options = replace(options, choices=())
         _SAID.set((answer.text, sent))
@@ -274,6 +290,7 @@ class _StageConnection:
             cut=cut,
             duration_s=answer.takes_s or 0.0,
             chosen=chosen,
+            calls=answer.calls,
         )
 
     async def forget(self, session: str) -> None:

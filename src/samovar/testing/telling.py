@@ -59,6 +59,7 @@ class Telling:
             "commands": self._case.shell,
             "waits": self._case.waits,
             "replies": self._case.replies,
+            "tools": self._case.tools,
         }
         for what, states in given.items():
             for path, told in states.items():

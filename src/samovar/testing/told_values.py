@@ -25,6 +25,7 @@ from samovar.testing.cases import (
 from samovar.testing.checked_values import CheckedValues, Step
 from samovar.testing.clock import FOREVER_S
 from samovar.testing.told_confidence import read_alternatives, read_confidence
+from samovar.testing.told_tools import read_calls
 from samovar.values import to_text
 
 _ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SamovarError)]
@@ -50,7 +51,8 @@ def read_answer(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Answer
             return Answer(text=text, finish_reason=FinishReason.TIMEOUT, tokens=tokens, takes_s=takes_s)
         return failure
     reasons = [str(one) for one in FinishReason if one is not FinishReason.CANCELLED]
-    reason = values.get("finish_reason", "stop")
+    calls = read_calls(yaml, values.get("calls"), (*at, "calls"))
+    reason = values.get("finish_reason", "calls" if calls else "stop")
     if reason not in reasons:
         hint = nearest(str(reason)[:100], reasons)
         yaml.fault("case", f"There is no finish_reason {to_text(reason)!r:.80}.{hint}", *at, "finish_reason")
@@ -62,6 +64,7 @@ def read_answer(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Answer
         takes_s=takes_s,
         confidence=read_confidence(yaml, values, at),
         alternatives=read_alternatives(yaml, values, at),
+        calls=calls,
     )
 
 

@@ -20,13 +20,13 @@ from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.run import Run
 from samovar.running.runner import Runner, RunnerSettings
-from samovar.secrecy import HIDDEN
 from samovar.testing.cases import Case
 from samovar.testing.comparing import Came, compare
 from samovar.testing.coverage import Seen, seen_of
 from samovar.testing.difference import Difference
 from samovar.testing.paths import Tree
 from samovar.testing.stage import Stage, StoppedError
+from samovar.values.secrecy import HIDDEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

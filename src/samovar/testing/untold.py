@@ -28,6 +28,11 @@ def untold_command(path: str, handed: Handed[Any], asked: AskedCommand) -> Diffe
     return Difference(what="shell", name=path, message=message + _what_to_add("commands", path, handed))
 
 
+def untold_result(path: str, handed: Handed[Any], tool: str) -> Difference:
+    message = f"{path!r} calls {tool}, and the case has no result of that{_visit(handed)}.\n"
+    return Difference(what="tool", name=path, message=message + _what_to_add("tools", path, handed))
+
+
 def unreplied(path: str, handed: Handed[Any], question: Question) -> Difference:
     message = f"{path!r} asks a person what the case has no reply to{_visit(handed)}:\n    {question.text}\n"
     return Difference(what="reply", name=path, message=message + _what_to_add("replies", path, handed))

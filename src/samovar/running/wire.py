@@ -13,10 +13,10 @@ from typing import Any
 
 from samovar.errors import Fault, Place, SamovarError
 from samovar.events import NOTHING, AttemptFailed, Event, PromptFigures, RunEnded, RunError, StateLeft
-from samovar.generation import TokenCounts
+from samovar.generation import TokenCounts, ToolFinished
 from samovar.running.run import Run, Visit
-from samovar.secrecy import HIDDEN
 from samovar.values import plain, records_of
+from samovar.values.secrecy import HIDDEN
 
 Object = dict[str, Any]
 
@@ -125,6 +125,8 @@ def _visit(visit: Visit, *, with_values: bool) -> Object:
         wire["error"] = error_to_wire(visit.error)
     if visit.attempts:
         wire["attempts"] = [_attempt(one) for one in visit.attempts]
+    if visit.tools:
+        wire["tools"] = [_tool(one) for one in visit.tools]
     if visit.figures:
         wire |= _figures(visit.figures)
         if with_values:
@@ -137,6 +139,11 @@ def _attempt(attempt: AttemptFailed) -> Object:
     tokens = tokens_to_wire(attempt.figures.tokens) if attempt.figures else None
     wire = {"error": error_to_wire(attempt.error), "wait_s": attempt.wait_s, "tokens": tokens}
     return wire | {"time_s": attempt.time_s}
+
+
+def _tool(call: ToolFinished) -> Object:
+    names = ("name", "status", "chars", "is_cut", "duration_s")
+    return {name: getattr(call, name) for name in names}
 
 
 def _figures(figures: PromptFigures) -> Object:

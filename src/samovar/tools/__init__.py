@@ -1,0 +1,1 @@
+"""Tools that a prompt's model may call: files, a shell by an allow-list, pages, workflows, servers."""

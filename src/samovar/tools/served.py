@@ -1,0 +1,91 @@
+"""The tools of a server that the settings declare, as `SERVER.TOOL`.
+
+Above: the table. Below: the servers of a run. Each call is asked about, unless a rule `tool:SERVER.TOOL`
+allows it: what a server says of its own tools, as that one only reads, is not believed. A definition that is
+not as it was when the server was used before is asked about too, before a model reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from samovar.actions.base import brief
+from samovar.actions.effects import AcceptsTools, CallsTool, ListsTools
+from samovar.actions.question import Asking, Filled
+from samovar.actions.reached import ListedTools
+from samovar.actions.tools import OfferedTool, ToolResult
+from samovar.config.declared import DeclaredServer
+from samovar.errors import ToolError
+from samovar.generation import ToolDefinition
+from samovar.tools.base import Here
+from samovar.tools.permission import ask, may_call
+
+ACCEPT, REFUSE = "accept", "refuse"
+SHOWN = 10
+"""Changed tools that a question shows."""
+
+
+class ServerTools:
+    """See `base.Source`."""
+
+    def __init__(self, server: DeclaredServer) -> None:
+        self._server = server
+
+    async def tools(self, patterns: Sequence[str], here: Here) -> Sequence[OfferedTool]:
+        listed = await here.effect(ListsTools(server=self._server))
+        if listed.left_out:
+            names = ", ".join(brief(name, 40) for name in listed.left_out[:SHOWN])
+            here.context.warn(f"The server {self._server.name!r} has tools that no model can call: {names}.")
+        if listed.changed:
+            await self._ask_about(listed, here)
+        found = [
+            OfferedTool(definition=replace(one, name=f"{self._server.name}.{one.name}"))
+            for one in sorted(listed.definitions, key=lambda one: one.name)
+        ]
+        return found + list(_more(patterns, found)) if listed.has_more else found
+
+    async def _ask_about(self, listed: ListedTools, here: Here) -> None:
+        """Raises `ToolError` unless what has changed is accepted. `--yes` does not: it is about trust."""
+        name = self._server.name
+        new = {one.name: one for one in listed.definitions}
+        parts: list[str | Filled] = [f"The server {name!r} has tools that are not as they were:"]
+        for one in listed.changed[:SHOWN]:
+            parts += [f"\n  {name}.", Filled(f"{one}: {brief(new[one].description, 200)}")]
+        if len(listed.changed) > SHOWN:
+            parts.append(f"\n  and {len(listed.changed) - SHOWN} more")
+        parts.append("\nA model reads what they say of themselves. ")
+        reply = await here.context.ask_user(
+            Asking(kind="choice", parts=tuple(parts), choices=(ACCEPT, REFUSE))
+        )
+        if reply is None or reply.text != ACCEPT:
+            how = "and nobody can be asked (--answer STATE=accept)" if reply is None else "and were refused"
+            shown = ", ".join(listed.changed[:SHOWN])
+            raise ToolError(
+                f"Tools of the server {name!r} are not as they were, {how}: {shown}.",
+                tool=f"{name}.{listed.changed[0]}",
+                place=here.place,
+            )
+        await here.effect(AcceptsTools(server=self._server, listed=listed))
+
+    async def call(self, name: str, arguments: Mapping[str, Any], here: Here) -> ToolResult:
+        whole = f"{self._server.name}.{name}"
+        if not may_call(here.context.settings.allow, whole):
+            given = json.dumps(arguments, ensure_ascii=False)
+            no = await ask(here, f"call {whole}", given, f"tool:{whole}")
+            if no is not None:
+                return no
+        return await here.effect(CallsTool(server=self._server, tool=name, arguments=arguments))
+
+
+def _more(patterns: Sequence[str], found: Sequence[OfferedTool]) -> Iterator[OfferedTool]:
+    """One for each pattern that names none of those found."""
+    for pattern in patterns:
+        if not any(fnmatchcase(one.name, pattern) for one in found):
+            name = pattern.replace("*", "any").replace("?", "x")
+            yield OfferedTool(
+                definition=ToolDefinition(name=name, description="", parameters='{"type": "object"}')
+            )

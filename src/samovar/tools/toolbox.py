@@ -1,0 +1,89 @@
+"""The tools of one visit of a run: finds those that patterns name, in their sources, and has them used.
+
+Above: the contexts of visits. Below: the table and its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import anyio
+
+from samovar.actions.base import ActionContext
+from samovar.actions.outside import Outside
+from samovar.actions.reached import VisitOf
+from samovar.actions.tools import OfferedTool, Toolbox, ToolResult, failed
+from samovar.config.declared import DeclaredServer
+from samovar.errors import NotFoundError, ToolError
+from samovar.tools.base import Here
+from samovar.tools.permission import check_rules
+from samovar.tools.table import source_names, sources
+
+MOST_TOOLS = 128
+"""That one prompt may offer."""
+MOST_DEFINITIONS_CHARS = 400_000
+"""Of all that a prompt offers."""
+LONGEST_CALL_S = 600.0
+"""How long one call may take, whatever it does; sources may have shorter limits of their own."""
+
+MakeToolbox = Callable[[ActionContext, Outside, VisitOf], Toolbox]
+
+
+class ToolsOfVisit:
+    """See `actions.tools.Toolbox`."""
+
+    def __init__(self, context: ActionContext, outside: Outside, at: VisitOf) -> None:
+        self._here = Here(context=context, outside=outside, at=at)
+
+    async def offered(self, patterns: Sequence[str]) -> tuple[OfferedTool, ...]:
+        settings = self._here.context.settings
+        check_rules(settings.allow)
+        known = sources(settings, self._stand_ins(patterns))
+        for pattern in patterns:
+            if pattern.partition(".")[0] not in known:
+                near = [f"{name}.*" for name in known]
+                raise NotFoundError("tool", pattern, near, place=self._here.place)
+        found: list[OfferedTool] = []
+        for name, source in known.items():
+            own = [one for one in patterns if one.partition(".")[0] == name]
+            if own:
+                found += _matching(own, await source.tools(own, self._here))
+        self._check_size(found)
+        return tuple(found)
+
+    def _stand_ins(self, patterns: Sequence[str]) -> list[DeclaredServer]:
+        known = source_names(self._here.context.settings)
+        names = dict.fromkeys(one.partition(".")[0] for one in patterns)
+        found = (self._here.outside.servers.stand_in(name) for name in names if name not in known)
+        return [one for one in found if one is not None]
+
+    def _check_size(self, found: Sequence[OfferedTool]) -> None:
+        chars = sum(
+            len(one.definition.description) + len(one.definition.parameters) + len(one.name) for one in found
+        )
+        if len(found) > MOST_TOOLS or chars > MOST_DEFINITIONS_CHARS:
+            raise ToolError(
+                f"The prompt would offer {len(found)} tools with {chars:,} characters; the most is "
+                f"{MOST_TOOLS} with {MOST_DEFINITIONS_CHARS:,}. Name those it needs.",
+                tool=found[0].name,
+                place=self._here.place,
+            )
+
+    async def call(self, tool: OfferedTool, arguments: Mapping[str, Any]) -> ToolResult:
+        source, _, name = tool.name.partition(".")
+        member = sources(self._here.context.settings, self._stand_ins([tool.name]))[source]
+        with anyio.move_on_after(LONGEST_CALL_S) as limit:
+            result = await member.call(name, arguments, self._here)
+        if limit.cancelled_caught:
+            return failed(f"It took longer than {LONGEST_CALL_S:g} s, and was given up.")
+        return result
+
+
+def _matching(patterns: Sequence[str], tools: Sequence[OfferedTool]) -> list[OfferedTool]:
+    """Those of a source that its patterns name. Raises `NotFoundError` for one that names none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(one.name, pattern) for one in tools):
+            raise NotFoundError("tool", pattern, [one.name for one in tools])
+    return [one for one in tools if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
