@@ -15,7 +15,6 @@ from typing import Any
 
 import anyio
 
-from samovar.actions.process_groups import ProcessGroups
 from samovar.app import open_app
 from samovar.cli.chat_branches import FIRST, ChatTree
 from samovar.cli.chat_commands import Desk, Quit, abilities, is_command, message_of, perform
@@ -39,6 +38,7 @@ from samovar.generation import (
     Sampling,
     TextGenerated,
 )
+from samovar.processes.process_groups import ProcessGroups
 
 GREETING = "/help shows the commands; Ctrl-C stops an answer; Ctrl-D ends."
 

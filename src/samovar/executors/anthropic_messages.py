@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import SamovarError, UsageError
-from samovar.executors.endpoint_answer import Called, Ended, Heard, ModelDeclined, Over, Said, Used
+from samovar.executors.endpoint_answer import CallPiece, Ended, Heard, ModelDeclined, Over, Said, Used
 from samovar.executors.endpoint_asking import Asked
 from samovar.executors.endpoint_forms import ToolNames
 from samovar.executors.history import Dialogue
@@ -255,7 +255,7 @@ class MessagesReader:
                 self._blocks[index] = {"type": "tool_use", "id": _text(block.id), "name": name, "input": {}}
                 self._written[index] = ""
                 if name != FORM_TOOL:
-                    yield Called(index=index, id=_text(block.id), name=name)
+                    yield CallPiece(index=index, id=_text(block.id), name=name)
 
     def _go_on(self, index: int, delta: Any) -> Iterator[Heard]:
         block = self._blocks[index] if delta.type != "citations_delta" else {}
@@ -274,7 +274,7 @@ class MessagesReader:
                 if block["name"] == FORM_TOOL:
                     yield Said(text=piece)
                 else:
-                    yield Called(index=index, arguments=piece)
+                    yield CallPiece(index=index, arguments=piece)
 
 
 def _used(usage: Any) -> Used:

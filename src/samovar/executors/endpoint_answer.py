@@ -34,7 +34,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Called:
+class CallPiece:
     """The next piece of a call."""
 
     index: int
@@ -73,7 +73,7 @@ class Over:
     """Nothing more comes."""
 
 
-Heard = Said | Called | Used | Ended | ModelDeclined | Over
+Heard = Said | CallPiece | Used | Ended | ModelDeclined | Over
 
 
 # Time ----------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Assembly:
         text = self._stop.feed(said.text) if said.kind == "text" else said.text
         self._tell(self._tails[said.kind].feed(self._heads[said.kind].feed(text)), said.kind)
 
-    def call(self, called: Called) -> None:
+    def call(self, called: CallPiece) -> None:
         self.chars += len(called.arguments)
         call = self._calls.setdefault(called.index, _Call())
         call.id, call.name = call.id or called.id, call.name or called.name

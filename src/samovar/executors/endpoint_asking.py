@@ -21,7 +21,7 @@ from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.endpoint import Endpoint
 from samovar.executors.endpoint_answer import (
     Assembly,
-    Called,
+    CallPiece,
     Ended,
     Heard,
     ModelDeclined,
@@ -211,7 +211,7 @@ class EndpointConnection:
             case Said():
                 watch.said()
                 assembly.say(heard)
-            case Called():
+            case CallPiece():
                 watch.said()
                 assembly.call(heard)
             case Used():

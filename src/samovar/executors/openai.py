@@ -22,7 +22,7 @@ from samovar.executors.endpoint import (
     is_remote_endpoint,
     objection_to,
 )
-from samovar.executors.endpoint_answer import Called, Ended, Heard, ModelDeclined, Said, Used
+from samovar.executors.endpoint_answer import CallPiece, Ended, Heard, ModelDeclined, Said, Used
 from samovar.executors.endpoint_asking import Asked, EndpointConnection
 from samovar.executors.endpoint_client import http_client
 from samovar.executors.endpoint_forms import ToolNames
@@ -240,7 +240,7 @@ class ChatReader:
             self._refusal += _text(getattr(delta, "refusal", None) or "")
             for one in delta.tool_calls or ():
                 function = one.function
-                yield Called(
+                yield CallPiece(
                     index=int(one.index or 0),
                     id=_text(one.id or ""),
                     name=_text(function.name or "") if function else "",
