@@ -180,7 +180,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"variables": 5}, r"variables of run\(\) cannot be 5: expected a mapping"),
     ({"variables": {1: 2}}, r"A variable of run\(\) cannot be called 1"),
     ({"variables": {"x": object}}, r"The variable 'x' of run\(\) cannot hold"),
-    ({"variables": {"x": [{"y": {1, 2}}]}}, r"The variable 'x' of run\(\) cannot hold a value of type set"),
+    ({"variables": {"x": [{"y": {1, 2}}]}}, r"The variable 'x' of run\(\) cannot have a value of type set"),
     ({"folder": 5}, r"folder of run\(\) cannot be 5: expected the path of a folder"),
     ({"limits": 5}, r"limits of run\(\) cannot be 5: expected a mapping"),
     (

@@ -197,7 +197,7 @@ async def test_files_are_found_by_a_pattern_in_order(bench: Bench, pattern: str,
 async def test_a_search_ends_at_its_bound(tmp_path: Path) -> None:
     for number in range(MOST_FOUND + 1):
         (tmp_path / str(number)).touch()
-    with pytest.raises(FileError, match="finds more than 10,000 files"):
+    with pytest.raises(FileError, match="matches more than 10,000 files"):
         find(Search(folder=tmp_path, shown="", below=("*",), pattern="*"))
 
 

@@ -120,11 +120,11 @@ def test_places_in_what_is_behind_a_list_are_those_of_the_line() -> None:
         ('Each: Prompt "x" for each f [1]', "`in` and a list are expected"),
         ('Each: Prompt "x" for each f in', "A value is expected"),
         ('Each: Prompt "x" for each in in [1]', "means something else in expressions"),
-        ('Each: Prompt "x" for each f in [1] at_once=0', "`at_once` is a whole number from 1 to 256"),
+        ('Each: Prompt "x" for each f in [1] at_once=0', "`at_once` must be a whole number from 1 to 256"),
         ('Each: Prompt "x" for each f in [1] on_failure=skip', "`on_failure` is `collect`"),
         ('Each: Prompt "x" for each f in [1] collect="x"', "of a prompt or a command the whole value is"),
         ('Each: Prompt "x" for each f in [1] at_once=1 at_once=2', "'at_once' is given twice"),
-        ('Each: Prompt "x" for each f in [1] with args="no"', "`args` is a map"),
+        ('Each: Prompt "x" for each f in [1] with args="no"', "`args` must be a map"),
         ('Each: For each f in [1] Prompt "x"', "An action stands before its list"),
         ("Each: For each f in [1]", "'Each' is not a composite state"),
         ('Each: Prompt "${f}" for each f in "a"', "item-list: `for each` takes a list"),
@@ -135,7 +135,7 @@ def test_places_in_what_is_behind_a_list_are_those_of_the_line() -> None:
         ('Each: Prompt "${result}" for each result in [1]', "'result' means something already"),
         (
             'Each: Prompt "x" for each f in [1] using session="s"',
-            "Each item would go on with the session 's'",
+            "Each item would continue the session 's'",
         ),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_is_wrong_with_a_list_is_said(bench: Bench, actions: str, said: str
             'Each: For each x in [1]\nWrite: Prompt "${y}" for each x in [2]',
             "of the list around this one",
         ),
-        (INSIDE, 'Each: For each x in [1]\nWrite: Prompt "${x}" using session="s"', "Each item would go on"),
+        (INSIDE, 'Each: For each x in [1]\nWrite: Prompt "${x}" using session="s"', "Each item would continue"),
         (INSIDE + "\nWrite --> Then", "Each: For each x in [1]", "leads over the border of 'Each'"),
         (INSIDE + "\nThen --> Write", "Each: For each x in [1]", "leads over the border of 'Each'"),
         (
@@ -275,9 +275,9 @@ def test_cases_tell_and_expect_by_item_whatever_order_the_items_come_in(cases: C
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[one, two, three]", "[one, two]", "'Ask[2]' asked a prompt that the case has no answer to"),
+        ("[one, two, three]", "[one, two]", "'Ask[2]' asked a prompt that the case has no answer for"),
         ("[one, two, three]", "[one, two, three, four]", "only 3 of 4 were used"),
-        ('Each[1]/Judge": two', 'Each[1]/Judge": three', "does not hold this"),
+        ('Each[1]/Judge": two', 'Each[1]/Judge": three', "does not contain this"),
         ("[first, null, another]", "[first, another, null]", "The variable 'rows' is another"),
         ('"Each[0]/Row", ', "", ""),
     ],

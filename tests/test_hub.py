@@ -140,7 +140,7 @@ async def test_a_cut_connection_goes_on_where_it_was(hub: FakeHub, cache: HubCac
 
 async def test_the_next_call_goes_on_where_the_last_was_cut(hub: FakeHub, cache: HubCache) -> None:
     hub.cuts = [3_000_000, 0, 0, 0, 0, 0]
-    with pytest.raises(ModelFetchError, match=r"3\.0 MB are kept: the next try goes on there") as caught:
+    with pytest.raises(ModelFetchError, match=r"3\.0 MB are kept: the next try continues from there") as caught:
         await get("hf:own/repo", cache, hub)
     assert caught.value.retryable and part_of(cache).stat().st_size == 3_000_000
     hub.cuts = []
@@ -175,7 +175,9 @@ async def test_a_server_that_begins_again_and_is_cut_each_time_is_given_up(
 ) -> None:
     waited: list[float] = []
     hub.cuts, hub.takes_ranges = [3_000_000, 4_000_000, *[4_000_000, 0, 1_000, 3_999_999] * 50], False
-    with pytest.raises(ModelFetchError, match="it begins again each time, and is cut"):
+    with pytest.raises(
+        ModelFetchError, match="it starts again from the beginning each time, and is interrupted"
+    ):
         await get("hf:own/repo", cache, hub, Surroundings(wait=waited.append))
     assert len(hub.starts) == 2 + 5 and waited == [0.5, 1, 2, 4]
     hub.cuts = [0, 5_000_000, 0]  # a part is there: nothing comes, then it goes further, then all of it
@@ -254,7 +256,7 @@ def test_many_threads_put_one_file_and_one_link_in_place(tmp_path: Path) -> None
 
 async def test_wrong_content_is_deleted_and_said(hub: FakeHub, cache: HubCache) -> None:
     hub.told["m-Q4_K_M.gguf"] = wrong = "0" * 64
-    with pytest.raises(ModelFetchError, match=f"its hash is {SHA}, and the hub says {wrong}"):
+    with pytest.raises(ModelFetchError, match=f"its hash is {SHA}, but the hub says {wrong}"):
         await get("hf:own/repo", cache, hub)
     assert not list((cache.folder / "models--own--repo" / "blobs").iterdir())
     assert list(cache.listed()) == []

@@ -109,10 +109,10 @@ class Wrong:
 
 WRONG = {
     GOOD: """
-exact: echo site => exact: echo sit => its text is another
-exact: echo site => exact: echo => its text is another
+exact: echo site => exact: echo sit => its text is different
+exact: echo site => exact: echo => its text is different
 exact: echo site => contains: make all => does not hold
-exact: echo site => exact: [make, site] => its text is another
+exact: echo site => exact: [make, site] => its text is different
 working_dir: app => working_dir: . => its working_dir is another
 working_dir: app => working_dir: app/sub => its working_dir is another
 working_dir: app => working_dir: nowhere => its working_dir is another
@@ -121,7 +121,7 @@ env: {MODE: fast} => env: {MODE: fast, MORE: x} => its env is another
 env: {MODE: fast} => env: {} => its env is another
 env: {MODE: fast} => env: {mode: fast} => its env is another
 stdin: null => stdin: x => its standard input is another
-stdin: null => stdout: x => which means nothing
+stdin: null => stdout: x => has the unknown key
 contains: [make, test] => contains: [make, tests] => does not hold
 contains: [make, test] => contains: [""] => does not hold
 contains: [make, test] => contains: [] => must have a text
@@ -140,7 +140,7 @@ Test: {stdout: fine, takes: 30s} => Test: {stdout: fine, takes: soon} => must be
 waits: {Ask: true} => waits: {Ask: no} => ended as
 waits: {Ask: true} => waits: {Build: true} => does not wait
 waits: {Ask: true} => waits: {Ask: [true, true]} => only 1 of 2
-variables: {target: site} => variables: {target: sight} => its text is another
+variables: {target: site} => variables: {target: sight} => its text is different
 variables: {target: site} => variables: {target: site, targt: x} => Did you mean 'target'
 variables: {target: site} => variables: {target: site, mode: slow} => its env is another
 variables: {target: site} => variables: {} => target
@@ -148,7 +148,7 @@ Draft: Dear all => Draft: Dear nobody => conversation before it
 text: Dear friends, finish => text: Dear fiends, finish => 'letter' is another
 text: Dear friends, finish => takes: 5min, text: Dear friends, finish => ended as
 Polish: {text => Send: more, Polish: {text => no state 'Write/Send'
-exact: Draft about site => exact: Draft about sites => its text is another
+exact: Draft about site => exact: Draft about sites => its text is different
 exact: Draft about site => contains: about the site => does not hold
 system: You write letters. => system: You write poems. => system prompt does not hold
 system: You write letters. => system: null => system prompt is another
@@ -169,7 +169,7 @@ log: [{warning: pushed site}] => log: [] => is not empty
 log: [{warning: pushed site}] => log: [{error: pushed site}] => No line of the log
 log: [{warning: pushed site}] => log: [pushed sites] => No line of the log
 log: [{warning: pushed site}] => log: [pushed, pushed] => No line of the log
-log: [{warning: pushed site}] => log: [{warn: pushed site}] => which means nothing
+log: [{warning: pushed site}] => log: [{warn: pushed site}] => has the unknown key
 warnings: [was cut off] => warnings: [] => none is expected
 warnings: [was cut off] => warnings: [was cut, was cut] => No warning
 path: [Build, Test => path: [Test, Build => path is another

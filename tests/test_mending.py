@@ -550,7 +550,7 @@ def test_a_file_with_errors_is_left_and_the_reason_is_said(project: Path) -> Non
     (project / "w.md").write_text(text)
     done = samovar(project, "check", "--fix", "w.md")
     assert done.returncode == 2
-    assert "1 fix not made: mend the errors first" in done.stdout
+    assert "1 fix not made: fix the errors first" in done.stdout
     assert (project / "w.md").read_text() == text
 
 

@@ -161,7 +161,7 @@ def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) 
     _, said = process.communicate(timeout=TIMEOUT_S)
     hub.goes_on.set()
     assert process.returncode == 130
-    assert said == "samovar: cancelled; what has come is kept for the next pull\n"
+    assert said == "samovar: cancelled; the part that was fetched is kept for the next pull\n"
     hub.stalls_after = None
     done = samovar(folder, "pull", "hf:own/repo", hub=hub)
     assert done.returncode == 2 and "is no GGUF model file" in done.stderr  # but what the hub has
@@ -226,7 +226,7 @@ def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: P
     )  # so that the look beside the run has little to read
     done = samovar(default_and_larger, "run", "w.md", variables=cache)
     assert done.returncode == 0 and "model     smollm2" in done.stderr
-    assert "hint      also here: --model hf:own/repo:Q4_K_M (" in done.stderr
+    assert "hint      also on this machine: --model hf:own/repo:Q4_K_M (" in done.stderr
     cases: tuple[tuple[list[str], dict[str, str]], ...] = (
         (["--json"], {}),
         (["-q"], {}),
@@ -237,7 +237,7 @@ def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: P
     )
     for arguments, variables in cases:
         done = samovar(default_and_larger, "run", "w.md", *arguments, variables=cache | variables)
-        assert done.returncode == 0 and "also here" not in done.stderr + done.stdout, arguments
+        assert done.returncode == 0 and "also on this machine" not in done.stderr + done.stdout, arguments
 
 
 def test_a_better_model_is_offered_where_the_default_is_not_to_be_had(default_and_larger: Path) -> None:

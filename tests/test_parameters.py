@@ -251,7 +251,7 @@ def test_a_condition_sees_what_was_asked_before_it() -> None:
 
 @pytest.mark.parametrize(
     ("condition", "part"),
-    [("a ==", "cannot be read"), (["a"], "an expression"), ("q == 1", "which is no parameter")],
+    [("a ==", "cannot be read"), (["a"], "an expression"), ("q == 1", "which is not a parameter")],
 )
 def test_a_condition_that_means_nothing_is_a_fault_at_its_place(condition: object, part: str) -> None:
     fault = fault_of({"name": "p", "condition": condition})

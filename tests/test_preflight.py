@@ -194,7 +194,7 @@ def test_a_parameter_called_like_an_option_is_a_variable_in_any_spelling(tmp_pat
     names = "{name: model, required: true}, {name: dry_run, default: x}, {name: tone, default: y}"
     path = write(tmp_path / "w.md", 'A: Log "${model} ${dry_run} ${tone}"', f"parameters: [{names}]")
     done = run_samovar(tmp_path, "run", path, "--modle", "a")
-    assert "Those of this workflow: --tone." in done.stderr
+    assert "The options of this workflow: --tone." in done.stderr
     done = run_samovar(tmp_path, "run", path, "--dry_run", "5")
     assert "There is no option --dry_run" in done.stderr
     shown = run_samovar(tmp_path, "run", path, "--help").stdout

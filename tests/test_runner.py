@@ -363,7 +363,7 @@ async def test_what_a_sub_workflow_is_given_wrongly_is_a_failure(bench: Bench) -
         ('Run workflow "child"', "Required parameters are missing"),
         ('Run workflow "child" with n="x"', "'n'"),
         ('Run workflow "chidl"', "Did you mean 'child'"),
-        ('Run workflow "child" with n=1 timeout="${t}"', "`timeout` is a duration"),
+        ('Run workflow "child" with n=1 timeout="${t}"', "`timeout` must be a duration"),
     ):
         run = await bench.run(bench.write("w", CALL, f"Sub: {call}"), t="soon")
         assert run.ending is Ending.FAILED

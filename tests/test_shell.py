@@ -504,7 +504,7 @@ async def test_what_is_left_in_the_background_does_not_hold_the_run(tmp_path: Pa
 
 
 async def test_a_timeout_from_a_variable_is_checked() -> None:
-    with pytest.raises(ActionError, match="`timeout` is a duration"):
+    with pytest.raises(ActionError, match="`timeout` must be a duration"):
         await shell('Shell "true" with timeout="${t}"', t="soon")
     assert (await shell('Shell "true" with timeout="${t}"', t="5 minutes")).error is None
 

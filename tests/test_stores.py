@@ -249,7 +249,7 @@ def test_what_is_odd_in_one_store_does_not_hide_the_others(stores: Stores, tmp_p
     everything = list(Stores(stores.own, hub, broken, LmStudio(tmp_path / "studio")).listed())
     assert [one.reference for one in everything if not one.fault] == list(REFERENCES)
     [fault] = [one.fault for one in everything if one.fault]
-    assert re.search(r"^Ollama cannot be looked through to its end: .*Input/output error", fault or "")
+    assert re.search(r"^Ollama cannot be read completely: .*Input/output error", fault or "")
 
 
 STRANGER = """

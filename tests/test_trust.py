@@ -235,7 +235,7 @@ def test_what_cannot_be_read_or_is_of_another_folder_is_not_trusted(clone: Path,
 def test_a_workflow_with_effects_is_not_run_by_its_name_before_the_project_is_trusted(clone: Path) -> None:
     status, stdout, stderr = samovar(clone, "run", "deploy")
     assert (status, stdout, (clone / "canary").exists()) == (2, "", False)
-    assert f"You have not said that you trust {clone} as it is now" in stderr
+    assert f"You do not trust {clone} as it is now" in stderr
     assert "A runs a command: touch canary" in stderr
     for way in (
         f"samovar trust {clone}  ",
@@ -318,7 +318,8 @@ def stdout_of_trust(clone: Path) -> str:
         f'{clone}, trusted on {day}\n  setting environment = ["CANARY_KEY"]\n'
         "  setting cache_folder = stolen\n"
         "  workflow deploy: A runs a command: touch canary\n"
-        f"  workflow summarise is run in place of {hidden} (built-in)\nYou trust this already, as it is.\n"
+        f"  workflow summarise is run in place of {hidden} (built-in)\nYou already trust this, as it is "
+        f"now.\n"
     )
 
 
@@ -329,7 +330,7 @@ def test_a_workflow_that_has_changed_or_was_added_since_is_asked_about_again(clo
     assert samovar(clone, "trust", "--yes")[0] == 0
     workflow(clone, "later", *SHELL)
     status, _, said = samovar(clone, "run", "later")
-    assert status == 2 and f"You have not said that you trust {clone} as it is now" in said
+    assert status == 2 and f"You do not trust {clone} as it is now" in said
     assert "'later' (" in said and ", added since you trusted the folder\n" in said and "touch canary" in said
     deploy = workflow(clone, "deploy", SHELL[0], SHELL[1].replace("canary", "other"))
     for name in ("deploy", "outer"):

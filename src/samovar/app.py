@@ -175,7 +175,7 @@ def check_answers(spec: ModelSpec) -> None:
 def not_here(reference: Reference) -> ModelFetchError:
     """What is said of a model that may not be fetched."""
     return ModelFetchError(
-        f"{reference.text} is not here, and the settings say offline. With a network: "
+        f"{reference.text} is not on this machine, and the setting `offline` is on. With a network: "
         f"samovar pull {reference.text}"
     )
 

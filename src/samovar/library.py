@@ -145,7 +145,7 @@ class Library:
             return there
         if found := file_named(self._folders, "workflows", reference):
             if beside is None and is_path and is_file(there):  # none of the two takes the other's place
-                named = f"{reference} is the name of a workflow ({found}), and a file here."
+                named = f"{reference} is both the name of a workflow ({found}) and a file here."
                 raise UsageError(f"{named} Write ./{reference} for the file, {found} for the other.")
             return found
         if beside is None and reference and os.path.isdir(there):
@@ -158,7 +158,7 @@ class Library:
             files = (one for one in there.parent.glob("*") if one.suffix in SUFFIXES)
             near = [str(Path(reference).with_name(one.name)) for one in files]
         if is_path and is_link(there):
-            raise UsageError(f"{reference} is a link to a file that is not there.")
+            raise UsageError(f"{reference} is a link to a file that does not exist.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
         elif near and not is_path:

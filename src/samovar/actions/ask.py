@@ -96,7 +96,7 @@ class AskUser(_Asks):
         try:
             return _choices(choices.given)
         except ValueError as error:
-            line.note("option-value", f"`choices` cannot be that: {error}.", choices.place)
+            line.note("option-value", f"`choices` has an invalid value: {error}.", choices.place)
             return ()
 
     @property
@@ -144,7 +144,7 @@ class AskUser(_Asks):
         try:
             choices = _choices(self.choices.of(variables))
         except ValueError as error:
-            raise ActionError(f"`choices` cannot be that: {error}.", place=self.choices.place) from None
+            raise ActionError(f"`choices` has an invalid value: {error}.", place=self.choices.place) from None
         if default is not None and default not in choices:
             raise ActionError(f"`default` is not one of the choices: {default!r}.", place=self.place)
         return Asking(kind="choice", parts=parts, choices=choices, default=default)

@@ -155,7 +155,9 @@ class Action(ABC):
     def __init_subclass__(cls, **arguments: object) -> None:
         super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
         if not hasattr(cls, "effect"):
-            raise TypeError(f"The action {cls.__name__} does not say its `effect`: a text, or None for none.")
+            raise TypeError(
+                f"The action {cls.__name__} does not define its `effect`: a text, or None if it has none."
+            )
 
     @property
     @abstractmethod
@@ -279,7 +281,7 @@ class Action(ABC):
 def refused(action: ParsedAction) -> RefusedError:
     """What is said of an action with an effect, in a run that may have none."""
     return RefusedError(
-        f"It {action.effect}, and this run is to have no effects (--no-effects).", place=action.place
+        f"It {action.effect}, but this run may have no effects (--no-effects).", place=action.place
     )
 
 

@@ -20,7 +20,7 @@ def expect_text(line: Scanner, what: str, *, shell: bool = False) -> Value:
     """Takes the text of the action. Raises `FaultsError` if there is none."""
     value = line.quoted(shell=shell) or taken_block(line, shell=shell)
     if value is None:
-        line.fail(f"{what} in quotes is expected, or in a block below the line; {line.found()}.")
+        line.fail(f"{what} is expected in quotes, or in a block below the line; {line.found()}.")
     return value
 
 

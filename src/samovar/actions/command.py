@@ -54,7 +54,7 @@ class RunProgram(Launching):
         found = _check_words(line, items, launch)
         for name in launch.variables:
             if reads_as_code(name):
-                message = f"A value cannot be used here: shells read what {name} holds as code."
+                message = f"A value cannot be used here: shells read the value of {name} as code."
                 line.note("shell-value", message, options["env"].value.place)
         line.end()
         return cls(place=place, items=items, launch=launch, doubts=found)
@@ -103,7 +103,7 @@ def _items(line: Scanner) -> tuple[Value, ...]:
         line.fail("The list is empty: the first word is the program.", begin)
     program = items[0]
     if not program.is_literal:
-        message = "The program is written out: a value can only stand in the words behind it."
+        message = "The program must be written out: a value can only be one of the words after it."
         line.note("shell-value", message, program.place)
     elif not str(program.given).strip():
         line.note("action-syntax", "The program is empty.", program.place)

@@ -42,7 +42,7 @@ class Conditional(Action):
     @classmethod
     def parse(cls, line: Scanner) -> Conditional:
         """No word begins it: `of_line` reads a line that has tags."""
-        raise TypeError(f"{line.text!r} is not read by its first word")
+        raise TypeError(f"{line.text!r} cannot be identified by its first word")
 
     @classmethod
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
@@ -61,10 +61,10 @@ class Conditional(Action):
                 first = first or error
         if not variants:
             raise first or FaultsError(
-                [Fault(code="action-syntax", message="No action is left of this line.", place=place)]
+                [Fault(code="action-syntax", message="The tags leave no action in this line.", place=place)]
             )
         if any(variant.repeats_inside for variant in variants):
-            message = "Tags cannot stand around the `For each` of a composite: an edge can lead past it."
+            message = "Tags cannot enclose the `For each` of a composite: use an edge that goes around it."
             raise FaultsError([Fault(code="action-syntax", message=message, place=place)])
         return cls(place=place, line=line, ways=tuple(variants), parse_action=parse_action)
 
@@ -135,8 +135,8 @@ class Conditional(Action):
         action, variables = became
         if action.effect is not None and self.effect is None:
             raise ActionError(
-                f"The tags make an action of this line that {action.effect}, which nobody can see before the "
-                "run. Write its first word without tags in it.",
+                f"The tags make an action of this line that {action.effect}, which cannot be seen before "
+                "the run. Write its first word without tags.",
                 place=self.place,
             )
         return await perform(action, replace(context, variables=variables))

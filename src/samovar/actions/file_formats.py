@@ -106,7 +106,7 @@ def decoded(raw: bytes, encoding: str | None) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         byte = raw[error.start : error.start + 1].hex()
-        advice = "" if encoding else '; if it is in another, say so, as in encoding="latin-1"'
+        advice = "" if encoding else '; if it has another encoding, name it, as in encoding="latin-1"'
         raise ValueError(
             f"it is not {known.removesuffix('-sig').upper()}: byte 0x{byte} in line {line}{advice}"
         ) from None

@@ -28,7 +28,7 @@ def read_format(line: Scanner) -> str:
     at, name = line.where(), line.peek_word()
     if name not in FORMATS:
         line.note("action-syntax", f"There is no format {name!r}.{nearest(name, FORMATS)}", at)
-        name = name or line.fail(f"A format is expected behind `as`, {line.found()}.")
+        name = name or line.fail(f"A format is expected after `as`, {line.found()}.")
         line.at += len(name)
         return "text"
     line.word(name)

@@ -172,24 +172,26 @@ def _split(text: str) -> list[str]:
 
 def _check_text(text: str, place: Place) -> None:
     if "\0" in text:
-        raise FileError("A path cannot hold a NUL character.", place=place)
+        raise FileError("A path cannot contain a NUL character.", place=place)
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise FileError("A path cannot hold half a character.", place=place) from None
+        raise FileError("A path cannot contain half a character.", place=place) from None
 
 
 def _check_name(name: str, shown: str, own: str, place: Place) -> None:
     said = f"The path {_brief(shown)!r}"
     if not name:
-        where = "begins at the root" if shown.startswith("/") else "has an empty name"
-        raise FileError(f"{said} {where}, where it must name something below {own or './'!r}.", place=place)
+        where = "starts at the root" if shown.startswith("/") else "has an empty name"
+        raise FileError(f"{said} {where}, but it must name something below {own or './'!r}.", place=place)
     if name in (".", ".."):
-        raise FileError(f"{said} has {name!r} where only what is below {own or './'!r} may be.", place=place)
+        raise FileError(
+            f"{said} has {name!r}, but only paths below {own or './'!r} are allowed.", place=place
+        )
     if len(os.fsencode(name)) > LONGEST_NAME_BYTES:
         raise FileError(f"{said} has a name of more than {LONGEST_NAME_BYTES} bytes.", place=place)
     if os.name == "nt" and (":" in name or name != name.rstrip(". ")):
-        raise FileError(f"{said} has a name that Windows takes for something else.", place=place)
+        raise FileError(f"{said} has a name with a special meaning on Windows.", place=place)
 
 
 def _brief(text: str) -> str:
@@ -216,7 +218,8 @@ def leads_outside(value: Value) -> tuple[Fault, ...]:
     if not (os.path.isabs(own) or norm == ".." or norm.startswith(("../", "..\\"))):
         return ()
     message = (
-        f"The path {_brief(own)!r} leaves the folder in which the workflow is run. Have the user choose it: "
+        f"The path {_brief(own)!r} leads outside the folder in which the workflow runs. Let the user "
+        f"choose it: declare "
         "a parameter of type `file` or `folder`."
     )
     return (Fault(code="path-outside", message=message, place=value.place, severity="warning"),)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 TOGETHER = 8
 """Prompts, and items of a composite, that are worked on together if nothing is said; of others, one."""
 NO_COLLECT = (
-    "`collect` names the variable that is kept of each item of a sub-workflow or a composite: of a prompt or "
-    "a command the whole value is."
+    "`collect` names the variable to keep from each item of a sub-workflow or a composite. A prompt or "
+    "a command keeps its whole value."
 )
 _ERROR = Type(
     kinds=frozenset(("map",)),
@@ -83,9 +83,9 @@ class ForEach(Action):
                 line.unknown(pair, ("at_once", "collect", "on_failure", "result", "timeout"))
         if not line.is_done:
             line.fail(
-                f"Nothing more is expected, {line.found()}. An action stands before its list: "
-                'Prompt "…" for each x in xs. `For each` alone is for a composite, whose inner diagram is '
-                "performed for each item."
+                f"Nothing more is expected, {line.found()}. The action comes before its list: "
+                'Prompt "…" for each x in xs. `For each` alone is for a composite whose inner diagram '
+                "runs for each item."
             )
         options = read_options(line)
         line.end()
@@ -221,8 +221,9 @@ def around(clause: LoopClause, action: Action, line: Scanner) -> ForEach:
     options = read_options(line)
     if not action.takes_items:
         line.fail(
-            f"`for each` goes with prompts, workflows and commands, not with {action.verb!r}: put it into a "
-            "composite state, whose own action is `For each x in xs`.",
+            f"`for each` works with prompts, workflows and commands, not with {action.verb!r}: put the "
+            f"action into a "
+            "composite state whose own action is `For each x in xs`.",
             0,
         )
     if isinstance(action, ExecutePrompt):
@@ -264,12 +265,12 @@ def items_of(value: object, text: str, place: Place) -> Sequence[object]:
         return value
     if isinstance(value, str):
         raise ActionError(
-            f"`for each` takes a list, and `{brief(text)}` is a text: write lines({text}) for its lines, or "
+            f"`for each` takes a list, but `{brief(text)}` is a text: write lines({text}) for its lines, or "
             f'split({text}, ",") for its parts.',
             place=place,
         )
     raise ActionError(
-        f"`for each` takes a list, or a map, whose keys it goes through; `{brief(text)}` is "
+        f"`for each` takes a list, or a map (it goes through the keys); `{brief(text)}` is "
         f"{'null' if value is None else brief(to_text(value))}.",
         place=place,
     )

@@ -27,7 +27,7 @@ def read_choices(value: object) -> tuple[str, ...]:
     else:
         texts = [to_text(value)]
     if not all(texts) or not texts:
-        raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
+        raise ValueError('texts separated by |, none of them empty, as in "yes|no"')
     if not all(map(is_utf8, texts)):
         raise ValueError(WHOLE_TEXTS)
     return tuple(dict.fromkeys(texts))
@@ -88,15 +88,15 @@ def held_twice(given: Collection[str]) -> tuple[str, str] | None:
     """Which of the options that are given cannot go with another of them, and why; None if all can."""
     holds = [name for name in HOLDS if name in given]
     if len(holds) > 1:
-        return holds[1], f"`{holds[0]}` and `{holds[1]}` cannot go together: an answer has one form."
+        return holds[1], f"`{holds[0]}` and `{holds[1]}` cannot be combined: an answer has one form."
     if holds and "stop" in given:
-        return "stop", f"`{holds[0]}` and `stop` cannot go together: the answer ends where {_END[holds[0]]}."
+        return "stop", f"`{holds[0]}` and `stop` cannot be combined: the answer ends where {_END[holds[0]]}."
     return None
 
 
 _END = {
     "choices": "the choice does",
     "schema": "its JSON does",
-    "regex": "it can match no more",
+    "regex": "nothing more can match",
     "grammar": "the grammar does",
 }

@@ -127,14 +127,14 @@ def _kept_float(text: str) -> float:
 
 
 def _no_number(name: str) -> object:
-    raise _ChangedError(f"{name} is not a number that JSON has. Put it in quotes to keep its text.")
+    raise _ChangedError(f"{name} is not a JSON number. Put it in quotes to keep its text.")
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise _ChangedError(f"The key {key[:40]!r} stands in this map twice. Keep one of them.")
+            raise _ChangedError(f"The key {key[:40]!r} appears twice in this map. Keep one of them.")
         seen.add(key)
     return dict(pairs)
 

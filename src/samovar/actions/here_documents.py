@@ -34,7 +34,7 @@ class HereDocuments:
         delimiter = ""
         while (item := self._text.peek()) != "":
             if isinstance(item, int):
-                self._text.refuse("it stands in the delimiter of a here-document", item)
+                self._text.refuse("it is in the delimiter of a here-document", item)
             if item in " \t\n;&|<>()":
                 break
             delimiter += self._text.take()
@@ -58,7 +58,7 @@ class HereDocuments:
         line = ""
         while (item := self._text.peek()) != "":
             if isinstance(item, int):
-                self._text.refuse("it stands in a here-document", item)
+                self._text.refuse("it is in a here-document", item)
             self._text.take()
             if item == "\n":
                 break

@@ -49,4 +49,4 @@ Raises `ChildError` for the first failure, unless it `goes_on`.
 
 async def no_items(_: Items) -> list[object]:
     """See `RunItems`: where nothing is performed but a single action."""
-    raise ActionError("There is nothing here that could be done for each item.")
+    raise ActionError("There is nothing here to do for each item.")

@@ -99,7 +99,7 @@ def _goes_on(line: Scanner, pair: Pair | None) -> bool:
         return False
     word = to_text(pair.value.given).lower() if pair.value.is_literal else ""
     if word not in ("collect", "fail"):
-        message = "`on_failure` is `collect`, which goes on and keeps a record of each item, or `fail`."
+        message = "`on_failure` must be `collect` (continue, and keep a record of each item) or `fail`."
         line.note("option-value", message, pair.value.place)
     return word == "collect"
 
@@ -122,7 +122,7 @@ def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
 def _arguments(line: Scanner, pair: Pair) -> list[Pair]:
     read = map_in(pair.value.template.text)
     if read is None:
-        message = '`args` is a map of what the parameters get, as in args={"result": "${file}"}.'
+        message = '`args` must be a map of values for the parameters, as in args={"result": "${file}"}.'
         line.note("option-value", message, pair.value.place)
         return []
     return [Pair(key=key, value=_value(line, one, pair), place=pair.place) for key, one in read.items()]

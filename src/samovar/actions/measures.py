@@ -30,13 +30,13 @@ class Measure(Generic[T]):
     def check(self, line: Scanner, value: Value | None) -> None:
         """Notes a value that is written out and is no such thing."""
         if value is not None and value.is_literal and self.read(value.given) is None:
-            line.note("option-value", f"`{self.key}` is {self.what}.", value.place)
+            line.note("option-value", f"`{self.key}` must be {self.what}.", value.place)
 
     def now(self, value: Value, variables: Mapping[str, object]) -> T:
         """Raises `ActionError`."""
         found = self.read(given := value.of(variables, is_option=True))
         if found is None:
-            message = f"`{self.key}` is {self.what}, not {to_text(given)[:60]!r}."
+            message = f"`{self.key}` must be {self.what}, not {to_text(given)[:60]!r}."
             raise ActionError(message, place=value.place)
         return found
 

@@ -43,7 +43,9 @@ Read = Callable[[object], object]
 
 
 def _whole(least: int, most: int | None = None) -> Read:
-    expected = f"a whole number from {least} on" if most is None else f"a whole number from {least} to {most}"
+    expected = (
+        f"a whole number, at least {least}" if most is None else f"a whole number from {least} to {most}"
+    )
 
     def read(value: object) -> int:
         number = _number(value)
@@ -278,7 +280,7 @@ class Using:
 _NAMES = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 
-_ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
+_ITSELF = "`fork` and `session` name the same conversation: use `session` alone to continue it."
 
 
 def _literal(pair: Pair, otherwise: str = "") -> str:

@@ -33,7 +33,7 @@ def doubts(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
 def _doubt(name: str, word: Word, before: str, *, is_ended: bool, is_first: bool) -> str | None:
     prefix = word.text.partition("\0")[0]
     if PROGRAM_TEXT.match(name) and before != "-v" and (is_first or before in ("-c", "-e")):
-        return f"`{name}` may read the value as part of a program; hand it over as an argument of its own."
+        return f"`{name}` may read the value as part of a program; pass it as a separate argument."
     if prefix or is_ended:
         return None
     if name == "git":

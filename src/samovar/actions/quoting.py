@@ -25,8 +25,8 @@ OF_ENVIRONMENT = -2
 """The number of what is set in its environment."""
 _NO_PLACE = {
     "parameter": "it stands within ${…}",
-    "arithmetic": "it stands within arithmetic, where the shell would read it as an expression",
-    "backtick": "it stands within back-ticks, where quotes are read twice; write $(…) instead",
+    "arithmetic": "it is inside arithmetic, where the shell would read it as an expression",
+    "backtick": "it is inside back-ticks, where quotes are read twice; write $(…) instead",
 }
 """Where no quotes help, by the kind of the frame."""
 _MOST_PASSES = 4
@@ -84,7 +84,7 @@ def quote(pieces: Sequence[Piece], around: BesidesText = NOTHING_BESIDES) -> Quo
     known = Known(input=INPUT if around.has_input else None)
     for name in around.variables:
         if reads_as_code(name):
-            raise UnquotableError(f"shells read what {name} holds as code", OF_ENVIRONMENT)
+            raise UnquotableError(f"shells read the value of {name} as code", OF_ENVIRONMENT)
         known.hold(name, OF_ENVIRONMENT)
     for number in range(len(found.held)):
         known.hold(VARIABLE.format(number), number)

@@ -59,7 +59,9 @@ class ReadFile(Action):
             value = options["encoding"].value
             encoding = str(value.given)
             if not value.is_literal or not is_encoding(encoding):
-                line.note("option-value", '`encoding` names one, as in encoding="latin-1".', value.place)
+                line.note(
+                    "option-value", '`encoding` must name an encoding, as in encoding="latin-1".', value.place
+                )
         result = line.variable(options["result"]) if "result" in options else None
         limit = Limit.parse(line, options)
         line.end()

@@ -45,7 +45,7 @@ class Retries:
         """Those of a line that was read to its end. Raises `FaultsError`."""
         retries, backoff = (line.again.get(key) for key in OF_RETRIES)
         if backoff is not None and retries is None:
-            line.note("option-value", "`backoff` belongs to `retries`, and there is none.", backoff.place)
+            line.note("option-value", "`backoff` needs `retries`, which is missing.", backoff.place)
         times, wait = (pair.value if pair else None for pair in (retries, backoff))
         _RETRIES.check(line, times)
         _BACKOFF.check(line, wait)

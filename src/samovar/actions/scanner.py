@@ -97,7 +97,7 @@ class Scanner:
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.block is not None:
-            why = "This action takes no block below it, or has its text in its line already."
+            why = "This action takes no block, or already has its text on its line."
             self.note("action-syntax", why, self.block.place)
         if self.faults:
             raise FaultsError(self.faults)
@@ -111,7 +111,9 @@ class Scanner:
     def limit(self, value: Value) -> None:
         """Takes the value of `timeout=`."""
         if value.is_literal and positive_duration_s(value.given) is None:
-            self.note("option-value", "`timeout` is a duration above 0, as in 30, 30s or 2min.", value.place)
+            self.note(
+                "option-value", "`timeout` must be a duration above 0, as in 30, 30s or 2min.", value.place
+            )
         self.timeout = value
 
     def symbol(self, symbol: str) -> bool:
@@ -204,7 +206,7 @@ class Scanner:
     def variable(self, pair: Pair) -> str:
         """The name of a variable to store a result in."""
         if not (name := str(pair.value.given) if pair.value.is_literal else "").isidentifier():
-            message = '`result` names a variable: letters, digits and _, as in result="answer".'
+            message = '`result` must name a variable (letters, digits and _), as in result="answer".'
             self.note("action-syntax", message, pair.value.place)
         return normal(name)
 
@@ -278,7 +280,7 @@ class Scanner:
         while at < len(self.text):
             character = self.text[at]
             if self.text.startswith("{%", at):
-                self.fail("A tag cannot stand in a bare value.", at)
+                self.fail("A tag cannot be part of a bare value.", at)
             if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
                 at = end
             elif character == '"':

@@ -211,7 +211,7 @@ def _value(line: Scanner) -> Value:
     template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
     quotes = sum(piece.count('"') for piece in template.pieces if isinstance(piece, str))
     if quotes % 2 and not line.is_old:
-        message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
+        message = 'A quotation mark is not closed, in a value that does not begin with one: write name="…".'
         line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
     plain = template.fill({}) if template.is_plain else None
     if plain is not None and not line.is_old and (changed := changed_by_reading(plain.strip())):

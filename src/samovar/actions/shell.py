@@ -76,6 +76,6 @@ def _shell(line: Scanner, pair: Pair | None) -> str:
     if pair is None:
         return SHELLS[0]
     if pair.value.given not in SHELLS:
-        line.note("option-value", "`shell` is sh or bash.", pair.value.place)
+        line.note("option-value", "`shell` must be sh or bash.", pair.value.place)
         return SHELLS[0]
     return str(pair.value.given)

@@ -14,7 +14,7 @@ from samovar.actions.shell_text import ShellText
 from samovar.actions.shell_word_reader import IN_ARITHMETIC, WordReader
 from samovar.actions.shell_words import SimpleCommand, Word
 
-_SPLIT = 'what the $(…) around it gives is split into words; put that in quotes: "$(…)"'
+_SPLIT = 'the output of the $(…) around it is split into words; put that in quotes: "$(…)"'
 
 
 _DESCRIPTOR = re.compile(r"\d+|\{[A-Za-z_]\w*(?:\[[^\]]*\])?\}")
@@ -42,7 +42,7 @@ class CommandReader(WordReader):
                 computed=frame.computed and frame.word != ["[", "["],
             )
             if word.text == "case" and frame.closes:
-                self.text.refuse("a `case` stands within brackets, whose end shells find differently")
+                self.text.refuse("a `case` is inside brackets, and shells differ on where they end")
             frame.flow.hold(word.value)
             frame.flow.is_piped = False
             if frame.redirect:

@@ -1,7 +1,7 @@
 """Whether a simple command of a shell may have the values that it has.
 
 Above: `shell_syntax.py`, which calls it at the end of each. Below: `programs.py` for what is any program's,
-`shell_builtins.py` for what is the shell's own. Each word is looked at a bounded number of times.
+`shell_builtins.py` for the shell's own form. Each word is looked at a bounded number of times.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _redirected(command: SimpleCommand, known: Known, *, is_group: bool) -> Refu
             if is_group or names[:1] == ["exec"]:
                 known.input = target.value if known.input is None else known.input
         elif any(map(is_shell, names)):
-            return refused("a shell reads its commands from the file that it names", target)
+            return refused("a shell reads commands from the file it names", target)
     if command.fed is None:
         # What is written in <(…) may be read as a file is.
         command.fed = next((word.value for word in command.words if word.through == "<(…)"), None)

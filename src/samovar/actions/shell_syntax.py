@@ -87,12 +87,12 @@ class ShellReader(CommandReader):
     def _in_backtick(self, character: str) -> None:
         frame = self.stack[-1]
         if character == "\\" and self.text.peek(1) == "\n":
-            self.text.refuse("a line goes on within back-ticks; write $(…) instead")
+            self.text.refuse("a line continues inside back-ticks; write $(…) instead")
         frame.own.append(self.text.take(2 if character == "\\" else 1))
         if character == "`":
             for name, number in mentioned("".join(frame.own), self._known):
                 self.text.refuse(
-                    f"back-ticks read quotes twice; write $(…) instead (${name} holds it)", number
+                    f"back-ticks read quotes twice; write $(…) instead (${name} contains it)", number
                 )
             self.stack.pop()
             if (fed := self.stack[-1].bare.flow.fed) is not None:
@@ -113,7 +113,7 @@ class ShellReader(CommandReader):
             self._open("backtick")
         elif character in "\"'":
             if frame.is_quoted or is_computed(frame):
-                self.text.refuse("shells differ on quotes within a ${…} that stands in quotes")
+                self.text.refuse("shells differ on quotes within a quoted ${…}")
             self._open(_QUOTES[character])
         else:
             text = self.text.take()
@@ -173,7 +173,7 @@ class ShellReader(CommandReader):
     def _escape(self) -> None:
         following = self.text.peek(1)
         if isinstance(following, int):
-            self.text.refuse("a back-slash stands directly before it", following)
+            self.text.refuse("a back-slash is directly before it", following)
         if following == "\n":
             self._join_lines()
         else:
@@ -183,7 +183,7 @@ class ShellReader(CommandReader):
     def _dollar(self) -> None:
         following, frame = self.text.peek(1), self.stack[-1]
         if isinstance(following, int):
-            self.text.refuse("a $ stands directly before it", following)
+            self.text.refuse("a $ is directly before it", following)
         elif following == "(" and self.text.peek(2) == "(":
             self._into_word(self.text.take(3))
             self._push("arithmetic", depth=2)

@@ -59,5 +59,7 @@ def _limit_s(action: Action, context: ActionContext) -> float | None:
     value = action.timeout.of(context.variables)
     limit_s = positive_duration_s(value)
     if limit_s is None:
-        raise ActionError(f"`timeout` is a duration, not {to_text(value)!r}.", place=action.timeout.place)
+        raise ActionError(
+            f"`timeout` must be a duration, not {to_text(value)!r}.", place=action.timeout.place
+        )
     return limit_s

@@ -79,11 +79,11 @@ class Verify:
         options[:] = [pair for pair in options if pair.key not in OF_VERIFY]
         if "verify" not in taken:
             for pair in taken.values():
-                line.note("option-value", f"`{pair.key}` belongs to `verify`, and there is none.", pair.place)
+                line.note("option-value", f"`{pair.key}` needs `verify`, which is missing.", pair.place)
             return None
         text = _as_command(taken["verify"].value, is_old=line.is_old)
         if text.is_literal and not str(text.given).strip():
-            line.note("option-value", "`verify` is a command, and there is none in it.", text.place)
+            line.note("option-value", "`verify` must be a command, but it is empty.", text.place)
         repairs, limit = (taken[key].value if key in taken else None for key in OF_VERIFY[1:])
         _REPAIRS.check(line, repairs)
         _LIMIT.check(line, limit)
@@ -189,7 +189,7 @@ class Verify:
 def _failure(finished: CommandResult, limit_s: float | None) -> str | None:
     """What a command did that was not content with an answer, as the end of a sentence; None if it was."""
     if finished.is_cut:
-        return "wrote more than a value may have, and was stopped"
+        return "wrote more than a value may contain, and was stopped"
     return failure_of(finished, limit_s)
 
 
@@ -199,7 +199,7 @@ def repair_text(why: str, finished: CommandResult) -> str:
     what = f"It wrote:\n\n{shortened(written)}\n\n" if written else "It wrote nothing.\n\n"
     return (
         f"Your answer was checked by a command, which {why.partition(':')[0]}. {what}"
-        "Correct the answer, and give all of it again."
+        "Correct the answer, and write all of it again."
     )
 
 

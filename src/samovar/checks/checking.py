@@ -127,7 +127,7 @@ def _escapes(action: Action) -> Iterator[Fault]:
         at = next((begin + found for begin, found in fixed if found >= 0), None)
         if at is not None:
             message = (
-                "`\\n` stays as it is written here. A prompt of several lines stands below `## Prompts`, and "
+                "`\\n` is not a line break here. Put a prompt of several lines below `## Prompts`, and "
                 '`Set x := "a\\nb"` has two lines.'
             )
             place = text.place.within(text.text, at)
@@ -160,7 +160,7 @@ def _prompt(
     yield from unfilled(prompt.template, names)
     for parameter in prompt.parameters:
         if parameter.required and not parameter.condition and parameter.name not in given | known:
-            message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
+            message = f"The prompt {text!r} needs {parameter.name!r}: pass it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
         elif _of_action(action).get(parameter.name):
             whole, keeps = f"The prompt {text!r}", "the value of that variable"
@@ -187,7 +187,7 @@ def _arguments(
     for pair in pairs:
         if pair.key not in names:
             is_option = not what.startswith("The workflow") and pair.key in (*OPTIONS, *OF_VERIFY)
-            way = " As an option it stands behind `using`." if is_option else ""
+            way = " As an option it goes after `using`." if is_option else ""
             hint = way or nearest(pair.key, names.union(or_else))
             message = f"{what} has no parameter {pair.key!r}.{hint}"
             yield Fault(code="unknown-parameter", message=message, place=pair.place, severity="warning")
@@ -210,11 +210,11 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
-            message = f"{what} needs {parameter.name!r}: give it with {parameter.name}=…"
+            message = f"{what} needs {parameter.name!r}: pass it with {parameter.name}=…"
             if parameter.name in taken:
                 message = (
-                    f"{what} needs {parameter.name!r}, which `Run workflow` takes for an option of its own: "
-                    "give that parameter another name."
+                    f"{what} needs {parameter.name!r}, which `Run workflow` reads as its own "
+                    "option: rename that parameter."
                 )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
         elif not is_needed and taken.get(parameter.name):
@@ -235,8 +235,8 @@ def _of_action(action: ExecutePrompt | RunWorkflow) -> dict[str, bool]:
 def _hidden(what: str, name: str, verb: str, keeps: str, place: Place) -> Fault:
     """A parameter cannot be given, since an option of the action has its name."""
     message = (
-        f"{what} has a parameter {name!r}, which keeps {keeps}: `{name}=` is an option of `{verb}`. "
-        "Give that parameter another name."
+        f"{what} has a parameter {name!r}, which keeps {keeps}: `{name}=` is an option of "
+        f"`{verb}`. Rename that parameter."
     )
     return Fault(code="missing-argument", message=message, place=place, severity="warning")
 

@@ -29,8 +29,9 @@ def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
             if state.action is not None:
                 yield _warning(
                     "acts-now",
-                    f"The state {name!r} has several labelled exits: in SwissArmyHammer it did not act, "
-                    "here it does. If it should not: `choice_states_act: false` in the front matter.",
+                    f"The state {name!r} has several labelled exits: in SwissArmyHammer its action was not "
+                    "performed, here it is. To prevent that, write `choice_states_act: false` in the "
+                    "front matter.",
                     state.action.place,
                 )
 
@@ -56,8 +57,8 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
         target = "the end" if transition.target is None else repr(transition.target)
         yield _warning(
             "never-taken",
-            f"The transition from {state.name!r} to {target} is never taken: that of line "
-            f"{rival.place.line} is, whenever this one could be.",
+            f"The transition from {state.name!r} to {target} is never taken: the one "
+            f"on line {rival.place.line} always comes first.",
             transition.place,
         )
 

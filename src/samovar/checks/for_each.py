@@ -47,7 +47,7 @@ def _names(action: ForEach, around: frozenset[str], taken: Mapping[str, str]) ->
         why = "is the item of the list around this one" if name in around else why
         if why is None:
             continue
-        message = f"An item cannot be called {action.clause.name!r}: {name!r} {why}. Take another name."
+        message = f"An item cannot be called {action.clause.name!r}: {name!r} {why}. Use another name."
         yield Fault(code="item-name", message=message, place=action.place)
         break
 
@@ -69,7 +69,7 @@ def _list(action: ForEach, types: Mapping[str, Type]) -> Iterator[Fault]:
         advice = f"Write lines({items.text}) for its lines."
     else:
         advice = "Write it in brackets, as in [a, b]."
-    message = f"`for each` takes a list, and `{items.text[:60]}` is {whole}. {advice}"
+    message = f"`for each` takes a list, but `{items.text[:60]}` is {whole}. {advice}"
     yield Fault(code="item-list", message=message, place=items.place)
 
 
@@ -84,7 +84,7 @@ def _collected(
         where = f"Nothing within {state.name!r} sets"
     elif isinstance(action.action, RunWorkflow):
         known = _given_back(action.action, workflow, library)
-        where = "That workflow does not give"
+        where = "That workflow does not return"
     if known is not None and name not in known:
         message = f"{where} {name!r}, so there is nothing to collect.{nearest(name, known)}"
         yield Fault(code="item-collect", message=message, place=action.place)
@@ -127,7 +127,8 @@ def _is_one_by_one(each: ForEach) -> bool:
 
 def _shared(session: str, each: ForEach, place: Place) -> Fault:
     message = (
-        f"Each item would go on with the session {session!r} while others do. Give each one of its own, as "
+        f"Each item would continue the session {session!r} at the same time as others. Use a session for "
+        f"each item, as "
         f'in session="{session}-${{{each.clause.index_name}}}" or as a copy with fork=…, or go through the '
         "list with at_once=1."
     )

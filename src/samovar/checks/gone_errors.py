@@ -57,7 +57,7 @@ def _told(workflow: Workflow) -> set[str]:
 
 def _fault(place: Place) -> Fault:
     message = (
-        "`error` is always null here: it may be read in the state, or the composite, that the edge of a "
-        'failure leads to. What is needed later is kept there, as by `Set why="${error.message}"`.'
+        "`error` is always null here: it can only be read in the state, or the composite, that a failure "
+        'edge leads to. Keep what you need later there, as with `Set why="${error.message}"`.'
     )
     return Fault(code="error-gone", message=message, place=place, severity="warning")

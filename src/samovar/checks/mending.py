@@ -61,9 +61,9 @@ class Mended:
         if self.after == self.before:
             return
         if read_text(self.path) != self.before:
-            raise UsageError(f"{self.path} has changed meanwhile, so it is not mended: try again.")
+            raise UsageError(f"{self.path} has changed meanwhile, so it was not fixed: try again.")
         if not self.path.stat().st_mode & 0o222 or not os.access(self.path, os.W_OK):
-            raise UsageError(f"{self.path} is read-only, so it is not mended: make it writable first.")
+            raise UsageError(f"{self.path} is read-only, so it was not fixed: make it writable first.")
         write_whole(self.path, self.after)
 
 

@@ -52,8 +52,9 @@ def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) ->
     else:
         fix = Fix(place=place, old="", new=f"---\n{line}---\n\n")
     message = (
-        "This looks like a file of SwissArmyHammer, and is not read as one, since it is not below "
-        f"`.swissarmyhammer/` or `.sah/`: write `{line.strip()}` into the front matter if it is."
+        "This looks like a SwissArmyHammer file, but it is not read as one, since it is not below "
+        "`.swissarmyhammer/` "
+        f"or `.sah/`. If it is one, add `{line.strip()}` to the front matter."
     )
     offer = Fault(code="old-file", message=message, place=place, severity="hint", fix=fix)
     try:

@@ -35,8 +35,8 @@ def unguarded_fields(workflow: Workflow, types: Mapping[str, Type], severity: Se
         safe = everywhere - {path for path in asked_by.get(id(expression), ()) if askers[path] == 1}
         for path, at in unguarded(expression.tree, expression.text, types, safe):
             message = (
-                f"`{path}` may be left out of the answer, and then this fails. Ask first, as in "
-                f"`has({path}) && …`, or take `default({path}, …)`."
+                f"`{path}` may be missing from the answer, and then this fails. Check first, as in "
+                f"`has({path}) && …`, or use `default({path}, …)`."
             )
             place = expression.place.within(expression.text, at)
             yield Fault(code="optional-field", message=message, place=place, severity=severity)

@@ -47,7 +47,7 @@ def unfilled(template: Template, names: Collection[str]) -> Iterator[Fault]:
             if name in names and looked_at <= MOST_LOOKED_AT and not _is_meant(match, template):
                 right = f"${{{name}}}" if rules.dollar else f"{{{{ {name} }}}}"
                 message = (
-                    f"`{match[0].strip()}` is plain text here, though there is a variable {name!r}: "
+                    f"`{match[0].strip()}` is plain text here, although there is a variable {name!r}: "
                     f"write `{right}` for its value."
                 )
                 at = token.offset + match.end() - len(match[0].lstrip())

@@ -70,8 +70,8 @@ def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator
         fixed = len("".join(one.text for one in tokens[index + 1 :] if one.kind in _FIXED).strip())
         if fixed >= FIXED_CHARS:
             message = (
-                f"{what} has {value!r}, which changes, before {fixed} characters of fixed text: they are "
-                "evaluated again each time. Move what is fixed above it."
+                f"{what} has {value!r}, which changes, before {fixed} characters of fixed text, so they are "
+                "evaluated again each time. Move the fixed text above it."
             )
             place = template.place.within(template.text, token.offset)
             yield Fault(code="prefix-broken", message=message, place=place, severity="warning")

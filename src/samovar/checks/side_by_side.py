@@ -47,8 +47,8 @@ def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
             other = claims.claim(name, branch, continues=key == "session")
             if other is not None:
                 message = (
-                    f"The branch {branch!r} uses the session {name!r}, as does the branch {other!r}: "
-                    "give each branch a session of its own, as a copy with fork=…"
+                    f"The branch {branch!r} uses the session {name!r}, and so does the branch "
+                    f"{other!r}: give each branch its own session, as a copy with fork=…"
                 )
                 yield Fault(code="shared-session", message=message, place=session.place)
 
@@ -70,8 +70,8 @@ def set_by_several(workflow: Workflow) -> Iterator[Fault]:
                 *others, last = places
                 message = (
                     f"The branches {', '.join(map(repr, others))} and {last!r} of the fork {fork.name!r} set "
-                    f"{name!r}: after the join it is that of the last one that changed it. "
-                    "Give each a name of its own."
+                    f"{name!r}: after the join it keeps the value of the last branch that changed it. "
+                    "Use a different name in each branch."
                 )
                 yield Fault(code="shared-variable", message=message, place=places[last], severity="warning")
 

@@ -92,7 +92,7 @@ def _numbers_in_quotes(
             for value in values:
                 text = value.template.text
                 message = (
-                    f"`{name}` is used as a number, and what is in quotes is a text: write {name}={text}."
+                    f"`{name}` is used as a number, but a value in quotes is a text: write {name}={text}."
                 )
                 fix = Fix(place=value.place, old=f'"{text}"', new=text)
                 yield Fault(code=MISTYPED, message=message, place=value.place, severity="hint", fix=fix)
@@ -152,10 +152,8 @@ def _constant(condition: Expression, severity: Severity) -> Fault:
     if (inside := condition.quoted) is not None:
         advice = f"Write it without quotes: `{inside}`."
     else:
-        advice = "Write what it depends on, or no label."
-    message = (
-        f"The condition {condition.text[:60]} reads no variable: it is the same whatever happens. {advice}"
-    )
+        advice = "Write what it depends on, or remove the label."
+    message = f"The condition {condition.text[:60]} reads no variable, so it never changes. {advice}"
     return Fault(code="constant-condition", message=message, place=condition.place, severity=severity)
 
 
@@ -166,7 +164,7 @@ def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool)
         expression = use.expression
         for name in sorted(expression.defaulted - known - use.given):
             message = (
-                f"`default` is for a variable that may not be set yet, and nothing sets {name!r} at all."
+                f"`default` is for a variable that may not be set yet, but nothing sets {name!r} at all."
                 f"{nearest(name, known)}"
             )
             yield Fault(

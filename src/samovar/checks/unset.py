@@ -75,13 +75,13 @@ def _unset(
     is_shell = isinstance(part, Template) and part.rules.shell
     message = f"Nothing sets the variable {name!r}"
     if is_shell and not is_error:
-        message += f", so `${{{name}}}` is left to the shell: write $${{{name}}} for that.{offer}"
+        message += f", so `${{{name}}}` is left to the shell: write $${{{name}}} if that is meant.{offer}"
     elif not is_error:
         message += f" (unless --var does).{offer}"
     elif offer.startswith(" Did") or not is_shell:
         message += f".{offer or ' Set it before, or declare a parameter.'}"
     else:
-        message += f". The shell's own is written ${name} or $${{{name}}}.{offer}"
+        message += f". The shell's own variable is written ${name} or $${{{name}}}.{offer}"
     severity: Severity = "error" if is_error else "warning"
     fix = fix_for_the_shell(name, part) if isinstance(part, Template) and is_shell and not is_error else None
     return Fault(code="unset-variable", message=message, place=place, severity=severity, fix=fix)

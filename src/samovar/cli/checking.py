@@ -217,7 +217,7 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
         said.append(f"{sum(len(one.done) for one in checked)} {_WORDS[mending]}")
     console.print(", ".join(said))
     if mending == "none" and any(fault.fix for one in checked for fault in one.faults):
-        console.print(Text("What has one safe mending is mended by `samovar check --fix`.", style="dim"))
+        console.print(Text("`samovar check --fix` fixes everything with one safe fix.", style="dim"))
 
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "hint": "bold cyan"}
@@ -236,7 +236,7 @@ def _show_diff(console: Console, diff: str) -> None:
 
 def _show_left(console: Console, mended: Mended) -> None:
     count = len(mended.left)
-    why = "the file could mean something else" if mended.is_read else "mend the errors first"
+    why = "the file could mean something else" if mended.is_read else "fix the errors first"
     console.print(
         Text(f"{mended.path}: {count} fix" + "es" * (count != 1) + f" not made: {why}.", style="yellow")
     )

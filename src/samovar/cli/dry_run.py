@@ -175,7 +175,7 @@ _QUIET = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_pe
 def _show_run(told: Mapping[str, Any]) -> None:
     console = make_console(sys.stdout)
     title = Text(told["workflow"], style="bold")
-    title.append(": a dry run; nothing is generated, run or waited for", style="dim")
+    title.append(": a dry run; nothing is generated, executed or waited for", style="dim")
     console.print(title)
     for state in told["states"]:
         console.print()
@@ -201,7 +201,9 @@ def _show_run(told: Mapping[str, Any]) -> None:
             console.print(Text(f"  {where}{shown(error['message'])}", style="red"))
     console.print()
     if told["shared_tokens"]:
-        console.print(f"The prompts begin with the same {told['shared_tokens']} tokens, evaluated once.")
+        console.print(
+            f"The prompts share their first {told['shared_tokens']} tokens, which are evaluated once."
+        )
     for model in told["models"]:
         console.print(Text(_model_line(model, told["budget_bytes"])))
 
@@ -213,7 +215,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     elif state["is_whole"]:
         tokens = f"{known} tokens"
     else:
-        tokens = f"{known} tokens and what only the run knows ({fixed} before it)"
+        tokens = f"{known} tokens and values known only in the run ({fixed} before them)"
     options = state["options"]
     parts = [state["model"], tokens] if state["executor"] == LOCAL else [f"executor {state['executor']}"]
     if options["choices"]:

@@ -32,7 +32,10 @@ def list_library(*, as_json: bool) -> int:
     console = make_console(sys.stdout)
     for kind, found in kinds.items():
         if not found:
-            console.print(f"No {kind} here. They are found in .samovar/{kind}/, up to the repository's root.")
+            console.print(
+                f"There are no {kind} here. They are read from .samovar/{kind}/ in this folder "
+                f"and above it, up to the repository's root."
+            )
             continue
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in (kind, "from", "description"):

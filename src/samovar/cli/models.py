@@ -54,14 +54,16 @@ def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json:
     console = make_console(sys.stdout)
     if not rows:
         known = ", ".join(ALIASES)
-        console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
+        console.print(
+            f"There are no models here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known})."
+        )
         return 0
     good = [row for row in rows if not row["fault"]]
     if good:
         _show_models(console, good)
-        console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
+        console.print(f"The budget is {in_words(budget)}. The KV cache has the type {settings.kv_type}.")
     if any(row["estimated"] for row in good):
-        console.print("≤: an upper bound; what this architecture really takes was not compared.")
+        console.print("≤: an upper bound; it was not compared with what this architecture really takes.")
     _show_faults(console, [row for row in rows if row["fault"]], are_errors=bool(references))
     return status
 

@@ -19,7 +19,7 @@ from samovar.cli.options import NOT_GIVEN, GivenSettings, Json, Quiet, SureYes, 
 def models(
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
+        typer.Argument(metavar="REF…", help="Model references; without any, all models on this machine."),
     ] = None,
     settings: GivenSettings = NOT_GIVEN,
     json: Json = False,

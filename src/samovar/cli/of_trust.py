@@ -21,7 +21,7 @@ def trust(
         typer.Argument(metavar="FOLDER", help="A folder of the project; without it, the current one."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the folders that are trusted.")] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Trust the folder no longer.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Stop trusting the folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
@@ -36,7 +36,7 @@ def trust(
     from samovar.errors import UsageError
 
     if list_ and (revoke or folder is not None):
-        raise UsageError("--list shows all folders, and goes with --json alone.")
+        raise UsageError("--list shows all folders; only --json can be added.")
     if json and not list_:
-        raise UsageError("--json goes with --list.")
+        raise UsageError("--json needs --list.")
     leave(list_trusted(as_json=json) if list_ else trust_folder(folder, revoke=revoke, yes=yes))

@@ -17,7 +17,7 @@ ConvertTo = Annotated[
     typer.Option(
         "--convert",
         metavar="FORMAT",
-        help="Make a copy of the model in this format, such as q8_0 or q4_0, and show what that costs.",
+        help="Make a copy of the model in this format, such as q8_0 or q4_0, and show its cost in quality.",
     ),
 ]
 Short = Annotated[bool, typer.Option("--quick", help="Shorter prompts and fewer rounds.")]
@@ -26,7 +26,7 @@ Forget = Annotated[
     bool,
     typer.Option(
         "--forget",
-        help="Use the built-in table again; measures nothing, and goes with --kv-type and --json only.",
+        help="Use the built-in table again; measures nothing. Only --kv-type and --json can be added.",
     ),
 ]
 
@@ -34,7 +34,7 @@ Forget = Annotated[
 @app.command(cls=QuickCommand)
 @with_settings("kv_type")
 def tune(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="A model that is here.")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help="A model on this machine.")],
     convert: ConvertTo = None,
     quick: Short = False,
     keep: Keep = False,

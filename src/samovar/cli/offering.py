@@ -38,7 +38,7 @@ class Offering:
             self._thread.join(WAIT_S)
         if self._found is None:
             return None
-        return f"also here: --model {self._found.said}; the setting `model` makes it the default"
+        return f"also on this machine: --model {self._found.said}; the setting `model` makes it the default"
 
 
 def offering_for(

@@ -69,7 +69,7 @@ def asked_output(path: str | None, workflow: Workflow, variables: Mapping[str, o
 
     def text(variables: Mapping[str, object]) -> str:
         if way.steps[0] not in variables:
-            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
+            raise ActionError(f"The run ended without setting {way.steps[0]!r}.")
         try:
             return to_text(plain(way.walk(variables)))
         except KeyError as error:

@@ -65,7 +65,7 @@ def _said(ctx: Any, written: Sequence[str], error: typers.UsageError) -> str:
         return _wrong_value(ctx, written, error)
     if "unexpected extra argument" in error.message:
         extra = error.message.rpartition("(")[2].rstrip(").")
-        return f"{extra!r} is too much: {ctx.command_path} takes no more arguments."
+        return f"{extra!r} is one argument too many: {ctx.command_path} takes no more."
     return error.format_message()
 
 

@@ -165,7 +165,7 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
         if name in switches or _is_inline(name, arguments.variables):
             say(
                 f"samovar: warning: others can read {name!r} in the list of processes, and your shell may "
-                f"keep it. Give it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
+                f"keep it. Pass it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
                 "environment (`from_env` in the workflow)."
             )
     return given | switches | assignments
@@ -193,13 +193,11 @@ def _check_outputs(arguments: RunArguments) -> None:
         if is_asked
     ]
     if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
-        raise UsageError(f"{asked[-1]} tells of a run; --dry-run has none. --json goes with it.")
+        raise UsageError(f"{asked[-1]} reports on a run, which --dry-run does not have. Use --json.")
     if arguments.dry_run and arguments.record is not None:
-        raise UsageError("--record keeps what happens in a run; --dry-run has none.")
+        raise UsageError("--record needs a run, which --dry-run does not have.")
     if len(asked) > 1:
-        raise UsageError(
-            f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
-        )
+        raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
 
 
 def _duration(text: str | None) -> float | None:
@@ -208,7 +206,7 @@ def _duration(text: str | None) -> float | None:
     except ValueError as error:
         raise UsageError(f"--limit-duration {text}: {error}.") from error
     if seconds == 0:
-        raise UsageError("--limit-duration 0 leaves no time for anything.")
+        raise UsageError("--limit-duration must be above 0.")
     return seconds
 
 

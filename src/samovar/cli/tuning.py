@@ -68,7 +68,7 @@ def tune_model(arguments: TuneArguments) -> int:
     if arguments.convert is not None:
         return convert_model(arguments.convert, reference, spec, settings, plan, as_json=arguments.as_json)
     if kept is None:
-        raise UsageError("There is no folder to keep results in: set HOME, or SAMOVAR_CACHE_FOLDER.")
+        raise UsageError("There is no folder to store the results in: set HOME, or SAMOVAR_CACHE_FOLDER.")
     return _tune_and_keep(arguments, settings, spec, fitting(plan, spec, settings), kept)
 
 
@@ -90,7 +90,9 @@ def _forget(arguments: TuneArguments, spec: ModelSpec, kept: Tuned | None) -> in
     if arguments.as_json:
         write_json({"model": arguments.model, "forgotten": was_there})
     else:
-        make_console().print("Forgotten: the table is used again." if was_there else "Nothing was kept.")
+        make_console().print(
+            "Forgotten: the built-in table is used again." if was_there else "Nothing was kept."
+        )
     return 0
 
 
@@ -126,12 +128,12 @@ def _tune_and_keep(
         out.print(f"{count:>3} threads: {ms:.1f} ms a token, evaluates {rates[count]:.0f} tokens/s")
     if path is None:
         out.print(
-            f"Nothing is kept: other programs took {1 - share:.0%} of the time. --keep keeps it anyway."
+            f"Nothing is kept: other programs used {1 - share:.0%} of the time. --keep keeps it anyway."
         )
         return 1
     out.print(Text(f"Kept for this machine: {tuning}."))
     if settings.tune == "off":
-        out.print("The setting tune is off, so loads do not use it.")
+        out.print("The setting `tune` is off, so models are loaded without it.")
     return 0
 
 

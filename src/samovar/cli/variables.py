@@ -65,7 +65,9 @@ def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter]
             raise UsageError(f"--var takes NAME=VALUE; number {number} has {lacks}.")
         if text in ("-", *STANDARD_INPUT):
             if stdin_taken_by:
-                raise UsageError(f"Standard input can be one variable only: {stdin_taken_by} or {name}.")
+                raise UsageError(
+                    f"Standard input can be the value of only one variable: {stdin_taken_by} or {name}."
+                )
             stdin_taken_by = name
             text = read_input()
         elif text.startswith("@@"):
@@ -135,13 +137,14 @@ def read_switches(
 def _refuse(switch: str, options: Sequence[str], own: Sequence[str]) -> None:
     if not switch.startswith("-"):
         raise UsageError(
-            f"{switch!r} is one argument too many: one workflow is run. Variables: --var NAME=VALUE."
+            f"{switch!r} is one argument too many: only one workflow is run. Set variables with --var "
+            f"NAME=VALUE."
         )
     written = switch.partition("=")[0]
     theirs = [f"--{name}" for name in own]
     hint = nearest(written, [*options, *theirs])
     if theirs:
-        hint += f" Those of this workflow: {', '.join(theirs)}."
+        hint += f" The options of this workflow: {', '.join(theirs)}."
     raise UsageError(f"There is no option {written}.{hint}")
 
 

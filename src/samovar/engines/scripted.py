@@ -198,7 +198,7 @@ class ScriptedModel:
         for number, some in enumerate(tokens, start=1):
             if not some:
                 raise EngineError(
-                    f"Text {number} is empty, and no word stands for an empty text. Leave it out."
+                    f"Text {number} is empty, and there is no word for an empty text. Leave it out."
                 )
         check_lengths([len(some) for some in tokens], room_tokens=self._longest, most_tokens=CONTEXT_TOKENS)
 

@@ -169,7 +169,7 @@ class TooLargeError(ActionError):
 
     def __init__(self, what: str, most_bytes: int, *, place: Place | None = None) -> None:
         self.what, self.most_bytes = what, most_bytes
-        most = f"{most_bytes / 1e6:g} MB, the most of a value (setting value_bytes)"
+        most = f"{most_bytes / 1e6:g} MB, the largest size of a value (setting value_bytes)"
         super().__init__(f"{what} would take more than {most}.", place=place)
 
 

@@ -87,17 +87,17 @@ class PromptReply:
 def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: Options) -> str:
     """What is said of an answer that did not get beyond its reasoning, or is not whole."""
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
-        return f"The answer was given up ({reason}) before it was what the {options.held_by} asks for."
-    ways = "Give it more with max_tokens=…"
+        return f"The answer was stopped ({reason}) before it matched the {options.held_by}."
+    ways = "Allow more with max_tokens=…"
     if cut == "text":
         return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
-            f"before it was what the {options.held_by} asks for. {ways}, or ask for less."
+            f"The answer was cut off after {tokens.generated} tokens (max_tokens is "
+            f"{options.max_tokens}), before it matched the {options.held_by}. {ways}, or ask for less."
         )
     if reason is FinishReason.STOP:
         return "The model ended its answer within its reasoning, so there is no text. Try think=off."
     return (
-        f"The model's reasoning took all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+        f"The model's reasoning used all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
         f"so the answer has no text. {ways}, or turn its reasoning off with think=off."
     )
 

@@ -32,6 +32,6 @@ def no_variable(name: str, known: Iterable[str], *, in_liquid: bool = False) -> 
         return f"There is no variable {name!r}.{nearest(name, known)}"
     form = f'{{{{ {name} | default: "…" }}}}' if in_liquid else f"default({name}, …)"
     return (
-        f"The parameter {name!r} was not given and has no default: give it one in the front matter, or write "
+        f"The parameter {name!r} was not given and has no default: add one in the front matter, or write "
         f"`{form}`."
     )

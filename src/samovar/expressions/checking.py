@@ -67,7 +67,8 @@ class TypeCheck:
         if texts := unsure_truth(found):
             what = f"is {found}" if found.values else f"can be {text_of(map(str, texts))}"
             message = (
-                f"`{shown}` {what}, and a text that is not empty is true. Write what it must be, as in "
+                f"`{shown}` {what}, and any text that is not empty is true. Write the value to compare "
+                f"with, as in "
                 f'`{shown} == "{yes_of(texts)}"`.'
             )
             self._say("text-as-truth", message, tree)
@@ -193,7 +194,7 @@ class TypeCheck:
             self._pattern(pattern[0], node)
         if len(values) == 2 and never_found(name, *values):
             where, shown = values[0].item or values[0], " ".join(self.text[at : node.end].split())
-            message = f"`{shown[:60]}` is never true: what it looks into is {where}."
+            message = f"`{shown[:60]}` is never true: it looks into {where}."
             self.findings.append(Finding("type-mismatch", message, at))
         if function.item is None:
             return Type(kinds=function.gives)
@@ -242,7 +243,7 @@ class TypeCheck:
                 )
                 self._say("type-mismatch", message, first)
         elif computed(sign, left, right) is None:
-            advice = " string(…) makes a text of a value." if sign == "+" else ""
+            advice = " string(…) converts a value to text." if sign == "+" else ""
             self._say(
                 "type-mismatch", f"`{shown}` cannot be computed: {self._why(one, other)}.{advice}", first
             )
@@ -266,7 +267,7 @@ class TypeCheck:
             return ""
         if sign not in ("==", "!=") and one[0].kinds == {"text"}:
             shown = self._shown(one[1])
-            return f" int({shown}) and double({shown}) make a number of a text."
+            return f" int({shown}) and double({shown}) convert a text to a number."
         return right_form(self._shown(one[1]), sign, one[0], other[1].value)
 
     def _signs(self, node: Signs, types: Scope) -> Type:
@@ -289,8 +290,8 @@ class TypeCheck:
         advice = ""
         if found.kinds == {"text"}:
             first = found.values[0] if found.values else "yes"
-            advice = f' Write what it must be, as in `{shown} == "{first}"`.'
-        self._say("type-mismatch", f"`{shown}` {where} must be true or false, and is {found}.{advice}", node)
+            advice = f' Write the value to compare with, as in `{shown} == "{first}"`.'
+        self._say("type-mismatch", f"`{shown}` {where} must be true or false, but is {found}.{advice}", node)
 
     def _shown(self, node: Term) -> str:
         text = " ".join(self.text[node.at : node.end].split())

@@ -231,7 +231,7 @@ def map_of(pairs: Sequence[tuple[int, Run, Run]]) -> Run:
                 raise WrongError(f"A key is a text or a whole number, not {called(name)}.", at)
             name = str(name) if isinstance(name, str) else name
             if name in found:
-                raise WrongError(f"The key {str(name)[:40]!r} stands twice in the map.", at)
+                raise WrongError(f"The key {str(name)[:40]!r} appears twice in the map.", at)
             found[name] = value(evaluation)
         return found
 

@@ -19,8 +19,8 @@ _WORDS = {
     "ne": "Write `!=` for unequal.",
     "gt": "Write `>` for greater.",
     "lt": "Write `<` for less.",
-    "if": "Write `condition ? value : other` for if.",
-    "then": "Write `condition ? value : other` for if.",
+    "if": "Write `condition ? value : other` in place of if.",
+    "then": "Write `condition ? value : other` in place of if.",
     "contains": "Write `text.contains('part')`.",
 }
 """What the words of other languages are here."""
@@ -75,11 +75,11 @@ def after_operand(token: ExpressionToken, behind: str) -> str:
     if token.text == "(" and token.kind == "mark":
         return "There is no function here to call."
     if token.text == ",":
-        return "One value is expected; several are a list, as in [a, b]."
+        return "One value is expected; write several as a list, as in [a, b]."
     if token.text == ":" and behind:
-        return "A `:` belongs behind `?`, as in `a ? b : c`, and into a map."
+        return "A `:` belongs after `?`, as in `a ? b : c`, or into a map."
     if token.kind in ("name", "number", "text"):
-        return f"Behind `{behind[:40]}` an operator or the end is expected, found {token.text[:40]!r}."
+        return f"After `{behind[:40]}` an operator or the end is expected, found {token.text[:40]!r}."
     return f"Nothing opens the {token.text!r} here."
 
 

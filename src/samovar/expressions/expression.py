@@ -120,7 +120,7 @@ class Expression:
         except BadExpressionError as error:
             close = text.find("}", begin)
             if close < 0 or parser.is_at_end:
-                message = "The `${` here does not end: a `}` is expected behind its expression. "
+                message = "The `${` here does not end: a `}` is expected after its expression. "
                 raise _fault(message + "Write $${ for a literal ${.", place) from None
             written = " ".join(text[begin : close + 1][:_MOST_SHOWN].split())
             message = f"{written!r} cannot be read: {error.complaint}"

@@ -57,7 +57,7 @@ def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         twin = next(key for key, count in counts.items() if count > 1)
-        raise _JsonFault(f"the key {twin[:60]!r} stands twice", twin, is_key=True)
+        raise _JsonFault(f"the key {twin[:60]!r} appears twice", twin, is_key=True)
     return found
 
 

@@ -169,5 +169,5 @@ def arity_wrong(name: str, count: int) -> str | None:
     takes = str(most) if most == function.least else f"{function.least} or {most}"
     return (
         f"The function {name!r} takes {takes} value{'s' if takes != '1' else ''}, not {count}; "
-        "that before the dot counts."
+        "the value before the dot counts."
     )

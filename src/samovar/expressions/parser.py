@@ -70,7 +70,7 @@ class Parser(TokenReader):
         if self._token.at == mark.end and self._token.text in (":", "?", "."):
             sign = f"?{self._token.text}"
             path = self.text[condition.at : condition.end]
-            instead = f"`default({path}, value)` is the value if something on the way is not there."
+            instead = f"`default({path}, value)` is the value if a part of the path is missing."
             self._fail(f"There is no `{sign}` here: {instead}", mark.at)
         self._choices += 1
         if self._choices > MOST_NESTED:
@@ -209,7 +209,7 @@ class Parser(TokenReader):
     def _has(self, name: ExpressionToken) -> Term:
         (path,) = self._exactly(self._arguments(), 1, "has(path.name)", name)
         if not isinstance(path, Steps) or not isinstance(path.steps[-1], PartOf):
-            self._fail("`has` takes a path with a name at its end, as in has(answer.json).", path.at)
+            self._fail("`has` takes a path that ends with a name, as in has(answer.json).", path.at)
         return tree.Has(name.at, self._end, path)
 
     def _default(self, name: ExpressionToken) -> Term:
@@ -264,7 +264,7 @@ class Parser(TokenReader):
     def _member(self) -> PartOf | Macro | Method:
         token = self._token
         if token.kind != "name":
-            self._fail(f"The name of a part is expected behind the dot, found {self._found()}.")
+            self._fail(f"The name of a part is expected after the dot, found {self._found()}.")
         name = JAVASCRIPT.get(token.text, token.text)
         follows = token_at(self.text, token.end)
         if follows.kind != "mark" or follows.text != "(":

@@ -214,7 +214,7 @@ def read_class(text: str, begin: int, flags: Flags, depth: int = 0) -> tuple[Cha
 def _member(text: str, at: int) -> tuple[str | Test, int]:
     if text[at] == "\\":
         if text[at + 1 : at + 2] == "b":
-            raise PatternError("`\\b` within brackets means nothing")
+            raise PatternError("`\\b` has no meaning within brackets")
         return _escape(text, at + 1)
     return text[at], at + 1
 

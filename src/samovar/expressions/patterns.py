@@ -133,7 +133,7 @@ class Pattern:
             return self._whole.search(text, Meter())
         except SpentError:
             raise PatternError(
-                f"it stands for {self.atoms} characters, which takes too long for a text of {len(text)}"
+                f"it expands to {self.atoms} characters, which takes too long for a text of {len(text)}"
             ) from None
 
     def is_in(self, text: str, meter: Meter) -> bool:

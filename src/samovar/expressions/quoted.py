@@ -49,7 +49,7 @@ def _escaped(match: re.Match[str], *, is_bytes: bool) -> str | bytes:
             return found
         written = match.group()
         raise BadTextError(
-            f"`{written}` means nothing in quotes: write \\\\ for one back-slash, or r'…' as in r'\\d'.",
+            f"`{written}` has no meaning in quotes: write \\\\ for one back-slash, or r'…' as in r'\\d'.",
             match.start(),
         )
     byte = match["x"] or match["octal"]

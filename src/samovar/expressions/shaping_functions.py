@@ -48,7 +48,7 @@ def _plain_text(name: str, value: object, meter: Meter) -> str:
     if kind_of(value) not in ("text", "int", "double", "bool"):
         raise WrongError(
             f"The function {name!r} takes texts, numbers, true and false, not {called(value)}; "
-            "map(…) makes a text of each item."
+            "map(…) converts each item to text."
         )
     text = to_text(value)
     meter.made(len(text))

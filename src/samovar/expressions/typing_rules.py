@@ -160,12 +160,12 @@ def always_true(shown: str, found: Type) -> str | None:
         if not found.is_choice or found.is_answer or "" in found.values:
             return None
         return (
-            f"`{shown}` is {found}, and each of them is true. Write which it must be, as in "
+            f"`{shown}` is {found}, and each of these is true. Write the value to compare with, as in "
             f"`{shown} == {_written(found.values[0])}`."
         )
     return (
-        f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
-        f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
+        f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write the '
+        f'value to compare with, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
     )
 
 

@@ -112,8 +112,9 @@ class ActionLines:
             with suppress(FaultsError):
                 self._parse(rest.strip("* \t"), bullet.place, is_old=self._is_old)
                 message = (
-                    f"This is not the action of {name!r}, since it is not below a heading `## Actions`: "
-                    "put it there."
+                    f"This is not used as the action of {name!r}, since it is not below a heading `## "
+                    f"Actions`: "
+                    "move it there."
                 )
                 is_error = not self._lenient and not self._is_old
                 self._found.add("action-line", message, bullet.place, is_error=is_error)
@@ -124,7 +125,7 @@ class ActionLines:
             match = _NO_BULLET.match(self._document.lines[number - 1])
             name = _plain(match["name"]) if match and not self._document.is_fenced(number) else ""
             if name in self._diagram.nodes and name not in self._found.actions:
-                message = f"This is no bullet, so {name!r} has no action: write `- {name}: …`."
+                message = f"This is not a bullet, so {name!r} has no action: write `- {name}: …`."
                 place = self._document.place(number)
                 self._found.add("action-line", message, place, is_error=not self._is_old)
 
@@ -134,7 +135,7 @@ class ActionLines:
         name, colon, rest = bullet.text.partition(":")
         name = _plain(name)
         if not colon:
-            message = "An action line is `- State: action`."
+            message = "An action line has the form `- State: action`."
             return self._found.add("action-line", message, bullet.place, is_error=not self._is_old)
         text = rest.lstrip("* \t")
         skipped = len(bullet.text.partition(":")[0]) + 1 + len(rest) - len(text)
@@ -153,7 +154,7 @@ class ActionLines:
                 )
             return None
         if name in seen:
-            message = f"The state {name!r} has two action lines: leave one."
+            message = f"The state {name!r} has two action lines: keep one."
             is_error = not self._is_old and not self._lenient
             self._found.add("two-actions", message, bullet.place, is_error=is_error)
         seen.add(name)
@@ -225,20 +226,18 @@ class ActionLines:
         begun = f"the text in quotes that begins in line {fault.place.line} does not end"
         if not source.strip() and indent > bullet.indent:
             message = (
-                f"An empty line ends the bullet, so that {begun}. Leave the line out; a prompt with empty "
-                "lines stands below `## Prompts`."
+                f"An empty line ends the bullet, so {begun}. Remove the line; a prompt with empty "
+                "lines belongs below `## Prompts`."
             )
         elif source.lstrip().startswith("# "):
             self._cut = end
             message = (
-                f"A `#` at the beginning of a line is a heading, so that {begun}. Indent the line if it "
+                f"A `#` at the beginning of a line makes a heading, so {begun}. Indent the line if it "
                 "belongs to the text."
             )
         elif source.strip() and indent > bullet.indent:
             self._broken = bullet.indent
-            message = (
-                f"This line begins a bullet of its own, so that {begun}. Put another sign before the `-`."
-            )
+            message = f"This line begins a new bullet, so {begun}. Put another character before the `-`."
         else:
             return fault
         return replace(fault, message=message, place=self._document.place(end))

@@ -31,16 +31,18 @@ def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None
     entering = any(one.target == name for other in states.values() for one in other.transitions)
     if name == initial or entering or state.transitions or state.kind is not Kind.PLAIN:
         yield fault(
-            f"The state {name!r} of `finally` is performed at every ending, so it has to be alone in the "
-            f"diagram, without transitions and outside of composites: `state {name}`."
+            f"The state {name!r} of `finally` is performed at every ending, so it must be alone in the "
+            f"diagram, without transitions and outside composites: `state {name}`."
         )
     elif state.action is None:
         yield fault(f"The state {name!r} of `finally` has no action: add `- {name}: …` below `## Actions`.")
     elif any(action.verb == "abort" for action in state.actions):
-        yield fault(f"The state {name!r} of `finally` cannot abort: the run has ended when it is performed.")
+        yield fault(
+            f"The state {name!r} of `finally` cannot abort: the run has already ended when it is performed."
+        )
     elif sets := sorted({name for action in state.actions for name in action.sets if name not in OF_COMMAND}):
         yield fault(
-            f"What the state {name!r} of `finally` sets ({', '.join(sets)}) is gone when it is done: nothing "
-            "reads it.",
+            f"What the state {name!r} of `finally` sets ({', '.join(sets)}) is lost after it: nothing can "
+            "read it.",
             is_error=False,
         )

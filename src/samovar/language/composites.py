@@ -163,9 +163,9 @@ class _Flattening:
         inner = next((node for node in nodes if composite in self._around(node.scope)), None)
         named = f" ({inner.id!r} is named within it in line {inner.place.line})" if inner else ""
         message = (
-            f"This edge leads over the border of {composite!r}, whose inside is performed for each "
-            f"item{named}. An item begins at the inner `[*]` and ends there. A failure that nothing within "
-            f"takes is one of the composite: `{composite} --> …: failure`."
+            f"This edge crosses the border of {composite!r}, whose inside is performed for each item{named}. "
+            f"An item begins at the inner `[*]` and ends there. A failure that nothing inside takes "
+            f"becomes a failure of the composite: `{composite} --> …: failure`."
         )
         self.faults.append(Fault(code="item-border", message=message, place=edge.place))
 
@@ -208,7 +208,7 @@ class _Flattening:
                 first = members[0]
                 self._warn(
                     "no-start",
-                    f"The inside of {composite!r} has no start, so its first state is taken: "
+                    f"The inside of {composite!r} has no start, so its first state is used: "
                     f"add `[*] --> {first.id}` there.",
                     first.place,
                 )

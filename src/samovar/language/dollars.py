@@ -105,7 +105,7 @@ def _of_the_shell(text: str, begin: int, place: Place, *, is_old: bool) -> Fault
     shown = " ".join(shown.split())
     fix = Fix(place=place, old="${", new="$${")
     if is_old:
-        message = f"`{shown}` is left to the shell: write $${{ for what is the shell's own."
+        message = f"`{shown}` is left to the shell: write $${{ for the shell's own form."
         return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
-    message = f"`{shown}` is not an expression: write $${{ for what is the shell's own."
+    message = f"`{shown}` is not an expression: write $${{ for the shell's own form."
     return Fault(code="template-syntax", message=message, place=place, fix=fix)

@@ -108,7 +108,7 @@ class _Reader:
         begun: set[str] = set()
         for transition in fork.transitions:
             if transition.target is None:
-                message = f"A branch of the fork {fork.name!r} ends at `[*]`: it has to lead to a join."
+                message = f"A branch of the fork {fork.name!r} ends at `[*]`: it must lead to a join."
                 self.faults.add("branch-end", message, transition.place)
             elif self.states[transition.target].kind is Kind.JOIN:
                 message = f"This branch of the fork {fork.name!r} has no state, so it is ignored."
@@ -134,7 +134,7 @@ class _Reader:
             if transition.target is None:
                 message = (
                     f"The branch {region.first!r} of the fork {region.fork!r} ends at `[*]`: "
-                    "it has to lead to a join."
+                    "it must lead to a join."
                 )
                 self.faults.add("branch-end", message, transition.place)
                 region.goes_wrong = True
@@ -155,9 +155,9 @@ class _Reader:
         source, target = transition.source, transition.target or "[*]"
         meant = transition.target or source
         message = (
-            f"{source!r} stands in a region of {region.fork!r} (it is named there in line "
+            f"{source!r} is in a region of {region.fork!r} (it is named there in line "
             f"{self.states[source].place.line}) and leads out of it, to {target!r}. A region ends at its own "
-            f"`[*]`; for what fails in it write `{region.fork} --> {meant}: failure` outside."
+            f"`[*]`; for a failure in it write `{region.fork} --> {meant}: failure` outside."
         )
         self.faults.add("region-exit", message, transition.place)
         region.goes_wrong = True
@@ -169,9 +169,9 @@ class _Reader:
         if fork.name in self._open or len(self._open) > DEEPEST:
             message = (
                 f"The branch {region.first!r} of the fork {region.fork!r} leads back to the fork "
-                f"{fork.name!r} that it is in: a branch leads to its join."
+                f"{fork.name!r} that it is in: a branch must lead to its join."
                 if fork.name in self._open
-                else f"Forks stand more than {DEEPEST} deep in branches of each other."
+                else f"Forks are nested more than {DEEPEST} deep."
             )
             self.faults.add("fork-loop", message, transition.place)
             region.goes_wrong = True
@@ -285,7 +285,7 @@ def _check_doors(states: States, initial: str | None, regions: list[_Region], fa
         owners.update(dict.fromkeys(region.states, region))
     if initial in owners:
         assert initial is not None
-        message = f"The run begins within a branch, in {initial!r}: it has to begin at the fork or before."
+        message = f"The run begins inside a branch, in {initial!r}: it must begin at the fork or before it."
         faults.add("branch-entry", message, states[initial].place)
     for state in states.values():
         for transition in state.transitions:
@@ -293,6 +293,6 @@ def _check_doors(states: States, initial: str | None, regions: list[_Region], fa
             if owner is not None and state.name not in owner.states and state.name != owner.fork:
                 message = (
                     f"{state.name!r} leads into a branch, to {transition.target!r}: "
-                    "a branch is entered through its fork only."
+                    "a branch is only entered through its fork."
                 )
                 faults.add("branch-entry", message, transition.place)

@@ -101,14 +101,14 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
 
     place = document.spot
     for steps in matter.twice:
-        message = f"{str(steps[-1])!r} stands here for the second time; the later one counts."
+        message = f"{str(steps[-1])!r} appears here for the second time; the last one is used."
         add("duplicate-key", message, place(*steps), is_error=False)
     for key in values:
         hint = nearest(key[:100], KEYS)
         if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
             add(
                 "unknown-key",
-                f"The front matter has {key!r}, which means nothing.{hint}",
+                f"The front matter has the unknown key {key!r}.{hint}",
                 place(key),
                 is_error=False,
             )

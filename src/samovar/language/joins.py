@@ -73,8 +73,8 @@ def faults_of_joins(forks: Mapping[str, Fork], lines: Mapping[str, Needed]) -> I
         fork = next(_forks_of(name, forks), None)
         if fork is None:
             message = (
-                f"`Join` says how many branches have to reach a join, and {name!r} is not the join of a "
-                "fork, nor a composite with regions."
+                f"`Join` says how many branches must reach a join, but {name!r} is neither the join of a "
+                "fork nor a composite with regions."
             )
             yield Fault(code="join-count", message=message, place=needed.place)
         elif needed.count > len(fork.branches):

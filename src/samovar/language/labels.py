@@ -76,7 +76,7 @@ def read_label(label: str, place: Place) -> Meaning:
         faults = [
             replace(
                 fault,
-                message=f"The label is not one of the plain ones ({THE_LIST}), nor can it be read as a "
+                message=f"The label is not a plain label ({THE_LIST}), and it cannot be read as a "
                 f"condition. {fault.message}",
             )
             for fault in error.faults
@@ -97,7 +97,7 @@ def _as_prose(text: str, place: Place, error: FaultsError) -> FaultsError:
         meant = verdict.when if verdict.word in READ_BEFORE else None
         return _unknown(text, place, f"Did you mean `{verdict.when}`?", meant)
     if verdict is not None:
-        return _unknown(text, place, "Write `success` or `failure`, whichever is meant.")
+        return _unknown(text, place, "Write `success` or `failure`.")
     if complaint.startswith(("Write", "To compare")):
         return _unknown(text, place, complaint)
     return _unknown(text, place, 'A condition is written as in `result == "yes"`.')
@@ -105,7 +105,7 @@ def _as_prose(text: str, place: Place, error: FaultsError) -> FaultsError:
 
 def _unknown(text: str, place: Place, offer: str, meant: When | None = None) -> FaultsError:
     """What is said of a label that means nothing. `meant`: what it surely means."""
-    message = f"The label {text[:60]!r} is not one of the plain ones ({THE_LIST}), nor an expression. {offer}"
+    message = f"The label {text[:60]!r} is neither a plain label ({THE_LIST}) nor an expression. {offer}"
     fix = Fix(place=place, old=text, new=str(meant)) if meant and "\n" not in text else None
     return FaultsError([Fault(code="unknown-label", message=message, place=place, fix=fix)])
 

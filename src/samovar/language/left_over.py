@@ -69,7 +69,7 @@ class LeftOver:
                 is_warned = True
                 continue
             if self._is_meant(text):
-                message = "This is no action line, so that no state does it: write `- State: action`."
+                message = "This is not an action line, so it has no effect: write `- State: action`."
                 self._found.add("action-line", message, place)
             elif number < end and not is_warned:
                 message = (
@@ -90,7 +90,7 @@ class LeftOver:
             is_open = name not in self._found.actions and place.line not in self._known
             if text and is_open and number not in headings and '"' in text and self._is_action(text):
                 message = (
-                    f"This is no action line, so that {name!r} does nothing: write `**Action**: …`, or a "
+                    f"This is not an action line, so {name!r} does nothing: write `**Action**: …`, or a "
                     f"bullet `- {name}: …` below `## Actions`."
                 )
                 self._found.add("action-line", message, place)
@@ -116,8 +116,8 @@ class LeftOver:
             before = "\n".join(lines[: number - first]).partition(":")[2]
             if self._has_verb(_MARKS.sub("", rest)) and not self._wrong(before.lstrip("* \t")):
                 message = (
-                    "This line belongs to the bullet above it, so that no state does it: write "
-                    f"`- {name}: …`, a bullet of its own."
+                    "This line belongs to the bullet above it, so it is not the action of a state: write "
+                    f"`- {name}: …` as a bullet of its own."
                 )
                 return self._found.add("action-line", message, place)
         return None

@@ -230,7 +230,7 @@ def _multiplying(effort: Effort, one: object, other: object = 0, *_: object) -> 
 def _dating(effort: Effort, date: object, form: object = "", *_: object) -> None:
     if max(len(date) if isinstance(date, str) else 0, len(to_text(form))) > MOST_FORMAT_CHARACTERS:
         raise FilterArgumentError(
-            f"a date, and how it is written, have at most {MOST_FORMAT_CHARACTERS} characters", token=None
+            f"a date and its format have at most {MOST_FORMAT_CHARACTERS} characters", token=None
         )
 
 

@@ -181,7 +181,7 @@ class _Buffer(LimitedStringIO):
     def write(self, text: str) -> int:
         self.size += text_bytes(text)
         if self.size > self.limit:
-            raise TooLargeError("What the template writes", self.limit)
+            raise TooLargeError("The template's output", self.limit)
         return StringIO.write(self, text)
 
 

@@ -57,7 +57,8 @@ def raw(value: object) -> str:
 def no_path(name: str, value: object) -> object:
     """What `confidence` is where it is not directly behind a path: see `pieces.py`."""
     raise FilterArgumentError(
-        f"`{name}` is directly behind the path of a choice, as in {{{{ verdict.team | {name} }}}}", token=None
+        f"`{name}` must come directly after the path of a choice, as in {{{{ verdict.team | {name} }}}}",
+        token=None,
     )
 
 

@@ -10,15 +10,16 @@ import re
 
 _FILTERS = {"+": "plus", "-": "minus", "*": "times", "/": "divided_by", "%": "modulo"}
 _COMPUTES = (
-    "Liquid has no {0!r}: it computes by filters, as in `n | {1}: 1`. `Set x := n {0} 1` takes an expression."
+    "Liquid has no {0!r}: it computes with filters, as in `n | {1}: 1`. `Set x := n {0} 1` takes an "
+    "expression."
 )
 _ADVICE = (
     (r"unexpected '[&|]'", "Write `and` or `or`."),
     (r"unexpected '\?'", 'Write `{% if x %}…{% else %}…{% endif %}`, or `x | default: "…"`.'),
     (r"unknown operator '!'|disallowed not", "Write `{% unless x %}`, or `x == false`."),
-    (r"found '\('", "What is done to a value stands behind it, as in `x | size`."),
+    (r"found '\('", "A filter is written after the value, as in `x | size`."),
     (r"found '(?:==|!=|<=?|>=?)'", "Comparisons stand in `{% if … %}`."),
-    (r"found (?:integer|float)", "What is done to a value stands behind a `|`, as in `n | minus: 1`."),
+    (r"found (?:integer|float)", "A filter is written after a `|`, as in `n | minus: 1`."),
 )
 
 

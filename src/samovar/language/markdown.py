@@ -199,7 +199,7 @@ def parse_document(text: str, *, path: Path | None, line: int = 1) -> Document:
     source = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in source:
         at = Place(path=path, line=line).within(source, source.index("\0"))
-        message = "The file holds a NUL character: it is binary, not Markdown."
+        message = "The file contains a NUL character: it is binary, not Markdown."
         fail("not-text", message, path, at.line, at.column)
     lines = source.split("\n")
     front_matter = read_front_matter(lines, line, path)

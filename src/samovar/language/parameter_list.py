@@ -72,7 +72,7 @@ def read_parameters(
             wrong = _wrong_type(entry) if lenient and isinstance(entry, dict) else None
             if wrong:
                 entry = {**entry, "type": "string"}
-                add(f"{wrong} It is taken for text.", at("type"))
+                add(f"{wrong} It is read as text.", at("type"))
             if isinstance(entry, dict):
                 entry = _as_written(entry, partial(source, index))
             parameter = _read_parameter(entry, index + 1, at, faults, lenient=lenient)
@@ -84,7 +84,7 @@ def read_parameters(
     offers = 0
     for parameter in found.values():
         for name in sorted(parameter.condition.names - set(found) if parameter.condition else ()):
-            message = f"The condition of {parameter.name!r} reads {name!r}, which is no parameter."
+            message = f"The condition of {parameter.name!r} reads {name!r}, which is not a parameter."
             offers += 1
             message += nearest(name, found) if offers <= MOST_OFFERS else ""
             assert parameter.condition is not None
@@ -118,7 +118,7 @@ def read_groups(
         title = str(entry.get("description") or entry["name"])
         for name in map(str, names):
             if name not in found:
-                message = f"The group {entry['name']!r} names {name!r}, which is no parameter."
+                message = f"The group {entry['name']!r} names {name!r}, which is not a parameter."
                 doubt(message + nearest(name[:100], found), where(index, "parameters"))
             elif found[name].group is None:
                 found[name] = replace(found[name], group=title)
@@ -199,7 +199,7 @@ def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault], 
     for key in map(str, entry):
         hint = "" if key in KEYS else nearest(key[:100], KEYS)
         if key not in KEYS and (hint.startswith(" Did") or not lenient):
-            message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
+            message = f"The parameter {name!r} has the unknown key {key!r}.{hint}"
             faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))
 
 

@@ -211,7 +211,7 @@ class Parameter:
 
     def _check_form(self, value: object) -> object:
         if wrong := mismatch(value, self.bounded_form, self.name):
-            said = "it does not have the form that is declared." if self.secret else wrong
+            said = "it does not have the declared form." if self.secret else wrong
             raise UsageError(f"The parameter {self.name!r} cannot be taken: {said}")
         return list(value) if self.type == "list" else dict(value)  # type: ignore[call-overload]
 
@@ -296,4 +296,4 @@ def bind(
 def _meant(name: str, others: Sequence[str]) -> str:
     """What was given instead of a parameter, by the looks of it."""
     hint = re.search(r"Did you mean ('.*')\?", nearest(name, others)) if others else None
-    return f" (is {hint[1]} meant for it?)" if hint else ""
+    return f" (did you mean {hint[1]} for it?)" if hint else ""

@@ -163,7 +163,9 @@ def _read_diagram(document: Document) -> tuple[Diagram, str]:
         )
         return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
     if not fence.is_closed:
-        message = "The diagram's block does not end: close it with a line of ``` before what follows."
+        message = (
+            "The diagram's block does not end: close it with a line of ``` before the text that follows."
+        )
         place = document.place(fence.line)
         fault = Fault(code="open-block", message=message, place=place)
         return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
@@ -181,8 +183,8 @@ def _check_blocks(document: Document, found: Findings) -> None:
         if number is not None:
             line = document.place(number).line
             message = (
-                f"The block that begins here does not end, so {document.lines[number - 1].strip()!r} in line "
-                f"{line} is a part of it: close it with a line of ```."
+                f"The block that begins here does not end, so {document.lines[number - 1].strip()!r} "
+                f"in line {line} is part of it: close it with a line of ```."
             )
             found.add("open-block", message, document.place(fence.line))
 

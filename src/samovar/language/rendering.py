@@ -160,7 +160,7 @@ def _as_liquid(
 
 
 def _not_behind_a_path(name: str) -> str:
-    return f"`{name}` is directly behind the path of a choice, as in {{{{ verdict.team | {name} }}}}."
+    return f"`{name}` must come directly after the path of a choice, as in {{{{ verdict.team | {name} }}}}."
 
 
 _NOT_LIQUID = LIQUID_WORDS | {"and", "or", "not", "contains", "if", "else"}

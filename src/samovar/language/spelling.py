@@ -63,7 +63,7 @@ def comments(above: str) -> Iterator[tuple[int, str]]:
 
 def semicolon(place: Place, line: str) -> Fault:
     """The hint for the `;` at `place`, which parts statements of a diagram's `line` or ends the last."""
-    message = "Mermaid takes `;` for a part of a name: put each statement on a line of its own."
+    message = "Mermaid reads `;` as part of a name: put each statement on its own line."
     return _hint("mermaid-semicolon", message, place, _parted(place, line))
 
 
@@ -81,11 +81,11 @@ def _parted(place: Place, line: str) -> Fix:
 def composite(place: Place, name: str) -> Fault:
     """The hint for the composite `name`, which has no keyword before it."""
     first = name.split()[0]
-    message = f"Mermaid has no composite without its keyword: write `state {name} {{`."
+    message = f"Mermaid requires the keyword of a composite: write `state {name} {{`."
     return _hint("mermaid-composite", message, place, Fix(place=place, old=first, new=f"state {first}"))
 
 
 def brace(place: Place) -> Fault:
     """The hint for the `}` at `place`, which follows a name without a blank between them."""
-    message = "Mermaid takes `}` for a part of the name before it: put it on a line of its own."
+    message = "Mermaid reads `}` as part of the name before it: put it on its own line."
     return _hint("mermaid-name", message, place, Fix(place=place, old="}", new="\n}"))

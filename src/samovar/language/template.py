@@ -73,7 +73,7 @@ class Template:
         tokens = tokenize(text, place, rules)
         if "\0" in text:
             where = place.within(text, text.index("\0"))
-            raise syntax_fault("A NUL character cannot stand in a template.", where)
+            raise syntax_fault("A template cannot contain a NUL character.", where)
         rendering = None
         if any(_is_liquid(token) for token in tokens):
             rendering = _rendering(text, place, tokens, held_only=rules.shell, partials=partials)

@@ -79,12 +79,12 @@ def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontM
     """
     if lines[0].rstrip() != "---":
         if begin == 1 and (number := _late_keys(lines)):
-            message = "Front matter begins with `---` as the first line of the file, and there is none."
+            message = "Front matter begins with `---` on the first line of the file, which is missing."
             fail("front-matter", message, path, number)
         return None
     end = next((number for number, line in enumerate(lines[1:], start=2) if line.rstrip() == "---"), None)
     if end is None:
-        fail("front-matter", "The front matter begins with `---` and has no closing `---`.", path, begin)
+        fail("front-matter", "The front matter begins with `---` but has no closing `---`.", path, begin)
     text = "\n".join(lines[1 : end - 1])
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
@@ -154,7 +154,7 @@ def _load_yaml(text: str, begin: int, path: Path | None, read: _Yaml) -> FrontMa
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         if "quoted scalar" in (getattr(error, "context", None) or "") and "end of stream" in problem:
-            mark, problem = error.context_mark, "the quotation mark here has no other that closes it"  # type: ignore[attr-defined]
+            mark, problem = error.context_mark, "the quotation mark here is not closed"  # type: ignore[attr-defined]
         where = (first, 1)
         if mark:  # whose own line counts characters as ends of lines that no editor does
             whole = text if text.endswith("\n") else f"{text}\n"
@@ -232,12 +232,12 @@ def _excess(events: Iterable[Any]) -> str:
         if isinstance(event, yaml.AliasEvent):
             aliases += 1
             if any(anchor == event.anchor for anchor, _ in stack):
-                return "a reference to what it stands in"
+                return "a reference to the value that contains it"
             size += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             size += 1
             if (event.tag or "!") not in ("!", "tag:yaml.org,2002:str"):
-                return "a tag (`!name`), which means nothing here"
+                return "a tag (`!name`), which has no meaning here"
             if isinstance(event, yaml.CollectionStartEvent):
                 stack.append((event.anchor, size - 1))
             elif event.anchor:

@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 
 def damaged(path: Path, what: str) -> ModelFileError:
     """The error for a header that cannot be right."""
-    return ModelFileError(f"{path} is damaged or no model: {what}. Fetch or copy it again.")
+    return ModelFileError(f"{path} is damaged or not a model: {what}. Fetch or copy it again.")
 
 
 def shown(value: object) -> str:

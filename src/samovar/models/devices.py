@@ -140,8 +140,9 @@ def check_fits(
         most = fitting_layers(load, devices, choice)
         raise BudgetError(
             f"{reference} with {gpu_layers} layers on devices needs {in_words(needed_bytes)} on "
-            f"{device.name} ({device.description}), and {in_words(room_bytes(device))} of its "
-            f"{in_words(device.total_bytes)} are free. What would do: {most} layers (--gpu-layers {most}), "
+            f"{device.name} ({device.description}), but only {in_words(room_bytes(device))} of its "
+            f"{in_words(device.total_bytes)} is free. Any of these would help: {most} layers "
+            f"(--gpu-layers {most}), "
             "--gpu-layers auto, or a smaller context (--context).",
             needed_bytes=needed_bytes,
             budget_bytes=room_bytes(device),

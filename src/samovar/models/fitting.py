@@ -32,7 +32,7 @@ def contexts(header: Header, asked_tokens: int | None, *, name: str, is_bounded:
     tokens = asked_tokens or usual_tokens(header)
     if tokens > -(-header.context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS:
         raise EngineError(
-            f"A context of {tokens} tokens was asked for, but {name} was trained for {header.context_tokens}."
+            f"A context of {tokens} tokens was requested, but {name} was trained for {header.context_tokens}."
         )
     yield tokens
     while is_bounded and asked_tokens is None and tokens > SMALLEST_CONTEXT_TOKENS:

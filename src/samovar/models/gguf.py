@@ -104,14 +104,16 @@ def _read_preamble(reader: Reader, needs_tensors: bool) -> tuple[int, int]:
     """(number of tensors, number of entries)"""
     path = reader.path
     if reader.size < 24:
-        raise ModelFileError(f"{path} is no GGUF model file: it has only {reader.size} bytes.")
+        raise ModelFileError(f"{path} is not a GGUF model file: it has only {reader.size} bytes.")
     magic = reader.take(4)
     if magic != b"GGUF":
-        raise ModelFileError(f"{path} is no GGUF model file: {_guess(magic + reader.take(20))}.")
+        raise ModelFileError(f"{path} is not a GGUF model file: {_guess(magic + reader.take(20))}.")
     version = reader.number("I")
     if version not in (2, 3):
         big_endian = version in (2 << 24, 3 << 24)
-        what = "it is big-endian" if big_endian else f"it has GGUF version {version}, and 2 and 3 are known"
+        what = (
+            "it is big-endian" if big_endian else f"it has GGUF version {version}, but only 2 and 3 are known"
+        )
         raise ModelFileError(f"{path} cannot be loaded: {what}.")
     tensors, pairs = reader.number("Q"), reader.number("Q")
     if tensors > MOST_TENSORS or pairs > MOST_PAIRS:
@@ -145,7 +147,7 @@ def _read_entries(
         begin = reader.position
         key, kind = reader.text(LONGEST_KEY_BYTES), reader.number("I")
         if not key or key in keys:
-            raise damaged(reader.path, f"its header entry {shown(key)} is there twice, or has no name")
+            raise damaged(reader.path, f"its header entry {shown(key)} appears twice, or has no name")
         keys.add(key)
         if kind == _ARRAY and key == _TOKENS:
             vocabulary = _read_vocabulary(reader, checks_vocabulary)

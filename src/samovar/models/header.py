@@ -152,8 +152,8 @@ def _check_is_whole(path: Path, contents: Contents, parts: int) -> None:
         return
     if count != parts:
         raise ModelFileError(
-            f"{path} is one of {shown(count)} parts by its header, and by its name of {parts}. "
-            "Give the parts the names that they were published with, such as NAME-00001-of-00002.gguf."
+            f"{path} is one of {shown(count)} parts according to its header, but one of {parts} according to "
+            "its name. Give the parts the names they were published with, such as NAME-00001-of-00002.gguf."
         )
 
 
@@ -165,13 +165,15 @@ def _joined(parts: tuple[Path, ...], sizes: list[int], found: list[Contents]) ->
         number = contents.values.get("split.no", 0)
         if number != at:
             told_part = number + 1 if isinstance(number, int) else shown(number)
-            raise damaged(path, f"its name says that it is part {at + 1}, and its header part {told_part}")
+            raise damaged(
+                path, f"its name says that it is part {at + 1}, but its header says part {told_part}"
+            )
         moved = begin + contents.data_start - first.data_start
         tensors += (replace(tensor, offset=tensor.offset + moved) for tensor in contents.tensors)
         begin += sizes[at]
     told = first.values.get("split.tensors.count", len(tensors))
     if len(parts) > 1 and told != len(tensors):
-        raise damaged(parts[0], f"its parts hold {len(tensors)} tensors, and {shown(told)} were split")
+        raise damaged(parts[0], f"its parts contain {len(tensors)} tensors, but {shown(told)} were split")
     return replace(first, tensors=tuple(tensors))
 
 
@@ -203,7 +205,7 @@ def _facts_of_file(path: Path) -> tuple[int, int]:
     if facts.st_size == 0:
         raise ModelFileError(f"{path} is empty. Fetch or copy it again.")
     if not os.access(path, os.R_OK):
-        raise ModelFileError(f"{path} may not be read by this user.")
+        raise ModelFileError(f"{path} is not readable by this user.")
     return facts.st_size, facts.st_mtime_ns
 
 

@@ -110,8 +110,8 @@ class BlobFetch:
             if (found := come.digest.hexdigest()) != file.blob:
                 part.unlink(missing_ok=True)
                 raise ModelFetchError(
-                    f"{self.reference.text}: {file.name} came with the wrong content: its hash is "
-                    f"{found}, and the hub says {file.blob}. It was deleted; fetch it again."
+                    f"{self.reference.text}: {file.name} has the wrong content: its hash is "
+                    f"{found}, but the hub says {file.blob}. It was deleted; fetch it again."
                 )
             os.replace(part, blob)
 
@@ -135,7 +135,7 @@ class BlobFetch:
             if start and response.status != 206:  # all of it comes again
                 come.digest, start, self.state.part_bytes = _digest_of(file), 0, 0
             elif start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise CutError("it sent another part than was asked for")
+                raise CutError("it sent another part than the one requested")
             with self.part(file).open("r+b" if start else "wb", buffering=0) as sink:
                 sink.seek(start)
                 while block := self._read(response, file):
@@ -144,7 +144,9 @@ class BlobFetch:
                     self.state.part_bytes += len(block)
         if self.state.part_bytes <= come.furthest_bytes:
             was_cut = (
-                "it begins again each time, and is cut" if self.state.part_bytes > start else "nothing came"
+                "it starts again from the beginning each time, and is interrupted"
+                if self.state.part_bytes > start
+                else "nothing came"
             )
             raise CutError(was_cut)
         come.furthest_bytes = self.state.part_bytes
@@ -172,7 +174,7 @@ class BlobFetch:
             except CutError as error:
                 reason = str(error)
         done = in_words(self.state.done_bytes)
-        kept = f" {done} are kept: the next try goes on there." if self.state.done_bytes else ""
+        kept = f" {done} are kept: the next try continues from there." if self.state.done_bytes else ""
         raise ModelFetchError(
             f"{self.reference.text} could not be fetched: {what} did not come from {self.hub.endpoint} "
             f"({reason}).{kept} Check the network."

@@ -194,9 +194,9 @@ class HubCache:
 
     def _memory_of(self, repository: str, commit: str) -> Path:
         if self._memory is None:
-            raise FileNotFoundError("there is no folder for what repositories hold")
+            raise FileNotFoundError("there is no folder for the files of repositories")
         if not is_commit(commit):
-            raise ValueError("that is no commit")
+            raise ValueError("that is not a commit")
         return self._memory / f"models--{repository.replace('/', '--')}" / f"{commit}.json"
 
     # Deleting ---------------------------------------------------------------------------------------------
@@ -229,11 +229,12 @@ class HubCache:
         for link in links:
             if ".." in link.parts or not link.parent.resolve().is_relative_to(root):
                 raise UsageError(
-                    f"{reference.text}: {link} is not below {root}, and stays. Delete it as any other file."
+                    f"{reference.text}: {link} is not below {root}, so it was kept. Delete it like any "
+                    f"other file."
                 )
 
     def _remove_parts(self, place: Path) -> int:
-        """Deletes what has come of fetches that were stopped."""
+        """Deletes parts of fetches that were stopped."""
         parts = [one for one in files_in(place / "blobs") if one.name.endswith(PART)]
         freed = sum(part.stat().st_size for part in parts)
         for part in parts:

@@ -122,12 +122,15 @@ class _Fetch:
         """All parts of the file that is meant. What a hub says is data: no name leads out of the cache."""
         names = part_names(chosen)
         if missing := [name for name in names if name not in known]:
-            raise ModelFetchError(f"{self._reference.text}: {missing[0]} is not at the hub with its others.")
+            raise ModelFetchError(
+                f"{self._reference.text}: {missing[0]} is missing at the hub, although "
+                f"its other parts are there."
+            )
         for file in (known[name] for name in names):
             if not file.has_hash or file.size_bytes <= 0:
                 raise ModelFetchError(f"{self._reference.text}: {file.name} has no hash or size at the hub.")
             if not is_file_name(file.name):
-                raise ModelFetchError(f"{self._reference.text}: {file.name!r} cannot be a file's name.")
+                raise ModelFetchError(f"{self._reference.text}: {file.name!r} is not a valid file name.")
         return [known[name] for name in names]
 
     def _check_room(self, parts: list[HubFile]) -> None:

@@ -64,7 +64,7 @@ class LmStudio:
 
     def remove(self, reference: Reference) -> int:
         raise UsageError(
-            f"{reference.text} belongs to LM Studio, which keeps an account of its files. "
+            f"{reference.text} belongs to LM Studio, which keeps track of its files. "
             "Delete it there, under My Models."
         )
 

@@ -126,8 +126,9 @@ def _need(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise ModelFetchError(
-            f"There is no room for the model: {in_words(needed_bytes)} are needed in {folder.parent}, and "
-            f"{in_words(free_bytes)} are free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
+            f"There is no room for the model: {in_words(needed_bytes)} are needed in {folder.parent}, but "
+            f"only "
+            f"{in_words(free_bytes)} is free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
         )
 
 
@@ -172,7 +173,7 @@ def _take_installed(path: Path, target: Path, pin: Pin | None, package: str) -> 
 def _check(target: Path, digest: str, pin: Pin | None, what: str) -> None:
     if pin is not None and digest != pin.sha256:
         raise ModelFileError(
-            f"{what} is not the file that is known by this name: its SHA-256 is {digest}, "
+            f"{what} is not the file known by this name: its SHA-256 is {digest}, "
             f"not {pin.sha256}. Nothing was kept."
         )
     read_header(target)

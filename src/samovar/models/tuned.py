@@ -40,7 +40,7 @@ class Found:
 
 def ignored(why: str) -> str:
     """A note for a person whose measurements do not hold for a load."""
-    return f"What `samovar tune` kept for this model is not used: {why}. Run it again."
+    return f"The settings that `samovar tune` found for this model are not used: {why}. Run it again."
 
 
 class Tuned:

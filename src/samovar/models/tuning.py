@@ -57,7 +57,7 @@ class Tuning:
         )
 
     def __str__(self) -> str:
-        flash = {True: "on", False: "off", None: "as the engine likes"}[self.flash_attention]
+        flash = {True: "on", False: "off", None: "the engine's own choice"}[self.flash_attention]
         said = [f"flash attention {flash}", f"micro-batches of {self.micro_batch_tokens} tokens"]
         if self.threads is not None:
             said.append(f"at most {self.threads} threads for decoding")

@@ -144,4 +144,4 @@ def _misspelt(workflow: Workflow, given: Mapping[str, object]) -> Iterator[str]:
     for name in undeclared:
         hint = nearest(name, declared)
         if name not in read and hint.startswith(" Did"):
-            yield f"The workflow has no parameter {name!r}, and nothing reads such a variable.{hint}"
+            yield f"The workflow has no parameter {name!r}, and nothing reads a variable of that name.{hint}"

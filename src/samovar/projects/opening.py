@@ -42,8 +42,8 @@ class Opening:
         until = "again, since they have changed" if self.standing == "changed" else "the folder"
         command = "samovar trust" if self.file.is_here else f"samovar trust {self.file.path.parent.parent}"
         return (
-            f"{self.file.path}: {', '.join(self.values)} {do} not count until you trust {until}: "
-            f"`{command}` shows what is there, and asks."
+            f"{self.file.path}: {', '.join(self.values)} {do} not count until you trust "
+            f"{until}: `{command}` shows them, and asks."
         )
 
 

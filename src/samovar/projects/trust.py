@@ -96,7 +96,7 @@ def keep(folder: Path, opens: str, workflows: Mapping[str, str]) -> None:
     if file is None:
         raise UsageError(
             "There is no home folder to keep this in. Set HOME or XDG_STATE_HOME; or set "
-            f"{VARIABLE}=1 where every project is to be trusted, as in CI."
+            f"{VARIABLE}=1 to trust every project, as in CI."
         )
     record = {
         "folder": str(folder.resolve()),

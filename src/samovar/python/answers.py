@@ -50,7 +50,7 @@ class AnswerOptions(TypedDict, total=False):
 def _texts(value: object) -> tuple[str, ...]:
     texts = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
     if not all(isinstance(text, str) and text for text in texts):
-        raise ValueError("a text that is not empty, or several of them")
+        raise ValueError("a text that is not empty, or a list of such texts")
     if not all(is_utf8(text) for text in texts):
         raise ValueError(WHOLE_TEXTS)
     return cast(tuple[str, ...], texts)

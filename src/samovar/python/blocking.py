@@ -163,8 +163,8 @@ class BlockingSession:
         stream = begun() if begun else None
         if stream is not None and stream.is_paused and thread == threading.get_ident():
             raise UsageError(
-                "The session's last answer is still open in this thread: this one would wait for ever. "
-                "Read the stream to its end, or close it: `with session.stream(…) as pieces`."
+                "The session's last answer is still open in this thread: this one would wait forever. Read "
+                "the stream to its end, or close it: `with session.stream(…) as pieces`."
             )
 
     def fork(self) -> BlockingSession:

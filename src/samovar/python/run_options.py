@@ -179,7 +179,7 @@ def _check_variables(variables: Mapping[Any, object]) -> None:
             raise UsageError(f"A variable of run() cannot be called {brief(name)}: expected a text.")
         if (wrong := _not_a_value(value)) is not None:
             raise UsageError(
-                f"The variable {name!r} of run() cannot hold a value of type {type(wrong[0]).__name__}: "
+                f"The variable {name!r} of run() cannot have a value of type {type(wrong[0]).__name__}: "
                 "expected a text, a number, True, False, None, or a list or mapping of such values."
             )
 

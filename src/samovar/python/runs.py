@@ -73,7 +73,9 @@ class RunHandle:
     def attach(self, runner: Runner) -> None:
         """The run begins. Raises `UsageError` if there was one before."""
         if self._runner is not None:
-            raise UsageError("The handle had a run already. Make a new one for each: samovar.RunHandle().")
+            raise UsageError(
+                "The handle was already used for a run. Make a new one for each run: samovar.RunHandle()."
+            )
         self._runner, self._loop = runner, asyncio.get_running_loop()
         if self._is_stopped:
             self._loop.call_soon(self._stop)

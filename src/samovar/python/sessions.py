@@ -122,5 +122,5 @@ def _messages(call: str, said: object, system: str | None) -> list[Message]:
                 f"{brief(message.content)}: expected one of {', '.join(get_args(Role))}, and a text."
             )
     if not messages:
-        raise UsageError("There is nothing to be answered: give a text, or at least one message.")
+        raise UsageError("There is nothing to answer: pass a text, or at least one message.")
     return messages if system is None else [Message(role="system", content=system), *messages]

@@ -35,7 +35,7 @@ class Unentered(AbstractAsyncContextManager[T]):
         return await self._manager.__aexit__(kind, error, traceback)
 
     def __enter__(self) -> NoReturn:
-        raise UsageError(f"It is entered by `{self._form}`. For `with` there is {self._blocking}.")
+        raise UsageError(f"Use `{self._form}`. For `with` there is {self._blocking}.")
 
     def __exit__(self, *_: object) -> None:
         """Is never come to."""
@@ -63,7 +63,7 @@ class BlockingUnentered(AbstractContextManager[T], Generic[T]):
         return self._manager.__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> NoReturn:
-        raise UsageError(f"It is entered by `{self._form}`. For `async with` there is {self._waiting}.")
+        raise UsageError(f"Use `{self._form}`. For `async with` there is {self._waiting}.")
 
     async def __aexit__(self, *_: object) -> None:
         """Is never come to."""
@@ -74,5 +74,5 @@ class BlockingUnentered(AbstractContextManager[T], Generic[T]):
 
 def _not_entered(name: str, gives: type, form: str) -> Exception:
     if not name.startswith("_") and hasattr(gives, name):
-        return UsageError(f"It was not entered, so it has no {name!r} yet: `{form}`, and then `.{name}`.")
+        return UsageError(f"It has no {name!r} before it is entered: write `{form}`, then `.{name}`.")
     return AttributeError(f"{gives.__name__} has no attribute {name!r}")

@@ -50,7 +50,8 @@ class Merged:
         who = f"{', '.join(map(repr, branches[:-1]))} and {branches[-1]!r}"
         paths = ", ".join(f"branches.{branch}.{name}" for branch in branches)
         return (
-            f"The branches {who} changed {name!r} to different values: that of {branches[-1]!r} counts. "
+            f"The branches {who} changed {name!r} to different values: the value of {branches[-1]!r} is "
+            f"used. "
             f"All are kept: {paths}."
         )
 

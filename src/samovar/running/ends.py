@@ -58,7 +58,7 @@ def too_few(frame: Frame, fork: Fork, started: int) -> RunError | None:
     """What is wrong if fewer branches of a fork have started than its join needs."""
     if fork.needed is None or fork.needed.count <= started:
         return None
-    message = f"The join needs {fork.needed.count} branches, and {started} of them started."
+    message = f"The join needs {fork.needed.count} branches, but only {started} started."
     return RunError.of(JoinError(message), frame.prefix + fork.join, fork.needed.place)
 
 

@@ -74,7 +74,7 @@ async def _perform(frame: Frame, end: End, perform: Perform, recorder: Recorder,
             with declared(names), clock.move_on_after(limit_s) as limit:
                 error = await perform(frame.at_end(end.ending, end.error), state)
             if limit.cancelled_caught:
-                message = f"It took longer than {MOST_S:g} s and was stopped (`timeout=` gives it more)."
+                message = f"It took longer than {MOST_S:g} s and was stopped (`timeout=` allows more)."
                 error = RunError(code="timeout", message=message)
         except AbortedError as aborted:
             error = aborted.error

@@ -110,7 +110,7 @@ def said(found: Sequence[Doing]) -> str:
     """What would be done, for whoever is to allow it."""
     lines = []
     for folder in _folders(found):
-        lines.append(f"You have not said that you trust {folder} as it is now, and it would do this:")
+        lines.append(f"You do not trust {folder} as it is now. It would do this:")
         for one in found:
             if one.folder == folder:
                 lines += _said(one)
@@ -141,11 +141,13 @@ def ways(found: Sequence[Doing]) -> str:
     choices = [(f"samovar trust {quote(str(one))}", "from now on") for one in _folders(found)]
     choices.append(("--trust", "for this run; in CI, set SAMOVAR_TRUST=1"))
     if any(one.effects for one in found):
-        choices.append(("--no-effects", "run it, but do nothing besides asking prompts"))
-    choices.append(("FILE in place of NAME", "a workflow that you name by its file is your own choice"))
+        choices.append(("--no-effects", "run it, but only ask prompts"))
+    choices.append(
+        ("FILE in place of NAME", "a workflow that you name by its file runs without this question")
+    )
     width = max(len(what) for what, _ in choices)
     lines = [f"  {what:{width}}  {why}" for what, why in choices]
-    return "\n".join(("Nothing was run. Read it, and then choose:", *lines))
+    return "\n".join(("Nothing was run. Read it, then choose one:", *lines))
 
 
 def _folders(found: Sequence[Doing]) -> Sequence[Path]:

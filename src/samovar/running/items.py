@@ -106,8 +106,9 @@ class ItemRunner:
         most = self._services.settings.most_items if most is None else most
         if len(items.values) > most:
             raise ActionError(
-                f"The list has {len(items.values)} items, and one `for each` goes through {most} at most. If "
-                f"all are meant: `limits: {{items: {len(items.values)}}}` in the front matter, or the "
+                f"The list has {len(items.values)} items, but one `for each` goes through at most {most}. "
+                f"To allow "
+                f"all of them: `limits: {{items: {len(items.values)}}}` in the front matter, or the "
                 "setting `most_items`."
             )
 
@@ -198,7 +199,7 @@ class ItemRunner:
         whole.results[number] = kept
         if whole.done >= whole.next_look:
             whole.next_look = 2 * whole.done
-            within(whole.results, "What is kept of all items", self._services.settings.value_bytes)
+            within(whole.results, "The values kept from all items", self._services.settings.value_bytes)
 
     def _tell(self, whole: _List, *, failed: bool = False) -> None:
         total = len(whole.items.values)

@@ -37,7 +37,8 @@ from samovar.running.run import Run
 from samovar.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
 
 SHORT = (
-    f"A secret of fewer than {LEAST_CHARS} characters is hidden where it is all of a text, not within others."
+    f"A secret of fewer than {LEAST_CHARS} characters is hidden only if it is the whole text, not inside "
+    f"other texts."
 )
 """Said once in a run."""
 

@@ -98,7 +98,7 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
     return choice(None)
 
 
-_NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter lets it)"
+_NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter allows it)"
 
 
 def _names_of_failure(state: State, variables: Mapping[str, object]) -> frozenset[str]:
@@ -126,9 +126,9 @@ def _why_not(
         return None if situation.failed_last else "the last action did not fail"
     condition = transition.condition
     if condition is None:
-        return "is prose, which means nothing here"
+        return "is prose, which has no meaning here"
     if stops and not condition.names & of_failure:
-        return "after a failure, a condition counts only where it names success, failure, is_error or error"
+        return "after a failure, a condition counts only if it names success, failure, is_error or error"
     value = condition.evaluate(variables, doubts=doubts)
     if truth(value):
         if says_no(value):
@@ -137,7 +137,7 @@ def _why_not(
     return f"is {to_text(value) or 'empty'}{_where(condition.names, variables)}"
 
 
-_TRUE_THOUGH_NO = "A text that says no is taken for true here, as any but the empty one: compare it."
+_TRUE_THOUGH_NO = "A text that says no counts as true here, like any text but the empty one: compare it."
 _SHOWN_CHARS = 40
 """Of a value in a reason."""
 

@@ -143,7 +143,9 @@ class VisitContext:
     async def run_command(self, command: Command) -> CommandResult:
         action = self.state.action
         if action is None or action.effect is None:
-            raise ActionError("A command is run by an action that says it has no effect (`Action.effect`).")
+            raise ActionError(
+                "A command is run by an action that claims to have no effect (`Action.effect`)."
+            )
         return await self.services.outside.commands.run_command(command, self._at)
 
     async def read_file(self, target: Target, most_bytes: int) -> bytes:
@@ -158,7 +160,9 @@ class VisitContext:
     def _files(self) -> Files:
         action = self.state.action
         if action is None or action.effect is None:
-            raise ActionError("A file is touched by an action that says it has no effect (`Action.effect`).")
+            raise ActionError(
+                "A file is touched by an action that claims to have no effect (`Action.effect`)."
+            )
         return self.services.outside.files
 
     async def ask_user(self, asking: Asking) -> Reply | None:
@@ -237,8 +241,8 @@ class VisitContext:
         if other is not None:
             name = session.removeprefix(frame.defaults.session_scope)
             raise ActionError(
-                f"The branch {other!r} uses the session {name!r} too: give each branch a session of its own, "
-                "as a copy with fork=…"
+                f"The branch {other!r} uses the session {name!r} too: give each branch its own session, as "
+                "a copy with fork=…"
             )
 
     async def run_workflow(

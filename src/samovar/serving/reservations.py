@@ -130,7 +130,7 @@ class Reservations:
             return function(*wants)
         except OSError as error:
             self._is_given_up = True
-            log.warning("What other Samovar processes hold is not counted: %s", error)
+            log.warning("Memory reserved by other Samovar processes is not counted: %s", error)
             return otherwise
 
     def _take(self, held: Holding, budget_bytes: int) -> bool:

@@ -216,8 +216,8 @@ class LocalSession:
         task = current_task()
         if any(stream.paused_in and stream.paused_in() is task for stream in self._streams):
             raise UsageError(
-                "The session's last answer is still open in this task: this one would wait for ever. "
-                "Read the stream to its end, or close it: `async with session.stream(…) as pieces`."
+                "The session's last answer is still open in this task: this one would wait forever. Read "
+                "the stream to its end, or close it: `async with session.stream(…) as pieces`."
             )
 
     async def __aenter__(self) -> Self:

@@ -95,7 +95,7 @@ class AnswerStream:
     def turn(self) -> Turn:
         """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
         if self._turn is None:
-            raise UsageError("The answer has not come to its end: iterate over the stream first.")
+            raise UsageError("The answer has not ended: iterate over the stream first.")
         return self._turn
 
     async def next_event(self) -> GenerationEvent | None:

@@ -54,7 +54,8 @@ def _variables(case: Case, known: frozenset[str] | None) -> Iterator[Fault]:
         if name not in (known or ()):
             hint = nearest(name[:100], known or ())
             message = (
-                f"The workflow has no parameter {name!r}, and nothing in it reads such a variable.{hint}"
+                f"The workflow has no parameter {name!r}, and nothing in it reads a variable of that "
+                f"name.{hint}"
             )
             yield Fault(code="unknown-variable", message=message, place=case.places.get(name, case.place))
 
@@ -85,7 +86,7 @@ def _unknown(tree: Tree, path: str, place: Place) -> Iterator[Fault]:
         above, _, key = path.rpartition("/")
         if key and above and not _runs_workflows(tree, above):
             hint = nearest(key[:100], {*ANSWER_KEYS, *SHELL_KEYS, *PROMPT_KEYS, *COMMAND_KEYS})
-            message = f"There is no {key!r} in what is told for {above!r}.{hint}"
+            message = f"There is no {key!r} in what the case gives for {above!r}.{hint}"
             yield Fault(code="unknown-key", message=message, place=place)
         else:
             yield Fault(code="unknown-state", message=error.message, place=place)

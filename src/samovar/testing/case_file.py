@@ -111,7 +111,7 @@ class _Reader:
         paths = [self._yaml.path.with_name(stem + ending) for ending in ENDINGS if ending]
         found = next((path for path in paths if path.is_file()), None)
         if found is None:
-            message = f"There is no workflow {paths[0].name!r} beside it. Name another: `workflow: FILE`."
+            message = f"There is no workflow {paths[0].name!r} beside it. Name one with `workflow: FILE`."
             self._yaml.fault("unknown-workflow", message)
         return found or paths[0]
 

@@ -75,7 +75,8 @@ def _added(
             if tuple(before) == cases and last is not None and last.name == values["name"]:
                 return whole, last
     raise UsageError(
-        f"No case can be added to {path}: its cases must be lines of `- name: …` below `cases:`, at the end."
+        f"A case cannot be added to {path}: its cases must be lines of `- name: …` below `cases:`, at the "
+        f"end."
     )
 
 

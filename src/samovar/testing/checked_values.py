@@ -24,7 +24,7 @@ class CheckedValues:
         self.matter, self.path = matter, path
         self.faults: list[Fault] = []
         for steps in matter.twice:
-            self.fault("duplicate-key", f"{str(steps[-1])!r} stands here for the second time.", *steps)
+            self.fault("duplicate-key", f"{str(steps[-1])!r} appears here for the second time.", *steps)
 
     def place(self, *steps: Step) -> Place:
         """Where a value stands, or the nearest around it that is known."""
@@ -48,7 +48,7 @@ class CheckedValues:
         for key in found:
             if keys is not None and key not in keys:
                 hint = nearest(key[:100], keys)
-                self.fault("unknown-key", f"{what} has {key!r}, which means nothing.{hint}", *at, key)
+                self.fault("unknown-key", f"{what} has the unknown key {key!r}.{hint}", *at, key)
         return found
 
     def text(self, value: Any, what: str, *at: Step) -> str | None:
@@ -58,7 +58,7 @@ class CheckedValues:
         hint = (
             ""
             if isinstance(value, list | dict)
-            else f", and {to_text(value) or 'null'!r:.40} is none: write it in quotes"
+            else f", but {to_text(value) or 'null'!r:.40} is not a text: write it in quotes"
         )
         self.fault("case", f"{what} must be a text{hint}.", *at)
         return None

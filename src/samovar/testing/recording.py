@@ -248,7 +248,7 @@ def record(
 
     found = differences()
     if changing := _left_out(values, found):
-        doubts.append(f"Not recorded, since another run gives something else: {', '.join(changing)}.")
+        doubts.append(f"Not recorded, since another run gives a different result: {', '.join(changing)}.")
         found = differences()
     doubts += [f"The case does not pass as it is: {one.message.splitlines()[0]}" for one in found]
     add_case(path, workflow, values)
@@ -278,7 +278,7 @@ def _left_out(values: dict[str, object], found: Iterable[Difference]) -> list[st
 
 def _path_of(workflow: Workflow) -> Path:
     if workflow.path is None:
-        raise UsageError("Only a workflow that is a file can be recorded.")
+        raise UsageError("Only a workflow read from a file can be recorded.")
     return workflow.path
 
 

@@ -149,7 +149,7 @@ class Stage:
             await self.clock.sleep(duration_s or 0.0)
         except EndlessError:
             path = _VISITED.get()
-            message = f"{path!r} takes forever, and no limit ends it: give it a timeout, or `takes` a time."
+            message = f"{path!r} takes forever, and no limit ends it: set a timeout, or `takes` a time."
             raise StoppedError(Difference(what="time", name=path, message=message)) from None
 
     async def end(self, run: str) -> None:
@@ -223,12 +223,12 @@ class Stage:
         choices = request.options.choices
         text = text_of(answer.text, request.options)
         if choices and text not in choices and answer.finish_reason is FinishReason.STOP:
-            message = f"The answer of {path!r} is none of its choices.{nearest(text[:100], choices)}"
+            message = f"The answer of {path!r} is not one of its choices.{nearest(text[:100], choices)}"
             raise StoppedError(
                 Difference(what="answer", message=message, name=path, expected=list(choices), got=text)
             )
         if answer.finish_reason is FinishReason.STOP and (wrong := misshapen(text, request.options)):
-            message = f"The answer of {path!r} is not what its {request.options.held_by} asks for."
+            message = f"The answer of {path!r} does not match its {request.options.held_by}."
             wanted = Difference(what="answer", message=message, name=path, expected=wrong, got=text)
             raise StoppedError(wanted)
         return answer, sent
@@ -265,7 +265,7 @@ class _StageConnection:
         try:
             chosen = told_choices(answer, reply.chosen)
         except ValueError as error:
-            message = f"How sure the answer of {sent.path!r} is cannot be told: {error}"
+            message = f"The confidence of the answer of {sent.path!r} is unknown: {error}"
             raise StoppedError(Difference(what="answer", message=message, name=sent.path)) from None
         return replace(
             reply,

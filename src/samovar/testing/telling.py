@@ -65,5 +65,7 @@ class Telling:
                 used, there = len(self._used.get((what, path), ())), len(told.values)
                 if not used or (told.is_list and used < there):
                     how = f"only {used} of {there} were used" if used else "it was never used"
-                    message = f"What `{what}` has for {path!r} is not needed: {how}. Take it out of the case."
+                    message = (
+                        f"The entry of `{what}` for {path!r} is not needed: {how}. Remove it from the case."
+                    )
                     yield Difference(what="unused", name=path, message=message, place=told.place)

@@ -47,7 +47,7 @@ def read_alternatives(
         for key, one in shares.items():
             if one is not None and _probability(one) is None:
                 steps = (path, key) if is_by_path else (key,)
-                message = f"What `alternatives` has must be {_PROBABILITY}, or null."
+                message = f"A value of `alternatives` must be {_PROBABILITY}, or null."
                 yaml.fault("case", message, *at, "alternatives", *steps)
     return found
 
@@ -77,7 +77,7 @@ def told_choices(answer: Answer, chosen: Iterable[ChosenValue]) -> tuple[ChosenV
         if shares is None:
             shares = _shares(one, confidence)
         elif unknown := next((key for key in shares if key not in one.alternatives), None):
-            raise ValueError(f"{unknown!r} is none of the choices.{nearest(unknown, one.alternatives)}")
+            raise ValueError(f"{unknown!r} is not one of the choices.{nearest(unknown, one.alternatives)}")
         alternatives = {key: shares.get(key) for key in one.alternatives}
         found[path] = replace(one, confidence=confidence, alternatives=alternatives)
     return tuple(found.values())

@@ -92,7 +92,9 @@ def read_reply(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Replied
     if value is None or isinstance(value, bool):
         if value is False:
             return Replied(text=None)
-        yaml.fault("case", "A reply is a text, as in yes, no or Ada, or false: there is nobody.", *at)
+        yaml.fault(
+            "case", "A reply must be a text, as in yes, no or Ada, or false (no user is present).", *at
+        )
         return None
     if not isinstance(value, dict):
         text = yaml.text(value, "A reply", *at)
@@ -128,6 +130,6 @@ def read_wait(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Waited |
         return "nobody"
     if value in ("yes", "no"):
         return "yes" if value == "yes" else "no"
-    said = "A wait is true (the user goes on), no (the user refuses), or false (there is nobody)."
+    said = "A wait must be true (the user confirms), no (the user refuses), or false (no user is present)."
     yaml.fault("case", said, *at)
     return None

@@ -126,7 +126,7 @@ class Arena:
         if not lost:
             return []
         return [
-            "This model's memory cannot be cut at any token, so prefixes are reused by copies of whole "
+            "This model's memory cannot be cut at every token, so prefixes are reused by copying whole "
             f"states: {lost} prompt tokens were evaluated again."
         ]
 

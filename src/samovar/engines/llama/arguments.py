@@ -67,7 +67,8 @@ class Arguments:
         if switch.keys() & given.keys():
             name = next(iter(switch))
             raise EngineError(
-                f"`think` sets the template argument {name!r}, which is given too: leave out one of them."
+                f"`think` sets the template argument {name!r}, which is also given directly: leave out "
+                f"one of them."
             )
         return {**given, **switch}
 
@@ -83,7 +84,9 @@ class Arguments:
         )
         hint = ""
         if "reasoning_effort" in self.names:
-            hint = ' What it can change is how much: using template={"reasoning_effort": "low"}.'
+            hint = (
+                ' It can only change how much the model reasons: using template={"reasoning_effort": "low"}.'
+            )
         raise EngineError(f"The model's chat template {way}: leave out `think`.{hint} {self._listed()}")
 
     def _usable(self, values: tuple[Any, ...]) -> list[Any]:

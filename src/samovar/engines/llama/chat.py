@@ -53,7 +53,8 @@ _MARK = re.compile(
 
 
 NO_SYSTEM = (
-    "Without a chat template (template=none) there is no place for a system text: put it at the head of the "
+    "Without a chat template (template=none) there is no place for a system text: put it at the beginning "
+    "of the "
     "prompt, and leave out `system`."
 )
 NO_ARGUMENTS = "Without a chat template (template=none) there is nothing that `think` could turn on or off."

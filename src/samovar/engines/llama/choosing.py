@@ -79,7 +79,9 @@ class OneOf:
         self._grammar: Any = None
         """The engine's sampler that accepts the choices; None after `close`."""
         if not all(is_utf8(choice) and "\0" not in choice for choice in choices):
-            raise EngineError("A choice has a NUL or half of a surrogate pair, which no model can say.")
+            raise EngineError(
+                "A choice contains a NUL or half of a surrogate pair, which no model can write."
+            )
         text = choices_grammar(choices, is_behind_reasoning=is_behind_reasoning).encode()
         grammar = self._lib.llama_sampler_init_grammar(vocabulary.pointer, text, b"root")
         if grammar == self._ffi.NULL:

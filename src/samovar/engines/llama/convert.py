@@ -99,7 +99,7 @@ def convert(
     try:
         if plan.size_bytes > shutil.disk_usage(target.parent).free:
             raise ModelFileError(
-                f"{target} cannot be written: it will have {in_words(plan.size_bytes)}, and {target.parent} "
+                f"{target} cannot be written: it will take {in_words(plan.size_bytes)}, and {target.parent} "
                 f"has only {in_words(shutil.disk_usage(target.parent).free)} left."
             )
         with ExitStack() as opened, part.open("xb") as write:

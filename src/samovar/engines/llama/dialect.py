@@ -88,7 +88,7 @@ class Dialect:
         except TooMuchError as error:
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(
-                f"The model's chat template does more than it may{where}: {error}. "
+                f"The model's chat template exceeds a limit{where}: {error}. "
                 "Another file of the model may have a template that works."
             ) from error
         except RefusalError as error:
@@ -96,7 +96,9 @@ class Dialect:
         except UndefinedError as error:
             raise _lacking(str(error), _line_of(error.__traceback__)) from error
         except SecurityError as error:
-            raise EngineError(f"The model's chat template does what it may not: {error}") from error
+            raise EngineError(
+                f"The model's chat template does something that is not allowed: {error}"
+            ) from error
         except Exception as error:  # a template is a program, and can fail in any way
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(f"The model's chat template failed{where}: {error!r}") from error
@@ -121,7 +123,7 @@ def _characters(content: str | list[dict[str, str]]) -> int:
 
 def _lacking(what: str, line: int | None) -> EngineError:
     return EngineError(
-        f"The model's chat template uses something that is not there{_in_line(line)}: {what.rstrip('.')}. "
+        f"The model's chat template uses something that does not exist{_in_line(line)}: {what.rstrip('.')}. "
         "Another file of the model may have a template that works."
     )
 

@@ -92,8 +92,7 @@ class Embedding:
         for number, found in enumerate(tokens, start=1):
             if not found:
                 raise EngineError(
-                    f"Text {number} is empty, and this model has no token that stands for an empty text. "
-                    "Leave it out."
+                    f"Text {number} is empty, and this model has no token for an empty text. Leave it out."
                 )
         return tokens
 

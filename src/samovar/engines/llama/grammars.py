@@ -89,13 +89,13 @@ class Grammars:
         `is_compact`: JSON has no white space between its parts.
         """
         if "\0" in form.text:
-            raise EngineError(f"The {form.name} has a NUL, which no model can say.")
+            raise EngineError(f"The {form.name} contains a NUL, which no model can write.")
         text = _spaced(form.text, is_flexible=not is_compact) if form.kind == "schema" else form.text
         try:
             raw = text.encode()
         except UnicodeEncodeError:
             raise EngineError(
-                f"The {form.name} has half of a surrogate pair, which no model can say."
+                f"The {form.name} contains half of a surrogate pair, which no model can write."
             ) from None
         matcher = self.lib.llg_new_matcher(self._init, _KINDS[form.kind].encode(), raw)
         matcher = self.ffi.gc(matcher, self.lib.llg_free_matcher)
@@ -263,7 +263,7 @@ class Matcher:
             reason = self._lib.llg_matcher_get_error(self._matcher)
             said = "no reason given" if reason == self._ffi.NULL else _text(self._ffi.string(reason))
             log.debug("a constraint failed: %s", said)
-            raise EngineError(f"The answer could not be held to its {self._shape.name}: {plainly(said)}")
+            raise EngineError(f"The {self._shape.name} could not be enforced on the answer: {plainly(said)}")
         return status
 
     def close(self) -> None:

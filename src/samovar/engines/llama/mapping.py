@@ -18,8 +18,8 @@ from samovar.engines.llama.binding import Binding
 from samovar.models.split import ranges_of_parts, real_path
 
 MAPPED_NOTE = (
-    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
-    "faster, they would not fit the memory budget."
+    "The weights are used as they are in the file. Repacking them for this CPU would make evaluating prompts "
+    "faster, but they would not fit the memory budget."
 )
 """For a model that was not repacked although nobody asked for that."""
 MAPS = Path("/proc/self/maps")

@@ -183,7 +183,7 @@ class Workbench:
     def perplexity(self, tuning: Tuning, text: str, most_tokens: int = MOST_SCORED_TOKENS) -> float:
         """How many tokens it hesitates between, on average, for each of the text's; less is better."""
         tokens = self.vocabulary.tokenize(text, special=False)[:most_tokens]
-        self._on_part(f"how well it foresees {len(tokens)} tokens of a text")
+        self._on_part(f"how well it predicts {len(tokens)} tokens of a text")
         lost, scored = 0.0, 0
         with self._opened(tuning, WINDOW_TOKENS, outputs=_LOGITS_AT_ONCE) as context:
             for start in range(0, len(tokens), WINDOW_TOKENS):

@@ -18,7 +18,7 @@ def not_numbers(path: Path | None) -> EngineError:
     """What is said of a model that computes none. `path`: its file, if that is known."""
     name = "The model" if path is None else str(path)
     return EngineError(
-        f"{name} computes what are not numbers (NaN or infinite): the file is damaged, or was converted "
+        f"{name} computes invalid numbers (NaN or infinite): the file is damaged, or was converted "
         "wrongly. Fetch or copy it again, or use another file of the model."
     )
 

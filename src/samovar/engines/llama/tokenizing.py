@@ -101,13 +101,13 @@ class TokenizingThread:
         if characters <= SHALLOW_CHARACTERS:
             return
         most = (self._stack_bytes - RESERVE_BYTES) // CHARACTER_BYTES
-        why = f"its thread could have only {in_words(self._stack_bytes)} of stack"
+        why = f"its thread could only get {in_words(self._stack_bytes)} of stack"
         if characters <= most and characters > (free := available_bytes()) // CHARACTER_BYTES:
-            most, why = free // CHARACTER_BYTES, f"only {in_words(free)} of memory are free"
+            most, why = free // CHARACTER_BYTES, f"only {in_words(free)} of memory is free"
         if characters > most:
             raise EngineError(
-                f"A text has {characters} characters in one line or in blank lines. The engine can make "
-                f"tokens of at most {most} here, since {why}. Break the text into lines, or shorten it."
+                f"A text has {characters} characters in one line or in blank lines. The engine can tokenize "
+                f"at most {most} here, because {why}. Break the text into lines, or shorten it."
             )
 
     def _start(self) -> SimpleQueue[_Job | None]:

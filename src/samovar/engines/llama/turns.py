@@ -17,7 +17,8 @@ from samovar.errors import EngineError
 from samovar.generation import Message
 
 FOLDED = (
-    "The model's chat template takes no system message, so the text of one goes to the head of the user's "
+    "The model's chat template takes no system message, so a system text is put at the beginning of the "
+    "user's "
     "first message."
 )
 BETWEEN = "\n\n"
