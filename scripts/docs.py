@@ -66,12 +66,12 @@ def _cell(text: str) -> str:
 
 def _settings() -> str:
     lines = [
-        "Nearer wins: options, then environment variables, then the project's files `.samovar/config.toml`,",
-        "from the current folder up to the repository's root (`.git`, `.hg`, `.jj`, `.svn`) or the home",
-        "folder, the nearest first for each setting, then the user's `config.toml`. An empty environment",
-        "variable counts as not set. A relative folder, and a model's file that is there, are named from the",
-        "folder of the project whose file names them.\n",
-        "Settings with a † open something: in a project's file they count only after `samovar trust`, with",
+        "The nearest value wins: options, then environment variables, then the project's files",
+        "`.samovar/config.toml`, from the current folder up to the repository's root (`.git`, `.hg`, `.jj`,",
+        "`.svn`) or the home folder, then the user's `config.toml`. An empty environment variable counts as",
+        "not set. A relative folder, or the path of an existing model file, is relative to the folder of the",
+        "project whose file contains it.\n",
+        "Settings with a † need trust: in a project's file they are only used after `samovar trust`, with",
         "`--trust`, or with `SAMOVAR_TRUST=1` in the environment.\n",
         "| setting | in the environment | default | |",
         "|---|---|---|---|",

@@ -24,7 +24,7 @@ INPUT = -1
 OF_ENVIRONMENT = -2
 """The number of what is set in its environment."""
 _NO_PLACE = {
-    "parameter": "it stands within ${…}",
+    "parameter": "it is inside ${…}",
     "arithmetic": "it is inside arithmetic, where the shell would read it as an expression",
     "backtick": "it is inside back-ticks, where quotes are read twice; write $(…) instead",
 }

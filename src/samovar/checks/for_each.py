@@ -63,7 +63,7 @@ def _list(action: ForEach, types: Mapping[str, Type]) -> Iterator[Fault]:
         advice = (
             "Its "
             + ", ".join(f"`{items.text}.{name}`" for name in parts)
-            + (" is one." if len(parts) == 1 else " are.")
+            + (" is a list." if len(parts) == 1 else " are lists.")
         )
     elif "text" in whole.kinds:
         advice = f"Write lines({items.text}) for its lines."

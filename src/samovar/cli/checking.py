@@ -221,7 +221,7 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
 
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "hint": "bold cyan"}
-_WORDS = {"shown": "to be mended", "written": "mended"}
+_WORDS = {"shown": "to be fixed", "written": "fixed"}
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 

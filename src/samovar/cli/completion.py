@@ -228,7 +228,7 @@ def _about(parameter: Parameter) -> str:
     if parameter.pattern is not None:
         said.append(f"matches {parameter.pattern}")
     if parameter.condition is not None and parameter.required:
-        said.append(f"required where {parameter.condition.text}")
+        said.append(f"required if {parameter.condition.text}")
     elif parameter.required and parameter.default is None:
         said.append("required")
     if parameter.default not in (None, ""):

@@ -18,19 +18,19 @@ from samovar.cli.options import Json
 def trust(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="FOLDER", help="A folder of the project; without it, the current one."),
+        typer.Argument(metavar="FOLDER", help="A folder of the project; by default the current one."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the folders that are trusted.")] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Stop trusting the folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Show what a project's settings open and what its workflows do besides asking prompts, and trust it.
+    """Show which settings of a project need trust and what its workflows do besides asking prompts, and trust it.
 
-    Until then, settings of the project that open something do not count, and its workflows with effects are
-    run by name only after a question. Trusted is each folder from this one up to the repository's root that
-    has a .samovar folder (or one of the older tool), as it is now: settings that open other things, and a
-    workflow that is changed or added later, need it again.
+    Until then, these settings are not used, and Samovar asks before it runs the project's workflows
+    with effects by name. Trust covers each folder with a .samovar folder (or one of the older tool),
+    from this one up to the repository's root, as it is now: other settings that need trust, and workflows
+    that are changed or added later, need it again.
     """
     from samovar.cli.trusting import list_trusted, trust_folder
     from samovar.errors import UsageError

@@ -44,9 +44,9 @@ def tune(
 ) -> None:
     """Measure which settings are fastest for a model on this machine, and load it with them from now on.
 
-    Do it while the machine does nothing else. The settings can change the last bits of what a model
-    computes; with --deterministic the built-in table is used, whatever was measured. The model is loaded as
-    a run loads it: the settings threads, gpu_layers, devices, split_mode, tensor_split and main_gpu hold.
+    Run it while the machine is idle. The settings can change the last bits of a model's
+    results; with --deterministic the built-in table is used instead. The model is loaded as
+    in a run: the settings threads, gpu_layers, devices, split_mode, tensor_split and main_gpu apply.
 
     Exit: 0 kept, 1 the machine was too busy to keep anything, 2 usage, 130 cancelled.
     """

@@ -182,7 +182,7 @@ def _revoke(start: Path) -> int:
     kept = {one.folder for one in trusted_folders()}
     gone = [one for one in levels(start) if one in kept and forget(one)]
     if not gone:
-        raise UsageError(f"{start} is not trusted. `samovar trust --list` shows what is.")
+        raise UsageError(f"{start} is not trusted. `samovar trust --list` shows all that are.")
     put("".join(f"no longer trusted: {shown(str(one))}\n" for one in gone))
     return 0
 

@@ -132,7 +132,7 @@ def _is_doubtful(left: object, right: object) -> bool:
 def logic(sign: str, parts: Sequence[tuple[int, Run]]) -> Run:
     """`&&` or `||`: an error in one part does not count where another decides. Parts have their offsets."""
     stop = sign == "||"
-    what = f"What stands beside `{sign}`"
+    what = f"The value beside `{sign}`"
 
     def run(evaluation: Evaluation) -> object:
         wrong: WrongError | None = None
@@ -160,7 +160,7 @@ def signs(written: Sequence[str], operand: Run, at: int) -> Run:
         for sign in written:
             evaluation.meter.spend()
             if sign == "!":
-                value = not truth(value, at, "What stands behind `!`")
+                value = not truth(value, at, "The value after `!`")
                 continue
             try:
                 value = negate(value)
@@ -174,7 +174,7 @@ def signs(written: Sequence[str], operand: Run, at: int) -> Run:
 def choice(condition: Run, then: Run, otherwise: Run, at: int) -> Run:
     def run(evaluation: Evaluation) -> object:
         evaluation.meter.spend()
-        is_true = truth(condition(evaluation), at, "What stands before `?`")
+        is_true = truth(condition(evaluation), at, "The value before `?`")
         return then(evaluation) if is_true else otherwise(evaluation)
 
     return run

@@ -166,7 +166,7 @@ def _escape(text: str, at: int) -> tuple[str | Test, int]:
     if (code := _CODE.match(text, at)) is not None:
         number = int(code[1] or code[2] or code[3] or code[4], 16)
         if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-            raise PatternError(f"`\\{code.group()}` is no character")
+            raise PatternError(f"`\\{code.group()}` is not a character")
         return chr(number), code.end()
     if (named := _PROPERTY.match(text, at)) is not None:
         return _named(named), named.end()

@@ -59,5 +59,5 @@ def _escaped(match: re.Match[str], *, is_bytes: bool) -> str | bytes:
     if is_bytes:
         raise BadTextError("Bytes are written \\xHH.", match.start())
     if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-        raise BadTextError(f"`{match.group()}` is no character.", match.start())
+        raise BadTextError(f"`{match.group()}` is not a character.", match.start())
     return chr(number)

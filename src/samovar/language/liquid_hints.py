@@ -18,7 +18,7 @@ _ADVICE = (
     (r"unexpected '\?'", 'Write `{% if x %}…{% else %}…{% endif %}`, or `x | default: "…"`.'),
     (r"unknown operator '!'|disallowed not", "Write `{% unless x %}`, or `x == false`."),
     (r"found '\('", "A filter is written after the value, as in `x | size`."),
-    (r"found '(?:==|!=|<=?|>=?)'", "Comparisons stand in `{% if … %}`."),
+    (r"found '(?:==|!=|<=?|>=?)'", "Comparisons belong in `{% if … %}`."),
     (r"found (?:integer|float)", "A filter is written after a `|`, as in `n | minus: 1`."),
 )
 

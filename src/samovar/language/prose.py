@@ -72,7 +72,7 @@ def verdict_of(text: str) -> Verdict | None:
     if len({one[0] for one in found}) > 1:
         why = "It mentions both success and failure."
     elif negation:
-        where = "behind" if negation == "free" else "before"
+        where = "after" if negation == "free" else "before"
         why = f"{negation!r} is {where} {word!r} and reverses it; the older system ignored that."
     return Verdict(when, word, why)
 

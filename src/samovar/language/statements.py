@@ -145,7 +145,7 @@ class StatementReader:
                 if len(lines) > 1:
                     place = replace(place, line=place.line + len(lines) - 1, column=len(lines[-1]) + 1)
                 return self.faults.report(
-                    "diagram-syntax", "An arrow stands on one line: `A --> B: label`.", place
+                    "diagram-syntax", "An arrow must be on one line: `A --> B: label`.", place
                 )
         pairs = list(_pairs(ends))
         if len(pairs) < len(ends) - 1 or any(not one or not other for one, other in pairs):

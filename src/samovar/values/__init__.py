@@ -174,7 +174,7 @@ _EXACT = 2.0**53
 
 
 def refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def to_text(value: object) -> str:

@@ -114,7 +114,7 @@ class LlamaEngine:
                 return found.tuning
             where = {"cpu": "the CPU alone", "gpu": "a GPU"}
             note = ignored(
-                f"{where[found.tuning.device]} was measured, and this is for {where[tuning.device]}"
+                f"{where[found.tuning.device]} was measured, but this run uses {where[tuning.device]}"
             )
         return replace(tuning, notes=() if note is None else (note,))
 
