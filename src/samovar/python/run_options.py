@@ -36,7 +36,7 @@ AskParameter = Callable[[Parameter], object]
 Source = Mapping[str, object] | str | Path
 """Variables by name, or a YAML or JSON file of them."""
 Variables = Source | Sequence[Source]
-"""Of several sources a later one counts more."""
+"""Of several sources a later one overrides earlier ones."""
 
 
 class RunLimits(TypedDict, total=False):
