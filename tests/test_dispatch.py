@@ -12,7 +12,7 @@ import pytest
 from samovar.config import Settings
 from samovar.errors import ModelError, NotFoundError
 from samovar.executors import table
-from samovar.executors.base import OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.dispatch import Dispatcher
 from samovar.executors.table import Parts
 from samovar.generation import FinishReason, Message
@@ -27,6 +27,8 @@ class Own:
 
     name = "another name than in the table"
     needs_local_model: ClassVar[bool] = False
+    takes: ClassVar[frozenset[str]] = frozenset()
+    abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities()
     fails: ClassVar[str] = ""
 
     @classmethod
@@ -64,7 +66,7 @@ class Own:
 @pytest.fixture
 def dispatcher(monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
     log.clear()
-    monkeypatch.setitem(cast(dict[str, str], table.EXECUTORS), "own", f"{__name__}:Own")
+    monkeypatch.setitem(cast(dict[str, str], table.KINDS), "own", f"{__name__}:Own")
     nothing = cast(Any, None)
     return Dispatcher(Parts(settings=Settings(executor="own"), sessions=nothing, locate=nothing))
 

@@ -429,7 +429,7 @@ def test_embedding_waits_without_an_event_loop(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_an_executor_that_cannot_embed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cast(Any, table.EXECUTORS), "own", "tests.test_dispatch:Own")
+    monkeypatch.setitem(cast(Any, table.KINDS), "own", "tests.test_dispatch:Own")
     parts = Parts(settings=Settings(), sessions=cast(Any, None), locate=cast(Any, None))
     with pytest.raises(UsageError, match=r"The executor 'own' cannot embed texts\. There is: local\."):
         await Dispatcher(parts).embed(EmbedRequest(texts=("one",), executor="own"))

@@ -152,7 +152,11 @@ def test_what_is_wrong_with_a_list_is_said(bench: Bench, actions: str, said: str
             'Each: For each x in [1]\nWrite: Prompt "${y}" for each x in [2]',
             "of the list around this one",
         ),
-        (INSIDE, 'Each: For each x in [1]\nWrite: Prompt "${x}" using session="s"', "Each item would continue"),
+        (
+            INSIDE,
+            'Each: For each x in [1]\nWrite: Prompt "${x}" using session="s"',
+            "Each item would continue",
+        ),
         (INSIDE + "\nWrite --> Then", "Each: For each x in [1]", "leads over the border of 'Each'"),
         (INSIDE + "\nThen --> Write", "Each: For each x in [1]", "leads over the border of 'Each'"),
         (

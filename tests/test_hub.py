@@ -140,7 +140,11 @@ async def test_a_cut_connection_goes_on_where_it_was(hub: FakeHub, cache: HubCac
 
 async def test_the_next_call_goes_on_where_the_last_was_cut(hub: FakeHub, cache: HubCache) -> None:
     hub.cuts = [3_000_000, 0, 0, 0, 0, 0]
-    with pytest.raises(ModelFetchError, match=r"3\.0 MB are kept: the next try continues from there") as caught:
+    with pytest.raises(
+        ModelFetchError,
+        match=r"3\.0 MB are kept: the next try continues from "
+        r"there",
+    ) as caught:
         await get("hf:own/repo", cache, hub)
     assert caught.value.retryable and part_of(cache).stat().st_size == 3_000_000
     hub.cuts = []

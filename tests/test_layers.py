@@ -38,7 +38,6 @@ LAYERS = (
     "files",
     "background",
     "memory",
-    "cgroups",
     "secrecy",
     "values",
     "generation",
@@ -49,7 +48,7 @@ LAYERS = (
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
 WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language", "expressions"}
 WAIST = {"executors"}
-MODEL_HALF = {"serving", "engines", "models", "memory", "cgroups"}
+MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {
     "config",
     "projects",

@@ -25,6 +25,7 @@ from samovar.errors import (
     UsageError,
 )
 from samovar.executors import table
+from samovar.executors.base import ExecutorAbilities
 from samovar.language.parameters import Parameter
 from samovar.library import Library
 from samovar.preflight.models import needed_models
@@ -213,7 +214,7 @@ def test_lenient_reaches_the_workflows_that_a_workflow_runs(tmp_path: Path) -> N
 def test_a_dry_run_counts_no_tokens_for_an_executor_without_a_local_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(table.EXECUTORS, "quiet", f"{__name__}:Quiet")
+    monkeypatch.setitem(table.KINDS, "quiet", f"{__name__}:Quiet")
     path = write(tmp_path / "w.md", 'A: Prompt "x"', "executor: quiet\nmodel: no-such-file.gguf")
     settings, run = Settings(), RunnerSettings()
     prepared = prepare(path, {}, LIBRARY, settings, run, budget=1)
@@ -228,3 +229,5 @@ class Quiet:
 
     name = "quiet"
     needs_local_model = False
+    takes: frozenset[str] = frozenset()
+    abilities = ExecutorAbilities()

@@ -164,7 +164,9 @@ def test_no_command_is_run_and_one_without_a_result_is_a_failure(cases: Cases) -
     result = cases.result(tree, "variables: {x: v}\nshell: {A: {stdout: out}}\nexpect: {variables: {r: out}}")
     assert result.passed
     (message,) = told(cases.result(tree, "variables: {x: v}"))
-    assert "'A' runs a command that the case has no result for" in message and "`commands:`\n    A:" in message
+    assert (
+        "'A' runs a command that the case has no result for" in message and "`commands:`\n    A:" in message
+    )
     assert not (cases.folder / "ran").exists()
 
 
@@ -241,7 +243,8 @@ def test_what_is_told_for_no_such_state_is_an_error(cases: Cases) -> None:
     assert [one.partition(": ")[0] + one.partition("error")[2] for one in found] == [
         "w.test.yaml:3:15: There is no state 'Aks'. Did you mean 'Ask'? [unknown-state]",
         "w.test.yaml:3:29: There is no state 'Sub/E'. Did you mean 'Sub/D'? [unknown-state]",
-        "w.test.yaml:3:42: There is no 'txt' in what the case gives for 'Ask'. Did you mean 'text'? [unknown-key]",
+        "w.test.yaml:3:42: There is no 'txt' in what the case gives for 'Ask'. Did you mean 'text'? "
+        "[unknown-key]",
         "w.test.yaml:4:13: The state 'Ask' runs no command. [misplaced]",
         "w.test.yaml:5:26: There is no state 'Other'. There is: Ask, Sub. [unknown-state]",
     ]

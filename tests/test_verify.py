@@ -294,7 +294,10 @@ def faults(action: str) -> list[tuple[str, str]]:
         ("verify=' '", "option-value", "`verify` must be a command, but it is empty."),
         ("verify=t repairs=-1", "option-value", "`repairs` must be a whole number from 0 to 100."),
         pytest.param(
-            f"verify=t repairs={'9' * 5000}", "option-value", "`repairs` must be a whole number", id="very long"
+            f"verify=t repairs={'9' * 5000}",
+            "option-value",
+            "`repairs` must be a whole number",
+            id="very long",
         ),
         ("verify=t repairs=two", "option-value", "`repairs` must be a whole number from 0 to 100."),
         ("verify=t verify_timeout=0", "option-value", "`verify_timeout` must be a duration above 0"),

@@ -1,6 +1,6 @@
 """What there is to know of one setting: the metadata that each field of the settings has.
 
-Above: `config.py`, whose fields these are; the command line and the docs, which are made from them. Below:
+Above: `config/`, whose fields these are; the command line and the docs, which are made from them. Below:
 pydantic, which is imported when settings are read.
 """
 
@@ -25,9 +25,9 @@ class Setting:
     """What stands for its value in `--help`; None for a flag."""
     help: str | None = None
     """For `--help`."""
-    reads: Literal["bytes", "names", "pairs"] | None = None
+    reads: Literal["bytes", "names", "pairs", "tables"] | None = None
     """How a text is read, where its type does not say that: `4GB`; names with commas between them;
-    `name=value` with commas between them, or an object of JSON."""
+    `name=value` with commas between them, or an object of JSON; tables by name, or an object of JSON."""
     least: int | None = None
     most: int | None = None
     opens: bool = False
@@ -56,6 +56,8 @@ def validated(kind: Any, default: object, known: Setting) -> Any:
         return Annotated[kind, NoDecode, BeforeValidator(_parted)]
     if known.reads == "pairs":
         return Annotated[kind, NoDecode, BeforeValidator(_paired)]
+    if known.reads == "tables":
+        return Annotated[kind, NoDecode, BeforeValidator(_tabled)]
     if known.reads is None and known.least is None and known.most is None:
         return kind
     number: Any = ByteSize
@@ -83,3 +85,25 @@ def _paired(value: object) -> object:
             raise ValueError("not name=value")
         value = {name.strip(): text.strip() for name, _, text in parts}
     return tuple(value.items()) if isinstance(value, Mapping) else value
+
+
+def _tabled(value: object) -> object:
+    """Tables by name, each with its name among its keys. Raises `ValueError`."""
+    import json
+
+    if isinstance(value, str):
+        value = json.loads(value)
+    if not isinstance(value, Mapping):
+        return value
+    if wrong := next((name for name, table in value.items() if not isinstance(table, Mapping)), None):
+        raise ValueError(f"{wrong} is not a table")
+    return tuple({**table, "name": name} for name, table in value.items())
+
+
+def known_keys(kind: Any) -> tuple[str, ...]:
+    """The keys that each table of a setting may have; none if it is not made of tables."""
+    from dataclasses import fields, is_dataclass
+    from typing import get_args
+
+    tables = [one for one in get_args(kind) if is_dataclass(one)]
+    return tuple(one.name for table in tables for one in fields(table) if one.name != "name")

@@ -28,7 +28,7 @@ from samovar.checks.side_by_side import doubtful_sessions, set_by_several
 from samovar.checks.typed import mistyped, types_of
 from samovar.checks.unset import read_names, unset_variables
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
-from samovar.executors.table import EXECUTORS
+from samovar.executors.table import KINDS
 from samovar.language.parameters import Parameter
 from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
@@ -111,9 +111,9 @@ def _executor(action: Action) -> Iterator[Fault]:
 
 
 def _unknown_executor(name: str, place: Place) -> Iterator[Fault]:
-    if name not in EXECUTORS:
-        known = ", ".join(EXECUTORS)
-        message = f"There is no executor {name!r}.{nearest(name[:100], EXECUTORS) or f' There is {known}.'}"
+    if name not in KINDS:
+        known = ", ".join(KINDS)
+        message = f"There is no executor {name!r}.{nearest(name[:100], KINDS) or f' There is {known}.'}"
         yield Fault(code="unknown-executor", message=message, place=place)
 
 

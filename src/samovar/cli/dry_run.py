@@ -66,7 +66,7 @@ def _told(
     states = preview(workflow, prepared.variables, library, defaults, run.surroundings, hidden)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
-        here = [one for one in prompts if member(_executor(one, settings)).needs_local_model]
+        here = [one for one in prompts if member(_executor(one, settings), settings).needs_local_model]
         counts, refused = _counted(here, outlook)
         states = tuple(replace(state, error=state.error or refused.get(id(state.prompt))) for state in states)
         looks = {(look := outlook.model(one.model)).reference: look for one in here}

@@ -45,8 +45,8 @@ def pull(
 ) -> None:
     """Fetch a model into the cache, so that later runs need no network.
 
-    A model from a hub that is already on this machine is only fetched again if there is a newer version. If a fetch is
-    stopped, the part that was fetched is kept and the next fetch continues from there.
+    A model from a hub that is already on this machine is only fetched again if there is a newer version. If a
+    fetch is stopped, the part that was fetched is kept and the next fetch continues from there.
     """
     from samovar.cli.fetching import pull_model
 

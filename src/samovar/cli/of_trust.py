@@ -25,7 +25,7 @@ def trust(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Show which settings of a project need trust and what its workflows do besides asking prompts, and trust it.
+    """Show which settings of a project need trust and which effects its workflows have, and trust it.
 
     Until then, these settings are not used, and Samovar asks before it runs the project's workflows
     with effects by name. Trust covers each folder with a .samovar folder (or one of the older tool),

@@ -163,7 +163,7 @@ class Finished:
 
 
 GenerationEvent = PromptEvaluating | TextGenerated | Finished
-"""What a model says of an answer; see `generation.py` for the first two."""
+"""What a model says of an answer; see `generation/` for the first two."""
 
 
 def check_lengths(lengths: Sequence[int], *, room_tokens: int, most_tokens: int) -> None:

@@ -23,6 +23,7 @@ from samovar.generation import (
     PartKind,
     PromptEvent,
     TokenCounts,
+    ToolCall,
     joined,
 )
 from samovar.values.certainty import ChosenValue
@@ -35,7 +36,8 @@ class PromptRequest:
     messages: tuple[Message, ...]
     """At least one; at most one `system`, which comes first."""
     executor: str | None = None
-    """The name of the executor that is to answer; None means that of the settings."""
+    """The name of the executor that is to answer, or several with commas between them: the next one answers
+    where one fails with what may pass. None means that of the settings."""
     model: str | None = None
     """A model reference; None means the executor's default."""
     options: Options = field(default_factory=Options)
@@ -78,6 +80,15 @@ class PromptReply:
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
+    calls: tuple[ToolCall, ...] = ()
+    """What the model wants tools to do (`FinishReason.CALLS`). Whoever asked does it, and asks again in the
+    same conversation with what they gave back."""
+    executor: str = ""
+    """The name of the one that answered, which may be a later one of those that were named."""
+    cost: float | None = None
+    """In the currency of the executor's prices; None if they or the tokens are not known, which is not
+    zero. What a model on this machine answers costs 0."""
+
     @property
     def reasoning(self) -> str:
         """What the model thought before it answered."""
@@ -100,6 +111,39 @@ def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: O
         f"The model's reasoning used all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
         f"so the answer has no text. {ways}, or turn its reasoning off with think=off."
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorAbilities:
+    """What an executor can do, so that what it cannot is refused before the run. False means refused."""
+
+    choices: bool = False
+    """The answer is one of several texts, enforced."""
+    schema: bool = False
+    regex: bool = False
+    grammar: bool = False
+    tools: bool = False
+    """It gives calls back to whoever asked."""
+    own_tools: bool = False
+    """It uses tools of its own, without asking here."""
+    sessions: bool = False
+    fork: bool = False
+    embeddings: bool = False
+    deterministic: bool = False
+    """The same text each time."""
+    confidence: bool = False
+    """It says how sure it was of a choice."""
+    sampling: frozenset[str] = frozenset()
+    """The fields of `Sampling` that it takes notice of."""
+    stop: bool = False
+    think: bool = False
+    template: bool = False
+    budget: bool = False
+    """Its memory is within the budget in bytes."""
+    evaluated: bool = False
+    """It tells how many tokens of a prompt were computed and how many were there already."""
+    usage: bool = False
+    """It tells how many tokens an answer took."""
 
 
 class Connection(Protocol):

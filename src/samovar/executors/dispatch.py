@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -25,7 +25,7 @@ from samovar.executors.base import (
     PromptRequest,
     forget,
 )
-from samovar.executors.table import EXECUTORS, Parts, member
+from samovar.executors.table import Parts, declared_executor, known_executors, member
 from samovar.generation import Embeddings
 
 
@@ -45,7 +45,9 @@ class Dispatcher:
     def executor(self, name: str) -> Executor:
         """The member of that name. Raises `NotFoundError`."""
         if name not in self._made:
-            self._made[name] = member(name).make(self._parts)
+            settings = self._parts.settings
+            parts = replace(self._parts, declared=declared_executor(name, settings))
+            self._made[name] = member(name, settings).make(parts)
         return self._made[name]
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
@@ -53,7 +55,10 @@ class Dispatcher:
         name = self.name_of(request)
         executor = self.executor(name)
         if not isinstance(executor, Embedder):
-            able = ", ".join(one for one in EXECUTORS if hasattr(member(one), "embed"))
+            settings = self._parts.settings
+            able = ", ".join(
+                one for one in known_executors(settings) if member(one, settings).abilities.embeddings
+            )
             raise UsageError(f"The executor {name!r} cannot embed texts. There is: {able}.")
         return await executor.embed(request)
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from typing import ClassVar
 
 import anyio
 
+from samovar.config.declared import DeclaredExecutor
 from samovar.engines.base import GenerationEvent, ModelSpec
 from samovar.errors import NotFoundError
-from samovar.executors.base import EmbedRequest, OnPromptEvent, PromptReply, PromptRequest
+from samovar.executors.base import EmbedRequest, ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.table import Locate, Parts
-from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent
+from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent, Sampling
 from samovar.serving.embedding import embed
 from samovar.serving.session import LocalSession, Sessions
 from samovar.serving.turn import Turn
@@ -26,16 +28,43 @@ from samovar.serving.turn import Turn
 class LocalExecutor:
     """See `executors.base.Executor`."""
 
-    name = "local"
     needs_local_model: ClassVar[bool] = True
+    takes: ClassVar[frozenset[str]] = frozenset(("model",))
+    abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities(
+        choices=True,
+        schema=True,
+        regex=True,
+        grammar=True,
+        sessions=True,
+        fork=True,
+        embeddings=True,
+        deterministic=True,
+        confidence=True,
+        sampling=frozenset(one.name for one in fields(Sampling)),
+        stop=True,
+        think=True,
+        template=True,
+        budget=True,
+        evaluated=True,
+        usage=True,
+    )
+
+    @classmethod
+    def is_remote(cls, declared: DeclaredExecutor) -> bool:
+        """See `table.Member`."""
+        return False
 
     @classmethod
     def make(cls, parts: Parts) -> LocalExecutor:
         """See `table.Member`."""
-        return cls(parts.sessions, parts.locate, default_model=parts.settings.model)
+        model = parts.declared.model or parts.settings.model
+        return cls(parts.sessions, parts.locate, default_model=model, name=parts.declared.name)
 
-    def __init__(self, sessions: Sessions, locate: Locate, *, default_model: str) -> None:
+    def __init__(
+        self, sessions: Sessions, locate: Locate, *, default_model: str, name: str = "local"
+    ) -> None:
         """`default_model`: the reference that answers requests which name none."""
+        self.name = name
         self._sessions, self._locate, self._default_model = sessions, locate, default_model
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
@@ -83,6 +112,7 @@ class LocalConnection:
             parts=turn.parts,
             cut=turn.cut,
             chosen=turn.chosen,
+            cost=0.0,
         )
 
     @asynccontextmanager

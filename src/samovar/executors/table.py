@@ -7,12 +7,13 @@ members, each imported when it is asked for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from samovar.errors import NotFoundError
-from samovar.executors.base import Executor
+from samovar.config.declared import DeclaredExecutor
+from samovar.errors import NotFoundError, UsageError, nearest
+from samovar.executors.base import Executor, ExecutorAbilities
 
 if TYPE_CHECKING:
     from samovar.config import Settings
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """The one whose prompts' models are loaded here."""
-EXECUTORS: Mapping[str, str] = {
+LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
+"""As it is where nothing is declared."""
+KINDS: Mapping[str, str] = {
     LOCAL: "samovar.executors.local:LocalExecutor",
 }
-"""By name, the module and the class."""
+"""By kind, the module and the class. A kind is also the name of an executor that nobody need declare."""
 
 
 OnFetchProgress = Callable[[int, int | None], None]
@@ -41,6 +44,8 @@ class Parts:
     sessions: Sessions
     """Conversations with models on this machine."""
     locate: Locate
+    declared: DeclaredExecutor = LOCAL_ONE
+    """What the settings say of this one."""
 
 
 class Member(Protocol):
@@ -48,17 +53,63 @@ class Member(Protocol):
 
     needs_local_model: ClassVar[bool]
     """Whether a prompt's model is a file on this machine, which can be looked for before the run."""
+    abilities: ClassVar[ExecutorAbilities]
+    takes: ClassVar[frozenset[str]]
+    """The keys of `DeclaredExecutor` that it takes notice of; others are refused."""
 
     @classmethod
     def make(cls, parts: Parts) -> Executor:
         """One for the life of the app. Nothing is opened yet."""
         ...
 
+    @classmethod
+    def is_remote(cls, declared: DeclaredExecutor) -> bool:
+        """What it is asked may leave this machine."""
+        ...
 
-def member(name: str) -> type[Member]:
-    """The class of that name. Raises `NotFoundError` with the nearest name."""
-    if name not in EXECUTORS:
-        raise NotFoundError("executor", name, list(EXECUTORS))
-    module, _, found = EXECUTORS[name].partition(":")
+
+def names_of(text: str) -> tuple[str, ...]:
+    """The names of executors in an option, a setting or a front matter: one, or several with commas."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def known_executors(settings: Settings) -> tuple[str, ...]:
+    """The names that prompts may use: those declared, then the kinds."""
+    declared = (one.name for one in settings.executors)
+    return tuple(dict.fromkeys((*declared, *KINDS)))
+
+
+def declared_executor(name: str, settings: Settings) -> DeclaredExecutor:
+    """What is declared under that name.
+
+    Raises `NotFoundError`, and `UsageError` for what its kind cannot take.
+    """
+    found = next((one for one in settings.executors if one.name == name), None)
+    if found is None:
+        if name not in KINDS:
+            raise NotFoundError("executor", name, known_executors(settings))
+        return DeclaredExecutor(name=name, kind=name)
+    kind = found.kind or name
+    if kind not in KINDS:
+        hint = nearest(kind, KINDS) or f" There is {', '.join(KINDS)}."
+        raise UsageError(f"kind of [executors.{name}] cannot be {kind!r}.{hint}")
+    takes = _class_of(kind).takes
+    for one in fields(DeclaredExecutor):
+        if one.name in ("name", "kind") or one.name in takes:
+            continue
+        if getattr(found, one.name) != one.default:
+            raise UsageError(
+                f"[executors.{name}] has {one.name}: an executor of kind {kind} has no such key."
+            )
+    return replace(found, kind=kind)
+
+
+def member(name: str, settings: Settings) -> type[Member]:
+    """The class that answers under that name. Raises as `declared_executor` does."""
+    return _class_of(declared_executor(name, settings).kind)
+
+
+def _class_of(kind: str) -> type[Member]:
+    module, _, found = KINDS[kind].partition(":")
     value: Any = getattr(import_module(module), found)
     return value  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from samovar.app import budget_bytes, not_here, open_stores, read_reference, spe
 from samovar.config import Settings, source_of
 from samovar.engines.base import ModelSpec
 from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarError, UsageError
-from samovar.executors.table import EXECUTORS, member
+from samovar.executors.table import known_executors, member
 from samovar.files import exists
 from samovar.language.model_names import beside
 from samovar.language.names import OF_FAILURE
@@ -179,9 +179,9 @@ def _need(
     name = defaults.winning_executor(executor.text({}) if executor and executor.is_literal else None)
     if name is None:
         name = settings.executor
-    if name not in EXECUTORS and name not in (settings.executor, defaults.forced_executor):
+    if name not in known_executors(settings) and name not in (settings.executor, defaults.forced_executor):
         return None  # a file names it, and the checks of that file say so
-    if not member(name).needs_local_model:
+    if not member(name, settings).needs_local_model:
         return None
     own = beside(workflow.folder, model.text({})) if model and model.is_literal else None
     reference = defaults.winning_model(own)

@@ -1,6 +1,6 @@
 """The files of settings: where they are, and what they say.
 
-Above: `config.py`, which makes settings of it. Below: `places.py`, files. It knows no setting.
+Above: `config/`, which makes settings of it. Below: `places.py`, files. It knows no setting.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the files of settings say, as far as it counts: what opens something needs the user's trust.
 
-Above: `config.py`, which makes settings of it; the doors, which say what does not count. Below:
+Above: `config/`, which makes settings of it; the doors, which say what does not count. Below:
 `config_files.py`, `trust.py`. Which settings there are is passed in.
 """
 

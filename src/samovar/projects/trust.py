@@ -1,6 +1,6 @@
 """Which folders of projects the user trusts: one small file for each, in the user's folder of state.
 
-Above: `config.py`, which says what the settings of a folder open, and the doors. Below: `places.py`, files. A
+Above: `config/`, which says what the settings of a folder open, and the doors. Below: `places.py`, files. A
 folder is trusted as it was: a digest of those of its settings that open something is kept with it, and one of
 each of its workflows. What has changed since is not trusted until somebody says so again, nor is what cannot
 be read.

@@ -15,6 +15,10 @@ class OpenSettings(TypedDict, total=False):
     model: str
     aliases: Mapping[str, str]
     executor: str
+    executors: Mapping[str, Mapping[str, object]]
+    remote_fallback: bool
+    servers: Mapping[str, Mapping[str, object]]
+    allow: Sequence[str]
     context_tokens: int
     budget_bytes: int | str
     threads: int

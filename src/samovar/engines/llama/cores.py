@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from samovar.cgroups import ROOT, folders, number_of, text_of
+from samovar.memory.cgroups import ROOT, folders, number_of, text_of
 
 FAST = 2 / 3
 """Cores with so much of the best one's speed are of its kind: some of a kind may clock a little higher."""

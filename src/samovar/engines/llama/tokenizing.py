@@ -1,6 +1,6 @@
 """The threads that the engine's tokenizer runs on, which have a large stack.
 
-Above: `binding.py` owns it, `vocabulary.py` hands it its calls. Below: `memory.py`. It does not know what a
+Above: `binding.py` owns it, `vocabulary.py` hands it its calls. Below: `memory/`. It does not know what a
 token is. For many vocabularies llama.cpp splits text by libstdc++'s `std::regex`, which calls itself for
 each character of one match (ggml-org/llama.cpp#27783), and a stack that overflows ends the process. So the
 stack is larger than any usual text needs, and a text that needs more is refused.

@@ -1,29 +1,19 @@
-"""The settings: one frozen value from the command line, the environment and files.
+"""The settings themselves: one field each, with all there is to know of it.
 
-Above: `app.py`, the doors, and actions, which find it in their context. Below: `setting.py`, `projects/`, and
-pydantic-settings, which is imported when settings are loaded. Nearer wins: flags, then `SAMOVAR_*` variables,
-then the project's `.samovar/config.toml`, from the current folder up to the repository's root, then the
-user's `config.toml`. What a project's file opens counts only if the user trusts the project.
-
-A setting is one field of `Settings`. Its option, its variable, its key in the files, the docs and the types
-of `samovar.open()` are made from that field.
+Above: `loading.py`, which reads them, and `__init__.py`. Below: `declared.py`, `setting.py`. A setting's
+option, its variable, its key in the files, the docs and the types of `samovar.open()` come from its field.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from samovar.errors import UsageError, nearest
+from samovar.config.declared import DeclaredExecutor, DeclaredServer
 from samovar.generation import KvType, SplitMode
-from samovar.projects.config_files import config_files, is_nothing_set, reason_unread
-from samovar.projects.opening import counted, written
-from samovar.projects.trust import is_trusted_by_environment
-from samovar.setting import Setting, setting, validated
+from samovar.setting import Setting, setting
 from samovar.values import MOST_VALUE_BYTES
 
 
@@ -51,8 +41,41 @@ class Settings:
     )
     executor: str = setting(
         "local",
-        "The executor of prompts that do not name one: `local` is a model on this machine.",
-        expected="the name of an executor",
+        "The executor of prompts that do not name one: `local` is a model on this machine. Several separated "
+        "by "
+        "commas: the next one answers if one is unavailable at the moment.",
+        expected="the name of an executor, or several separated by commas",
+    )
+    executors: tuple[DeclaredExecutor, ...] = setting(
+        (),
+        "Other executors that answer prompts, as tables `[executors.NAME]` with a `kind`, and a `url` or "
+        "a `command`.",
+        expected="tables of executors, as in [executors.NAME]",
+        opens=True,
+        reads="tables",
+        given="Mapping[str, Mapping[str, object]]",
+    )
+    remote_fallback: bool = setting(
+        False,
+        "If several executors are named, one on another machine may answer in place of one on this machine.",
+        expected="true or false",
+        opens=True,
+    )
+    servers: tuple[DeclaredServer, ...] = setting(
+        (),
+        "Servers of tools (MCP), as tables `[servers.NAME]` with a `command` or a `url`.",
+        expected="tables of servers, as in [servers.NAME]",
+        opens=True,
+        reads="tables",
+        given="Mapping[str, Mapping[str, object]]",
+    )
+    allow: tuple[str, ...] = setting(
+        (),
+        "What tools may do without asking: `write:out/**`, `shell:git *`, `fetch:docs.example.org`.",
+        expected="a list of rules, as in write:out/** (separated by commas in SAMOVAR_ALLOW)",
+        opens=True,
+        reads="names",
+        given="Sequence[str]",
     )
     context_tokens: int | None = setting(
         None,
@@ -195,93 +218,3 @@ class Settings:
 def settings_known() -> Mapping[str, Setting]:
     """What there is to know of each setting, by its name."""
     return {one.name: one.metadata["setting"] for one in fields(Settings)}
-
-
-def load_settings(flags: Mapping[str, Any], start: Path | None = None, *, trusts: bool = False) -> Settings:
-    """The settings in force. `flags` that are None count as not given.
-
-    `start`: a folder of the project whose settings count; None: the current one. `trusts`: every project
-    counts as trusted. Raises `UsageError` naming each wrong setting, its value, what was expected and the
-    nearest name.
-    """
-    given = {name: value for name, value in flags.items() if value is not None}
-    trusts = trusts or is_trusted_by_environment()
-    if not given and is_nothing_set(settings_known(), start):
-        return Settings()  # without what reads them, which takes a tenth of a second to import
-    from pydantic import ValidationError
-
-    try:
-        files = written(settings_known(), start, trusts=trusts)
-        loaded = _loader()(**given, **{_WRITTEN: files})
-    except ValidationError as error:
-        # If a value may be one thing or another, each says what is wrong: once is enough.
-        wrong = {str(one["loc"][0]) if one["loc"] else "settings": one for one in reversed(error.errors())}
-        said = [_say(name, one, given, start) for name, one in reversed(wrong.items())]
-        raise UsageError("\n".join(said)) from error
-    except (ValueError, OSError) as error:  # in TOML, in its encoding, with the file
-        raise UsageError(reason_unread(error, start)) from error
-    return Settings(**{name: getattr(loaded, name) for name in settings_known()})
-
-
-_WRITTEN = "written_"
-"""By this name the loader is given what the files say."""
-
-
-@cache
-def _loader() -> Any:
-    """The settings as pydantic-settings reads them: the same fields, from all their sources."""
-    from typing import get_type_hints
-
-    from pydantic import create_model
-    from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
-
-    class Sources(BaseSettings):
-        model_config = SettingsConfigDict(
-            env_prefix="SAMOVAR_", env_ignore_empty=True, frozen=True, extra="forbid"
-        )
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: Any,
-            env_settings: Any,
-            dotenv_settings: Any,
-            file_secret_settings: Any,
-        ) -> tuple[Any, ...]:
-            files = InitSettingsSource(settings_cls, init_settings.init_kwargs.pop(_WRITTEN))
-            return init_settings, env_settings, files
-
-    hints = get_type_hints(Settings)
-    read: dict[str, Any] = {
-        one.name: (validated(hints[one.name], one.default, one.metadata["setting"]), one.default)
-        for one in fields(Settings)
-    }
-    return create_model("Settings", __base__=Sources, **read)
-
-
-def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None) -> str:
-    source = source_of(name, given, start)
-    where = f" ({source})" if source else ""
-    if error["type"] == "extra_forbidden":
-        return f"There is no setting {name!r}{where}.{nearest(name, settings_known())}"
-    expected = known.expected if (known := settings_known().get(name)) else error["msg"]
-    return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
-
-
-def source_of(name: str, given: Mapping[str, object], start: Path | None = None) -> str | None:
-    """Where the value in force comes from: an option, a variable, a file; None if it is the default.
-
-    `given` and `start`: as for `load_settings`, without what is None.
-    """
-    if name in given:
-        known = settings_known().get(name)
-        return known.option if known else None
-    variable = f"SAMOVAR_{name.upper()}"
-    if any(known.upper() == variable and text for known, text in os.environ.items()):
-        return variable
-    trusts = is_trusted_by_environment()
-    for file in reversed(config_files(start)):
-        if name in counted(file, settings_known(), trusts=trusts):
-            return str(file.path)
-    return None

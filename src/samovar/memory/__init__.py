@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from samovar.cgroups import ROOT, folders, number_of, text_of
+from samovar.memory.cgroups import ROOT, folders, number_of, text_of
 
 _UNLIMITED = 1 << 60
 """Version 1 has no word for it, and gives a number beyond any memory."""

@@ -1,7 +1,7 @@
 """The groups of processes that limit this one on Linux: its own and all above it, of both versions.
 
-Above: `memory.py`, and the engine's `cores.py`, each of which reads the files of its controller. Below: files
-of `/proc` and `/sys`. It decides nothing.
+Above: `__init__.py`, and the engine's `cores.py`, each of which reads the files of its controller. Below:
+files of `/proc` and `/sys`. It decides nothing.
 """
 
 from __future__ import annotations
