@@ -1,4 +1,4 @@
-"""What happens in a run, as it happens: plain values for reports, `--events`, and the record itself.
+"""The events of a run, when they happen: plain values for reports, `--events`, and the record itself.
 
 Above: `run.py`, whose record is made of these; the runner, which tells them; whoever shows them. Below:
 the generation values. Nothing here knows how a run is driven.

@@ -1,4 +1,4 @@
-"""Reads and writes files: a text of bounded size, and a file that is written whole or not at all.
+"""Reads and writes files: a text of bounded size, and a file that is written completely or not at all.
 
 Above: the library, cases, reports of tests. Below: the errors.
 """

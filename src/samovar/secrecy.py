@@ -1,4 +1,4 @@
-"""What is secret is shown to nobody: the texts of all values that a secret ever had, and copies without them.
+"""Hides secrets: the texts of all values that a secret ever had, and copies without them.
 
 Above: the recorder of a run, which makes every copy, and doors that show values before a run. Below: the
 values. It replaces texts in whatever is shown or kept; the values of a run stay as they are.

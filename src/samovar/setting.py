@@ -1,4 +1,4 @@
-"""What there is to know of one setting: the metadata that each field of the settings has.
+"""The metadata of one setting, in a field of the settings.
 
 Above: `config/`, whose fields these are; the command line and the docs, which are made from them. Below:
 pydantic, which is imported when settings are read.

@@ -1,4 +1,4 @@
-"""Events and finished runs as JSON has them, for `--events` and `--json`.
+"""Events and finished runs as JSON, for `--events` and `--json`.
 
 Above: the command line and other doors, which add what they know of models. Below: the records. Names and
 meanings here are stable: others read them.

@@ -1,4 +1,4 @@
-"""Why there is no answer, or not one of the form it is held to; and what is doubtful about one that counts.
+"""Faults of answers: missing, cut off, or not of the required form; and warnings about doubtful ones.
 
 Above: `prompt.py`. Below: the waist, whose replies are looked at here.
 """

@@ -1,4 +1,4 @@
-"""`Ask "text"`: has a person answer with a text, or with one of some choices. `Approve "text"`: yes, or no.
+"""`Ask "text"`: lets a person answer with a text or a choice. `Approve "text"`: yes or no.
 
 What is asked goes through `question.py`, where values are apart from the words of the author.
 """

@@ -1,4 +1,4 @@
-"""The contract of an action: what a state does.
+"""The contract of an action: the work of a state.
 
 Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and the
 waist (`executors/base.py`). An action is a frozen value, parsed before the run. It fills its templates when

@@ -1,4 +1,4 @@
-"""The text of an action: in quotes in its line, or in a fenced block below it, which is kept as it stands.
+"""The text of an action: in quotes on its line, or in a fenced block below it, which is kept as written.
 
 Above: the verbs that have a text. Below: `scanner.py`. In a block nothing is escaped; `${…}` and Liquid are
 read in it as in the same text in quotes.

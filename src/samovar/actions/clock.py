@@ -1,4 +1,4 @@
-"""The time of a run: what waits, what limits the time of something, and what tells it.
+"""The clock of a run: it waits, limits time, and tells the time.
 
 Above: `outside.py`, where a run finds its clock; the loop, which limits runs and sub-workflows by it. Below:
 anyio. A clock of another kind, as that of the tests of workflows, needs to know only how many tasks of a run

@@ -1,4 +1,4 @@
-"""`Command ["program", "word", …]`: runs a program without a shell. Each item is one word, whatever is in it.
+"""`Command ["program", "word", …]`: runs a program without a shell. Each item is one word.
 
 An item that is exactly one `${list}` is one word for each of its elements. The program is what is written;
 what makes a word code for another shell or interpreter is refused (`programs.py`). What it shares with

@@ -1,4 +1,4 @@
-"""A command line for a shell, with values in it: how it is checked before the run, and what is run then.
+"""A command line for a shell, with values in it: checked before the run, then built and run.
 
 Above: `shell.py`, and `verifying.py`, whose command looks at an answer. Below: `launching.py` for how a
 command is run, `quoting.py`, which puts each value where it is one word and never code. What cannot be put

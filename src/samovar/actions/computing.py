@@ -1,4 +1,4 @@
-"""Fills texts and evaluates expressions within bounds: short ones at once, long ones beside the event loop.
+"""Fills texts and evaluates expressions within bounds: short ones at once, long ones in the background.
 
 Above: the actions, and the loop of a run for its conditions. Below: `values.py` and `meter.py`, where the
 bounds of what is computed now stand. What is long is begun again in a thread, so that branches, live lines,

@@ -1,4 +1,4 @@
-"""What a prompt uses where it says nothing itself, and who wins where several say something.
+"""The defaults of a prompt's options, and their precedence.
 
 Above: the contract of actions, the runner, what looks at prompts before a run. Below: the workflow's values.
 """

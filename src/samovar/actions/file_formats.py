@@ -1,4 +1,4 @@
-"""What files hold as values, and the other way: `as text`, `lines`, `json`, `jsonl`, `csv`, `yaml`.
+"""Converts file contents to values and back: `as text`, `lines`, `json`, `jsonl`, `csv`, `yaml`.
 
 Above: the actions that read and write files. Below: `expressions/formats.py`, and YAML. A text is UTF-8, or
 what the mark at its beginning says, or the encoding that is asked for; never a guess.

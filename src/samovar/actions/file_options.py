@@ -1,4 +1,4 @@
-"""What the actions that read and write files share: `as FORMAT`, and the options behind it.
+"""Options shared by the actions that read and write files: `as FORMAT`, and the options after it.
 
 Above: `read.py`, `write.py`. Below: `file_formats.py`, the scanner.
 """

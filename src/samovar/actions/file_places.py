@@ -1,4 +1,4 @@
-"""Where the files of an action are: what its author wrote, and what values may name below that.
+"""The places of an action's files: the part its author wrote, and the names that values may add below it.
 
 Above: the actions that read, write and find files, and whoever does so for them. Below: templates. The path
 up to the first value is its author's, who may write any. What a value names is below that: no `..`, no

@@ -1,4 +1,4 @@
-"""Reads, writes and finds files of this machine, following no link below the folder that an author named.
+"""Reads, writes and finds files on this machine, without following links below the author's folder.
 
 Above: `outside.py`, by which a run gets to it. Below: the system. Each folder on the way is opened from the
 one above it, by its name, refusing a link; so nobody can put one there between a look and the use. Windows

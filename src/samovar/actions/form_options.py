@@ -1,4 +1,4 @@
-"""The options of a prompt that its answer is held by: `choices`, `schema`, `regex`, `grammar`.
+"""The options of a prompt that constrain its answer: `choices`, `schema`, `regex`, `grammar`.
 
 Above: `options.py` and the Python API, whose options these are. Below: `language/schemas.py`. Whether a form
 can be enforced only the engine knows.

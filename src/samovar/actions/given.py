@@ -1,4 +1,4 @@
-"""What is given in the line of an action: values, each a literal or a template, and `key=value` pairs.
+"""Values on the line of an action, each a literal or a template, and `key=value` pairs.
 
 Above: `scanner.py`, which reads them, and the verbs. Below: templates, and the parameters that take them.
 """

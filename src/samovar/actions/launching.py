@@ -1,4 +1,4 @@
-"""What the actions that run a command share: their options, what a command is given, and what it leaves.
+"""The shared part of the actions that run a command: options, input, and outcome.
 
 Above: `shell.py`, `command.py`. Below: `process.py`, which runs one, and templates. A value with NUL, or of
 128 KiB and more, fits into no word and no variable of the environment, and fails before anything starts.

@@ -1,4 +1,4 @@
-"""What the commands of a run have left running in sessions of their own, found by the run's mark in it.
+"""Finds processes in separate sessions that the commands of a run left running, by the run's mark.
 
 Above: `process_groups.py`, which ends all else of a run. Below: the system, which shows the environment that
 a process was started with. One that was started with another environment (`env -i`), or that is another

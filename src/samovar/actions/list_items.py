@@ -1,4 +1,4 @@
-"""The items of a list, as an action hands them to the run that goes through them, and what comes back.
+"""The items of a list, as an action passes them to the run that performs them, and their results.
 
 Above: the contract of actions, `for_each.py`, and the loop. Below: what the language knows of an action.
 """

@@ -1,4 +1,4 @@
-"""Reads `for each NAME in EXPRESSION` in the line of an action, and the options that belong to it.
+"""Reads `for each NAME in EXPRESSION` on the line of an action, and its options.
 
 Above: `for_each.py`, and whoever reads the lines of actions. Below: the scanner and expressions. The clause
 is taken out of the line before its verb is read, so that no verb knows of it.

@@ -1,4 +1,4 @@
-"""Options that are a number or a duration, and are checked twice: where they are written, and when filled in.
+"""Options that are numbers or durations, checked when they are written and again when they are filled in.
 
 Above: the options of lines, as `retries.py`, `verifying.py` and `for_each.py` have them. Below: the scanner.
 """

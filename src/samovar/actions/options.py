@@ -1,4 +1,4 @@
-"""The `using` options of a prompt: which there are, what each takes, and their values for one request.
+"""The `using` options of a prompt: their names, their values, and the values of one request.
 
 Above: `prompt.py`. Below: the generation values. What is written literally is checked when the file is
 read; what comes from a variable, when the prompt is performed.

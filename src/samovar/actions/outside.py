@@ -1,4 +1,4 @@
-"""All that a run reaches beside itself: who answers its prompts, commands, files, a person, and time.
+"""Everything that a run uses outside itself: executors, commands, files, a person, and time.
 
 Above: the runner, which takes one `Outside` and lets nothing past it, so that whoever stands in its place
 (a case, a recording) hears and says everything. Below: processes and questions; `executors/base.py`. What is

@@ -1,4 +1,4 @@
-"""Runs one command in a process group of its own, and ends all of it unless the command came to its end.
+"""Runs one command in its own process group, and ends the whole group unless the command ended itself.
 
 Above: `launching.py`. Below: `process_groups.py`, anyio. The output is read to its end, unless it becomes too
 large. It knows nothing of templates or workflows.

@@ -1,4 +1,4 @@
-"""The process groups that the commands of runs have started, so that none outlives its run.
+"""The process groups started by the commands of runs, so that none outlives its run.
 
 Above: `process.py`, and what ends a run or the program. Below: `left_processes.py`, which finds what made a
 session of its own (`setsid`, a daemon); the system. Mutable: which groups there are.

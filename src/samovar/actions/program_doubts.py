@@ -1,4 +1,4 @@
-"""What is doubtful about values in the words of a program: that it may take one for an option.
+"""Warnings about values in the words of a program: it may read them as options.
 
 Above: `shell_judge.py`, `command.py`. Below: `programs.py` for where the program is, `program_tables.py`.
 What is said is advice: nothing is refused here.

@@ -1,4 +1,4 @@
-"""Which programs are shells, interpreters, or start others, and which of their words are code.
+"""Tables of programs: shells, interpreters, programs that start others, and which words are code.
 
 Above: `programs.py`, `shell_builtins.py` and others, which judge words by these tables. Below: nothing.
 A program that is in none of them is taken for one that reads no code.

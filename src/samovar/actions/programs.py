@@ -1,4 +1,4 @@
-"""What programs make of their arguments and their input: which read one as code, or take one for an option.
+"""Programs that read their arguments or input as code, or a value as an option.
 
 Above: `quoting.py` for the commands of a shell, `command.py` for those without one. Below: `shell_words.py`.
 What it knows are tables; a program that is in none of them is taken for one that reads no code.

@@ -1,4 +1,4 @@
-"""`Execute prompt "name"` and `Prompt "the text itself"`: has a prompt answered by a model.
+"""`Execute prompt "name"` and `Prompt "the text itself"`: a model answers a prompt.
 
 The request goes through the waist; which executor and which model answer it is not known here.
 """

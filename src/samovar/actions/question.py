@@ -1,4 +1,4 @@
-"""What a run asks a person, and what the person says: the one door through which it does.
+"""A question of a run to a person, and the person's reply: the only way for a run to ask.
 
 Above: the actions that ask, and whoever answers: a terminal, a case, a program. Below: nothing. Values in a
 question are apart from the words of its author, since they come from commands, files and models.

@@ -1,4 +1,4 @@
-"""Puts values into a shell command so that each is one word of it, and never code for the shell that runs it.
+"""Puts values into a shell command so that each is one word, and never code for the shell that runs it.
 
 Above: `shell.py`. Below: `shell_syntax.py`, which knows in which quotes and in which command each value is.
 The value itself goes through the environment. Where quotes alone do not keep a value from being read as code

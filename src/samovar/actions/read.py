@@ -1,4 +1,4 @@
-"""`Read "path" [as format]`: takes what a file holds, as a text or as values.
+"""`Read "path" [as format]`: reads a file, as a text or as values.
 
 What its path may name is in `file_places.py`, what the formats are in `file_formats.py`.
 """

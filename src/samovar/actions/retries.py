@@ -1,4 +1,4 @@
-"""`retries=3 backoff=2s` in the line of an action: how often it is performed again, and how long that waits.
+"""`retries=3 backoff=2s` on the line of an action: the number of repetitions, and the waits between them.
 
 Above: `time_limit.py`, which performs actions by them. Below: the scanner, which takes them from any line.
 """

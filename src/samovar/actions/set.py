@@ -1,4 +1,4 @@
-"""`Set name="value"` and `Set name := expression`: variables, one or several."""
+"""`Set name="value"` and `Set name := expression`: sets one or more variables."""
 
 from __future__ import annotations
 

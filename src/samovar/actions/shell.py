@@ -1,4 +1,4 @@
-"""`Shell "command"`: runs a command line, with values handed over as data.
+"""`Shell "command"`: runs a command line, with values passed as data.
 
 How a command line is checked and made is in `command_line.py`, and what it shares with `Command` in
 `launching.py`.

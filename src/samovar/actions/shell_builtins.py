@@ -1,4 +1,4 @@
-"""What the shell itself makes of words: which of its commands read one as code, and which variables they set.
+"""The shell's own commands: which ones read words as code, and which variables they set.
 
 Above: `shell_syntax.py`. Below: `programs.py`, `shell_words.py`. What a variable holds can become code later,
 so that whoever reads a command keeps which variables hold a value (`Known`).

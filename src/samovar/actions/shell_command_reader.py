@@ -1,4 +1,4 @@
-"""The simple commands of a shell command: which words each has, and what it may read from others.
+"""The simple commands of a shell command: the words of each, and the input it may read from others.
 
 Above: `shell_syntax.py`. Below: `shell_word_reader.py`, and `shell_judge.py` for each that has been read.
 """

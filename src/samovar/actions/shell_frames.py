@@ -1,4 +1,4 @@
-"""What is open around a place in a shell command: quotes, brackets, compound commands, pipelines.
+"""The open constructs at a place in a shell command: quotes, brackets, compound commands, pipelines.
 
 Above: `shell_syntax.py`, which opens and closes it. Below: `shell_words.py`. A frame is what quotes or
 brackets make; the flow of one says which commands may read a value from their standard input.

@@ -1,4 +1,4 @@
-"""Whether a simple command of a shell may have the values that it has.
+"""Decides if a simple command of a shell may contain its values.
 
 Above: `shell_syntax.py`, which calls it at the end of each. Below: `programs.py` for what is any program's,
 `shell_builtins.py` for the shell's own form. Each word is looked at a bounded number of times.

@@ -1,4 +1,4 @@
-"""A shell command, read as sh and bash read it: what is open around each value, and which word it is in.
+"""Reads a shell command like sh and bash: the open constructs around each value, and the word it is in.
 
 Above: `quoting.py`, which says what is written in the place of a value. Below: `shell_command_reader.py` for
 words and commands, `here_documents.py`. It reads far enough to know what is open; what shells read

@@ -1,4 +1,4 @@
-"""The word of a shell command that is being read, and what the shell puts into it.
+"""The current word of a shell command, and the parts that the shell puts into it.
 
 Above: `shell_command_reader.py`. Below: `shell_text.py`, `shell_frames.py`, `shell_builtins.py` for what is
 known of variables. What may hold a value is kept with the word; where it would be code it is refused.

@@ -1,4 +1,4 @@
-"""The words of a simple command, and what is known of the values in them.
+"""The words of a simple command, and the facts known about the values in them.
 
 Above: `shell_syntax.py`, which reads them from a shell command; `command.py`, which has them as a list; and
 `programs.py` and `shell_builtins.py`, which judge them. Below: nothing.

@@ -1,4 +1,4 @@
-"""The options of a prompt that are about its model's chat template: `template` and `think`.
+"""The options of a prompt about its model's chat template: `template` and `think`.
 
 Above: `options.py` and the Python API, whose options these are. Below: plain values. Which arguments a
 template takes, and whether it can turn reasoning off, only the model knows, when it is asked.

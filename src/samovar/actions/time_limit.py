@@ -1,4 +1,4 @@
-"""The time limit of an action, whatever it does, and how often it is performed again after a failure.
+"""The time limit of any action, and its repetition after a failure.
 
 Above: the loop, which performs actions through this, and `conditional.py`. Below: the contract of actions.
 An action that ends itself in time and says what there was until then (`keeps_time`) finds its limit in its

@@ -1,4 +1,4 @@
-"""`verify="command"` of a prompt: a command looks at the answer, and the model repairs what does not pass.
+"""`verify="command"` on a prompt: a command checks the answer, and the model repairs it if it fails.
 
 Above: `prompt.py`, which asks through this. Below: `command_line.py`, which has the rules of `Shell` for the
 values in the command; the waist. The answer is what the command reads, and a file of its own. What the

@@ -1,4 +1,4 @@
-"""`Write "path" [as format] [append] with value="…"`: makes a file, or replaces it, whole or not at all.
+"""`Write "path" [as format] [append] with value="…"`: writes a file, completely or not at all.
 
 What its path may name is in `file_places.py`, what the formats are in `file_formats.py`.
 """

@@ -1,4 +1,4 @@
-"""What is wrong or doubtful about a workflow beside the other files and its own variables.
+"""Checks a workflow against the other files and its own variables.
 
 Above: `preflight/prepare.py` refuses to run on errors; `samovar check` shows everything. Below: actions,
 which say what they refer to, and the library, which knows what there is. What is wrong within one file was

@@ -1,4 +1,4 @@
-"""What every code of a fault means, what to do about it, and a file that has it.
+"""The meaning of every fault code, how to fix it, and a file that has it.
 
 Above: `samovar check --explain`, and the page made of it. Below: `codes.yaml`, where it is written down.
 """

@@ -1,4 +1,4 @@
-"""The fixes of a file as edits of its text: where each is, the text with them, what was where before.
+"""The fixes of a file as edits of its text: their places, the new text, and the old positions.
 
 Above: `mending.py`, `unified_diff.py`. Below: only errors. Pure: texts and offsets. Every character outside
 the edits stays as it is.

@@ -1,4 +1,4 @@
-"""What is doubtful about the ways out of states: never taken, or meant otherwise in old files.
+"""Doubtful exits of states: never taken, or with another meaning in old files.
 
 Above: `checking.py`. Below: the values of a workflow, and `routing.py`, which decides while it runs.
 """

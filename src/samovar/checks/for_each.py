@@ -1,4 +1,4 @@
-"""What is wrong with the lists that something is done for each item of, and with what is kept of the items.
+"""Checks `for each`: the lists, and the results kept from the items.
 
 Above: `checking.py`. Below: the values of a workflow, types, and the library. What is wrong with the shape of
 a composite whose inside is repeated was found when its file was read.

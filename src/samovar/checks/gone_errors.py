@@ -1,4 +1,4 @@
-"""Where a workflow reads `error` though no failure can be read there any more.
+"""Reads of `error` in states where no failure can be read any more.
 
 Above: `checking.py`. Below: the values of a workflow; `running/frame.py` decides while it runs. Of each state
 it is known whether an edge that takes failures leads to it; where that is not sure, nothing is said.

@@ -1,4 +1,4 @@
-"""What is wrong or doubtful about labels once it is known which variables there are.
+"""Checks labels once the variables are known.
 
 Above: `checking.py`, and `preflight/prepare.py`, which refuses what may be checked but not run. Below: the
 values of a workflow, and `language/labels.py`, which has read each label by itself.

@@ -1,4 +1,4 @@
-"""What a workflow means, apart from how it is written, so that two texts of it can be compared.
+"""The meaning of a workflow independent of its spelling, to compare two texts of it.
 
 Above: `mending.py`. Below: the values of `language/`. It does not know why they are compared.
 """

@@ -1,4 +1,4 @@
-"""Mends a workflow's file: what has one safe mending (`Fix`), and only where it means the same after that.
+"""Fixes a workflow's file: everything with one safe fix (`Fix`), and only if the meaning stays the same.
 
 Above: `samovar check --fix`. Below: `checking.py`, whose faults carry the fixes; `edits.py` and `meaning.py`;
 the library; `files.py`. Nothing is written by `mend`; a `Mended` writes itself. Every character outside the

@@ -1,4 +1,4 @@
-"""Offers to read a file as one of the older system, where it looks like one and says so nowhere.
+"""Suggests reading a file as one of the older system if it looks like one and does not say so.
 
 Above: `samovar check`, and `mending.py`, which adds the line to the front matter. Below: `checking.py`,
 `edits.py` and the library, which reads the file as it would be. No file is read so because it looks so.

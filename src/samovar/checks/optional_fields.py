@@ -1,4 +1,4 @@
-"""Fields of answers that may be left out, read where nothing says that they are there.
+"""Optional fields of answers that are read without checking that they exist.
 
 Above: `checking.py`. Below: `expressions/optional.py`, and the types of a workflow's variables. A field that
 any other condition asks for with `has(…)` is left alone: which way a run came is not known here.

@@ -1,4 +1,4 @@
-"""What stays plain text although a value was meant, and names that are set or declared and not read.
+"""Plain text that was meant as a value, and names that are set or declared but not read.
 
 Above: `checking.py`. Below: templates and prompts. Braces and `$` are common in texts (JSON, code, commands),
 so only those around the name of a variable that is there are doubted, where nothing is filled in.

@@ -1,4 +1,4 @@
-"""Names that the language sets by itself, where a workflow would set them too.
+"""Workflows that set names which the language itself sets.
 
 Above: `checking.py`. Below: the values of a workflow, and the names of `language/names.py`. What a workflow
 set there would be gone after the next action, without a word.

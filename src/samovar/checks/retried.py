@@ -1,4 +1,4 @@
-"""Actions with `retries=`: those that may not be repeated, and prompts that would only repeat themselves.
+"""Actions with `retries=` that may not be repeated, and prompts that would only repeat themselves.
 
 Above: `checking.py`. Below: the actions, which say whether they may be repeated; the library, for those that
 run another workflow: all that it does must be.

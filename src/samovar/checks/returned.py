@@ -1,4 +1,4 @@
-"""What a workflow returns that cannot have the type which `returns` says, as far as types are known.
+"""Returned values that cannot have the type in `returns`, as far as types are known.
 
 Above: `checking.py`. Below: the types of a workflow's variables. What only a run knows is looked at when the
 run ends.

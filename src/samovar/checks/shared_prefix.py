@@ -1,4 +1,4 @@
-"""Prompts that could share the beginning of their text, and do not: a changing value stands before it.
+"""Prompts that could share a prefix but do not, because a changing value comes before it.
 
 Above: `checking.py`. Below: the values of a workflow, and the library. What prompts have in common from their
 first token on is evaluated once; one changed word, and all behind it is evaluated again.

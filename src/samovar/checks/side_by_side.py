@@ -1,4 +1,4 @@
-"""What branches of a fork share although they run side by side: conversations, and variables they both set.
+"""Conversations and variables that several branches of a fork use at the same time.
 
 Above: `checking.py`. Below: the values of a workflow, and the claims of branches.
 """

@@ -1,4 +1,4 @@
-"""What cannot be right in a workflow's expressions, as far as the types of its variables are known.
+"""Mistakes in a workflow's expressions, as far as the types of its variables are known.
 
 Above: `checking.py`. Below: the values of a workflow, and `expressions/`, which compares. What a variable can
 hold is what its parameter and all the actions that set it say together; if one says nothing, it is anything.

@@ -1,4 +1,4 @@
-"""Values that a variable may have and for which a state has no edge.
+"""Possible values of a variable for which a state has no edge.
 
 Above: `typed.py`, which knows what variables can be. Below: the values of a workflow. Conditions are not
 taken apart: each is evaluated for each value that can come, so it does not matter how it is written.

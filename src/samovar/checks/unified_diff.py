@@ -1,4 +1,4 @@
-"""What mending changed, as a unified diff.
+"""The changes of fixing a file, as a unified diff.
 
 Above: `mending.py`. Below: `edits.py`. What `difflib` finds by search, in a time that grows with the square
 of the changes, is known here from the fixes that were made.

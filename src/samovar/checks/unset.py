@@ -1,4 +1,4 @@
-"""Variables that a workflow reads and nothing sets, and labels and defaults that read them in vain.
+"""Variables that a workflow reads but nothing sets, and labels and defaults that read them.
 
 Above: `checking.py`. Below: `labels.py`, `typed.py`, and the parts of actions that have names in them.
 """

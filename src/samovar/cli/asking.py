@@ -1,4 +1,4 @@
-"""Asks the person at the terminal what a run wants to know.
+"""Asks the person at the terminal the questions of a run.
 
 Above: `driving.py`. Below: the terminal. What was typed before the question is not its answer, so it is
 thrown away; values within a question are cut, on one line, and of another colour than its author's words.

@@ -1,4 +1,4 @@
-"""Which workflows the cases of a call have to cover, and what they have seen of each.
+"""The workflows that the cases of a call have to cover, and the parts of each that they reached.
 
 Above: `testing.py`. Below: `samovar.testing.coverage`, and the library. A workflow counts that has cases,
 that is in a folder which was named, or that one of these runs; of those that come with Samovar only what has

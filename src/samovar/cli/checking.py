@@ -1,4 +1,4 @@
-"""`samovar check`: everything that is wrong, of every file, with the line it stands in.
+"""`samovar check`: reports every mistake in every file, with its line.
 
 Above: the commands of `__init__.py`. Below: the library, and `checks/`: `mending.py` for --fix.
 """

@@ -1,4 +1,4 @@
-"""The program and its kind of commands, which answer `--help` and completion at once.
+"""The program and its commands, which answer `--help` and completion at once.
 
 Above: `__init__.py`, which has the commands. Below: typer. It reads values by pydantic, also
 those that nobody gave; importing that takes longer than everything else together.

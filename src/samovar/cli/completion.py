@@ -1,4 +1,4 @@
-"""What a shell offers after Tab, and what `run NAME --help` adds: names, and a workflow's own options.
+"""Completions for a shell, and additions to `run NAME --help`: names, and a workflow's own options.
 
 Above: `__init__.py`, which names these functions. Below: the library. It never fails: where something is
 wrong there is nothing to offer, and the command itself will say it.

@@ -1,4 +1,4 @@
-"""`samovar tune --convert`: a copy of a model in another format, and what it costs beside the original.
+"""`samovar tune --convert`: a copy of a model in another format, compared with the original.
 
 Above: `tuning.py`. Below: `measuring.py`, `engines/llama/convert.py`. A copy is never written over another:
 whether that was made from the same file is not known.

@@ -1,4 +1,4 @@
-"""Drives one run from a terminal: Ctrl-C is heard, lines move, and the user is waited for.
+"""Drives one run from a terminal: handles Ctrl-C, updates lines, and waits for the user.
 
 Above: `run.py`. Below: the app and the runner. The first interrupt stops the run, which gives everything back
 and is reported; the second ends the process at once.

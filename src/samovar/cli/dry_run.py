@@ -1,4 +1,4 @@
-"""`samovar run --dry-run`: what a run would do, state by state, and what it would take; nothing is run.
+"""`samovar run --dry-run`: shows what a run would do and need, state by state; nothing is run.
 
 Above: `run.py`. Below: `preflight/`, which fills and counts.
 """

@@ -1,4 +1,4 @@
-"""The `samovar` program: it runs a command, and makes one message and an exit status of what goes wrong.
+"""The `samovar` program: runs a command, and turns an error into one message and an exit status.
 
 Above: the person. Below: the commands of `__init__.py`.
 """

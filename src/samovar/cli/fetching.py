@@ -1,4 +1,4 @@
-"""`samovar pull` and `samovar rm`: a model is fetched, or deleted from what is Samovar's to delete from.
+"""`samovar pull` and `samovar rm`: fetches a model, or deletes one that Samovar may delete.
 
 Above: the commands of `__init__.py`. Below: `app.py`, the stores.
 """

@@ -1,4 +1,4 @@
-"""`samovar list` and `samovar snapshots`: what there is in the library, and of evaluated prompts.
+"""`samovar list` and `samovar snapshots`: the content of the library, and the evaluated prompts on disk.
 
 Above: the commands of `__init__.py`. Below: the library, the folder of snapshots.
 """

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one line for each state, on standard error.
+"""The live lines of a run: one line for each state, on standard error.
 
 Above: `run.py`, which passes the events on. Below: the events, and rich for a terminal. Without a terminal
 the lines are plain and come when a state ends.

@@ -1,4 +1,4 @@
-"""A model on the workbench of `samovar tune`: what that takes, and that a signal ends it.
+"""Loads a model for `samovar tune`: checks the memory it needs, and lets a signal end it.
 
 Above: `tuning.py`, `converting.py`. Below: `engines/llama/measuring.py`. What is measured is on weights of
 its own, in a worker thread. The first signal ends loading, measuring or writing, which is waited for.

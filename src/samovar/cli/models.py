@@ -1,4 +1,4 @@
-"""`samovar models`: which models are here, in every store, what each would take, and whether it can answer.
+"""`samovar models`: the models on this machine, in every store, their memory, and whether they can answer.
 
 Above: the commands of `__init__.py`. Below: `app.py`, and the model half's headers, costs and stores.
 """

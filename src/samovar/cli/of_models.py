@@ -1,4 +1,4 @@
-"""The commands for models: `samovar models`, `pull` and `rm`, with what each takes.
+"""The commands for models: `samovar models`, `pull` and `rm`, with their arguments.
 
 Above: `__init__.py`, which has the other commands. Below: `models.py` and `fetching.py`, imported when they
 run.

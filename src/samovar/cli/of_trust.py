@@ -1,4 +1,4 @@
-"""The command `samovar trust`: which projects may open something, and run what has effects.
+"""The command `samovar trust`: the projects whose settings and effects the user trusts.
 
 Above: `__init__.py`, which has the other commands. Below: `trusting.py`, imported when it runs.
 """

@@ -1,4 +1,4 @@
-"""The command `samovar tune`, with what it takes.
+"""The command `samovar tune`, with its arguments.
 
 Above: `__init__.py`, which has the other commands. Below: `tuning.py`, imported when it runs.
 """

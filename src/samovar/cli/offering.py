@@ -1,4 +1,4 @@
-"""Looks beside a run whether a better model than the default is on this machine, and names it in the end.
+"""Looks during a run for a better model than the default on this machine, and names it at the end.
 
 Above: `run.py`. Below: `models/offers.py`. It is looked for only where nobody has said which model, and
 somebody reads what is shown; in a thread that nothing waits for.

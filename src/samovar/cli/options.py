@@ -1,4 +1,4 @@
-"""Options that several commands have, or that need many words; and those that settings make.
+"""Options shared by several commands, options with long texts, and the options made from settings.
 
 Above: the commands of `__init__.py`. Below: `completion.py`, and the settings.
 """

@@ -1,4 +1,4 @@
-"""What a run writes to standard output: events or an object as JSON, or what it is for.
+"""The standard output of a run: events or an object as JSON, or its result.
 
 Above: `run.py`. Below: the wire. Lines and reports for people are in `live.py` and `report.py`.
 """

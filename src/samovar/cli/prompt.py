@@ -1,4 +1,4 @@
-"""`samovar prompt`: a prompt's messages as they would be sent, and whether they fit; nothing is asked.
+"""`samovar prompt`: shows a prompt's messages as they would be sent, and whether they fit; asks nothing.
 
 Above: the commands of `__init__.py`. Below: `preflight/`, which fills and counts.
 """

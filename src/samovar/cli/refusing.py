@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of a command, in the words of other errors; and every error as JSON.
+"""Errors about the arguments of a command, worded like other errors; and every error as JSON.
 
 Above: `commands.py`, whose commands all refuse by it; it is imported only when something is wrong. Below:
 typer, which finds what is wrong; the errors.

@@ -1,4 +1,4 @@
-"""How a text is shown to a person: bounded, and with an escape for what a terminal would do instead of show.
+"""Shows a text to a person: shortened, with escapes for control sequences of the terminal.
 
 Above: every module of this folder that writes for people. Below: nothing. The bound comes before everything
 else, since formatting a large text takes minutes and gigabytes. JSON and standard output have the whole text.

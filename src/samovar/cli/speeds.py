@@ -1,4 +1,4 @@
-"""What `samovar tune` measured, as tables for a person and as objects for `--json`.
+"""The measurements of `samovar tune`, as tables for a person and as objects for `--json`.
 
 Above: `tuning.py`. Below: rich, and the values of `engines/llama/measuring.py`.
 """

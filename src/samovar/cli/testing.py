@@ -1,4 +1,4 @@
-"""`samovar test`: runs the cases of workflows, and shows what differs and what no case reaches.
+"""`samovar test`: runs the cases of workflows, and shows differences and missing coverage.
 
 Above: the commands of `__init__.py`. Below: `samovar.testing.trial` and what it is made of.
 """

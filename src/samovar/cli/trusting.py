@@ -1,4 +1,4 @@
-"""`samovar trust`, and what other commands say and ask about projects that are not trusted.
+"""`samovar trust`, and the messages and questions of other commands about untrusted projects.
 
 Above: the commands. Below: what the user trusts, the library. Whoever asks shows all of what would be done.
 """

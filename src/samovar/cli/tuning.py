@@ -1,4 +1,4 @@
-"""`samovar tune`: measures a model with each setting on this machine, shows what came of it, keeps the best.
+"""`samovar tune`: measures a model with each setting on this machine, shows the results, keeps the best.
 
 Above: the commands of `__init__.py`. Below: `measuring.py`, `converting.py`, `models/tuned.py`.
 An interrupt keeps nothing.

@@ -1,4 +1,4 @@
-"""What settings declare in tables of their own: executors, and servers of tools.
+"""Executors and servers of tools that settings declare in their own tables.
 
 Above: `settings.py`, whose fields these are; the shelves that make executors and tools of them. Below:
 nothing. Keys are named here, never written: whoever shows a setting shows no secret.

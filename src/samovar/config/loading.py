@@ -1,4 +1,4 @@
-"""Reads the settings: from flags, the environment and files, the nearer first.
+"""Reads the settings: from flags, the environment and files; the nearest wins.
 
 Above: `__init__.py`. Below: `settings.py`, `projects/`, and pydantic-settings, which is imported when
 something is set. What a project's file opens counts only if the user trusts the project.

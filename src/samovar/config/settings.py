@@ -1,4 +1,4 @@
-"""The settings themselves: one field each, with all there is to know of it.
+"""The settings themselves: one field each, with all its metadata.
 
 Above: `loading.py`, which reads them, and `__init__.py`. Below: `declared.py`, `setting.py`. A setting's
 option, its variable, its key in the files, the docs and the types of `samovar.open()` come from its field.

@@ -1,4 +1,4 @@
-"""An answer as it grows: bytes in; whole characters out, parted, trimmed, and never part of a stop text.
+"""A growing answer: bytes in; whole characters out, split, trimmed, and never part of a stop text.
 
 Above: the engines, which feed it token by token. Below: `reasoning.py`. It knows no engine, so it is tested
 alone. What the pieces of one kind are joined to is the answer's value: what is trimmed is never put out.

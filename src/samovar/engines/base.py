@@ -1,4 +1,4 @@
-"""What an engine is: it loads models; a loaded model answers.
+"""The contract of an engine: it loads models; a loaded model answers.
 
 Above: `pool.py`, which decides what is loaded and when it goes, and `session.py`, which asks. Below: the
 members of this shelf. An engine knows files, tokens and bytes; it knows no session, pool or workflow.

@@ -1,4 +1,4 @@
-"""How sure a model was of the choices in its answer, from the tokens that it might have said.
+"""The confidence of the choices in an answer, from the probabilities of the possible tokens.
 
 Above: engines that know what they might have said. Below: `certainty.py`. It reads the bytes of an answer and
 knows no vocabulary. An answer's other texts, numbers and lists are no choices: nothing is said of them.

@@ -1,4 +1,4 @@
-"""How models mark what they only thought: by family, found in a model's chat template and vocabulary.
+"""The marks of reasoning, by family, found in a model's chat template and vocabulary.
 
 Above: `reasoning.py`, which parts answers by these, and the engines, which know template and vocabulary.
 Below: nothing. A model's name plays no part.

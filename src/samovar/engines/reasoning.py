@@ -1,4 +1,4 @@
-"""What of an answer was only thought: the splitter that parts it from the text.
+"""Splits an answer into reasoning and text.
 
 Above: `answer.py`. Below: `markers.py`. It knows neither tokens nor engines: texts in, parts out.
 """

@@ -1,4 +1,4 @@
-"""The engine that says what it is told: for tests and dry runs, with no model and no file.
+"""The engine that answers from a script: for tests and dry runs, without a model or a file.
 
 The short example of the shelf. Tokens are words. A script is a function from the messages to the answer's
 text, in which `<think>…</think>` at its head is reasoning; the same limits, stop texts, choices, prefixes and

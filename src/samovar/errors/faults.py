@@ -1,4 +1,4 @@
-"""What is wrong in a file: a fault, with its place, and its mending if there is one safe one.
+"""A mistake in a file, with its place, and its fix if there is one safe fix.
 
 Above: the errors, which hand these names on; everything that reads files. Below: nothing of the project.
 """

@@ -1,4 +1,4 @@
-"""What goes wrong with models, and with whoever answers prompts in their place.
+"""Errors of models, and of executors that answer in their place.
 
 Above: `__init__.py`, which has the whole tree. Below: `tree.py`.
 """

@@ -1,4 +1,4 @@
-"""The known name that was meant where an unknown one is written, for messages that offer it.
+"""Finds the known name that an unknown one probably means, for suggestions in messages.
 
 Above: everything that reports an unknown name. Below: nothing of the project.
 """

@@ -1,4 +1,4 @@
-"""The root of all errors, and those of the workflow half.
+"""The root of all errors, and the errors of the workflow half.
 
 Above: `__init__.py`, which has the whole tree. Below: `faults.py` and `nearest.py`.
 """

@@ -1,4 +1,4 @@
-"""The waist: how the workflow half asks for an answer, in plain values.
+"""The waist: the workflow half asks for an answer here, in plain values.
 
 Above: the workflow half, which knows only this file and the names of `table.py`. Below: the members of this
 shelf, which may use the model half, a server, or a script. Nothing here knows what a model or a workflow is.

@@ -1,4 +1,4 @@
-"""Has each prompt answered by the executor that it names: the one executor that a run knows.
+"""Passes each prompt to the executor that it names: the only executor that a run knows.
 
 Above: `app.py`, which makes it. Below: the table and its members. A member is made with the app's first
 prompt for it, and opened with the run's first. One task opens it and closes it, so that it may keep tasks of

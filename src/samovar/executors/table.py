@@ -1,4 +1,4 @@
-"""Which executors there are, by the names that files, options and settings use.
+"""The table of executors, by the names that files, options and settings use.
 
 Above: `dispatch.py`, which opens them, and whatever must know before a run what one needs. Below: the
 members, each imported when it is asked for.

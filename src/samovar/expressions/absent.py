@@ -1,4 +1,4 @@
-"""What is said of a variable that is not there: the nearest name, or that its parameter was not given.
+"""The message about a missing variable: the nearest name, or that its parameter was not given.
 
 Above: whatever reads variables, here and in templates; the loop of a run and prompts, which say what is
 declared. Below: the errors. Variables are plain maps, and what is not in one cannot say why, so the names of

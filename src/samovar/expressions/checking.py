@@ -1,4 +1,4 @@
-"""What cannot be right in an expression, as far as the types of its variables are known.
+"""Mistakes in an expression, as far as the types of its variables are known.
 
 Above: `expression.py`. Below: the tree, `types.py`, `typing_rules.py`. It evaluates nothing, and what is not
 known is right.

@@ -1,4 +1,4 @@
-"""The functions that an expression becomes: each takes those of its parts and gives one that evaluates.
+"""The functions of a compiled expression: each takes the functions of its parts and evaluates them.
 
 Above: `compiling.py`. Below: operators, functions, `paths.py`, `macros.py`. Each counts what it does; what is
 wrong is a `WrongError` with the offset `at` of where. It knows no tree.

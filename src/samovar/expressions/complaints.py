@@ -1,4 +1,4 @@
-"""What is said of a mistake in an expression: what stands there, and how it is written here.
+"""Messages about mistakes in an expression: the text that was found, and the right form.
 
 Above: the parser. Below: `tokens.py`. Most mistakes are words or signs of another language.
 """

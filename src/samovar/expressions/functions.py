@@ -1,4 +1,4 @@
-"""The functions of expressions: one table of what each is called, takes, gives and does.
+"""The functions of expressions: one table of names, parameters, results and implementations.
 
 Above: the parser, the compiler, the checks of types. Below: `text_functions.py`, `shaping_functions.py`,
 `list_functions.py`, `number_functions.py` and `time_functions.py`, which do the work. Any function may be

@@ -1,4 +1,4 @@
-"""The kinds of values in expressions, and what each is called.
+"""The kinds of values in expressions, and their names.
 
 Above: operators, functions, types. Below: `moments.py`, `values.py`.
 """

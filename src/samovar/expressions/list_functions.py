@@ -1,4 +1,4 @@
-"""Functions that make lists and maps of others.
+"""Functions that make lists and maps from others.
 
 Above: `functions.py`, whose table says what each takes. Below: operators. What is made is counted
 before it is.

@@ -1,4 +1,4 @@
-"""What an evaluation may use, counted while it goes on: steps, and bytes of what it makes.
+"""Limits on an evaluation, counted while it runs: steps, and bytes of new values.
 
 Above: everything here that computes, and Liquid. Below: what a value may take. A step is about a tenth of a
 microsecond, on any machine the same one, so that an expression is refused on all machines or on none.

@@ -1,4 +1,4 @@
-"""Functions of numbers.
+"""Functions for numbers.
 
 Above: `functions.py`, whose table says what each takes. Below: operators. Whole numbers have 64 bits.
 """

@@ -1,4 +1,4 @@
-"""What the operators of expressions do with two values: arithmetic, comparison, membership, equality.
+"""The operators of expressions on two values: arithmetic, comparison, membership, equality.
 
 Above: `closures.py`, `functions.py`. Below: `kinds.py`, `moments.py`, `meter.py`. Whole numbers have 64 bits:
 beyond is an error. A whole and a fractional number make a fractional one, and are compared exactly.

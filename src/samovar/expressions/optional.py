@@ -1,4 +1,4 @@
-"""Parts of values that may be left out, read where nothing says that they are there.
+"""Optional parts of values that are read without checking that they exist.
 
 Above: the checks of a workflow. Below: the tree, `checking.py` for types. `has(path)` before `&&` or `?`
 guards what follows, `!has(path)` before `||`, and `default(path, value)` needs no guard.

@@ -1,4 +1,4 @@
-"""What a text in quotes means: its back-slashes resolved, as CEL has them.
+"""The value of a text in quotes: its back-slashes resolved, as in CEL.
 
 Above: `tokens.py`. Below: nothing.
 """

@@ -1,4 +1,4 @@
-"""Takes the tokens of an expression one by one, and keeps what must be known of them afterwards.
+"""Reads the tokens of an expression one by one, and records facts for later.
 
 Above: the parser, which is one. Below: `tokens.py`, `complaints.py`.
 """

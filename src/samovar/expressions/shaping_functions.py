@@ -1,4 +1,4 @@
-"""Functions that take texts apart, put them together, and read data out of them.
+"""Functions that split texts, join them, and read data from them.
 
 Above: `functions.py`, whose table says what each takes. Below: `formats.py`, patterns. What is made is
 counted before it is: of data that is read, as much as its text may at most stand for.

@@ -1,4 +1,4 @@
-"""How sure a model was, in expressions: `confidence(path)` and `alternatives(path)`.
+"""The confidence of a model, in expressions: `confidence(path)` and `alternatives(path)`.
 
 Above: `compiling.py`, `checking.py`. Below: `paths.py`, `types.py`, and what an answer knows of its choices.
 The path is what counts, not the value at its end: only the answer knows how sure it was.

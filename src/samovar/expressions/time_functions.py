@@ -1,4 +1,4 @@
-"""Functions of times and durations.
+"""Functions for times and durations.
 
 Above: `functions.py`, whose table says what each takes. Below: `moments.py`.
 """

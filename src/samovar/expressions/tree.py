@@ -1,4 +1,4 @@
-"""An expression as a tree: what was written, with the offsets of each part.
+"""An expression as a tree, with the offsets of each part.
 
 Above: the parser makes it, the compiler and the checks of types read it. Below: nothing. Runs of operators
 and of steps behind a value are one node each, so that a long expression makes a wide tree, not a deep one. No

@@ -1,4 +1,4 @@
-"""What is known of values before there are any: their kinds, and sometimes all that they can be.
+"""The known types of values before a run: their kinds, and sometimes all possible values.
 
 Above: the checks of an expression, and whatever says what a variable can hold. Below: `kinds.py`. What nobody
 knows is `ANYTHING`.

@@ -1,4 +1,4 @@
-"""What two values of known types make, and what is wrong between them: operators, before there are values.
+"""The result types of operators on two known types, and mistakes between them.
 
 Above: `checking.py`. Below: `types.py`, `kinds.py`. Nothing is said that is not sure.
 """

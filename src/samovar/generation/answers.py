@@ -1,4 +1,4 @@
-"""What comes back from a model: why an answer ended, what it cost, and what happens meanwhile.
+"""The replies of a model: why an answer ended, its cost, and the events during it.
 
 Above: `__init__.py`. Below: `messages.py`.
 """

@@ -1,4 +1,4 @@
-"""Finds the text of each state's action, in the places where it may stand, and has it read.
+"""Finds the text of each state's action, in every place where it may be, and parses it.
 
 Above: `reading.py`. Below: `markdown.py` and `diagram.py`. How an action is read is passed in.
 """

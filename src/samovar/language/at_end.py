@@ -1,4 +1,4 @@
-"""`finally: STATE` of a front matter: a state whose action is performed at every ending of the workflow.
+"""`finally: STATE` in the front matter: a state whose action is performed at every ending of the workflow.
 
 Above: `reading.py`. Below: the values of `workflow.py`. The state is alone in the diagram: no transition
 leads to it or out of it. It runs nothing.

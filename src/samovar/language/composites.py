@@ -1,4 +1,4 @@
-"""Gives composite states and their concurrent regions a meaning: as plain states, edges, forks and joins.
+"""Turns composite states and their concurrent regions into plain states, edges, forks and joins.
 
 Above: `graph.py`. Below: the values of `diagram.py`. Entering a composite leads to the start within it; its
 inner `[*]` is a state of its own, named after it, from which its outgoing edges lead. Regions are the

@@ -1,4 +1,4 @@
-"""A state diagram, as values: states and edges, each with its place and the scope it stands in.
+"""A state diagram, as values: states and edges, each with its place and its scope.
 
 Above: `mermaid.py` and `statements.py` read one; `composites.py` and `graph.py` give it its meaning. It
 imports only errors.

@@ -1,4 +1,4 @@
-"""One `${…}` in a text of an action: an expression, or in a command what the shell is to read itself.
+"""One `${…}` in the text of an action: an expression, or in a command a form of the shell's own.
 
 Above: `pieces.py`, the scanner of action lines. Below: expressions. The same rules hold wherever a text is
 read, to find its end and to find its values. Old files keep what a `${…}` meant in them.

@@ -1,4 +1,4 @@
-"""Says what is wrong with a diagram, a line or a name that Mermaid would not read either.
+"""Explains mistakes in a diagram, a line or a name that Mermaid would not read either.
 
 Above: `mermaid.py`, `statements.py`. Below: nothing.
 """

@@ -1,4 +1,4 @@
-"""Finds the branches of each fork in a diagram, and everything wrong with their shape.
+"""Finds the branches of each fork in a diagram, and all mistakes in their shape.
 
 Above: `reading.py`. Below: the values of `workflow.py`. A branch is every path from one transition of a fork
 to the nearest join; a fork within a branch belongs to it, up to its own join. It runs nothing.

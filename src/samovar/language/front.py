@@ -1,4 +1,4 @@
-"""A workflow's front matter: the settings that a file may give itself.
+"""The front matter of a workflow: the settings that a file can make.
 
 Above: `reading.py`. Below: `workflow.py` for the limits, `parameter_list.py`, `markdown.py`. Unknown keys are
 ignored, since old files have many; one that looks like a misspelling gets a hint.

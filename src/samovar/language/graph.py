@@ -1,4 +1,4 @@
-"""What a diagram means as a graph: its states, and when each transition between them is taken.
+"""A diagram as a graph: its states, and the condition of each transition between them.
 
 Above: `reading.py`. Below: `composites.py`, and the values of `workflow.py`. It knows no action.
 """

@@ -1,4 +1,4 @@
-"""Paths with the numbers of items in them, and what is said of every item: `Each/Write` of `Each[3]/Write`.
+"""Paths with item numbers, and their general form for every item: `Each/Write` for `Each[3]/Write`.
 
 Above: whatever looks up what was said of a visit before it: answers to its questions, cases. Below: nothing.
 """

@@ -1,4 +1,4 @@
-"""`Join first`, `Join 2, then ACTION`: how many branches of a fork have to reach its join.
+"""`Join first`, `Join 2, then ACTION`: the number of branches of a fork that must reach its join.
 
 Above: `action_lines.py`, which reads the line of a state; `reading.py`, which knows the forks. Below: the
 values of `workflow.py`. The action behind `then` is read like any other, and performed at the join.

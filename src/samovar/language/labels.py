@@ -1,4 +1,4 @@
-"""What the label of a transition means: one of a closed list of plain words, or an expression.
+"""The meaning of a transition's label: one of a closed list of plain words, or an expression.
 
 Above: `graph.py`, which knows the transition. Below: expressions, `prose.py` for what words in old files say,
 and the values of `workflow.py`. Pure. Whether a name in a new file's label is a variable's, `checks/` knows.

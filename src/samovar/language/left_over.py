@@ -1,4 +1,4 @@
-"""Text below `## Actions` and `## States` that no state gets, though it may be meant as an action.
+"""Text below `## Actions` and `## States` that belongs to no state, but may be meant as an action.
 
 Above: `action_lines.py`, which hands over what it has read. Below: `markdown.py` and the findings. It decides
 whether such text is an error (it names a state, or is written as an action) or a warning (the rest).

@@ -1,4 +1,4 @@
-"""What filling one Liquid template may do at most, counted while it goes on: steps, and what its values take.
+"""Limits on filling one Liquid template, counted while it runs: steps, and the size of its values.
 
 Above: `liquid_dialect.py`. Below: python-liquid. Each node, each filter and each
 item or character that a filter looks at counts, so that a template is refused on all machines or on none.

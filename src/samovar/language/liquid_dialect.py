@@ -1,4 +1,4 @@
-"""The Liquid that templates are written in: its tags, its filters, and the bounds it keeps.
+"""The Liquid of templates: its tags, its filters, and its limits.
 
 Above: `rendering.py`. Below: python-liquid. Values are written as `values.to_text` has them, or held: kept
 out of the text, which then has a mark in their place. Loops, output and nesting are bounded. It does not know

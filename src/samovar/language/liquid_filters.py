@@ -1,4 +1,4 @@
-"""Filters of templates: those that Liquid has not, and those that it has with an effort beyond bounds.
+"""Filters of templates: additional ones, and replacements for Liquid's unbounded ones.
 
 Above: `liquid_dialect.py`, which hands them over. Below: python-liquid's errors. Values are read as
 `values.to_text` has them. What they make is counted by `liquid_bounds.py`.

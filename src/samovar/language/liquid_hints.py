@@ -1,4 +1,4 @@
-"""What to write instead of what Liquid cannot read, for those who know other languages better.
+"""The right form for text that Liquid cannot read, for people used to other languages.
 
 Above: `rendering.py`, which has Liquid read a template. Below: nothing. Pure: the sentence that Liquid says,
 and an advice for it. It does not know where the template is written.

@@ -1,4 +1,4 @@
-"""The tokens of a Liquid template, as python-liquid's own lexer gives them, in time linear in the text.
+"""The tokens of a Liquid template, the same as python-liquid's own lexer, in linear time.
 
 Above: `liquid_dialect.py`, whose environment uses it. Below: `markup.py`, python-liquid's tokens. That
 library's own pattern looks for the end of each block from each beginning, and tries all ways to part blanks.

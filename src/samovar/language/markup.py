@@ -1,4 +1,4 @@
-"""Where Liquid stands in a text: the end of each output, tag and raw block, found in one pass.
+"""The Liquid markup of a text: the end of each output, tag and raw block, found in one pass.
 
 Above: `pieces.py`, the scanner of action lines, the lexer of `liquid_dialect.py`. Below: nothing but places.
 What has no end is looked for once, so that a text of beginnings takes no more time than its length.

@@ -1,4 +1,4 @@
-"""What Mermaid refuses or reads otherwise, although a workflow may have it: the sentences of hints.
+"""Forms that Mermaid refuses or reads differently, although a workflow may have them: the hints.
 
 Above: `statements.py`. Below: nothing. Pure: words of a diagram in, a sentence out, or None if Mermaid reads
 them as they are meant. What Mermaid would not read either is an error, and is in `explaining.py`.

@@ -1,4 +1,4 @@
-"""What time it is in the texts that are filled: what `now` and `today` of Liquid say.
+"""The time in filled texts: the value of Liquid's `now` and `today`.
 
 Above: the loop of a run, which sets it for each visit by the run's clock, and `liquid_dialect.py`, which
 reads it. Below: nothing. Liquid asks for the time of day where nothing can be passed to it, so this is a

@@ -1,4 +1,4 @@
-"""Reads the keys of one parameter's map in a front matter: each gives its value, or says what is wrong.
+"""Reads the keys of one parameter's map in the front matter: each gives a value or a fault.
 
 Above: `parameter_list.py`. Below: expressions, patterns, schemas. A key that is not there has no value.
 """

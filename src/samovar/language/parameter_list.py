@@ -1,4 +1,4 @@
-"""Reads the list of parameters in a file's front matter, and the groups that they are shown in.
+"""Reads the list of parameters in a file's front matter, and their groups.
 
 Above: `front.py` for workflows, `prompt.py`. Below: `parameters.py`, whose own checks hold for defaults. It
 knows no file: whoever calls says where each entry is. What is wrong is a fault, and the rest is read.

@@ -1,4 +1,4 @@
-"""Typed inputs of workflows and prompts: what may be given, and what becomes of what is given.
+"""Typed inputs of workflows and prompts: the allowed values, and their conversion.
 
 Above: `parameter_list.py`, which reads them from front matter; the values of workflows and prompts, the
 command line, and the runner for sub-workflows. Below: `expression.py`, `patterns.py`, `values.py`. It does

@@ -1,4 +1,4 @@
-"""What the language knows of an action: how one is read is passed in, and what it does is not known here.
+"""The language's view of an action: its parser is passed in, and its effect is not known here.
 
 Above: the values of a workflow, and whatever reads one. Below: places, and blocks of Markdown. The contract
 that every action keeps is in `actions/base.py`.

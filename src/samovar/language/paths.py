@@ -1,4 +1,4 @@
-"""A path to a value, as Liquid takes it: the name of a variable, then keys and indexes.
+"""A path to a value, as in Liquid: the name of a variable, then keys and indexes.
 
 Above: `pieces.py`, `dollars.py`, and `--print`. Below: `values.py`. Expressions have paths of their own.
 """

@@ -1,4 +1,4 @@
-"""The pieces a template's text is made of: literal text, expressions and paths to values, Liquid.
+"""The pieces of a template's text: literal text, expressions and paths to values, Liquid.
 
 Above: `template.py` and `rendering.py`, which fill them in. Below: `dollars.py`, `markup.py`, `paths.py`.
 Nothing is filled here. A text is gone through once, whatever it holds.

@@ -1,4 +1,4 @@
-"""What prose in a label says of how the last action ended: `Tests passed`, `All Complete`, `Input invalid`.
+"""Prose labels about the end of the last action: `Tests passed`, `All Complete`, `Input invalid`.
 
 Above: `labels.py`; `checks/labels.py`, which warns of what is doubtful. Below: nothing but `When`. Pure:
 words in, a verdict out. In old files it counts; in new ones it is only offered as what was probably meant.

@@ -1,4 +1,4 @@
-"""Reads a workflow file: everything wrong with it, or the workflow.
+"""Reads a workflow file: returns the workflow, or all its mistakes.
 
 Above: `library.py`. Below: `workflow.py` for the values, `mermaid.py`, `markdown.py`, `prompt.py`.
 All faults of a file are found in one reading, in the order of its lines.

@@ -1,4 +1,4 @@
-"""A template that Liquid fills, for the templates that need it.
+"""A template filled by Liquid, for the templates that need it.
 
 Above: `template.py`, which imports this only then (it costs a fifth of a second). Below: `liquid_dialect.py`.
 What Liquid says of a template becomes a fault or an error with the place in the text as it was written. This

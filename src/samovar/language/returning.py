@@ -1,4 +1,4 @@
-"""`returns:` of a front matter: what a run of the workflow gives, by the names of variables.
+"""`returns:` in the front matter: the result of a run, by names of variables.
 
 Above: `front.py`; `reading.py`, which knows what is set; whatever hands a result on. Below: parameters, whose
 types these are too. One name alone is the value of that variable; names in a list, or in a map with types and

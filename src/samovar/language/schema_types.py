@@ -1,4 +1,4 @@
-"""What an answer by a schema can be, as the checks of expressions know types.
+"""The possible values of an answer with a schema, as types for the checks of expressions.
 
 Above: prompts, which say what their result is. Below: `schemas.py`, `expressions/types.py`. What a schema
 does not say, or says in a way that is not read here, is anything.

@@ -1,4 +1,4 @@
-"""Whether a value has the form of a schema, as a sentence that says where it has not.
+"""Checks a value against a schema, and explains the first difference in a sentence.
 
 Above: parameters, and what a workflow returns. Below: `schemas.py`, patterns. The form of an answer is kept
 by the engine while the answer grows; this is for values that come from elsewhere. A schema with a keyword

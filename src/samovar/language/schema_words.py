@@ -1,4 +1,4 @@
-"""Shows a schema to the model that is to answer by it: a short form at the end of the prompt.
+"""Shows a schema to the model that must answer with it: a short form at the end of the prompt.
 
 Above: prompts, their previews, the Python API. Below: `schemas.py`. A model does not see what its tokens are
 held to; without this it would fill fields without knowing which there are.

@@ -1,4 +1,4 @@
-"""Old spellings and slips that have exactly one mending: what is said of each, and the mending itself.
+"""Old spellings and slips with exactly one fix: the message for each, and the fix itself.
 
 Above: whatever reads a file and meets one. Below: expressions. It mends nothing; `mending.py` does, and holds
 that the file means the same afterwards.

@@ -1,4 +1,4 @@
-"""What the statements of a state diagram say: its states and edges, one statement after the other.
+"""The statements of a state diagram: its states and edges, one statement after the other.
 
 Above: `mermaid.py`. Below: the statements of `grammar.py`, the values of `diagram.py`, and what is said of
 what is wrong (`diagram_faults.py`, `explaining.py`, `mermaid_hints.py`). It does not know what a label means.

@@ -1,4 +1,4 @@
-"""Templates of action lines and prompts: parsed once, filled by values that are never parsed.
+"""Templates of action lines and prompts: parsed once, filled with values that are never parsed.
 
 Above: prompts and actions. Below: `pieces.py`, and `rendering.py`, which is Liquid and is imported only
 for a template that needs it: plain text, expressions and plain paths are filled here. A template does not

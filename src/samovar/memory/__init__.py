@@ -1,4 +1,4 @@
-"""How much memory this process has and may have, in bytes, as the operating system counts it.
+"""The memory that this process uses and may use, in bytes, as the operating system counts it.
 
 Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, `cgroups.py`, files of `/proc`. It
 decides nothing.

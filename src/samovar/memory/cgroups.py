@@ -1,4 +1,4 @@
-"""The groups of processes that limit this one on Linux: its own and all above it, of both versions.
+"""The cgroups that limit this process on Linux: its own and all above it, of both versions.
 
 Above: `__init__.py`, and the engine's `cores.py`, each of which reads the files of its controller. Below:
 files of `/proc` and `/sys`. It decides nothing.

@@ -1,4 +1,4 @@
-"""The one table of architectures: what the pinned engine knows, what each is for, and what it keeps.
+"""The table of architectures: those that the pinned engine knows, their purpose, and their memory.
 
 Above: `header.py` (is it known?), `capabilities.py` (what a file can do), `shape.py` (which layers keep
 what), `cost.py`, docs/models.md. Below: nothing. Names are those of `src/llama-arch.cpp` in llama.cpp build

@@ -1,4 +1,4 @@
-"""Reads numbers and texts forward through a model's file, in chunks, within its length.
+"""Reads numbers and texts sequentially from a model's file, in chunks, within its length.
 
 Above: `gguf.py`, which knows what comes after what; `header.py` and `shape.py`, for what is said of a damaged
 file. Below: files. It believes no number in the file before it is compared with the file's size.

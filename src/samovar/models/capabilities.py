@@ -1,4 +1,4 @@
-"""What one model file can do: answer prompts, embed texts, score texts; and why it cannot do what is asked.
+"""The capabilities of a model file: answer prompts, embed texts, score texts; and why others are missing.
 
 Above: `header.py`, the engine, and whoever finds models before a run. Below: `architectures.py`. It is told
 by the architecture, by the file's pooling type, and by whether it has the tensors that make scores.

@@ -1,4 +1,4 @@
-"""What a model takes in bytes, predicted from its header, and the sizes that its contexts are made with.
+"""The memory of a model in bytes, predicted from its header, and the sizes of its contexts.
 
 Above: the engines and `samovar models`. Below: `header.py`, `shape.py`, `tuning.py`, and `held_weights.py`
 for where weights are. Weights, keys, values, states and logits are exact; buffers for evaluation follow

@@ -1,4 +1,4 @@
-"""Devices that models may be put on, and how many layers of one fit there. Pure: devices are values.
+"""Devices for models, and the number of layers that fit on each. Pure: devices are values.
 
 Above: the engine, which asks for them, loads as is decided here, and settings. Below: `held_weights.py`.
 A device with memory of its own is not in the budget, which is of the host: what goes there is compared with

@@ -1,4 +1,4 @@
-"""What the pinned engine asserts of a model's header: a file against it would end the process.
+"""Assertions of the pinned engine about a model's header: a file that violates one would end the process.
 
 Above: `header.py`. Below: nothing. From llama.cpp build b11549: `load_hparams` in `src/llama-model.cpp`,
 `src/llama-vocab.cpp`, and the norms in `ggml/src/ggml-cpu/ops.cpp`. What the engine refuses with an error

@@ -1,4 +1,4 @@
-"""How far a fetch is, as whoever waits for it is told.
+"""The progress of a fetch, for those who wait for it.
 
 Above: everything that fetches. Below: nothing.
 """

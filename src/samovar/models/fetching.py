@@ -1,4 +1,4 @@
-"""Brings a model here, wherever its reference says that it is.
+"""Fetches a model from the place that its reference names.
 
 Above: `app.py`, `samovar pull`. Below: `package.py`, `hub_download.py`, the stores.
 """

@@ -1,4 +1,4 @@
-"""How large a context is made: what was asked for, or the largest that fits into the memory there is.
+"""Chooses the size of a context: the requested one, or the largest that fits into memory.
 
 Above: the engine, `samovar models` and `offers.py`, which say the same by it. Below: `cost.py`, `header.py`.
 Where nobody asks for a size, it is halved until it fits; with each size, weights are first held in the faster

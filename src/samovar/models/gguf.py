@@ -1,4 +1,4 @@
-"""Reads the container: a GGUF file's entries and tensor descriptions, and nothing of what they mean.
+"""Reads the GGUF container: a file's entries and tensor descriptions, without their meaning.
 
 Above: `header.py`. Below: `binary_reader.py`, `tensor_types.py`. Written from the GGUF specification
 (`docs/gguf.md` in the ggml repository). It keeps only the entries that are asked for, and believes no number

@@ -1,4 +1,4 @@
-"""What a model's file says about it: a few facts, and whether the engine can take it.
+"""The facts in a model's file, and whether the engine can load it.
 
 Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `split.py` for those in
 several files, `engine_limits.py`, `shape.py`, `architectures.py`.

@@ -1,4 +1,4 @@
-"""Where the engine holds a model's weights: mapped from the file, in memory of its own, or on devices.
+"""The place of a model's weights: mapped from the file, in private memory, or on devices.
 
 Above: `cost.py`, which counts them; the engine, which asks for them so and gives back what it does not need.
 Below: `header.py`. If compiled for instructions that gain by it, the engine puts the numbers of some matrices

@@ -1,4 +1,4 @@
-"""Asks a model hub over HTTP: what a repository holds, and the bytes of a file from some place on.
+"""Asks a model hub over HTTP: the content of a repository, and the bytes of a file from an offset.
 
 Above: `hub_download.py`. Below: `hub_cache.py`, for its records; the standard library's HTTP. The token goes
 to the hub alone: a redirect to another host (where large files are) is followed without it. Every refusal is

@@ -1,4 +1,4 @@
-"""One file of a hub, fetched into the blobs of its cache: resumed, verified, whole or not there.
+"""One file of a hub, fetched into the blobs of its cache: resumed, verified, complete or absent.
 
 Above: `hub_download.py`. Below: `hub.py`, files. What has come stays beside the blob (`SHA256.samovar-part`)
 when it is cut, and the next fetch goes on from there, also of another process. It runs in a thread, and looks

@@ -1,4 +1,4 @@
-"""The hub's cache on this machine, which its own library, llama.cpp and others share: `hf:OWNER/REPO…`.
+"""The hub's cache on this machine, shared with its own library, llama.cpp and others: `hf:OWNER/REPO…`.
 
 Above: `stores.py`, `hub_download.py`. Below: `stored.py`, `quants.py`. The layout is that of the hub's own
 library: `models--OWNER--REPO` with `blobs/SHA256`, `refs/REVISION` (a commit) and `snapshots/COMMIT/FILE`,

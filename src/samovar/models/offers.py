@@ -1,4 +1,4 @@
-"""The best model that is on this machine already and fits, for whoever has configured none. It is only named.
+"""The best model on this machine that fits, if no model is configured. It is only suggested.
 
 Above: the command line, `preflight/`. Below: `stores.py`, `glances.py`, `fitting.py`.
 """

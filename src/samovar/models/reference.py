@@ -1,4 +1,4 @@
-"""What a person calls a model, taken apart: a path, `package:…`, `hf:…` and their like, or a short name.
+"""Parses the reference of a model: a path, `package:…`, `hf:…` and so on, or a short name.
 
 Above: the stores, `app.py`, the command line. Below: the errors. Nothing is looked for here but files in the
 current folder, which may be called like a short name.

@@ -1,4 +1,4 @@
-"""Puts small files and links where others may be reading or writing them: whole or not at all.
+"""Replaces small files and links that others may be reading or writing: completely or not at all.
 
 Above: the hub's cache and its fetches, `glances.py`, `tuned.py`. Below: nothing. It is done by `os.replace`,
 from a name that no other program or thread uses.

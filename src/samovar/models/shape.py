@@ -1,4 +1,4 @@
-"""What a model is made of, as far as it decides about memory: which layer keeps what, how wide it computes.
+"""The parts of a model that decide its memory: the state of each layer, and the width of its computation.
 
 Above: `header.py`, which has one of each model; `cost.py`, which multiplies. Below: `architectures.py`.
 Rules as in llama.cpp build b11549: `src/llama-hparams.cpp` (elements), `src/models/` (which layers).

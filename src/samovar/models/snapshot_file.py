@@ -1,4 +1,4 @@
-"""One copy of an evaluated prefix as a file: what it is called, what is in it, and whether it is whole.
+"""One copy of an evaluated prefix as a file: its name, its content, and its verification.
 
 Above: `snapshots.py`, which has the folder; the index of an engine. Below: files. A copy belongs to one
 fingerprint: the same weights, KV type and build of the engine. Read, it is verified: header, checksum, and

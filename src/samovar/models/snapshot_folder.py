@@ -1,4 +1,4 @@
-"""The folder of copies of evaluated prefixes: what is there, what goes when room is needed or time is up.
+"""The folder of copies of evaluated prefixes: its content, and what is deleted when.
 
 Above: `snapshots.py`, whose thread writes, and `samovar snapshots`. Below: `snapshot_file.py`, `worth.py`.
 There is a folder in it for each fingerprint, which also has digests of the prompts that were asked for.

@@ -1,4 +1,4 @@
-"""Copies of evaluated prefixes on disk, so that another process evaluates only what has changed.
+"""Copies of evaluated prefixes on disk, so that another process only evaluates the new part.
 
 Above: `app.py`, which has the folder; an engine, which offers copies and asks for them. Below:
 `snapshot_file.py`, `snapshot_folder.py`. Copies are written by one thread. Whatever is wrong with a file or

@@ -1,4 +1,4 @@
-"""All places on this machine that keep models, and which of them a reference means.
+"""All stores of models on this machine, and the one that a reference means.
 
 Above: `app.py`, the command line, `offers.py`. Below: a file for each store, and `stored.py`, their contract.
 """

@@ -1,4 +1,4 @@
-"""What `samovar tune` measured and chose, kept for later loads: one small file for a model and KV type.
+"""The results of `samovar tune`, kept for later loads: one small file for a model and KV type.
 
 Above: the engine, which asks with each first prediction, and `samovar tune`, which keeps. Below: files. A
 choice holds for the machine, the engine's build and the file that it was measured with; for others it is

@@ -1,4 +1,4 @@
-"""With which settings a context is made: one table by device and KV type, which `samovar tune` corrects.
+"""The settings of a context: one table by device and KV type, which `samovar tune` corrects.
 
 Above: `cost.py`, which says what they take; the engine, which makes contexts with them; `tuned.py`, which
 keeps corrections. Below: nothing. What changes the last bits of the logits (flash attention, micro-batches)

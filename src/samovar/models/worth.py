@@ -1,4 +1,4 @@
-"""What an evaluated prefix is worth: one rule for cells, for copies of states, and for copies on disk.
+"""The value of an evaluated prefix: one rule for cells, for copies of states, and for copies on disk.
 
 Above: whatever keeps prefixes and has to give some up: `prefixes/` and `snapshots.py`. Below: nothing. Pure:
 ages, costs and sizes come in, numbers to be compared go out.

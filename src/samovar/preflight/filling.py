@@ -1,4 +1,4 @@
-"""Fills templates before a run with what is known then, and leaves open what only the run knows.
+"""Fills templates before a run with the known values, and leaves the others open.
 
 Above: `preview.py`, `prompts.py`. Below: templates, and the library for partials.
 """

@@ -1,4 +1,4 @@
-"""Says before a run which forms of answers cannot be enforced: schemas, regular expressions, grammars.
+"""Reports before a run the forms of answers that cannot be enforced: schemas, patterns, grammars.
 
 Above: `prepare.py`, `samovar check`. Below: the engine, which opens each form without a model. Where it
 cannot run nothing is said: there no model answers either.

@@ -1,4 +1,4 @@
-"""Which models a workflow needs on this machine, and whether they can answer, known before its run.
+"""The models that a workflow needs on this machine, and whether they can answer, before its run.
 
 Above: `prepare.py`, and `samovar check`. Below: `app.py`, the executors, references to models, and what
 models cost. Nothing is loaded or fetched; a model's file is read no further than its header.

@@ -1,4 +1,4 @@
-"""Before a run: the tokens of its prompts, and the memory that would be taken.
+"""Before a run: the tokens of its prompts, and the memory it would take.
 
 Above: the command line. Below: `app.py`, `prompts.py`, the engine's vocabulary and the
 prediction of memory. Nothing is loaded, fetched or generated. A figure is known, or it is None.

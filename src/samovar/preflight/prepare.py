@@ -1,4 +1,4 @@
-"""The one door before a run: what was asked for becomes what the runner takes, or an error that says why not.
+"""The only way to prepare a run: returns the runner's input, or an error that says why not.
 
 Above: the command line, the Python API, the tests of workflows. Below: the library, the checks, the binding
 of parameters, and the models. It runs nothing and loads nothing.

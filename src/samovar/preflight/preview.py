@@ -1,4 +1,4 @@
-"""What a workflow will do, as far as it is known before the run: nothing is asked, run or waited for.
+"""Previews a workflow as far as possible before the run: nothing is asked, executed or waited for.
 
 Above: the command line. Below: `prompts.py`, `filling.py`, the library and the actions. A value that only a
 run can know is shown as it is written (`${summary}`); all else is filled as in a run.

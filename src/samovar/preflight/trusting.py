@@ -1,4 +1,4 @@
-"""Asks before a run whether a project may do what it would: once, with all of it in view.
+"""Asks once before a run if a project may do what it would do, and shows all of it.
 
 Above: `prepare.py`. Below: `running/gate.py`, which holds to the answer while the run goes on; the library;
 what the user trusts. A workflow that was named by its file is the user's own choice, with all that its

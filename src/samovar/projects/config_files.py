@@ -1,4 +1,4 @@
-"""The files of settings: where they are, and what they say.
+"""The files of settings: their places and their content.
 
 Above: `config/`, which makes settings of it. Below: `places.py`, files. It knows no setting.
 """

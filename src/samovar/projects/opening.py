@@ -1,4 +1,4 @@
-"""What the files of settings say, as far as it counts: what opens something needs the user's trust.
+"""The settings from files that count: some need the user's trust.
 
 Above: `config/`, which makes settings of it; the doors, which say what does not count. Below:
 `config_files.py`, `trust.py`. Which settings there are is passed in.

@@ -1,4 +1,4 @@
-"""Which folders of projects the user trusts: one small file for each, in the user's folder of state.
+"""The project folders that the user trusts: one small file for each, in the user's state folder.
 
 Above: `config/`, which says what the settings of a folder open, and the doors. Below: `places.py`, files. A
 folder is trusted as it was: a digest of those of its settings that open something is kept with it, and one of

@@ -1,4 +1,4 @@
-"""How an answer is got: the options that calls take, and what becomes of them.
+"""Options of calls that ask for answers, and their conversion.
 
 Above: `api.py`, `sessions.py`, `blocking.py`. Below: the options of the workflow language, which read the
 same values.

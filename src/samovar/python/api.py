@@ -1,4 +1,4 @@
-"""What programs get by `samovar.open`: sessions on a local model, and runs of workflows.
+"""The objects behind `samovar.open`: sessions on a local model, and runs of workflows.
 
 Above: `opening.py`, `blocking.py`, programs. Below: `app.py`, `preflight/`, the
 runner, and sessions. It only makes plain calls of keywords: names are checked at once, everything else

@@ -1,4 +1,4 @@
-"""The Python API for programs without an event loop: the same names, each call waits.
+"""The Python API for programs without an event loop: the same names, with blocking calls.
 
 Above: programs, which reach it as `samovar.open_blocking`. Below: `api.py`, on an event loop in a thread of
 its own. Ctrl-C in a call stops what was called, and comes out. Any thread may call.

@@ -1,4 +1,4 @@
-"""What `run()` takes beside a workflow: checked at once, and as a runner has it.
+"""The options of `run()`: checked at once, and converted for a runner.
 
 Above: `api.py`, `blocking.py`. Below: the settings of a runner, files of variables, who can be asked. Each
 option is one field of `RunOptions`. It runs nothing.

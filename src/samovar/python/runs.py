@@ -1,4 +1,4 @@
-"""What a program has of a run: its record with what it took, and a handle on it while it goes on.
+"""A run as a program sees it: its record with its cost, and a handle while it is in progress.
 
 Above: `api.py`, `blocking.py`. Below: the record, the runner, the figures. Nothing here drives a run.
 """

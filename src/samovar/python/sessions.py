@@ -1,4 +1,4 @@
-"""One conversation, as a program holds it.
+"""One conversation, as a program uses it.
 
 Above: `api.py`, which opens it, and programs. Below: the session on the pool. It only reads the arguments of
 its calls.

@@ -1,4 +1,4 @@
-"""What `samovar.open()` and its like give: something to enter, which says so when it was forgotten.
+"""Wrappers returned by `open()` and `open_blocking()`: used without `with`, they show the right form.
 
 Above: `api.py`, `blocking.py`. Below: the errors. It adds nothing to what it wraps but that sentence.
 """

@@ -1,4 +1,4 @@
-"""How the branches of a fork ended so far, and whether those that still go on are to be cancelled.
+"""The ends of a fork's branches so far, and whether to cancel those that are still running.
 
 Above: `loop.py`, which drives the branches. Below: the ends of branches. Mutable: `note` makes every change.
 It knows no task: whoever asks it cancels.

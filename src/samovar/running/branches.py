@@ -1,4 +1,4 @@
-"""The branches of a fork while they go on side by side: what each changed, and whose a conversation is.
+"""The branches of a fork while they run: the changes of each, and the owners of conversations.
 
 Above: `frame.py`, which branches off and joins; `visit_context.py`, which asks whose a conversation is.
 Below: the names that the language sets. Merging is pure; `Claims` is mutable, and changed by `claim` only.

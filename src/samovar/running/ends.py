@@ -1,4 +1,4 @@
-"""How one workflow of a run ends, and what is said of it: stuck, failed in a sub-workflow, too large a value.
+"""The ends of a workflow, and their messages: stuck, failed in a sub-workflow, too large a value.
 
 Above: `loop.py`. Below: frames, routes and events.
 """

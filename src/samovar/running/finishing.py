@@ -1,4 +1,4 @@
-"""`finally: STATE`: performs the action of that state once a workflow has ended, whatever the ending.
+"""`finally: STATE`: performs the action of that state after every ending of a workflow.
 
 Above: the runner and the loop, which drive workflows through `finished`. Below: frames and the recorder. How
 the state is performed is passed in. What goes wrong in it is a warning: the ending of the workflow stays.

@@ -1,4 +1,4 @@
-"""One workflow while it is driven: its variables, and what an action leaves behind in them.
+"""One workflow while it runs: its variables, and the effects of actions on them.
 
 Above: the runner, whose loop is the only one that changes a frame. Below: the records of actions and
 workflows. The run's own workflow is a frame; each sub-workflow is one more, below it; and so is each

@@ -1,4 +1,4 @@
-"""What a run may do on behalf of projects that the user does not trust: nothing that it was not allowed.
+"""Limits what a run may do for untrusted projects: nothing that was not allowed.
 
 Above: `preflight/trusting.py`, which makes one before a run and has it asked about; the loop, which looks at
 each workflow that a state runs. Below: the library. A workflow that has neither effects nor a name that the

@@ -1,4 +1,4 @@
-"""Answers to the questions of a run that were given before it: one for each time, or one for every time.
+"""Answers given before a run to its questions: one for each time, or one for every time.
 
 Above: the runner, which makes one for each run, and the visits, which ask it first. Below: paths of items.
 """

@@ -1,4 +1,4 @@
-"""Goes through the items of a list: each has a copy of the variables, and some are worked on together.
+"""Performs the items of a list: each with a copy of the variables, several at once.
 
 Above: `loop.py`, which performs what there is to do for one item. Below: frames, the recorder. As many tasks
 as items are worked on together take one item after the other, so that what is held does not grow with the

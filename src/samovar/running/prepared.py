@@ -1,4 +1,4 @@
-"""What a run starts from: a workflow that was checked, its variables, and what is doubtful about them.
+"""The input of a run: a checked workflow, its variables, and the warnings about them.
 
 Above: `preflight/prepare.py`, which alone makes one, and the runner, which takes nothing else. Below: the
 values of the language.

@@ -1,4 +1,4 @@
-"""What has happened in a run: the newest record of it, and whoever listens, in one place.
+"""The record of a run so far, and its listeners, in one place.
 
 Above: the runner and its loop, which say what happens. Below: the record and the events. Mutable: `tell`
 makes every change. It drives nothing.

@@ -1,4 +1,4 @@
-"""Which transition leaves a state: tried in document order, the first true one is taken.
+"""Chooses the transition out of a state: the first true one in document order.
 
 Above: the runner. Below: workflows and expressions. It changes nothing and knows no clock.
 """

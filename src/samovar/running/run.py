@@ -1,4 +1,4 @@
-"""The record of one run: a frozen value; each thing that happens gives the next one.
+"""The record of one run: a frozen value; each event gives the next one.
 
 Above: the runner, which keeps the newest; reports, which read the last. Below: `events.py`. The record has
 no clock and drives nothing. It costs the same for each visit however many there were.

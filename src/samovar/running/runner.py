@@ -1,4 +1,4 @@
-"""Drives one run to one of its endings: opens what it needs, lets it go, and records how it ended, once.
+"""Drives one run to one of its endings: opens what it needs, runs it, and records the ending, once.
 
 Above: the app and the doors. Below: `loop.py`, which goes from state to state; the recorder; the waist.
 """

@@ -1,4 +1,4 @@
-"""What a run has used of its limits: transitions and tokens, for the whole of it and for each sub-workflow.
+"""The used part of a run's limits: transitions and tokens, for the whole run and each sub-workflow.
 
 Above: the runner. Below: nothing. What a sub-workflow spends is spent by everything above it too. Mutable:
 `spend` is the only thing that changes it.

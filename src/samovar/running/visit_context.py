@@ -1,4 +1,4 @@
-"""One visit of a run, as its action sees it: what it may ask for, and where what it says goes.
+"""One visit of a run, as seen by its action: what it may use, and where its output goes.
 
 Above: the runner, which makes one for each visit that acts. Below: the contract of actions and the waist.
 What happens while a prompt is answered is told as events of the run from here.

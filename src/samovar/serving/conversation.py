@@ -1,4 +1,4 @@
-"""A conversation's messages: what was said before and what is said now, and what goes when it is too long.
+"""A conversation's messages: the earlier and the new ones, and which to drop if it is too long.
 
 Above: `session.py`. Below: the message. Pure: tuples in, tuples out. A tuple is never copied to be kept, so
 a session and its forks share what they have in common.

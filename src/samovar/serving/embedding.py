@@ -1,4 +1,4 @@
-"""Embeds texts with a model of the pool: borrows it, and gets it room for long texts.
+"""Embeds texts with a model of the pool: borrows it, and gets memory for long texts.
 
 Above: `executors/local.py`. Below: `pool.py`. The room is part of the budget, and is given back when the
 model has been idle for a while, as an arena that has grown is.

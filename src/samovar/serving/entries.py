@@ -1,4 +1,4 @@
-"""What takes room, who waits for some, and which loads failed: the pool's records.
+"""The pool's records: users of memory, those who wait, and failed loads.
 
 Above: `ledger.py`, which keeps them, `room.py`, which decides by them, `lifecycle.py`, `pool.py`. Below: the
 engine's contract.

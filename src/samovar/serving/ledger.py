@@ -1,4 +1,4 @@
-"""The pool's books: what takes room, who waits for some, and what happened to either.
+"""The pool's books: users of memory, those who wait, and what happened to either.
 
 Above: `room.py`, which decides by them, and `lifecycle.py` and `pool.py`, which say what happened. Below:
 `entries.py`, `lines.py`, and `reservations.py` for what other processes are to know. It decides nothing, does

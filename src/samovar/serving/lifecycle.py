@@ -1,4 +1,4 @@
-"""The life of models in the pool: loads, resizes and closes them as `room.py` decides, and asks it again.
+"""The life of models in the pool: loads, resizes and closes them as `room.py` decides.
 
 Above: `pool.py`. Below: the books in `ledger.py`, `room.py`, and an engine. Each piece of work is a task of
 the pool's own group, shielded, so that what it was for is always written into the books. It knows no

@@ -1,4 +1,4 @@
-"""Who waits for a lease, model by model: one line for each, so that a decision looks at whoever is first.
+"""The queues for leases, one for each model, so that a decision only looks at the first of each.
 
 Above: `ledger.py`, which keeps the lines, and `room.py`, which decides by them. Below: `entries.py`.
 Whoever is first in a line has waited longest for its model and was overtaken most, so a decision about it is

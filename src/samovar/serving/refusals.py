@@ -1,4 +1,4 @@
-"""What is said when a model cannot have the room it needs: the numbers, and what would make it fit.
+"""The message if a model does not fit: the numbers, and ways to make it fit.
 
 Above: `room.py`, which refuses. Below: the engine's predictions. It decides nothing.
 """

@@ -1,4 +1,4 @@
-"""What the Samovar processes of this user hold together, in bytes: one small file for each pool.
+"""The memory reserved by all Samovar processes of this user: one small file for each pool.
 
 Above: `room.py`, which asks before it takes room, `ledger.py`, and `app.py`, which opens it. Below: a folder
 that only this user can enter. It decides nothing but whether a wish and the others' bytes go into a budget

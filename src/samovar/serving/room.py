@@ -1,4 +1,4 @@
-"""Who has the room that the budget allows: who gets a lease, what is loaded, closed or resized.
+"""Assigns the memory of the budget: leases, loads, closes and resizes.
 
 Above: `lifecycle.py`, which carries out what is decided. Below: the books in `ledger.py`, `eviction.py`,
 `refusals.py`, the engine's predictions, and what other processes hold. It does no I/O and starts no task. One

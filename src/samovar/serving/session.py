@@ -1,4 +1,4 @@
-"""One conversation: the messages so far, and how the next answer is got.
+"""One conversation: its messages so far, and how to get the next answer.
 
 Above: `executors/local.py`, `python/`. Below: `pool.py`, `conversation.py`, `turn.py`. A session holds
 messages, not memory: it borrows the model for a turn, and gives it and the sequence back when the answer is

@@ -1,4 +1,4 @@
-"""One answer of a conversation: as it comes, and what it was and cost once it is whole.
+"""One answer of a conversation: while it arrives, and its result and cost afterwards.
 
 Above: `session.py`, which makes the events of a turn, and programs, which read them. Below: only the events.
 It knows no pool and no messages: whatever the events hold is given back when they are closed.

@@ -1,4 +1,4 @@
-"""Wakes those who have an answer: at most so many in each turn of the event loop.
+"""Wakes those who got an answer: a limited number in each turn of the event loop.
 
 Above: `ledger.py`, `pool.py`. Below: anyio. Whoever is woken goes on in the next turn, and if thousands did
 that in one turn, nothing else would move meanwhile. It does not know what they waited for.

@@ -1,4 +1,4 @@
-"""What a run asked for in a case, as it can be compared with what was expected of it.
+"""The requests of a run in a case, for comparison with the expectations.
 
 Above: the stage, which keeps these; `comparing.py`, which compares them. Below: the waist, commands, and the
 options of prompts. Each part has the key that it has in a case.

@@ -1,4 +1,4 @@
-"""What a case says by state, under any of its keys: one value for every visit, or a list with one for each.
+"""Entries of a case by state, under any of its keys: one value for every visit, or a list of values.
 
 Above: `told_values.py` and `expected_values.py`, whose values stand there. Below: `checked_values.py`.
 """

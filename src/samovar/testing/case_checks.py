@@ -1,4 +1,4 @@
-"""What is wrong with cases beside their workflow, found before any of them is run.
+"""Checks cases against their workflow, before any of them is run.
 
 Above: the command line. Below: cases, and the states of a workflow and of those it runs, by path.
 """

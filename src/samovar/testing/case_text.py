@@ -1,4 +1,4 @@
-"""Writes a case into a file of cases, below those that are there, which stay as they are.
+"""Adds a case to a file of cases, below the existing ones, which do not change.
 
 Above: `recording.py`. Below: `case_file.py`, which reads it back: what is not read as it was meant is not
 written.

@@ -1,4 +1,4 @@
-"""The cases of a workflow: what its prompts, commands and users say in a test, and what is to come of it.
+"""The cases of a workflow: the answers, outcomes and replies in a test, and the expectations.
 
 Above: `case_file.py` reads them, `case_text.py` writes one, `trial.py` runs one; the command line. Below:
 what is expected of a case, and what runs and models give. A case is a frozen value that knows its line.

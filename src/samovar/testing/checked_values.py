@@ -1,4 +1,4 @@
-"""The values of a file of cases, checked for their types: a map, a text, a count, each fault with its place.
+"""The values of a file of cases, checked for their types: a map, a text, a count, each with its place.
 
 Above: `case_file.py`. Below: YAML within bounds. It does not know what a key means, nor which keys there are.
 """

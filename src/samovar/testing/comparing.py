@@ -1,4 +1,4 @@
-"""How what came of a case differs from what it expected.
+"""The differences between the outcome of a case and its expectations.
 
 Above: `trial.py`. Below: cases and the record of a run. A comparison reads nothing and changes nothing.
 """

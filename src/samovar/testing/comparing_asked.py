@@ -1,4 +1,4 @@
-"""How the prompts and the commands of a case differ from what was expected of them.
+"""The differences between the prompts and commands of a case and its expectations.
 
 Above: `comparing.py`. Below: what was expected, and what was asked. Nothing is changed.
 """

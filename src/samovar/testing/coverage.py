@@ -1,4 +1,4 @@
-"""Which states and transitions of a workflow were seen in its cases, and where the others stand.
+"""The states and transitions of a workflow that its cases reached, and the places of the others.
 
 Above: the command line. Below: workflows, and the stage, which knows where a run came. Those of a
 sub-workflow are seen wherever it is run.

@@ -1,4 +1,4 @@
-"""One way in which a case did not come as expected: what a report shows.
+"""One difference of a case from its expectations, for a report.
 
 Above: the comparisons, the stage, and whoever shows them. Below: nothing.
 """

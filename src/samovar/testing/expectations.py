@@ -1,4 +1,4 @@
-"""What is expected of a case: plain values that know their lines, and judge nothing.
+"""The expectations of a case: plain values that know their lines, and judge nothing.
 
 Above: `cases.py`, whose cases have them; `expected_values.py` reads them, `comparing.py` compares. Below: the
 endings of runs. What is None, or has no key, is not judged.

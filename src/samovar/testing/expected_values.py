@@ -1,4 +1,4 @@
-"""What a case expects, read from a file of cases: each value checked for what it can be compared with.
+"""Reads the expectations of a case from a file, and checks each value.
 
 Above: `case_file.py`. Below: `checked_values.py` for the YAML, `expectations.py` for the values, and the
 options of prompts, whose values mean here what they mean in a workflow.

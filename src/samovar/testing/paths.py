@@ -1,4 +1,4 @@
-"""States by path, in a workflow and in those it runs: `Reply/Draft` is the state Draft of what Reply runs.
+"""States by path, in a workflow and its sub-workflows: `Reply/Draft` is the state Draft of Reply's workflow.
 
 Above: the tests of workflows. Below: `item_paths.py`, the library, and what checking knows of actions. What
 is done for the items of a list has their numbers in its path, `Each[3]/Write`; without numbers it is for

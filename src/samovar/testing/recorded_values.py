@@ -1,4 +1,4 @@
-"""What a case of a run has, as it is written: plain values of what was told, given, asked and left.
+"""The values of a recorded case: answers, arguments, requests and outcomes.
 
 Above: `recording.py`. Below: the values of runs, the waist and commands. What every run has without a word is
 left out, and so are secrets.

@@ -1,4 +1,4 @@
-"""Makes a case of a run: what its prompts were answered, what its commands left, and what came of it.
+"""Records a case from a run: its answers, the outcomes of its commands, and its result.
 
 Above: the command line. Below: `recorded_values.py` for what a case has, `case_text.py`, which writes it, and
 `trial.py`, which tries it. Values of secret parameters are not part of a case.

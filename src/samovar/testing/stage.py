@@ -1,4 +1,4 @@
-"""Stands where a run's model, commands, user and time are, and says what a case tells.
+"""Replaces a run's model, commands, user and clock with the entries of a case.
 
 Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what actions reach. It keeps what was
 asked, so that it can be compared, and lets the case's own time pass.

@@ -1,4 +1,4 @@
-"""What a case tells, handed out as a run asks for it, and what of it was never needed.
+"""Gives out the entries of a case on request, and knows which were never used.
 
 Above: `stage.py`. Below: cases, and the paths of items. Mutable: how often each was asked for.
 """

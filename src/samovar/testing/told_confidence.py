@@ -1,4 +1,4 @@
-"""How sure a case says that a model was of the choices in an answer: `confidence` and `alternatives`.
+"""The confidence of choices in a case's answers: `confidence` and `alternatives`.
 
 Above: `told_values.py`, which reads answers; `stage.py`, which gives them; `recorded_values.py`. Below:
 `certainty.py`. What a case does not tell is sure.

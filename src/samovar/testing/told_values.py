@@ -1,4 +1,4 @@
-"""What a case tells a run: answers, what commands leave, and what users say, read from a file of cases.
+"""Reads from a file of cases what a run gets: answers, outcomes of commands, and replies.
 
 Above: `case_file.py`. Below: `checked_values.py` for the YAML, `cases.py` for the values.
 """

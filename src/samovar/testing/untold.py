@@ -1,4 +1,4 @@
-"""What is said where a run asks for something that its case does not tell.
+"""The message if a run asks for something that its case does not have.
 
 Above: `stage.py`. Below: what was asked. Each says what was asked, and what to add to the case.
 """

@@ -1,4 +1,4 @@
-"""What a variable can hold, and how it is read as text, as a truth, as a literal.
+"""The values of variables, and their conversion to a text, a truth or a literal.
 
 Above: templates, expressions and actions, which fill and test values. Below: the errors.
 A variable holds None, a bool, a number, a text, a list, a map with text keys, or a `Record`. This module

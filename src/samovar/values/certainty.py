@@ -1,4 +1,4 @@
-"""How sure a model was of what it chose: the choices that an answer is made of, each with its probability.
+"""The confidence of a model's choices: the choices in an answer, each with its probability.
 
 Above: engines, which find them; events and answers, which carry them; expressions, which ask for them. Below:
 `values.py`. A choice is what `choices` offered, or a field of a schema that can be one of some values. How a

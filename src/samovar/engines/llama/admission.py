@@ -1,4 +1,4 @@
-"""Who of an arena's requests waits and who runs: how each is admitted, and how it leaves.
+"""Decides which of an arena's requests wait and which run: how each is admitted and removed.
 
 Above: `arena.py`, whose decode loop alone calls in here, with the arena's lock held. Below: `prefixes/`,
 `sampling.py`, `requests.py`. A request's worst case (prompt and `max_tokens`) is promised to it

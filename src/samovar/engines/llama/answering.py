@@ -1,4 +1,4 @@
-"""One answer of a model in tokens: what each generated token says, and what it may say next.
+"""One answer of a model in tokens: the meaning of each generated token, and the tokens allowed next.
 
 Above: `model.py`, which makes one for each request; `arena.py`, `admission.py`, whose decode loop feeds it.
 Below: `engines/answer.py`, `vocabulary.py`. Control tokens are shown to nobody, but some mark reasoning.

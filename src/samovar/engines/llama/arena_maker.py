@@ -1,4 +1,4 @@
-"""Makes the arenas of one model, one after the other: a context, what keeps prefixes in it, and the loop.
+"""Makes the arenas of one model, one after the other: a context, its prefix store, and the loop.
 
 Above: `model.py`, which has one arena at a time. Below: `arena.py`, `context.py`, `prefixes/`.
 """

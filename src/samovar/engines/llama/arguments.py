@@ -1,4 +1,4 @@
-"""The arguments of a chat template: which it takes, and which of them turn its model's reasoning on or off.
+"""The arguments of a chat template, and those that turn its model's reasoning on or off.
 
 Above: `chat.py`. Below: the generation values. It knows names and values, not how a template is filled. What
 would have no effect is an error that says what would have one.

@@ -1,4 +1,4 @@
-"""The shared object: found, checked, opened once, its log lines routed to `logging`.
+"""The shared library: found, checked, opened once, its log lines routed to `logging`.
 
 Above: every file of this folder. Below: `declarations.py`, `machine.py`, `tokenizing.py`. It is the only
 place that opens the object. Symbol visibility is an accident of the wheel's build, so an unknown build is

@@ -1,4 +1,4 @@
-"""What the rendering of one chat template may do at most, counted while it goes on.
+"""Limits on rendering a chat template, counted while it runs.
 
 Above: `dialect.py`. Below: Jinja. A template is code from a file that somebody made. Each turn of a loop,
 each call and each filter is a step, and no value may become larger than a limit. It does not know what a

@@ -1,4 +1,4 @@
-"""Messages to tokens, by the model's own chat template.
+"""Converts messages to tokens with the model's own chat template.
 
 Above: `model.py`, `counting.py`. Below: `turns.py`, `vocabulary.py`, `controls.py`. Templates are code from a
 file that somebody made, so they run in a sandbox. Message content is data: a control token's text in it stays

@@ -1,4 +1,4 @@
-"""Holds an answer to one of some texts, with llama.cpp's own grammar sampler.
+"""Constrains an answer to one of several texts, with llama.cpp's own grammar sampler.
 
 Above: `sampling.py`. Below: `constraint.py` (the contract), `binding.py`, `vocabulary.py`. It prepares
 nothing for a vocabulary, as `grammars.py` does, so choices never wait.

@@ -1,4 +1,4 @@
-"""What may be said next in an answer that is held to a form: the contract of its two kinds.
+"""The tokens allowed next in a constrained answer: the contract of both kinds of constraint.
 
 Above: `sampling.py`, which asks before each token. Below: `choosing.py` (one of some texts), `grammars.py` (a
 JSON Schema, a regular expression, a grammar). A constraint belongs to one answer and follows it token by

@@ -1,4 +1,4 @@
-"""A model's file once more, with all its matrices in another type: what `samovar tune --convert` writes.
+"""Writes a copy of a model's file with all matrices in another type, for `samovar tune --convert`.
 
 Above: the command line, tests. Below: the engine's quantizing functions, by `binding.py`, and the readers of
 headers in `models/`. One type for all matrices, so that what is measured of the copy is that type; norms,

@@ -1,4 +1,4 @@
-"""How many cores there are for the engine: physical ones, and of two kinds the fast ones.
+"""Counts the cores for the engine: physical ones, and only the fast ones if there are two kinds.
 
 Above: `threads.py`, `loading.py`, `measuring.py`, `convert.py`, `app.py`. Below: `cgroups.py`, files of
 `/sys`, `sysctl` on macOS, and psutil where neither says anything. Two threads of one core share what the

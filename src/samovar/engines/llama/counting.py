@@ -1,4 +1,4 @@
-"""How many tokens messages are, by the model's own vocabulary and chat template: no weights are read.
+"""Counts the tokens of messages with the model's vocabulary and chat template, without its weights.
 
 Above: `outlook.py`. Below: `vocabulary.py`, `chat.py`. It opens a model's file for its vocabulary only, which
 takes a fraction of a second and the memory of the vocabulary, and gives it back on leaving.

@@ -1,4 +1,4 @@
-"""Where a text is cut before the engine makes tokens of it, so that no pre-tokenizer takes hours.
+"""Cuts a text before the engine tokenizes it, so that no pre-tokenizer takes hours.
 
 Above: `vocabulary.py`. Below: nothing. Three of the pinned build's pre-tokenizers (`llm_tokenizer_bpe` in
 `llama-vocab.cpp`) look at a run of equal characters once for each of its characters: the work grows with the

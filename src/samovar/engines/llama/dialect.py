@@ -1,4 +1,4 @@
-"""The Jinja that chat templates are written in: what transformers gives every template, in a sandbox.
+"""The Jinja of chat templates: the names that transformers provides, in a sandbox.
 
 Above: `chat.py`, which imports it only when a template is compiled. Below: Jinja. It does not know what a
 token is, and has no clock of its own. The names and their meaning are those of `_compile_jinja_template` in

@@ -1,4 +1,4 @@
-"""Embedding texts with loaded weights: one context for it, made when it is first used, of the promised size.
+"""Embeds texts with loaded weights: one context, created on first use, of the reserved size.
 
 Above: `model.py` and `embedding_model.py`, which are models. Below: `embedding_context.py`, `vocabulary.py`.
 Texts are embedded in groups; between two groups others have their turn. The weights are its owner's, and

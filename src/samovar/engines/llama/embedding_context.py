@@ -1,4 +1,4 @@
-"""One llama.cpp context that texts are embedded in, one after the other.
+"""One llama.cpp context for embedding texts, one after the other.
 
 Above: `embedding.py`, one of whose threads at a time calls in here (`stop_soon` apart). Below: `binding.py`.
 What goes on from a text token by token (causal attention) is evaluated in pieces, and its tokens' vectors are

@@ -1,4 +1,4 @@
-"""The engine on llama.cpp: what a file would cost, and its load with progress and abort.
+"""The engine on llama.cpp: the memory a file would need, and loading with progress and abort.
 
 Above: the pool. Below: `loading.py`, `model.py`, `binding.py`, and the GGUF header reader in `models/`.
 The header is read and checked first, since what llama.cpp asserts about a file ends the process.

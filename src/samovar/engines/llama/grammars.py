@@ -1,4 +1,4 @@
-"""Holds an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
+"""Constrains an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
 
 Above: `guidance.py`, which makes them for one model; `sampling.py`, which asks a `Matcher` before each
 token. Below: `constraint.py` (the contract), `reasons.py`, `spelling.py`. The functions are those of the

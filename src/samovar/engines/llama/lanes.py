@@ -1,4 +1,4 @@
-"""Work with one model's vocabulary, beside the event loop: what is short does not wait for what is long.
+"""Work with one model's vocabulary in the background: short texts do not wait for long ones.
 
 Above: `model.py`. Below: anyio. A caller that is cancelled goes on at once; its work, which nothing can
 interrupt, ends by itself, and until then nothing else begins in its lane, and nothing that it uses is freed.

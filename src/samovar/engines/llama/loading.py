@@ -1,4 +1,4 @@
-"""One load of a model under way: weights, vocabulary, template and context, or all of it given back.
+"""One load of a model in progress: weights, vocabulary, template and context, or all of it released.
 
 Above: `engine.py`, `measuring.py`. Below: `model.py`, `embedding_model.py`, `binding.py`. It runs in a
 worker thread; what needs the interpreter goes on beside what the engine does by itself.

@@ -1,4 +1,4 @@
-"""Whether this machine can run the engine, said before the shared object is opened.
+"""Checks if this machine can run the engine, before the shared library is opened.
 
 Above: `binding.py`. An instruction that the CPU lacks ends the process with a signal, and a missing
 library with a line that names no mending, so both are looked for first. It opens nothing but /proc.

@@ -1,4 +1,4 @@
-"""Gives back what the engine has mapped of a model's file and does not need, because it repacked it.
+"""Releases mapped pages of a model's file that the engine does not need after repacking.
 
 Above: `loading.py`, and whoever frees weights. Below: `/proc/self/maps`, and the C library's `madvise`. The
 engine keeps the whole file mapped, so that what it repacked would be in memory twice. The pages are only

@@ -1,4 +1,4 @@
-"""How fast loaded weights evaluate and decode with each setting, and how well they foresee a text.
+"""Measures how fast loaded weights evaluate and decode with each setting, and their perplexity.
 
 Above: `samovar tune`. Below: `loading.py`, `context.py`, `binding.py`, `tuning.py`. Everything is done on
 weights and contexts of its own, in one worker thread; `stop` ends it from another within a micro-batch.

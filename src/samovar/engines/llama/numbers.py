@@ -1,4 +1,4 @@
-"""Whether what a model computes are numbers: a damaged file of the right length computes none.
+"""Checks for invalid numbers from a model: a damaged file of the right length computes NaN.
 
 Above: `sampling.py`, once for each answer; `embedding_context.py`, for each vector. Below: nothing.
 """

@@ -1,4 +1,4 @@
-"""Puts a model's layers on devices: which there are, how many layers fit, and a load's parameters for that.
+"""Puts a model's layers on devices: finds them, counts the layers that fit, sets a load's parameters.
 
 Above: `engine.py`, `loading.py`. Below: `binding.py`, and the arithmetic in `models/`.
 """

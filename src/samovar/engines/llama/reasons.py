@@ -1,4 +1,4 @@
-"""Why a form cannot be enforced, in words for whoever wrote it.
+"""Explains in plain words why a form cannot be enforced.
 
 Above: `grammars.py`. Below: nothing. What llguidance says of forms that people often write is put into other
 words here; the rest is shown as it says it.

@@ -1,4 +1,4 @@
-"""A request for an answer, what it holds while it runs, and what all of them have used.
+"""A request for an answer, its resources while it runs, and the totals of all requests.
 
 Above: `arena.py` and `admission.py`, whose decode loop changes these; `model.py` makes the requests. Below:
 `prefixes/`, `sampling.py`, `answering.py`, `stream.py`.

@@ -1,4 +1,4 @@
-"""Picks the next token: llama.cpp's sampler chain, held to what its answer may say.
+"""Picks the next token: llama.cpp's sampler chain, with the answer's constraint.
 
 Above: `admission.py` makes one, `arena.py` asks it. Below: `choosing.py` and `grammars.py` by their contract
 (`constraint.py`), `binding.py`, `vocabulary.py`. A sampler belongs to one answer; it is freed with `close`.

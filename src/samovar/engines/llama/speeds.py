@@ -1,4 +1,4 @@
-"""How much of a model's speed is measured, what came of it, and which choice of settings is best.
+"""The measurements of a model's speed, their results, and the choice of the best settings.
 
 Above: `measuring.py`, `samovar tune`. Below: `tuning.py`.
 """

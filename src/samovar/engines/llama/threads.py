@@ -1,4 +1,4 @@
-"""How many threads decode: all cores while they are free, fewer beside other busy processes.
+"""Chooses the number of decoding threads: all cores while they are free, fewer beside busy processes.
 
 Above: `arena.py`, which tells each step's time and sets what is chosen. Below: `cores.py`. At each of the
 hundreds of barriers of a step the threads wait for the last one; beside a busy process that is one which

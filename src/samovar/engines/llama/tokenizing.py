@@ -1,4 +1,4 @@
-"""The threads that the engine's tokenizer runs on, which have a large stack.
+"""The threads of the engine's tokenizer, which have a large stack.
 
 Above: `binding.py` owns it, `vocabulary.py` hands it its calls. Below: `memory/`. It does not know what a
 token is. For many vocabularies llama.cpp splits text by libstdc++'s `std::regex`, which calls itself for

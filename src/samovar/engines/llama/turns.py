@@ -1,4 +1,4 @@
-"""How messages are handed to a chat template so that each of them arrives in what it renders.
+"""Passes messages to a chat template so that each of them appears in the rendered text.
 
 Above: `chat.py`. Below: `dialect.py`, `controls.py`. It does not know what a token is. Some templates take no
 system message, some want a message's text as a list of parts, and some leave messages out without a word.

@@ -1,4 +1,4 @@
-"""How an arena finds what it has evaluated before, and keeps what it evaluates: the contract.
+"""The contract of a prefix store: finds evaluated prefixes of an arena, and keeps new ones.
 
 Above: `arena.py` and `admission.py`, which ask in the decode loop, and the members: `tree.py` for memory that
 can be cut at any token, `states.py` for memory that cannot. Below: the nodes of the tree, which rows pin, and

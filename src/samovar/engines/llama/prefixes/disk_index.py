@@ -1,4 +1,4 @@
-"""Copies of evaluated prefixes on disk, and which of them would help a prompt.
+"""The index of copies of evaluated prefixes on disk, to find those that help a prompt.
 
 Above: `tree.py`, `states.py`, in the decode loop. Below: the store of snapshots, which writes in a thread
 of its own and verifies what it reads. Nothing here waits for the disk but `load`. Only what is likely to come

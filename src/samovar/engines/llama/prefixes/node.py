@@ -1,4 +1,4 @@
-"""One node of a prefix tree: a range of a path of tokens, who has asked for it, and who may go on from it.
+"""One node of a prefix tree: a range of a token path, its past requests, and possible continuations.
 
 Above: `radix.py`, which alone changes the tree; `tree.py` and `states.py`, which speak of origins. Below:
 what a prefix is worth.

@@ -1,4 +1,4 @@
-"""The prefix tree of one arena: which evaluated token prefixes are in the cells, and who uses them.
+"""The prefix tree of one arena: the evaluated token prefixes in the cells, and their users.
 
 Above: `tree.py`. Below: `node.py`, and `Cells`, three calls of the engine, so that the tree is tested alone
 as a state machine. Each node is a range of a path of tokens and holds exactly its range's cells, in a

@@ -1,4 +1,4 @@
-"""How an arena reuses what it has evaluated where memory cannot be cut: copies of whole states.
+"""Reuses evaluated prefixes in memory that cannot be cut: by copies of whole states.
 
 Above: `arena.py`, `admission.py`. Below: `context.py`, `disk_index.py`. For recurrent, hybrid and
 sliding-window models, and for answers that must come out the same each time. A copy is the state after

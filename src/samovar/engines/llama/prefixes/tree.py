@@ -1,4 +1,4 @@
-"""What was evaluated before, in the cells: for memory that can be cut at any token.
+"""Reuses evaluated prefixes in the cells, for memory that can be cut at any token.
 
 Above: `arena.py` and `admission.py`, which ask in the decode loop. Below: `radix.py` (what is in the cells),
 `disk_index.py` (copies on disk), `context.py`. The contract is in `base.py`.
