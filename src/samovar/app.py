@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from samovar.serving.session import Sessions
 
 BUDGET_SHARE = 0.8
-"""Of the memory available at the start, where no budget is set."""
+"""Share of the memory available at the start, if no budget is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class App:
 def open_library(start: Path, *, is_current: bool = True) -> Library:
     """The workflows and prompts that can be named from the folder `start`, nearest first.
 
-    `is_current`: it is the current folder, so that paths are shown as they were written.
+    `is_current`: it is the current folder, so that paths are shown as written.
     """
     return Library(library_folders(start), parse_action, start=None if is_current else start)
 
@@ -167,13 +167,13 @@ def check_answers(spec: ModelSpec) -> None:
 
     try:
         header = read_header(spec.path)
-    except ModelError:  # which whoever loads it will get
+    except ModelError:  # which anyone who loads it will get
         return
     require(header, Capability.ANSWER, name=spec.reference)
 
 
 def not_here(reference: Reference) -> ModelFetchError:
-    """What is said of a model that may not be fetched."""
+    """The message about a model that may not be fetched."""
     return ModelFetchError(
         f"{reference.text} is not on this machine, and the setting `offline` is on. With a network: "
         f"samovar pull {reference.text}"

@@ -23,12 +23,13 @@ from samovar.values import Record, to_text
 HIDDEN = "***"
 """Stands where a secret was."""
 LEAST_CHARS = 6
-"""Of a text that is hidden wherever it stands: a shorter one stands in other texts by chance."""
+"""Characters of a text that is hidden everywhere: a shorter one occurs in other texts by chance."""
 LEAST_CUT_CHARS = 4
-"""Of what is left of a secret beside `…`, where a text was cut."""
+"""Characters of the rest of a secret beside `…`, where a text was cut."""
 
 _WHOLE_FIELDS = frozenset({"what", "value", "sets", "text"})
-"""Of events: texts and values of the run. A short secret too is hidden there, if it is all of one."""
+"""Fields of events with texts and values of the run. A short secret is hidden there too, if it is all of
+one."""
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Secrets:
         return HIDDEN if text.strip() in self._values else self.mask(text)
 
     def is_in(self, text: str) -> bool:
-        """Whether a secret stands in the text, however short it is."""
+        """Whether a secret is in the text, however short it is."""
         return any(value in text for value in self._values)
 
     @cached_property
@@ -83,7 +84,7 @@ class Secrets:
         return re.compile("|".join(map(re.escape, found))) if found else None
 
     def mask(self, text: str) -> str:
-        """The text without secrets, nor what is left of one beside `…`, where it was cut."""
+        """The text without secrets, nor the rest of one beside `…`, where it was cut."""
         if self._pattern is None:
             return text
         text = self._pattern.sub(HIDDEN, text)
@@ -199,7 +200,7 @@ class Stream:
         return self._secrets.mask(text[:end])
 
     def rest(self) -> str:
-        """What was held back, when no more comes."""
+        """The held-back part, when no more comes."""
         held, self._held = self._held, ""
         return self._secrets.mask(held)
 

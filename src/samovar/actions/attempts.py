@@ -16,7 +16,7 @@ until the next; None: the model is to repair its answer."""
 
 
 def ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | None) -> None:
-    """Nobody is told."""
+    """Tells nobody."""
 
 
 async def nothing() -> None:

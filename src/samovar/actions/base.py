@@ -56,15 +56,15 @@ class Outcome:
     abort: str | None = None
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
-    """Of a prompt."""
+    """Figures of a prompt."""
     answer: CommonAnswer | None = None
-    """Of several prompts together."""
+    """Answer of several prompts together."""
     what: str = ""
-    """What was done, with its values, in a few words; empty where what is written says enough."""
+    """What was done, with its values, in a few words; empty if what is written says enough."""
 
 
 class CallWorkflow(Protocol):
-    """Runs a sub-workflow to its end and gives what it returns: without a word, its variables."""
+    """Runs a sub-workflow to its end and gives what it returns: without `returns`, its variables."""
 
     async def __call__(
         self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
@@ -94,9 +94,9 @@ class ActionContext:
     warn: Callable[[str], None]
     """Reports something doubtful that was not asked for."""
     run_command: Callable[[Command], Awaitable[CommandResult]] = run
-    """Runs a command to its end; raises `ShellError` where it cannot be started."""
+    """Runs a command to its end; raises `ShellError` if it cannot be started."""
     read_file: Callable[[Target, int], Awaitable[bytes]] = read_file
-    """What a file of at most so many bytes holds; raises `FileError`."""
+    """What a file of at most this many bytes holds; raises `FileError`."""
     write_file: Callable[[Target, Change], Awaitable[None]] = write_file
     """Makes or replaces a file, whole or not at all; raises `FileError`."""
     find_files: Callable[[Search], Awaitable[list[str]]] = find_files
@@ -106,9 +106,9 @@ class ActionContext:
     allows_effects: bool = True
     """False: actions that have an effect are refused."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    """Returns when so many seconds have passed."""
+    """Returns when this many seconds have passed."""
     move_on_after: Callable[[float], AbstractContextManager[anyio.CancelScope]] = anyio.move_on_after
-    """Cancels its body when so many seconds have passed."""
+    """Cancels its body when this many seconds have passed."""
     run_items: RunItems = no_items
     """Performs something for each item of a list."""
     compute: Compute = compute_at_once
@@ -153,7 +153,7 @@ class Action(ABC):
     """How often it is performed again, as `retries=3 backoff=2s` there says; None: never."""
 
     def __init_subclass__(cls, **arguments: object) -> None:
-        super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
+        super(Action, cls).__init_subclass__(**arguments)  # `Action` is made again, for its slots
         if not hasattr(cls, "effect"):
             raise TypeError(
                 f"The action {cls.__name__} does not define its `effect`: a text, or None if it has none."
@@ -166,7 +166,7 @@ class Action(ABC):
 
     @property
     def sets(self) -> frozenset[str]:
-        """The variables it sets, besides `result` and its like."""
+        """The variables it sets, besides `result` and so on."""
         return frozenset()
 
     @property
@@ -203,11 +203,11 @@ class Action(ABC):
     @property
     @abstractmethod
     def what(self) -> str:
-        """What it does, as it is written, in a few words for one line."""
+        """What it does, as written, in a few words for one line."""
 
     @property
     def doing(self) -> str:
-        """Its effect, whole as it is written, for whoever is asked to allow it."""
+        """Its effect, whole as written, for anyone who is asked to allow it."""
         return self.what
 
     @property
@@ -260,7 +260,8 @@ class Action(ABC):
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
 
     async def act(self, context: ActionContext) -> Outcome:
-        """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""
+        """Performs it, for anyone who runs it. Raises `RefusedError` for an effect in a run without
+        effects."""
         if self.effect is not None and not context.allows_effects:
             raise refused(self)
         return await self.perform(context)
@@ -269,8 +270,8 @@ class Action(ABC):
     async def perform(self, context: ActionContext) -> Outcome:
         """Does it.
 
-        Raises a `SamovarError` where it fails. Cancelled, it gives back all it holds and ends what it
-        started before the cancellation goes on.
+        Raises a `SamovarError` where it fails. Cancelled, it gives back all it holds and ends what it started
+        before the cancellation continues.
         """
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
@@ -279,7 +280,7 @@ class Action(ABC):
 
 
 def refused(action: ParsedAction) -> RefusedError:
-    """What is said of an action with an effect, in a run that may have none."""
+    """The message about an action with an effect, in a run that may have none."""
     return RefusedError(
         f"It {action.effect}, but this run may have no effects (--no-effects).", place=action.place
     )
@@ -290,11 +291,11 @@ _LOOKED_AT = 20
 
 
 def made_of(names: frozenset[str]) -> str:
-    """What is said behind a text that only becomes whole in a run, to whoever is to allow it."""
+    """What is said behind a text that only becomes whole in a run, to anyone who is to allow it."""
     return f" (put together from what sets {', '.join(sorted(names))})" if names else ""
 
 
 def brief(text: str, limit: int = 60) -> str:
-    """The text on one line of at most so many characters."""
+    """The text on one line of at most this many characters."""
     line = " ".join(text[: limit * _LOOKED_AT].split())
     return line if len(line) <= limit and len(text) <= limit * _LOOKED_AT else line[: limit - 1] + "…"

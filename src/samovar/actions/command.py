@@ -111,7 +111,7 @@ def _items(line: Scanner) -> tuple[Value, ...]:
 
 
 def _check_words(line: Scanner, items: Sequence[Value], launch: Launch) -> tuple[Fault, ...]:
-    """Notes values that would be code; gives what is doubtful about the others."""
+    """Notes values that would be code; gives warnings about the others."""
     words = [
         Word(_outline(item), None if item.is_literal else number, quoted=True)
         for number, item in enumerate(items)

@@ -114,14 +114,14 @@ class Conditional(Action):
         return self.line.text + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        # What tags stand around may be written otherwise in one of their ways: that is for a person to mend.
+        # What tags are around may be written otherwise in one of their ways: that is for a person to mend.
         found = [
             replace(fault, fix=None) for variant in self.ways for fault in variant.faults(library, workflow)
         ]
         return tuple(dict.fromkeys(found))
 
     def become(self, variables: Mapping[str, object]) -> tuple[Action, dict[str, object]] | None:
-        """The action that it is with these variables, and the variables for it; None where it is none."""
+        """The action that it is with these variables, and the variables for it; None if it is none."""
         text, held = _written(self.line.hold(variables))
         return (self.parse_action(text, self.place), {**variables, **held}) if text.strip() else None
 
@@ -154,7 +154,7 @@ def _written(pieces: Sequence[Piece]) -> tuple[str, dict[str, object]]:
         if isinstance(piece, Held):
             text += "{{ " + name(piece.value) + (" | raw" if piece.raw else "") + " }}"
         else:
-            # What is literally meant (it stood in a raw block) must not be read again.
+            # What is literally meant (it was in a raw block) must not be read again.
             text += re.sub(r"\{\{|\{%", lambda found: "{{ " + name(found.group()) + " }}", piece)
     return text, held
 

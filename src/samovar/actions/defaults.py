@@ -32,8 +32,8 @@ class PromptDefaults:
     """Wins over what the prompt says (`run --executor`)."""
     seed: int = 0
     forced_seed: int | None = None
-    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
-    workflows, not over the prompt's own."""
+    """The seed of the run (`run --seed`), from which each visit derives its own. It overrides the seeds of
+    workflows, but not the prompt's own."""
     deterministic: bool = False
     """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None

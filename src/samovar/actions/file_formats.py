@@ -99,7 +99,8 @@ def is_encoding(name: str) -> bool:
 
 
 def decoded(raw: bytes, encoding: str | None) -> tuple[str, str]:
-    """The text of a file, and the encoding it is in. Raises `ValueError` for bytes that are no text in it."""
+    """The text of a file, and the encoding it is in. Raises `ValueError` for bytes that are not text in
+    it."""
     known = encoding or next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
     try:
         return raw.decode(known), known.removesuffix("-sig")

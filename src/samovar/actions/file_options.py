@@ -16,13 +16,13 @@ from samovar.errors import ActionError, FileError, Place, nearest
 from samovar.values import to_text
 
 MOST_BYTES = 10_000_000
-"""Of a file, unless `limit` allows more."""
+"""Bytes of a file, unless `limit` allows more."""
 _SIZE = re.compile(r"(\d{1,12})\s*(|B|kB|KB|MB|GB)")
 _UNITS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 
 def read_format(line: Scanner) -> str:
-    """Takes `as FORMAT`, if it stands here: its name."""
+    """Takes `as FORMAT`, if it is here: its name."""
     if not line.word("as"):
         return "text"
     at, name = line.where(), line.peek_word()

@@ -1,7 +1,7 @@
 """The places of an action's files: the part its author wrote, and the names that values may add below it.
 
-Above: the actions that read, write and find files, and whoever does so for them. Below: templates. The path
-up to the first value is its author's, who may write any. What a value names is below that: no `..`, no
+Above: the actions that read, write and find files, and anyone who does so for them. Below: templates. The
+path up to the first value is its author's, who may write any. What a value names is below that: no `..`, no
 absolute path, and no link there is followed (`file_system.py`). A value that the user chose (`OwnPath`) is as
 good as written.
 """
@@ -38,7 +38,7 @@ class Target:
     below: tuple[str, ...]
     """The names of folders below it, and that of the file. No link among them is followed."""
     shown: str
-    """The path as it was written, with its values."""
+    """The path as written, with its values."""
     is_own: bool = False
     """No value is in it: it may be read through a link."""
 
@@ -54,7 +54,7 @@ class Search:
     folder: Path
     """The author's part, up to the first name with a pattern or a value; links in it are followed."""
     shown: str
-    """That part as it was written; each file that is found begins with it."""
+    """That part as written; each file that is found begins with it."""
     below: tuple[str, ...]
     """A pattern for each name below it."""
     pattern: str

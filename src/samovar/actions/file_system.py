@@ -59,7 +59,7 @@ class _Folder:
         return (name, {"dir_fd": self._at}) if isinstance(self._at, int) else (self._at / name, {})
 
     def state(self, name: str) -> os.stat_result | None:
-        """Of the entry itself, be it a link; None if there is none."""
+        """The state of the entry itself, even if it is a link; None if there is none."""
         path, where = self._named(name)
         try:
             return os.stat(path, follow_symlinks=False, **where)

@@ -2,7 +2,7 @@
 
 Above: the verbs, whose lines may have it, and the loop of a run, which performs each item as a visit of its
 own. Below: `loop_clause.py`, which reads it, and the contract of actions. Items are branches: each has a copy
-of the variables, and what is kept of it comes back in the order of the list.
+of the variables, and the kept part of it comes back in the order of the list.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class ForEach(Action):
         return self.types_of(kept)
 
     def types_of(self, kept: Type) -> Mapping[str, Type]:
-        """As `types`, where it is known what is kept of each item."""
+        """As `types`, where it is known the kept part of each item."""
         if self.result is None:
             return {}
         if self.goes_on:

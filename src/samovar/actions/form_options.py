@@ -43,7 +43,7 @@ def read_json_schema(value: object) -> str:
 
 
 def read_schema_option(value: object) -> str:
-    """A schema as JSON, or the name or the file of one, as it is written; see `found_schema`."""
+    """A schema as JSON, or the name or the file of one, as written; see `found_schema`."""
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         if not _NAME.fullmatch(value.strip()):
             raise ValueError(f"{SCHEMA_FORMS}; or the name of one below `## Schemas`, or a file")

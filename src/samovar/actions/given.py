@@ -28,12 +28,12 @@ class Value:
 
     template: Template
     quoted: bool
-    """It stands in quotes."""
+    """It is in quotes."""
     place: Place
     given: object = field(default=None, compare=False)
-    """What the literal means; None where the template must be filled."""
+    """What the literal means; None if the template must be filled."""
     is_text: bool = field(default=False, compare=False)
-    """It is a text whatever is filled in: it stands in quotes and is not exactly one `${…}`."""
+    """It is a text whatever is filled in: it is in quotes and is not exactly one `${…}`."""
 
     @property
     def is_literal(self) -> bool:
@@ -69,7 +69,7 @@ class Pair:
     key: str
     value: Value
     place: Place
-    """Of the key."""
+    """Place of the key."""
 
 
 def map_in(text: str) -> dict[str, object] | None:
@@ -89,7 +89,7 @@ def whole_number(value: object) -> int | None:
 
 
 def changed_by_reading(text: str) -> str | None:
-    """What would not be kept as it is written if the text were read as JSON; None for any other text."""
+    """What would not be kept as written if the text were read as JSON; None for any other text."""
     if text in ("NaN", "Infinity", "-Infinity"):
         return None  # a text
     try:
@@ -117,7 +117,7 @@ def _kept_int(text: str) -> int:
 
 
 _MOST_DIGITS = 20
-"""Of a whole number with 64 bits, its sign counted."""
+"""Digits of a whole number with 64 bits, its sign counted."""
 
 
 def _kept_float(text: str) -> float:

@@ -19,7 +19,7 @@ class HereDocuments:
         """`check` gets each line in which the shell expands what it finds."""
         self._text, self._check = text, check
         self._begun: list[tuple[str, bool, bool]] = []
-        """Delimiter, whether tabs may stand before it, and whether the lines are taken as they are."""
+        """Delimiter, whether tabs may be before it, and whether the lines are taken as they are."""
 
     def __len__(self) -> int:
         return len(self._begun)

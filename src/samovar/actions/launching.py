@@ -38,7 +38,7 @@ OF_COMMAND_TYPES: Mapping[str, Type] = dict.fromkeys(("text", "stdout", "stderr"
 }
 """All parts of a command's value."""
 SAID_CHARS = 500
-"""Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
+"""Characters of a command's last output, at the beginning of a message; `…` marks a cut."""
 OPTIONS = ("timeout", "result", "working_dir", "env", "stdin", "retry_safe", "detach")
 FORM = (
     '[result="variable"] [timeout=30s] [stdin="text"] [working_dir="folder"] [env={"NAME":"value"}] '
@@ -105,7 +105,7 @@ class Launch:
 
     @property
     def doing(self) -> str:
-        """What it adds to a command, as it is written, for whoever is asked to allow that."""
+        """What it adds to a command, as written, for anyone who is asked to allow that."""
         env = {name: template.text for name, template in self.environment}
         where = f" in {self.folder.template.text}" if self.folder else ""
         reads = f" reading {self.stdin.template.text!r}" if self.stdin else ""

@@ -33,11 +33,11 @@ class Items:
     action: ParsedAction | None
     """What is performed for each; None: the inner diagram of the composite."""
     collect: str | None = None
-    """What is kept of each: this variable, or this value of a sub-workflow; None: its result."""
+    """The kept part of each: this variable, or this value of a sub-workflow; None: its result."""
     variables: Mapping[str, object]
     """What each item begins with a copy of."""
     goes_on: bool = False
-    """After a failure the others go on, and a record says of each how it went; else it ends all."""
+    """After a failure the others continue, and a record says of each how it went; else it ends all."""
 
 
 RunItems = Callable[[Items], Awaitable[list[object]]]
@@ -48,5 +48,5 @@ Raises `ChildError` for the first failure, unless it `goes_on`.
 
 
 async def no_items(_: Items) -> list[object]:
-    """See `RunItems`: where nothing is performed but a single action."""
+    """See `RunItems`: if nothing is performed but a single action."""
     raise ActionError("There is nothing here to do for each item.")

@@ -1,7 +1,7 @@
 """Reads `for each NAME in EXPRESSION` on the line of an action, and its options.
 
-Above: `for_each.py`, and whoever reads the lines of actions. Below: the scanner and expressions. The clause
-is taken out of the line before its verb is read, so that no verb knows of it.
+Above: `for_each.py`, and anyone who reads the lines of actions. Below: the scanner and expressions. The
+clause is taken out of the line before its verb is read, so that no verb knows of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LoopClause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopOptions:
-    """What stands behind a clause and belongs to it."""
+    """What comes after a clause and belongs to it."""
 
     at_once: Value | None = None
     collect: str | None = None

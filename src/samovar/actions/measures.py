@@ -25,10 +25,10 @@ class Measure(Generic[T]):
     what: str
     """In words."""
     read: Callable[[object], T | None]
-    """None: the value is no such thing."""
+    """None: the value is invalid."""
 
     def check(self, line: Scanner, value: Value | None) -> None:
-        """Notes a value that is written out and is no such thing."""
+        """Notes a value that is written out and invalid."""
         if value is not None and value.is_literal and self.read(value.given) is None:
             line.note("option-value", f"`{self.key}` must be {self.what}.", value.place)
 

@@ -227,7 +227,7 @@ class Using:
     def choose(
         self, variables: Mapping[str, object], defaults: PromptDefaults, folder: Path | None
     ) -> Chosen:
-        """The values now. `folder`: of the file that they stand in, where a model's file is looked for first.
+        """The values now. `folder`: of the file that they are in, where a model's file is looked for first.
 
         Raises `ActionError` for a value that the option cannot take.
         """

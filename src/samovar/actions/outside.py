@@ -1,7 +1,7 @@
 """Everything that a run uses outside itself: executors, commands, files, a person, and time.
 
-Above: the runner, which takes one `Outside` and lets nothing past it, so that whoever stands in its place
-(a case, a recording) hears and says everything. Below: processes and questions; `executors/base.py`. What is
+Above: the runner, which takes one `Outside` and lets nothing past it, so that anyone who is in its place (a
+case, a recording) hears and says everything. Below: processes and questions; `executors/base.py`. What is
 asked and what is answered are plain values, with the run and the visit they are for.
 """
 
@@ -32,7 +32,7 @@ class VisitOf:
     run: str
     """The id of the run."""
     number: int
-    """Of the visit in the run, from 1."""
+    """Number of the visit in the run, from 1."""
 
 
 class Commands(Protocol):
@@ -91,12 +91,12 @@ class Waits(Protocol):
     """Lets visits wait, by the clock."""
 
     async def sleep(self, duration_s: float, at: VisitOf) -> None:
-        """Returns when so many seconds have passed."""
+        """Returns when this many seconds have passed."""
         ...
 
 
 class World(Commands, Files, User, Waits, Protocol):
-    """All but the executor, in one: that of this machine, or what stands in its place."""
+    """All but the executor, in one: that of this machine, or what is in its place."""
 
     clock: Clock
 

@@ -19,7 +19,7 @@ from samovar.actions.left_processes import end_left, kill_left
 GRACE_S = 1.0
 """Between asking a group to end and killing it."""
 DYING_S = 0.1
-"""How long a killed group is watched; where nobody reaps its dead, it seems to be there for ever."""
+"""How long a killed group is watched; where nobody reaps its dead, it seems to be there forever."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class ProcessGroups:
         self._groups[group] = _Group(run)
 
     def finish(self, group: int, *, detach: bool = False) -> None:
-        """The command is done. What it left behind stays until the run ends, or for ever with `detach`."""
+        """The command is done. What it left behind stays until the run ends, or forever with `detach`."""
         if detach or not send(group, 0):
             del self._groups[group]
         else:
@@ -96,7 +96,7 @@ def _is_the_same(group: int, found: _Group) -> bool:
 
 
 async def end_group(group: int) -> None:
-    """Asks a whole group to end, and kills what is left of it after a moment."""
+    """Asks a whole group to end, and kills the rest of it after a moment."""
     send(group, signal.SIGTERM)
     with anyio.move_on_after(GRACE_S):
         await _emptied(group)
@@ -106,7 +106,7 @@ async def end_group(group: int) -> None:
 
 
 async def _emptied(group: int) -> None:
-    # Nothing tells when a group is empty, so it is looked at again and again.
+    # Nothing says when a group is empty, so it is looked at again and again.
     while send(group, 0):  # noqa: ASYNC110
         await anyio.sleep(0.005)
 

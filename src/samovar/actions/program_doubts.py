@@ -14,7 +14,7 @@ from samovar.actions.shell_words import Word
 
 
 def doubts(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
-    """What is doubtful about values in the words of a program, each with the number of the value."""
+    """Warnings about values in the words of a program, each with the number of the value."""
     start = start_of(words)
     if start == len(words):
         return

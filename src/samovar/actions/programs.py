@@ -49,7 +49,7 @@ _FED = "it is the input of `{}`, which may read it as commands"
 
 
 def refusal(words: Sequence[Word], fed: int | None) -> Refused | None:
-    """Why a value must not stand in one of the words, or be the input of their program; None if it may."""
+    """Why a value must not be in one of the words, or be the input of their program; None if it may."""
     start = start_of(words)
     return (
         _as_env_text(words)
@@ -125,7 +125,7 @@ def _as_assignment(words: Sequence[Word], start: int) -> Refused | None:
 
 
 def list_refusal(words: Sequence[Word], lists: Collection[int]) -> Refused | None:
-    """Why a list must not stand in one of the words with these numbers, which are lists perhaps."""
+    """Why a list must not be in one of the words with these numbers, which are lists perhaps."""
     if words[0].name not in WRAPPERS and not ASSIGNMENT.match(words[0].text):
         return None
     start = start_of(words)
@@ -161,7 +161,7 @@ class _Shell:
     """Empty: there has been none."""
     takes_options: bool = False
     expects_text: bool = False
-    """The next word that is no option is the text of a command."""
+    """The next word that is not an option is the text of a command."""
     expects_name: bool = False
     """The next word is what that text has as $0."""
 

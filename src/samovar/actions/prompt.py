@@ -61,7 +61,7 @@ class ExecutePrompt(Action):
 
     place: Place
     name: Value | None
-    """Of the prompt in the library; None where the text itself is given."""
+    """Name of the prompt in the library; None if the text itself is given."""
     inline: Value | None
     arguments: tuple[Pair, ...]
     using: Using
@@ -127,7 +127,7 @@ class ExecutePrompt(Action):
 
     @property
     def _types_of_answer(self) -> Mapping[str, Type]:
-        if self.using.of("schema") is not None:  # whose fields may be told only by the workflow: `types_in`
+        if self.using.of("schema") is not None:  # whose fields only the workflow may know: `types_in`
             return {self.result: ANYTHING} if self.result else {}
         is_choice = self.using.of("choices") is not None
         answer = replace(

@@ -65,7 +65,7 @@ class Retries:
 
     @property
     def text(self) -> str:
-        """As they are written."""
+        """As written."""
         waits = f" backoff={self.backoff.template.text}" if self.backoff else ""
         return f"retries={self.count.template.text}{waits}"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from samovar.library import Library
 
 _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
-"""What stands behind the name of a variable that is set."""
+"""What comes after the name of a variable that is set."""
 _LIMIT = re.compile(r"""\s(?:with\s+)?timeout\s*=(?!=)\s*(?:"[^"]*"|'[^']*'|[^\s"']+)\s*\Z""")
 """A time limit behind an expression or a bare value."""
 _BRIEF_CHARS = 60
@@ -34,7 +34,7 @@ class Assignment:
     name: str
     value: Value | Expression
     place: Place
-    """Of the name."""
+    """Place of the name."""
 
     def of(self, variables: Mapping[str, object]) -> object:
         if isinstance(self.value, Expression):
@@ -55,7 +55,7 @@ class Set(Action):
     assignments: tuple[Assignment, ...]
     """At least one; a later one sees the earlier ones."""
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
-    """Of the keyword."""
+    """The old spelling of the keyword."""
 
     @classmethod
     def parse(cls, line: Scanner) -> Set:
@@ -194,7 +194,7 @@ def _assignment(line: Scanner) -> Assignment:
 
 
 def _value(line: Scanner) -> Value:
-    """A text in quotes, or all that stands before the next assignment, which is typed where it is JSON."""
+    """A text in quotes, or all that is before the next assignment, which is typed where it is JSON."""
     value = line.quoted()
     if value is not None:
         # The older system took a number in quotes for one.

@@ -1,7 +1,7 @@
 """The shell's own commands: which ones read words as code, and which variables they set.
 
 Above: `shell_syntax.py`. Below: `programs.py`, `shell_words.py`. What a variable holds can become code later,
-so that whoever reads a command keeps which variables hold a value (`Known`).
+so that anyone who reads a command keeps which variables hold a value (`Known`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Known:
         return next(iter(self.holding.values()))
 
     def named(self, text: str) -> int | None:
-        """The number of a value that a variable holds whose name stands in the text."""
+        """The number of a value that a variable holds whose name is in the text."""
         return next((self.holding[name] for name in _NAME.findall(text) if name in self.holding), None)
 
     @property
@@ -79,7 +79,7 @@ class Known:
 
 
 def refusal(command: SimpleCommand, known: Known) -> Refused | None:
-    """Why a value must not stand in the command, for what the shell makes of it; None if it may.
+    """Why a value must not be in the command, for what the shell makes of it; None if it may.
 
     Keeps in `known` which variables hold a value from now on.
     """
@@ -124,7 +124,7 @@ def in_subscript(word: Word, known: Known) -> Refused | None:
 
 
 def _always(name: str, words: Sequence[Word], known: Known) -> Refused | None:
-    """Why a command must not stand beside a value, wherever that is."""
+    """Why a command must not be beside a value, wherever that is."""
     if name == "alias" and any("=" in word.text for word in words):
         return Refused("`alias` changes what the words of commands mean", known.any)
     if name == "set" and any(re.match(r"-\w*k|keyword\Z", word.text) for word in words):
@@ -178,7 +178,7 @@ def _assigned(words: Sequence[Word], known: Known) -> Refused | None:
         name = match.group(1)
         known.written.add(name)
         if word.value is None:
-            # Arithmetic, and what reads code, go on from a name to what that holds.
+            # Arithmetic, and what reads code, continue from a name to what that holds.
             number = next(
                 (
                     known.holding[one]

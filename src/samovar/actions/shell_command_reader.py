@@ -22,7 +22,7 @@ _DESCRIPTOR = re.compile(r"\d+|\{[A-Za-z_]\w*(?:\[[^\]]*\])?\}")
 
 
 class CommandReader(WordReader):
-    """Reads simple commands. Mutable: what is doubtful about those that have been read."""
+    """Reads simple commands. Mutable: warnings about those that have been read."""
 
     def __init__(self, text: ShellText, known: Known, *, is_bash: bool) -> None:
         super().__init__(text, known)

@@ -19,7 +19,7 @@ _TWICE = "the shell may read the target of {} twice; write > FILE 2>&1 instead"
 def judge(command: SimpleCommand, known: Known, *, is_group: bool) -> Refused | None:
     """Why the command must not have one of its values; None if it may.
 
-    `is_group`: it is what stands behind a compound command, so that all of that has the same input.
+    `is_group`: it is what comes after a compound command, so that all of that has the same input.
     """
     words = command.words
     if why := _several(words) or _redirected(command, known, is_group=is_group):
@@ -28,7 +28,7 @@ def judge(command: SimpleCommand, known: Known, *, is_group: bool) -> Refused | 
 
 
 def doubts(command: SimpleCommand) -> Iterator[tuple[int, str]]:
-    """What is doubtful about the values in its words, each with the value's number."""
+    """Warnings about the values in its words, each with the value's number."""
     return program_doubts.doubts(command.words)
 
 

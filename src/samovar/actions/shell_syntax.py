@@ -27,7 +27,7 @@ PlaceValue = Callable[[int, ShellFrame], str]
 
 
 class ShellReader(CommandReader):
-    """Reads one command from left to right. Mutable: what is open, and what is known of variables.
+    """Reads one command from left to right. Mutable: what is open, and the known facts about variables.
 
     What is known only grows: where that makes a difference to what has been read, it is read again.
     """

@@ -1,7 +1,7 @@
 """The current word of a shell command, and the parts that the shell puts into it.
 
-Above: `shell_command_reader.py`. Below: `shell_text.py`, `shell_frames.py`, `shell_builtins.py` for what is
-known of variables. What may hold a value is kept with the word; where it would be code it is refused.
+Above: `shell_command_reader.py`. Below: `shell_text.py`, `shell_frames.py`, `shell_builtins.py` for the known
+facts about variables. What may hold a value is kept with the word; where it would be code it is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IN_ARITHMETIC = "it is inside arithmetic, where the shell would read it as an ex
 
 
 class WordReader:
-    """Reads words. Mutable: what is open, and what is known of variables."""
+    """Reads words. Mutable: what is open, and the known facts about variables."""
 
     def __init__(self, text: ShellText, known: Known) -> None:
         self.text, self._known = text, known

@@ -37,7 +37,8 @@ REPAIRS = 2
 LIMIT_S = 300.0
 """How long the command may take if nothing is said: what a model wrote may never end."""
 SHOWN_CHARS = 4000
-"""Of what the command wrote, at most so much is shown to the model: its beginning, and more of its end."""
+"""Characters of the command's output shown to the model, at most: its beginning, and more of its
+end."""
 _BEGINNING_CHARS = 1000
 _REPAIRS = count("repairs", 0, MOST_RETRIES)
 _LIMIT = Measure(
@@ -74,7 +75,7 @@ class Verify:
 
     @classmethod
     def parse(cls, line: Scanner, options: list[Pair]) -> Verify | None:
-        """Takes its options out of those of a prompt; notes what is wrong with them."""
+        """Takes its options out of those of a prompt; notes mistakes in them."""
         taken = {pair.key: pair for pair in options if pair.key in OF_VERIFY}
         options[:] = [pair for pair in options if pair.key not in OF_VERIFY]
         if "verify" not in taken:
@@ -93,7 +94,7 @@ class Verify:
 
     @property
     def text(self) -> Template:
-        """The command as it is written. In it, `result` is the answer."""
+        """The command as written. In it, `result` is the answer."""
         return self.line.text.template
 
     @property
@@ -103,7 +104,7 @@ class Verify:
 
     @property
     def doing(self) -> str:
-        """What it runs, as it is written, for whoever is asked to allow that."""
+        """What it runs, as written, for anyone who is asked to allow that."""
         return f"{self.text.text} (for each answer){made_of(self.line.text.names)}"
 
     @property
@@ -194,7 +195,7 @@ def _failure(finished: CommandResult, limit_s: float | None) -> str | None:
 
 
 def repair_text(why: str, finished: CommandResult) -> str:
-    """What a model is told whose answer did not pass. It is plain text, whatever the command wrote."""
+    """The message to a model whose answer did not pass. It is plain text, whatever the command wrote."""
     written = "\n".join(text for one in (finished.stdout, finished.stderr) if (text := one.strip("\r\n")))
     what = f"It wrote:\n\n{shortened(written)}\n\n" if written else "It wrote nothing.\n\n"
     return (

@@ -38,7 +38,7 @@ class Wait(Action):
     given: Value | None
     """A duration that only the run knows."""
     unit: str
-    """Of `given`, where one is written."""
+    """Unit of `given`, if one is written."""
     message: Value | None
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 

@@ -118,7 +118,7 @@ def _unknown_executor(name: str, place: Place) -> Iterator[Fault]:
 
 
 def _escapes(action: Action) -> Iterator[Fault]:
-    """Texts with `\\n` in them, which is no new line there."""
+    """Texts with `\\n` in them, which is not a new line there."""
     for text in action.texts:
         if "\\n" not in text.text:
             continue

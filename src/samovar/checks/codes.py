@@ -31,13 +31,13 @@ class Code:
     do: str
     """What to do about it."""
     path: str
-    """Of the example, below the folder it is checked in."""
+    """Path of the example, below the folder it is checked in."""
     file: bytes
     """The example."""
     of_run: bool
     """It is of what was given to a run, not of a file, and has no example."""
     shown: str
-    """The part of the example that matters, as it is written in the page."""
+    """The part of the example that matters, as written in the page."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.means} {self.do}"

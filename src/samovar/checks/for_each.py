@@ -1,7 +1,7 @@
 """Checks `for each`: the lists, and the results kept from the items.
 
-Above: `checking.py`. Below: the values of a workflow, types, and the library. What is wrong with the shape of
-a composite whose inside is repeated was found when its file was read.
+Above: `checking.py`. Below: the values of a workflow, types, and the library. Mistakes in the shape of a
+composite whose inside is repeated were found when its file was read.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _list(action: ForEach, types: Mapping[str, Type]) -> Iterator[Fault]:
 def _collected(
     workflow: Workflow, library: Library, state: State, action: ForEach, name: str
 ) -> Iterator[Fault]:
-    """What is kept of an item is there."""
+    """The kept part of an item is there."""
     known = None
     if action.repeats_inside and state.name in workflow.bodies:
         inside = workflow.bodies[state.name].states
@@ -104,7 +104,7 @@ def _given_back(action: RunWorkflow, workflow: Workflow, library: Library) -> se
 
 
 def _sessions(workflow: Workflow, lists: Mapping[str, ForEach]) -> Iterator[Fault]:
-    """Prompts of several items that would go on with one conversation at the same time."""
+    """Prompts of several items that would continue one conversation at the same time."""
     around: dict[str, list[ForEach]] = {}
     for name, body in workflow.bodies.items():
         for inner in body.states:

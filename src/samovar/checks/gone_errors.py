@@ -1,7 +1,7 @@
 """Reads of `error` in states where no failure can be read any more.
 
 Above: `checking.py`. Below: the values of a workflow; `running/frame.py` decides while it runs. Of each state
-it is known whether an edge that takes failures leads to it; where that is not sure, nothing is said.
+it is known whether an edge that takes failures leads to it; if that is not sure, nothing is said.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _told(workflow: Workflow) -> set[str]:
             continue
         told.add(name)
         state = workflow.states[name]
-        if state.action is None:  # it hands on what it was told
+        if state.action is None:  # it passes on what it got
             targets = (one.target for one in state.transitions if one.target is not None)
             waiting += (name for target in targets for name in workflow.whole(target))
     return told

@@ -24,7 +24,7 @@ REFUSED_AT_RUN = frozenset(("prose-label",))
 def doubtful_labels(
     workflow: Workflow, known: Collection[str], types: Collection[tuple[str, Type]]
 ) -> Iterator[Fault]:
-    """Labels that may not be meant as they are read.
+    """Labels that may not be meant as read.
 
     Args:
         workflow: Its own transitions are looked at.

@@ -26,21 +26,21 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 
 MOST_PASSES = 100
-"""Readings after which a file is left as it has become; each mends all that can be mended at once."""
+"""Readings after which a file is left as it has become; each fixes all that can be fixed at once."""
 MOST_TRIALS = 60
 """Readings of one file to find which of its fixes would change its meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """A file, mended in memory."""
+    """A file, fixed in memory."""
 
     path: Path
     before: str
     after: str
     """The same text where there was nothing to mend."""
     done: tuple[Fault, ...]
-    """What was mended, with its places in `before`."""
+    """What was fixed, with its places in `before`."""
     left: tuple[Fault, ...]
     """What has a fix that was not made: the file has errors, or would mean something else."""
     faults: tuple[Fault, ...]
@@ -50,7 +50,7 @@ class Mended:
 
     @property
     def diff(self) -> str:
-        """The change as a unified diff, which `patch` takes; empty where there is none."""
+        """The change as a unified diff, which `patch` takes; empty if there is none."""
         return unified_diff(self.path, self.before, self.after, self.done)
 
     def write(self) -> None:
@@ -159,7 +159,7 @@ class _Mender:
         return ([*first, *second], then) if then else (first, then_first)
 
     def _made(self, now: _Read, edits: Sequence[Edit]) -> _Read | None:
-        """The text with the edits, or None where it would mean something else."""
+        """The text with the edits, or None if it would mean something else."""
         try:
             then = self.read(applied(now.text, edits))
         except FaultsError:

@@ -39,7 +39,7 @@ def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) ->
         text: Of the file.
         path: Its path, as in the places of its faults.
         library: Reads it as it would be.
-        faults: What is wrong with it as it is. None is offered if these are slips, or would not be fewer.
+        faults: Mistakes in it as it is. None is offered if these are slips, or would not be fewer.
     """
     errors = [fault for fault in faults if fault.severity == "error"]
     is_slip = any(fault.code in _SLIPS and " Did you mean" in fault.message for fault in errors)

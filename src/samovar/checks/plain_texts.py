@@ -1,7 +1,7 @@
 """Plain text that was meant as a value, and names that are set or declared but not read.
 
 Above: `checking.py`. Below: templates and prompts. Braces and `$` are common in texts (JSON, code, commands),
-so only those around the name of a variable that is there are doubted, where nothing is filled in.
+so only those around the name of a variable that is there are doubted, if nothing is filled in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMED = re.compile(
 )
 """A name before a brace that closes, with whatever opens; or a name as shells and other tools fill it in."""
 _MEANT_SO = frozenset((("", "}"), ("{{", "}}")))
-"""Any `}` may stand behind a word, and a block of `raw` has whole values."""
+"""Any `}` may come after a word, and a block of `raw` has whole values."""
 _TAKES_IN = re.compile(r"\{%-?\s*(?:render|include|liquid)\b")
 MOST_LOOKED_AT = 100
 """Places of one text that are looked at, and variables of a workflow that are compared; it takes time."""
@@ -56,7 +56,7 @@ def unfilled(template: Template, names: Collection[str]) -> Iterator[Fault]:
 
 
 def _is_meant(match: re.Match[str], template: Template) -> bool:
-    """Whether the text may well be meant as it stands."""
+    """Whether the text may well be meant unchanged."""
     opens, closes = match["open"] or "", match["close"]
     if closes is None:
         of_shell = template.rules.shell

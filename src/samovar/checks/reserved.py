@@ -1,7 +1,7 @@
 """Workflows that set names which the language itself sets.
 
 Above: `checking.py`. Below: the values of a workflow, and the names of `language/names.py`. What a workflow
-set there would be gone after the next action, without a word.
+set there would be gone after the next action, silently.
 """
 
 from __future__ import annotations

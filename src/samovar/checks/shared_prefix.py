@@ -18,7 +18,7 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 
 FIXED_CHARS = 300
-"""So much fixed text behind a changing value is worth a warning: some 75 tokens for each prompt."""
+"""This much fixed text behind a changing value is worth a warning: some 75 tokens for each prompt."""
 
 _FIXED = ("text", "raw")
 """Kinds of tokens that are always the same text."""
@@ -32,7 +32,7 @@ class _Use:
 
     action: ExecutePrompt
     is_repeated: bool
-    """The state stands in a loop."""
+    """The state is in a loop."""
 
 
 def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
@@ -59,7 +59,7 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 
 def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator[Fault]:
-    """A warning where the first changing value stands before much fixed text."""
+    """A warning where the first changing value is before much fixed text."""
     tokens = tokenize(template.text, template.place, template.rules)
     for index, token in enumerate(tokens):
         value = next(iter(sorted(_names(token) & changing)), None)
@@ -132,7 +132,7 @@ def _fixed_arguments(group: Sequence[_Use]) -> Iterator[str]:
 
 
 def _repeated(workflow: Workflow) -> frozenset[str]:
-    """States that stand in a loop, or whose prompt is asked for each item of a list."""
+    """States that are in a loop, or whose prompt is asked for each item of a list."""
     each = {name for name, state in workflow.states.items() if state.action and state.action.each}
     return _in_loops(workflow).union(each, *(body.states for body in workflow.bodies.values()))
 

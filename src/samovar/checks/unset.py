@@ -34,7 +34,7 @@ def read_names(workflow: Workflow) -> frozenset[str]:
 
 
 def unset_variables(workflow: Workflow, types: Mapping[str, Type], given: frozenset[str]) -> Iterator[Fault]:
-    """Names that are read, and that nothing sets. `given`: names that whoever runs it gives."""
+    """Names that are read, and that nothing sets. `given`: names that anyone who runs it gives."""
     known = workflow.known_names | given
     own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
     everywhere = known.union(*(action.item_names for _, action in workflow.actions()))
@@ -63,7 +63,7 @@ def unset_variables(workflow: Workflow, types: Mapping[str, Type], given: frozen
 
 
 def _is_needed(name: str, part: Template | Expression | None, reader: ParsedAction | Expression) -> bool:
-    """Whether an action cannot do without the variable: it stands in a `${…}` or behind `:=`."""
+    """Whether an action cannot do without the variable: it is in a `${…}` or behind `:=`."""
     if isinstance(part, Template):
         return isinstance(part.uses.get(name), Expression) and not part.rules.is_old
     return part is not None and part is not reader

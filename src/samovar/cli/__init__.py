@@ -136,7 +136,7 @@ def check(
             metavar="PATH…",
             help="Workflow files or folders; by default the project's library.",
             autocompletion=complete_path,
-            readable=False,  # `check` says itself what it cannot read, and goes on to the others
+            readable=False,  # `check` says itself what it cannot read, and continues to the others
         ),
     ] = None,
     strict: Strict = False,

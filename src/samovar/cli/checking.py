@@ -39,7 +39,7 @@ Mending = Literal["none", "shown", "written"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
-    """What is said of one file."""
+    """The message about one file."""
 
     path: Path
     faults: tuple[Fault, ...]
@@ -63,7 +63,7 @@ def check_paths(
 ) -> int:
     """Checks files, or the workflows below folders, or those of the library. Returns the exit status.
 
-    `mending`: what can be mended is left, shown, or shown and written.
+    `mending`: what can be fixed is left, shown, or shown and written.
     """
     library, settings = open_library(current_folder()), settings_for({})
     files = dict.fromkeys(_files(paths, library))

@@ -27,7 +27,7 @@ class QuickGroup(TyperGroup):
 class QuickCommand(TyperCommand):
     """A command that reads no values while a shell only asks what may follow.
 
-    What is wrong is said in our own words, and as JSON where that is asked for.
+    What is wrong is said in our own words, and as JSON if that is asked for.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

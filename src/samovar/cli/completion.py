@@ -97,7 +97,7 @@ def _paths(incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def _written_name(ctx: Any) -> str | None:
-    """The workflow's name, as it was written; the last argument may be an option without its value."""
+    """The workflow's name, as written; the last argument may be an option without its value."""
     written = list(ctx.meta.get("samovar.written", ()))
     if written and written[-1].startswith("-"):
         written.pop()
@@ -145,7 +145,7 @@ class RunCommand(QuickCommand):
         super().format_help(ctx, formatter)
         try:
             name = _written_name(ctx)
-        except Exception:  # What is wrong with the other arguments matters when they are used.
+        except Exception:  # Mistakes in the other arguments matter when they are used.
             return
         if name is not None:
             show_parameters(_library().workflow(name), options_of(ctx))

@@ -32,7 +32,7 @@ from samovar.models.reference import Reference, is_package_file
 from samovar.models.split import first_part, stem_of
 
 FOLDER = "converted"
-"""Of copies, beside the models that are fetched."""
+"""The folder of copies, beside the models that are fetched."""
 _FORMAT = re.compile(r"[._-](?:i?q\d\w*|f16|f32|bf16)$", re.IGNORECASE)
 """The end of a name that says its format."""
 

@@ -75,7 +75,7 @@ def _say_here(text: str, path: Path, quiet: bool) -> int:
 
 
 def _fetch(text: str, reference: Reference, stores: Stores, quiet: bool) -> Path | None:
-    """Fetches it; None where a person stopped that."""
+    """Fetches it; None if a person stopped that."""
     console = make_console()
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
     with Progress(

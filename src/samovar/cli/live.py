@@ -24,7 +24,7 @@ from samovar.memory import in_words
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
-"""Of an answer below its state; `-v` shows the whole."""
+"""Shown characters of an answer below its state; `-v` shows the whole."""
 INDENT = 4
 MARKS = {
     VisitStatus.SUCCESS: ("✓", "green"),
@@ -32,7 +32,7 @@ MARKS = {
     VisitStatus.CANCELLED: ("■", "yellow"),
 }
 THINKING = "thinking, "
-"""What stands before the count of tokens while a model thinks."""
+"""What is before the count of tokens while a model thinks."""
 LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 
 
@@ -115,7 +115,7 @@ class LiveLines:
         self._is_begun = False
 
     def __call__(self, event: Event) -> None:
-        if not self._is_begun:  # not before: whoever hears signals by now gives the cursor back
+        if not self._is_begun:  # not before: anyone who hears signals by now gives the cursor back
             self._is_begun = True
             self._live.start()
         self._items.see(event)
@@ -154,7 +154,7 @@ class LiveLines:
                 overflow="ellipsis",
             )
             for line in answer_lines(said, self._verbose):
-                # Words are not cut at the edge, and what goes on below stands in line.
+                # Words are not cut at the edge, and what continues below is in line.
                 self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
         self._items.forget(event)
 
@@ -190,7 +190,7 @@ class LiveLines:
         return Text("\n").join(lines)
 
     def _is_loading(self, visit: int) -> bool:
-        """Whether something is fetched or loaded for it, which is worth a line whoever waits for it."""
+        """Whether something is fetched or loaded for it, which is worth a line to anyone who waits for it."""
         return self._doing.get(visit, "").startswith(("loading ", "fetching "))
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ def answer_lines(said: str, verbose: int) -> list[Text]:
 def line_of(
     entered: StateEntered, left: StateLeft, is_told: bool = False, whole: WholeList | None = None
 ) -> Text:
-    """A finished state: its mark, name, action, time, and what it did, unless that was told.
+    """A finished state: its mark, name, action, time, and what it did, unless that was shown.
 
     `whole`: of a list, what came of all its items.
     """

@@ -33,7 +33,7 @@ from samovar.models.stored import Stored
 from samovar.models.stores import Stores
 
 NARROW_COLUMNS = 100
-"""Of a terminal, below which the figures of a model stand below each other."""
+"""Columns of a terminal, below which the figures of a model are below each other."""
 
 
 def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json: bool) -> int:
@@ -46,7 +46,7 @@ def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json:
         else:
             found, look = list(stores.listed()), glances.header
         rows = [_row(one, look, settings, budget) for one in found]
-    # What was asked for by name must be there; of all that lies in the stores, some may be bad.
+    # A model requested by name must exist; of all that lies in the stores, some may be bad.
     status = 2 if references and any(row["fault"] for row in rows) else 0
     if as_json:
         write_json({"budget_bytes": budget, "models": rows})
@@ -108,7 +108,7 @@ def _show_faults(console: Console, rows: list[dict[str, Any]], *, are_errors: bo
 
 
 def _named(fault: str, reference: str) -> str:
-    """The fault, with the reference where it does not say it."""
+    """The fault, with the reference if it does not say it."""
     return fault if reference in fault else f"{reference}: {fault}"
 
 

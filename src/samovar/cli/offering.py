@@ -44,7 +44,7 @@ class Offering:
 def offering_for(
     settings: Settings, budget: int | None, *, named: str | None, models: tuple[str, ...]
 ) -> Offering | None:
-    """A look for a run with these models; None where somebody has said which, or none is needed.
+    """A look for a run with these models; None if somebody has said which, or none is needed.
 
     `named`: the model of the command line.
     """

@@ -177,8 +177,8 @@ NOT_GIVEN: GivenSettings = {}
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of these settings, or of all that have one.
 
-    The command has a parameter `settings`, where they stand in `--help`; it gets what was given, by name,
-    with None for the rest.
+    The command has a parameter `settings`, where they are in `--help`; it gets what was given, by name, with
+    None for the rest.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

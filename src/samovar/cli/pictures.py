@@ -146,7 +146,7 @@ def _show_in_terminal(workflow: Workflow) -> None:
 
 
 def _drawing(diagram: str) -> str:
-    """The diagram in box characters; its own text where it cannot be drawn."""
+    """The diagram in box characters; its own text if it cannot be drawn."""
     try:
         import termaid
 

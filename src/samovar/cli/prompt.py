@@ -38,7 +38,7 @@ class PromptArguments:
     """What `samovar prompt` was called with."""
 
     name: str
-    """Of the library, a file, or `FILE#name`."""
+    """A name in the library, a file, or `FILE#name`."""
     workflow: str | None
     variables: tuple[str, ...]
     """Each `--var`."""

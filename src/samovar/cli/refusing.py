@@ -18,7 +18,7 @@ from samovar.errors import SamovarError, UsageError, nearest
 
 
 def refuse_arguments(ctx: Any, written: Sequence[str], error: typers.UsageError) -> NoReturn:
-    """Says what is wrong with what was written: with the usage, or as JSON where that is asked for."""
+    """Reports mistakes in what was written: with the usage, or as JSON if that is asked for."""
     if isinstance(error, typers.NoArgsIsHelpError):
         raise error
     message = _said(ctx, written, error)
@@ -33,7 +33,7 @@ def refuse_arguments(ctx: Any, written: Sequence[str], error: typers.UsageError)
 
 
 def refuse(ctx: Any, error: SamovarError) -> NoReturn:
-    """Ends a command with an error: as JSON where that is asked for."""
+    """Ends a command with an error: as JSON if that is asked for."""
     as_json, as_events = (bool(ctx.params.get(name)) for name in ("json", "events"))
     if not as_json and not as_events:
         raise error

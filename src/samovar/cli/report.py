@@ -15,7 +15,7 @@ from samovar.cli.showing import shown
 from samovar.memory import in_words
 
 NARROW_COLUMNS = 60
-"""Of a terminal, below which a table of the states would be cut."""
+"""Columns of a terminal, below which a table of the states would be cut."""
 MOST_ROWS = 40
 """States shown by name; of a longer run the last ones."""
 

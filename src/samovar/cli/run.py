@@ -111,7 +111,7 @@ def run_workflow(arguments: RunArguments) -> int:
     with limited(settings.value_bytes):
         given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
-    # By its name or its file, as it was written: which of the two it is matters to what it may do.
+    # By its name or its file, as written: which of the two it is matters to what it may do.
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
@@ -172,7 +172,7 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
 
 
 def _is_inline(name: str, assignments: Sequence[str]) -> bool:
-    """Whether the value stands on the command line itself."""
+    """Whether the value is on the command line itself."""
     values = [text.partition("=")[2] for text in assignments if text.partition("=")[0] == name]
     return any(not value.startswith("@") and value != "-" for value in values)
 
@@ -263,7 +263,7 @@ def _record(
     library: Library,
     outcome: RunOutcome,
 ) -> None:
-    """Adds the run as a case to a file, and says on standard error what is doubtful about it."""
+    """Adds the run as a case to a file, and writes warnings about it to standard error."""
     from samovar.testing.paths import Tree
     from samovar.testing.recording import can_be_recorded, record
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from unicodedata import category
 
 MOST_SHOWN_LINES = 200
-"""Of one text: more than a person reads, and a few screens to scroll back over."""
+"""Lines of one text: more than a person reads, and a few screens to scroll back over."""
 MOST_SHOWN_CHARS = 20_000
-"""Of one text: 200 lines of 100 characters, which rich formats in some hundredths of a second."""
+"""Characters of one text: 200 lines of 100 characters, which rich formats in some hundredths of a second."""
 
 
 def shown(text: str) -> str:

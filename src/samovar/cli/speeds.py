@@ -30,7 +30,7 @@ def speed_object(speed: Speed) -> dict[str, Any]:
 
 def speeds_table(speeds: list[Speed], chosen: Speed) -> Table:
     """A row for each choice: flash attention, tokens of a micro-batch, evaluated tokens for each second,
-    milliseconds of a token behind so many, seconds of the usual request."""
+    milliseconds of a token behind this many, seconds of the usual request."""
     shown = Table(box=None, pad_edge=False, header_style="dim")
     shown.add_column("flash")
     for heading in ("batch", "tokens/s"):

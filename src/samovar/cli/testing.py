@@ -58,7 +58,7 @@ def run_tests(arguments: CasesArguments) -> int:
     console = make_console(sys.stderr if arguments.as_json else sys.stdout)
     for file in files:
         _run(file, library, arguments, console)
-    # With a choice of cases, what has none is no news.
+    # With a choice of cases, what has none is not news.
     folders = [] if arguments.only else [one for one in arguments.paths or (Path(),) if is_folder(one)]
     coverage = covered_workflows(files, folders, library, lenient=arguments.lenient)
     if arguments.junit is not None:

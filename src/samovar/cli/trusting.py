@@ -1,6 +1,7 @@
 """`samovar trust`, and the messages and questions of other commands about untrusted projects.
 
-Above: the commands. Below: what the user trusts, the library. Whoever asks shows all of what would be done.
+Above: the commands. Below: what the user trusts, the library. Anyone who asks shows all of what would be
+done.
 """
 
 from __future__ import annotations

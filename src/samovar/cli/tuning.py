@@ -35,7 +35,7 @@ from samovar.models.tuning import Tuning
 
 QUICK = Plan(lengths=(256, 768), decoded=12, rounds=2)
 LEAST_SHARE = 0.75
-"""Of the cores' time: whoever got less has measured other programs too. Alone it is nine tenths."""
+"""Share of the cores' time: with less, other programs were measured too. Alone it is nine tenths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,7 @@ def _refuse(switch: str, options: Sequence[str], own: Sequence[str]) -> None:
 
 
 def asker() -> Callable[[Parameter], object] | None:
-    """Asks for a missing parameter on a terminal; None where there is none."""
+    """Asks for a missing parameter on a terminal; None if there is none."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
 

@@ -101,7 +101,7 @@ def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None)
 
 
 def _say_of_table(name: str, error: Any, where: str) -> str:
-    """What is wrong with a key of one of the tables of a setting."""
+    """The mistake in a key of one of the tables of a setting."""
     key = str(error["loc"][-1])
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"[{name}.…] has no key {key!r}{where}.{nearest(key, known_keys(_hints()[name]))}"

@@ -18,7 +18,7 @@ Blank = Literal["text", "one", "extra"]
 """What a blank at the head of an answer is: text; not meant, if it is only one; or one more than is meant, as
 in vocabularies that put a blank before each text."""
 MOST_WHITE = 4
-"""So many characters of white space may be before a marker; a model that says more will not think."""
+"""This many characters of white space may be before a marker; a model that says more will not think."""
 Verdict = Literal["thinks", "says", "crosses"]
 """What a next token would do: stay before the text; be the first of the text; or belong to both."""
 
@@ -53,7 +53,7 @@ class StopText:
         return shown
 
     def finish(self) -> str:
-        """What was held back, once nothing more comes."""
+        """The held-back part, once nothing more comes."""
         shown, self._held = self._held, ""
         return shown
 
@@ -118,7 +118,7 @@ class AnswerParts:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._splitter: Splitter | None = None
         self.is_free = False
-        """What comes is not yet the text, which is held to choices or to a form."""
+        """What comes is not yet the text, which is constrained to choices or to a form."""
         if markers is not None:
             beginning = beginning or Beginning()
             self._splitter = Splitter(markers, beginning, once=is_held)
@@ -141,7 +141,7 @@ class AnswerParts:
         self._undecided: list[int | None] = []
         self._tokens: dict[PartKind, list[int]] = {"reasoning": [], "text": []}
         self.reasoning_tokens = 0
-        """Of those fed so far: the ones that were only thought, or marked that."""
+        """Reasoning tokens among those fed so far, markers included."""
 
     @property
     def stopped(self) -> bool:
@@ -154,7 +154,7 @@ class AnswerParts:
         return self._splitter is None or self._splitter.may_be_text
 
     def cut(self, *, is_done: bool) -> PartKind | None:
-        """The part that did not come to its end; None if there is none. `is_done`: the model was done."""
+        """The part that did not end; None if there is none. `is_done`: the model was done."""
         thinks = self._splitter is not None and self._splitter.is_open
         if is_done:
             return "reasoning" if thinks else None
@@ -175,7 +175,7 @@ class AnswerParts:
         return self._pieces(runs)
 
     def finish(self) -> list[TextGenerated]:
-        """What was held back, once nothing more comes. A character cut in the middle is U+FFFD."""
+        """The held-back part, once nothing more comes. A character cut in the middle is U+FFFD."""
         runs = self._split(self._decoder.decode(b"", final=True))
         if self._splitter is not None:
             runs += self._splitter.finish()
@@ -222,7 +222,7 @@ class AnswerParts:
     def _pieces(self, runs: Sequence[Run]) -> list[TextGenerated]:
         pieces: list[TextGenerated] = []
         if self.reasoning_tokens and "text" in self._heads and self._heads["text"].blank == "text":
-            self._heads["text"].blank = "one"  # behind a marker a blank is no indent
+            self._heads["text"].blank = "one"  # behind a marker a blank is not an indent
         for kind, text in runs:
             if kind in self._heads:
                 text = self._heads[kind].feed(text)

@@ -39,7 +39,7 @@ BLOCKS = (
         ends="[END FINAL RESPONSE]",
     ),  # Apriel
 )
-"""By family: what stands around the reasoning at the head of an answer."""
+"""By family: what is around the reasoning at the head of an answer."""
 USUAL = BLOCKS[0]
 """What an answer's head is looked through for, whatever the model's file says."""
 WRAPS = (

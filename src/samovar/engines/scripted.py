@@ -43,7 +43,7 @@ Script = Callable[[Sequence[Message]], str]
 
 CONTEXT_TOKENS = 8192
 DIMENSIONS = 64
-"""Of its vectors."""
+"""Dimensions of its vectors."""
 
 
 def echo(messages: Sequence[Message]) -> str:
@@ -85,7 +85,7 @@ def _is_json(text: str) -> bool:
 
 
 class ScriptedModel:
-    """Answers from a script, word by word as it is read. `pause` is awaited before each of them."""
+    """Answers from a script, word by word as read. `pause` is awaited before each of them."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ class ModelFetchError(ModelError):
 
 
 class BudgetError(ModelError):
-    """`needed_bytes` is what was asked for, `budget_bytes` what is allowed."""
+    """`needed_bytes` is the requested size, `budget_bytes` what is allowed."""
 
     code = "budget"
 
@@ -40,10 +40,10 @@ class BudgetError(ModelError):
 class ContextError(ModelError):
     """`prompt_tokens` do not fit `context_tokens` (one is needed for an answer).
 
-    `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not. `trained_tokens`:
-    what the model was trained for, where that is known. `answer_tokens`: what the answer may take, with the
-    reasoning before it; None if that is only what was asked for. `text`: which of the texts to embed, counted
-    from 1; None for a prompt.
+    `most_tokens`: what the arena may grow to; equal to `context_tokens` if it may not. `trained_tokens`: what
+    the model was trained for, if that is known. `answer_tokens`: what the answer may take, with the reasoning
+    before it; None if the answer is not the reason. `text`: which of the texts to embed, counted from 1; None
+    for a prompt.
     """
 
     code = "context"

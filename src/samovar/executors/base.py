@@ -44,7 +44,7 @@ class PromptRequest:
     session: str | None = None
     """The named conversation of this run to continue; None asks in a fresh one."""
     fork: str | None = None
-    """The named conversation of this run to start from a copy of: `session` then begins anew as that copy;
+    """The named conversation of this run to start from a copy of: `session` then begins again as that copy;
     without `session` the copy is a fresh one."""
     is_own: bool = False
     """`session` is a name that nobody wrote: the conversation of this visit alone."""
@@ -76,13 +76,13 @@ class PromptReply:
     parts: tuple[MessagePart, ...] = ()
     """All of the answer in its order, reasoning and text; may be empty if it is nothing but its text."""
     cut: PartKind | None = None
-    """The part that did not come to its end; None if all of it did."""
+    """The part that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
     calls: tuple[ToolCall, ...] = ()
-    """What the model wants tools to do (`FinishReason.CALLS`). Whoever asked does it, and asks again in the
-    same conversation with what they gave back."""
+    """What the model wants tools to do (`FinishReason.CALLS`). Anyone who asked does it, and asks again in
+    the same conversation with what they gave back."""
     executor: str = ""
     """The name of the one that answered, which may be a later one of those that were named."""
     cost: float | None = None
@@ -96,7 +96,7 @@ class PromptReply:
 
 
 def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: Options) -> str:
-    """What is said of an answer that did not get beyond its reasoning, or is not whole."""
+    """The message about an answer that did not get beyond its reasoning, or is not whole."""
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
         return f"The answer was stopped ({reason}) before it matched the {options.held_by}."
     ways = "Allow more with max_tokens=…"
@@ -123,7 +123,7 @@ class ExecutorAbilities:
     regex: bool = False
     grammar: bool = False
     tools: bool = False
-    """It gives calls back to whoever asked."""
+    """It gives calls back to anyone who asked."""
     own_tools: bool = False
     """It uses tools of its own, without asking here."""
     sessions: bool = False
@@ -141,9 +141,9 @@ class ExecutorAbilities:
     budget: bool = False
     """Its memory is within the budget in bytes."""
     evaluated: bool = False
-    """It tells how many tokens of a prompt were computed and how many were there already."""
+    """It says how many tokens of a prompt were computed and how many were there already."""
     usage: bool = False
-    """It tells how many tokens an answer took."""
+    """It says how many tokens an answer took."""
 
 
 class Connection(Protocol):
@@ -155,7 +155,7 @@ class Connection(Protocol):
         `on_event` is called on the caller's event loop, in order, before this returns. When it raises,
         generation stops and the exception comes out of here.
 
-        Raises a `ModelError` when no answer can be had. A timeout is no error: the reply says so in
+        Raises a `ModelError` when no answer can be had. A timeout is not an error: the reply says so in
         `finish_reason`. On cancellation the generation stops and everything is given back first.
         """
         ...

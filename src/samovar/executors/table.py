@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The one whose prompts' models are loaded here."""
 LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
-"""As it is where nothing is declared."""
+"""As it is if nothing is declared."""
 KINDS: Mapping[str, str] = {
     LOCAL: "samovar.executors.local:LocalExecutor",
 }

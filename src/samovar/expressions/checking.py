@@ -58,7 +58,7 @@ class TypeCheck:
     """Goes through one expression. Changed by what it finds."""
 
     text: str
-    """The expression as it was written; offsets of the tree are in it."""
+    """The expression as written; offsets of the tree are in it."""
     findings: list[Finding] = field(default_factory=list)
 
     def condition(self, tree: Term, types: Scope) -> None:

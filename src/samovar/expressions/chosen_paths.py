@@ -19,7 +19,7 @@ class FoundPath(OwnPath):
     __slots__ = ("folder_chars",)
 
     folder_chars: int
-    """Of the path, those of the folder."""
+    """Characters of the folder in the path."""
 
     def __new__(cls, text: str, folder_chars: int = 0) -> FoundPath:
         path = super().__new__(cls, text)

@@ -43,7 +43,7 @@ def variable(name: str, at: int) -> Run:
 
 
 def steps(base: Run, behind: Sequence[StepRun]) -> Run:
-    """A value and what stands behind it."""
+    """A value and what comes after it."""
 
     def run(evaluation: Evaluation) -> object:
         value = base(evaluation)

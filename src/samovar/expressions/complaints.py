@@ -46,18 +46,18 @@ class Finding:
     """Something in an expression that cannot be meant, as far as types are known."""
 
     code: str
-    """Of the fault that it becomes."""
+    """Code of the fault that it becomes."""
     message: str
     at: int
     """The offset of where."""
     is_doubt: bool = False
     """It may be meant."""
     mended: tuple[int, str, str] | None = None
-    """Where it is surely meant otherwise: the offset, what stands there, and how it is written."""
+    """Where it is surely meant otherwise: the offset, what is there, and how it is written."""
 
 
 class BadExpressionError(Exception):
-    """A text is no expression. `at`: the offset of what cannot be read."""
+    """A text is not an expression. `at`: the offset of what cannot be read."""
 
     def __init__(self, complaint: str, at: int) -> None:
         super().__init__(complaint)

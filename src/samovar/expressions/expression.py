@@ -1,8 +1,8 @@
 """Conditions and computed values: expressions, read once and evaluated against variables.
 
 Above: transitions, `Set name := …`, conditions of parameters. Below: the parser, the compiler, the checks of
-types. The grammar and the functions are CEL's, with numbers of both kinds computed together and without
-CEL's unsigned and optional values. `default` as a label is no expression: transitions know it.
+types. The grammar and the functions are CEL's, with numbers of both kinds computed together and without CEL's
+unsigned and optional values. `default` as a label is not an expression: transitions know it.
 
 A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`.
 """
@@ -49,13 +49,13 @@ class Expression:
     """An expression. Made by `Expression.parse`."""
 
     text: str
-    """As it was written."""
+    """As written."""
     place: Place
-    """Of its first character."""
+    """Place of its first character."""
     names: frozenset[str]
     """The variables it reads."""
     defaulted: frozenset[str]
-    """Those of them that need not be there: they stand in `default(…)` only."""
+    """Those of them that need not be there: they are in `default(…)` only."""
     cel: str
     """The expression as CEL has it, with one blank between its tokens."""
     old_spellings: tuple[Spelling, ...]
@@ -79,8 +79,8 @@ class Expression:
     def parse_first(cls, text: str, begin: int, place: Place) -> tuple[Expression, int]:
         """Reads the expression that begins at an offset, and gives the offset behind it.
 
-        It ends before a bracket that it did not open, and before whatever cannot go on behind an operand: a
-        comma, a word, `key=`. The rest of the text is not read. Within it, `\\"` is a quote as `"` is.
+        It ends before a bracket that it did not open, and before whatever cannot continue behind an operand:
+        a comma, a word, `key=`. The rest of the text is not read. Within it, `\\"` is a quote as `"` is.
 
         Args:
             text: With the expression in it.

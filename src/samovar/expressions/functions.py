@@ -38,7 +38,8 @@ class Function:
     gives: Kinds
     """The kinds of what it gives."""
     item: Kinds | Literal["same"] | None
-    """Of the items of a list that it gives: their kinds, or those of the list that it takes. None: any."""
+    """Kinds of the items of a list that it gives, or the items of the list that it takes. None:
+    any."""
 
 
 def _function(
@@ -155,13 +156,13 @@ _ELSEWHERE = {
 
 
 def unknown_function(name: str) -> str:
-    """What is said of a function that is not there."""
+    """The message about a function that is not there."""
     near = f" Did you mean {_ELSEWHERE[name]!r}?" if name in _ELSEWHERE else nearest(name[:100], KNOWN)
     return f"There is no function {name!r}.{near}"
 
 
 def arity_wrong(name: str, count: int) -> str | None:
-    """What is wrong with so many values for a function; None if nothing is."""
+    """The mistake in passing this many values to a function; None if there is none."""
     function = FUNCTIONS[name]
     most = len(function.takes)
     if function.is_open or function.least <= count <= most:

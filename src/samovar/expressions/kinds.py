@@ -36,7 +36,7 @@ TYPE_OF = {
     "time": "timestamp",
     "other": "dyn",
 }
-"""What CEL calls a kind, where that is another word."""
+"""What CEL calls a kind, if that is another word."""
 
 
 class WrongError(Exception):

@@ -1,6 +1,6 @@
 """Reads an expression: CEL's grammar, tokens in, a tree with offsets out, in one pass.
 
-Above: `expression.py`. Below: `reader.py`, `tree.py`, `complaints.py` for what is said of mistakes, and the
+Above: `expression.py`. Below: `reader.py`, `tree.py`, `complaints.py` for the message about mistakes, and the
 names of the functions. Runs of operators are read in loops; what must nest, nests at most 64 deep.
 """
 
@@ -50,7 +50,7 @@ class Parser(TokenReader):
         return found
 
     def first(self) -> int:
-        """Where the expression ends that stands here first. Raises `BadExpressionError`.
+        """Where the expression ends that is here first. Raises `BadExpressionError`.
 
         It ends where an operand stands and no operator follows: at a bracket that it did not open, at a
         comma, at another word.
@@ -226,7 +226,7 @@ class Parser(TokenReader):
         path = tree.as_path(found)
         return self._fail(form, found.at) if path is None else path
 
-    # What stands behind a value.
+    # What comes after a value.
 
     def _steps(self, base: Term) -> Term:
         steps: list[PartOf | ItemOf | Macro | Method] = []
@@ -247,7 +247,7 @@ class Parser(TokenReader):
         return Steps(base.at, self._end, base, tuple(steps)) if steps else base
 
     def _namespaced(self, base: Term) -> Term | None:
-        """The call of a function such as `math.abs`; None where it is none."""
+        """The call of a function such as `math.abs`; None if it is none."""
         if not isinstance(base, Name) or base.name not in NAMESPACES or self._token.kind != "name":
             return None
         name = f"{base.name}.{self._token.text}"

@@ -148,7 +148,7 @@ def any_character(flags: Flags) -> CharacterSet:
 
 
 def escape(text: str, at: int, flags: Flags) -> tuple[CharacterSet, int]:
-    """What stands behind a back-slash, and where that ends. Raises `PatternError`."""
+    """What comes after a back-slash, and where that ends. Raises `PatternError`."""
     found, end = _escape(text, at)
     if isinstance(found, str):
         return single(found, flags), end

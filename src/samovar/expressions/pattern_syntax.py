@@ -49,7 +49,7 @@ class _Part:
     least: int = 0
     most: int | None = None
     is_lazy: bool = False
-    """Of a repetition: as few as possible are taken."""
+    """For a repetition: it takes as few as possible."""
 
 
 def _row(parts: Sequence[_Part], kind: str = "row") -> _Part:
@@ -145,7 +145,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 else _row(branches, "one of")
 
     def _flags(self, flags: Flags) -> Flags | None:
-        """Takes `(?i)` and its like, which hold to the end of the group; None where none stands."""
+        """Takes `(?i)` and so on, which hold to the end of the group; None if none stands."""
         match = _GROUP.match(self.text, self.at + 1)
         if match is None or match["end"] != ")":
             return None

@@ -26,7 +26,7 @@ class BadTextError(Exception):
 
 
 def meant(body: str, *, is_raw: bool, is_bytes: bool) -> str | bytes:
-    """What stands between quotes, as a text or as bytes. Raises `BadTextError`."""
+    """What is between quotes, as a text or as bytes. Raises `BadTextError`."""
     if is_raw or "\\" not in body:
         return body.encode("utf-8", "surrogatepass") if is_bytes else body
     pieces: list[str | bytes] = []

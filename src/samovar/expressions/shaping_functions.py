@@ -65,7 +65,7 @@ def replace(meter: Meter, text: str, old: str, new: str, most: int = -1) -> str:
 
 
 def format_of(meter: Meter, *values: object) -> str:
-    """A text with `%s`, `%d`, `%.2f` and their like, then the values for them: several, or one list."""
+    """A text with `%s`, `%d`, `%.2f` and so on, then the values for them: several, or one list."""
     if not values or not isinstance(values[0], str):
         raise WrongError("The function 'format' takes a text first.")
     template, *given = values

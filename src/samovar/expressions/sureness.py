@@ -29,7 +29,7 @@ def type_of_sureness(node: Sureness) -> Type:
 def not_a_choice(node: Sureness, found: Type, shown: str, type_of: Callable[[Term], Type]) -> str | None:
     """What is said unless the path leads to a choice in an answer that is still the answer itself.
 
-    `found`: the type at its end. `shown`: as it is written. `type_of`: of a part of it.
+    `found`: the type at its end. `shown`: as written. `type_of`: of a part of it.
     """
     path = node.path
     ways = [until(path, count) for count in range(len(path.steps) + 1)] if isinstance(path, Steps) else [path]

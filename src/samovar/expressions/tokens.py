@@ -26,7 +26,7 @@ _BODY = {
     '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*', re.DOTALL),
     "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*", re.DOTALL),
 }
-"""What stands within quotes, by the quote it ends at."""
+"""What is within quotes, by the quote it ends at."""
 _RAW_BODY = {
     '"': re.compile(r'[^"\n]*'),
     "'": re.compile(r"[^'\n]*"),
@@ -44,13 +44,13 @@ class ExpressionToken(NamedTuple):
     """A token of an expression."""
 
     kind: str
-    """`name`, `number`, `text`, `mark`, `end`, or `bad`: what is no token."""
+    """`name`, `number`, `text`, `mark`, `end`, or `bad`: what is not a token."""
     text: str
-    """As it was written; a name in its normal form."""
+    """As written; a name in its normal form."""
     at: int
     end: int
     value: object = None
-    """Of a number or a text; what is wrong with a bad one, as a sentence."""
+    """The value of a number or a text; for a bad one, the mistake as a sentence."""
 
 
 def token_at(text: str, begin: int) -> ExpressionToken:

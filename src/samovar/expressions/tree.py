@@ -62,7 +62,7 @@ class ItemOf(Term):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Macro(Term):
-    """`.map(item, …)` and its like, a step behind a value."""
+    """`.map(item, …)` and so on, a step behind a value."""
 
     kind: str
     variable: str
@@ -80,7 +80,7 @@ class Method(Term):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Steps(Term):
-    """A value and what stands behind it."""
+    """A value and what comes after it."""
 
     base: Term
     steps: tuple[PartOf | ItemOf | Macro | Method, ...]
@@ -169,7 +169,7 @@ def as_path(node: Term) -> Name | Steps | None:
 
 
 def until(path: Steps, count: int) -> Term:
-    """A path up to so many of its steps."""
+    """A path up to this many of its steps."""
     if not count:
         return path.base
     return Steps(path.at, path.steps[count - 1].end, path.base, path.steps[:count])

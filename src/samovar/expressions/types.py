@@ -26,9 +26,9 @@ class Type:
     among: tuple[object, ...] = ()
     """Some of what it can be, where `values` is None."""
     item: Type | None = None
-    """Of a list's items."""
+    """The type of a list's items."""
     parts: Mapping[str, Type] = field(default_factory=dict)
-    """Of a map or a record, as far as they are known."""
+    """Parts of a map or a record, as far as they are known."""
     is_closed: bool = False
     """It has no other parts."""
     is_choice: bool = False
@@ -36,7 +36,7 @@ class Type:
     is_answer: bool = False
     """The answer of a model, which knows how sure its choices were."""
     is_optional: bool = False
-    """Of a part: it may be left out."""
+    """For a part: it may be missing."""
 
     def __str__(self) -> str:
         if self.values is not None and len(self.values) > 1 and self.kinds == {"text"}:

@@ -33,7 +33,7 @@ def never_equal(left: Type, right: Type) -> bool:
 
 
 def _is_no_object(answer: Type, other: Type) -> bool:
-    """Whether one is an answer of several fields, and the other texts that are no object of JSON."""
+    """Whether one is an answer of several fields, and the other texts that are not object of JSON."""
     if not answer.is_answer or answer.is_choice or not answer.parts or not other.values:
         return False
     return not any(str(one).lstrip().startswith("{") for one in other.values)
@@ -153,7 +153,7 @@ def unsure_truth(known: Type) -> tuple[object, ...]:
 
 
 def always_true(shown: str, found: Type) -> str | None:
-    """What is said of a text that is a condition by itself; None where that may be meant."""
+    """The message about a text that is a condition by itself; None if that may be meant."""
     if found.kinds != {"text"}:
         return None
     if found.values is not None:

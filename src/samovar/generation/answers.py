@@ -35,7 +35,7 @@ class TokenCounts:
     """Prompt tokens whose KV was there already."""
     generated: int = 0
     reasoning: int = 0
-    """Of those generated: the ones that the model spent on its reasoning."""
+    """Generated tokens that the model spent on its reasoning."""
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -68,7 +68,7 @@ class Happening:
     run: str = ""
     """The run's id."""
     number: int = 0
-    """Of all that the run tells, from 1, without a gap."""
+    """The number of the event in the run, from 1, without a gap."""
     time: float = 0.0
     """Seconds since 1970, by the run's clock."""
 
@@ -83,7 +83,7 @@ class PromptEvent(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFetching(PromptEvent):
-    """The model's file is being fetched; sent as it goes on."""
+    """The model's file is being fetched; sent while it is in progress."""
 
     model: str
     done_bytes: int
@@ -93,7 +93,7 @@ class ModelFetching(PromptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoading(PromptEvent):
-    """The model is being loaded; sent as it goes on."""
+    """The model is being loaded; sent while it is in progress."""
 
     model: str
     fraction: float
@@ -118,4 +118,4 @@ class TextGenerated(PromptEvent):
     """Whole characters, never part of a stop text."""
     kind: PartKind = "text"
     tokens: tuple[int, ...] = ()
-    """The model's own numbers of the tokens that were generated for it; empty where they are not told."""
+    """The model's own numbers of the tokens that were generated for it; empty if they are unknown."""

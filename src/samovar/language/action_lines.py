@@ -96,7 +96,7 @@ class ActionLines:
         )
 
     def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
-        """Bullets that would be a state's action if they stood below `## Actions`."""
+        """Bullets that would be a state's action if they were below `## Actions`."""
         own = [
             (heading.line, self._document.end_of(heading))
             for heading in self._document.headings
@@ -166,7 +166,7 @@ class ActionLines:
         return None
 
     def _other_form(self, name: str, bullet: Bullet) -> Fix | None:
-        """The mending of a name that differs from a state's only in its Unicode form."""
+        """The fix of a name that differs from a state's only in its Unicode form."""
         alike = same_look(name, self._diagram.nodes)
         if alike is None or not bullet.text.startswith(name):
             return None
@@ -207,7 +207,7 @@ class ActionLines:
         return None
 
     def _take(self, name: str, text: str, place: Place, block: TextBlock | None = None) -> None:
-        """The action of a state, and what stands before it about its join. Raises `FaultsError`."""
+        """The action of a state, and what is before it about its join. Raises `FaultsError`."""
         if join := read_join(text, place, is_old=self._is_old):
             self._found.joins[name] = join.needed
             # What a composite does once its branches have met belongs to its end, not to the way in.

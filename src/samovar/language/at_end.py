@@ -15,7 +15,7 @@ from samovar.language.workflow import Kind, State
 
 
 def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None) -> Iterator[Fault]:
-    """What is wrong with the state that `finally` names. What it sets is gone: a warning."""
+    """Mistakes in the state that `finally` names. What it sets is gone: a warning."""
     name, state = named.text, states.get(named.text)
 
     def fault(message: str, *, is_error: bool = True) -> Fault:

@@ -40,7 +40,7 @@ class Flat:
     nodes: dict[str, Node]
     edges: tuple[Edge, ...]
     inherited: dict[str, tuple[Way, ...]]
-    """By state: the failure edges of the composites that it stands in."""
+    """By state: the failure edges of the composites that it is in."""
     firsts: dict[str, str]
     """By the name of a composite that repeats its inside: the state that begins it."""
     groups: frozenset[str]
@@ -62,7 +62,7 @@ def flatten(
     repeated: frozenset[str] = frozenset(),
     aborting: frozenset[str] = frozenset(),
 ) -> Flat:
-    """The same diagram without scopes. `failures_taken` tells what a label means.
+    """The same diagram without scopes. `failures_taken` says what a label means.
 
     `repeated`: composites whose inside is performed for each item of a list: no edge leads into it or out.
     `aborting`: states that end the run, so that nothing needs to lead out of them.

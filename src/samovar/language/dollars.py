@@ -23,7 +23,7 @@ _OLD = re.compile(rf"\$\{{\s*({PATH})\s*\}}")
 _SHELL_FORM = re.compile(
     r"\$\{(?:[#!]?\w+(?::?[-=?+]|##?|%%?|//?|:\d|\^\^?|,,?|\[[@*]|@\w)|[#!]\w+[\[}]|[#?*@!$-]\})"
 )
-"""How a parameter of the shell begins that is no mere name: `${x:-y}`, `${x%.*}`, `${#x}`."""
+"""How a parameter of the shell begins that is not just a name: `${x:-y}`, `${x%.*}`, `${#x}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Rules:
     shell: bool = False
     """The text is a command for a shell, which has a `${…}` of its own."""
     is_old: bool = False
-    """The text stands in a file of the older system."""
+    """The text is in a file of the older system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ def not_ours(word: str, text: str) -> str:
 
 
 def explain(line: str) -> str:
-    """What is wrong with a line that is no statement."""
+    """Mistakes in a line that is not a statement."""
     text = line.strip()
     if made := _editors_arrow(text):
         return made
@@ -69,7 +69,7 @@ def explain(line: str) -> str:
 
 
 def no_name(name: str) -> str | None:
-    """What is wrong with a name that is surely something else."""
+    """Mistakes in a name that is surely something else."""
     if made := _editors_arrow(name):
         return made
     if _BROKEN_END.fullmatch(name):

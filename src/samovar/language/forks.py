@@ -31,16 +31,16 @@ class _Region:
     inner: list[tuple[str, Transition]] = field(default_factory=list)
     """Joins of forks within it, each with the transition that leads to the fork."""
     goes_wrong: bool = False
-    """One of its paths ends, or comes to a fork that is wrong, before a join."""
+    """One of its paths ends, or reaches a fork that is wrong, before a join."""
 
 
 @dataclass(slots=True)
 class _Faults:
-    """What is wrong, once each."""
+    """The mistakes, once each."""
 
     found: dict[Fault, None] = field(default_factory=dict)
     errors: int = 0
-    """How many of them are no mere warnings."""
+    """How many of them are not mere warnings."""
 
     def add(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None:
         fault = Fault(code=code, message=message, place=place, severity="error" if is_error else "warning")
@@ -90,7 +90,7 @@ class _Reader:
         """Forks whose branches are being followed, each within one of the one before."""
 
     def read(self, fork: State) -> Fork | None:
-        """The fork, or None where something is wrong with it; either way once."""
+        """The fork, or None if something is wrong with it; either way once."""
         if fork.name not in self.forks:
             self._open.append(fork.name)
             before = self.faults.errors

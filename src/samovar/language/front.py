@@ -90,7 +90,7 @@ class FrontSettings:
 
 
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
-    """The settings of a document; what is wrong with them goes to `add`.
+    """The settings of a document; mistakes in them go to `add`.
 
     `is_old`: it is a file of the older system, which passed over parameters that it could not read.
     """
@@ -196,7 +196,7 @@ def _model(text: str | None, place: Place) -> ModelName | None:
 
 
 def _template(text: str | None, place: Place, add: AddFault) -> Template | None:
-    """The text as a template; what is wrong with it is noted before a run meets it."""
+    """The text as a template; mistakes in it are noted before a run meets it."""
     if text is None:
         return None
     try:

@@ -34,7 +34,7 @@ class Graph:
 
     states: dict[str, State]
     inherited: Mapping[str, tuple[tuple[str, Transition], ...]]
-    """By state: the transitions for failures of the composites that it stands in, each with its composite."""
+    """By state: the transitions for failures of the composites that it is in, each with its composite."""
     groups: frozenset[str]
     """Composites that only frame some states."""
     composites: Mapping[str, frozenset[str]]

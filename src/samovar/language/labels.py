@@ -41,7 +41,7 @@ class Meaning:
 
     when: When
     condition: Expression | None = None
-    """Of `When.CONDITION`; None there if the label means nothing."""
+    """For `When.CONDITION`; None there if the label has no meaning."""
     is_passed_over: bool = False
     """It means as much as no label."""
 
@@ -90,7 +90,7 @@ def _is_prose(text: str, error: FaultsError) -> bool:
 
 
 def _as_prose(text: str, place: Place, error: FaultsError) -> FaultsError:
-    """What is said of prose: what it meant where prose was read, or how it is written as an expression."""
+    """The message about prose: what it meant where prose was read, or how it is written as an expression."""
     verdict = verdict_of(text)
     complaint = error.faults[0].message.partition("cannot be read: ")[2]
     if verdict is not None and not verdict.why:
@@ -104,7 +104,7 @@ def _as_prose(text: str, place: Place, error: FaultsError) -> FaultsError:
 
 
 def _unknown(text: str, place: Place, offer: str, meant: When | None = None) -> FaultsError:
-    """What is said of a label that means nothing. `meant`: what it surely means."""
+    """The message about a label that means nothing. `meant`: what it surely means."""
     message = f"The label {text[:60]!r} is neither a plain label ({THE_LIST}) nor an expression. {offer}"
     fix = Fix(place=place, old=text, new=str(meant)) if meant and "\n" not in text else None
     return FaultsError([Fault(code="unknown-label", message=message, place=place, fix=fix)])

@@ -15,7 +15,7 @@ from samovar.language.markdown import Bullet, Document
 from samovar.language.parsed_action import ParseAction
 
 _MARKS = re.compile(r"^[\W_]*(?:\d+[.)]\s+)?[\W_]*")
-"""What stands before the words: bullets of any kind, quotes, numbers, bold, the bars of tables."""
+"""What is before the words: bullets of any kind, quotes, numbers, bold, the bars of tables."""
 _AFTER_NAME = re.compile(r"[\s*`_\"']*(?:[:=|–—→-]|$)|[^:|]*:")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _LONGEST_LINE = 2000
@@ -25,7 +25,7 @@ _MOST_TRIED = 20
 
 
 class LeftOver:
-    """Looks through what is left of a section."""
+    """Looks through the rest of a section."""
 
     def __init__(
         self, document: Document, states: Collection[str], found: Findings, parse_action: ParseAction
@@ -43,7 +43,7 @@ class LeftOver:
         """Lines of the file that have a fault already."""
 
     def below_actions(self, line: int, end: int) -> None:
-        """The section's lines up to `end`, its next heading, and what stands below smaller headings."""
+        """The section's lines up to `end`, its next heading, and what is below smaller headings."""
         level = next(one.level for one in self._document.headings if one.line == line - 1)
         whole_end = next(
             (one.line for one in self._document.headings if one.line >= end and one.level <= level),
@@ -100,7 +100,7 @@ class LeftOver:
         return range(bullet.place.line - self._document.place(1).line + 1, end)
 
     def _within(self, bullet: Bullet) -> None:
-        """A later line of a bullet that is another state's action, where a whole one stands before it."""
+        """A later line of a bullet that is another state's action, where a whole one is before it."""
         lines, first, tried = bullet.text.split("\n"), self._lines_of(bullet).start, 0
         for number in self._lines_of(bullet)[1:]:
             if bullet.block is not None and number >= bullet.block.line:
@@ -133,7 +133,7 @@ class LeftOver:
         return frozenset(lines)
 
     def _text(self, number: int) -> str:
-        """The words of a line, without what stands before them; empty for a line of marks or a comment."""
+        """The words of a line, without what is before them; empty for a line of marks or a comment."""
         if number in self._hidden:
             return ""
         return _MARKS.sub("", self._document.lines[number - 1][:_LONGEST_LINE]).rstrip()
@@ -157,7 +157,7 @@ class LeftOver:
         return "unknown-action" not in self._wrong(text)
 
     def _wrong(self, text: str) -> frozenset[str]:
-        """The codes of what is wrong with a text as an action."""
+        """The codes of mistakes in a text as an action."""
         try:
             self._parse(text, self._document.place(1), is_old=False)
         except FaultsError as error:

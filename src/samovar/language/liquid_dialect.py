@@ -74,7 +74,7 @@ class DollarMeanings:
 
     expressions: Sequence[Expression] = ()
     left: Container[str] = ()
-    """Names whose `${name}` is left as it is where it is no variable; only where values are held."""
+    """Names whose `${name}` is left as it is if it is not a variable; only where values are held."""
 
 
 class _ValueNode(OutputNode):
@@ -155,7 +155,7 @@ class _Partial(Tag):
 
 @with_context
 def _dollar(value: object, source: str, *, context: RenderContext) -> object:
-    """The value of a `${name}`, which is left as it is where it is no variable but known to the shell."""
+    """The value of a `${name}`, which is left as it is if it is not a variable but known to the shell."""
     around: DollarMeanings = context.tag_namespace[_AROUND]
     if isinstance(value, Undefined) and source[2:-1].strip() in around.left:
         return RawText(source)

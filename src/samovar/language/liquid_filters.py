@@ -55,7 +55,7 @@ def raw(value: object) -> str:
 
 
 def no_path(name: str, value: object) -> object:
-    """What `confidence` is where it is not directly behind a path: see `pieces.py`."""
+    """What `confidence` is if it is not directly behind a path: see `pieces.py`."""
     raise FilterArgumentError(
         f"`{name}` must come directly after the path of a choice, as in {{{{ verdict.team | {name} }}}}",
         token=None,
@@ -63,7 +63,7 @@ def no_path(name: str, value: object) -> object:
 
 
 def given(function: Callable[..., Any], spelt: Callable[[object], object]) -> Callable[..., Any]:
-    """A filter of Liquid, given texts as they are written here: `true`, not Python's `True`."""
+    """A filter of Liquid, given texts as written here: `true`, not Python's `True`."""
 
     @wraps(function)
     def filtered(*values: object, **named: object) -> Any:

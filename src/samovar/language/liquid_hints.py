@@ -24,7 +24,7 @@ _ADVICE = (
 
 
 def advice_for(said: str) -> str:
-    """A sentence to follow what Liquid says, with a blank before it; empty where there is no advice."""
+    """A sentence to follow what Liquid says, with a blank before it; empty if there is no advice."""
     if computes := re.search(r"unexpected '([-+*/%])'", said):
         return " " + _COMPUTES.format(computes[1], _FILTERS[computes[1]])
     return next((f" {advice}" for pattern, advice in _ADVICE if re.search(pattern, said)), "")

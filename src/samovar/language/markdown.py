@@ -18,7 +18,7 @@ from samovar.errors import Place
 from samovar.language.yaml_document import LARGEST_TEXT_CHARS, FrontMatter, fail, read_front_matter
 
 MOST_LINES = 200_000
-"""Of one file."""
+"""Lines of one file."""
 DEEPEST_BLOCKS = 100
 """Lists and quotes within each other that are read; what follows deeper ones is lost to Markdown."""
 
@@ -40,9 +40,9 @@ class Fence:
 
     info: str
     line: int
-    """Of the opening fence."""
+    """Line of the opening fence."""
     end_line: int
-    """Of the closing fence, or one past the end of the text."""
+    """Line of the closing fence, or one past the end of the text."""
     is_closed: bool = True
 
 
@@ -52,9 +52,9 @@ class TextBlock:
 
     text: str
     place: Place
-    """Of the first character of the text."""
+    """Place of the first character of the text."""
     line: int
-    """Of the opening fence, in its document."""
+    """Line of the opening fence, in its document."""
     end_line: int
     """The line behind the closing fence."""
 
@@ -66,11 +66,11 @@ class Bullet:
     text: str
     place: Place
     indent: int = 0
-    """Of its first line, in characters."""
+    """Indent of its first line, in characters."""
     end_line: int = 0
     """The line that ends it, of its document; one past the end of the text if it is the last."""
     block: TextBlock | None = None
-    """The fenced block that stands below its text and ends it; a part of `text` too, up to an empty line."""
+    """The fenced block that is below its text and ends it; a part of `text` too, up to an empty line."""
     head: str = ""
     """The text above the block."""
 

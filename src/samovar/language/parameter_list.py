@@ -1,7 +1,7 @@
 """Reads the list of parameters in a file's front matter, and their groups.
 
 Above: `front.py` for workflows, `prompt.py`. Below: `parameters.py`, whose own checks hold for defaults. It
-knows no file: whoever calls says where each entry is. What is wrong is a fault, and the rest is read.
+knows no file: anyone who calls says where each entry is. What is wrong is a fault, and the rest is read.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Source = Callable[..., str | None]
 
 
 def _no_source(*steps: str | int) -> None:
-    """Of values that were never written."""
+    """No source, for values that were never written."""
 
 
 def read_parameters(
     value: Any, where: Where, *, lenient: bool = False, source: Source = _no_source
 ) -> tuple[tuple[Parameter, ...], list[Fault]]:
-    """The parameters of a front matter's list, and what is wrong with it.
+    """The parameters of a front matter's list, and mistakes in it.
 
     `lenient`: they are of an old file, in which one that cannot be read is left out with a warning, and an
     unknown type is text. `source`: what is written, as `1.10`.
@@ -99,7 +99,7 @@ def read_groups(
     """The parameters with the groups that a front matter's `parameter_groups` puts them in.
 
     A group is `{name: …, description: …, parameters: [names]}`. They only order what a person is shown, so
-    what is wrong with them is a warning.
+    mistakes in them are a warning.
     """
     faults: list[Fault] = []
     found = {parameter.name: parameter for parameter in parameters}
@@ -185,7 +185,7 @@ def _type(entry: dict[str, Any]) -> str:
 
 
 def _wrong_type(entry: dict[str, Any]) -> str | None:
-    """What is wrong with the type that an entry names."""
+    """The mistake in the type that an entry names."""
     written = _type(entry)
     if written in KINDS:
         return None

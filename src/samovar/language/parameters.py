@@ -67,13 +67,13 @@ class Parameter:
     """In characters, or of a list the items."""
     max_length: int | None = None
     form: Schema | None = None
-    """Of a list or a map, if its items or fields are stated."""
+    """Form of a list or a map, if its items or fields are stated."""
     secret: bool = False
     """Not shown while it is typed, nor anywhere else."""
     from_env: str | None = None
     """The environment variable that has the value of a secret that is not given."""
     condition: Expression | None = None
-    """Of the other parameters: it is required only where this is true."""
+    """Condition on the other parameters: it is required only if this is true."""
     group: str | None = None
     """What it is shown under."""
 
@@ -271,7 +271,7 @@ def bind(
             variables[parameter.name] = parameter.chosen(checked) if by_user else checked
         elif parameter.default is not None:
             variables[parameter.name] = parameter.chosen(parameter.default)
-    # Conditions see all that was given, and what was asked for before.
+    # Conditions see all that was given, and the parameters before them.
     for parameter in parameters:
         if parameter.name in variables or not parameter.is_needed(variables):
             continue

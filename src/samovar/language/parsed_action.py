@@ -35,7 +35,7 @@ class ParsedAction(Protocol):
 
     @property
     def doing(self) -> str:
-        """Its effect, whole as it is written."""
+        """Its effect, whole as written."""
         ...
 
     @property
@@ -79,7 +79,7 @@ class ParsedAction(Protocol):
 
     @property
     def sets(self) -> frozenset[str]:
-        """The variables it sets, besides `result` and its like."""
+        """The variables it sets, besides `result` and so on."""
         ...
 
 
@@ -89,7 +89,7 @@ def always_aborts(action: ParsedAction) -> bool:
 
 
 class ParseAction(Protocol):
-    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
+    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is not a verb)."""
 
     def __call__(
         self, text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None

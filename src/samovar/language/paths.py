@@ -25,11 +25,11 @@ class Path:
 
     steps: tuple[str | int, ...]
     source: str
-    """As it is written, with its braces."""
+    """As written, with its braces."""
     dollar: bool
     """Written `${…}`, in an old file."""
     offset: int = 0
-    """Where it stands in its text."""
+    """Where it is in its text."""
 
     @property
     def names(self) -> frozenset[str]:

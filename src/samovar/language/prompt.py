@@ -53,7 +53,7 @@ class Prompt:
     is_partial: bool
     """Made to be taken into others, not to be run."""
     warnings: tuple[Fault, ...] = ()
-    """What is doubtful about its front matter."""
+    """Warnings about its front matter."""
 
     def render(self, arguments: Mapping[str, object], variables: Mapping[str, object]) -> str:
         """The text with everything filled in: arguments win over variables, variables over defaults.

@@ -50,7 +50,7 @@ def parse_workflow(
 ) -> Workflow:
     """The workflow that a text describes.
 
-    `lenient` makes a text that is no action a warning. Raises `FaultsError` with every fault in the file,
+    `lenient` makes a text that is not an action a warning. Raises `FaultsError` with every fault in the file,
     in its order, warnings among them; a workflow without errors keeps its warnings.
     """
     document, found = parse_document(text, path=path), Findings()

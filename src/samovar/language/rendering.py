@@ -1,8 +1,8 @@
 """A template filled by Liquid, for the templates that need it.
 
 Above: `template.py`, which imports this only then (it costs a fifth of a second). Below: `liquid_dialect.py`.
-What Liquid says of a template becomes a fault or an error with the place in the text as it was written. This
-module knows no file and no shell.
+What Liquid says of a template becomes a fault or an error with the place in the text as written. This module
+knows no file and no shell.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Rendering:
     """A template that Liquid fills."""
 
     text: str
-    """As it was written."""
+    """As written."""
     place: Place
     names: frozenset[str]
     source: str
@@ -227,7 +227,7 @@ def _unclosed(source: str, at: int) -> int | None:
 
 
 def _index(token: Any, source: str) -> int:
-    """Where an error is, in `source`; 0 where it says nothing, or speaks of a partial."""
+    """Where an error is, in `source`; 0 if it says nothing, or speaks of a partial."""
     if token is None or token.start_index < 0 or token.source != source:
         return 0
     return int(token.start_index)

@@ -103,7 +103,7 @@ def _typed(name: str, said: dict[str, Any], where: Where) -> tuple[Returned | No
 
 
 def read_returns(value: Any, where: Where) -> tuple[ReturnedValues | None, list[Fault]]:
-    """What stands behind `returns:`, and what is wrong with it."""
+    """What comes after `returns:`, and mistakes in it."""
     names: list[Returned] = []
     faults: list[Fault] = []
 

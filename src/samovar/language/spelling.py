@@ -1,6 +1,6 @@
 """Old spellings and slips with exactly one fix: the message for each, and the fix itself.
 
-Above: whatever reads a file and meets one. Below: expressions. It mends nothing; `mending.py` does, and holds
+Above: whatever reads a file and meets one. Below: expressions. It fixes nothing; `mending.py` does, and holds
 that the file means the same afterwards.
 """
 
@@ -23,7 +23,7 @@ _ABOVE = re.compile(
     r"\A\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|\Z)"
     r"|%%\{[\s\S]*?\}%%|(?:%%|#)[^\n]*|(?P<comment>//[^\n]*)"
 )
-"""What can stand above a diagram's header."""
+"""What can be above a diagram's header."""
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
 
 
@@ -34,7 +34,7 @@ def is_old_file(path: Path | None, front_matter: Mapping[str, object] | None) ->
 
 
 def old_spelling(place: Place, old: str, new: str) -> Fault:
-    """The hint that `old`, which stands at `place`, is written `new` now. What ends a line has no mending."""
+    """The hint that `old`, which is at `place`, is written `new` now. What ends a line has no fix."""
     fix = None if "\n" in old else Fix(place=place, old=old, new=new)
     message = f"`{' '.join(old.split())}` is an old spelling: write `{new.strip()}`."
     return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
@@ -57,7 +57,7 @@ def comment(place: Place, text: str) -> Fault:
 
 
 def comments(above: str) -> Iterator[tuple[int, str]]:
-    """Where each `//` comment begins in what stands above a diagram's header, and the comment."""
+    """Where each `//` comment begins in what is above a diagram's header, and the comment."""
     return ((match.start(), match["comment"]) for match in _ABOVE.finditer(above) if match["comment"])
 
 

@@ -1,6 +1,6 @@
 """The statements of a state diagram: its states and edges, one statement after the other.
 
-Above: `mermaid.py`. Below: the statements of `grammar.py`, the values of `diagram.py`, and what is said of
+Above: `mermaid.py`. Below: the statements of `grammar.py`, the values of `diagram.py`, and the message about
 what is wrong (`diagram_faults.py`, `explaining.py`, `mermaid_hints.py`). It does not know what a label means.
 What only changes how the diagram looks is passed over.
 """
@@ -183,7 +183,7 @@ class StatementReader:
             self.nodes[name].descriptions.append((text, text_place))
 
     def _declared(self, name: str, statement: StateStatement | CompositeStatement) -> None:
-        """Hints at what Mermaid takes for names: whatever stands behind `state NAME` on its line."""
+        """Hints at what Mermaid takes for names: whatever comes after `state NAME` on its line."""
         kind = statement.kind if isinstance(statement, StateStatement) else None
         if kind is not None and statement.title is not None:
             message = f"Mermaid does not read a kind after a title: write `state {name} {kind}`."
@@ -195,7 +195,7 @@ class StatementReader:
             self.faults.hint("mermaid-name", hint, self.faults.place(statement.name, len(statement.name)))
 
     def _behind(self, token: Token) -> str:
-        """The rest of the token's line, from the first character that is no blank."""
+        """The rest of the token's line, from the first character that is not a blank."""
         assert token.line is not None and token.column is not None
         return self.lines[token.line - 1][token.column - 1 + len(token) :].lstrip()
 
@@ -215,7 +215,7 @@ class StatementReader:
             self.nodes[name].descriptions.append((title[1:-1], self.faults.place(title, 1)))
 
     def _kind(self, name: str, token: Token | None) -> None:
-        """Notes what a declaration says a state is. It may stand before or behind the state's edges."""
+        """Notes what a declaration says a state is. It may be before or behind the state's edges."""
         kind = token[2:-2].strip().lower() if token is not None else ""
         if token is None or kind in ("choice", "end"):
             return

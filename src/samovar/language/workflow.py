@@ -45,10 +45,10 @@ class Transition:
     label: str
     when: When
     condition: Expression | None
-    """Of `When.CONDITION` only."""
+    """Only for `When.CONDITION`."""
     place: Place
     is_inherited: bool = False
-    """Of a composite around its state: it is for failures only."""
+    """It comes from a composite around its state, and is for failures only."""
 
     @property
     def is_written_always(self) -> bool:
@@ -148,7 +148,7 @@ class Body:
 
 
 MOST_TRANSITIONS = 1000
-"""Of a run that says nothing else."""
+"""Default limit of a run's transitions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +163,9 @@ class Limits:
     depth: int = 16
     """Sub-workflows within each other."""
     prompt_timeout_s: float | None = None
-    """Of prompts that set none: no token for so long."""
+    """Seconds without a token, for prompts that set no limit."""
     items: int | None = None
-    """Of one list that something is done for each of; None: as the setting `most_items` says."""
+    """Items of one `for each`; None: the setting `most_items`."""
 
 
 def items_of(state: State, action: ParsedAction, around: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -187,9 +187,9 @@ class Workflow:
     description: str | None = None
     parameters: tuple[Parameter, ...] = ()
     model: ModelName | None = None
-    """The default of its prompts; None leaves it to whoever runs it."""
+    """The default of its prompts; None leaves it to anyone who runs it."""
     executor: Named | None = None
-    """The executor that answers its prompts; None leaves it to whoever runs it."""
+    """The executor that answers its prompts; None leaves it to anyone who runs it."""
     system: Template | None = None
     """The default system prompt."""
     seed: int | None = None
@@ -224,7 +224,7 @@ class Workflow:
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
     digest: str = field(default="", repr=False, compare=False)
-    """Of its file's text, as it was read; empty for one of no file."""
+    """Digest of its file's text, as read; empty for one of no file."""
 
     def whole(self, state: str) -> frozenset[str]:
         """All states of the composite that begins with this one; else the state alone."""

@@ -16,12 +16,12 @@ from typing import Any, ClassVar, NoReturn
 from samovar.errors import Fault, FaultsError, Place
 
 LARGEST_TEXT_CHARS = 4_000_000
-"""Of one file."""
+"""Characters of one file."""
 LARGEST_FRONT_MATTER_CHARS = 262_144
 MOST_ALIASES = 50
 """References in one front matter; more are a bomb, not a document."""
 MOST_YAML_NODES = 20_000
-"""Values in one front matter, those behind references counted as often as they are named."""
+"""Values in one front matter, those behind references counted as often as named."""
 DEEPEST_YAML = 50
 DEEPEST_SPOT = 3
 """Steps of the longest path whose place is known."""
@@ -59,9 +59,9 @@ class FrontMatter:
     spots: Mapping[Steps, tuple[int, int]]
     """By its path, as `("parameters", 0, "type")`: line and column of each key and item in the document."""
     line: int
-    """Of its first `---`; 0 for a file that is YAML as a whole."""
+    """Line of its first `---`; 0 for a file that is YAML as a whole."""
     end_line: int
-    """Of its last `---`."""
+    """Line of its last `---`."""
     twice: tuple[Steps, ...] = ()
     """Paths of keys that stand more than once in their map; the last one counts."""
     sources: Mapping[Steps, str] = field(default_factory=dict)
@@ -106,9 +106,9 @@ def _late_keys(lines: list[str]) -> int | None:
 
 
 def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
-    """A file that is YAML as a whole, held to the bounds of front matter but for its length.
+    """A file that is YAML as a whole, with the bounds of front matter except for its length.
 
-    Raises `FaultsError` (`yaml`) for what is no map, or has too much of something.
+    Raises `FaultsError` (`yaml`) for what is not a map, or has too much of something.
     """
     if len(text) > LARGEST_TEXT_CHARS:
         fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
@@ -134,7 +134,7 @@ def yaml_value(text: str) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Yaml:
-    """What is said of YAML, and how deep its places are known."""
+    """The message about YAML, and how deep its places are known."""
 
     named: str = "front matter"
     code: str = "front-matter"
@@ -179,7 +179,7 @@ def _without_values(problem: str) -> str:
 
 
 def _values(text: str, deepest_spot: int) -> tuple[Any, FrontMatter]:
-    """What a text of YAML holds, and what is known of its places and its sources."""
+    """What a text of YAML holds, and the known facts about its places and its sources."""
     loader = _loader()(text)
     try:
         node = loader.get_single_node()

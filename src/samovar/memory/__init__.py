@@ -72,7 +72,8 @@ class _Group:
     limit_bytes: int
     used_bytes: int
     cached_bytes: int
-    """Of `used_bytes`: pages of files not used lately, which the kernel gives back before it ends anyone."""
+    """The part of `used_bytes` in pages of files not used lately, which the kernel frees before it ends any
+    process."""
 
     def room_bytes(self) -> int:
         return max(0, self.limit_bytes - max(0, self.used_bytes - self.cached_bytes))

@@ -40,7 +40,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What is known of one architecture."""
+    """The known facts about one architecture."""
 
     name: str
     """As files have it in `general.architecture`."""
@@ -49,8 +49,8 @@ class Architecture:
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""
     full_every: int = 0
-    """Of so many layers the last sees the whole context, the others a window or a state, where the file does
-    not say which; 0 when it must say, or no two layers differ."""
+    """Of this many layers the last sees the whole context, the others a window or a state, if the file does
+    not say which; 0 if it must say, or no two layers differ."""
     window_tokens: int = 0
     """The window where the file gives none."""
     feed_forward_widths: int = 3

@@ -1,7 +1,7 @@
 """Reads numbers and texts sequentially from a model's file, in chunks, within its length.
 
-Above: `gguf.py`, which knows what comes after what; `header.py` and `shape.py`, for what is said of a damaged
-file. Below: files. It believes no number in the file before it is compared with the file's size.
+Above: `gguf.py`, which knows what comes after what; `header.py` and `shape.py`, for the message about a
+damaged file. Below: files. It believes no number in the file before it is compared with the file's size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The capabilities of a model file: answer prompts, embed texts, score texts; and why others are missing.
 
-Above: `header.py`, the engine, and whoever finds models before a run. Below: `architectures.py`. It is told
-by the architecture, by the file's pooling type, and by whether it has the tensors that make scores.
+Above: `header.py`, the engine, and anyone who finds models before a run. Below: `architectures.py`. It is
+decided by the architecture, the file's pooling type, and whether it has the tensors that make scores.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _settings(own: Mapping[str, Any]) -> str | None:
 
 
 def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
-    """Of pooling, and of encoders."""
+    """Limits on pooling, and on encoders."""
     for key in ("pooling_type", "classifier.pooling_type"):
         pooling = own.get(key, 0)
         if not isinstance(pooling, int) or not 0 <= pooling <= _MOST_POOLING:
@@ -165,7 +165,7 @@ def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
 
 
 def _gates(architecture: str, own: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Of the matrices that may have a gate beside."""
+    """Limits on the matrices that may have a gate beside them."""
     if architecture != "jina-bert-v2":
         return None
     widths = own.get("feed_forward_length", 0)

@@ -16,7 +16,7 @@ class FetchProgress:
     done_bytes: int
     """What an earlier fetch has left is counted."""
     total_bytes: int | None
-    """None where it is not known beforehand."""
+    """None if it is not known beforehand."""
 
 
 OnFetchProgress = Callable[[FetchProgress], None]

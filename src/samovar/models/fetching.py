@@ -20,7 +20,7 @@ from samovar.models.stores import Stores, home_folder
 
 
 def is_pinned(reference: Reference) -> bool:
-    """Whether the reference means one version for ever, so that what was fetched is what would be fetched."""
+    """Whether the reference means one version forever, so that what was fetched is what would be fetched."""
     if reference.scheme == "hf":
         return is_commit(reference.revision or "")
     return reference.version is not None or (reference.package, reference.file) in PINS

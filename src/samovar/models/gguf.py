@@ -21,11 +21,11 @@ from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES, Tensor
 
 LONGEST_KEY_BYTES = 1 << 10
 LONGEST_TEXT_BYTES = 1 << 20
-"""Of an entry that is kept."""
+"""Bytes of an entry that is kept."""
 LONGEST_TENSOR_NAME_BYTES = 63
 """The engine's own limit."""
 LONGEST_ARRAY = 512
-"""Of an entry that is kept: the engine's limit of layers."""
+"""Longest array of an entry that is kept: the engine's limit of layers."""
 LARGEST_VOCABULARY_BYTES = 128 << 20
 MOST_PAIRS = 1 << 16
 MOST_TENSORS = 1 << 17
@@ -40,7 +40,7 @@ _BYTES = [byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a file holds, as far as it was asked for."""
+    """What a file holds, as far as asked for."""
 
     values: dict[str, Any]
     """Scalars, texts and arrays of numbers by key. An array of texts is None."""
@@ -57,12 +57,12 @@ class Contents:
     data_start: int
     """Where the tensors begin; their offsets count from there."""
     alignment: int
-    """Each tensor begins at a multiple of so many bytes from there."""
+    """Each tensor begins at a multiple of this many bytes from there."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of some tensors by name: heads that texts are scored with, and the first feed-forward matrix of
-        each layer. The fastest dimension first."""
+        """Shapes of some tensors by name: heads that score texts, and the first feed-forward matrix of each
+        layer. The fastest dimension first."""
         return {
             tensor.name: tensor.shape
             for tensor in self.tensors

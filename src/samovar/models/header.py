@@ -50,10 +50,10 @@ _WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | capabilities.KEYS | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What is known of a model before it is loaded."""
+    """The known facts about a model before it is loaded."""
 
     file_bytes: int
-    """Of all its parts together."""
+    """Bytes of all its parts together."""
     modified_ns: int
     """When its file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     architecture: str
@@ -76,7 +76,7 @@ class Header:
 
     @property
     def tensor_bytes(self) -> int:
-        """Of all tensors together."""
+        """Bytes of all tensors together."""
         return sum(tensor.size_bytes for tensor in self.tensors)
 
 
@@ -97,7 +97,7 @@ def read_header(path: Path) -> Header:
     try:
         return _unchanged(real_path(path), facts)
     except (ModelFileError, OSError):
-        return _read(first_part(path), facts)  # so that the file is named as it was written
+        return _read(first_part(path), facts)  # so that the file is named as written
 
 
 def glance_at(path: Path, ends: dict[int, int]) -> Header:

@@ -71,7 +71,7 @@ class EngineBuild:
 
 
 def this_build() -> EngineBuild:
-    """The pinned wheel for this machine; without instructions where there is none."""
+    """The pinned wheel for this machine; without instructions if there is none."""
     features = _WHEEL_FEATURES.get((sys.platform, platform.machine()), frozenset())
     return EngineBuild(features=features, can_release=sys.platform == "linux")
 

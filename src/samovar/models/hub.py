@@ -28,7 +28,7 @@ TIMEOUT_S = 20.0
 """Without a byte, after which a connection counts as cut."""
 MOST_REDIRECTS = 10
 LARGEST_ANSWER_BYTES = 64 << 20
-"""Of what is not a file."""
+"""Bytes of an answer that is not a file."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _ADDRESS = re.compile(r"[\x21-\x7e]+")
@@ -36,7 +36,7 @@ _YES = ("1", "on", "yes", "true")
 
 
 class CutError(Exception):
-    """A connection was cut, or the hub is busy: it may go on in a moment."""
+    """A connection was cut, or the hub is busy: it may continue in a moment."""
 
 
 class NotRedirecting(urllib.request.HTTPRedirectHandler):
@@ -181,7 +181,7 @@ def _followed(url: str, location: str) -> str:
 
 
 def _file(told: Any) -> HubFile:
-    """One file of an answer; large ones have a SHA-256. Raises `TypeError` and its like for what is none."""
+    """One file of an answer; large ones have a SHA-256. Raises `TypeError` and so on for what is none."""
     large = told["lfs"] if isinstance(told, dict) and told.get("lfs") else {}
     if not isinstance(told, dict) or not isinstance(large, dict):
         raise TypeError("it does not describe a file")

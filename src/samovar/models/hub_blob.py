@@ -1,8 +1,8 @@
 """One file of a hub, fetched into the blobs of its cache: resumed, verified, complete or absent.
 
 Above: `hub_download.py`. Below: `hub.py`, files. What has come stays beside the blob (`SHA256.samovar-part`)
-when it is cut, and the next fetch goes on from there, also of another process. It runs in a thread, and looks
-for a stop between blocks.
+when it is cut, and the next fetch continues from there, also of another process. It runs in a thread, and
+looks for a stop between blocks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class AbandonedError(Exception):
-    """Whoever waited for the file has gone."""
+    """Anyone who waited for the file has gone."""
 
 
 @dataclass(slots=True)
@@ -44,9 +44,9 @@ class FetchState:
     """How far a fetch is. Mutable: its thread counts, others read, and may stop it."""
 
     whole_bytes: int = 0
-    """Of files that are there."""
+    """Bytes of files that are there."""
     part_bytes: int = 0
-    """Of the file that is being fetched."""
+    """Bytes of the file that is being fetched."""
     total_bytes: int | None = None
     """None until it is known."""
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -71,9 +71,9 @@ class _Come:
     """What has come of a file. Mutable: connections add to it."""
 
     digest: Any
-    """Of all that is there."""
+    """Digest of all that is there."""
     furthest_bytes: int
-    """The most that was ever there: a server may begin again each time, and would do so for ever."""
+    """The most that was ever there: a server may begin again each time, and would do so forever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class BlobFetch:
     place: Path
     """The repository's folder in the cache."""
     wait: Callable[[float], object]
-    """So many seconds pass."""
+    """Lets this many seconds pass."""
     write: Callable[[IO[bytes], bytes], object]
     """Writes a block."""
 

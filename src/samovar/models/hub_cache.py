@@ -65,7 +65,7 @@ def is_file_name(name: str) -> bool:
 
 
 def is_commit(revision: str) -> bool:
-    """Whether a revision is one for ever."""
+    """Whether a revision is one forever."""
     return _COMMIT.fullmatch(revision) is not None
 
 
@@ -224,7 +224,7 @@ class HubCache:
         return freed
 
     def _check_below(self, place: Path, links: tuple[Path, ...], reference: Reference) -> None:
-        """Raises `UsageError` for names that lead out of the snapshots, where nothing is ours to delete."""
+        """Raises `UsageError` for names that lead out of the snapshots, if nothing is ours to delete."""
         root = (place / "snapshots").resolve()
         for link in links:
             if ".." in link.parts or not link.parent.resolve().is_relative_to(root):
@@ -273,7 +273,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def not_fetched(reference: Reference) -> ModelNotFoundError:
-    """What is said of a model that could be fetched."""
+    """The message about a model that could be fetched."""
     return ModelNotFoundError(f"{reference.text} has not been fetched: samovar pull {reference.text}")
 
 

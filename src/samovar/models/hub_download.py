@@ -30,7 +30,7 @@ from samovar.models.replacing import link_to, write_over
 from samovar.models.split import part_names
 
 SPARE_BYTES = 64 << 20
-"""Of the disk, left free."""
+"""Bytes left free on the disk."""
 LOOK_EVERY_S = 0.1
 
 
@@ -45,7 +45,7 @@ class Surroundings:
 
     free_bytes: Callable[[Path], int] = free_bytes_of
     wait: Callable[[float], object] | None = None
-    """So many seconds pass; None: they do, or the fetch is stopped."""
+    """Lets this many seconds pass; None: they do, or the fetch is stopped."""
     write: Callable[[IO[bytes], bytes], object] = write_to_disk
 
 
@@ -58,7 +58,7 @@ async def fetch_from_hub(
 ) -> Path:
     """Brings the file of an `hf:` reference into the cache, with all its parts, and returns its path.
 
-    Raises `ModelFetchError` where it cannot be had or stored, `ModelNotFoundError` where there is no such
+    Raises `ModelFetchError` if it cannot be had or stored, `ModelNotFoundError` if there is no such
     repository, revision or file. Cancelled, what has come is kept for the next call.
     """
     state = FetchState()

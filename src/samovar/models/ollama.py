@@ -162,7 +162,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _may_be_read(folder: Path) -> bool:
-    """Whether a folder's names may be read; True where there is none."""
+    """Whether a folder's names may be read; True if there is none."""
     try:
         next(iter(folder.iterdir()), None)
     except PermissionError:

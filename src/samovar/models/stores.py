@@ -49,9 +49,9 @@ class Stores:
         return self.own.folder.parent / "headers.json" if self.own.is_anywhere else None
 
     def find(self, reference: Reference) -> Path:
-        """The local file, of several parts the first. Raises `ModelNotFoundError` where it is not here.
+        """The local file, of several parts the first. Raises `ModelNotFoundError` if it is not here.
 
-        A path is not looked at here: the header's reader says what is wrong with it.
+        A path is not looked at here: the header's reader reports mistakes in it.
         """
         if reference.path is not None:
             return first_part(reference.path)

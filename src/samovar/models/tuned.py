@@ -23,7 +23,7 @@ from samovar.models.tuning import BATCH_TOKENS, Tuning
 MOST_KEPT = 64
 """Files; beyond that the oldest goes."""
 MOST_BYTES = 1 << 16
-"""Of a file; a larger one is not read."""
+"""Bytes of a file; a larger one is not read."""
 _FORMAT = 1
 _SUFFIX = ".json"
 

@@ -99,7 +99,7 @@ def _marked(
     partials: Partials | None,
     end: int | None = None,
 ) -> Sequence[Part] | None:
-    """Fills it with marks in the places of what is open; None where a tag needs what is open."""
+    """Fills it with marks in the places of what is open; None if a tag needs what is open."""
     mark = f"\ue000{secrets.token_hex(8)}"
     text, opened = "", list[Open]()
     ends = [*(token.offset for token in tokens[1:]), len(template.text) if end is None else end]

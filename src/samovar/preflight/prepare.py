@@ -109,7 +109,7 @@ def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dic
 
 
 def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:
-    """What is doubtful about the workflow with these variables. Raises `FaultsError` if it cannot run."""
+    """Warnings about the workflow with these variables. Raises `FaultsError` if it cannot run."""
     here = Place(path=workflow.path, line=1, column=1)
     declared = {parameter.name for parameter in workflow.parameters}
     undeclared = tuple(

@@ -1,8 +1,8 @@
 """Asks once before a run if a project may do what it would do, and shows all of it.
 
-Above: `prepare.py`. Below: `running/gate.py`, which holds to the answer while the run goes on; the library;
-what the user trusts. A workflow that was named by its file is the user's own choice, with all that its
-project has for it.
+Above: `prepare.py`. Below: `running/gate.py`, which follows the answer while the run is in progress; the
+library; what the user trusts. A workflow that was named by its file is the user's own choice, with all that
+its project has for it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _doings(gate: Gate, workflow: Workflow, library: Library) -> Iterator[Doing]
 
 
 def _above(found: set[object], runs: Mapping[object, Sequence[Workflow]]) -> set[object]:
-    """The identities of all workflows that come to one of those that were found."""
+    """The identities of all workflows that reach one of those that were found."""
     above: dict[object, list[object]] = {}
     for one, children in runs.items():
         for child in children:

@@ -22,7 +22,7 @@ from samovar.values import VALUE_BYTES, read_json, to_text
 def read_variables_file(
     path: Path, parameters: Sequence[Parameter] = (), *, said: str = "--vars"
 ) -> dict[str, object]:
-    """The variables of a YAML or JSON file, which is one map; for text parameters, texts as they are written.
+    """The variables of a YAML or JSON file, which is one map; for text parameters, texts as written.
 
     YAML is read as front matter is, within its bounds. `said`: what the file was given by, for messages.
     Raises `UsageError` or `FaultsError`.

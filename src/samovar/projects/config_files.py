@@ -15,7 +15,7 @@ from samovar.files import exists
 from samovar.projects.places import levels, user_folder
 
 CONFIG_FILE = Path(".samovar") / "config.toml"
-"""Of a project, below each of its folders."""
+"""The settings file of a project, below each of its folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def _of_project(start: Path | None) -> list[ConfigFile]:
         return [ConfigFile(path=folder / CONFIG_FILE, project=folder) for folder in levels(start)]
     try:
         here = Path.cwd()
-    except OSError:  # the folder was deleted, or may not be asked for: whoever needs it says so
+    except OSError:  # the folder was deleted, or may not be asked for: anyone who needs it says so
         return [ConfigFile(path=CONFIG_FILE, project=Path(), is_here=True)]
     return [
         ConfigFile(path=Path(*[".."] * up) / CONFIG_FILE, project=folder, is_here=up == 0)

@@ -27,7 +27,7 @@ class Opening:
 
     file: ConfigFile
     values: Mapping[str, object]
-    """By name as it is written; only settings that open something."""
+    """By name as written; only settings that open something."""
     standing: trust.Standing
     """How the user stands to them."""
 
@@ -91,7 +91,7 @@ def written(known: Known, start: Path | None = None, *, trusts: bool) -> dict[st
 
 
 def counted(file: ConfigFile, known: Known, *, trusts: bool) -> dict[str, Any]:
-    """What counts of one file, with the files that it names as they are named from the current folder."""
+    """What counts of one file, with the files that it names as named from the current folder."""
     values = read_settings_file(file.path)
     if file.project is None:
         return values
@@ -104,7 +104,7 @@ def counted(file: ConfigFile, known: Known, *, trusts: bool) -> dict[str, Any]:
 
 
 def _from(file: ConfigFile, names: str | None, value: object) -> object:
-    """A folder or a model that a project's file names, as it is named from the current folder."""
+    """A folder or a model that a project's file names, as named from the current folder."""
     if isinstance(value, Mapping):
         return {name: _from(file, names, one) for name, one in value.items()}
     if names is None or not isinstance(value, str) or not value or value.startswith("~"):

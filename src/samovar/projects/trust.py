@@ -50,13 +50,14 @@ class TrustedFolder:
 
 
 def digest(opens: Mapping[str, object]) -> str:
-    """Of settings that open something, by name: the same for the same settings, however they are written."""
+    """The digest of settings that need trust, by name: the same for the same settings, however they are
+    written."""
     text = json.dumps(opens, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def text_digest(text: str) -> str:
-    """Of a workflow's text."""
+    """The digest of a workflow's text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -77,7 +78,7 @@ def standing(folder: Path, opens: str) -> Standing:
 
 
 def kept_of(folder: Path) -> TrustedFolder | None:
-    """What is kept of a folder that the user has trusted."""
+    """The kept part of a folder that the user has trusted."""
     try:
         file, folder = _file_of(folder), folder.resolve()
     except OSError:  # of a current folder that was deleted

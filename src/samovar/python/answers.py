@@ -42,7 +42,7 @@ class AnswerOptions(TypedDict, total=False):
     overflow: Overflow
     deterministic: bool
     secret: bool
-    """Of what is said: see `generation.Message`."""
+    """The message is secret: see `generation.Message`."""
     think: bool | None
     template: Mapping[str, object] | Literal["none"] | None
 

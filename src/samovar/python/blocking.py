@@ -134,7 +134,7 @@ class BlockingSession:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation so far. A turn that did not come to its end is not in it."""
+        """The conversation so far. A turn that did not end is not in it."""
         return self._session.messages
 
     def ask(
@@ -196,7 +196,7 @@ class BlockingStream:
 
     @property
     def turn(self) -> Turn:
-        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
+        """The whole answer and what it cost. Raises `UsageError` before the stream has ended."""
         return self._stream.turn
 
     @property

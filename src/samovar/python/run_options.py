@@ -36,7 +36,7 @@ AskParameter = Callable[[Parameter], object]
 Source = Mapping[str, object] | str | Path
 """Variables by name, or a YAML or JSON file of them."""
 Variables = Source | Sequence[Source]
-"""Of several sources a later one overrides earlier ones."""
+"""One or several sources; a later one overrides earlier ones."""
 
 
 class RunLimits(TypedDict, total=False):
@@ -52,7 +52,7 @@ class RunLimits(TypedDict, total=False):
     prompt_timeout: float | str
     """How long a prompt that sets none may wait for a token."""
     items: int
-    """Of one list that something is done for each of."""
+    """Items of one `for each`."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -81,7 +81,7 @@ class RunOptions(TypedDict, total=False):
     on_event: OnEvent | None
     """Hears of everything as it happens, on the event loop, without secrets."""
     handle: RunHandle | None
-    """Gets the record while the run goes on, and whatever becomes of it; stops it."""
+    """Gets the record while the run is in progress, and whatever becomes of it; stops it."""
 
 
 _LIMITS = {

@@ -20,7 +20,8 @@ class RunReport(Record):
     """One run of a workflow: how it ended, what it was for, each visit of a state, and what that took."""
 
     figures: Figures | None = field(default=None, repr=False, compare=False)
-    """Of models, sessions and memory: of all that the app was used for so far. None while the run goes on."""
+    """Figures of models, sessions and memory, for all uses of the app so far. None while the run is
+    in progress."""
 
     @classmethod
     def of(cls, record: Record, figures: Figures | None = None) -> RunReport:
@@ -41,7 +42,7 @@ Run = RunReport
 
 
 class RunHandle:
-    """What a run is told and asked by while it goes on: `run(…, handle=handle)`. For one run.
+    """How a run is watched and stopped while it is in progress: `run(…, handle=handle)`. For one run.
 
     Mutable: the run it is for. It may be used from any thread.
     """

@@ -38,7 +38,7 @@ class Unentered(AbstractAsyncContextManager[T]):
         raise UsageError(f"Use `{self._form}`. For `with` there is {self._blocking}.")
 
     def __exit__(self, *_: object) -> None:
-        """Is never come to."""
+        """Never reached: `__enter__` always raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise _not_entered(name, self._gives, self._form)
@@ -66,7 +66,7 @@ class BlockingUnentered(AbstractContextManager[T], Generic[T]):
         raise UsageError(f"Use `{self._form}`. For `async with` there is {self._waiting}.")
 
     async def __aexit__(self, *_: object) -> None:
-        """Is never come to."""
+        """Never reached: `__enter__` always raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise _not_entered(name, self._gives, self._form)

@@ -17,11 +17,11 @@ class BranchEnd(Enum):
     """How a branch ended."""
 
     CAME = "came"
-    """It came to the join, and its last action succeeded."""
+    """It reached the join, and its last action succeeded."""
     FAILED = "failed"
     """Its last action failed."""
     CANCELLED = "cancelled"
-    """It was stopped before it came to the join."""
+    """It was stopped before it reached the join."""
 
 
 def left_by(variables: Mapping[str, object], changed: frozenset[str], end: BranchEnd) -> dict[str, object]:
@@ -90,12 +90,12 @@ class Claims:
     """Which branch of one fork uses which named conversation."""
 
     outer: tuple[Claims, str] | None = None
-    """Of a fork within a branch: the claims of the branches around it, and which of them this is in."""
+    """For a fork within a branch: the claims of the branches around it, and the one that this is in."""
     _uses: dict[str, dict[str, bool]] = field(default_factory=dict)
     """By conversation, then branch: whether that branch continues it, or only starts copies from it."""
 
     def claim(self, session: str, branch: str, *, continues: bool) -> str | None:
-        """Notes a use. Gives the other branch that keeps this one from it, where there is one.
+        """Notes a use. Gives the other branch that keeps this one from it, if there is one.
 
         A conversation that one branch continues is no other's; any number may start from copies of it.
         """

@@ -19,7 +19,7 @@ from samovar.values import is_within
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How one workflow of a run ended. A branch that has come to its join has completed."""
+    """How one workflow of a run ended. A branch that has reached its join has completed."""
 
     ending: Ending
     error: RunError | None = None
@@ -46,7 +46,7 @@ def child_error(context: VisitContext, child: Child, end: End) -> ChildError:
 
 
 def too_large(outcome: Outcome, most_bytes: int) -> TooLargeError | None:
-    """What is wrong with the first of its values that is too large."""
+    """The message about the first of its values that is too large."""
     named = {f"The variable {name!r}": value for name, value in outcome.sets.items()}
     for what, value in {**named, "The variable 'result'": outcome.value}.items():
         if not is_within(value, most_bytes):

@@ -34,8 +34,8 @@ async def finished(
 ) -> End:
     """What `drive` gives or raises, once the action for the end of the workflow was performed.
 
-    A cancellation waits for that. What is no ending of a workflow (a defect, or an exception of whoever
-    listens) goes on at once.
+    A cancellation waits for that. What is not an ending of a workflow (a defect, or an exception of anyone
+    who listens) continues at once.
     """
     if frame.workflow.at_end is None:
         return await drive()

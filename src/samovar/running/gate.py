@@ -25,7 +25,7 @@ class Doing:
     name: str
     path: Path
     folder: Path
-    """Of the project: the one that would have to be trusted."""
+    """Folder of the project: the one that would have to be trusted."""
     hides: tuple[str, Path] | None
     """What has the same name and was perhaps meant: its source (`user`, `built-in`) and its file."""
     effects: tuple[tuple[str, str, str], ...]
@@ -38,12 +38,13 @@ class Doing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Of one run."""
+    """The gate of one run."""
 
     closed: tuple[Path, ...] = ()
     """The folders of projects whose workflows are asked about, unless they are as they were trusted."""
     kept: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
-    """Of those that the user trusts: the digests of workflows as they were then, by path below the folder."""
+    """For trusted folders: the digests of workflows at the time of trusting, by path below the
+    folder."""
     allowed: frozenset[Doing] = frozenset()
     """What the user was asked about and has allowed."""
     allows_effects: bool = True
@@ -107,7 +108,7 @@ def path_below(folder: Path, path: Path) -> str:
 
 
 def said(found: Sequence[Doing]) -> str:
-    """What would be done, for whoever is to allow it."""
+    """What would be done, for anyone who is to allow it."""
     lines = []
     for folder in _folders(found):
         lines.append(f"You do not trust {folder} as it is now. It would do this:")

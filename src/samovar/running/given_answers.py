@@ -12,7 +12,7 @@ from samovar.language.item_paths import said_of
 
 
 class GivenAnswers:
-    """Of one run. Mutable: how often each was taken."""
+    """The answers given to one run. Mutable: how often each was taken."""
 
     def __init__(self, given: Mapping[str, Sequence[str]]) -> None:
         """`given`: by the path of a state. One answer holds for every visit, of several each for one.

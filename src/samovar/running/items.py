@@ -2,7 +2,7 @@
 
 Above: `loop.py`, which performs what there is to do for one item. Below: frames, the recorder. As many tasks
 as items are worked on together take one item after the other, so that what is held does not grow with the
-list, but for what is kept of each.
+list, but for the kept part of each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from samovar.running.visit_context import Services, VisitContext
 from samovar.values import to_text, within
 
 STEPS = 200
-"""How often at most it is told how far a list has come, but for failures."""
+"""How often at most it is reported how far a list has come, but for failures."""
 _SHOWN_CHARS = 40
 
 
@@ -57,7 +57,7 @@ class _List:
     waiting: Iterator[tuple[int, object]]
     """Those that are not begun, each with its number."""
     next_look: int = 8
-    """After so many items it is looked at what the results take together, then after twice as many."""
+    """After this many items it is looked at what the results take together, then after twice as many."""
     done: int = 0
     failed: int = 0
     running: int = 0
@@ -141,7 +141,7 @@ class ItemRunner:
         self._tell(whole, failed=error is not None)
 
     async def _do(self, whole: _List, number: int, value: object) -> tuple[object, RunError | None]:
-        """What is kept of an item, or why it failed."""
+        """The kept part of an item, or why it failed."""
         context, items = whole.context, whole.items
         state, action = context.state, items.action
         secret = self._secret_names(context)

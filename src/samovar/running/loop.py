@@ -166,7 +166,7 @@ class Loop:
                 if recorder.broken is not None:
                     raise
                 failure = raised
-            except BaseException:  # a cancellation or a defect: the visit is over, and it goes on
+            except BaseException:  # a cancellation or a defect: the visit is over, and it continues
                 recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
                 raise
             error = RunError.of(failure, entry.path, action.place) if failure else None
@@ -186,7 +186,7 @@ class Loop:
     async def _fork(
         self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], visit: int
     ) -> End | None:
-        """Drives branches of a fork at once and joins them. Gives the end, where they come to one.
+        """Drives branches of a fork at once and joins them. Gives the end, where they reach one.
 
         The others end once enough have reached the join, or too few can.
         """

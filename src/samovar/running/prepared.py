@@ -26,5 +26,5 @@ class Prepared:
     gate: Gate = field(default_factory=Gate)
     """What the run may do for projects that are not trusted."""
     warnings: tuple[Fault, ...] = ()
-    """What is doubtful about the workflow and those it runs, and about what was given; not what the files say
-    of themselves, which the run reports when it enters them."""
+    """Warnings about the workflow and those it runs, and about what was given; not what the files say of
+    themselves, which the run reports when it enters them."""

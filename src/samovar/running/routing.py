@@ -43,9 +43,9 @@ class Choice:
     transition: Transition | None
     """None: none is true."""
     started: tuple[Transition, ...] = ()
-    """Of a fork whose branches start: those that are true, in the order of the file."""
+    """For a fork: the edges whose branches start, in the order of the file."""
     tried: tuple[Tried, ...] = ()
-    """Those before it that were not true; all of them where none is."""
+    """Those before it that were not true; all of them if none is."""
     warnings: tuple[tuple[str, Place], ...] = ()
     """Conditions that could not be evaluated and count as false."""
     doubts: tuple[tuple[str, Place], ...] = ()
@@ -113,7 +113,7 @@ def _why_not(
     doubts: list[tuple[str, Place]],
     of_failure: frozenset[str],
 ) -> str | None:
-    """Why this transition is not taken, as the end of a sentence; None where it is."""
+    """Why this transition is not taken, as the end of a sentence; None if it is."""
     when = transition.when
     if transition.is_inherited and not situation.failed_last:
         return "the last action did not fail"
@@ -139,7 +139,7 @@ def _why_not(
 
 _TRUE_THOUGH_NO = "A text that says no counts as true here, like any text but the empty one: compare it."
 _SHOWN_CHARS = 40
-"""Of a value in a reason."""
+"""Characters of a value in a reason."""
 
 
 def _where(names: frozenset[str], variables: Mapping[str, object]) -> str:

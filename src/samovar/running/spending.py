@@ -10,7 +10,7 @@ from samovar.errors import LimitError
 from samovar.language.workflow import MOST_TRANSITIONS, Limits, Workflow
 
 NEAR = 0.8
-"""Of the transitions that a run may make if nobody says how many: from here on it is said that they end."""
+"""Share of the default limit of transitions: from here on a warning says that they run out."""
 
 
 HOW_TO_RAISE = (

@@ -1,7 +1,7 @@
 """One visit of a run, as seen by its action: what it may use, and where its output goes.
 
 Above: the runner, which makes one for each visit that acts. Below: the contract of actions and the waist.
-What happens while a prompt is answered is told as events of the run from here.
+What happens while a prompt is answered is reported as events of the run from here.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class VisitContext:
     frame: Frame
     state: State
     number: int
-    """Of the visit."""
+    """Number of the visit."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
@@ -259,7 +259,7 @@ class VisitContext:
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]
-"""Drives a sub-workflow and gives what it returns: without a word, its variables.
+"""Drives a sub-workflow and gives what it returns: without `returns`, its variables.
 
 Raises `ActionError` if it does not complete.
 """

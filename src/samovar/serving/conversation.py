@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from samovar.generation import Message
 
 MARKUP_TOKENS = 16
-"""At most so many tokens does a chat template put around a message; Llama 3 needs 5."""
+"""A chat template puts at most this many tokens around a message; Llama 3 needs 5."""
 
 
 def say(before: tuple[Message, ...], messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -14,7 +14,7 @@ from samovar.generation import Embeddings
 from samovar.serving.pool import Pool
 
 LEAST_TOKENS = 256
-"""Room is asked for texts of so many tokens at least, so that it is not asked for again soon."""
+"""Room is asked for texts of this many tokens at least, so that it is not asked for again soon."""
 
 
 async def embed(pool: Pool, spec: ModelSpec, texts: Sequence[str], *, prefix: str = "") -> Embeddings:

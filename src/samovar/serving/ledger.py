@@ -159,7 +159,7 @@ class Ledger:
         return list(line.waiters) if line is not None else []
 
     def all_waiting(self) -> list[Waiter]:
-        """Whoever wants a lease or more context, in no order."""
+        """All who want a lease or more context, in no order."""
         return [*self.growers, *(waiter for line in self.lines.values() for waiter in line.waiters)]
 
     @property

@@ -18,7 +18,7 @@ What of the others' bytes counts depends on where the budget came from:
 What is mapped of a file's weights is in memory once, however many use it: it counts once. What the engine
 puts into another order is private, and counts for each process.
 
-Nothing here stops the work: a folder that cannot be used is told once in the log, and then nobody counts.
+Nothing here stops the work: a folder that cannot be used is reported once in the log, and then nobody counts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Gives = TypeVar("Gives")
 log = logging.getLogger("samovar.pool")
 
 LOCK_S = 0.5
-"""The lock is held for a few file operations; whoever does not get it for so long goes on without."""
+"""The lock is held for a few file operations; anyone who does not get it for this long continues without."""
 LOCK_RETRY_S = 0.001
 SAME_START_S = 10.0
 """Start times of one process id that are further apart are two processes; the clock may be set a little."""
@@ -112,7 +112,7 @@ class Reservations:
         return self._safely(self._take, held, budget_bytes, otherwise=True)
 
     def give_back(self, held: Holding) -> None:
-        """Says that this pool holds only `held` now. Without effect where that is not less."""
+        """Says that this pool holds only `held` now. Without effect if that is not less."""
         if held.total_bytes < self._held.total_bytes:
             self._safely(self._write, held, otherwise=None)
 
@@ -176,7 +176,7 @@ class Reservations:
 
 
 def _read(path: Path) -> _Reservation:
-    """Raises `OSError`, or `ValueError`, `TypeError`, `KeyError` for what is no reservation."""
+    """Raises `OSError`, or `ValueError`, `TypeError`, `KeyError` for what is not a reservation."""
     found = json.loads(path.read_bytes())
     holding = Holding(
         private_bytes=int(found["private_bytes"]),

@@ -24,7 +24,7 @@ from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
 
-_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)  # such a turn is no part of the conversation
+_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)  # such a turn is not part of the conversation
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
 """Called with the fraction loaded, 0 to 1, when the turn has to load the model first."""
@@ -61,7 +61,8 @@ class LocalSession:
         origins: tuple[Conversation, ...] = (),
         goes_on: bool = True,
     ) -> None:
-        """`origins`: joined for it, so that what it may go on from is kept until its first turn is done."""
+        """`origins`: joined for it, so that what it may continue from is kept until its first turn is
+        done."""
         self._sessions, self._spec = sessions, spec
         self._messages = messages
         self._origins = origins
@@ -73,15 +74,15 @@ class LocalSession:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation so far. A turn that did not come to its end is not in it."""
+        """The conversation so far. A turn that did not end is not in it."""
         return self._messages
 
     def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> LocalSession:
-        """A conversation that goes on from here, independent of this one; close it like any other.
+        """A conversation that continues from here, independent of this one; close it like any other.
 
         Takes the same short time however much was said: the messages are shared, and what the model has
-        evaluated of them is found again. A turn that is being answered is not in it. `spec`: the model
-        it goes on with; None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
+        evaluated of them is found again. A turn that is being answered is not in it. `spec`: the model it
+        continues; None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
         """
         self._check_open()
         origins = self._origins if self._conversation is None else (*self._origins, self._conversation)
@@ -229,7 +230,7 @@ class LocalSession:
     async def close(self) -> None:
         """The conversation is over: what is being answered stops, and is given back when this returns.
 
-        Forks go on. Safe to call twice, from any task.
+        Forks continue. Safe to call twice, from any task.
         """
         if not self._closed:
             self._closed = True
@@ -253,7 +254,7 @@ class SessionStatistics:
     """Forks counted along."""
     closed: int
     forked: int = 0
-    """Of those opened: the ones that began as a copy of another."""
+    """Sessions that began as a copy of another."""
 
 
 class Sessions:

@@ -40,7 +40,7 @@ class Turn:
     parts: tuple[MessagePart, ...] = ()
     """All of it in its order, reasoning and text."""
     cut: PartKind | None = None
-    """The part that did not come to its end; None if all of it did."""
+    """The part that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
@@ -93,7 +93,7 @@ class AnswerStream:
 
     @property
     def turn(self) -> Turn:
-        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
+        """The whole answer and what it cost. Raises `UsageError` before the stream has ended."""
         if self._turn is None:
             raise UsageError("The answer has not ended: iterate over the stream first.")
         return self._turn

@@ -21,7 +21,7 @@ from samovar.testing.paths import Tree
 
 
 def check_cases(file: CaseFile, tree: Tree) -> tuple[Fault, ...]:
-    """What is said of states that are not there, or do no such thing, and variables that mean nothing."""
+    """The message about states that are not there, or do no such thing, and variables that mean nothing."""
     found: list[Fault] = []
     known = known_variables(tree)
     for case in file.cases:

@@ -45,7 +45,7 @@ def is_case_file(path: Path) -> bool:
 
 
 def case_file_of(workflow: Path) -> Path | None:
-    """The file beside a workflow that has its cases; None where there is none."""
+    """The file beside a workflow that has its cases; None if there is none."""
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if ending and workflow.name.endswith(ending):
             stem = workflow.name.removesuffix(ending)
@@ -55,7 +55,8 @@ def case_file_of(workflow: Path) -> Path | None:
 
 
 def read_case_file(path: Path) -> CaseFile:
-    """The cases of a file. Raises `FaultsError` with all that is wrong, `UsageError` for what is no file."""
+    """The cases of a file. Raises `FaultsError` with all that is wrong, `UsageError` for what is not a
+    file."""
     return parse_cases(read_text(path), path)
 
 

@@ -20,7 +20,7 @@ from samovar.testing.cases import SUFFIXES, Case, CaseFile
 
 
 def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple[str, Case]:
-    """The text that the file `path` has when a case is added to it, and the case as it is read from there.
+    """The text that the file `path` has when a case is added to it, and the case as read from there.
 
     `values` are those of the case, without a name that another has. Raises `UsageError` for a file that no
     case can be added to, or that has another workflow's, `FaultsError` for one with faults.
@@ -40,7 +40,7 @@ def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple
 
 
 def _heading(path: Path, workflow: Path) -> str:
-    """What a new file begins with: its workflow, where that is not the one beside it."""
+    """What a new file begins with: its workflow, if that is not the one beside it."""
     with suppress(FaultsError):
         if parse_cases("cases: []\n", path).workflow.resolve() == workflow.resolve():
             return ""
@@ -83,7 +83,7 @@ def _added(
 def add_case(path: Path, workflow: Path, values: Mapping[str, object]) -> Case:
     """Adds a case to a file, or makes the file. Two processes that do so wait for each other.
 
-    Raises as `with_case`, and `UsageError` where it cannot be written; then the file is as it was.
+    Raises as `with_case`, and `UsageError` if it cannot be written; then the file is as it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

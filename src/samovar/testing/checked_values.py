@@ -34,7 +34,7 @@ class CheckedValues:
         return Place(path=self.path, line=1)
 
     def fault(self, code: str, message: str, *steps: Step) -> None:
-        """Notes what is wrong with the value at the end of these steps."""
+        """Notes mistakes in the value at the end of these steps."""
         self.faults.append(Fault(code=code, message=message, place=self.place(*steps)))
 
     def map(self, value: Any, what: str, keys: Sequence[str] | None, *at: Step) -> dict[str, Any]:

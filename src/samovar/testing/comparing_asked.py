@@ -17,7 +17,7 @@ from samovar.testing.expectations import Told, Wanted
 
 A = TypeVar("A", AskedCommand, SentPrompt)
 Part = tuple[str, object, object]
-"""Of an asked thing: what is not as expected, the expected, and what was there."""
+"""A part of a request that differs: its name, the expected value, and the actual one."""
 
 
 def holds(expected: str, got: str) -> bool:

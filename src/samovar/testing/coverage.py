@@ -79,7 +79,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Of one workflow."""
+    """The coverage of one workflow."""
 
     states: Share
     transitions: Share
@@ -97,7 +97,7 @@ class Covered:
     workflow: Workflow
     coverage: Coverage
     has_cases: bool
-    """Of its own, or of a workflow that runs it."""
+    """It has cases of its own, or a workflow that runs it has some."""
 
 
 def key_of(transition: Transition) -> TransitionKey:

@@ -15,7 +15,7 @@ from samovar.events import Ending
 
 T_co = TypeVar("T_co", covariant=True)
 LEVELS = ("debug", "info", "warning", "error")
-"""Of lines of the log."""
+"""The levels of lines in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Told(Generic[T_co]):
     place: Place
 
     def at(self, visit: int) -> T_co | None:
-        """For the `visit`-th visit, from 1; None where the list is shorter."""
+        """For the `visit`-th visit, from 1; None if the list is shorter."""
         if not self.is_list:
             return self.values[0]
         return self.values[visit - 1] if visit <= len(self.values) else None
@@ -37,10 +37,10 @@ class Told(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is expected of one prompt or one command."""
+    """The expectations for one prompt or one command."""
 
     parts: Mapping[str, object]
-    """By key, as `contains`, `working_dir`, `options`: the plain value that stands there, lists as tuples."""
+    """By key, as `contains`, `working_dir`, `options`: the plain value that is there, lists as tuples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ ERROR_KEYS = ("code", "state", "message")
 ENDING_OF = {"stuck": Ending.STUCK, "aborted": Ending.ABORTED, "limit": Ending.LIMITED}
 """How a run ends with an error of this code; with any other it fails."""
 RUN_CODES = CODES | {"stuck", "aborted"}
-"""Of errors that a run can end with."""
+"""Codes of errors that a run can end with."""
 
 
 def read_expected(yaml: CheckedValues, value: Any, *at: Step) -> Expected:

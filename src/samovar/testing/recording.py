@@ -50,15 +50,15 @@ T = TypeVar("T")
 
 
 class Recording:
-    """What a run is told from outside, kept as it comes.
+    """What a run gets from outside, kept as it comes.
 
-    A `World`, a listener, and a maker of executors. Mutable: what was told so far.
+    A `World`, a listener, and a maker of executors. Mutable: what it has got so far.
     """
 
     name = "recording"
 
     def __init__(self, executor: Executor, on_event: OnEvent, outside: World | None = None) -> None:
-        """All that is asked goes on to these."""
+        """All that is asked continues to these."""
         self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
         self.clock = self._outside.clock
         self._paths: dict[int, str] = {}
@@ -90,7 +90,7 @@ class Recording:
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         self._ran.begin(at.number, command)
-        told = self._shell.begin(at.number, ENDLESS)  # until it comes to its end
+        told = self._shell.begin(at.number, ENDLESS)  # until it ends
         try:
             finished = await self._outside.run_command(command, at)
         except SamovarError as error:
@@ -217,7 +217,7 @@ class _RecordingConnection:
 def check_record(path: Path, workflow: Workflow) -> None:
     """Whether a case of the workflow can be added to a file, before anything is run.
 
-    Raises `UsageError`, or `FaultsError` for what is wrong with the file.
+    Raises `UsageError`, or `FaultsError` for mistakes in the file.
     """
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
@@ -230,7 +230,7 @@ def check_record(path: Path, workflow: Workflow) -> None:
 def record(
     path: Path, tree: Tree, library: Library, values: dict[str, object], *, lenient: bool
 ) -> list[str]:
-    """Adds a case to a file after it was tried. Gives what is doubtful about it, in sentences.
+    """Adds a case to a file after it was tried. Gives warnings about it, in sentences.
 
     Variables that come out otherwise when the case is run, as with the time of day, are left out.
     Raises as `add_case`.
@@ -283,5 +283,5 @@ def _path_of(workflow: Workflow) -> Path:
 
 
 def can_be_recorded(run: Run) -> bool:
-    """A run that was cancelled came to no ending of its own."""
+    """A run that was cancelled reached no ending of its own."""
     return run.ending is not None and run.ending is not Ending.CANCELLED

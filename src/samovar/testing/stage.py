@@ -37,7 +37,7 @@ from samovar.testing.told_values import RETRYABLE
 from samovar.testing.untold import unanswered, unreplied, untold_command
 
 MOST_TOKENS = 1_000_000_000
-"""The limit of an answer that a case tells: none."""
+"""The limit of an answer that a case gives: none."""
 _VISITED: ContextVar[str] = ContextVar("visited")
 """The path of the state that this task is in."""
 _SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
@@ -45,7 +45,7 @@ _SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
 
 
 class StoppedError(Exception):
-    """The case does not say what is needed to go on. Ends the run; no transition takes it."""
+    """The case does not say what is needed to continue. Ends the run; no transition takes it."""
 
     def __init__(self, difference: Difference) -> None:
         super().__init__(difference.message)
@@ -53,7 +53,7 @@ class StoppedError(Exception):
 
 
 def told_error(failure: Failure) -> SamovarError:
-    """The error that a case tells of."""
+    """The error that a case has."""
     named = {"code": failure.code, "retryable": failure.code in RETRYABLE}
     kind: type[SamovarError] = type("ToldError", (ActionError,), named)
     return kind(failure.message)
@@ -86,7 +86,7 @@ class Stage:
         self.entered: set[str] = set()
         """Paths of states."""
         self.taken: set[tuple[str, str | None, str]] = set()
-        """Of transitions: the paths of their sources and targets, and their labels."""
+        """The transitions that were taken: the paths of their sources and targets, and their labels."""
 
     # What happens.
 
@@ -144,7 +144,7 @@ class Stage:
         await self._pass(duration_s)
 
     async def _pass(self, duration_s: float | None) -> None:
-        """Lets so much of the case's time pass."""
+        """Lets this much of the case's time pass."""
         try:
             await self.clock.sleep(duration_s or 0.0)
         except EndlessError:
@@ -201,7 +201,7 @@ class Stage:
         return reply
 
     async def answer(self, request: PromptRequest) -> tuple[Answer, SentPrompt]:
-        """What a prompt is answered with, after its time. Raises the error that is told instead."""
+        """What a prompt is answered with, after its time. Raises the case's error instead."""
         path = _VISITED.get()
         owner = self._tree.owner(path)
         sent = SentPrompt(path=path, request=request, folder=owner[0].folder if owner else None)
@@ -234,7 +234,7 @@ class Stage:
         return answer, sent
 
     def unused(self) -> Iterator[Difference]:
-        """What the case tells and the run never asked for."""
+        """What the case gives and the run never asked for."""
         return self._telling.unused()
 
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed(Generic[T]):
-    """What a case tells of one visit."""
+    """What a case gives of one visit."""
 
     value: T | None
     """None: nothing."""
@@ -31,17 +31,17 @@ class Handed(Generic[T]):
 
 
 class Telling:
-    """Of one case, while it runs."""
+    """The entries of one case, while it runs."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
         self._used: dict[tuple[str, str], set[int]] = {}
-        """By what is told (`answers`, `commands` …) and under which path: the numbers of its values."""
+        """By the kind of entry (`answers`, `commands` …) and under which path: the numbers of its values."""
         self._visits: Counter[tuple[str, str]] = Counter()
         """The same by the path of the visit: how often it was asked for."""
 
     def next(self, what: str, path: str, states: Mapping[str, Told[T]]) -> Handed[T]:
-        """What is told of a visit. In a list each value is for one visit in turn, or for one item."""
+        """The entries of a visit. In a list each value is for one visit in turn, or for one item."""
         self._visits[what, path] += 1
         number = self._visits[what, path]
         found = said_of(path, states)
@@ -53,7 +53,7 @@ class Telling:
         return Handed(value=told.at(number), told=told, number=number)
 
     def unused(self) -> Iterator[Difference]:
-        """What the case tells and the run never asked for."""
+        """What the case gives and the run never asked for."""
         given: dict[str, Mapping[str, Told[object]]] = {
             "answers": self._case.answers,
             "commands": self._case.shell,

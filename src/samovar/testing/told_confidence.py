@@ -62,7 +62,7 @@ def _probability(told: object) -> float | None:
 
 
 def told_choices(answer: Answer, chosen: Iterable[ChosenValue]) -> tuple[ChosenValue, ...]:
-    """The choices of an answer, as sure as a case tells.
+    """The choices of an answer, with the confidence from a case.
 
     Raises `ValueError` with a sentence for a path that leads to no choice.
     """
@@ -84,14 +84,14 @@ def told_choices(answer: Answer, chosen: Iterable[ChosenValue]) -> tuple[ChosenV
 
 
 def _shares(one: ChosenValue, confidence: float) -> Mapping[str, float | None]:
-    """What a confidence says of the other values: something where there is one other, or nothing is left."""
+    """What a confidence says of the other values: something if there is one other, or nothing is left."""
     others = [key for key in one.alternatives if key != spelled(one.value)]
     share = 1.0 - confidence if len(others) == 1 or confidence == 1.0 else None
     return {spelled(one.value): confidence, **dict.fromkeys(others, share)}
 
 
 def recorded_choices(chosen: Iterable[ChosenValue]) -> dict[str, object]:
-    """What a case tells of choices, exactly; nothing of those that are sure."""
+    """What a case gives of choices, exactly; nothing of those that are sure."""
     unsure = [one for one in chosen if one.confidence != 1.0 or set(one.alternatives.values()) - {0.0, 1.0}]
     if not unsure:
         return {}

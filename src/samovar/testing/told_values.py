@@ -29,9 +29,9 @@ from samovar.values import to_text
 
 _ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SamovarError)]
 CODES = frozenset(one.code for one in _ERRORS)
-"""Of errors that a case can tell."""
+"""Codes of errors that a case can have."""
 RETRYABLE = frozenset(one.code for one in _ERRORS if one.retryable)
-"""Of those after which an action with `retries=` is performed again."""
+"""Codes of errors after which an action with `retries=` is performed again."""
 FOREVER = "forever"
 REPLY_KEYS = ("text", "takes")
 

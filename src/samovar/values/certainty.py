@@ -27,7 +27,7 @@ class ChosenValue:
     """One value that a model chose among some."""
 
     path: Path = ()
-    """Where it stands in the answer."""
+    """Where it is in the answer."""
     value: Scalar
     """What was chosen."""
     confidence: float
@@ -67,7 +67,7 @@ def spelled(value: Scalar) -> str:
 
 
 def path_text(path: Path) -> str:
-    """A path as it is written: `items[0].team`."""
+    """A path as written: `items[0].team`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).removeprefix(".")
 

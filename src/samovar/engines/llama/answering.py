@@ -28,11 +28,11 @@ class TokenAnswer:
         self._choices = choices
         self._spelled = ""
         self.thinks_first = answer.is_free
-        """It is held to its choices or its form once the model has done with thinking."""
+        """It is constrained to its choices or its form once the model has done with thinking."""
 
     @property
     def is_free(self) -> bool:
-        """What comes is not yet the text, which is held to choices or to a form."""
+        """What comes is not yet the text, which is constrained to choices or to a form."""
         return self._answer.is_free
 
     @property
@@ -53,7 +53,7 @@ class TokenAnswer:
         return self._spell(self._answer.feed(raw, token, is_token=is_token, is_hidden=is_hidden))
 
     def finish(self) -> list[TextGenerated]:
-        """What was held back, once nothing more comes."""
+        """The held-back part, once nothing more comes."""
         return self._answer.finish()
 
     def judge(self, token: int) -> Verdict:

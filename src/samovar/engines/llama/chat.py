@@ -62,7 +62,7 @@ NO_ARGUMENTS = "Without a chat template (template=none) there is nothing that `t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptTokens:
-    """What a model goes on from, and how."""
+    """What a model continues from, and how."""
 
     tokens: list[int]
     beginning: Beginning | None
@@ -115,7 +115,7 @@ class ChatTemplate:
     def end(self) -> int:
         """The token that ends a turn of the assistant; -1 if the vocabulary has none that ends an answer."""
         vocabulary, ends = self._vocabulary, list(self._vocabulary.ends)
-        with suppress(EngineError):  # which whoever asks will get
+        with suppress(EngineError):  # which anyone who asks will get
             said = Message(role="assistant", content=_PROBE)
             text = self._turns.render([Message(role="user", content="?"), said])
             spans = vocabulary.controls.found(text[text.rfind(_PROBE) :])
@@ -192,12 +192,12 @@ class ChatTemplate:
             return True
         try:
             text = self._turns.render([Message(role="user", content=_PROBE)])
-        except EngineError:  # which whoever asks will get
+        except EngineError:  # which anyone who asks will get
             return False
         return self.markers.beginning(text).inside is not None
 
     def _raw_tokens(self, messages: Sequence[Message], options: Options) -> list[int]:
-        """Of the messages' texts as one text, in which nothing is a control token."""
+        """The tokens of the messages' texts as one text, without control tokens."""
         if options.think is not None:
             raise EngineError(NO_ARGUMENTS)
         if any(message.role == "system" for message in messages):
@@ -257,7 +257,7 @@ class ChatTemplate:
         messages = [Message(role=role, content=word) for role, word in zip(roles, words, strict=True)]
         notes, text = tuple(self._turns.notes), ""
         for some in (messages[1:2], messages):
-            with suppress(EngineError):  # which whoever asks will get
+            with suppress(EngineError):  # which anyone who asks will get
                 text += self._turns.render(some)
         self._turns.notes[:] = notes
         starts = [place.start() for word in words for place in re.finditer(word, text)]
@@ -279,7 +279,7 @@ class ChatTemplate:
         """Whether what ends a turn, or looks like a mark of one, is not a control token."""
         try:
             text = self._turns.render([Message(role="user", content=_PROBE)])
-        except EngineError:  # which whoever asks will get
+        except EngineError:  # which anyone who asks will get
             return False
         spans = self._vocabulary.controls.found(text)
         end = text.rfind(_PROBE) + len(_PROBE)

@@ -41,7 +41,7 @@ _FILE_TYPE = "general.file_type"
 _SPLIT = "split."
 """How the entries begin that say which of several files one is."""
 _COUNTS = struct.Struct("<QQ")
-"""Of tensors and of entries; 8 bytes are before them."""
+"""Counts of tensors and of entries; 8 bytes are before them."""
 _F16, _F32 = 1, 0
 
 
@@ -90,8 +90,8 @@ def convert(
     Takes seconds for each gigabyte, on all cores: call it in a worker thread. `target` is there when all of
     it is written, and never in part. What `on_progress` raises stops it.
 
-    Raises `ModelFileError` if `source` is no model that the engine takes, is of a type that cannot be read,
-    or `target` cannot be written; `PlatformError` if the engine cannot run here.
+    Raises `ModelFileError` if `source` is not a model that the engine takes, is of a type that cannot be
+    read, or `target` cannot be written; `PlatformError` if the engine cannot run here.
     """
     binding = open_binding()
     plan = _plan(source, FORMATS[name])

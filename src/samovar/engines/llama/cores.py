@@ -17,7 +17,7 @@ from pathlib import Path
 from samovar.memory.cgroups import ROOT, folders, number_of, text_of
 
 FAST = 2 / 3
-"""Cores with so much of the best one's speed are of its kind: some of a kind may clock a little higher."""
+"""Cores with this much of the best one's speed are of its kind: some of a kind may clock a little higher."""
 
 
 def usable_cores(root: Path = ROOT) -> int:

@@ -22,7 +22,7 @@ from samovar.models.split import first_part
 def open_template(path: Path) -> Iterator[ChatTemplate]:
     """The chat template of the model at `path`, which makes tokens of messages as a run does.
 
-    Raises `ModelNotFoundError` and `ModelFileError` for the file, `PlatformError` where there is no engine.
+    Raises `ModelNotFoundError` and `ModelFileError` for the file, `PlatformError` if there is no engine.
     """
     read_header(path)  # what the engine asserts about a file ends the process
     binding = open_binding()

@@ -75,7 +75,7 @@ class Dialect:
         arguments, by name.
 
         Blocks, one rendering after the other. Raises `EngineError`, which says if the template refuses the
-        messages, does more than it may, or what is wrong with it. Its `__cause__` is what Jinja raised.
+        messages, does more than it may, or is wrong in itself. Its `__cause__` is what Jinja raised.
         """
         with self._rendering:
             self._environment.bounds = Bounds(sum(_characters(message["content"]) for message in messages))

@@ -50,8 +50,8 @@ class LlamaEngine:
         """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere. `tuned`: what
         was measured on this machine; None: the table alone.
 
-        `build`: what the engine does with weights; None: what it says, and before the first load what is
-        known of it. `devices`: those that layers can be put on, with what is free there now.
+        `build`: what the engine does with weights; None: what it says, and before the first load the known
+        facts about it. `devices`: those that layers can be put on, with what is free there now.
         """
         self._devices = devices
         self._snapshots, self._tuned = snapshots, tuned

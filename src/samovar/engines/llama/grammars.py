@@ -166,7 +166,7 @@ class Matcher:
     """See `constraint.Constraint`. Mutable: how far the answer is."""
 
     def __init__(self, grammars: Grammars, vocabulary: Vocabulary, form: Form, lead: int) -> None:
-        """`lead`: line ends that may come before the answer, and are no part of it."""
+        """`lead`: line ends that may come before the answer, and are not part of it."""
         self._grammars, self._vocabulary, self._shape, self._lead = grammars, vocabulary, form, lead
         self._ffi, self._lib = grammars.ffi, grammars.lib
         self._matcher: Any = grammars.open(form)

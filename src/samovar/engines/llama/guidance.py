@@ -46,7 +46,8 @@ class Guidance:
         return self._vocabulary.has_pieces if options.choices else self._grammars is not None
 
     def begin(self, options: Options, *, is_behind_reasoning: bool = False) -> Future[Constraint | None]:
-        """Has made what the answer is held to; None for choices, of which only the vocabulary is prepared.
+        """Has made what the answer is constrained to; None for choices, of which only the vocabulary is
+        prepared.
 
         Raises `ClosedError` after `close`. The future raises `EngineError`, see `Grammars.open`.
         """

@@ -1,8 +1,8 @@
 """Releases mapped pages of a model's file that the engine does not need after repacking.
 
-Above: `loading.py`, and whoever frees weights. Below: `/proc/self/maps`, and the C library's `madvise`. The
-engine keeps the whole file mapped, so that what it repacked would be in memory twice. The pages are only
-given up: whoever touched one would read it from the file again.
+Above: `loading.py`, and anyone who frees weights. Below: `/proc/self/maps`, and the C library's `madvise`.
+The engine keeps the whole file mapped, so that what it repacked would be in memory twice. The pages are only
+given up: anyone who touched one would read it from the file again.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Workbench:
         self._binding: Binding = open_binding()
         self._spec, self._kv_type, self._on_part = spec, spec.kv_type, on_part
         self.threads_used = spec.threads or engine_cores()
-        """Of each measurement but those of fewer threads: as many as a load takes."""
+        """Threads of each measurement, except those with fewer: as many as a load uses."""
         self._context: Context | None = None
         self._is_stopped = False
         is_on_gpu = spec.gpu_layers != 0 and bool(all_devices())
@@ -79,7 +79,7 @@ class Workbench:
         self._batch = self._binding.lib.llama_batch_init(BATCH_TOKENS, 0, 1)
 
     def stop(self) -> None:
-        """What goes on ends with `MeasuringEndedError`; from any thread."""
+        """Work in progress ends with `MeasuringEndedError`; from any thread."""
         self._is_stopped = True
         if (context := self._context) is not None:
             context.stop_soon()
@@ -168,7 +168,7 @@ class Workbench:
         return decode_ms, {count: median(values) for count, values in evaluate.items()}
 
     def tuned(self, tuning: Tuning, decode_ms: Mapping[int, float], rates: Mapping[int, float]) -> Tuning:
-        """`tuning` with fewer threads than cores where that is clearly faster."""
+        """`tuning` with fewer threads than cores if that is clearly faster."""
         most = max(decode_ms)
         decoding = min(decode_ms, key=lambda count: decode_ms[count])
         evaluating = max(rates, key=lambda count: rates[count])
@@ -229,7 +229,7 @@ class Workbench:
             context.close()
 
     def _enough(self, text: str, count: int) -> list[int]:
-        """So many tokens of the text, said again and again."""
+        """This many tokens of the text, said again and again."""
         tokens = self.vocabulary.tokenize(text, special=False)
         return (tokens * (count // len(tokens) + 1))[:count]
 

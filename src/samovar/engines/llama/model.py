@@ -80,7 +80,8 @@ class LlamaModel:
         self._closed = False
 
     async def _prompt(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
-        """In a worker thread, so that the event loop goes on. Whoever is cancelled does not wait for it."""
+        """In a worker thread, so that the event loop continues. Anyone who is cancelled does not wait for
+        it."""
         characters = sum(len(message.content) + len(message.reasoning) for message in messages)
         return await self._lanes.run(partial(self._prompt_here, messages, options), characters)
 
@@ -89,9 +90,9 @@ class LlamaModel:
         return prompt.tokens, self._template.answer(options, prompt.beginning)
 
     async def _held_to(self, options: Options, answer: TokenAnswer) -> Future[Constraint | None] | None:
-        """What the answer is held to, which may still be made while the prompt is evaluated.
+        """What the answer is constrained to, which may still be made while the prompt is evaluated.
 
-        Raises `EngineError` for a form that cannot be enforced. Whoever is cancelled does not wait for it.
+        Raises `EngineError` for a form that cannot be enforced. Anyone who is cancelled does not wait for it.
         """
         if not options.held_by:
             return None

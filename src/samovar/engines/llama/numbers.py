@@ -15,7 +15,7 @@ from samovar.errors import EngineError
 
 
 def not_numbers(path: Path | None) -> EngineError:
-    """What is said of a model that computes none. `path`: its file, if that is known."""
+    """The message about a model that computes none. `path`: its file, if that is known."""
     name = "The model" if path is None else str(path)
     return EngineError(
         f"{name} computes invalid numbers (NaN or infinite): the file is damaged, or was converted "

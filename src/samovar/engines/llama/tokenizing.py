@@ -27,12 +27,12 @@ STACKS_BYTES = tuple(1 << bits for bits in range(30, 23, -1))
 STRICT_STACK_BYTES = 1 << 26
 """At most, on a machine that counts address space as memory (proc(5), `overcommit_memory`)."""
 ADDRESS_SPACE_PART = 16
-"""Of the address space that a limit leaves this process, the stack takes at most this part."""
+"""The stack takes at most one part in this many of the address space that a limit leaves this process."""
 CHARACTER_BYTES = 512
-"""Of stack for each character of one match. On x86-64 it was 352 for every kind of character and each of the
-27 pre-tokenizers that are affected; the rest is for other compilers."""
+"""Bytes of stack for each character of one match. On x86-64 it was 352 for every kind of character and each
+of the 27 pre-tokenizers that are affected; the rest is for other compilers."""
 RESERVE_BYTES = 1 << 18
-"""Of stack for everything else."""
+"""Bytes of stack for everything else."""
 SHALLOW_CHARACTERS = 20_000
 """Up to here a text's stack is nothing to think about. Beyond, the thread ends with its call, since a stack
 keeps the memory that it once took."""
@@ -160,7 +160,7 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         work, future = job
         try:
             future.set_result(work())
-        except BaseException as error:  # handed on: whoever waits for the future gets it raised
+        except BaseException as error:  # handed on: anyone who waits for the future gets it raised
             future.set_exception(error)
         del job, work, future  # an error's traceback would keep what the caller has let go
 

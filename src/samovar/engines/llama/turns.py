@@ -1,7 +1,7 @@
 """Passes messages to a chat template so that each of them appears in the rendered text.
 
 Above: `chat.py`. Below: `dialect.py`, `controls.py`. It does not know what a token is. Some templates take no
-system message, some want a message's text as a list of parts, and some leave messages out without a word.
+system message, some want a message's text as a list of parts, and some leave messages out silently.
 """
 
 from __future__ import annotations

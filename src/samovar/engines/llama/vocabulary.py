@@ -176,7 +176,7 @@ class Vocabulary:
         return self._tokenizing.run(work, max(map(longest_match, texts), default=0), is_long=is_long)
 
     def spell(self, text: str) -> list[int]:
-        """The tokens of a text that goes on from other text; nothing in it becomes a control token.
+        """The tokens of a text that continues from other text; nothing in it becomes a control token.
 
         Blocks. Raises `EngineError` as `tokenize_parts` does.
         """
@@ -223,7 +223,7 @@ class Vocabulary:
         return tokens + self._piece_here(text[cut:], goes_on=goes_on or cut > 0)
 
     def _piece_here(self, text: str, *, goes_on: bool) -> list[int]:
-        """The tokens of plain text. If it goes on from other text, no blank is put before it."""
+        """The tokens of plain text. If it continues from other text, no blank is put before it."""
         for before in _UNMERGED if goes_on and self._puts_blank_here() else ():
             opening, whole = self._tokenize_here(before, False), self._tokenize_here(before + text, False)
             if whole[: len(opening)] == opening:
