@@ -55,7 +55,7 @@ class App:
     embedder: Embedder
     """Embeds with the executor that is named."""
     locate: Locate
-    """Finds the file of a model, fetching it where the settings allow."""
+    """Finds the file of a model, fetching it if the settings allow."""
     sessions: Sessions
     pool: Pool
 
@@ -140,7 +140,7 @@ def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
 
 
 class Locator:
-    """Finds the file of a model reference, fetching it where the settings allow."""
+    """Finds the file of a model reference, fetching it if the settings allow."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings, self._stores = settings, stores

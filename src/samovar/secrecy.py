@@ -79,7 +79,7 @@ class Secrets:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
-        """Finds the longest secret where several begin."""
+        """Finds the longest secret if several begin."""
         found = sorted(self._texts, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, found))) if found else None
 
@@ -143,7 +143,7 @@ class Secrets:
     def _copy_map(
         self, value: Mapping[Any, object], *, whole: bool, whole_keys: bool
     ) -> dict[object, object]:
-        """With as many keys as before, also where several are hidden."""
+        """With as many keys as before, also if several are hidden."""
         copies: dict[object, object] = {}
         for key, item in value.items():
             shown = self._copy(key, whole=whole_keys)

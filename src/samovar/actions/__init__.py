@@ -55,7 +55,7 @@ def parse_action(text: str, place: Place, *, is_old: bool = False, block: TextBl
 
     `block`: the fenced block below the line, which is the text of the action.
 
-    Raises `FaultsError`: with the code `unknown-action` where the first word is not a verb, else with
+    Raises `FaultsError`: with the code `unknown-action` if the first word is not a verb, else with
     `action-syntax`, `open-text`, `template-syntax`, `condition-syntax`, `unknown-function`, `unknown-option`,
     `option-value`, `unsupported` or `shell-value`.
     """

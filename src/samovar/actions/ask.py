@@ -22,7 +22,7 @@ from samovar.values import to_text
 
 
 def parts_of(text: Value, variables: Mapping[str, object]) -> tuple[str | Filled, ...]:
-    """The author's words, and values apart; where tags decide what is written, all of it is a value."""
+    """The author's words, and values apart; if tags decide what is written, all of it is a value."""
     if text.template.rendering is not None:
         return (Filled(text.text(variables)),)
     pieces = text.template.hold(variables)

@@ -52,7 +52,7 @@ class Outcome:
     sets: Mapping[str, object] = field(default_factory=dict)
     """Variables to set, by name."""
     error: ActionError | None = None
-    """Why the action failed, where it did and still has a value; else it raises."""
+    """Why the action failed, if it did and still has a value; else it raises."""
     abort: str | None = None
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
@@ -116,7 +116,7 @@ class ActionContext:
     timeout_s: float | None = None
     """How long the action may take, if it ends itself in time (`keeps_time`)."""
     attempt_failed: TellAttempt = ignore
-    """Records an attempt that failed, where another one follows; raises what ends the run."""
+    """Records an attempt that failed, if another one follows; raises what ends the run."""
     forget: Callable[[], Awaitable[None]] = nothing
     """Ends the conversation that is the visit's own (`PromptRequest.is_own`)."""
 
@@ -270,7 +270,7 @@ class Action(ABC):
     async def perform(self, context: ActionContext) -> Outcome:
         """Does it.
 
-        Raises a `SamovarError` where it fails. Cancelled, it gives back all it holds and ends what it started
+        Raises a `SamovarError` if it fails. Cancelled, it gives back all it holds and ends what it started
         before the cancellation continues.
         """
 

@@ -46,7 +46,7 @@ class Conditional(Action):
 
     @classmethod
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
-        """Raises `FaultsError` where the line is an action whichever way its tags go."""
+        """Raises `FaultsError` if the line is an action whichever way its tags go."""
         line = holding(text, place)
         tokens = tokenize(text, place, Rules(dollar=False, shell=True))
         variants: list[Action] = []

@@ -20,7 +20,7 @@ def winner(forced: str | None, own: str | None, inherited: str | None) -> str | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptDefaults:
-    """What a prompt uses where it says nothing itself."""
+    """What a prompt uses if it says nothing itself."""
 
     model: str | None = None
     """None: the executor's own."""
@@ -41,7 +41,7 @@ class PromptDefaults:
     """Stands before the names of sessions, so that those of a sub-workflow are its own."""
 
     def below(self, workflow: Workflow) -> PromptDefaults:
-        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
+        """Those of a workflow that is run if these hold: what it says itself, else what it inherits."""
         return replace(
             self,
             model=workflow.model.reference if workflow.model else self.model,

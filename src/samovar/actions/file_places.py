@@ -211,7 +211,7 @@ def read_path(line: Scanner, what: str) -> Value:
 
 
 def leads_outside(value: Value) -> tuple[Fault, ...]:
-    """A warning where its author's own words leave the folder in which the run is started."""
+    """A warning if its author's own words leave the folder in which the run is started."""
     outline = value.template.outline or ()
     own = outline[0] if outline and isinstance(outline[0], str) else ""
     norm = os.path.normpath(own) if own else ""

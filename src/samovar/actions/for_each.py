@@ -135,7 +135,7 @@ class ForEach(Action):
         return self.types_of(kept)
 
     def types_of(self, kept: Type) -> Mapping[str, Type]:
-        """As `types`, where it is known the kept part of each item."""
+        """As `types`, if it is known the kept part of each item."""
         if self.result is None:
             return {}
         if self.goes_on:
@@ -144,7 +144,7 @@ class ForEach(Action):
         return {self.result: list_of(kept)}
 
     def item_types(self, types: Mapping[str, Type]) -> Mapping[str, Type]:
-        """What an item can be, where these are the types of variables; others may be anything."""
+        """What an item can be, if these are the types of variables; others may be anything."""
         whole = self.clause.items.type(types)
         item = whole.item if whole.kinds == {"list"} and whole.item is not None else ANYTHING
         item = TEXT if whole.kinds == {"map"} else item

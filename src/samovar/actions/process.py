@@ -57,7 +57,7 @@ class CommandResult:
     stdout: str
     stderr: str
     exit_code: int
-    """128 and the signal's number where a signal ended it."""
+    """128 and the signal's number if a signal ended it."""
     duration_s: float
     timed_out: bool
     is_cut: bool

@@ -19,7 +19,7 @@ from samovar.actions.left_processes import end_left, kill_left
 GRACE_S = 1.0
 """Between asking a group to end and killing it."""
 DYING_S = 0.1
-"""How long a killed group is watched; where nobody reaps its dead, it seems to be there forever."""
+"""How long a killed group is watched; if nobody reaps its dead, it seems to be there forever."""
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ def _is_the_same(group: int, found: _Group) -> bool:
     """Whether the number is still that group's: the system gives it away again once the group is empty."""
     if found.left_s is None:
         return True
-    import psutil  # only here, where something was left behind
+    import psutil  # only here, if something was left behind
 
     for process in psutil.process_iter():
         try:

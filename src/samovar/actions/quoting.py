@@ -20,7 +20,7 @@ from samovar.language.pieces import Held, Piece
 VARIABLE = "SAMOVAR_VALUE_{}"
 """The environment variable of the value with this number."""
 INPUT = -1
-"""The number of what the whole command gets on its standard input, where a value is in that."""
+"""The number of what the whole command gets on its standard input, if a value is in that."""
 OF_ENVIRONMENT = -2
 """The number of what is set in its environment."""
 _NO_PLACE = {

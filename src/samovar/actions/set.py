@@ -194,7 +194,7 @@ def _assignment(line: Scanner) -> Assignment:
 
 
 def _value(line: Scanner) -> Value:
-    """A text in quotes, or all that is before the next assignment, which is typed where it is JSON."""
+    """A text in quotes, or all that is before the next assignment, which is typed if it is JSON."""
     value = line.quoted()
     if value is not None:
         # The older system took a number in quotes for one.

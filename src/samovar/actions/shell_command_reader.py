@@ -56,7 +56,7 @@ class CommandReader(WordReader):
         frame.braces = 0
 
     def _end_descriptor(self) -> None:
-        """Ends the word before a `<` or `>`, which is part of it where it is a number or a `{name}`."""
+        """Ends the word before a `<` or `>`, which is part of it if it is a number or a `{name}`."""
         frame = self.stack[-1]
         text = "".join(frame.word[:300])
         if frame.has_quotes or frame.value is not None or not _DESCRIPTOR.fullmatch(text):

@@ -29,7 +29,7 @@ PlaceValue = Callable[[int, ShellFrame], str]
 class ShellReader(CommandReader):
     """Reads one command from left to right. Mutable: what is open, and the known facts about variables.
 
-    What is known only grows: where that makes a difference to what has been read, it is read again.
+    What is known only grows: if that makes a difference to what has been read, it is read again.
     """
 
     def __init__(self, text: ShellText, place_value: PlaceValue, known: Known, *, is_bash: bool) -> None:
@@ -99,7 +99,7 @@ class ShellReader(CommandReader):
                 self.text.refuse("back-ticks read quotes twice; write $(…) instead", fed)
 
     def _in_parameter(self, character: str) -> None:
-        """Within `${…}`: quotes there are read differently by shells where the whole is quoted."""
+        """Within `${…}`: quotes there are read differently by shells if the whole is quoted."""
         frame = self.stack[-1]
         if character == "}":
             self._into_word(self.text.take())

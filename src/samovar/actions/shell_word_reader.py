@@ -1,7 +1,7 @@
 """The current word of a shell command, and the parts that the shell puts into it.
 
 Above: `shell_command_reader.py`. Below: `shell_text.py`, `shell_frames.py`, `shell_builtins.py` for the known
-facts about variables. What may hold a value is kept with the word; where it would be code it is refused.
+facts about variables. What may hold a value is kept with the word; if it would be code it is refused.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from samovar.values import positive_duration_s, to_text
 
 
 async def perform(action: Action, context: ActionContext) -> Outcome:
-    """Performs an action within its time limit, and again where it may be and its failure may pass.
+    """Performs an action within its time limit, and again if it may be and its failure may pass.
 
     Raises as the last attempt does, and `TimedOutError`.
     """

@@ -2,7 +2,7 @@
 
 Above: `prompt.py`, which asks through this. Below: `command_line.py`, which has the rules of `Shell` for the
 values in the command; the waist. The answer is what the command reads, and a file of its own. What the
-command writes goes to the model as plain text, cut where it is long, in the conversation of the answer.
+command writes goes to the model as plain text, cut if it is long, in the conversation of the answer.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def repair_text(why: str, finished: CommandResult) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text, or where it is long its beginning and its end, and how much is left out."""
+    """The text, or if it is long its beginning and its end, and how much is left out."""
     if len(text) <= SHOWN_CHARS:
         return text
     begin, end = text[:_BEGINNING_CHARS], text[_BEGINNING_CHARS - SHOWN_CHARS :]

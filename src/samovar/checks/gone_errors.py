@@ -15,7 +15,7 @@ NAME = "error"
 
 
 def errors_read_too_late(workflow: Workflow) -> Iterator[Fault]:
-    """Warnings, where the variable is null whatever happens."""
+    """Warnings, if the variable is null whatever happens."""
     is_own = NAME in {parameter.name for parameter in workflow.parameters}
     if is_own or workflow.on_error == "continue" or not workflow.choice_states_act:
         return

@@ -38,7 +38,7 @@ class Mended:
     path: Path
     before: str
     after: str
-    """The same text where there was nothing to mend."""
+    """The same text if there was nothing to mend."""
     done: tuple[Fault, ...]
     """What was fixed, with its places in `before`."""
     left: tuple[Fault, ...]
@@ -56,7 +56,7 @@ class Mended:
     def write(self) -> None:
         """Replaces the file's text, whole or not at all. Permissions and links stay.
 
-        Raises `UsageError` where the file is read-only, has changed since it was read, or cannot be written.
+        Raises `UsageError` if the file is read-only, has changed since it was read, or cannot be written.
         """
         if self.after == self.before:
             return

@@ -29,7 +29,7 @@ _MARKS = re.compile(
 _OF_OTHERS = frozenset(("unknown-prompt", "unknown-workflow"))
 """Codes of faults that are about other files: they are not looked for before the file itself can be read."""
 _SLIPS = frozenset(("unknown-action", "unknown-state", "parameter", "unknown-key"))
-"""Codes of faults that are slips where they offer a name: an old file would pass over them."""
+"""Codes of faults that are slips if they offer a name: an old file would pass over them."""
 
 
 def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) -> Fault | None:

@@ -59,7 +59,7 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 
 def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator[Fault]:
-    """A warning where the first changing value is before much fixed text."""
+    """A warning if the first changing value is before much fixed text."""
     tokens = tokenize(template.text, template.place, template.rules)
     for index, token in enumerate(tokens):
         value = next(iter(sorted(_names(token) & changing)), None)

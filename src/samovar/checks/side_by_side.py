@@ -54,7 +54,7 @@ def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
 
 
 def set_by_several(workflow: Workflow) -> Iterator[Fault]:
-    """Variables that several branches of a fork set, each where the last of them does so first."""
+    """Variables that several branches of a fork set, each if the last of them does so first."""
     order = _order(workflow)
     for fork in workflow.forks.values():
         if fork.needed is not None and fork.needed.count == 1:

@@ -85,7 +85,7 @@ def mistyped(workflow: Workflow, types: Mapping[str, Type], *, is_old: bool) -> 
 def _numbers_in_quotes(
     workflow: Workflow, types: Mapping[str, Type], found: frozenset[Fault]
 ) -> Iterator[Fault]:
-    """Hints at numbers that `Set` has in quotes, as in old files, where errors go once they are numbers."""
+    """Hints at numbers that `Set` has in quotes, as in old files, if errors go once they are numbers."""
     for name, values in _set_in_quotes(workflow, types).items():
         numbers = union(map(type_of_value, values.values()))
         if frozenset(_mistyped(workflow, {**types, name: numbers}, "error")) < found:
@@ -141,7 +141,7 @@ def _texts_given(workflow: Workflow) -> dict[str, Type]:
 
 
 def _result_of(state: State) -> Type | None:
-    """What `result` is behind a state, where it is a text whatever happens."""
+    """What `result` is behind a state, if it is a text whatever happens."""
     action = state.action
     if isinstance(action, ExecutePrompt):
         return replace(TEXT, values=action.using.choices)

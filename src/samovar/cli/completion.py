@@ -1,6 +1,6 @@
 """Completions for a shell, and additions to `run NAME --help`: names, and a workflow's own options.
 
-Above: `__init__.py`, which names these functions. Below: the library. It never fails: where something is
+Above: `__init__.py`, which names these functions. Below: the library. It never fails: if something is
 wrong there is nothing to offer, and the command itself will say it.
 """
 
@@ -141,7 +141,7 @@ class RunCommand(QuickCommand):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The command's help, and that of the workflow's own options where one was named."""
+        """The command's help, and that of the workflow's own options if one was named."""
         super().format_help(ctx, formatter)
         try:
             name = _written_name(ctx)

@@ -43,7 +43,7 @@ def dry_run(
     hidden: Secrets,
     as_json: bool,
 ) -> int:
-    """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
+    """Shows what a run would do, state by state. Returns 2 if an action cannot but fail.
 
     `hidden`: what nobody is shown; it learns the secrets of the workflows that are run. Errors that are
     raised have none either.

@@ -59,7 +59,7 @@ def pull_model(text: str, *, quiet: bool) -> int:
 
 
 def _whole(reference: Reference, stores: Stores) -> Path | None:
-    """The file, where it was fetched before and can be used."""
+    """The file, if it was fetched before and can be used."""
     try:
         path = stores.find(reference)
         read_header(path)

@@ -210,7 +210,7 @@ class _Paused(AbstractContextManager[None]):
 
 
 def answer_lines(said: str, verbose: int) -> list[Text]:
-    """An answer below its state: on one line, cut where it is long, or with `-v` as it is."""
+    """An answer below its state: on one line, cut if it is long, or with `-v` as it is."""
     lines = shown(said.strip()).splitlines() if verbose else [visible(brief(said, ANSWER_CHARS))]
     return [Text(line) for line in lines if line]
 

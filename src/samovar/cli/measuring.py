@@ -41,7 +41,7 @@ BUSY_PART = 0.4
 
 
 def fitting(plan: Plan, spec: ModelSpec, settings: Settings, *, more_bytes: int = 0) -> Plan:
-    """The plan, with shorter lengths where the model's context is small.
+    """The plan, with shorter lengths if the model's context is small.
 
     `more_bytes`: by which another file that is measured too is larger. Raises `BudgetError` if there is no
     memory for it.

@@ -1,6 +1,6 @@
 """Looks during a run for a better model than the default on this machine, and names it at the end.
 
-Above: `run.py`. Below: `models/offers.py`. It is looked for only where nobody has said which model, and
+Above: `run.py`. Below: `models/offers.py`. It is looked for only if nobody has said which model, and
 somebody reads what is shown; in a thread that nothing waits for.
 """
 

@@ -117,7 +117,7 @@ def show_message(console: Console, message: MessagePreview, *, indent: str) -> N
 
 
 def error_object(workflow: str | None, error: SamovarError) -> dict[str, Any]:
-    """What `--json` gives where nothing was done. `workflow`: what was to be run; None: nothing was."""
+    """What `--json` gives if nothing was done. `workflow`: what was to be run; None: nothing was."""
     wire: dict[str, Any] = {}
     if workflow is not None:
         wire = {"run": None, "workflow": workflow, "status": "invalid"}

@@ -51,7 +51,7 @@ def read_answers(given: Sequence[str], workflow: Workflow, library: Library) -> 
 def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter] = ()) -> dict[str, str]:
     """`K=V`, `K=@FILE`, `K=-` (standard input, once), and `K=@@V` for a value that begins with @.
 
-    A name may be given once, or several times where it takes several choices. Raises `UsageError`.
+    A name may be given once, or several times if it takes several choices. Raises `UsageError`.
     """
     values: dict[str, str] = {}
     stdin_taken_by = None

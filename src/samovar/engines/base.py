@@ -225,7 +225,7 @@ class Model(Protocol):
     async def resize(self, cost: Cost) -> None:
         """Replaces the arena by one of `cost.context_tokens` cells over the same weights.
 
-        Where only `cost.embedding_tokens` differ, the arena stays: the room for texts to embed is changed.
+        If only `cost.embedding_tokens` differ, the arena stays: the room for texts to embed is changed.
 
         Answers that run end first; requests that come later wait. What was evaluated is kept as far as it
         fits. While it is carried over no more is held than `cost.replacing_bytes`, or what the old size costs

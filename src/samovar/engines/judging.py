@@ -30,7 +30,7 @@ Said = bytes | None
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A token that was picked where others were allowed too."""
+    """A token that was picked if others were allowed too."""
 
     at: int
     """Bytes of the answer before it."""

@@ -13,7 +13,7 @@
     │   ├── TimedOutError       it took longer than it may
     │   ├── CutOffError         an answer ended before it was what it is held to
     │   ├── UnverifiedError     an answer did not pass the command that verifies it
-    │   ├── ToolError           a tool failed where no model could go on
+    │   ├── ToolError           a tool failed if no model could go on
     │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
     │   ├── TooLargeError       a value would be larger than values may be
     │   ├── ReturnsError        what a workflow returns has another type than it says

@@ -37,7 +37,7 @@ class PromptRequest:
     """At least one; at most one `system`, which comes first."""
     executor: str | None = None
     """The name of the executor that is to answer, or several with commas between them: the next one answers
-    where one fails with what may pass. None means that of the settings."""
+    if one fails with what may pass. None means that of the settings."""
     model: str | None = None
     """A model reference; None means the executor's default."""
     options: Options = field(default_factory=Options)

@@ -260,7 +260,7 @@ class TypeCheck:
         return f"`{self._shown(term)}` is {known}, `{self._shown(second)}` is {against}"
 
     def _form(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term]) -> str:
-        """How the comparison is meant, where one side is a literal."""
+        """How the comparison is meant, if one side is a literal."""
         if isinstance(one[1], Literal):
             one, other = other, one
         if not isinstance(other[1], Literal):

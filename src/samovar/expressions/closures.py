@@ -130,7 +130,7 @@ def _is_doubtful(left: object, right: object) -> bool:
 
 
 def logic(sign: str, parts: Sequence[tuple[int, Run]]) -> Run:
-    """`&&` or `||`: an error in one part does not count where another decides. Parts have their offsets."""
+    """`&&` or `||`: an error in one part does not count if another decides. Parts have their offsets."""
     stop = sign == "||"
     what = f"The value beside `{sign}`"
 

@@ -171,7 +171,7 @@ class Expression:
         return self._at(min((read.at for read in reads_of(self.tree) if read.name == name), default=0))
 
     def type(self, types: Mapping[str, Type]) -> Type:
-        """What its value can be, where these are the types of variables; others may be anything."""
+        """What its value can be, if these are the types of variables; others may be anything."""
         return TypeCheck(self.text).of(self.tree, types)
 
     def check(

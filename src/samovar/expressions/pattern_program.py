@@ -28,7 +28,7 @@ class Split(NamedTuple):
 
 
 class Assertion(NamedTuple):
-    """Goes on where the characters around are right."""
+    """Goes on if the characters around are right."""
 
     kind: str
 

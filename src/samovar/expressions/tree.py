@@ -254,7 +254,7 @@ def parts_read(tree: Term, variable: str) -> frozenset[str | None]:
 
 
 def with_types(left: Term, rest: list[tuple[str, Term]]) -> tuple[Term, list[tuple[str, Term]]]:
-    """With the names of types as such, where they are compared with `type(x)`."""
+    """With the names of types as such, if they are compared with `type(x)`."""
     operands = [left, *(operand for _, operand in rest)]
     if not any(isinstance(one, Call) and one.name == "type" for one in operands):
         return left, rest

@@ -24,7 +24,7 @@ class Type:
     values: tuple[object, ...] | None = None
     """All that it can be; None if that is not known."""
     among: tuple[object, ...] = ()
-    """Some of what it can be, where `values` is None."""
+    """Some of what it can be, if `values` is None."""
     item: Type | None = None
     """The type of a list's items."""
     parts: Mapping[str, Type] = field(default_factory=dict)

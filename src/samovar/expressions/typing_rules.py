@@ -173,7 +173,7 @@ _YES = {"no": "yes", "0": "1", "off": "on", "n": "y"}
 
 
 def yes_of(values: Iterable[object]) -> str:
-    """What may be meant by yes, where these are the texts that a value can be."""
+    """What may be meant by yes, if these are the texts that a value can be."""
     texts = [str(one) for one in values]
     first = texts[0].strip().lower() if texts else "no"
     return next((one for one in texts if one.strip() and not says_no(one)), _YES.get(first, "true"))

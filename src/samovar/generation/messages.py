@@ -63,7 +63,7 @@ class Message:
     content: str
     """Its text, without what was only thought."""
     parts: tuple[MessagePart, ...] = ()
-    """Where it is more than one text: all of it, `content` included; else empty."""
+    """If it is more than one text: all of it, `content` included; else empty."""
     secret: bool = False
     """While it is in a conversation, nothing that is evaluated for it is written to disk."""
     calls: tuple[ToolCall, ...] = ()

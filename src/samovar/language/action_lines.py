@@ -264,7 +264,7 @@ class ActionLines:
                 self._read_block(name, heading.line + 1, min(end, document.end_of(heading)))
 
     def _read_block(self, name: str, line: int, end: int) -> None:
-        """The text below `### Name` where no line is marked: an action, or it only describes the state."""
+        """The text below `### Name` if no line is marked: an action, or it only describes the state."""
         lines = self._document.lines[line - 1 : end - 1]
         text = "\n".join(lines).strip()
         first = next((number for number, one in enumerate(lines, start=line) if one.strip()), line)

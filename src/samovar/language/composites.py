@@ -244,7 +244,7 @@ class _Flattening:
         Those of a composite with regions are taken behind its join, and so by no state within it.
         """
         node = self.diagram.nodes.get(name)
-        if node is None:  # the exit of a composite: its join, where it has regions
+        if node is None:  # the exit of a composite: its join, if it has regions
             name = name.removesuffix(exit_of(""))
             composite = _composite_of(self.diagram.nodes[name])
             own = self.outgoing.get(name, [])

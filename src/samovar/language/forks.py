@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _join(fork: State, branches: list[_Region], states: States, faults: _Faults) -> str | None:
-    """The one join where the branches meet. Faults are noted where there is not exactly one."""
+    """The one join where the branches meet. Faults are noted if there is not exactly one."""
     if not branches and all(transition.target for transition in fork.transitions):
         message = f"No branch begins at the fork {fork.name!r}: add `{fork.name} --> FirstState`."
         faults.add("empty-fork", message, fork.place)

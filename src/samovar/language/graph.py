@@ -211,7 +211,7 @@ def _as_read(edge: Edge, meaning: Meaning) -> Transition:
 
 
 def _inherited(transition: Transition, state: str) -> Transition:
-    """For a state within the composite: `always` leaves that where a failure does, not before its end."""
+    """For a state within the composite: `always` leaves that if a failure does, not before its end."""
     when = When.FAILURE if transition.when is When.ALWAYS else transition.when
     return replace(transition, source=state, when=when, is_inherited=True)
 

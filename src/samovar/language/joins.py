@@ -68,7 +68,7 @@ def _forks_of(name: str, forks: Mapping[str, Fork]) -> Iterator[Fork]:
 
 
 def faults_of_joins(forks: Mapping[str, Fork], lines: Mapping[str, Needed]) -> Iterator[Fault]:
-    """A `Join` where no branches meet, and one that needs more branches than there are."""
+    """A `Join` if no branches meet, and one that needs more branches than there are."""
     for name, needed in lines.items():
         fork = next(_forks_of(name, forks), None)
         if fork is None:

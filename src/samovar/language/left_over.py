@@ -100,7 +100,7 @@ class LeftOver:
         return range(bullet.place.line - self._document.place(1).line + 1, end)
 
     def _within(self, bullet: Bullet) -> None:
-        """A later line of a bullet that is another state's action, where a whole one is before it."""
+        """A later line of a bullet that is another state's action, if a whole one is before it."""
         lines, first, tried = bullet.text.split("\n"), self._lines_of(bullet).start, 0
         for number in self._lines_of(bullet)[1:]:
             if bullet.block is not None and number >= bullet.block.line:

@@ -74,11 +74,11 @@ class DollarMeanings:
 
     expressions: Sequence[Expression] = ()
     left: Container[str] = ()
-    """Names whose `${name}` is left as it is if it is not a variable; only where values are held."""
+    """Names whose `${name}` is left as it is if it is not a variable; only if values are held."""
 
 
 class _ValueNode(OutputNode):
-    """Writes a value as text, or a mark where values are held."""
+    """Writes a value as text, or a mark if values are held."""
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         value = self.expression.evaluate(context)

@@ -81,7 +81,7 @@ def spelt_items(value: object) -> object:
     return [spelt_items(item) for item in value] if isinstance(value, list | tuple) else spelt(value)
 
 
-# Filters that Liquid has too, where their effort grows with the square of what they are given.
+# Filters that Liquid has too, if their effort grows with the square of what they are given.
 
 
 _MISSING = object()

@@ -89,7 +89,7 @@ def always_aborts(action: ParsedAction) -> bool:
 
 
 class ParseAction(Protocol):
-    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is not a verb)."""
+    """Reads an action's text; raises `FaultsError` (`unknown-action` if its first word is not a verb)."""
 
     def __call__(
         self, text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None

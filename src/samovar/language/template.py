@@ -41,9 +41,9 @@ class Template:
     names: frozenset[str]
     """The variables it reads; not those of the partials it takes."""
     pieces: tuple[str | Path | Expression, ...]
-    """What it is made of, where that needs no Liquid."""
+    """What it is made of, if that needs no Liquid."""
     rendering: Rendering | None
-    """What fills it where it needs Liquid."""
+    """What fills it if it needs Liquid."""
     rules: Rules
     """What it may hold."""
     outline: tuple[Piece, ...] | None
@@ -138,14 +138,14 @@ class Template:
         return joined(texts, "The filled text", self.place)
 
     def written(self, variables: Mapping[str, object]) -> str | None:
-        """The text that its tags leave, where all of it is in the template itself; else None."""
+        """The text that its tags leave, if all of it is in the template itself; else None."""
         if self.rendering is None or self.outline is not None:
             return None
         pieces = self.rendering.hold(variables, ())
         return "".join(map(str, pieces)) if all(isinstance(piece, str) for piece in pieces) else None
 
     def value(self, variables: Mapping[str, object]) -> object:
-        """The value itself, with its type, where the template is wholly one value; else the filled text."""
+        """The value itself, with its type, if the template is wholly one value; else the filled text."""
         if self.rendering is not None:
             held = self.rendering.hold(variables, ())
             if len(held) == 1 and isinstance(held[0], Held):

@@ -52,9 +52,9 @@ class Architecture:
     """Of this many layers the last sees the whole context, the others a window or a state, if the file does
     not say which; 0 if it must say, or no two layers differ."""
     window_tokens: int = 0
-    """The window where the file gives none."""
+    """The window if the file gives none."""
     feed_forward_widths: int = 3
-    """Activations as wide as the feed-forward part that are held at once: 1 where it has no gate."""
+    """Activations as wide as the feed-forward part that are held at once: 1 if it has no gate."""
     has_flash_attention: bool = True
     """Attention is computed without a table of every token with every other."""
 

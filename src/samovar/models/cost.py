@@ -23,7 +23,7 @@ from samovar.models.tuning import Tuning, table
 MAX_RUNNING = 16
 """Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
 MAX_RUNNING_WHOLE = 4
-"""Where each has a state of its own besides cells, which is allocated beforehand too."""
+"""If each has a state of its own besides cells, which is allocated beforehand too."""
 KV_BLOCKS: dict[KvType, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 """By KV type: elements in a block, bytes of a block."""
 CELL_STEP_TOKENS = 256
@@ -34,12 +34,12 @@ CELL_STEP_TOKENS = 256
 SNAPSHOT_PART = 4
 """Copies of states in host memory may take one part in this many of what the context keeps, …"""
 SNAPSHOT_STATES = 2 * MAX_RUNNING_WHOLE
-"""… but as much again where all reuse is by such copies, and at least this many recurrent states."""
+"""… but as much again if all reuse is by such copies, and at least this many recurrent states."""
 RUNTIME_BYTES = 4 << 20
 """What the engine takes for each context however small the model: measured with the pinned build."""
 TOKEN_BYTES, MERGE_BYTES = 288, 160
 """Bytes of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one,
-where the tokenizer has such: measured so too. There are about as many of both."""
+if the tokenizer has such: measured so too. There are about as many of both."""
 FORM_TOKEN_BYTES = 1100
 """Bytes of the tables that hold answers to a form, for each token of the vocabulary: measured so too."""
 TENSOR_BYTES = 4096
@@ -231,7 +231,7 @@ def _buffer_bytes(
     layers = 4 * tokens * max(widths)
     if shape.inner:
         layers = max(layers, 30 * tokens * shape.inner + 2 * 4 * sequences * shape.inner_state)
-    # The logits take the place of the masks where they fit there.
+    # The logits take the place of the masks if they fit there.
     logits = 4 * tokens * around + output_bytes + (masks if masks < output_bytes else 0)
     plain = max(masks + layers, logits)
     if not has_scores:

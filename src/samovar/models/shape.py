@@ -208,7 +208,7 @@ def _recurrence(kind: Architecture, entries: Entries, kv_heads: list[int]) -> tu
 
 
 def _sliding(kind: Architecture, entries: Entries, layers: int) -> tuple[int, list[bool]]:
-    """Tokens of the window, 0 for none; which layers keep no more. An upper bound where not measured."""
+    """Tokens of the window, 0 for none; which layers keep no more. An upper bound if not measured."""
     window = entries.whole("attention.sliding_window", default=kind.window_tokens, most=1 << 62)
     if kind.memory not in (MemoryKind.SLIDING, MemoryKind.HYBRID) or not window:
         return 0, [False] * layers

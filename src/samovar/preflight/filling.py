@@ -123,7 +123,7 @@ def _marked(
 
 
 def _refuse_missing(template: Template, values: Mapping[str, object], later: Later) -> None:
-    """Raises what the template itself says, with its own places, where more than what is open is missing."""
+    """Raises what the template itself says, with its own places, if more than what is open is missing."""
     template.fill({**values, **later})
 
 

@@ -1,6 +1,6 @@
 """Reports before a run the forms of answers that cannot be enforced: schemas, patterns, grammars.
 
-Above: `prepare.py`, `samovar check`. Below: the engine, which opens each form without a model. Where it
+Above: `prepare.py`, `samovar check`. Below: the engine, which opens each form without a model. If it
 cannot run nothing is said: there no model answers either.
 """
 

@@ -99,7 +99,7 @@ class Outlook:
     ) -> list[int] | None:
         """The tokens of a prompt, as they would be sent; None if the model is not on this machine.
 
-        Raises `EngineError` where the model's chat template refuses the messages, or cannot do what the
+        Raises `EngineError` if the model's chat template refuses the messages, or cannot do what the
         options ask for.
         """
         model = self.model(reference)

@@ -128,7 +128,7 @@ class _Walk:
     def _enter(
         self, state: State, action: RunWorkflow, call: _Call, values: Mapping[str, object], later: Later
     ) -> _Call | None:
-        """The workflow that a state runs; None if only the run knows it, or where it would be a circle."""
+        """The workflow that a state runs; None if only the run knows it, or if it would be a circle."""
         if action.name.names & later.keys():
             return None
         child = self._library.child(call.workflow, action.name.text(values))

@@ -22,7 +22,7 @@ from samovar.files import write_whole
 from samovar.projects.places import state_folder
 
 VARIABLE = "SAMOVAR_TRUST"
-"""In the environment: `1` has every project trusted, as in CI, where the whole machine is for one."""
+"""In the environment: `1` has every project trusted, as in CI, if the whole machine is for one."""
 _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("", "0", "false", "no", "off"), False),

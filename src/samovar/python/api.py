@@ -179,7 +179,7 @@ class Samovar:
 
         A run that fails is not an exception: `ending` and `error` of the record say so. Raises `TypeError`
         for an option's name, `NotFoundError`, `FaultsError` with everything wrong in the file, `UsageError`
-        for what cannot be and for variables the workflow does not take, and `ModelError` where a model is
+        for what cannot be and for variables the workflow does not take, and `ModelError` if a model is
         known to be missing; nothing was run then. Cancelled, it continues as that; `handle` has the record.
         """
         self._check_open()

@@ -63,7 +63,7 @@ def too_few(frame: Frame, fork: Fork, started: int) -> RunError | None:
 
 
 def no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | None) -> End:
-    """No transition is true: the run fails where the action did, else it is stuck."""
+    """No transition is true: the run fails if the action did, else it is stuck."""
     if error is not None:
         return End(ending=Ending.FAILED, error=error)
     path = frame.prefix + state.name

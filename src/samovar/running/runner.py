@@ -60,7 +60,7 @@ class RunnerSettings:
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
     yes: bool = False
-    """Says yes where a workflow waits for a user or wants an approval."""
+    """Says yes if a workflow waits for a user or wants an approval."""
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What its questions are answered without asking, by path: one for every visit, or one for each."""
     trusts: bool = False
@@ -243,7 +243,7 @@ class _Driven:
 
 
 def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:
-    """What the prompts of a run's own workflow use where they say nothing themselves."""
+    """What the prompts of a run's own workflow use if they say nothing themselves."""
     return PromptDefaults(
         forced_model=settings.model,
         forced_executor=settings.executor,

@@ -60,7 +60,7 @@ class Services:
     allows_effects: bool
     """False: an action with an effect is refused."""
     asking: anyio.Lock
-    """Held while a person is asked: one thing at a time, also where several branches ask."""
+    """Held while a person is asked: one thing at a time, also if several branches ask."""
     tell: Callable[[Event], None]
     """Records an event and reports it."""
     time_s: Callable[[], float]
@@ -233,7 +233,7 @@ class VisitContext:
         return replace(message, secret=True) if is_secret else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
-        """Raises `ActionError` where another branch has to do with the conversation."""
+        """Raises `ActionError` if another branch has to do with the conversation."""
         frame = self.frame
         if session is None or frame.claims is None or frame.branch is None:
             return

@@ -158,8 +158,8 @@ class Pool:
     async def grow(self, model: Model, context_tokens: int, *, most_tokens: int | None = None) -> None:
         """Gives a model that the caller has borrowed an arena of at least `context_tokens` cells.
 
-        It gets the next power of two, no more than `most_tokens`; where that does not fit, what was asked.
-        Returns at once where the arena is large enough. Answers that run end first, read or not. Cancelled,
+        It gets the next power of two, no more than `most_tokens`; if that does not fit, what was asked.
+        Returns at once if the arena is large enough. Answers that run end first, read or not. Cancelled,
         the arena may still grow. Raises `BudgetError` when it cannot fit beside what grows already or is held
         by other processes; `EngineError` when the engine has no room (the arena stays as it was);
         `ClosedError` when model or pool was closed.

@@ -253,7 +253,7 @@ class Room:
         )
 
     def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:
-        """Whether the model may take `cost` now. Where not, starts what frees it, if idle models can."""
+        """Whether the model may take `cost` now. If not, starts what frees it, if idle models can."""
         own = self._ledger.entries.get(key)
         needed_bytes = cost.replacing_bytes - (own.held_bytes if own else 0)
         limit_bytes = self._limit_bytes(key, cost)

@@ -188,7 +188,7 @@ class LocalSession:
             yield events
 
     async def _make_room(self, model: Model, attempt: _Attempt, error: ContextError) -> None:
-        """A larger arena, once a turn; else the oldest messages go, where they may; else it raises."""
+        """A larger arena, once a turn; else the oldest messages go, if they may; else it raises."""
         drops = attempt.options.overflow == "drop_oldest"
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
         if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:

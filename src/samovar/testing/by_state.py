@@ -13,7 +13,7 @@ from samovar.testing.expectations import Told
 
 T = TypeVar("T")
 ReadOne = Callable[[CheckedValues, Any, tuple[Step, ...]], T | None]
-"""Reads the value that is at these steps; None, and a fault, where it is none."""
+"""Reads the value that is at these steps; None, and a fault, if it is none."""
 
 
 def by_state(

@@ -97,7 +97,7 @@ def add_case(path: Path, workflow: Path, values: Mapping[str, object]) -> Case:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds the folder, where the system can, so that no other process adds a case meanwhile."""
+    """Holds the folder, if the system can, so that no other process adds a case meanwhile."""
     try:
         import fcntl
     except ImportError:  # as on Windows

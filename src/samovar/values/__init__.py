@@ -204,7 +204,7 @@ def truth(value: object) -> bool:
 
 
 def literal(text: str) -> object:
-    """A literal that was written in a file: typed where it is wholly JSON, else the text unchanged."""
+    """A literal that was written in a file: typed if it is wholly JSON, else the text unchanged."""
     stripped = text.strip()
     if not stripped or not _MAY_BE_JSON.match(stripped):
         return text

@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 Scalar = str | bool | int | float | None
 _MOST_DEEP = 50
 _SIMPLE: Mapping[str, tuple[Scalar, ...]] = {"boolean": (True, False), "null": (None,)}
-"""By a type of JSON Schema: all values, where they are few."""
+"""By a type of JSON Schema: all values, if they are few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def path_text(path: Path) -> str:
 
 
 def values_of(schema: object, whole: object = None) -> tuple[Scalar, ...] | None:
-    """All values that a schema allows, where those are few and none is a list or a map; else None.
+    """All values that a schema allows, if those are few and none is a list or a map; else None.
 
     `whole`: the schema that it is a part of, for its references.
     """

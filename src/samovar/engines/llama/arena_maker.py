@@ -23,7 +23,7 @@ from samovar.models.cost import Cost
 from samovar.models.tuning import MICRO_BATCH_TOKENS, Tuning, table
 
 EXACT_PART = 4
-"""Deterministic answers get one part in this many of the room for copies, where the others need it too."""
+"""Deterministic answers get one part in this many of the room for copies, if the others need it too."""
 
 
 class ArenaMaker:

@@ -48,7 +48,7 @@ class Arguments:
     def checked(self, given: Mapping[str, Any], think: bool | None, *, always_thinks: bool) -> dict[str, Any]:
         """All arguments for one prompt. `always_thinks`: whatever it is given.
 
-        Raises `EngineError` for a name that the template does not use, or gets anyway, and where it has no
+        Raises `EngineError` for a name that the template does not use, or gets anyway, and if it has no
         way to do what `think` says.
         """
         for name in given:

@@ -214,7 +214,7 @@ _opening = threading.Lock()
 def open_binding() -> Binding:
     """The process's one binding: a shared object can be opened, and told where to log, only once.
 
-    Raises `PlatformError` where this machine cannot run it.
+    Raises `PlatformError` if this machine cannot run it.
     """
     global _opened
     with _opening:

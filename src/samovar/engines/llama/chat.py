@@ -224,7 +224,7 @@ class ChatTemplate:
         return self._begun(tokens)
 
     def _begun(self, tokens: list[int]) -> list[int]:
-        """With the token that begins a text, where the vocabulary has that."""
+        """With the token that begins a text, if the vocabulary has that."""
         vocabulary = self._vocabulary
         if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
             tokens.insert(0, vocabulary.bos)

@@ -1,7 +1,7 @@
 """Counts the cores for the engine: physical ones, and only the fast ones if there are two kinds.
 
 Above: `threads.py`, `loading.py`, `measuring.py`, `convert.py`, `app.py`. Below: `cgroups.py`, files of
-`/sys`, `sysctl` on macOS, and psutil where neither says anything. Two threads of one core share what the
+`/sys`, `sysctl` on macOS, and psutil if neither says anything. Two threads of one core share what the
 engine needs of it, and at each of the hundreds of barriers of a step the fast cores would wait for the
 slow ones.
 """
@@ -47,7 +47,7 @@ def _allowed() -> Collection[int]:
 def _fast(root: Path, allowed: Collection[int]) -> Collection[int]:
     """Those of the fast kind; if none of them is allowed, all that are."""
     devices = root / "sys" / "devices"
-    of_intel = _listed(text_of(devices / "cpu_core" / "cpus"))  # where there are two kinds
+    of_intel = _listed(text_of(devices / "cpu_core" / "cpus"))  # if there are two kinds
     if of_intel:
         return of_intel & set(allowed) or allowed
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
@@ -80,7 +80,7 @@ def _listed(text: str) -> set[int]:
 
 
 def _counted() -> int | None:
-    """Physical cores (of the fast kind on macOS), where the system has no files that say so."""
+    """Physical cores (of the fast kind on macOS), if the system has no files that say so."""
     if sys.platform == "darwin" and (found := _sysctl("hw.perflevel0.physicalcpu")):
         return found
     import psutil

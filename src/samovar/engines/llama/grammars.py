@@ -133,7 +133,7 @@ def _of_bytes() -> Grammars:
 def objection(form: Form) -> str | None:
     """Why answers cannot be held to this form, whatever the model; None if they can.
 
-    Raises `PlatformError` where the engine cannot run.
+    Raises `PlatformError` if the engine cannot run.
     """
     try:
         of_bytes = _of_bytes()
@@ -148,7 +148,7 @@ def objection(form: Form) -> str | None:
 def accepts(form: Form, text: str) -> bool:
     """Whether a text has this form; white space between the parts of JSON does not matter.
 
-    Raises `EngineError` for a form that cannot be enforced, `PlatformError` where the engine cannot run.
+    Raises `EngineError` for a form that cannot be enforced, `PlatformError` if the engine cannot run.
     """
     of_bytes = _of_bytes()
     matcher = of_bytes.open(form, is_compact=False)

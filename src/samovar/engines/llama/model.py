@@ -58,7 +58,7 @@ class LlamaModel:
         context: Context,
         embedding: Embedding,
     ) -> None:
-        """`trained_tokens`: what the arena may grow to where the spec asks for no size. `context`: of the
+        """`trained_tokens`: what the arena may grow to if the spec asks for no size. `context`: of the
         first arena."""
         self._binding, self._weights = binding, weights
         self._template, self._embedding = template, embedding

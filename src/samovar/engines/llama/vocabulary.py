@@ -52,7 +52,7 @@ class Vocabulary:
         self._always_parsed = ControlTexts(
             {text: token for text, token in self.controls.items() if self._attributes(token) & _USER_DEFINED}
         )
-        """The engine makes tokens of these texts even where it parses no control tokens."""
+        """The engine makes tokens of these texts even if it parses no control tokens."""
         self._is_of_sentence_pieces = self._lib.llama_vocab_type(self.pointer) in _SENTENCE_PIECES
         self._blank_goes_before: bool | None = None
         """Whether the engine puts a blank before each text; None while that is not known."""
@@ -171,7 +171,7 @@ class Vocabulary:
         return self._run(partial(self._apart_here, beside), texts)
 
     def _run(self, work: Callable[[], list[int]], texts: Sequence[str]) -> list[int]:
-        """Has `work` make tokens of `texts` where the stack is large enough."""
+        """Has `work` make tokens of `texts` if the stack is large enough."""
         is_long = sum(map(len, texts)) > SHALLOW_CHARACTERS
         return self._tokenizing.run(work, max(map(longest_match, texts), default=0), is_long=is_long)
 
