@@ -564,7 +564,7 @@ def test_what_a_run_cannot_be_given_is_said_in_one_way_and_as_json_where_that_is
         (["tune", "none"], "usage", "There is no model 'none'"),
         (["list", "x"], "usage", "'x' is one argument too many: samovar list takes no more."),
         (["snapshots", "--claer"], "usage", "There is no option --claer. Did you mean '--clear'?"),
-        (["trust", "x"], "usage", "--json goes with --list"),
+        (["trust", "x"], "usage", "--json needs --list"),
         (["check", "--bogus"], "usage", "There is no option --bogus."),
     ],
 )  # fmt: skip

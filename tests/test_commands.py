@@ -82,10 +82,10 @@ async def test_the_parts_and_the_failures_are_those_of_a_shell_command(tmp_path:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('Command ["${x}", "a"]', "shell-value: The program is written out"),
+        ('Command ["${x}", "a"]', "shell-value: The program must be written out"),
         (
             'Command ["sh", "-c", "echo ${x}"]',
-            "shell-value: A value cannot be used here: it stands in the text",
+            "shell-value: A value cannot be used here: it is in the text",
         ),
         ('Command ["sudo", "-u", "bob", "bash", "-ec", "${x}"]', "nested shell"),
         ('Command ["python3", "-c", "print(${x})"]', "text of a program for `python3`"),
@@ -160,7 +160,7 @@ async def test_bash_runs_the_command_if_it_is_asked_for() -> None:
     assert record(await shell(line))["lines"] != []
     outcome = await shell('Shell "set -o pipefail; false | true" shell="bash"')
     assert outcome.error is not None
-    assert "`shell` is sh or bash" in " ".join(faults('Shell "x" shell="fish"'))
+    assert "`shell` must be sh or bash" in " ".join(faults('Shell "x" shell="fish"'))
 
 
 def test_a_shell_that_is_not_there_is_said_before_the_run(

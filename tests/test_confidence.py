@@ -286,7 +286,7 @@ def test_a_choice_in_an_answer_can_be_asked(tmp_path: Path, condition: str) -> N
         ("confidence(result) < 0.6", BY_SCHEMA, "`result` is not one"),
         ("confidence(verdict) < 0.6", 'Prompt "Sort" result="verdict"', "`verdict` is not one"),
         ("confidence(verdict) < 0.6", 'Prompt "Sort" result="verdict" using regex="a|b"', "is not one"),
-        ("confidence(copy) < 0.6", BY_SCHEMA, "A copy knows nothing of it"),
+        ("confidence(copy) < 0.6", BY_SCHEMA, "A copy does not keep it"),
         ('confidence(verdict.team) == "high"', BY_SCHEMA, "number"),
     ],
 )

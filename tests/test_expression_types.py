@@ -171,7 +171,7 @@ def faults_of(bench: Bench, condition: str, action: str, front: str = "") -> lis
         ("best == 1", 'Prompt "x" result="best" using choices="1|2|3"', "", 'Write `best == "1"`.'),
         ("ok", 'Prompt "x" result="ok" using choices="true|false"', "", "a text that is not empty is true"),
         ('"n == 3"', "Set n=3", "", "Write it without quotes: `n == 3`."),
-        ("true", "Set n=3", "", "the same whatever happens"),
+        ("true", "Set n=3", "", "so it never changes"),
         ("n == 3", 'Log "x"', "parameters: [{name: n, type: string}]", 'Write `n == "3"`.'),
         ('n == "3"', 'Log "x"', "parameters: [{name: n, type: integer}]", "Write `n == 3`."),
         ('c == "wram"', 'Log "x"', "parameters: [{name: c, type: choice, choices: [warm]}]", '"warm"'),

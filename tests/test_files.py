@@ -100,7 +100,11 @@ async def test_the_encoding_of_a_text_is_reported(
 @pytest.mark.parametrize(
     ("raw", "action", "said"),
     [
-        (b"one\nh\xe4", 'Read "in"', "it is not UTF-8: byte 0xe4 in line 2; if it is in another, say so"),
+        (
+            b"one\nh\xe4",
+            'Read "in"',
+            "it is not UTF-8: byte 0xe4 in line 2; if it has another encoding, name it",
+        ),
         (b"{", 'Read "in" as json', "in line 1, column 2"),
         (b"1\n{\n", 'Read "in" as jsonl', "line 2 is not JSON"),
         (b"a,b\n1\n", 'Read "in" as csv', "line 2 has 1 values, not 2"),

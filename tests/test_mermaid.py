@@ -468,9 +468,9 @@ def test_a_diagram_of_a_hundred_thousand_statements_is_refused_at_once() -> None
     ("text", "part"),
     [
         ("A -->|yes| B", "label of a flowchart"),
-        ("A ==> B", "there are no others"),
-        ("A => B", "there are no others"),
-        ("A ..> B", "there are no others"),
+        ("A ==> B", "there is no other kind"),
+        ("A => B", "there is no other kind"),
+        ("A ..> B", "there is no other kind"),
         ("A <--> B", "points one way"),
         ("A --> state B", "write 'B' alone"),
         ("state A --> B", "write the arrow without it"),

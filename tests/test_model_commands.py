@@ -138,7 +138,7 @@ def test_what_is_not_here_is_said_before_a_run_that_is_offline(folder: Path, hub
     assert done.returncode == 2 and "samovar pull hf:own/repo" in done.stderr and not hub.asked
     variables = {"HF_HUB_OFFLINE": "1"}
     done = samovar(folder, "run", "w.md", "--model", "hf:own/repo", hub=hub, variables=variables)
-    assert done.returncode == 2 and "HF_HUB_OFFLINE says not to ask" in done.stderr and not hub.asked
+    assert done.returncode == 2 and "HF_HUB_OFFLINE forbids asking" in done.stderr and not hub.asked
 
 
 def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) -> None:
@@ -194,7 +194,7 @@ def test_rm_asks_and_deletes_what_is_samovars_to_delete(folder: Path, tiny_model
     assert done.returncode == 2 and "add --yes" in done.stderr and link.exists()
     for text, says in (
         ("ollama:qwen3", "ollama rm qwen3"),
-        (str(tiny_model), "a file of your own"),
+        (str(tiny_model), "your own file"),
         ("hf:no/where", "has not been fetched"),
     ):
         refused = samovar(folder, "rm", "--yes", text)

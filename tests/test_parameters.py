@@ -377,7 +377,7 @@ def test_a_list_or_a_map_is_given_as_a_value_or_as_json(
             ["x"],
             "must be null",
         ),
-        ({"type": "list", "items": "text", "secret": True}, [1234], "does not have the form"),
+        ({"type": "list", "items": "text", "secret": True}, [1234], "does not have the declared form"),
     ],
 )
 def test_a_list_or_a_map_of_another_form_is_refused_with_its_place(

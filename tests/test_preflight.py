@@ -127,7 +127,7 @@ def test_a_budget_or_a_context_that_cannot_do_is_refused_before_the_run(
     model = str(tiny_model)
     with pytest.raises(BudgetError, match="but the memory budget is 1 kB"):
         prepare(path, {}, LIBRARY, load_settings({"model": model}), budget=1000)
-    with pytest.raises(EngineError, match="A context of 999999 tokens was asked for"):
+    with pytest.raises(EngineError, match="A context of 999999 tokens was requested"):
         prepare(path, {}, LIBRARY, load_settings({"model": model, "context_tokens": 999_999}), budget=10**9)
     assert prepare(path, {}, LIBRARY, load_settings({"model": model})).models == (model,)
     with pytest.raises(ModelNotFoundError):

@@ -114,7 +114,7 @@ def test_a_missing_part_is_named(parts: list[Path], missing: int) -> None:
 
 
 def test_parts_with_other_names_are_refused_with_what_to_do(parts: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="names that they were published with"):
+    with pytest.raises(ModelFileError, match="names they were published with"):
         read_header(parts[0].rename(tmp_path / "other.gguf"))
 
 

@@ -498,7 +498,7 @@ def test_a_command_with_the_wrong_words_or_folder_is_seen(cases: Cases) -> None:
         tree, begin + "{exact: deploy my site, working_dir: nowhere, env: {A: my site}}}}"
     ).passed
     (message,) = told(cases.result(tree, begin + "{working_dir: .}}}"))
-    assert message == "Command 1 of 'A': its working_dir is another."
+    assert message == "Command 1 of 'A': its working_dir is different."
     assert not cases.result(tree, begin + "{env: {}}}}").passed
 
 

@@ -444,13 +444,13 @@ def test_a_run_cannot_say_what_its_user_trusts(clone: Path, how: str) -> None:
         text=True,
         timeout=TIMEOUT_S,
     )
-    assert done.returncode == 1 and "A run has started this command" in done.stderr
+    assert done.returncode == 1 and "This command was started by a run" in done.stderr
     assert trust.standing(clone, opening_of(clone, settings_known()).digest) == "unknown"
 
 
 def test_a_process_of_a_run_is_known_by_its_environment_or_that_of_one_above_it(clone: Path) -> None:
     status, _, stderr = samovar(clone, "trust", "--yes", SAMOVAR_RUN="20260101")
-    assert status == 2 and "A run has started this command" in stderr
+    assert status == 2 and "This command was started by a run" in stderr
     done = subprocess.run(
         ["sh", "-c", f"env -u {RUN_VARIABLE} '{sys.executable}' -m samovar trust --yes; exit $?"],
         cwd=clone,
@@ -459,7 +459,7 @@ def test_a_process_of_a_run_is_known_by_its_environment_or_that_of_one_above_it(
         text=True,
         timeout=TIMEOUT_S,
     )
-    assert done.returncode == 2 and "A run has started this command" in done.stderr
+    assert done.returncode == 2 and "This command was started by a run" in done.stderr
 
 
 @pytest.mark.parametrize(

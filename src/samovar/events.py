@@ -177,7 +177,7 @@ class StateEntered(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsProgressed(Happening):
-    """How far a state has come with the items of its list; of very many, not told for each one."""
+    """How far a state has come with the items of its list; for very many, not sent for each one."""
 
     visit: int
     """Number of the visit to the state."""

@@ -64,7 +64,7 @@ class Outcome:
 
 
 class CallWorkflow(Protocol):
-    """Runs a sub-workflow to its end and gives what it returns: without `returns`, its variables."""
+    """Runs a sub-workflow to its end and returns its result: without `returns`, its variables."""
 
     async def __call__(
         self, name: str, given: Mapping[str, object], *, timeout_s: float | None, place: Place
@@ -134,11 +134,11 @@ class Action(ABC):
     effect: ClassVar[str | None]
     """What it does outside of the run, as in "runs a command" or "writes a file"; None: nothing. Every class
     says so, since it is asked about before a workflow that is not trusted runs, and refused to a run without
-    effects. What only tells the user or asks a model is none."""
+    effects. Only informing the user or asking a model is not an effect."""
     asks_prompt: ClassVar[bool] = False
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
-    """It runs a command, so that its failure is also told by an exit code."""
+    """It runs a command, so its failure also has an exit code."""
     repeats_inside: ClassVar[bool] = False
     """It has the inner diagram of its composite performed for each item of a list."""
     takes_items: ClassVar[bool] = False
@@ -260,8 +260,7 @@ class Action(ABC):
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
 
     async def act(self, context: ActionContext) -> Outcome:
-        """Performs it, for anyone who runs it. Raises `RefusedError` for an effect in a run without
-        effects."""
+        """Performs it, for its runner. Raises `RefusedError` for an effect in a run without effects."""
         if self.effect is not None and not context.allows_effects:
             raise refused(self)
         return await self.perform(context)

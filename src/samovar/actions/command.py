@@ -42,7 +42,7 @@ class RunProgram(Launching):
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
-        # `Command` begins sentences too, in the older files where any text may stand.
+        # `Command` begins sentences too, in the older files where any text is allowed.
         return re.compile(r"\s*command\s*[\[\"']", re.IGNORECASE).match(line.text, line.at) is not None
 
     @classmethod

@@ -43,7 +43,7 @@ class CommandLine:
     def check(self, line: Scanner, besides: Callable[[int], Place]) -> tuple[Fault, ...]:
         """Notes values that cannot be quoted, as far as that is known before the run; gives the doubts.
 
-        `besides`: where a value stands that is not in the text (`INPUT` or `OF_ENVIRONMENT`).
+        `besides`: the place of a value that is not in the text (`INPUT` or `OF_ENVIRONMENT`).
         """
         template = self.text.template
         outline: Sequence[Piece] | None = template.outline

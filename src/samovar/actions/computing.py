@@ -1,7 +1,7 @@
 """Fills texts and evaluates expressions within bounds: short ones at once, long ones in the background.
 
 Above: the actions, and the loop of a run for its conditions. Below: `values.py` and `meter.py`, where the
-bounds of what is computed now stand. What is long is begun again in a thread, so that branches, live lines,
+bounds of the current computation are. What is long is begun again in a thread, so that branches, live lines,
 time limits and Ctrl-C continue meanwhile. It knows nothing of what is computed, but that it changes nothing.
 """
 

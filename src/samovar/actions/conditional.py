@@ -114,7 +114,7 @@ class Conditional(Action):
         return self.line.text + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        # What tags are around may be written otherwise in one of their ways: that is for a person to mend.
+        # What tags are around may be written otherwise in one of their ways: that is for a person to fix.
         found = [
             replace(fault, fix=None) for variant in self.ways for fault in variant.faults(library, workflow)
         ]

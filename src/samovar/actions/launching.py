@@ -229,9 +229,7 @@ def readable(text: str, place: Place) -> str:
     try:
         text.encode("utf-8", errors="surrogateescape")
     except UnicodeEncodeError:
-        raise ShellError(
-            "A value is not a text that can be passed to a command (stdin).", place=place
-        ) from None
+        raise ShellError("A value cannot be passed to a command as text (stdin).", place=place) from None
     return text
 
 
@@ -269,9 +267,7 @@ def checked(text: str, name: str, place: Place) -> str:
     try:
         size_bytes = len(os.fsencode(text)) + len(name) + 2
     except UnicodeEncodeError:
-        raise ShellError(
-            f"A value is not a text that can be passed to a command ({name}).", place=place
-        ) from None
+        raise ShellError(f"A value cannot be passed to a command as text ({name}).", place=place) from None
     if size_bytes > LARGEST_VALUE_BYTES:
         raise ShellError(
             f"A value of {size_bytes} bytes is too large to be a word of a command (at most "

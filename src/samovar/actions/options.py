@@ -43,9 +43,7 @@ Read = Callable[[object], object]
 
 
 def _whole(least: int, most: int | None = None) -> Read:
-    expected = (
-        f"a whole number, at least {least}" if most is None else f"a whole number from {least} to {most}"
-    )
+    expected = "a whole number" + (f", at least {least}" if most is None else f" from {least} to {most}")
 
     def read(value: object) -> int:
         number = _number(value)

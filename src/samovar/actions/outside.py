@@ -22,7 +22,7 @@ from samovar.executors.base import Executor
 from samovar.projects.lineage import DETACHED_VARIABLE, RUN_VARIABLE
 
 FileState = tuple[int, int, int, int]
-"""What tells a file from another one that is written there later: inode, bytes, and two times."""
+"""What distinguishes a file from another one that is written there later: inode, bytes, and two times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

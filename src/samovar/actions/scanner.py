@@ -111,9 +111,7 @@ class Scanner:
     def limit(self, value: Value) -> None:
         """Takes the value of `timeout=`."""
         if value.is_literal and positive_duration_s(value.given) is None:
-            self.note(
-                "option-value", "`timeout` must be a duration above 0, as in 30, 30s or 2min.", value.place
-            )
+            self.note("option-value", "`timeout` must be a duration above 0, as in 30s or 2min.", value.place)
         self.timeout = value
 
     def symbol(self, symbol: str) -> bool:

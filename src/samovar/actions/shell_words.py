@@ -27,7 +27,7 @@ class Word:
     quoted: bool = False
     """Some of it is in quotes."""
     splits: bool = False
-    """What holds the value stands outside quotes, so that the shell makes several words of it."""
+    """The construct with the value is outside quotes, so the shell makes several words of it."""
     several: bool = False
     """It may become several words, whatever the values are."""
     computed: bool = False

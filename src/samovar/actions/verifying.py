@@ -123,7 +123,7 @@ class Verify:
     async def ask(
         self, context: ActionContext, request: PromptRequest, judge: Callable[[PromptReply], Outcome]
     ) -> Outcome:
-        """Asks until the command is content, or there are no repairs left. `judge`: what a reply comes to.
+        """Asks until the command is content, or there are no repairs left. `judge`: the result of a reply.
 
         Without a name for it, the conversation is the visit's own, and ends here. Raises as `ask` and
         `run_command` of the context do.

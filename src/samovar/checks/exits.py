@@ -46,7 +46,7 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
     defaults: list[Transition] = []
     for transition in state.transitions:
         if transition.when is When.DEFAULT and rivals.of(transition) is None:
-            defaults.append(transition)  # it is tried last, wherever it stands
+            defaults.append(transition)  # it is tried last, wherever it is
         elif (rival := rivals.of(transition)) is not None:
             found.append((transition, rival))
         rivals.add(transition)

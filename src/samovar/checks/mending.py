@@ -38,7 +38,7 @@ class Mended:
     path: Path
     before: str
     after: str
-    """The same text if there was nothing to mend."""
+    """The same text if there was nothing to fix."""
     done: tuple[Fault, ...]
     """What was fixed, with its places in `before`."""
     left: tuple[Fault, ...]

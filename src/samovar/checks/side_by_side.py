@@ -77,7 +77,7 @@ def set_by_several(workflow: Workflow) -> Iterator[Fault]:
 
 
 def _order(workflow: Workflow) -> Mapping[str, int]:
-    """Where each state stands among those of the file."""
+    """The position of each state in the file."""
     return {name: index for index, name in enumerate(workflow.states)}
 
 

@@ -173,12 +173,12 @@ def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool)
 
 
 class _Use(NamedTuple):
-    """An expression where it stands."""
+    """An expression at its place."""
 
     expression: Expression
     is_condition: bool = False
     result: Type | None = None
-    """What `result` is there, as far as the state of a condition tells."""
+    """What `result` is there, as far as the state of a condition shows."""
     given: frozenset[str] = frozenset()
     """Names that mean there what is not a variable of the workflow."""
 

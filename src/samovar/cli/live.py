@@ -100,7 +100,7 @@ class Lines:
 
 
 class LiveLines:
-    """On a terminal: finished states stand, running ones move."""
+    """On a terminal: lines of finished states stay, lines of running ones move."""
 
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose

@@ -98,7 +98,8 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 
 def show_message(console: Console, message: MessagePreview, *, indent: str) -> None:
-    """The role, then the text; what only the run knows stands out. A terminal gets a bounded part of it."""
+    """The role, then the text; values only known in the run are highlighted. A terminal gets a bounded part
+    of it."""
     whole = "".join(part.source if isinstance(part, Open) else part for part in message.parts)
     if not console.is_terminal:  # nothing is to be formatted: it is written as it is
         lines = "".join(f"{indent}{line}\n" for line in whole.split("\n"))

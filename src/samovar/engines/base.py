@@ -159,7 +159,7 @@ class Finished:
     cut: PartKind | None = None
     """The part of the answer that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
-    """The choices that the answer holds, if it was held to `choices` or a schema, with how sure each was."""
+    """The choices that the answer holds, if it had `choices` or a schema, with their confidence."""
 
 
 GenerationEvent = PromptEvaluating | TextGenerated | Finished

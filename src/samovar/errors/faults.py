@@ -56,7 +56,7 @@ class Fault:
     place: Place
     severity: Severity = "error"
     fix: Fix | None = None
-    """None: it is for a person to mend."""
+    """None: it is for a person to fix."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"

@@ -67,9 +67,8 @@ class TypeCheck:
         if texts := unsure_truth(found):
             what = f"is {found}" if found.values else f"can be {text_of(map(str, texts))}"
             message = (
-                f"`{shown}` {what}, and any text that is not empty is true. Write the value to compare "
-                f"with, as in "
-                f'`{shown} == "{yes_of(texts)}"`.'
+                f"`{shown}` {what}, and any text that is not empty is true. Write the value to compare with, "
+                f'as in `{shown} == "{yes_of(texts)}"`.'
             )
             self._say("text-as-truth", message, tree)
         elif doubt := always_true(shown, found):

@@ -87,7 +87,7 @@ def before_brace(token: ExpressionToken, behind: str) -> str:
     """What is wrong where an operator or the `}` of a `${…}` was expected. `behind`: the token before."""
     is_other = token.kind in ("number", "text") or (token.kind == "name" and token.text not in _WORDS)
     if is_other and behind != "not":
-        return f"Behind `{behind[:40]}` an operator or `}}` is expected, found {token.text[:40]!r}."
+        return f"After `{behind[:40]}` an operator or `}}` is expected, found {token.text[:40]!r}."
     return after_operand(token, behind)
 
 
@@ -95,7 +95,7 @@ def instead_of_operand(token: ExpressionToken, behind: str) -> str:
     """What is wrong where a value was expected."""
     if token.kind == "bad":
         return str(token.value)
-    where = f" behind `{behind[:40]}`" if behind else ""
+    where = f" after `{behind[:40]}`" if behind else ""
     if token.kind == "end":
         return f"A value is expected{where}, found the end."
     if token.text == ">" and behind == "<":

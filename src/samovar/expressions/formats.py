@@ -62,7 +62,7 @@ def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _first(text: str, token: str, *, is_key: bool) -> int:
-    """Where a token stands first outside of texts; a key, where an object has it for the second time."""
+    """Where a token is first outside of texts; a key, where an object has it for the second time."""
     seen: list[set[str]] = []
     key, key_at = "", 0
     for match in _JSON_TOKEN.finditer(text):

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from samovar.values import MOST_VALUE_BYTES, VALUE_BYTES
 
 Look = Callable[[int], None]
-"""Is told of microseconds' worth of steps before they are taken, now and then. It raises what ends the
+"""Is informed of microseconds' worth of steps before they are taken, now and then. It raises what ends the
 computation, a `BaseException` that nothing on the way catches."""
 
 

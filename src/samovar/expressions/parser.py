@@ -52,7 +52,7 @@ class Parser(TokenReader):
     def first(self) -> int:
         """Where the expression ends that is here first. Raises `BadExpressionError`.
 
-        It ends where an operand stands and no operator follows: at a bracket that it did not open, at a
+        It ends after an operand that no operator follows: at a bracket that it did not open, at a
         comma, at another word.
         """
         self._expression()

@@ -145,7 +145,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 else _row(branches, "one of")
 
     def _flags(self, flags: Flags) -> Flags | None:
-        """Takes `(?i)` and so on, which hold to the end of the group; None if none stands."""
+        """Takes `(?i)` and so on, which hold to the end of the group; None if there is none."""
         match = _GROUP.match(self.text, self.at + 1)
         if match is None or match["end"] != ")":
             return None

@@ -238,7 +238,7 @@ def reads_of(tree: Term) -> Iterator[Read]:
 
 def parts_read(tree: Term, variable: str) -> frozenset[str | None]:
     """The parts of a variable that are read, as `team` in `verdict.team == "us"`; None: all of it, or a part
-    that only its value tells."""
+    that only its value shows."""
     waiting, found = [tree], set[str | None]()
     while waiting:
         node = waiting.pop()

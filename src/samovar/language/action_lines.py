@@ -41,7 +41,7 @@ def _plain(name: str) -> str:
 
 
 class ActionLines:
-    """Finds the text of each state's action, in the places where it may stand, and has it read."""
+    """Finds the text of each state's action, in the places where it may be, and parses it."""
 
     def __init__(
         self,

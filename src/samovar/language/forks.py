@@ -185,7 +185,7 @@ class _Reader:
         region.inner.append((inner.join, transition))
 
     def _joins_of(self, branch: _Region) -> set[str]:
-        """The joins that a branch comes to, its own and inner ones, and the next behind each inner one."""
+        """The joins that a branch reaches, its own and inner ones, and the next behind each inner one."""
         found = {way.target for way in branch.ways_out if way.target is not None}
         found |= {join for join, _ in branch.inner}
         waiting = [way for join, _ in branch.inner for way in self.states[join].transitions]

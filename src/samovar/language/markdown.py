@@ -105,7 +105,7 @@ class Document:
         return Place(path=self.path, line=self.begin - 1 + line, column=column)
 
     def spot(self, *path: str | int) -> Place:
-        """Where a value of the front matter stands: its key, else the nearest around it that is known."""
+        """The place of a value in the front matter: its key, else the nearest around it that is known."""
         assert self.front_matter is not None
         for length in range(len(path), 0, -1):
             if found := self.front_matter.spots.get(path[:length]):

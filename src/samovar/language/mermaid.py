@@ -120,7 +120,7 @@ def _recover(error: UnexpectedInput, text: str, faults: DiagramFaults) -> bool:
 
 
 def _open_brace(text: str, faults: DiagramFaults) -> Place:
-    """The last brace that opens a composite and is not closed, as far as its line tells."""
+    """The last brace that opens a composite and is not closed, as far as its line shows."""
     opened: list[int] = []
     for match in re.finditer(r"^[^\S\n]*state\s[^\n:]*?(\{)|^[^\n:]*?(\})", text, re.MULTILINE | re.I):
         if match[1]:

@@ -15,7 +15,7 @@ from samovar.language.schemas import Schema
 from samovar.values import is_finite, to_text
 
 Where = Callable[..., Place]
-"""Where an entry of the list stands, by its number from 0, and a key of it, by its name."""
+"""The place of an entry of the list, by its number from 0, and a key of it, by its name."""
 
 
 class WrongKeyError(Exception):

@@ -21,7 +21,7 @@ class ParsedAction(Protocol):
     asks_prompt: ClassVar[bool]
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
-    """Its failure is also told by an exit code."""
+    """Its failure also has an exit code."""
 
     @property
     def place(self) -> Place:

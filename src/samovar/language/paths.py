@@ -49,7 +49,7 @@ class Path:
 
 
 def path_of(match: re.Match[str], *, dollar: bool, offset: int | None = None) -> Path:
-    """The path that the first group of a match is. `offset`: where the whole stands; None: at the match."""
+    """The path that the first group of a match is. `offset`: where the whole begins; None: at the match."""
     steps: list[str | int] = []
     for step in _STEP.findall(match.group(1)):
         if step[0] in "\"'":

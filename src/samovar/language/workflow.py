@@ -153,7 +153,7 @@ MOST_TRANSITIONS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may use at most. None is no limit."""
+    """What a run may use at most. None means no limit."""
 
     transitions: int | None = None
     """None: `MOST_TRANSITIONS`, or in a sub-workflow as many as the run may take."""

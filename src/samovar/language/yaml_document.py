@@ -63,7 +63,7 @@ class FrontMatter:
     end_line: int
     """Line of its last `---`."""
     twice: tuple[Steps, ...] = ()
-    """Paths of keys that stand more than once in their map; the last one counts."""
+    """Paths of keys that appear more than once in their map; the last one counts."""
     sources: Mapping[Steps, str] = field(default_factory=dict)
     """By its path, how each number and truth is written, as `1.10` for the value 1.1."""
 

@@ -49,7 +49,7 @@ class Architecture:
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""
     full_every: int = 0
-    """Of this many layers the last sees the whole context, the others a window or a state, if the file does
+    """The last of this many layers sees the whole context, the others a window or a state, if the file does
     not say which; 0 if it must say, or no two layers differ."""
     window_tokens: int = 0
     """The window if the file gives none."""

@@ -61,7 +61,7 @@ def first_that_fits(
 def predict_fitting(
     header: Header, budget_bytes: int, *, kv_type: KvType, asked_tokens: int | None, name: str
 ) -> Cost:
-    """What a model that answers would take, with the context that it has if so much is free.
+    """What a model that answers would take, with the context that it has if this much is free.
 
     All of it in the host's memory, and with the table's settings. Raises as `contexts` does.
     """

@@ -92,7 +92,7 @@ def write_snapshot(path: Path, parts: Sequence[bytes | bytearray]) -> None:
         with open(descriptor, "wb") as file:
             for part in parts:
                 file.write(part)
-        os.replace(temporary, path)  # torn by a crash of the machine, the checksum tells
+        os.replace(temporary, path)  # torn by a crash of the machine, the checksum shows it
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

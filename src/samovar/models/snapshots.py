@@ -72,7 +72,7 @@ class Snapshots:
     """
 
     def __init__(self, folder: Path, limit_bytes: int, *, limit_days: float = 14.0) -> None:
-        """`limit_days`: a copy that was not used for so long is deleted."""
+        """`limit_days`: a copy that was not used for this long is deleted."""
         self.folder = SnapshotFolder(folder, limit_bytes, limit_days)
         self._lock = threading.Condition()
         self._queue: deque[_Job] = deque()

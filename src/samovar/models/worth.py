@@ -21,7 +21,7 @@ CLAIM = 0.05
 YOUNG = 0.02
 """In fillings: what was used less long ago is not worth more for that."""
 HALF_LIFE = 4.0
-"""In fillings: after so long a use counts half."""
+"""In fillings: after this long a use counts half."""
 RESTORING = 0.05
 """What is on disk too costs this much of evaluating it to have it back."""
 HOLDING_STEPS = 800

@@ -17,7 +17,7 @@ from samovar.language.workflow import Workflow
 
 
 def unenforceable(workflow: Workflow) -> Iterator[Fault]:
-    """What no answer could be held to, of all that is known before the run."""
+    """The forms known before the run that cannot be enforced."""
     for _, action in workflow.actions():
         for kind in FORMS if isinstance(action, ExecutePrompt) else ():
             assert isinstance(action, ExecutePrompt)

@@ -49,7 +49,7 @@ def prepare(
     whether a project that is not trusted may do what it would; None: it may not.
 
     Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UntrustedError`, `RefusedError` for
-    an effect that a run without effects is sure to come to, `UsageError` for variables that the workflow does
+    an effect that a run without effects is sure to reach, `UsageError` for variables that the workflow does
     not take or a program that is not there, and `ModelError` for a model that cannot answer: no file, a file
     that the engine cannot take, a context it cannot have, no room in the budget.
     """

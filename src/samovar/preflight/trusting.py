@@ -39,7 +39,7 @@ def open_gate(
 
     `is_named`: the user gave a name and no file. `trusts`: every project is trusted. `allow`: None if there
     is nobody to ask. Raises `UntrustedError` if there is something to ask about, and no yes to it;
-    `RefusedError` if the run is to have no effects and is sure to come to one.
+    `RefusedError` if the run is to have no effects and is sure to reach one.
     """
     if not allows_effects and (action := sure_effect(workflow, library)) is not None:
         error = refused(action)
@@ -112,7 +112,7 @@ def _above(found: set[object], runs: Mapping[object, Sequence[Workflow]]) -> set
 
 
 def sure_effect(workflow: Workflow, library: Library) -> ParsedAction | None:
-    """The first action with an effect that every run of the workflow comes to, whatever it brings."""
+    """The first action with an effect that every run of the workflow reaches, with any values."""
     chain: set[object] = set()
     while workflow.identity not in chain:
         chain.add(workflow.identity)

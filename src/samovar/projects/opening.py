@@ -29,7 +29,7 @@ class Opening:
     values: Mapping[str, object]
     """By name as written; only settings that open something."""
     standing: trust.Standing
-    """How the user stands to them."""
+    """The user's trust in them."""
 
     @property
     def digest(self) -> str:

@@ -70,7 +70,7 @@ def is_trusted_by_environment() -> bool:
 
 
 def standing(folder: Path, opens: str) -> Standing:
-    """How a folder stands with the user, with settings of this digest."""
+    """The user's trust in a folder with settings of this digest."""
     kept = kept_of(folder)
     if kept is None:
         return "unknown"

@@ -65,7 +65,7 @@ class _Loop:
         self.is_open = True
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """What `function` comes to. An exception here, as of Ctrl-C, cancels it."""
+        """The result of `function`. An exception here, as of Ctrl-C, cancels it."""
         if not self.is_open:
             raise ClosedError("Samovar was closed: use it inside of `with samovar.open_blocking() as app`.")
         future = self._portal.start_task_soon(function)

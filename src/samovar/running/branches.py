@@ -97,7 +97,7 @@ class Claims:
     def claim(self, session: str, branch: str, *, continues: bool) -> str | None:
         """Notes a use. Gives the other branch that keeps this one from it, if there is one.
 
-        A conversation that one branch continues is no other's; any number may start from copies of it.
+        A conversation that one branch continues belongs to no other; any number may start from copies of it.
         """
         uses = self._uses.setdefault(session, {})
         if self.outer is not None:

@@ -152,7 +152,7 @@ def _shown(names: frozenset[str], variables: Mapping[str, object]) -> Iterator[s
         value = variables.get(name)
         text = to_text(value)
         text = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
-        # In quotes as it is: white space at its ends may be why it is no other text.
+        # In quotes as it is: white space at its ends may be the reason why it does not match another text.
         yield f"{name} = {text!r}" if isinstance(value, str) else f"{name} = {text or 'null'}"
 
 

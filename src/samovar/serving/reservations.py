@@ -227,7 +227,7 @@ def _lives(reservation: _Reservation) -> bool:
 
 
 def _private_bytes(pid: int) -> int:
-    """What a process has in memory, without what it has mapped from files if the system tells."""
+    """What a process has in memory, without what it has mapped from files if the system reports it."""
     import psutil
 
     try:

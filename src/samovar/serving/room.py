@@ -232,8 +232,7 @@ class Room:
         return False
 
     def _first_cost(self, waiter: Waiter) -> Cost:
-        """The cost of the load that fits best. Pages that others have mapped only help if it is mapped
-        here."""
+        """The cost of the load that fits best. Mapped pages of others only help if it is mapped here."""
         free_bytes = self._limit_bytes(waiter.key)
         cost = self._engine.predict(waiter.spec, free_bytes=free_bytes)
         if waiter.spec.repack is None and cost.total_bytes > self._limit_bytes(waiter.key, cost):

@@ -61,8 +61,7 @@ class LocalSession:
         origins: tuple[Conversation, ...] = (),
         goes_on: bool = True,
     ) -> None:
-        """`origins`: joined for it, so that what it may continue from is kept until its first turn is
-        done."""
+        """`origins`: joined for it, so that its beginning is kept until its first turn is done."""
         self._sessions, self._spec = sessions, spec
         self._messages = messages
         self._origins = origins
@@ -81,8 +80,8 @@ class LocalSession:
         """A conversation that continues from here, independent of this one; close it like any other.
 
         Takes the same short time however much was said: the messages are shared, and what the model has
-        evaluated of them is found again. A turn that is being answered is not in it. `spec`: the model it
-        continues; None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
+        evaluated of them is found again. A turn that is being answered is not in it. `spec`: its model;
+        None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
         """
         self._check_open()
         origins = self._origins if self._conversation is None else (*self._origins, self._conversation)

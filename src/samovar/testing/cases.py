@@ -87,7 +87,7 @@ class Case:
     sources: Mapping[Steps, str] = field(default_factory=dict, repr=False)
     """How the numbers and truths among `variables` are written, which a text parameter gets."""
     places: Mapping[str, Place] = field(default_factory=dict)
-    """Where each of the variables stands."""
+    """The place of each variable."""
     answers: Mapping[str, Told[Answer | Failure]] = field(default_factory=dict)
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[Waited]] = field(default_factory=dict)

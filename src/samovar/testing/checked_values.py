@@ -27,7 +27,7 @@ class CheckedValues:
             self.fault("duplicate-key", f"{str(steps[-1])!r} appears here for the second time.", *steps)
 
     def place(self, *steps: Step) -> Place:
-        """Where a value stands, or the nearest around it that is known."""
+        """The place of a value, or the nearest known place around it."""
         for length in range(len(steps), 0, -1):
             if found := self.matter.spots.get(steps[:length]):
                 return Place(path=self.path, line=found[0] - 1, column=found[1])

@@ -60,7 +60,7 @@ def _ending(expected: Expected, run: Run) -> Iterator[Difference]:
             want, got = getattr(wanted, key), getattr(error, key, None)
             is_there = holds(want, got or "") if key == "message" and want is not None else want == got
             if want is not None and not is_there:
-                how = "does not contain this" if key == "message" else "is another"
+                how = "does not contain this" if key == "message" else "is different"
                 said = f" It was: {error.message}" if error and key != "message" else ""
                 message = f"The error's {key} {how}.{said}"
                 yield Difference(

@@ -106,9 +106,9 @@ def _of_command(wanted: Wanted, asked: AskedCommand) -> Iterator[Part]:
             yield from _contained("it does not contain this", value, asked.text)
         elif key == "working_dir" and isinstance(value, str):
             if Path(os.path.normpath(asked.folder / value)) != Path(os.path.normpath(asked.command.folder)):
-                yield f"{said[key]} is another", value, got
+                yield f"{said[key]} is different", value, got
         elif got != value:
-            yield f"{said.get(key, 'its ' + key)} is another", value, got
+            yield f"{said.get(key, 'its ' + key)} is different", value, got
 
 
 def _contained(how: str, wanted: object, got: object) -> Iterator[Part]:

@@ -74,7 +74,7 @@ class Expected:
     path: tuple[str, ...] | None = None
     """The visits, by path, those of sub-workflows included."""
     path_places: tuple[Place, ...] = ()
-    """Where each of them stands."""
+    """The place of each of them."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """Some of those at the end."""
     prompts: Mapping[str, Told[Wanted]] = field(default_factory=dict)

@@ -239,7 +239,7 @@ class Stage:
 
 
 def is_over(takes_s: float | None, limit_s: float | None) -> bool:
-    """Whether what takes so long is over its limit."""
+    """Whether something that takes this long exceeds its limit."""
     return takes_s is not None and limit_s is not None and takes_s >= limit_s
 
 

@@ -25,7 +25,7 @@ class Handed(Generic[T]):
     value: T | None
     """None: nothing."""
     told: Told[T] | None
-    """All that it tells of the state; None: nothing."""
+    """All entries for the state; None: nothing."""
     number: int
     """Which of a list's values is meant, from 1."""
 

@@ -1,7 +1,7 @@
 """The confidence of choices in a case's answers: `confidence` and `alternatives`.
 
 Above: `told_values.py`, which reads answers; `stage.py`, which gives them; `recorded_values.py`. Below:
-`certainty.py`. What a case does not tell is sure.
+`certainty.py`. Choices without an entry are certain.
 """
 
 from __future__ import annotations

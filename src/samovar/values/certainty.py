@@ -15,7 +15,7 @@ from typing import Any
 from samovar.values import Record
 
 Path = tuple[str | int, ...]
-"""Where in an answer something stands: names of fields, numbers of items; empty for the whole of it."""
+"""A place in an answer: names of fields, numbers of items; empty for the whole of it."""
 Scalar = str | bool | int | float | None
 _MOST_DEEP = 50
 _SIMPLE: Mapping[str, tuple[Scalar, ...]] = {"boolean": (True, False), "null": (None,)}
@@ -44,7 +44,7 @@ class Answered(Record):
     __slots__ = ("chosen",)
 
     chosen: Mapping[Path, ChosenValue]
-    """By where they stand."""
+    """By their places."""
 
     def __new__(
         cls,
@@ -120,7 +120,7 @@ def resolved(schema: object, whole: object) -> object:
 def choices_in(
     schema: object, value: object, whole: object = None, path: Path = ()
 ) -> Iterator[tuple[Path, Scalar, tuple[Scalar, ...]]]:
-    """The choices that an answer by a schema holds: where each stands, what it is, what was allowed."""
+    """The choices that an answer by a schema holds: its place, its value, and the allowed values."""
     whole = schema if whole is None else whole
     schema = resolved(schema, whole)
     allowed = values_of(schema, whole)

@@ -112,7 +112,8 @@ def _within_quota(cores: int, root: Path) -> int:
 
 
 def in_words() -> str:
-    """What tells this machine from one of another speed: the kind of CPU, and how much of it is usable."""
+    """What distinguishes this machine from one of another speed: the kind of CPU, and how much of it is
+    usable."""
     name = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():

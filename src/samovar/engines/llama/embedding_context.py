@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class EmbeddingContext:
-    """Takes texts of up to `tokens` tokens. Mutable: what it has been told to stop."""
+    """Takes texts of up to `tokens` tokens. Mutable: what it has to stop."""
 
     def __init__(
         self,

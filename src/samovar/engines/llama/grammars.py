@@ -131,7 +131,7 @@ def _of_bytes() -> Grammars:
 
 
 def objection(form: Form) -> str | None:
-    """Why answers cannot be held to this form, whatever the model; None if they can.
+    """Why this form cannot be enforced, with any model; None if they can.
 
     Raises `PlatformError` if the engine cannot run.
     """

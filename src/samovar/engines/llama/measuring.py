@@ -56,8 +56,8 @@ class Workbench:
     ) -> None:
         """Loads the weights as a run would: where `spec` and `cost` say. Raises `ModelFileError`.
 
-        `on_progress`: told the fraction that is read; what it raises ends the load, and is raised.
-        `on_part`: told of each part before it is measured."""
+        `on_progress`: called with the fraction that is read; what it raises ends the load, and is raised.
+        `on_part`: called with each part before it is measured."""
         self._binding: Binding = open_binding()
         self._spec, self._kv_type, self._on_part = spec, spec.kv_type, on_part
         self.threads_used = spec.threads or engine_cores()

@@ -31,7 +31,7 @@ RANDOM_SEED = 2**32 - 1
 
 
 MOST_CROSSING = 32
-"""Tokens that would end the reasoning and begin the choice in one: so many are passed over, and no more."""
+"""Tokens that would end the reasoning and begin the choice in one: this many are skipped, and no more."""
 
 
 class Sampler:

@@ -1,6 +1,6 @@
 """Chooses the number of decoding threads: all cores while they are free, fewer beside busy processes.
 
-Above: `arena.py`, which tells each step's time and sets what is chosen. Below: `cores.py`. At each of the
+Above: `arena.py`, which reports each step's time and sets the choice. Below: `cores.py`. At each of the
 hundreds of barriers of a step the threads wait for the last one; beside a busy process that is one which
 does not even run, and fewer threads are faster. Whether they are is tried, never assumed: a trial is a few
 steps, stopped as soon as it cannot win. Alone, nothing is tried.

@@ -75,7 +75,7 @@ class TokenizingThread:
     def run(self, work: Callable[[], T], characters: int) -> T:
         """What `work` returns or raises. `characters`: the longest match that it makes the engine look for.
 
-        Blocks. Raises `EngineError` if the stack or the memory does not suffice for so long a match.
+        Blocks. Raises `EngineError` if the stack or the memory does not suffice for such a long match.
         """
         with self._lock:
             jobs = self._start()

@@ -54,7 +54,7 @@ class StatePrefixes:
 
     `border`: copies are made at multiples of it only, and the row continues from what a copy restores even
     where it was just evaluated: so the rest is evaluated in the same micro-batches over the same cells as if
-    nothing, or everything, had been reused. There must be no other row then.
+    nothing, or everything, had been reused. There must not be another row then.
     """
 
     def __init__(self, context: Context, disk: DiskIndex, *, limit_bytes: int, border: int = 1) -> None:
