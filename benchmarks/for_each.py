@@ -1,10 +1,12 @@
 """What is done for each item of a list: what an item costs, and prompts for many items at once.
 
-    python -m benchmarks.for_each [--rounds 3] [--items 10000] [--out FOLDER]
+    python -m benchmarks.for_each [--rounds 3] [--items 10000] [--tokens 24] [--out FOLDER]
 
 What an item of a composite takes that only sets a variable, in CPU time and memory, for lists of two sizes;
 then 48 prompts behind one prefix, with 1, 2, 4 and 8 of them at once and on the engine wheel's own server
-object, and what one decode takes with so many rows. Each round is a process of its own; the kinds take turns.
+object, and what one decode takes with this many rows. The shorter the answers (`--tokens`), the more the
+prefix counts, which the server evaluates in each slot. Each round is a process of its own; the kinds take
+turns.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from samovar.running.prepared import Prepared
 from samovar.running.run import Run
 from samovar.running.runner import Runner
 
-PROMPTS, MAX_TOKENS, AT_ONCE, SLOTS = 48, 24, (1, 2, 4, 8), 4
+PROMPTS, AT_ONCE, SLOTS = 48, (1, 2, 4, 8), 4
 RULE = "You read notes about a program that is used by many people, and say what each of them is about. "
 PREFIX = RULE * 30
 """Some 600 tokens that all prompts begin with."""
@@ -121,9 +123,9 @@ async def run_of(text: str, **variables: object) -> tuple[Run, Measured]:
             return run, replace(measured, decode_s=tokens / engine.decode_tokens_per_s, decode_tokens=tokens)
 
 
-def asked(at_once: int) -> Measured:
+def asked(at_once: int, max_tokens: int) -> Measured:
     """The prompts as items of a list, so many of them at once."""
-    text = ASKING.replace("PREFIX", PREFIX).replace("MAX_TOKENS", str(MAX_TOKENS))
+    text = ASKING.replace("PREFIX", PREFIX).replace("MAX_TOKENS", str(max_tokens))
 
     async def ask() -> Measured:
         run, measured = await run_of(text.replace("AT_ONCE", str(at_once)), notes=notes())
@@ -133,13 +135,13 @@ def asked(at_once: int) -> Measured:
     return anyio.run(ask)
 
 
-def on_server() -> Measured:
+def on_server(max_tokens: int) -> Measured:
     """The same prompts on the engine wheel's server object, with as many callers as it has slots."""
     server = make_server(default_model(), SLOTS)
 
     def ask(note: str) -> dict[str, Any]:
         messages = [{"role": "user", "content": prompt_of(note)}]
-        chat = {"messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0, "cache_prompt": True}
+        chat = {"messages": messages, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": True}
         reply: dict[str, Any] = server.handle_chat_completions(chat)
         assert "choices" in reply, reply
         return reply
@@ -197,9 +199,10 @@ def set_only(items: int) -> tuple[float, float]:
     return took_s / items * 1e3, (after - before - results) / items
 
 
-def one_round(kind: str) -> Measured:
+def one_round(kind: str, max_tokens: int) -> Measured:
     """One round of prompts in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.for_each", "--one", kind]
+    command += ["--tokens", str(max_tokens)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -208,11 +211,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--tokens", type=int, default=24, help="at most so many in an answer")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.one is not None:
-        measured = on_server() if given.one == "server" else asked(int(given.one))
+        measured = on_server(given.tokens) if given.one == "server" else asked(int(given.one), given.tokens)
         print(json.dumps(asdict(measured)))
         return
     costs = {count: set_only(count) for count in (given.items // 10, given.items)}
@@ -227,12 +231,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, list[Measured]] = {kind: [] for kind in kinds}
     for number in range(given.rounds):
         for kind in kinds if number % 2 == 0 else reversed(kinds):
-            found[kind].append(one_round(kind))
+            found[kind].append(one_round(kind, given.tokens))
     rows += rows_of(found, distinct_tokens())
     for what, figure in rows:
         print(f"{what}: {figure}")
     if given.out is not None:
-        save(given.out, "for_each", {**machine(), "rounds": given.rounds, "rows": rows})
+        save(
+            given.out, "for_each", {**machine(), "rounds": given.rounds, "tokens": given.tokens, "rows": rows}
+        )
 
 
 def rows_of(found: dict[str, list[Measured]], distinct: int) -> list[list[str]]:

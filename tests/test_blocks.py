@@ -12,7 +12,9 @@ from samovar.errors import Fault, FaultsError
 from samovar.events import Ending
 from samovar.language.reading import parse_workflow
 from samovar.language.workflow import Workflow
+from samovar.library import Library
 from samovar.running.run import Run
+from samovar.values import Record
 from tests.bench import Bench, Told
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +173,53 @@ def test_any_lines_are_kept(lines: list[str], indent: str) -> None:
     action = load(f"- A: Log\n{block}\n- B: Log 'x'").states["A"].action
     assert action is not None
     assert action.text.template.text == text  # type: ignore[attr-defined]
+
+
+async def test_a_block_is_what_a_program_reads(bench: Bench) -> None:
+    block = fenced("x ${n}\n\n- $y")
+    actions = f'- A: Set n="a\tb"\n- B: Command ["tr", "a-z", "A-Z"] result="v" timeout=1min\n{block}'
+    done = await run(bench, actions)
+    assert done.ending is Ending.COMPLETED, done.error
+    value = done.variables["v"]
+    assert isinstance(value, Record)
+    assert value.part("stdout") == "X A\tB\n\n- $Y\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "block", "name", "value"),
+    [
+        ("Set v", 'two "lines"\n\n- of {{ n }}', "v", 'two "lines"\n\n- of 2'),
+        ("Set v=", "${n}", "v", "2"),
+        ("Set v =  ", "true", "v", "true"),
+        ("Set w=1, v", "a, w=2", "v", "a, w=2"),
+        ("Set v :=", '[\n  n,  // "n"\n  n + 1\n]', "v", [2, 3]),
+        ("Set w := n * 2, v :=", "w + 1", "v", 5),
+    ],
+)
+async def test_a_block_is_the_value_of_a_variable(
+    line: str, block: str, name: str, value: object, bench: Bench
+) -> None:
+    done = await run(bench, f"- A: Set n := 2\n- B: {line}\n{fenced(block)}")
+    assert done.ending is Ending.COMPLETED, done.error
+    assert done.variables[name] == value
+
+
+@pytest.mark.parametrize(
+    ("line", "block", "said"),
+    [
+        ('Set v="x"', "y", "takes no block"),
+        ("Set v", "a ${nme}\nb", "'nme'"),
+        ("Set v :=", "1 +\n  nme", "'nme'"),
+        ("Set v :=", "1 +", "A value is expected"),
+        ('Command ["cat"] stdin="x"', "y", "takes no block"),
+        ('Command ["sh"]', "echo ${n}", "A value cannot be used here"),
+    ],
+)
+def test_what_cannot_be_in_such_a_block_is_said(line: str, block: str, said: str) -> None:
+    text = f"{HEAD}- A: Set n := 2\n- B: {line}\n{fenced(block)}"
+    try:
+        workflow = parse_workflow(text, name="w", path=None, parse_action=parse_action)
+        found = list(check_workflow(workflow, Library([], parse_action)))
+    except FaultsError as error:
+        found = list(error.faults)
+    assert any(said in one.message for one in found), found

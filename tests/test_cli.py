@@ -566,6 +566,9 @@ def test_what_a_run_cannot_be_given_is_said_in_one_way_and_as_json_where_that_is
         (["snapshots", "--claer"], "usage", "There is no option --claer. Did you mean '--clear'?"),
         (["trust", "x"], "usage", "--json needs --list"),
         (["check", "--bogus"], "usage", "There is no option --bogus."),
+        (["bogus", "x"], "usage", "There is no command 'bogus'."),
+        (["chekc"], "usage", "There is no command 'chekc'. Did you mean 'check'?"),
+        (["--verson"], "usage", "There is no option --verson. Did you mean '--version'?"),
     ],
 )  # fmt: skip
 def test_an_error_of_a_command_with_json_is_one_object(

@@ -95,6 +95,15 @@ def test_an_unknown_variable_is_named_with_the_nearest_also_where_it_would_not_m
             value(text, verdict=1)
 
 
+def test_what_a_choice_does_not_take_need_not_be_there() -> None:
+    assert value("ok ? 1 : later", ok=True) == 1
+    assert value("ok ? later.x[0] : [ok ? later : 2]", ok=False) == [2]
+    assert value("ok ? default(later, 3) : later", ok=True) == 3
+    with pytest.raises(ExpressionError, match=r"no variable 'latr'\. Did you mean 'late'") as caught:
+        value("ok ? 1 : latr", ok=False, late=2)
+    assert caught.value.place is not None and caught.value.place.column == HERE.column + 9
+
+
 @pytest.mark.parametrize(
     "text",
     [

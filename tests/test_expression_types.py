@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from samovar.checks.checking import check_workflow
-from samovar.checks.typed import types_of
+from samovar.checks.variable_types import types_of
 from samovar.config import Settings
 from samovar.errors import ExpressionError, Fault, FaultsError, Place, UsageError
 from samovar.expressions.expression import Expression

@@ -9,6 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.outside import ThisMachine
+from samovar.cli.checking import faults_of
 from samovar.errors import FaultsError
 from samovar.events import Ending
 from samovar.preflight.preview import preview
@@ -18,7 +19,7 @@ from samovar.testing.case_file import parse_cases
 from samovar.testing.clock import SimulatedClock
 from samovar.testing.paths import Tree
 from samovar.testing.trial import run_case
-from tests.bench import Bench, Told, paths, statuses, unchecked
+from tests.bench import Bench, Told, paths, statuses, text_of, unchecked
 
 pytestmark = pytest.mark.anyio
 
@@ -227,3 +228,11 @@ def test_in_a_case_a_branch_that_is_cancelled_performs_it_in_the_time_of_the_cas
     file = parse_cases(text, bench.folder / "w.test.yaml")
     result = anyio.run(run_case, file.cases[0], tree, bench.library)
     assert result.passed, result.differences
+
+
+def test_a_misspelt_state_is_one_error_and_nothing_else(bench: Bench) -> None:
+    path = bench.folder / "w.md"
+    for name in ("Cleen", "Tidy"):
+        path.write_text(text_of(LINE, f'A: Shell "true"\n{TELL}', f"finally: {name}"), encoding="utf-8")
+        (fault,) = faults_of(path)
+        assert fault.code == "finally" and f"names the state {name!r}" in fault.message

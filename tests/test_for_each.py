@@ -175,6 +175,7 @@ async def test_failures_can_be_collected_with_the_values_of_the_others(bench: Be
     first, second, third = rows
     assert (first, third) == ({"ok": True, "value": "re a"}, {"ok": True, "value": "re c"})
     assert second["ok"] is False and second["error"]["state"] == "Each[1]"
+    assert second["item"] == "bad"
     assert second["error"]["message"] == "Each[1] (bad): It went wrong."
     assert bench.log == ['["engine"]']
     assert run.variables["failure"] is False

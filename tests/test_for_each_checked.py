@@ -144,6 +144,34 @@ def test_what_is_wrong_with_a_list_is_said(bench: Bench, actions: str, said: str
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        'Prompt "x ${f}" for eahc f in [1]',
+        'Prompt "x ${f}" fro each f in [1] result="v"',
+        'Execute prompt "x" foreach f in [1] with f="${f}"',
+        'Shell "true" for f in [1]',
+        'Run workflow "x" with a=1 for every f in [1] using b=1',
+        "For eahc f in [1]",
+        "For f in [1]",
+        "Foreach f in [1] at_once=2",
+        "For each f in [1]",
+        'Prompt "for eahc f in xs" for each f in [1]',
+        'Log "for eahc f in xs"',
+        "Set found := f in [1]",
+    ],
+)
+def test_a_list_that_is_nearly_gone_through_is_told_how(line: str) -> None:
+    try:
+        parse_action(line, Place(path=None, line=1))
+        messages = []
+    except FaultsError as error:
+        messages = [fault.message for fault in error.faults]
+    is_right = "For each f" in line or "for each f" in line or "xs" in line or ":=" in line
+    assert len(messages) == (not is_right), messages
+    assert all("Did you mean 'for each'?" in message for message in messages)
+
+
+@pytest.mark.parametrize(
     ("diagram", "actions", "said"),
     [
         (INSIDE, 'Each: For each x in [1] collect="rwo"\nWrite: Set row := x', "Did you mean 'row'?"),

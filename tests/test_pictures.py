@@ -101,3 +101,46 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     write(tmp_path, SMALL, '- Read: Log "x"')
     done = samovar(tmp_path, "show", "w.md", "--svg", str(tmp_path / "no/t.svg"))
     assert done.returncode == 2 and "no/t.svg cannot be written" in done.stderr
+
+
+JOINING = """    state Split <<fork>>
+    state Enough <<join>>
+    state Clean
+    [*] --> Split
+    Split --> A
+    Split --> B
+    Split --> C
+    A --> Enough
+    B --> Enough
+    C --> Enough
+    Enough --> Both
+    state Both {
+        [*] --> D
+        D --> [*]
+        --
+        [*] --> E
+        E --> [*]
+    }
+    Both --> [*]"""
+ACTIONS = '- Enough: Join 2, then Log "x"\n- Both: Join first\n- Clean: Log "over"'
+
+
+def test_a_join_of_some_branches_and_finally_are_noted(tmp_path: Path) -> None:
+    write(tmp_path, JOINING, ACTIONS, "finally: Clean")
+    lines = samovar(tmp_path, "show", "w.md", "--mermaid").stdout.splitlines()
+    assert lines[lines.index("    state Enough <<join>>") + 1] == "    note right of Enough: Join 2 of 3"
+    assert lines[lines.index("    state Clean") + 1] == "    note right of Clean: finally"
+    assert lines[lines.index("    state Both {") - 1] == "    note right of Both: Join first of 2"
+    shown = samovar(tmp_path, "show", "w.md").stdout
+    rows = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "Enough log Join 2 of 3: x" in rows and "Clean log finally: over" in rows
+    assert any(row.startswith("Both Join first of 2") for row in rows), rows
+
+
+@pytest.mark.slow
+def test_a_picture_has_the_notes(tmp_path: Path) -> None:
+    pytest.importorskip("mermaidx")
+    write(tmp_path, JOINING, ACTIONS, "finally: Clean")
+    drawn = samovar(tmp_path, "show", "w.md", "--svg", "-")
+    assert drawn.returncode == 0, drawn.stderr
+    assert all(text in drawn.stdout for text in ("Join 2 of 3", "Join first of 2", "finally"))

@@ -24,6 +24,7 @@ from samovar.preflight.models import check_models, needed_models
 from samovar.preflight.outlook import Counts, Outlook, shared_tokens
 from samovar.preflight.preview import StatePreview, preview
 from samovar.running.runner import RunnerSettings
+from tests.bench import Bench
 from tests.test_cli import samovar, write
 
 PLACE = Place(path=None, line=1)
@@ -343,3 +344,32 @@ def test_prompts_read_the_folder_and_what_is_allowed_of_the_environment(
     done = samovar(tmp_path, "prompt", "p.md", "--model", str(tiny_model))
     assert done.stdout.splitlines()[-1] == f"{tmp_path} a -"
     assert load_settings({"environment": "A, B"}).environment == ("A", "B")
+
+
+def test_paths_of_files_are_filled_as_far_as_they_are_known() -> None:
+    workflow = parse(
+        "[*] --> A\nA --> B\nB --> C\nC --> [*]",
+        '- A: Find "${folder}/*.txt" result="files"\n'
+        '- B: Read "${folder}/{{ who }}.md" result="mail"\n'
+        '- C: Write "${folder}/${files[0]}.md" with value="${mail}"',
+    )
+    shown = {
+        one.name: one.what
+        for one in preview(workflow, {"folder": "mails", "who": "Ann"}, LIBRARY, PromptDefaults())
+    }
+    assert shown == {"A": "mails/*.txt", "B": "mails/Ann.md", "C": "mails/${files[0]}.md"}
+
+
+@pytest.mark.parametrize(
+    ("front", "most", "is_too_long"),
+    [("", 2, True), ("", 3, False), ("limits: {items: 2}", 9, True), ("limits: {items: 3}", 2, False)],
+)
+def test_a_list_of_more_items_than_the_setting_allows_is_refused(
+    tmp_path: Path, front: str, most: int, is_too_long: bool
+) -> None:
+    bench = Bench(tmp_path)
+    workflow = bench.write("w", "[*] --> A\nA --> [*]", 'A: Shell "true" for each x in [1, 2, 3]', front)
+    run = RunnerSettings(settings=Settings(most_items=most))
+    (state,) = preview(workflow, {}, bench.library, PromptDefaults(), run)
+    assert (state.error is not None) == is_too_long
+    assert state.error is None or "3 items, and one `for each` goes through 2" in str(state.error)

@@ -264,9 +264,11 @@ def test_two_action_lines_of_a_state_are_an_error_in_new_files() -> None:
         ("1" * 5000, "too large"),
         ("[1, 99999999999999999999]", "The number 99999999999999999999 is too large"),
         ('{"a": {"b": [1e400]}}', "The number 1e400 is too large"),
-        ('{"a": NaN}', "NaN is not a JSON number"),
-        ("[1, -Infinity]", "-Infinity is not a JSON number"),
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', "The key 'c' appears twice in this map"),
+        ('{"a": NaN}', "NaN is not a number that JSON has"),
+        ("[1, -Infinity]", "-Infinity is not a number that JSON has"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "The key 'c' stands in this map twice"),
+        ('{"c": "${n}", "c": 2}', "The key 'c' stands in this map twice"),
+        ('[{"a": ${n}, "c": "{{ n }}", "c": "x"}]', "The key 'c' stands in this map twice"),
     ],
 )
 def test_a_value_that_would_not_be_kept_as_it_is_written_is_an_error(value: str, says: str) -> None:
@@ -276,7 +278,13 @@ def test_a_value_that_would_not_be_kept_as_it_is_written_is_an_error(value: str,
     if value[0] in "[{":
         (fault,) = faults_of(flow(f'- A: Run workflow "x" with y={value}', "- B: Wait 1s"))
         assert says in fault.message
-    assert set_by_a(f"a='{value}'") == value
+    if "n}" not in value and "{{" not in value:
+        assert set_by_a(f"a='{value}'") == value
+
+
+def test_keys_with_values_in_them_are_not_taken_for_one_another() -> None:
+    for value in ('{"${a}": 1, "${b}": 2}', "${a}99999999999999999", '{"a": "${n}", "b": ${n}0000000000}'):
+        read(flow(f"- A: Set n=1, a=2, b=3\n- B: Set m={value}"))
 
 
 def test_what_is_json_only_at_its_beginning_is_a_text() -> None:
@@ -320,6 +328,11 @@ def test_a_block_that_does_not_end_is_named_where_it_begins(marks: str) -> None:
     assert at(fault)[:3] == ("open-block", "error", 7)
     assert "'## Actions' in line 10" in fault.message
     assert not read(f"```mermaid{diagram}```\n{rest}\n{marks}sh\nls\n").warnings
+    later = f"{marks}text\nmore\n{marks}\n"  # whose end is taken for that of the block before
+    found = faults_of(f"```mermaid{diagram}```\n\n{marks}sh\nls\n{rest}\n{later}")
+    assert ("open-block", "error", 7) in [at(fault)[:3] for fault in found]
+    longer = marks + marks[0]
+    assert not read(f"```mermaid{diagram}```\n{rest}\n{longer}md\n## Actions\n{later}{longer}\n").warnings
 
 
 @pytest.mark.parametrize("label", ["result == “yes”", "result == ‘yes’"])

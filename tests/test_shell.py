@@ -20,11 +20,14 @@ from hypothesis import strategies as st
 from samovar.actions import parse_action
 from samovar.actions.base import ActionContext, Outcome
 from samovar.actions.defaults import PromptDefaults
+from samovar.actions.launching import record_of
+from samovar.actions.process import CommandResult
 from samovar.actions.quoting import VARIABLE, quote
 from samovar.actions.shell_text import UnquotableError
 from samovar.actions.time_limit import perform
 from samovar.config import Settings
 from samovar.errors import ActionError, Fault, FaultsError, Place, ShellError, TemplateError, TimedOutError
+from samovar.expressions.expression import Expression
 from samovar.language.template import Rules, Template
 from samovar.values import Record
 
@@ -513,3 +516,10 @@ def test_quoting_leaves_a_command_without_values_as_it_is() -> None:
     command = "echo $(( 1 + 1 )) `date` 'x' $'y'"
     assert quote([command]).command == command
     assert shlex.split(quote(["echo ", "a"]).command) == ["echo", "a"]
+
+
+@given(st.text(alphabet="ab\r\n\v\f\x1c\x85\u2028", max_size=12))
+def test_the_lines_of_a_command_are_those_of_its_value(stdout: str) -> None:
+    left = CommandResult(stdout=stdout, stderr="", exit_code=0, duration_s=0.1, timed_out=False, is_cut=False)
+    value = record_of(left)
+    assert value.part("lines") == Expression.parse("lines(v)", HERE).evaluate({"v": value})

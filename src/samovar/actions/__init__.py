@@ -17,7 +17,7 @@ from samovar.actions.conditional import Conditional
 from samovar.actions.find import FindFiles
 from samovar.actions.for_each import ForEach, around
 from samovar.actions.log import Log
-from samovar.actions.loop_clause import take_clause
+from samovar.actions.loop_clause import refuse_misspelt, take_clause
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.read import ReadFile
 from samovar.actions.retries import Retries
@@ -74,6 +74,9 @@ def _parse_plain(text: str, place: Place, *, is_old: bool, block: TextBlock | No
     begin = len(text) - len(text.lstrip())
     line = Scanner(text=text.rstrip(), place=place, at=begin, is_old=is_old, block=block)
     word = line.peek_word()
+    if not is_old:
+        line.form = ForEach.form
+        refuse_misspelt(line)
     for verb in VERBS:
         if word in verb.words and verb.begins(line):
             line.form = verb.form

@@ -51,4 +51,4 @@ class Abort(Action):
     async def perform(self, context: ActionContext) -> Outcome:
         text, variables = self.reason, context.variables
         reason = await context.compute(lambda: text.text(variables)) if text else ""
-        return Outcome(abort=reason or "The workflow aborted.")
+        return Outcome(abort=reason or "The workflow aborted.", what=brief(reason))

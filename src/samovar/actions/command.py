@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from samovar.actions.base import ActionContext, brief, made_of
+from samovar.actions.blocks import taken_block
 from samovar.actions.given import Value
 from samovar.actions.launching import FORM, OPTIONS, Launch, Launching, checked, read_options
 from samovar.actions.process import Command
@@ -51,6 +52,8 @@ class RunProgram(Launching):
         items = _items(line)
         options = read_options(line, OPTIONS)
         launch = Launch.parse(line, options)
+        if launch.stdin is None:  # what it reads may be a block: each line of that is one of its input
+            launch = replace(launch, stdin=taken_block(line, ends="\n"))
         found = _check_words(line, items, launch)
         for name in launch.variables:
             if reads_as_code(name):

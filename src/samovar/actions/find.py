@@ -18,6 +18,7 @@ from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
 from samovar.expressions.chosen_paths import FoundPath
 from samovar.expressions.types import TEXT, Type, list_of
+from samovar.language.template import Template
 
 if TYPE_CHECKING:
     from samovar.language.workflow import Workflow
@@ -63,6 +64,10 @@ class FindFiles(Action):
     @property
     def what(self) -> str:
         return brief(self.pattern.template.text)
+
+    @property
+    def shown(self) -> Template:
+        return self.pattern.template
 
     @property
     def doing(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
+from samovar.actions.failures import error_type
 from samovar.actions.given import Value
 from samovar.actions.list_items import CommonAnswer, Items
 from samovar.actions.loop_clause import (
@@ -36,11 +37,6 @@ TOGETHER = 8
 NO_COLLECT = (
     "`collect` names the variable to keep from each item of a sub-workflow or a composite. A prompt or "
     "a command keeps its whole value."
-)
-_ERROR = Type(
-    kinds=frozenset(("map",)),
-    parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
-    is_closed=True,
 )
 
 
@@ -139,7 +135,7 @@ class ForEach(Action):
         if self.result is None:
             return {}
         if self.goes_on:
-            parts = {"ok": BOOL, "value": kept, "error": _ERROR}
+            parts = {"ok": BOOL, "value": kept, "item": ANYTHING, "error": error_type()}
             kept = Type(kinds=frozenset(("map",)), parts=parts, is_closed=True)
         return {self.result: list_of(kept)}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from samovar.errors import Place
 from samovar.expressions.operators import LEAST, MOST
 from samovar.language.parameters import Parameter
+from samovar.language.pieces import tokenize
 from samovar.language.template import Template
 from samovar.language.written_values import as_written
 from samovar.values import is_finite, read_json
@@ -86,6 +87,30 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value) if len(value) < 10 else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def changed_in(template: Template) -> str | None:
+    """What would not be kept as it is written of a bare value that is JSON, also with values in it."""
+    if template.is_plain:
+        return changed_by_reading(template.fill({}).strip())
+    text = template.text.strip()
+    if not text.startswith(("{", "[")):
+        return None
+    tokens = tokenize(text, template.place, template.rules)
+    # A number can stand wherever a value does, in a text of JSON or by itself.
+    pieces = (f"{number}" if one.kind in _HELD else one.text for number, one in enumerate(tokens, _STANDS_IN))
+    try:
+        read_json("".join(pieces), parse_int=str, parse_float=str, object_pairs_hook=_each_once)
+    except _ChangedError as error:
+        return str(error)
+    except (ValueError, RecursionError):
+        pass
+    return changed_by_reading(text)
+
+
+_HELD = ("value", "path", "output")
+_STANDS_IN = 731_000_000_000
+"""A number that no key has."""
 
 
 def changed_by_reading(text: str) -> str | None:

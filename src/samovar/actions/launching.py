@@ -214,14 +214,15 @@ class Launching(Action):
 
 def record_of(finished: CommandResult) -> Record:
     """What a command left, as a value."""
+    value = finished.stdout.rstrip("\r\n")
     parts: dict[str, object] = {
         "stdout": finished.stdout,
         "stderr": finished.stderr,
         "exit_code": finished.exit_code,
         "duration_s": finished.duration_s,
-        "lines": lines_of(finished.stdout, "The list of the command's output lines"),
+        "lines": lines_of(value, "The list of lines that the command wrote"),
     }
-    return Record(finished.stdout.rstrip("\r\n"), parts)
+    return Record(value, parts)
 
 
 def readable(text: str, place: Place) -> str:

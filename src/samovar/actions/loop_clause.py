@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from samovar.actions.given import Pair, Value, map_in
 from samovar.actions.measures import count
@@ -23,6 +24,9 @@ MOST_AT_ONCE = 256
 AT_ONCE = count("at_once", 1, MOST_AT_ONCE)
 _CLAUSE = re.compile(r"(?<!\S)for\s+each\b", re.IGNORECASE)
 _IN = re.compile(r"\s+in\b", re.IGNORECASE)
+_NEARLY = re.compile(r"(?<!\S)(?P<said>(?:[^\W\d]+\s+)?[^\W\d]+)\s+[^\W\d]\w*\s+in\s", re.IGNORECASE)
+_OTHER_WORDS = ("for", "foreach", "for every", "for all", "each")
+_LEAST_ALIKE = 0.75
 ARGUMENTS = "args"
 """Behind a `for each`: a map of what the target's own parameters get, whatever their names are."""
 
@@ -64,6 +68,18 @@ def take_clause(line: Scanner) -> LoopClause | None:
     line.at = begin
     line.loop_options = {}
     return clause
+
+
+def refuse_misspelt(line: Scanner) -> None:
+    """Raises `FaultsError` for what was surely meant as a clause: `for eahc x in xs`, `for x in xs`."""
+    if _NEARLY.search(line.text, line.at) is None:
+        return
+    found = line.outside(_NEARLY)
+    said = "" if found is None else " ".join(found["said"].lower().split())
+    if found is None or said == "for each":
+        return
+    if said in _OTHER_WORDS or SequenceMatcher(None, said, "for each").ratio() >= _LEAST_ALIKE:
+        line.fail(f"{found['said']!r} is not `for each`. Did you mean 'for each'?", found.start())
 
 
 def read_clause(line: Scanner) -> LoopClause:

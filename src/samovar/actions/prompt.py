@@ -147,13 +147,14 @@ class ExecutePrompt(Action):
             return self.types
         whole = type_of_schema(schema)
         own = self.verify.types if self.verify else {}
-        if whole.kinds != {"map"}:  # only a text can know how sure it was
+        if "map" not in whole.kinds or whole == ANYTHING:  # only a text can know how sure it was
             is_text = whole.kinds == {"text"}
             is_closed = whole.is_closed and not is_text
             return {**own, self.result: replace(whole, is_answer=is_text, is_closed=is_closed)}
+        kinds = whole.kinds - {"map"} | TEXT.kinds  # the fields of an object are parts of the text
+        is_object = whole.kinds == {"map"}
         parts = {**PARTS, **whole.parts}
-        answer = replace(TEXT, parts=parts, is_closed=whole.is_closed, is_answer=True)
-        return {**own, self.result: answer}
+        return {**own, self.result: replace(whole, kinds=kinds, parts=parts, is_answer=is_object)}
 
     def _schema(self, workflow: Workflow) -> Schema | None:
         """The schema of the answer, if there is one that is known before the run."""

@@ -18,6 +18,7 @@ from samovar.actions.given import Value
 from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
 from samovar.expressions.types import TEXT, WHOLE, Type
+from samovar.language.template import Template
 from samovar.values import Record
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class ReadFile(Action):
     @property
     def what(self) -> str:
         return brief(self.path.template.text)
+
+    @property
+    def shown(self) -> Template:
+        return self.path.template
 
     @property
     def doing(self) -> str:

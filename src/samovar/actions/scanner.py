@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from samovar.actions.given import LOOP_OPTIONS, OF_RETRIES, Pair, Value, changed_by_reading
+from samovar.actions.given import LOOP_OPTIONS, OF_RETRIES, Pair, Value, changed_in
 from samovar.errors import Fault, FaultsError, Place, nearest
 from samovar.expressions.names import normal
 from samovar.language.markdown import TextBlock
@@ -168,7 +168,7 @@ class Scanner:
         bare = self.text[begin : self.at]
         template = Template.parse(bare, self.where(begin), Rules(is_old=self.is_old))
         given = literal(template.fill({})) if template.is_plain else None
-        if bare[0] in "[{" and not self.is_old and (changed := changed_by_reading(bare)):
+        if bare[0] in "[{" and not self.is_old and (changed := changed_in(template)):
             self.note("action-syntax", changed, self.where(begin))
         return Value(template=template, quoted=False, place=self.where(begin), given=given)
 

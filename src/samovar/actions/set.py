@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from samovar.actions.base import Action, ActionContext, Outcome, brief
-from samovar.actions.given import Value, changed_by_reading
+from samovar.actions.blocks import taken_block
+from samovar.actions.given import Value, changed_in
 from samovar.actions.scanner import OPEN_TEXT, Scanner
 from samovar.errors import Fault, Place, TooLargeError
 from samovar.expressions.expression import Expression
 from samovar.expressions.names import end_of_name, normal
 from samovar.expressions.types import ANYTHING, Type, type_of_value
+from samovar.language.markdown import TextBlock
 from samovar.language.spelling import old_spelling, spellings
 from samovar.language.template import Rules, Template
 from samovar.values import literal, to_text
@@ -176,13 +178,22 @@ def _assignment(line: Scanner) -> Assignment:
     named = line.at
     end = end_of_name(line.text, named)
     match = _BEHIND.match(line.text, end) if end > named else None
-    if match is None:
+    is_last = end > named and not line.text[end if match is None else match.end() :].strip()
+    if match is None and not (is_last and line.block is not None):
         line.fail(f"`name=` or `name :=` is expected, {line.found()}.")
     name = normal(line.text[named:end])
-    line.at = match.end()
+    line.at = end if match is None else match.end()
+    if is_last and line.block is not None:
+        line.at = len(line.text)
+        return Assignment(
+            name=name,
+            value=_of_block(line, line.block, is_computed=match is not None and match[1] == ":="),
+            place=line.where(named),
+        )
+    assert match is not None
     if match.group(1) == ":=":
         begin = line.at
-        line.at = _end(line.text, begin, quotes="\"'")
+        line.at = _end(line, begin, quotes="\"'")
         if limit := _LIMIT.search(line.text[begin : line.at]):
             line.at = begin + limit.start()
         return Assignment(
@@ -191,6 +202,16 @@ def _assignment(line: Scanner) -> Assignment:
             place=line.where(named),
         )
     return Assignment(name=name, value=_value(line), place=line.where(named))
+
+
+def _of_block(line: Scanner, block: TextBlock, *, is_computed: bool) -> Value | Expression:
+    """The text of the block below the line, or the expression that it is."""
+    if not is_computed:
+        value = taken_block(line)
+        assert value is not None
+        return value
+    line.block = None
+    return Expression.parse(block.text, block.place)
 
 
 def _value(line: Scanner) -> Value:
@@ -202,7 +223,7 @@ def _value(line: Scanner) -> Value:
         return replace(value, given=literal(str(value.given))) if typed else value
     begin = line.at
     brackets = line.text[begin : begin + 1] in ("[", "{")
-    line.at = _end(line.text, begin, quotes='"' if brackets else "")
+    line.at = _end(line, begin, quotes='"' if brackets else "")
     if not line.is_old and (limit := _LIMIT.search(line.text[begin : line.at])):
         line.at = begin + limit.start()
     text = line.text[begin : line.at].rstrip()
@@ -214,14 +235,15 @@ def _value(line: Scanner) -> Value:
         message = 'A quotation mark is not closed, in a value that does not begin with one: write name="…".'
         line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
     plain = template.fill({}) if template.is_plain else None
-    if plain is not None and not line.is_old and (changed := changed_by_reading(plain.strip())):
+    if not line.is_old and (changed := changed_in(template)):
         line.note("action-syntax", changed, line.where(begin))
     given = None if plain is None else literal(plain)
     return Value(template=template, quoted=False, place=line.where(begin), given=given)
 
 
-def _end(text: str, begin: int, *, quotes: str) -> int:
+def _end(line: Scanner, begin: int, *, quotes: str) -> int:
     """Where an assignment ends: at a comma before another one, outside brackets and quotes."""
+    text = line.text
     at, depth = begin, 0
     while at < len(text):
         character = text[at]
@@ -233,15 +255,17 @@ def _end(text: str, begin: int, *, quotes: str) -> int:
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character == "," and depth <= 0 and _is_next(text, at + 1):
+        elif character == "," and depth <= 0 and _is_next(line, at + 1):
             return at
         at += 1
     return at
 
 
-def _is_next(text: str, at: int) -> bool:
-    """Whether another assignment begins here."""
+def _is_next(line: Scanner, at: int) -> bool:
+    """Whether another assignment begins here: that of a block below the line may be a name alone."""
+    text = line.text
     while at < len(text) and text[at].isspace():
         at += 1
     end = end_of_name(text, at)
-    return end > at and _BEHIND.match(text, end) is not None
+    is_last = line.block is not None and not text[end:].strip()
+    return end > at and (is_last or _BEHIND.match(text, end) is not None)

@@ -17,6 +17,7 @@ from samovar.actions.file_system import Change
 from samovar.actions.given import Value
 from samovar.actions.scanner import Scanner
 from samovar.errors import Fault, FileError, Place
+from samovar.language.template import Template
 from samovar.values import is_utf8
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class WriteFile(Action):
     @property
     def what(self) -> str:
         return brief(self.path.template.text)
+
+    @property
+    def shown(self) -> Template:
+        return self.path.template
 
     @property
     def doing(self) -> str:

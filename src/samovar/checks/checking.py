@@ -18,6 +18,7 @@ from samovar.checks.exits import doubtful_exits
 from samovar.checks.for_each import doubtful_items
 from samovar.checks.gone_errors import errors_read_too_late
 from samovar.checks.labels import declared_here
+from samovar.checks.liquid_paths import missing_parts
 from samovar.checks.parts import parts_of
 from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
@@ -25,8 +26,9 @@ from samovar.checks.retried import doubtful_retries
 from samovar.checks.returned import mistyped_returns
 from samovar.checks.shared_prefix import broken_prefixes
 from samovar.checks.side_by_side import doubtful_sessions, set_by_several
-from samovar.checks.typed import mistyped, types_of
+from samovar.checks.typed import mistyped
 from samovar.checks.unset import read_names, unset_variables
+from samovar.checks.variable_types import types_of
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
 from samovar.executors.table import KINDS
 from samovar.language.parameters import Parameter
@@ -47,7 +49,7 @@ def check_workflow(
     """
     is_old = workflow.is_old
     with much_to_keep():
-        types = types_of(workflow)
+        types = types_of(workflow, library)
         found = [*workflow.warnings, *_references(workflow, library)]
         found += unset_variables(workflow, types, given)
         found += [*doubtful_sessions(workflow), *set_by_several(workflow), *_cycles(workflow, library)]
@@ -56,6 +58,7 @@ def check_workflow(
         found += [*doubtful_items(workflow, library, types, given), *doubtful_retries(workflow, library)]
         found += [*mistyped(workflow, types, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         found += mistyped_returns(workflow, types)
+        found += missing_parts(workflow, types, "warning" if is_old else "error")
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

@@ -12,7 +12,8 @@ from samovar.actions.for_each import ForEach, lists_of
 from samovar.actions.given import whole_number
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
-from samovar.errors import Fault, Place, SamovarError, nearest
+from samovar.checks.variable_types import child_of
+from samovar.errors import Fault, Place, nearest
 from samovar.expressions.types import Type
 from samovar.language.names import BUILT_IN, LIQUID_WORDS, SURROUNDINGS
 from samovar.language.workflow import State, Workflow
@@ -92,10 +93,7 @@ def _collected(
 
 def _given_back(action: RunWorkflow, workflow: Workflow, library: Library) -> set[str] | None:
     """The names of what a sub-workflow gives; None if only the run knows."""
-    try:
-        child = library.child(workflow, action.name.text({})) if action.name.is_literal else None
-    except SamovarError:
-        return None
+    child = child_of(action, workflow, library)
     if child is None:
         return None
     if child.returns is not None:

@@ -1,7 +1,6 @@
 """Mistakes in a workflow's expressions, as far as the types of its variables are known.
 
-Above: `checking.py`. Below: the values of a workflow, and `expressions/`, which compares. What a variable can
-hold is what its parameter and all the actions that set it say together; if one says nothing, it is anything.
+Above: `checking.py`. Below: `variable_types.py`, the values of a workflow, and `expressions/` to compare.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from samovar.actions.base import Action
-from samovar.actions.for_each import lists_of
 from samovar.actions.given import Value
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.set import Set
@@ -20,57 +17,12 @@ from samovar.checks.parts import parts_of
 from samovar.checks.uncovered import values_without_edge
 from samovar.errors import Fault, Fix, Severity, nearest
 from samovar.expressions.expression import Expression
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, type_of_value, union
-from samovar.language.names import BRANCHES
+from samovar.expressions.types import ANYTHING, TEXT, Type, type_of_value, union
 from samovar.language.workflow import State, Workflow
 from samovar.values import literal, to_text
 
 MISTYPED = "type-mismatch"
 """The code of values that do not go together."""
-_ERROR = Type(
-    kinds=frozenset(("null", "map")),
-    parts={"message": TEXT, "state": TEXT, "kind": TEXT, "place": TEXT, "chain": ANYTHING},
-    is_closed=True,
-)
-_MAP = frozenset(("map",))
-_ALWAYS = {"success": BOOL, "failure": BOOL, "is_error": BOOL, "error": _ERROR}
-
-
-def types_of(workflow: Workflow) -> Mapping[str, Type]:
-    """What each variable of a workflow can hold, as far as that is known."""
-    found: dict[str, list[Type]] = {name: [type_] for name, type_ in _ALWAYS.items()}
-    if workflow.forks:
-        firsts = (branch.first for fork in workflow.forks.values() for branch in fork.branches)
-        found[BRANCHES] = [Type(kinds=_MAP, parts=dict.fromkeys(firsts, Type(kinds=_MAP)), is_closed=True)]
-    for parameter in workflow.parameters:
-        found.setdefault(parameter.name, []).append(parameter.values)
-    for state, action in workflow.actions():
-        # What tags leave of an action is not known, only what it may set.
-        if any(one.each is action for one in state.actions):
-            continue  # what is done for each item sets nothing outside of it
-        is_whole = state.action is action and isinstance(action, Action)
-        types = action.types_in(workflow) if is_whole and isinstance(action, Action) else {}
-        for name in {*action.sets, *types}:
-            found.setdefault(name, []).append(types.get(name, ANYTHING))
-    for name in workflow.unread:
-        found.setdefault(name, []).append(ANYTHING)
-    return _with_items(workflow, {name: union(types) for name, types in found.items()})
-
-
-def _with_items(workflow: Workflow, types: dict[str, Type]) -> Mapping[str, Type]:
-    """With the known facts about the items of lists, and of the kept part of them."""
-    loops = [action for _, action in lists_of(workflow)]
-    for _ in range(2 if loops else 0):  # an item may be a list that another one goes through
-        items: dict[str, list[Type]] = {}
-        for one in loops:
-            if one.action is None and one.collect is not None and one.result is not None:
-                setters = sum(one.result in action.sets for _, action in workflow.actions())
-                if setters == 1:
-                    types |= one.types_of(types.get(one.collect, ANYTHING))
-            for name, type_ in one.item_types(types).items():
-                items.setdefault(name, []).append(type_)
-        types |= {name: union(several) for name, several in items.items()}
-    return types
 
 
 def mistyped(workflow: Workflow, types: Mapping[str, Type], *, is_old: bool) -> Iterator[Fault]:

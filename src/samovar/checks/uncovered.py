@@ -12,7 +12,9 @@ from samovar.errors import ExpressionError, Fault, Severity
 from samovar.expressions.expression import Expression
 from samovar.expressions.tree import parts_read
 from samovar.expressions.types import Type
+from samovar.language.names import ERROR
 from samovar.language.workflow import Kind, State, When, Workflow
+from samovar.values import to_text
 
 
 def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity: Severity) -> Iterator[Fault]:
@@ -28,9 +30,7 @@ def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity:
             part = path[1] if len(path) > 1 else None
             missing = _untaken(conditions, path, values) if read == {part} else []
             if missing and not any(_is_wrong(condition, types) for condition in conditions):
-                shown = ", ".join(
-                    f"`{str(one).lower() if isinstance(one, bool) else one}`" for one in missing
-                )
+                shown = ", ".join(f"`{'null' if one is None else to_text(one)}`" for one in missing)
                 has = "has" if len(missing) == 1 else "have"
                 message = (
                     f"`{'.'.join(path)}` may be {shown}, which {has} no edge out of {state.name!r}: "
@@ -53,8 +53,8 @@ def _is_wrong(condition: Expression, types: Mapping[str, Type]) -> bool:
 
 
 def _known(name: str, type_: Type | None) -> Iterator[tuple[tuple[str, ...], tuple[object, ...]]]:
-    """The paths of which all values are known."""
-    if type_ is None:
+    """The paths of which all values are known; of a failure nobody has to take each kind."""
+    if type_ is None or name == ERROR:
         return
     if type_.values:
         yield (name,), type_.values

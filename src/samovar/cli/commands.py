@@ -13,15 +13,43 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class QuickGroup(TyperGroup):
-    """The program: without an option before the command, the command alone is read."""
+    """The program: without an option before the command, the command alone is read.
+
+    A command that there is not is refused as wrong arguments are.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         is_plain = args and not args[0].startswith("-")
         if not is_plain and not (ctx.resilient_parsing and not args):
-            return super().parse_args(ctx, args)
+            return self._read(ctx, args)
         ctx.params.update({one.name: one.default for one in self.params if one.expose_value})
         ctx._protected_args, ctx.args = args[:1], args[1:]
         return args[1:]
+
+    def _read(self, ctx: Any, args: list[str]) -> list[str]:
+        from typer._click.exceptions import UsageError
+
+        written = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            if ctx.resilient_parsing:
+                raise
+            from samovar.cli.refusing import refuse_arguments
+
+            refuse_arguments(ctx, written, error)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        from typer._click.exceptions import UsageError
+
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError:
+            if ctx.resilient_parsing:
+                raise
+        from samovar.cli.refusing import refuse_command
+
+        refuse_command(ctx, args, self.list_commands(ctx))
 
 
 class QuickCommand(TyperCommand):

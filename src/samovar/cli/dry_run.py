@@ -63,7 +63,7 @@ def _told(
     """All that is shown, without secrets, and the exit status."""
     workflow = prepared.workflow
     defaults = first_defaults(workflow, run)
-    states = preview(workflow, prepared.variables, library, defaults, run.surroundings, hidden)
+    states = preview(workflow, prepared.variables, library, defaults, run, hidden)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
         here = [one for one in prompts if member(_executor(one, settings), settings).needs_local_model]

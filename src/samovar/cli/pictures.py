@@ -20,6 +20,7 @@ from samovar.cli.console import make_console
 from samovar.cli.terminal import put, put_bytes, say
 from samovar.errors import UsageError
 from samovar.folders import current_folder
+from samovar.language.composites import exit_of
 from samovar.language.workflow import Workflow
 
 PNG_SCALE = 2
@@ -29,6 +30,10 @@ PLAIN_TEXT = {"htmlLabels": False, "flowchart": {"htmlLabels": False}, "state": 
 HEADER = "stateDiagram-v2"
 _INDENT = "    "
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
+_DECLARED = re.compile(
+    r"(?P<indent>\s*)state\s+(?:\"[^\"]*\"\s+as\s+)?(?P<name>[^\s{<:\"]+)\s*(?:<<\w+>>|(?P<opens>\{)|;|$)"
+)
+"""A line that declares a state."""
 _NOTE = re.compile(r"note\b(?!.*[:\"])", re.IGNORECASE)
 
 
@@ -45,7 +50,7 @@ def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermai
     if svg is None and png is None and not as_mermaid:
         _show_in_terminal(workflow)
         return 0
-    source = mermaid_of(workflow.diagram)
+    source = mermaid_of(_noted(workflow))
     if as_mermaid:
         put(source)
     if svg is not None:
@@ -82,6 +87,33 @@ def mermaid_of(diagram: str) -> str:
             depth += line.endswith("{")
             note = bool(_NOTE.match(line))
     return "\n".join(lines) + "\n"
+
+
+def _noted(workflow: Workflow) -> str:
+    """The diagram with a note at each state of which it does not show all."""
+    notes, lines = _notes(workflow), list[str]()
+    for line in workflow.diagram.splitlines():
+        declared = _DECLARED.match(line)
+        text = notes.pop(declared["name"], None) if declared is not None else None
+        if declared is None or text is None:
+            lines.append(line)
+            continue
+        note = f"{declared['indent']}note right of {declared['name']}: {text}"
+        lines += [note, line] if declared["opens"] else [line, note]
+    return "\n".join([*lines, *(f"note right of {name}: {text}" for name, text in notes.items())]) + "\n"
+
+
+def _notes(workflow: Workflow) -> dict[str, str]:
+    """What a diagram does not show of states, by name: how many branches a join needs, and `finally`."""
+    found = {}
+    for fork in workflow.forks.values():
+        if fork.needed is not None:
+            count = "first" if fork.needed.count == 1 else str(fork.needed.count)
+            is_composite = fork.join == exit_of(fork.name)
+            found[fork.name if is_composite else fork.join] = f"Join {count} of {len(fork.branches)}"
+    if workflow.at_end is not None:
+        found[workflow.at_end] = "finally"
+    return found
 
 
 # Pictures ----------------------------------------------------------------------------------------------
@@ -133,15 +165,16 @@ def _show_in_terminal(workflow: Workflow) -> None:
     console.print(Text(workflow.title or workflow.name, style="bold"))
     if workflow.description and workflow.description != workflow.title:
         console.print(Text(workflow.description, style="dim"))
-    console.print(Text(_drawing(workflow.diagram)), soft_wrap=True)
+    console.print(Text(_drawing(_noted(workflow))), soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("state", "action", "what"):
         table.add_column(heading)
+    notes = _notes(workflow)
     for state in workflow.states.values():
         action = state.action
-        table.add_row(
-            state.name, action.verb if action else "", getattr(action, "what", "") or state.description
-        )
+        what = getattr(action, "what", "") or state.description
+        note = notes.get(state.name, "")
+        table.add_row(state.name, action.verb if action else "", ": ".join(filter(None, (note, what))))
     console.print(table)
 
 

@@ -32,6 +32,15 @@ def refuse_arguments(ctx: Any, written: Sequence[str], error: typers.UsageError)
     raise typers.UsageError(message, ctx) from None
 
 
+def refuse_command(ctx: Any, written: Sequence[str], known: Sequence[str]) -> NoReturn:
+    """Says that there is no such command. `written`: the command and what is behind it."""
+    message = f"There is no command {written[0][:60]!r}.{nearest(written[0][:60], known)}"
+    if "--json" in written or "--events" in written:
+        as_events = "--json" not in written
+        leave_with_object(ctx, UsageError(message), workflow="", as_events=as_events)
+    raise typers.UsageError(message, ctx)
+
+
 def refuse(ctx: Any, error: SamovarError) -> NoReturn:
     """Ends a command with an error: as JSON if that is asked for."""
     as_json, as_events = (bool(ctx.params.get(name)) for name in ("json", "events"))

@@ -13,6 +13,7 @@ from samovar.errors import nearest
 from samovar.expressions.complaints import Finding, form_of_part
 from samovar.expressions.functions import FUNCTIONS
 from samovar.expressions.kinds import WrongError, either
+from samovar.expressions.sides import Side, form_of, shown, why_not
 from samovar.expressions.sureness import not_a_choice, type_of_sureness
 from samovar.expressions.text_functions import pattern_of
 from samovar.expressions.tree import (
@@ -36,7 +37,17 @@ from samovar.expressions.tree import (
     Ternary,
     TypeName,
 )
-from samovar.expressions.types import ANYTHING, BOOL, TEXT, Type, list_of, text_of, type_of_value, union
+from samovar.expressions.types import (
+    ANYTHING,
+    BOOL,
+    TEXT,
+    WITH_PARTS,
+    Type,
+    list_of,
+    text_of,
+    type_of_value,
+    union,
+)
 from samovar.expressions.typing_rules import (
     always_true,
     cannot_be_ordered,
@@ -101,8 +112,8 @@ class TypeCheck:
             case Ternary(condition=condition, then=then, otherwise=otherwise):
                 self._must_be_truth(condition, self.of(condition, types), "before `?`")
                 return union((self.of(then, types), self.of(otherwise, types)))
-            case Has():
-                self._quietly(node.path, types)
+            case Has(path=path):
+                self.of(path, types)  # what can never be there is not asked for
                 return BOOL
             case Sureness(path=path):
                 found, shown = self.of(path, types), self._shown(path)
@@ -110,7 +121,7 @@ class TypeCheck:
                     self._say("not-a-choice", message, path)
                 return type_of_sureness(node)
             case Default(path=path, otherwise=otherwise):
-                return union((self._quietly(path, types), self.of(otherwise, types)))
+                return union((self.of(path, types), self.of(otherwise, types)))
             case ListOf(items=items):
                 return list_of(union([self.of(one, types) for one in items]))
             case MapOf():
@@ -127,6 +138,8 @@ class TypeCheck:
             self.of(key, types)
             type_ = self.of(value, types)
             if isinstance(key, Literal) and isinstance(key.value, str):
+                if key.value in found:
+                    self._say("type-mismatch", f"The key {key.value[:40]!r} stands twice in this map.", key)
                 found[key.value] = type_
         is_closed = len(found) == len(node.pairs)
         return Type(kinds=frozenset(("map",)), parts=found, is_closed=is_closed)
@@ -144,14 +157,14 @@ class TypeCheck:
             if found.item is not None and found.kinds == {"list"}:
                 return found.item
             name = key.values[0] if key.values is not None and len(key.values) == 1 else None
-            if not isinstance(name, str) or not (found.kinds == {"map"} and found.is_closed):
+            if not isinstance(name, str) or not ("map" in found.kinds and found.is_closed):
                 return found.parts.get(name, ANYTHING) if isinstance(name, str) else ANYTHING
         else:
             name = step.name
         if name in found.parts:
             return found.parts[name]
-        can_have = found.kinds & {"map", "text", "other"}
-        if not can_have or (found.is_closed and found.kinds <= {"map", "text", "null"}):
+        can_have = found.kinds & WITH_PARTS
+        if not can_have or found.is_closed:
             behind = self.text[node.at : step.at].rstrip().rstrip(".").rstrip()
             offer, form = nearest(name[:100], found.parts) if found.parts else "", form_of_part(name, behind)
             what = f"is {either(found.kinds)}, which" if not can_have else ""
@@ -220,54 +233,42 @@ class TypeCheck:
             left, at = result_of(sign, left, right), node
         return left
 
-    def _operator(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term]) -> None:
+    def _operator(self, sign: str, one: Side, other: Side) -> None:
         (left, first), (right, second) = one, other
-        shown = self.text[first.at : second.end]
+        why = why_not(self.text, one, other)
+        both = self.text[first.at : second.end]
         if sign in ("==", "!="):
             if never_equal(left, right):
                 what = "always" if sign == "!=" else "never"
-                message = f"`{shown}` is {what} true: {self._why(one, other)}.{self._form(sign, one, other)}"
+                form = form_of(self.text, sign, one, other)
+                message = f"`{both}` is {what} true: {why}.{form}"
                 self._say("type-mismatch", message, first)
         elif sign == "in":
             if not right.kinds & {"list", "map"}:
-                message = f"`{shown}`: `in` looks into a list or a map, not {either(right.kinds)}."
+                message = f"`{both}`: `in` looks into a list or a map, not {either(right.kinds)}."
                 self._say("type-mismatch", message, first)
             elif right.kinds == {"list"} and right.item is not None and never_equal(left, right.item):
-                why = f"each item of `{self._shown(second)}` is {right.item}"
-                self._say("type-mismatch", f"`{shown}` is never true: {why}.", first)
+                items = f"each item of `{self._shown(second)}` is {right.item}"
+                self._say("type-mismatch", f"`{both}` is never true: {items}.", first)
+            elif isinstance(second, ListOf):
+                self._items_in_vain(first, left, second)
         elif sign in ("<", "<=", ">", ">="):
             if cannot_be_ordered(left, right):
-                message = (
-                    f"`{shown}` cannot be compared: {self._why(one, other)}.{self._form(sign, one, other)}"
-                )
+                form = form_of(self.text, sign, one, other)
+                message = f"`{both}` cannot be compared: {why}.{form}"
                 self._say("type-mismatch", message, first)
         elif computed(sign, left, right) is None:
-            advice = " string(…) converts a value to text." if sign == "+" else ""
-            self._say(
-                "type-mismatch", f"`{shown}` cannot be computed: {self._why(one, other)}.{advice}", first
-            )
+            advice = " string(…) makes a text of a value." if sign == "+" else ""
+            self._say("type-mismatch", f"`{both}` cannot be computed: {why}.{advice}", first)
 
-    def _why(self, one: tuple[Type, Term], other: tuple[Type, Term]) -> str:
-        """What the two sides are, a literal last."""
-        if isinstance(one[1], Literal):
-            one, other = other, one
-        (known, term), (against, second) = one, other
-        if isinstance(second, Literal):
-            is_same_kind = bool(known.kinds & against.kinds)
-            behind = "" if is_same_kind else f", not {either(against.kinds)}"
-            return f"`{self._shown(term)}` is {known}{behind}"
-        return f"`{self._shown(term)}` is {known}, `{self._shown(second)}` is {against}"
-
-    def _form(self, sign: str, one: tuple[Type, Term], other: tuple[Type, Term]) -> str:
-        """How the comparison is meant, if one side is a literal."""
-        if isinstance(one[1], Literal):
-            one, other = other, one
-        if not isinstance(other[1], Literal):
-            return ""
-        if sign not in ("==", "!=") and one[0].kinds == {"text"}:
-            shown = self._shown(one[1])
-            return f" int({shown}) and double({shown}) convert a text to a number."
-        return right_form(self._shown(one[1]), sign, one[0], other[1].value)
+    def _items_in_vain(self, first: Term, left: Type, among: ListOf) -> None:
+        """Items of a written list that the value can never be, and that are near to what it can."""
+        known = self._shown(first)
+        for item in among.items:
+            if isinstance(item, Literal) and never_equal(left, type_of_value(item.value)):
+                offer = right_form(known, "==", left, item.value)
+                said = f"`{known}` is {left}, and never {self._shown(item)}.{offer}"
+                self.findings += [Finding("type-mismatch", said, item.at)] if offer else []
 
     def _signs(self, node: Signs, types: Scope) -> Type:
         found = self.of(node.operand, types)
@@ -293,8 +294,7 @@ class TypeCheck:
         self._say("type-mismatch", f"`{shown}` {where} must be true or false, but is {found}.{advice}", node)
 
     def _shown(self, node: Term) -> str:
-        text = " ".join(self.text[node.at : node.end].split())
-        return text if len(text) <= 60 else text[:59] + "…"
+        return shown(self.text, node)
 
     def _say(self, code: str, message: str, node: Term) -> None:
         self.findings.append(Finding(code, message, node.at))

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from samovar.expressions.evaluation import Evaluation, MissingError, Run, StepRun, narrow, sentence, truth
+from samovar.expressions.evaluation import (
+    Evaluation,
+    MissingError,
+    NoVariableError,
+    Run,
+    StepRun,
+    narrow,
+    sentence,
+    truth,
+)
 from samovar.expressions.functions import FUNCTIONS, Function
 from samovar.expressions.kinds import NUMBERS, WrongError, called, either, kind_of
 from samovar.expressions.operators import OPERATORS, negate
@@ -36,7 +45,7 @@ def variable(name: str, at: int) -> Run:
         try:
             value = evaluation.variables[name]
         except KeyError:
-            raise MissingError(f"There is no variable {name!r}.", at) from None
+            raise NoVariableError(name, at) from None
         return value if type(value) is not int else narrow(value, at)
 
     return run

@@ -29,6 +29,14 @@ class MissingError(WrongError):
     """A step of a path is not there."""
 
 
+class NoVariableError(MissingError):
+    """The first step is not: a variable. Its nearest name is looked for only if that is said to anybody."""
+
+    def __init__(self, name: str, at: int) -> None:
+        super().__init__(f"There is no variable {name!r}.", at)
+        self.name = name
+
+
 Run = Callable[[Evaluation], object]
 StepRun = Callable[[Evaluation, object], object]
 

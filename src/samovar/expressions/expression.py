@@ -18,7 +18,7 @@ from samovar.expressions.absent import no_variable
 from samovar.expressions.checking import TypeCheck
 from samovar.expressions.compiling import compiled
 from samovar.expressions.complaints import BadExpressionError
-from samovar.expressions.evaluation import Evaluation, Run
+from samovar.expressions.evaluation import Evaluation, NoVariableError, Run
 from samovar.expressions.kinds import WrongError
 from samovar.expressions.meter import GivenUpError, Meter, OversizeError, SpentError
 from samovar.expressions.parser import Parser
@@ -54,6 +54,8 @@ class Expression:
     """Place of its first character."""
     names: frozenset[str]
     """The variables it reads."""
+    needed: frozenset[str]
+    """Those that must be there whatever the others hold."""
     defaulted: frozenset[str]
     """Those of them that need not be there: they are in `default(…)` only."""
     cel: str
@@ -145,6 +147,7 @@ class Expression:
             place=place,
             names=names,
             defaulted=names - needed,
+            needed=frozenset(read.name for read in reads if read.is_needed and read.is_sure),
             cel=" ".join(parser.spelled),
             old_spellings=tuple(Spelling(place.within(text, at), old, new) for at, old, new in parser.old),
             tree=tree,
@@ -220,14 +223,16 @@ class Expression:
                 computed, and for what would take too many steps.
             TooLargeError: For what would take too many bytes.
         """
-        for name in self.names:
-            if name not in variables and name not in self.defaulted:
+        for name in self.needed:
+            if name not in variables:
                 raise self._error(no_variable(name, variables))
         evaluation = Evaluation(variables, meter or Meter())
         try:
             if self._program.run is None:
                 self._program.run = compiled(self.tree)
             return kept(self._program.run(evaluation), evaluation.meter)
+        except NoVariableError as error:
+            raise self._error(no_variable(error.name, variables), error.at) from error
         except WrongError as error:
             raise self._error(error.message, max(error.at, 0)) from error
         except OversizeError as error:

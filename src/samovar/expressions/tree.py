@@ -214,26 +214,32 @@ class Read(NamedTuple):
     """The offset of where."""
     is_needed: bool
     """The variable must be there; it does not begin the path of a `default(…)`."""
+    is_sure: bool
+    """It is read whatever the variables hold; it is not in one of the two ways of a `?:`."""
 
 
 def reads_of(tree: Term) -> Iterator[Read]:
     """Each reading of a variable, in no order, but for those that macros bind."""
-    waiting: list[tuple[Term, frozenset[str], bool]] = [(tree, frozenset(), True)]
+    waiting: list[tuple[Term, frozenset[str], bool, bool]] = [(tree, frozenset(), True, True)]
     while waiting:
-        node, bound, is_needed = waiting.pop()
+        node, bound, is_needed, is_sure = waiting.pop()
         if isinstance(node, Name):
             if node.name not in bound:
-                yield Read(node.name, node.at, is_needed)
+                yield Read(node.name, node.at, is_needed, is_sure)
             continue
         if isinstance(node, Default):
             base = node.path.base if isinstance(node.path, Steps) else node.path
             steps = node.path.steps if isinstance(node.path, Steps) else ()
-            waiting.append((base, bound, False))
-            waiting += [(part, bound, True) for part in (*steps, node.otherwise)]
+            waiting.append((base, bound, False, is_sure))
+            waiting += [(part, bound, True, is_sure) for part in (*steps, node.otherwise)]
+            continue
+        if isinstance(node, Ternary):
+            waiting.append((node.condition, bound, True, is_sure))
+            waiting += [(part, bound, True, False) for part in (node.then, node.otherwise)]
             continue
         if isinstance(node, Macro):
             bound |= {node.variable}
-        waiting += [(part, bound, True) for part in children(node)]
+        waiting += [(part, bound, True, is_sure) for part in children(node)]
 
 
 def parts_read(tree: Term, variable: str) -> frozenset[str | None]:

@@ -14,6 +14,8 @@ from samovar.values import Record
 
 MOST_VALUES = 64
 """Values that are remembered of one variable; more are any."""
+WITH_PARTS = frozenset(("map", "text", "other"))
+"""The kinds whose values can have parts by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ TEXT = Type(kinds=frozenset(("text",)))
 WHOLE = Type(kinds=frozenset(("int",)))
 FRACTIONAL = Type(kinds=frozenset(("double",)))
 NUMBER = Type(kinds=NUMBERS)
+NULL = Type(kinds=frozenset(("null",)))
 
 
 def text_of(values: Iterable[str]) -> Type:
@@ -99,16 +102,33 @@ def _either(one: Type, other: Type) -> Type:
     item = _either(one.item, other.item) if one.item is not None and other.item is not None else None
     if "list" not in one.kinds or "list" not in other.kinds:
         item = one.item or other.item
-    shared = one.parts.keys() & other.parts.keys()
-    parts = {name: _either(one.parts[name], other.parts[name]) for name in shared}
     return Type(
         kinds=one.kinds | other.kinds,
         values=found if are_all else None,
         among=() if are_all else found[:MOST_VALUES],
         item=item,
-        parts=parts,
-        is_closed=one.is_closed and other.is_closed and one.parts.keys() == other.parts.keys(),
+        parts=_parts(one, other),
+        is_closed=_is_sealed(one) and _is_sealed(other),
         is_choice=one.is_choice and other.is_choice,
         is_answer=one.is_answer and other.is_answer,
         is_optional=one.is_optional or other.is_optional,
     )
+
+
+def _parts(one: Type, other: Type) -> dict[str, Type]:
+    """Those that both have, and those of one that the other surely has not."""
+    found = {}
+    for name in dict.fromkeys((*one.parts, *other.parts)):
+        mine, theirs = one.parts.get(name), other.parts.get(name)
+        if mine is not None and theirs is not None:
+            found[name] = _either(mine, theirs)
+        elif mine is not None and _is_sealed(other):
+            found[name] = mine
+        elif theirs is not None and _is_sealed(one):
+            found[name] = theirs
+    return found
+
+
+def _is_sealed(one: Type) -> bool:
+    """Whether it has no other parts than those that are known."""
+    return one.is_closed or not one.kinds & WITH_PARTS

@@ -7,11 +7,21 @@ leads to it or out of it. It runs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 
 from samovar.errors import Fault, Severity, nearest
 from samovar.language.model_names import Named
 from samovar.language.names import OF_COMMAND
 from samovar.language.workflow import Kind, State
+
+
+def meant_at_end(named: Named | None, states: Mapping[str, State], initial: str) -> str | None:
+    """The state that `finally` means, also if its name is misspelt: then one that is alone in the diagram."""
+    if named is None or named.text in states:
+        return named.text if named else None
+    led_to = {one.target for state in states.values() for one in state.transitions} | {initial}
+    alone = [name for name, state in states.items() if name not in led_to and not state.transitions]
+    return next(iter([*get_close_matches(named.text, alone, n=1), *alone]), None)
 
 
 def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None) -> Iterator[Fault]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+ERROR = "error"
+"""What went wrong, while it may be read; else null."""
 FIRST: Mapping[str, object] = {
     "result": "",
     "success": True,
     "failure": False,
     "is_error": False,
-    "error": None,
+    ERROR: None,
 }
 """There from the first state on, with the values they have then; set again by every action."""
 BRANCHES = "branches"

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from samovar.errors import Fault, FaultsError
 from samovar.language.action_lines import ActionLines
-from samovar.language.at_end import faults_at_end
+from samovar.language.at_end import faults_at_end, meant_at_end
 from samovar.language.diagram import Diagram
 from samovar.language.findings import Findings
 from samovar.language.forks import read_forks
 from samovar.language.front import FrontSettings, read_settings
 from samovar.language.graph import Graph, OldLabels, doubtful_shape, read_graph, with_inherited
 from samovar.language.joins import faults_of_joins, with_needed
-from samovar.language.markdown import Document, parse_document
+from samovar.language.markdown import Document, Fence, parse_document
 from samovar.language.mermaid import parse_diagram
 from samovar.language.model_names import Named
 from samovar.language.names import OLD_CONTEXT, OLD_NAMES
@@ -35,6 +35,7 @@ from samovar.language.template import Partials
 from samovar.language.workflow import Fork, Workflow
 
 _MERMAID = re.compile(r"\{?\s*\.?mermaid\b", re.I)
+_FENCE = re.compile(r"\s*(?P<marks>`{3,}|~{3,})[^\S\n]*(?P<info>[^`\s]*)")
 _SECTION = re.compile(r"#{2,3}\s+(?:actions|prompts|schemas|states)\s*$", re.I)
 _COMMENT = re.compile(r"\s*(%%|//)")
 
@@ -91,7 +92,7 @@ def parse_workflow(
         choice_states_act=settings.choice_states_act,
         returns=settings.returns,
         initial=initial,
-        at_end=settings.at_end.text if settings.at_end else None,
+        at_end=meant_at_end(settings.at_end, graph.states, initial),
         states=graph.states,
         forks=forks,
         composites=graph.composites,
@@ -122,7 +123,7 @@ def _shaped(
         forks = with_needed(forks, found.joins)
     if at_end is not None:
         found.faults += faults_at_end(at_end, graph.states, initial)
-    found.faults += doubtful_shape(graph, initial, at_end.text if at_end else None)
+    found.faults += doubtful_shape(graph, initial, meant_at_end(at_end, graph.states, initial))
     return graph, forks
 
 
@@ -174,11 +175,12 @@ def _read_diagram(document: Document) -> tuple[Diagram, str]:
 
 
 def _check_blocks(document: Document, found: Findings) -> None:
-    """A block that does not end takes what follows for a part of it."""
+    """A block that does not end takes what follows for a part of it, up to the end of the next block."""
     for fence in document.fences:
-        if fence.is_closed or _MERMAID.match(fence.info):
+        if _MERMAID.match(fence.info) and not fence.is_closed:
             continue
-        inside = range(fence.line, min(fence.end_line, len(document.lines) + 1))
+        end = fence.end_line if not fence.is_closed else _next_opening(document, fence)
+        inside = range(fence.line + 1, min(end, len(document.lines) + 1))
         number = next((one for one in inside if _SECTION.match(document.lines[one - 1])), None)
         if number is not None:
             line = document.place(number).line
@@ -187,6 +189,16 @@ def _check_blocks(document: Document, found: Findings) -> None:
                 f"in line {line} is part of it: close it with a line of ```."
             )
             found.add("open-block", message, document.place(fence.line))
+
+
+def _next_opening(document: Document, fence: Fence) -> int:
+    """The line within a closed block that would open one itself; its first line if none does."""
+    marks = _FENCE.match(document.lines[fence.line - 1])
+    for number in range(fence.line + 1, fence.end_line) if marks else ():
+        again = _FENCE.match(document.lines[number - 1])
+        if marks and again and again["info"] and again["marks"].startswith(marks["marks"]):
+            return number
+    return fence.line
 
 
 def _initial(diagram: Diagram, found: Findings) -> str | None:

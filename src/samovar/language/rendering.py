@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, takewhile
 from typing import Any
 
 import liquid
@@ -42,6 +43,8 @@ class Rendering:
     template: liquid.BoundTemplate
     expressions: tuple[Expression, ...]
     """Each `${…}`, by the number that `source` has for it."""
+    paths: tuple[Path, ...]
+    """Each path to a part of a variable, in outputs and in tags, up to the first step that is computed."""
 
     @classmethod
     def parse(
@@ -79,6 +82,7 @@ class Rendering:
             offsets=offsets,
             template=template,
             expressions=expressions,
+            paths=tuple(_paths(analysis, offsets, len(text))),
         )
 
     @staticmethod
@@ -134,6 +138,14 @@ class Rendering:
     def _failed(self, message: str, token: Any) -> TemplateError:
         at = _original(self.offsets, _index(token, self.source), len(self.text))
         return TemplateError(message, place=self.place.within(self.text, at))
+
+
+def _paths(analysis: Any, offsets: Sequence[tuple[int, int]], limit: int) -> Iterator[Path]:
+    for variable in chain.from_iterable(analysis.globals.values()):
+        steps = tuple(takewhile(lambda step: isinstance(step, str | int), variable.segments))
+        if len(steps) > 1:
+            offset = _original(offsets, variable.span.index, limit)
+            yield Path(steps=steps, source=str(variable), dollar=False, offset=offset)
 
 
 def _as_liquid(

@@ -12,7 +12,7 @@ from typing import Any
 
 from samovar.errors import nearest
 from samovar.expressions.operators import LEAST, MOST
-from samovar.language.schemas import Schema, read_short
+from samovar.language.schemas import REMARKS, Schema, read_short
 from samovar.values import is_finite
 
 _KEPT = frozenset(
@@ -22,7 +22,6 @@ _KEPT = frozenset(
         *("exclusiveMinimum", "exclusiveMaximum"),
     )
 )
-_REMARKS = frozenset(("title", "description", "default", "examples", "$comment", "deprecated"))
 _KINDS: Mapping[str, str] = {
     "object": "a map",
     "array": "a list",
@@ -42,8 +41,8 @@ def read_value_schema(said: object, name: str) -> Schema:
     schema = read_short(said, name)
     for one in _all(schema):
         for key in one:
-            if key not in _KEPT | _REMARKS:
-                raise ValueError(f"for `{name}` a schema without `{key}`, which is not checked for values")
+            if key not in _KEPT | REMARKS:
+                raise ValueError(f"for `{name}` a form without `{key}`, which is not checked for values")
         if "pattern" in one:
             _pattern(str(one["pattern"]))
     return schema

@@ -46,6 +46,8 @@ _OTHERS = (
     *("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly"),
     *("contentEncoding", "contentMediaType", "nullable"),
 )
+REMARKS = frozenset(("title", "description", "default", "examples", "$comment", "deprecated"))
+"""Keywords that say nothing of what a value can be."""
 KEYWORDS = frozenset((*_MAPS, *_LISTS, *_ONES, *_OTHERS))
 
 

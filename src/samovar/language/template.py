@@ -49,7 +49,9 @@ class Template:
     outline: tuple[Piece, ...] | None
     """The literal pieces and, with value None, the held ones; None if tags decide what there is."""
     expressions: tuple[Expression, ...] = ()
-    """Each `${…}`, in the order of the text; those of old files are paths if they can be."""
+    """Each `${…}`, in the order of the text; those of old files are paths where they can be."""
+    paths: tuple[Path, ...] = ()
+    """Each path to a part of a variable that Liquid, or a `${…}` of an old file, takes."""
     uses: Mapping[str, Path | Expression] = field(default_factory=dict, compare=False, repr=False)
     """The first `${…}` or plain `{{ path }}` that reads each variable."""
     faults: tuple[Fault, ...] = field(default=(), compare=False, repr=False)
@@ -87,6 +89,7 @@ class Template:
         values = [token.value for token in tokens if token.value is not None]
         uses = {name: value for value in reversed(values) for name in value.names}
         has_tags = any(token.kind == "tag" for token in tokens)
+        paths = tuple(value for value in values if isinstance(value, Path) and len(value.steps) > 1)
         return cls(
             text=text,
             place=place,
@@ -96,6 +99,7 @@ class Template:
             rules=rules,
             outline=None if has_tags else tuple(map(outlined, tokens)),
             expressions=tuple(value for value in values if isinstance(value, Expression)),
+            paths=paths if rendering is None else rendering.paths,
             uses=uses,
             faults=tuple(token.fault for token in tokens if token.fault),
         )

@@ -14,6 +14,7 @@ from samovar.actions.conditional import Conditional
 from samovar.actions.defaults import PromptDefaults
 from samovar.actions.for_each import ForEach, items_of
 from samovar.actions.given import as_taken
+from samovar.actions.list_items import too_many
 from samovar.actions.prompt import ExecutePrompt
 from samovar.actions.workflow import RunWorkflow
 from samovar.errors import ActionError, Place, SamovarError
@@ -24,6 +25,7 @@ from samovar.library import Library
 from samovar.preflight.filling import Later, fill, shown
 from samovar.preflight.prompts import PromptPreview, preview_action, split_arguments
 from samovar.preflight.unknowns import Unknowns
+from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
 
 
@@ -61,16 +63,16 @@ def preview(
     variables: Mapping[str, object],
     library: Library,
     defaults: PromptDefaults,
-    surroundings: Mapping[str, object] | None = None,
+    run: RunnerSettings | None = None,
     hidden: Secrets | None = None,
 ) -> tuple[StatePreview, ...]:
     """Every state that acts, in the order of the diagram; behind one that runs a workflow, those of that.
 
-    `variables`: those bound before the run; `surroundings`: what prompts may read besides.
+    `variables`: those bound before the run; `run`: what is decided about it; None: nothing.
     `hidden`: learns what is given to secret parameters of the workflows that are run.
     """
     return tuple(
-        _Walk(library, surroundings or {}, hidden or Secrets()).states(
+        _Walk(library, run or RunnerSettings(), hidden or Secrets(), workflow.limits.items).states(
             _Call(workflow, variables, {}, defaults)
         )
     )
@@ -94,8 +96,10 @@ class _Call:
 class _Walk:
     """One way through a workflow and those it runs. Mutable: how many states were seen."""
 
-    def __init__(self, library: Library, surroundings: Mapping[str, object], hidden: Secrets) -> None:
-        self._library, self._surroundings, self._hidden = library, surroundings, hidden
+    def __init__(self, library: Library, run: RunnerSettings, hidden: Secrets, most: int | None) -> None:
+        """`most`: items of a list, as the run's own workflow says; None: as the setting does."""
+        self._library, self._surroundings, self._hidden = library, run.surroundings, hidden
+        self._most_items = run.settings.most_items if most is None else most
         self._states = 0
 
     def states(self, call: _Call) -> Iterator[StatePreview]:
@@ -113,7 +117,7 @@ class _Walk:
             try:
                 action, there = _decided(state.action, values, later)
                 if isinstance(action, ForEach):
-                    each = _each(action, call.workflow, there, later)
+                    each = _each(action, call.workflow, there, later, self._most_items)
                     later = {**later, **{name: f"${{{name}}}" for name in action.item_names}}
                     action = action.action or action
                 one = _state(state, action, call, there, later, self._library)
@@ -151,16 +155,20 @@ class _Walk:
         )
 
 
-def _each(action: ForEach, workflow: Workflow, values: Mapping[str, object], later: Later) -> str:
-    """Which list an action goes through, with as much of it as is known. Raises as the action would."""
+def _each(
+    action: ForEach, workflow: Workflow, values: Mapping[str, object], later: Later, most_items: int
+) -> str:
+    """Which list an action goes through, with as much of it as is known. Raises as the action would.
+
+    `most_items`: of a list, if the workflow sets no limit.
+    """
     clause = action.clause
     said = f"for each {clause.name} in {clause.items.text}"
     if clause.items.names & later.keys():
         return said
     count = len(items_of(clause.items.evaluate(values), clause.items.text, action.place))
-    most = workflow.limits.items
-    if most is not None and count > most:
-        raise ActionError(f"The list has {count} items, of {most} (limits: items).", place=action.place)
+    if wrong := too_many(count, workflow.limits.items, most_items):
+        raise ActionError(wrong, place=action.place)
     return f"{said}, {count} item" + "s" * (count != 1)
 
 

@@ -15,7 +15,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from samovar.actions.base import Outcome, brief
-from samovar.actions.list_items import Items
+from samovar.actions.list_items import Items, too_many
 from samovar.errors import ActionError, ChildError
 from samovar.events import NOTHING, Ending, ItemsProgressed, RunError
 from samovar.language.workflow import Body, State
@@ -103,14 +103,8 @@ class ItemRunner:
 
     def _check_count(self, context: VisitContext, items: Items) -> None:
         most = context.frame.spending.limits.items
-        most = self._services.settings.most_items if most is None else most
-        if len(items.values) > most:
-            raise ActionError(
-                f"The list has {len(items.values)} items, but one `for each` goes through at most {most}. "
-                f"To allow "
-                f"all of them: `limits: {{items: {len(items.values)}}}` in the front matter, or the "
-                "setting `most_items`."
-            )
+        if wrong := too_many(len(items.values), most, self._services.settings.most_items):
+            raise ActionError(wrong)
 
     async def _work(self, whole: _List) -> None:
         """Takes one item after the other, until none is left or something ends them all."""
@@ -135,7 +129,7 @@ class ItemRunner:
             error = self._named(whole, number, value, error)
             if not whole.items.goes_on:
                 raise ChildError(error)
-        self._keep(whole, number, kept, error)
+        self._keep(whole, number, (value, kept), error)
         whole.done += 1
         whole.failed += error is not None
         self._tell(whole, failed=error is not None)
@@ -191,11 +185,16 @@ class ItemRunner:
         item = f"{whole.context.state.name}[{number}]" + (f" ({shown})" if shown else "")
         return replace(error, message=f"{item}: {error.message}")
 
-    def _keep(self, whole: _List, number: int, kept: object, error: RunError | None) -> None:
-        """Raises `TooLargeError` before the results together take more than twice what a value may."""
+    def _keep(self, whole: _List, number: int, done: tuple[object, object], error: RunError | None) -> None:
+        """Raises `TooLargeError` before the results together take more than twice what a value may.
+
+        `done`: the item, and what is kept of it.
+        """
+        item, kept = done
         if whole.items.goes_on:
             failed = None if error is None else error_of(error, error.state)
-            kept = {"ok": True, "value": kept} if failed is None else {"ok": False, "error": failed}
+            record = {"ok": False, "item": item, "error": failed}
+            kept = {"ok": True, "value": kept} if failed is None else record
         whole.results[number] = kept
         if whole.done >= whole.next_look:
             whole.next_look = 2 * whole.done

@@ -137,10 +137,11 @@ def lines_of(text: str, what: str) -> list[str]:
     """The lines of a text, unless they are too many. Raises `TooLargeError` before there are."""
     most_bytes = VALUE_BYTES.get()
     if len(text) * (ITEM_BYTES + 1) > most_bytes:
-        count = 1 + sum(map(text.count, LINE_ENDS))
+        count = 1 + sum(map(text.count, "\n\r"))
         if text_bytes(text) + ITEM_BYTES * count > most_bytes:
             raise TooLargeError(what, most_bytes)
-    return text.splitlines()
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_json(text: str, **options: Any) -> Any:
