@@ -90,7 +90,7 @@ def whole_number(value: object) -> int | None:
 
 
 def changed_in(template: Template) -> str | None:
-    """What would not be kept as it is written of a bare value that is JSON, also with values in it."""
+    """What would not be kept as written of a bare value that is JSON, also with values in it."""
     if template.is_plain:
         return changed_by_reading(template.fill({}).strip())
     text = template.text.strip()

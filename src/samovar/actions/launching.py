@@ -220,7 +220,7 @@ def record_of(finished: CommandResult) -> Record:
         "stderr": finished.stderr,
         "exit_code": finished.exit_code,
         "duration_s": finished.duration_s,
-        "lines": lines_of(value, "The list of lines that the command wrote"),
+        "lines": lines_of(value, "The list of the command's output lines"),
     }
     return Record(value, parts)
 

@@ -258,7 +258,7 @@ class TypeCheck:
                 message = f"`{both}` cannot be compared: {why}.{form}"
                 self._say("type-mismatch", message, first)
         elif computed(sign, left, right) is None:
-            advice = " string(…) makes a text of a value." if sign == "+" else ""
+            advice = " string(…) converts a value to text." if sign == "+" else ""
             self._say("type-mismatch", f"`{both}` cannot be computed: {why}.{advice}", first)
 
     def _items_in_vain(self, first: Term, left: Type, among: ListOf) -> None:

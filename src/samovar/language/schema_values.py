@@ -42,7 +42,7 @@ def read_value_schema(said: object, name: str) -> Schema:
     for one in _all(schema):
         for key in one:
             if key not in _KEPT | REMARKS:
-                raise ValueError(f"for `{name}` a form without `{key}`, which is not checked for values")
+                raise ValueError(f"for `{name}` a schema without `{key}`, which is not checked for values")
         if "pattern" in one:
             _pattern(str(one["pattern"]))
     return schema

@@ -49,7 +49,7 @@ class Template:
     outline: tuple[Piece, ...] | None
     """The literal pieces and, with value None, the held ones; None if tags decide what there is."""
     expressions: tuple[Expression, ...] = ()
-    """Each `${…}`, in the order of the text; those of old files are paths where they can be."""
+    """Each `${…}`, in the order of the text; those of old files are paths if they can be."""
     paths: tuple[Path, ...] = ()
     """Each path to a part of a variable that Liquid, or a `${…}` of an old file, takes."""
     uses: Mapping[str, Path | Expression] = field(default_factory=dict, compare=False, repr=False)

@@ -188,7 +188,7 @@ class ItemRunner:
     def _keep(self, whole: _List, number: int, done: tuple[object, object], error: RunError | None) -> None:
         """Raises `TooLargeError` before the results together take more than twice what a value may.
 
-        `done`: the item, and what is kept of it.
+        `done`: the item, and the kept part of it.
         """
         item, kept = done
         if whole.items.goes_on:
