@@ -205,7 +205,7 @@ It is in the file's header (`can` of `samovar models --json`):
 
 | the file | can |
 |---|---|
-| goes on from a text, and gives no `pooling_type` (or 0) | answer prompts, and embed texts by the mean of \
+| continues a text, and has no `pooling_type` (or 0) | answer prompts, and embed texts by the mean of \
 their tokens' vectors |
 | gives a `pooling_type` of 1 (mean), 2 (first token) or 3 (last token), says `attention.causal` is false, \
 or is of an architecture that reads a text as a whole | embed texts |
@@ -213,11 +213,11 @@ or is of an architecture that reads a text as a whole | embed texts |
 is not used yet |
 | gives a `pooling_type` of 4, and has no such head | nothing: it was not converted completely |
 
-What is asked of a model that cannot do it is refused with what it can do: before the run if the model is
-known then, and otherwise before anything is evaluated. Embedding takes memory besides, which is in the
+If a model cannot do a task, it is refused with a list of its abilities: before the run if the model is known
+then, and otherwise before anything is evaluated. Embedding takes additional memory, which is in the
 prediction as soon as a model embeds: a context for texts of 256 tokens, or for the longest text, in powers of
-two. The engine keeps logits for each token of a text that it reads as a whole, so that a vocabulary of
-250,000 tokens takes 1 MB for each of them.
+two. The engine keeps logits for each token of a text that it reads as a whole, so a vocabulary of 250,000
+tokens takes 1 MB for each of them.
 """
 _KEPT = {
     MemoryKind.FULL: "keys and values of every token, in every layer",
@@ -226,28 +226,28 @@ _KEPT = {
     MemoryKind.HYBRID: "a state in some layers, keys and values in others",
 }
 _PREDICTION = """\
-Before anything is allocated, `samovar models` and the memory budget know from a file's header what it takes:
+Before anything is allocated, `samovar models` and the memory budget predict the memory of a model from its file's header:
 
 | part | bytes |
 |---|---|
-| weights | those of the file's tensors: mapped, or private where the engine repacks them \
+| weights | the file's tensors: mapped, or private if the engine repacks them \
 ([engine.md](engine.md#mapped-and-private-weights)) |
 | KV | keys and values of all cells in the KV type (`f16`, `q8_0`, `q4_0`), and the states of recurrent \
 layers for {running_whole} sequences |
 | compute | the buffers of the largest graph for {batch} tokens, and the engine's tables of the vocabulary |
-| scores | of each of those tokens with each cell, where flash attention is off; memory is taken as the \
+| scores | of each of those tokens with each cell, if flash attention is off; memory is taken as the \
 context fills |
-| output | the logits of {running} sequences, or of {running_whole} where each has a state of its own |
-| copies | copies of states in host memory: at most 1/{part} of KV; where all reuse is by copies, as much \
+| output | the logits of {running} sequences, or of {running_whole} if each has its own state |
+| copies | copies of states in host memory: at most 1/{part} of KV; if all reuse is by copies, as much \
 as KV, and at least {states} recurrent states |
 
-For the architectures that were compared, KV, states and logits are what the engine allocates, and its
-compute buffers were within 8 MB, at one to three contexts up to 32768 tokens, with files of the sizes that
-models are published in but without their weights. What the whole process grows by is within 5 % or 8 MB of
-the sum without copies: tests hold this for one architecture of each kind of memory from 256 to 8192 tokens,
-and for the default model. About 20 MB that a process takes once, whatever it loads, are not counted.
+For the compared architectures, KV, states and logits are exactly what the engine allocates, and its
+compute buffers were within 8 MB, at one to three contexts up to 32768 tokens, with files of the sizes of
+published models but without their weights. The growth of the whole process is within 5 % or 8 MB of the sum
+without copies: tests check this for one architecture of each kind of memory from 256 to 8192 tokens, and for
+the default model. About 20 MB that every process takes once are not counted.
 
-For other architectures, and for models that share or compress keys and values, the prediction is meant to
+For other architectures, and for models that share or compress keys and values, the prediction should
 be an upper bound, and is marked as an estimate: no layer keeps less than the whole context, and buffers are
 half as much again.
 """
