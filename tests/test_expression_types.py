@@ -169,7 +169,7 @@ def faults_of(bench: Bench, condition: str, action: str, front: str = "") -> lis
     ("condition", "action", "front", "message"),
     [
         ("best == 1", 'Prompt "x" result="best" using choices="1|2|3"', "", 'Write `best == "1"`.'),
-        ("ok", 'Prompt "x" result="ok" using choices="true|false"', "", "a text that is not empty is true"),
+        ("ok", 'Prompt "x" result="ok" using choices="true|false"', "", "any text that is not empty is true"),
         ('"n == 3"', "Set n=3", "", "Write it without quotes: `n == 3`."),
         ("true", "Set n=3", "", "so it never changes"),
         ("n == 3", 'Log "x"', "parameters: [{name: n, type: string}]", 'Write `n == "3"`.'),
