@@ -226,7 +226,7 @@ _KEPT = {
     MemoryKind.HYBRID: "a state in some layers, keys and values in others",
 }
 _PREDICTION = """\
-Before anything is allocated, `samovar models` and the memory budget predict the memory of a model from its file's header:
+Before anything is allocated, `samovar models` and the memory budget predict a model's memory from its header:
 
 | part | bytes |
 |---|---|

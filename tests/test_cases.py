@@ -86,10 +86,10 @@ def test_a_case_says_what_is_told_and_what_is_expected(path: Path) -> None:
     [
         ("case: []", "w.test.yaml:1:1: error: The file has the unknown key 'case'."),
         (HEAD + "    answer: {}", "w.test.yaml:3:5: error: A case has the unknown key 'answer'."),
-        (HEAD + "    expect: {endng: x}", "w.test.yaml:3:14: error: `expect` has 'endng', which"),
+        (HEAD + "    expect: {endng: x}", "w.test.yaml:3:14: error: `expect` has the unknown key 'endng'"),
         (HEAD + "    expect: {ending: faild}", "w.test.yaml:3:14: error: There is no ending 'faild'. Did"),
-        (HEAD + "    answers: {A: 3}", "w.test.yaml:3:15: error: An answer must be a text, and '3' is none"),
-        (HEAD + "    answers: {A: [x, null]}", "w.test.yaml:3:22: error: An answer must be a text, and 'nu"),
+        (HEAD + "    answers: {A: 3}", "w.test.yaml:3:15: error: An answer must be a text, but '3' is not"),
+        (HEAD + "    answers: {A: [x, null]}", "w.test.yaml:3:22: error: An answer must be a text, but 'nu"),
         (HEAD + "    answers: {A: []}", "w.test.yaml:3:15: error: There is nothing in the list for 'A'."),
         (HEAD + "    answers: {A: {error: tmeout}}", "w.test.yaml:3:19: error: There is no error 'tmeout'."),
         (HEAD + "    answers: {A: x, A: y}", "w.test.yaml:3:21: error: 'A' appears here for the second "

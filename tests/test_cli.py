@@ -209,7 +209,7 @@ def test_a_file_in_a_folder_is_offered_with_its_folder(folder: Path) -> None:
         (["run", "w.md", "--var", "n=many"], "The parameter 'n' cannot be 'many': expected a number"),
         (["run", "w.md", "--n", "many"], "expected a number"),
         (["run", "w.md", "--modle", "x"], "Did you mean '--model'"),
-        (["run", "w.md", "--json", "--events"], "cannot go together"),
+        (["run", "w.md", "--json", "--events"], "cannot be combined"),
         (["run", "w.md", "--budget", "lots"], "budget_bytes"),
         (["run", "w.md", "--gpu-layers", "all"], "gpu_layers"),
         (["run", "w.md", "--limit-duration", "soon"], "duration"),

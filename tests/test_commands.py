@@ -93,7 +93,7 @@ async def test_the_parts_and_the_failures_are_those_of_a_shell_command(tmp_path:
         ('Command ["env", "-S", "${x}"]', "env -S"),
         ('Command ["ssh", "host", "ls ${x}"]', "nested shell"),
         ('Command ["find", ".", "-exec", "sh", "-c", "${x}", ";"]', "nested shell"),
-        ('Command ["sh"] stdin="${x}"', "given to `sh` as input"),
+        ('Command ["sh"] stdin="${x}"', "the input of `sh`"),
         ('Command ["env", "BASH_ENV=${x}", "bash", "a.sh"]', "what `BASH_ENV` holds is read as code"),
         ('Command ["nice", "${x}"]', "it names the program"),
         ('Command ["nice", "-n", "${x}", "ls"]', "it may be a list"),
@@ -146,7 +146,7 @@ async def test_a_command_need_not_read_all_that_it_is_given(line: str) -> None:
 
 
 async def test_what_is_no_text_is_a_failure_before_the_command_starts(tmp_path: Path) -> None:
-    with pytest.raises(ShellError, match="no text"):
+    with pytest.raises(ShellError, match="as text"):
         await performed('Command ["touch", "started"] stdin="${x}"', tmp_path, x="\ud800")
     assert list(tmp_path.iterdir()) == []
 

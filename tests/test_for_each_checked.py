@@ -121,7 +121,7 @@ def test_places_in_what_is_behind_a_list_are_those_of_the_line() -> None:
         ('Each: Prompt "x" for each f in', "A value is expected"),
         ('Each: Prompt "x" for each in in [1]', "has another meaning in expressions"),
         ('Each: Prompt "x" for each f in [1] at_once=0', "`at_once` must be a whole number from 1 to 256"),
-        ('Each: Prompt "x" for each f in [1] on_failure=skip', "`on_failure` is `collect`"),
+        ('Each: Prompt "x" for each f in [1] on_failure=skip', "`on_failure` must be `collect`"),
         ('Each: Prompt "x" for each f in [1] collect="x"', "A prompt or a command keeps its whole value"),
         ('Each: Prompt "x" for each f in [1] at_once=1 at_once=2', "'at_once' is given twice"),
         ('Each: Prompt "x" for each f in [1] with args="no"', "`args` must be a map"),
@@ -310,7 +310,7 @@ def test_cases_tell_and_expect_by_item_whatever_order_the_items_come_in(cases: C
         ("[one, two, three]", "[one, two]", "'Ask[2]' asked a prompt that the case has no answer for"),
         ("[one, two, three]", "[one, two, three, four]", "only 3 of 4 were used"),
         ('Each[1]/Judge": two', 'Each[1]/Judge": three', "does not contain this"),
-        ("[first, null, another]", "[first, another, null]", "The variable 'rows' is another"),
+        ("[first, null, another]", "[first, another, null]", "The variable 'rows' has another value"),
         ('"Each[0]/Row", ', "", ""),
     ],
 )

@@ -124,7 +124,7 @@ stdin: null => stdin: x => its standard input is different
 stdin: null => stdout: x => has the unknown key
 contains: [make, test] => contains: [make, tests] => does not contain
 contains: [make, test] => contains: [""] => does not contain
-contains: [make, test] => contains: [] => must have a text
+contains: [make, test] => contains: [] => must have at least one text
 Test: [{contains: [make, test], env: {}, timeout: 1min}] => Test: {} => nothing in the map
 env: {}, timeout => env: {A: b}, timeout => its env is different
 timeout: 1min => timeout: 2min => its timeout is different
@@ -145,7 +145,7 @@ variables: {target: site} => variables: {target: site, targt: x} => Did you mean
 variables: {target: site} => variables: {target: site, mode: slow} => its env is different
 variables: {target: site} => variables: {} => target
 Draft: Dear all => Draft: Dear nobody => conversation before it
-text: Dear friends, finish => text: Dear fiends, finish => 'letter' is different
+text: Dear friends, finish => text: Dear fiends, finish => 'letter' has another value
 text: Dear friends, finish => takes: 5min, text: Dear friends, finish => ended as
 Polish: {text => Send: more, Polish: {text => no state 'Write/Send'
 exact: Draft about site => exact: Draft about sites => its text is different
@@ -170,12 +170,12 @@ log: [{warning: pushed site}] => log: [{error: pushed site}] => No line of the l
 log: [{warning: pushed site}] => log: [pushed sites] => No line of the log
 log: [{warning: pushed site}] => log: [pushed, pushed] => No line of the log
 log: [{warning: pushed site}] => log: [{warn: pushed site}] => has the unknown key
-warnings: [was cut off] => warnings: [] => none is expected
+warnings: [was cut off] => warnings: [] => none are expected
 warnings: [was cut off] => warnings: [was cut, was cut] => No warning
 path: [Build, Test => path: [Test, Build => path is different
 Write/Polish, Push] => Write/Polish] => path is different
-exit_code: 0 => exit_code: "0" => 'exit_code' is different
-letter: {text: Dear friends} => letter: {txt: Dear friends} => 'letter' is different
+exit_code: 0 => exit_code: "0" => 'exit_code' has another value
+letter: {text: Dear friends} => letter: {txt: Dear friends} => 'letter' has another value
 expect: => limits: {transitions: 3}¶expect: => ended as limited
 expect: => limits: {duration: 20s}¶expect: => ended as limited
 path: [Build => ending: stuck¶  path: [Build => not as stuck
@@ -192,7 +192,7 @@ takes: 2min => takes: 59s => asked a prompt
 takes: 2min => exit_code: 1 => does not contain
 Build: echo site, Test: make test => Push: echo site => runs no command
 log: [] => log: [gone] => No line
-exit_code: 143 => exit_code: 1 => 'exit_code' is different
+exit_code: 143 => exit_code: 1 => 'exit_code' has another value
 shell:¶  Build: built => waits: {Ask: true}¶shell:¶  Build: built => never used
 shell:¶  Build: built => answers: {Write/Draft: x}¶shell:¶  Build: built => never used
 expect:¶  ending: aborted => expect:¶  ending: completed => has no `error`

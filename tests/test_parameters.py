@@ -306,7 +306,7 @@ def test_a_number_beyond_all_floats_is_refused() -> None:
 
 def test_what_was_given_instead_of_a_missing_parameter_is_named() -> None:
     topic = Parameter(name="topic", place=Place(path=None, line=1), required=True)
-    with pytest.raises(UsageError, match=r"topic \(is 'topc' meant for it\?\)"):
+    with pytest.raises(UsageError, match=r"topic \(did you mean 'topc' for it\?\)"):
         bind([topic], {"topc": "tea"})
     with pytest.raises(UsageError, match=r"topic$"):
         bind([topic], {"other": "tea"})
