@@ -31,6 +31,7 @@ LAYERS = (
     "folders",
     "language",
     "expressions",
+    "journal",
     "config",
     "projects",
     "setting",
@@ -46,7 +47,17 @@ LAYERS = (
 """From the top to the foot: everything that stands in the package's folder."""
 
 DOORS = {"__main__", "cli", "testing", "python", "preflight", "app"}
-WORKFLOW_HALF = {"checks", "wire", "running", "actions", "library", "folders", "language", "expressions"}
+WORKFLOW_HALF = {
+    "checks",
+    "wire",
+    "running",
+    "actions",
+    "library",
+    "folders",
+    "language",
+    "expressions",
+    "journal",
+}
 WAIST = {"executors"}
 MODEL_HALF = {"serving", "engines", "models", "memory"}
 RECORDS = {

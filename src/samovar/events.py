@@ -241,6 +241,8 @@ class StateLeft(Happening):
     """The action made the value; else it yields to a `result` set by name."""
     sets: Mapping[str, object] = field(default_factory=dict)
     """The variables that the action set, by name."""
+    is_kept: bool = False
+    """It was done in an earlier process, and is taken from the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

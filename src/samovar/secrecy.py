@@ -56,11 +56,11 @@ class Secrets:
     def learn(self, value: object) -> None:
         """From now on no text of the value is shown: of a list or a map each one in it, long keys too."""
         known = len(self._texts)
-        for text in _texts_in(value):
+        for text in texts_in(value):
             if text in self._values:
                 continue
             self._values.add(text)
-            self._texts.update(_forms_of(text))
+            self._texts.update(forms_of(text))
         if len(self._texts) != known:
             self.__dict__.pop("_pattern", None)
 
@@ -217,7 +217,7 @@ def _overlap(text: str, secret: str, *, whole: bool = True) -> int:
     return 0
 
 
-def _texts_in(value: object) -> Iterator[str]:
+def texts_in(value: object) -> Iterator[str]:
     """The texts of a value; those of a list or a map one by one."""
     if isinstance(value, Mapping):
         keys = (to_text(key) for key in value)
@@ -225,12 +225,12 @@ def _texts_in(value: object) -> Iterator[str]:
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _texts_in(item)
+            yield from texts_in(item)
     elif not isinstance(value, bool) and (text := to_text(value).strip()):
         yield text
 
 
-def _forms_of(value: str) -> Iterator[str]:
+def forms_of(value: str) -> Iterator[str]:
     """The texts to hide for one: itself, its lines, and how they are written within others."""
     lines = [line.strip() for line in value.splitlines()]
     on_one = (" ".join(text.split()) for text in (value, *lines))  # as what is shown in brief is written

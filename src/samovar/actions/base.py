@@ -141,6 +141,8 @@ class Action(ABC):
     """It runs a command, so its failure also has an exit code."""
     repeats_inside: ClassVar[bool] = False
     """It has the inner diagram of its composite performed for each item of a list."""
+    is_made_of_visits: ClassVar[bool] = False
+    """What it does is visits of their own, each of which a journal keeps."""
     takes_items: ClassVar[bool] = False
     """Its line may have a `for each`."""
     keeps_time: ClassVar[bool] = False

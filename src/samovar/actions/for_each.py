@@ -44,6 +44,7 @@ NO_COLLECT = (
 class ForEach(Action):
     verb: ClassVar[str] = "for each"
     words: ClassVar[tuple[str, ...]] = ("for",)
+    is_made_of_visits: ClassVar[bool] = True
     form: ClassVar[str] = (
         'For each NAME in EXPRESSION [at_once=8] [collect="variable"] [on_failure=collect] '
         '[result="variable"] (of a composite), or behind the text of a prompt, workflow or command'

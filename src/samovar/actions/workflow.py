@@ -24,6 +24,7 @@ class RunWorkflow(Action):
     effect: ClassVar[str | None] = None
     words: ClassVar[tuple[str, ...]] = ("run", "delegate")
     takes_items: ClassVar[bool] = True
+    is_made_of_visits: ClassVar[bool] = True
     form: ClassVar[str] = 'Run workflow "name" [with key="value" …] [result="variable"] [timeout=30s]'
 
     place: Place

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from samovar.cli import kept_commands
 from samovar.cli.commands import QuickCommand, app, leave
 from samovar.cli.completion import RunCommand, complete_path, complete_prompt, options_of
 from samovar.cli.options import (
@@ -52,7 +53,7 @@ from samovar.cli.options import (
     with_settings,
 )
 
-__all__ = ["app"]
+__all__ = ["app", "kept_commands"]
 
 
 @app.command(
@@ -94,7 +95,8 @@ def run(
     The result is the variable `result` if the workflow sets it by name, else the last answer
     of a prompt without choices.
     """
-    from samovar.cli.run import RunArguments, run_workflow
+    from samovar.cli.run import run_workflow
+    from samovar.cli.run_arguments import RunArguments
 
     leave(
         run_workflow(

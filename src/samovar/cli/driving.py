@@ -50,6 +50,8 @@ class RunOutcome:
     def __init__(self, *, records: bool) -> None:
         self.run: Run | None = None
         self.records = records
+        self.is_kept = False
+        """In a journal."""
         self.signal: int | None = None
         """The first that was heard."""
         self.recording: Recording | None = None
@@ -80,6 +82,7 @@ async def drive(
         from samovar.testing.recording import Recording
 
         outcome.recording = recording = Recording(app.executor, show, machine)
+    outcome.is_kept = runner_settings.keeping is not None
     settings = replace(runner_settings, outside=recording or machine)
     runner = Runner(app.library, recording or app.executor, on_event=recording or show, settings=settings)
     hear = Signals(runner, machine.groups)

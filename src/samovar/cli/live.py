@@ -226,7 +226,7 @@ def line_of(
     line = Text()
     line.append(f"{mark} ", style=style)
     line.append(entered.path, style="bold")
-    line.append(f"  {entered.verb or 'passes'}", style="dim")
+    line.append(f"  {entered.verb or 'passes'}{' (from the journal)' * left.is_kept}", style="dim")
     if left.duration_s >= 0.05 or left.figures:
         line.append(f"  {left.duration_s:.1f} s", style="dim")
     tokens = left.figures.tokens if left.figures else whole.tokens if whole else None

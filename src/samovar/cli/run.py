@@ -8,19 +8,20 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 
 from samovar.app import budget_bytes, open_app, open_library, surroundings
 from samovar.cli.console import make_console
 from samovar.cli.driving import RunOutcome, drive
+from samovar.cli.keeping import check_secrets, keeping_for, say_interrupted
 from samovar.cli.live import Lines, LiveLines, Show
 from samovar.cli.offering import Offering, offering_for
 from samovar.cli.output import JsonLines, Printed, Silent, asked_output, write_json
 from samovar.cli.report import error_line, show_report
+from samovar.cli.run_arguments import RunArguments
 from samovar.cli.showing import shown
 from samovar.cli.terminal import Remarks, put, say
 from samovar.cli.trusting import allower, settings_for
@@ -42,44 +43,6 @@ from samovar.running.prepared import Prepared
 from samovar.running.runner import RunnerSettings
 from samovar.secrecy import Secrets
 from samovar.values import duration_s, limited, to_text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunArguments:
-    """What `samovar run` was called with."""
-
-    workflow: str
-    variables: tuple[str, ...]
-    """Each `--var`."""
-    variable_files: tuple[Path, ...] = ()
-    """Each `--vars`."""
-    switches: tuple[str, ...]
-    """Options that are not the command's own."""
-    options: frozenset[str]
-    """The command's own options, to name the nearest."""
-    settings: Mapping[str, Any]
-    """By name, None for those that were not given."""
-    model: str | None
-    executor: str | None
-    seed: int | None
-    deterministic: bool
-    limit_transitions: int | None
-    limit_duration: str | None
-    yes: bool
-    answers: tuple[str, ...]
-    """Each `--answer`."""
-    trust: bool
-    """Every project counts as trusted."""
-    no_effects: bool
-    lenient: bool
-    dry_run: bool
-    as_json: bool
-    as_events: bool
-    print_variable: str | None
-    record: Path | None
-    """The file of cases that the run is added to."""
-    quiet: bool
-    verbose: int
 
 
 def run_workflow(arguments: RunArguments) -> int:
@@ -115,6 +78,8 @@ def run_workflow(arguments: RunArguments) -> int:
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
+    if arguments.goes_on is not None:
+        check_secrets(arguments.goes_on, prepared.variables)
     hidden = _secrets(workflow, prepared.variables)
     printed = asked_output(arguments.print_variable, workflow, prepared.variables)
     if arguments.dry_run:
@@ -128,13 +93,14 @@ def run_workflow(arguments: RunArguments) -> int:
     show = _make_show(arguments)
     outcome = RunOutcome(records=arguments.record is not None)
 
-    async def main() -> None:
+    async def main(run: RunnerSettings) -> None:
         async with open_app(settings, library) as app:
             await drive(app, prepared, run, outcome, show)
             outcome.note(app)
 
     try:
-        anyio.run(main)
+        with keeping_for(arguments, settings, workflow, library) as keeping:
+            anyio.run(main, replace(run, keeping=keeping))
     finally:
         show.close()
     unrecorded = 0
@@ -152,7 +118,7 @@ def run_workflow(arguments: RunArguments) -> int:
 
 def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
     """What was given as files of variables, as options and as `--var`. Raises `UsageError`."""
-    given: dict[str, object] = {}
+    given: dict[str, object] = dict(arguments.goes_on.variables) if arguments.goes_on else {}
     for path in arguments.variable_files:
         given.update(read_variables_file(path, workflow.parameters))
     switches = read_switches(arguments.switches, workflow.parameters, sorted(arguments.options))
@@ -251,6 +217,8 @@ def _finish(
                 say("")
             text = run.hidden.mask_whole(text)
             put(text if text.endswith("\n") else text + "\n")
+    if run.ending is Ending.CANCELLED and outcome.is_kept and not arguments.as_json:
+        say_interrupted(run.id)
     if run.ending is Ending.CANCELLED and outcome.signal is not None:
         return 128 + outcome.signal  # as shells say it
     return run.ending.exit_status

@@ -198,6 +198,22 @@ class Settings:
         expected="a whole number, at least 1",
         least=1,
     )
+    journal: Literal["on", "off"] = setting(
+        "off",
+        "Whether runs are kept, so that one that was interrupted can go on (`samovar resume`).",
+        expected="'on' or 'off'",
+    )
+    journal_file: Path | None = setting(
+        None,
+        "Where runs are kept; unset: `journal.db` in the user's state folder.",
+        expected="a path",
+        option="--journal",
+        metavar="FILE",
+        help="Keep the run in this file, so that it can go on if it is interrupted.",
+        opens=True,
+        names="folder",
+        given="str | Path",
+    )
     environment: tuple[str, ...] = setting(
         (),
         "Environment variables that prompts may read, as `env.NAME`; prompts see no others.",

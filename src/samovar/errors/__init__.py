@@ -18,6 +18,7 @@
     │   ├── TooLargeError       a value would be larger than allowed
     │   ├── ReturnsError        a workflow returns a value of another type
     │   ├── JoinError           a join needs more branches than were started
+    │   ├── InterruptedActionError  a process ended while it was performed
     │   ├── RefusedError        a person said no
     │   └── UnansweredError     no user was present to ask
     ├── LimitError              a run exceeded one of its limits
@@ -35,8 +36,11 @@
     │       ├── OverloadedError it has too much to do, or failed inside
     │       ├── AuthError       the key is missing or wrong
     │       ├── DeclinedError   it declined to answer
-    │       ├── ProtocolError   the reply does not follow the protocol
-    │       └── SilentError     it sent nothing for too long
+    │       ├── ProtocolError   what came back is not what the protocol says
+    │       └── SilentError     it said nothing for too long
+    ├── JournalError            the journal cannot be read or written
+    │   ├── LeaseError          another process drives the run
+    │   └── LeaseLostError      another process has taken the run over
     └── ClosedError             used after it was closed
 
 Every class has a stable `code`, says whether trying again can help (`retryable`) and which status the
@@ -76,7 +80,11 @@ from samovar.errors.tree import CutOffError as CutOffError
 from samovar.errors.tree import ExpressionError as ExpressionError
 from samovar.errors.tree import FaultsError as FaultsError
 from samovar.errors.tree import FileError as FileError
+from samovar.errors.tree import InterruptedActionError as InterruptedActionError
 from samovar.errors.tree import JoinError as JoinError
+from samovar.errors.tree import JournalError as JournalError
+from samovar.errors.tree import LeaseError as LeaseError
+from samovar.errors.tree import LeaseLostError as LeaseLostError
 from samovar.errors.tree import LimitError as LimitError
 from samovar.errors.tree import NotFoundError as NotFoundError
 from samovar.errors.tree import RefusedError as RefusedError

@@ -162,6 +162,12 @@ class RefusedError(ActionError):
     code = "refused"
 
 
+class InterruptedActionError(ActionError):
+    """A process ended while it was performed, and nobody knows whether it was done."""
+
+    code = "interrupted"
+
+
 class UnansweredError(ActionError):
     """There was nobody to ask."""
 
@@ -180,3 +186,26 @@ class LimitError(SamovarError):
 
 class ClosedError(SamovarError):
     code = "closed"
+
+
+class JournalError(SamovarError):
+    """The journal cannot be read or written."""
+
+    code = "journal"
+
+
+class LeaseError(JournalError):
+    """Another process drives the run. `until_s`: when its lease ends, in seconds since 1970."""
+
+    code = "driven"
+    exit_status = 2
+
+    def __init__(self, message: str, *, until_s: float) -> None:
+        self.until_s = until_s
+        super().__init__(message)
+
+
+class LeaseLostError(JournalError):
+    """Another process has taken the run over, since this one did not renew its lease in time."""
+
+    code = "lease-lost"

@@ -119,7 +119,7 @@ class LocalConnection:
     async def _session(self, request: PromptRequest, spec: ModelSpec) -> AsyncIterator[LocalSession]:
         """The conversation of a request: a fresh one, a named one, or a copy of a named one."""
         if request.session is None:
-            source = None if request.fork is None else self._known(request.fork, spec)
+            source = None if request.fork is None else self._source(request.fork, request, spec)
             async with (
                 source.fork(spec, goes_on=False) if source else self._sessions.open(spec, goes_on=False)
             ) as session:
@@ -127,11 +127,21 @@ class LocalConnection:
         else:
             async with self._turns.setdefault(request.session, anyio.Lock()):
                 if request.fork is not None:
-                    await self._replace(request.session, self._known(request.fork, spec).fork(spec), spec)
+                    source = self._source(request.fork, request, spec)
+                    await self._replace(request.session, source.fork(spec), spec)
                 key = (request.session, spec.reference)
-                session = self._named.pop(key) if key in self._named else self._sessions.open(spec)
+                if key in self._named:
+                    session = self._named.pop(key)
+                else:
+                    session = self._sessions.open(spec, () if request.fork else request.history)
                 self._named[key] = session
                 yield session
+
+    def _source(self, name: str, request: PromptRequest, spec: ModelSpec) -> LocalSession:
+        """What a request starts from a copy of; as its history has it, if this process does not know it."""
+        if request.history and not any(known == name for known, _ in self._named):
+            self._named[name, spec.reference] = self._sessions.open(spec, request.history)
+        return self._known(name, spec)
 
     def _known(self, name: str, spec: ModelSpec) -> LocalSession:
         """The conversation of that name: the one with this model, else the one used last."""

@@ -35,5 +35,7 @@ class OpenSettings(TypedDict, total=False):
     snapshots_days: float
     value_bytes: int | str
     most_items: int
+    journal: Literal["on", "off"]
+    journal_file: str | Path
     environment: Sequence[str]
     offline: bool

@@ -53,6 +53,8 @@ class Frame:
     """`result` was set by name."""
     branch: str | None = None
     """The first state of the branch that this is, or the item; None outside of both."""
+    line: str = ""
+    """The branches that this is in, the outermost first, with `/` between them."""
     claims: Claims | None = None
     """What the branches of the same fork use; None outside of forks."""
     secret_items: frozenset[str] = frozenset()
@@ -201,6 +203,7 @@ class Frame:
     def branch_off(self, state: State, transition: Transition, claims: Claims) -> Frame:
         """The frame of a branch that begins with a transition of a fork: its variables are a copy."""
         branch = replace(self, variables=dict(self.variables), branch=transition.target, claims=claims)
+        branch.line = f"{self.line}/{transition.target}".lstrip("/")
         branch.changed = frozenset()
         branch.leave(state, transition)
         return branch

@@ -14,18 +14,16 @@ from functools import partial
 
 import anyio
 
-from samovar.actions.base import Action, Outcome
-from samovar.actions.time_limit import perform
-from samovar.errors import ActionError, Place, SamovarError, TimedOutError, TooLargeError
-from samovar.events import Ending, RunError, VisitStatus
+from samovar.actions.base import Outcome
+from samovar.errors import ActionError, Place, TimedOutError, TooLargeError
+from samovar.events import Ending, RunError
 from samovar.expressions.absent import declared
-from samovar.language.moment import at_moment
 from samovar.language.parameters import bind
 from samovar.language.workflow import Body, Branch, Fork, Limits, State
-from samovar.running.abort_files import AbortedError, AbortFiles
+from samovar.running.abort_files import AbortFiles
 from samovar.running.arrivals import Arrivals
 from samovar.running.branches import Claims
-from samovar.running.ends import End, child_error, no_way_on, too_few, too_large, with_types
+from samovar.running.ends import End, child_error, no_way_on, too_few, with_types
 from samovar.running.finishing import finished
 from samovar.running.frame import Frame
 from samovar.running.items import ItemRunner
@@ -34,6 +32,7 @@ from samovar.running.routing import Choice, Situation, choose, failure_edge
 from samovar.running.spending import HOW_TO_RAISE, PastLimitError, Spending, own_limits
 from samovar.running.turns import give_others_a_turn
 from samovar.running.visit_context import Child, Services, VisitContext
+from samovar.running.visiting import Visiting
 
 
 class Loop:
@@ -46,7 +45,8 @@ class Loop:
         """Where a condition was warned of: once in a run."""
         self._outside = services.outside
         self._abort_files = AbortFiles(services.outside.files, services.folder, services.run)
-        self._items = ItemRunner(services, recorder, self)
+        items = ItemRunner(services, recorder, self)
+        self._visiting = Visiting(services, recorder, self._run_child, items.run)
 
     async def drive(self, frame: Frame) -> End:
         """From the first state to the end. Raises `AbortedError`, and `PastLimitError` of it or one above."""
@@ -57,17 +57,16 @@ class Loop:
         """What `drive` gives or raises for a workflow, once its state for the end was performed."""
 
         async def perform(frame: Frame, state: State) -> RunError | None:
-            _, _, error = await self._visit(frame, state)
-            return error
+            return (await self._visiting.visit(frame, state)).error
 
         return await finished(frame, drive, perform, self._recorder, self._outside.clock)
 
     async def item(self, frame: Frame, state: State) -> tuple[Outcome, RunError | None]:
         """Performs an action for one item of a list, as a visit of its own, and records it."""
         self._abort_files.check()
-        outcome, _, error = await self._visit(frame, state)
+        visited = await self._visiting.visit(frame, state)
         await give_others_a_turn()
-        return outcome, error
+        return visited.outcome, visited.error
 
     async def inside(self, frame: Frame, body: Body) -> End:
         """Drives the inner diagram of a composite for one item of a list."""
@@ -79,7 +78,8 @@ class Loop:
         state = states[first]
         while True:
             self._abort_files.check()
-            _, visit, error = await self._visit(frame, state)
+            visited = await self._visiting.visit(frame, state)
+            visit, error = visited.number, visited.error
             await give_others_a_turn()
             choice = await self._choose(frame, state, visit, failed_here=error is not None)
             transition = choice.transition
@@ -132,54 +132,6 @@ class Loop:
                 self._doubted.add(place)
                 self._recorder.warn(message, place, visit)
         return choice
-
-    async def _visit(self, frame: Frame, state: State) -> tuple[Outcome, int, RunError | None]:
-        """Performs a state's action and records it. Gives also the visit's number, and why it failed."""
-        recorder = self._recorder
-        action: Action | None = None
-        if frame.acts(state):
-            action = state.action  # type: ignore[assignment]
-        entry = recorder.enter(frame, state, action)
-        outcome, error = Outcome(), None
-        if action is not None:
-            context = VisitContext(
-                services=self._services,
-                frame=frame,
-                state=state,
-                number=entry.number,
-                defaults=frame.defaults.at(entry.path, entry.visit_of_state),
-                run_child=self._run_child,
-                do_items=self._items.run,
-            )
-            frame.begin_action()
-            now_s = self._outside.clock.now_s()
-            try:
-                with at_moment(now_s):
-                    outcome = await perform(action, context.context())
-                failure: SamovarError | None = outcome.error
-                if found := too_large(outcome, self._services.settings.value_bytes):
-                    outcome, failure = Outcome(figures=outcome.figures), found
-            except PastLimitError:
-                recorder.leave(entry, VisitStatus.CANCELLED)
-                raise
-            except SamovarError as raised:
-                if recorder.broken is not None:
-                    raise
-                failure = raised
-            except BaseException:  # a cancellation or a defect: the visit is over, and it continues
-                recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
-                raise
-            error = RunError.of(failure, entry.path, action.place) if failure else None
-            with at_moment(now_s):
-                frame.leave_behind(state, outcome, error)
-            recorder.learn(frame.secret_values)
-        status = VisitStatus.FAILURE if error else VisitStatus.SUCCESS
-        recorder.leave(entry, status, error=error, outcome=outcome, secrets=frame.secret_names)
-        if outcome.abort is not None:
-            raise AbortedError(outcome.abort, entry.path)
-        if outcome.figures:
-            frame.spending.spend(tokens=outcome.figures.tokens.generated)
-        return outcome, entry.number, error
 
     # Forks.
 

@@ -31,6 +31,7 @@ from samovar.events import (
     Warned,
 )
 from samovar.generation import PartKind, TextGenerated
+from samovar.journal.base import VisitKey
 from samovar.language.workflow import State, Transition, Workflow
 from samovar.running.frame import Frame
 from samovar.running.run import Run
@@ -53,10 +54,14 @@ class BegunVisit:
     """`Sub/A` for a state of a sub-workflow."""
     visit_of_state: int
     """How often the run has been in the state, this time included."""
+    key: VisitKey
+    """What the journal knows it by."""
     entered_s: float
     """Since the run's start."""
     is_of_item: bool
     """It is of an item of a list, and so one of many."""
+    kept_duration_s: float | None = None
+    """How long it took in an earlier process; None: it is performed in this one."""
 
 
 class Recorder:
@@ -79,6 +84,8 @@ class Recorder:
         self._warned_short = False
         self._entered: Counter[str] = Counter()
         """Visits by path."""
+        self._on_line: Counter[tuple[str, str]] = Counter()
+        """Visits by path and the branches around it."""
 
     def time_s(self) -> float:
         """Since the run's start."""
@@ -163,10 +170,12 @@ class Recorder:
         """A visit begins; without an action it passes through."""
         path = frame.prefix + state.name
         self._entered[path] += 1
+        self._on_line[path, frame.line] += 1
         entry = BegunVisit(
             number=self.record.visits_begun + 1,
             path=path,
             visit_of_state=self._entered[path],
+            key=VisitKey(path=path, line=frame.line, nth=self._on_line[path, frame.line]),
             entered_s=self.time_s(),
             is_of_item=frame.spending.is_in_item,
         )
@@ -210,7 +219,8 @@ class Recorder:
             visit=entry.number,
             path=entry.path,
             status=status,
-            duration_s=now_s - entry.entered_s,
+            duration_s=entry.kept_duration_s or now_s - entry.entered_s,
+            is_kept=entry.kept_duration_s is not None,
             error=error,
             figures=outcome.figures if outcome else None,
             what=outcome.what if outcome else "",

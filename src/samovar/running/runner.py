@@ -22,17 +22,21 @@ from samovar.config import Settings
 from samovar.errors import SamovarError
 from samovar.events import Ending, Event, OnEvent, RunEnded, RunError, RunStarted
 from samovar.executors.base import Connection, Executor
+from samovar.journal.base import KeptRun, RunStatus
 from samovar.language.workflow import Limits, Workflow
 from samovar.library import Library
 from samovar.running.abort_files import ABORT_FILE, OWN_ABORT_FILE, AbortedError
+from samovar.running.conversations import Conversations
 from samovar.running.ends import End
 from samovar.running.frame import Frame
 from samovar.running.given_answers import GivenAnswers
+from samovar.running.keeping import Keeping, kept_run
 from samovar.running.loop import Loop
 from samovar.running.prepared import Prepared
 from samovar.running.recorder import Recorder
 from samovar.running.run import Run
 from samovar.running.spending import PastLimitError, Spending
+from samovar.running.uncertain import Decisions
 from samovar.running.visit_context import Services
 
 __all__ = ["ABORT_FILE", "OWN_ABORT_FILE", "Runner", "RunnerSettings", "first_defaults"]
@@ -69,6 +73,8 @@ class RunnerSettings:
     """No commands are run, and nothing else is done that has an effect outside of the run."""
     outside: World = field(default_factory=ThisMachine)
     """All that a run reaches besides its executor: commands, files, the user, and time."""
+    keeping: Keeping | None = None
+    """Where the run is kept; None: nowhere."""
     lenient: bool = False
     """Text that is not an action is a warning, in sub-workflows too."""
     transitions: int | None = None
@@ -140,10 +146,14 @@ class _Driven:
         workflow = prepared.workflow
         self.runner, self.workflow, self.settings = runner, workflow, runner.settings
         self.prepared, self.outside = prepared, runner.outside
-        now_s = self.outside.clock.now_s()
+        self.keeping = keeping = runner.settings.keeping
+        goes_on = keeping.goes_on if keeping else None
+        now_s = goes_on.started_at if goes_on else self.outside.clock.now_s()
         self.limits = _limits(workflow.limits, runner.settings)
         self.started = RunStarted(
-            run=f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            run=goes_on.id
+            if goes_on
+            else f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
             workflow=workflow.name,
             path=workflow.path,
             secrets=workflow.secret_names,
@@ -168,13 +178,18 @@ class _Driven:
             for warning in self.prepared.warnings:
                 recorder.warn(warning.message, warning.place)
             recorder.warn_of(self.workflow)
-            async with self.outside.executor.open(recorder.record.id) as connection:
+            async with (
+                kept_run(self.keeping, self.started, self.prepared) as journal,
+                self.outside.executor.open(recorder.record.id) as connection,
+            ):
                 try:
-                    loop = Loop(self._services(connection), recorder, self.limits)
+                    loop = Loop(self._services(connection, journal), recorder, self.limits)
                     end = await loop.finished(frame, partial(self._to_end, loop, frame))
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self.outside.commands.end(recorder.record.id)
+                if journal is not None:
+                    await journal.end(RunStatus(end.ending), end.error.message if end.error else "")
         except anyio.get_cancelled_exc_class():
             self._record_end(End(ending=Ending.CANCELLED), frame, quietly=True)
             raise
@@ -189,7 +204,7 @@ class _Driven:
         else:
             self._record_end(end, frame)
 
-    def _services(self, connection: Connection) -> Services:
+    def _services(self, connection: Connection, journal: KeptRun | None) -> Services:
         settings = self.settings
         return Services(
             run=self.recorder.record.id,
@@ -208,6 +223,9 @@ class _Driven:
             secrets=self.recorder.secrets,
             time_s=self.recorder.time_s,
             computer=Computer(settings.settings.value_bytes),
+            journal=journal,
+            conversations=Conversations(journal.kept if journal else ()),
+            uncertain=self.keeping.uncertain if self.keeping else Decisions(),
         )
 
     def _first_frame(self, variables: Mapping[str, object]) -> Frame:
@@ -240,6 +258,10 @@ class _Driven:
             self.recorder.tell_quietly(event)
         else:
             self.recorder.tell(event)
+
+
+def _new_id(now_s: float) -> str:
+    return f"{datetime.fromtimestamp(now_s):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
 def first_defaults(workflow: Workflow, settings: RunnerSettings) -> PromptDefaults:

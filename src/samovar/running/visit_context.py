@@ -7,7 +7,7 @@ What happens while a prompt is answered is reported as events of the run from he
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -25,12 +25,16 @@ from samovar.config import Settings
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Event, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import Connection, PromptReply, PromptRequest, forget
-from samovar.generation import Message, PromptEvent
+from samovar.generation import Message, MessagePart, PromptEvent
+from samovar.journal.base import Exchange, KeptRun
 from samovar.language.workflow import State
 from samovar.library import Library
+from samovar.running.conversations import Conversations
 from samovar.running.frame import Frame
 from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
+from samovar.running.references import References
+from samovar.running.uncertain import Decisions
 from samovar.secrecy import Secrets
 
 
@@ -69,6 +73,14 @@ class Services:
     """What nobody is shown."""
     computer: Computer
     """Fills texts and evaluates expressions."""
+    journal: KeptRun | None = None
+    """Where the run is kept."""
+    conversations: Conversations = field(default_factory=Conversations)
+    """What an earlier process said in named ones."""
+    references: References = field(default_factory=References)
+    """What the journal has in place of secrets."""
+    uncertain: Decisions = field(default_factory=Decisions)
+    """What becomes of visits that were interrupted and may not simply be done again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +112,10 @@ class VisitContext:
     """Drives a sub-workflow."""
     do_items: DoItems
     """Goes through a list."""
+    since_s: float | None = None
+    """When the visit began in an earlier process, in seconds since 1970; None: it begins now."""
+    exchanges: list[Exchange] = field(default_factory=list)
+    """What was asked of models and answered, for the journal."""
 
     def context(self) -> ActionContext:
         services, frame = self.services, self.frame
@@ -189,6 +205,9 @@ class VisitContext:
             return await services.outside.user.ask_user(question)
 
     async def sleep(self, duration_s: float) -> None:
+        if self.since_s is not None and self.state.action is not None and self.state.action.verb == "wait":
+            gone_s = self.services.outside.clock.now_s() - self.since_s
+            duration_s = min(duration_s, max(0.0, duration_s - gone_s))
         await self.services.outside.waits.sleep(duration_s, self._at)
 
     def attempt_failed(
@@ -222,8 +241,19 @@ class VisitContext:
         self._claim(request.session, continues=True)
         self._claim(request.fork, continues=False)
         messages = tuple(self._marked(message) for message in request.messages)
-        request = replace(request, messages=messages, run=self.services.run, visit=self.number)
-        return await self.services.connection.ask(request, self._pass_on)
+        said = self.services.conversations
+        history = said.take(request.session) if request.fork is None else said.of(request.fork)
+        request = replace(
+            request, messages=messages, history=history, run=self.services.run, visit=self.number
+        )
+        reply = await self.services.connection.ask(request, self._pass_on)
+        if self.services.journal is not None:
+            parts = reply.parts or (MessagePart(text=reply.text),)
+            answer = Message.of_parts("assistant", parts)
+            self.exchanges.append(
+                Exchange(session=request.session, fork=request.fork, messages=messages, answer=answer)
+            )
+        return reply
 
     def _marked(self, message: Message) -> Message:
         """A message with a secret value in it, or with what an action made of one, says so."""

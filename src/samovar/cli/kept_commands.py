@@ -1,0 +1,94 @@
+"""The commands for runs that are kept: `samovar resume` and `samovar runs`.
+
+Above: `__init__.py`, which has the others. Below: the modules of this folder, imported when they are needed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from samovar.cli.commands import QuickCommand, app, leave
+from samovar.cli.options import (
+    NOT_GIVEN,
+    AnswerGiven,
+    Events,
+    GivenSettings,
+    Json,
+    Quiet,
+    Trust,
+    Var,
+    Verbose,
+    Yes,
+    with_settings,
+)
+
+
+@app.command(
+    cls=QuickCommand,
+    epilog="What was done is not done again. A prompt, a wait or a question that was interrupted is done "
+    "again; for a command, --redo, --skip or --fail must say.",
+)
+@with_settings()
+def resume(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="Part of its id; without it, the newest one.")
+    ] = None,
+    var: Var = None,
+    settings: GivenSettings = NOT_GIVEN,
+    redo: Annotated[bool, typer.Option("--redo", help="Do again what was interrupted.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Go on as if it was done.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Go on as if it failed.")] = False,
+    json: Json = False,
+    events: Events = False,
+    yes: Yes = False,
+    answer: AnswerGiven = None,
+    trust: Trust = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Go on with a run that was interrupted, from the journal. `samovar runs` lists them."""
+    from samovar.cli.resuming import ResumeArguments, decision_of, resume_run
+
+    leave(
+        resume_run(
+            ResumeArguments(
+                run=run,
+                variables=tuple(var or ()),
+                settings=settings,
+                decision=decision_of(redo=redo, skip=skip, fail=fail),
+                yes=yes,
+                answers=tuple(answer or ()),
+                trust=trust,
+                as_json=json,
+                as_events=events,
+                quiet=quiet,
+                verbose=verbose,
+            )
+        )
+    )
+
+
+@app.command(cls=QuickCommand)
+@with_settings()
+def runs(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="Show this one: part of its id is enough.")
+    ] = None,
+    settings: GivenSettings = NOT_GIVEN,
+    workflow: Annotated[
+        str | None, typer.Option("--workflow", metavar="NAME", help="Those of this workflow only.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help="Only those that are so: interrupted, …")
+    ] = None,
+    most: Annotated[int | None, typer.Option("--most", metavar="N", min=1, help="At most so many.")] = None,
+    json: Json = False,
+) -> None:
+    """List the runs that are kept, the newest first; or show one, visit by visit."""
+    from samovar.cli.runs import list_runs, show_run
+
+    if run is not None:
+        leave(show_run(settings, run, as_json=json))
+    leave(list_runs(settings, workflow=workflow, status=status, most=most, as_json=json))

@@ -1,0 +1,151 @@
+"""`samovar resume`: a run that was interrupted goes on, with what it was called with then.
+
+Above: the commands of `__init__.py`. Below: the journal, and `run.py`, which drives it as any run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samovar.app import open_library
+from samovar.cli.keeping import digests, find_run, open_journal
+from samovar.cli.run import run_workflow
+from samovar.cli.run_arguments import KEPT, RunArguments
+from samovar.cli.terminal import say
+from samovar.cli.trusting import settings_for
+from samovar.errors import UsageError
+from samovar.folders import current_folder
+from samovar.journal.base import Journal, KeptVisit, RunHead, RunStatus, RunSummary
+from samovar.running.uncertain import Decision, Decisions, undecided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeArguments:
+    """What `samovar resume` was called with."""
+
+    run: str | None
+    """An id, or the beginning of one; None: the newest run that can go on."""
+    variables: tuple[str, ...]
+    """Each `--var`: secrets, which are not kept."""
+    settings: Mapping[str, Any]
+    decision: Decision | None
+    """Of visits that were interrupted and may not simply be done again."""
+    yes: bool
+    answers: tuple[str, ...]
+    trust: bool
+    as_json: bool
+    as_events: bool
+    quiet: bool
+    verbose: int
+
+
+def resume_run(arguments: ResumeArguments) -> int:
+    """Goes on with a run, and returns its exit status."""
+    settings = settings_for(arguments.settings, trusts=arguments.trust)
+    with open_journal(settings) as journal:
+        found = _free(journal, find_run(journal, arguments.run, can_go_on=True))
+        head, open_visits = journal.head(found.id), undecided(journal.visits(found.id))
+    kept = RunArguments(
+        variables=arguments.variables,
+        switches=(),
+        options=frozenset(),
+        settings=_settings(head, arguments, settings.journal_file),
+        yes=arguments.yes,
+        answers=arguments.answers,
+        trust=arguments.trust,
+        dry_run=False,
+        as_json=arguments.as_json,
+        as_events=arguments.as_events,
+        print_variable=None,
+        record=None,
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+        goes_on=head,
+        uncertain=Decisions(of_all=_decision(found, open_visits, arguments.decision)),
+        **_arguments(head),
+    )
+    _go_to(head)
+    _check_unchanged(head, kept)
+    return run_workflow(kept)
+
+
+def decision_of(*, redo: bool, skip: bool, fail: bool) -> Decision | None:
+    """What the options say. Raises `UsageError` if it is more than one thing."""
+    given: dict[Decision, bool] = {"redo": redo, "skip": skip, "fail": fail}
+    said = [name for name, is_given in given.items() if is_given]
+    if len(said) > 1:
+        raise UsageError(f"--{said[0]} and --{said[1]} cannot go together.")
+    return said[0] if said else None
+
+
+def _free(journal: Journal, found: RunSummary) -> RunSummary:
+    """The run, once the lease of a process that may have been killed has run out. Raises `UsageError`."""
+    if found.status.is_over:
+        raise UsageError(f"Run {found.id} is over: it {_ended(found.status)}.")
+    left_s = found.until_s - time.time()
+    if found.status is RunStatus.RUNNING and left_s > 0:
+        say(f"samovar: {found.owner} may still drive the run; {left_s:.0f} s will tell")
+        time.sleep(left_s)
+        found = find_run(journal, found.id)
+    if found.status is RunStatus.RUNNING:
+        raise UsageError(f"Run {found.id} is driven by {found.owner}.")
+    return found
+
+
+def _ended(status: RunStatus) -> str:
+    return "completed" if status is RunStatus.COMPLETED else f"was {status}"
+
+
+def _arguments(head: RunHead) -> dict[str, Any]:
+    return {name: head.options.get(name) for name in KEPT}
+
+
+def _settings(head: RunHead, arguments: ResumeArguments, journal: Path | None) -> dict[str, Any]:
+    """What was given as options then, and what is given now, which wins."""
+    then = head.options.get("settings")
+    given = dict(then) if isinstance(then, Mapping) else {}
+    given |= {name: one for name, one in arguments.settings.items() if one is not None}
+    if journal is not None:
+        given["journal_file"] = current_folder() / journal
+    return given
+
+
+def _decision(found: RunSummary, visits: Sequence[KeptVisit], decision: Decision | None) -> Decision | None:
+    """What was decided. Raises `UsageError` if somebody must decide, and nobody has."""
+    if visits and decision is None:
+        names = ", ".join(str(one.intent.key) for one in visits[:5])
+        raise UsageError(
+            f"Run {found.id} was interrupted in {names}, and nobody knows whether that was done. Look, and "
+            "say --redo to do it again, --skip to go on as if it was done, or --fail to go on as if it "
+            "failed."
+        )
+    return decision
+
+
+def _go_to(head: RunHead) -> None:
+    """To the folder that the run was started in. Raises `UsageError` if that cannot be."""
+    try:
+        if not Path(head.folder).samefile(current_folder()):
+            os.chdir(head.folder)
+            say(f"samovar: the run goes on in {head.folder}")
+    except OSError as error:
+        raise UsageError(
+            f"The run was started in {head.folder}, which cannot be entered: {error.strerror}."
+        ) from error
+
+
+def _check_unchanged(head: RunHead, arguments: RunArguments) -> None:
+    """Raises `UsageError` if a workflow is not as it was: what is done was done for another one."""
+    library = open_library(current_folder())
+    now = digests(library.workflow(arguments.workflow, lenient=arguments.lenient), library)
+    changed = [path for path, digest in now.items() if head.digests.get(path) != digest]
+    if changed:
+        raise UsageError(
+            f"{', '.join(changed)} has changed since the run began. Put it back as it was, or start anew "
+            "with `samovar run`."
+        )

@@ -1,0 +1,81 @@
+"""What `samovar run` was called with, and what of it a run that goes on is called with again.
+
+Above: `run.py`, `resuming.py`. Below: the journal's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from samovar.journal.base import RunHead
+from samovar.running.uncertain import Decisions
+
+KEPT = (
+    "workflow",
+    "model",
+    "executor",
+    "seed",
+    "deterministic",
+    "limit_transitions",
+    "limit_duration",
+    "no_effects",
+    "lenient",
+)
+"""The arguments that hold for all of a run, however often it goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunArguments:
+    """What `samovar run` was called with."""
+
+    workflow: str
+    variables: tuple[str, ...]
+    """Each `--var`."""
+    variable_files: tuple[Path, ...] = ()
+    """Each `--vars`."""
+    switches: tuple[str, ...]
+    """Options that are not the command's own."""
+    options: frozenset[str]
+    """The command's own options, to name the nearest."""
+    settings: Mapping[str, Any]
+    """By name, None for those that were not given."""
+    model: str | None
+    executor: str | None
+    seed: int | None
+    deterministic: bool
+    limit_transitions: int | None
+    limit_duration: str | None
+    yes: bool
+    answers: tuple[str, ...]
+    """Each `--answer`."""
+    trust: bool
+    """Every project counts as trusted."""
+    no_effects: bool
+    lenient: bool
+    dry_run: bool
+    as_json: bool
+    as_events: bool
+    print_variable: str | None
+    record: Path | None
+    """The file of cases that the run is added to."""
+    quiet: bool
+    verbose: int
+    goes_on: RunHead | None = None
+    """The run that goes on; None: a new one begins."""
+    uncertain: Decisions = field(default_factory=Decisions)
+    """What becomes of its visits that were interrupted."""
+
+    @property
+    def kept(self) -> Mapping[str, object]:
+        """What a later process needs to go on with the run, besides its variables; only what JSON has."""
+        settings = {name: _json(one) for name, one in self.settings.items() if one is not None}
+        return {"settings": settings, **{name: getattr(self, name) for name in KEPT}}
+
+
+def _json(value: object) -> object:
+    if isinstance(value, tuple | list):
+        return [_json(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,225 @@
+"""The contract of a journal, in plain values: runs, their visits, and who drives a run.
+
+Above: the runner and the doors. Below: the events. A run is kept by its visits: each is written before its
+action is performed (the intent) and after it has ended (the outcome). A run that goes on is driven again from
+its first state, and takes the outcome of each visit that has one, so that nothing of it is done twice.
+
+What holds for every journal:
+
+- A visit is named by its key, which does not depend on the order in which branches and items come to it.
+- `intend` returns when the intent is kept; that of a visit that may not be repeated survives a loss of power.
+- `leave` returns when the outcome is kept: a process killed after it loses nothing of the visit.
+- One process drives a run at a time: the one that holds the run's lease. A lease that was not renewed until
+  `until_s` may be taken by another. A write under a lease that was lost raises `LeaseLostError`, and changes
+  nothing. Nothing but the lease decides this, and no start of a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from samovar.events import NOTHING, PromptFigures, RunError
+from samovar.generation import Message, TokenCounts
+
+
+class RunStatus(StrEnum):
+    """How a run stands in the journal."""
+
+    RUNNING = "running"
+    """A process drives it."""
+    INTERRUPTED = "interrupted"
+    """It did not end, and nobody drives it."""
+    WAITING = "waiting"
+    """It waits for a person's answer, and nobody drives it."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    LIMITED = "limited"
+    STUCK = "stuck"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """It cannot go on."""
+        return self not in _GO_ON
+
+
+_GO_ON = (RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.WAITING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitKey:
+    """Names one visit within its run, the same in whatever order branches and items come."""
+
+    path: str
+    """Of the state, with its sub-workflows and items: `Build/Each[3]/Ask`."""
+    line: str = ""
+    """The branches around it, the outermost first, as `Left/Inner`; empty outside of forks."""
+    nth: int = 1
+    """Which visit of that state on that line, from 1."""
+
+    def __str__(self) -> str:
+        branch = f" in branch {self.line}" if self.line else ""
+        times = f" (visit {self.nth})" if self.nth > 1 else ""
+        return f"{self.path}{branch}{times}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A visit that begins."""
+
+    key: VisitKey
+    number: int
+    """In the run, from 1, in the order in which they began."""
+    verb: str | None
+    """Of its action; None: it passes through."""
+    entered_at: float
+    """Seconds since 1970: what the visit counts as now, also when it is performed again."""
+    is_repeatable: bool
+    """It may be performed again if nobody knows whether it was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request of a prompt and what was answered, so that a conversation can be told again."""
+
+    session: str | None
+    fork: str | None
+    messages: tuple[Message, ...]
+    answer: Message | None
+    """None if there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitOutcome:
+    """How a visit ended: all that the run needs to go on from it. Values are without loss."""
+
+    value: object = NOTHING
+    is_new: bool = True
+    sets: Mapping[str, object] = field(default_factory=dict)
+    error: RunError | None = None
+    abort: str | None = None
+    figures: PromptFigures | None = None
+    answer: tuple[str, bool] | None = None
+    """The text, and whether it was picked among choices."""
+    what: str = ""
+    left_at: float = 0.0
+    """Seconds since 1970."""
+    duration_s: float = 0.0
+    attempts: int = 0
+    """Those that failed before."""
+    exchanges: tuple[Exchange, ...] = ()
+    spent: TokenCounts = field(default_factory=TokenCounts)
+    """By attempts that failed, besides what is in `figures`."""
+    is_concealed: bool = False
+    """There are references in place of secrets, and marks are escaped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptVisit:
+    """A visit as it is in the journal."""
+
+    intent: Intent
+    outcome: VisitOutcome | None
+    """None: it was begun, and nobody knows how far it came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHead:
+    """What a run begins with: enough to drive it again in another process."""
+
+    id: str
+    workflow: str
+    """Its name."""
+    path: Path | None
+    """Its file."""
+    folder: str
+    """Where it was started, whole."""
+    started_at: float
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the texts of the workflow and of all it runs, by file."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """What it begins with, typed; a secret is not among them."""
+    secrets: tuple[str, ...] = ()
+    """The names of the secret variables that had a value, which has to be given again."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What the door was told, by the names of `RunnerSettings`; only what JSON has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A line of a list of runs."""
+
+    id: str
+    workflow: str
+    path: Path | None
+    folder: str
+    status: RunStatus
+    started_at: float
+    touched_at: float
+    """When something was last written of it; seconds since 1970."""
+    ended_at: float | None
+    visits: int
+    tokens: TokenCounts
+    owner: str
+    """The process that drives it, in words; empty if none does."""
+    until_s: float
+    """When its lease ends, in seconds since 1970; 0 if nobody has one."""
+    message: str
+    """Why it did not complete, or what it waits for; empty otherwise."""
+
+
+class KeptRun(Protocol):
+    """One run that this process drives: it holds the lease until it is closed."""
+
+    head: RunHead
+
+    def recall(self, key: VisitKey) -> KeptVisit | None:
+        """What the journal had of a visit when the run was opened."""
+        ...
+
+    @property
+    def kept(self) -> Sequence[KeptVisit]:
+        """All visits that the journal had when the run was opened, in the order in which they began."""
+        ...
+
+    async def intend(self, intent: Intent) -> None:
+        """A visit begins, or begins again. Raises `JournalError`."""
+        ...
+
+    async def leave(self, key: VisitKey, outcome: VisitOutcome) -> None:
+        """A visit has ended. Raises `JournalError`."""
+        ...
+
+    async def end(self, status: RunStatus, message: str = "") -> None:
+        """The run is over, or waits. Raises `JournalError`."""
+        ...
+
+
+class Journal(Protocol):
+    """A place where runs are kept."""
+
+    def begin(self, head: RunHead) -> AbstractAsyncContextManager[KeptRun]:
+        """A new run. Leaving it gives the lease back: without `end`, the run counts as interrupted."""
+        ...
+
+    def reopen(self, run: str) -> AbstractAsyncContextManager[KeptRun]:
+        """A run that goes on. Raises `NotFoundError`, and `LeaseError` while another process drives it."""
+        ...
+
+    def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
+        """The newest first."""
+        ...
+
+    def head(self, run: str) -> RunHead:
+        """What a run began with. Raises `NotFoundError`."""
+        ...
+
+    def visits(self, run: str) -> Iterator[KeptVisit]:
+        """All visits of a run so far, in the order in which they began. Raises `NotFoundError`."""
+        ...

@@ -1,0 +1,93 @@
+"""Opens the journal's file: for the one thread that writes, and for those who only read.
+
+Above: `writer.py`, `sqlite.py`. Below: SQLite, the schema. Each pragma has its reason beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from samovar.errors import JournalError
+from samovar.journal.schema import MIGRATIONS, migrate
+
+BUSY_S = 10.0
+"""How long one process waits for another's transaction, which takes milliseconds."""
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """A connection that writes; makes the file and its tables if need be. Raises `JournalError`."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(file)
+        connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise reason(error, file) from error
+    try:
+        # One process at a time checkpoints, under a lock of our own: SQLite before 3.51.3 can lose pages
+        # where two do (the WAL-reset bug), and the one of this Python may be older.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":  # a file system without shared memory, as over a network
+            connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # Pages are read from the file, never mapped: a mapped file that another process shortens is a crash.
+        connection.execute("PRAGMA mmap_size = 0")
+        migrate(connection, str(file))
+    except BaseException as error:
+        connection.close()
+        raise reason(error, file) from error
+    return connection
+
+
+def connect_to_read(file: Path) -> sqlite3.Connection:
+    """A connection that cannot write. Raises `JournalError` if there is no journal, or no readable one."""
+    if not file.exists():
+        raise JournalError(f"There is no journal at {file}.")
+    try:
+        uri = f"{file.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+    except (OSError, sqlite3.Error) as error:
+        raise reason(error, file) from error
+    if found > len(MIGRATIONS):
+        connection.close()
+        raise JournalError(
+            f"{file} was written by a later version of Samovar (its schema is {found}, this version knows "
+            f"{len(MIGRATIONS)}). Update Samovar, or name another place with --journal."
+        )
+    return connection
+
+
+def reason(error: BaseException, file: Path) -> JournalError:
+    """What went wrong with the file, for a person."""
+    if isinstance(error, JournalError):
+        return error
+    text = str(error)
+    if isinstance(error, OSError):
+        text = error.strerror or text
+    way = next((way for words, way in _WAYS if words in text.lower()), "Name another place with --journal.")
+    return JournalError(f"The journal {file} cannot be used: {text}. {way}")
+
+
+_ELSEWHERE = "Name another place with --journal, or use --no-journal."
+_WAYS = (
+    ("full", "Make room on that disk; what was written before is kept."),
+    ("locked", "Another process holds it for too long; `samovar doctor` tells which."),
+    ("readonly", f"Its folder may not be written to. {_ELSEWHERE}"),
+    ("read-only", f"It may not be written to. {_ELSEWHERE}"),
+    ("permission", f"Its folder may not be written to. {_ELSEWHERE}"),
+    (
+        "malformed",
+        "The file is damaged. Move it away and a new one is made; `sqlite3 FILE .recover` may help.",
+    ),
+    ("not a database", f"It is another kind of file. {_ELSEWHERE}"),
+)
+"""What to do, by words of what SQLite and the system say."""
+
+
+def _make_private(file: Path) -> None:
+    """The file is there, and for its user alone; SQLite gives its own files beside it the same rights."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    os.close(descriptor)

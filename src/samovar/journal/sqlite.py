@@ -1,0 +1,191 @@
+"""The journal on disk: one SQLite file for all runs of a user, or where `--journal` says.
+
+Above: `app.py`, which makes it; the doors. Below: `writer.py`, which has the only thread that writes;
+`texts.py`, which keeps long outcomes once. Readers have connections of their own that cannot write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+from samovar.errors import JournalError, LeaseError, NotFoundError
+from samovar.generation import TokenCounts
+from samovar.journal.base import (
+    Intent,
+    KeptVisit,
+    RunHead,
+    RunStatus,
+    RunSummary,
+    VisitKey,
+)
+from samovar.journal.codec import from_json, to_json
+from samovar.journal.connecting import connect_to_read
+from samovar.journal.leases import LEASE_S, owner, renewing
+from samovar.journal.sqlite_run import SqliteRun
+from samovar.journal.texts import Texts
+from samovar.journal.writer import Writer
+
+_SUMMARY = (
+    "SELECT id, workflow, status, started_at, touched_at, ended_at, visits, evaluated, reused, generated, "
+    "reasoning, message, head, owner, until_s FROM run"
+)
+_VISITS = (
+    "SELECT path, line, nth, number, verb, entered_at, repeatable, outcome, text FROM visit "
+    "WHERE run = (SELECT number FROM run WHERE id = ?) ORDER BY number, path"
+)
+
+
+class SqliteJournal:
+    """See `base.Journal`. Opens its file with the first run that is kept; mutable in that alone."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._texts = Texts(file.with_name(file.name + ".values"))
+        self._writer: Writer | None = None
+
+    def close(self) -> None:
+        """All is written, and the file is given back."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    @asynccontextmanager
+    async def begin(self, head: RunHead) -> AsyncIterator[SqliteRun]:
+        """See `base.Journal`."""
+        writer, who, now_s = self._open(), owner(), time.time()
+
+        def insert(connection: Any) -> int:
+            cursor = connection.execute(
+                "INSERT INTO run (id, workflow, status, started_at, touched_at, head, owner, lease, until_s) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                (
+                    head.id,
+                    head.workflow,
+                    RunStatus.RUNNING,
+                    head.started_at,
+                    now_s,
+                    to_json(head),
+                    who,
+                    now_s + LEASE_S,
+                ),
+            )
+            return int(cursor.lastrowid)
+
+        number = await writer.write(insert)
+        async with self._driven(SqliteRun(writer, self._texts, head, number, 1, ())) as run:
+            yield run
+
+    @asynccontextmanager
+    async def reopen(self, run: str) -> AsyncIterator[SqliteRun]:
+        """See `base.Journal`."""
+        writer, who = self._open(), owner()
+
+        def take(connection: Any) -> tuple[int, int]:
+            now_s = time.time()
+            found = connection.execute(
+                "SELECT number, lease, owner, until_s, status FROM run WHERE id = ?", (run,)
+            ).fetchone()
+            if found is None:
+                raise NotFoundError("run", run)
+            number, lease, holder, until_s, _ = found
+            if holder is not None and until_s > now_s:
+                raise LeaseError(
+                    f"Run {run} is driven by another process ({holder}). It can be taken over in "
+                    f"{until_s - now_s:.0f} s if that process has ended.",
+                    until_s=until_s,
+                )
+            connection.execute(
+                "UPDATE run SET owner = ?, lease = ?, until_s = ?, status = ?, touched_at = ?, message = '' "
+                "WHERE number = ?",
+                (who, lease + 1, now_s + LEASE_S, RunStatus.RUNNING, now_s, number),
+            )
+            return number, lease + 1
+
+        number, lease = await writer.write(take, is_synced=True)
+        head, kept = self.head(run), tuple(self.visits(run))
+        async with self._driven(SqliteRun(writer, self._texts, head, number, lease, kept)) as driven:
+            yield driven
+
+    @asynccontextmanager
+    async def _driven(self, run: SqliteRun) -> AsyncIterator[SqliteRun]:
+        async with renewing(run.renew):
+            try:
+                yield run
+            finally:
+                run.give_back()
+
+    def _open(self) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(self.file)
+        return self._writer
+
+    # Reading.
+
+    def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:
+        """See `base.Journal`."""
+        if not self.file.exists():
+            return
+        with closing(connect_to_read(self.file)) as connection:
+            rows = connection.execute(
+                f"{_SUMMARY} ORDER BY started_at DESC, number DESC LIMIT ?", (-1 if most is None else most,)
+            ).fetchall()
+        now_s = time.time()
+        for row in rows:
+            yield _summary(row, now_s)
+
+    def head(self, run: str) -> RunHead:
+        """See `base.Journal`."""
+        with closing(connect_to_read(self.file)) as connection:
+            row = connection.execute("SELECT head FROM run WHERE id = ?", (run,)).fetchone()
+        if row is None:
+            raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
+        head = from_json(row[0])
+        if not isinstance(head, RunHead):
+            raise JournalError(f"What run {run} began with cannot be read.")
+        return head
+
+    def visits(self, run: str) -> Iterator[KeptVisit]:
+        """See `base.Journal`."""
+        with closing(connect_to_read(self.file)) as connection:
+            if connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is None:
+                raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
+            for row in connection.execute(_VISITS, (run,)):
+                yield self._visit(connection, row)
+
+    def _visit(self, connection: Any, row: Sequence[Any]) -> KeptVisit:
+        path, line, nth, number, verb, entered_at, repeatable, outcome, digest = row
+        if digest is not None:
+            outcome = self._texts.read(connection, digest)
+        intent = Intent(
+            key=VisitKey(path=path, line=line, nth=nth),
+            number=number,
+            verb=verb,
+            entered_at=entered_at,
+            is_repeatable=bool(repeatable),
+        )
+        return KeptVisit(intent=intent, outcome=None if outcome is None else from_json(outcome))
+
+
+def _summary(row: Sequence[Any], now_s: float) -> RunSummary:
+    head, status = from_json(row[12]), RunStatus(row[2])
+    if status is RunStatus.RUNNING and (row[13] is None or row[14] <= now_s):
+        status = RunStatus.INTERRUPTED
+    return RunSummary(
+        id=row[0],
+        workflow=row[1],
+        path=head.path,
+        folder=head.folder,
+        status=status,
+        started_at=row[3],
+        touched_at=row[4],
+        ended_at=row[5],
+        visits=row[6],
+        tokens=TokenCounts(evaluated=row[7], reused=row[8], generated=row[9], reasoning=row[10]),
+        message=row[11],
+        owner=row[13] or "",
+        until_s=row[14],
+    )

@@ -1,0 +1,165 @@
+"""The one thread of a process that writes the journal: whoever writes waits until it is kept.
+
+Above: `sqlite.py`. Below: SQLite, the file of the checkpointer's lock. Writes that wait together are one
+transaction. Why each pragma is as it is stands beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from samovar.errors import JournalError, SamovarError
+from samovar.journal.checkpointing import Checkpointer
+from samovar.journal.connecting import connect, reason
+
+MOST_TOGETHER = 256
+"""Writes of one transaction."""
+Write = Callable[[Any], Any]
+"""Given the connection, within a transaction."""
+
+
+class Done(Protocol):
+    """Hears how a write ended, on the writer's thread."""
+
+    def __call__(self, result: object, error: BaseException | None) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    write: Write
+    is_synced: bool
+    done: Done
+    is_told: bool = field(default=False)
+
+    def tell(self, result: object, error: BaseException | None) -> None:
+        if not self.is_told:
+            self.is_told = True
+            self.done(result, error)
+
+
+class Writer:
+    """One thread with one connection. Closed, it has written all it was given."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises `JournalError` if the journal cannot be opened."""
+        self._file = file
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._checkpointer = Checkpointer(file)
+        self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._is_closed = False
+        self._thread.start()
+        if (error := self._opened.get()) is not None:
+            self._thread.join()
+            raise error
+
+    async def write(self, write: Write, *, is_synced: bool = False) -> Any:
+        """What `write` gives, once it is kept. `is_synced`: it survives a loss of power too."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Any] = loop.create_future()
+
+        def settle(result: object, error: BaseException | None) -> None:
+            if waiting.cancelled():
+                return
+            if error is None:
+                waiting.set_result(result)
+            else:
+                waiting.set_exception(error)
+
+        def done(result: object, error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(settle, result, error)
+
+        self._put(_Waiting(write, is_synced, done))
+        return await waiting
+
+    def write_now(self, write: Write, *, is_synced: bool = False) -> Any:
+        """As `write`, for a thread that may wait."""
+        told: queue.SimpleQueue[tuple[object, BaseException | None]] = queue.SimpleQueue()
+        self._put(_Waiting(write, is_synced, lambda result, error: told.put((result, error))))
+        result, error = told.get()
+        if error is not None:
+            raise error
+        return result
+
+    def _put(self, waiting: _Waiting) -> None:
+        if self._is_closed:
+            raise JournalError("The journal is closed.")
+        self._waiting.put(waiting)
+
+    def close(self) -> None:
+        """Returns when all is written, and the thread has ended."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            connection = connect(self._file)
+        except BaseException as error:  # handed on: to whoever opens the journal
+            self._opened.put(error)
+            return
+        self._opened.put(None)
+        try:
+            while (together := self._next()) is not None:
+                self._write_all(connection, together)
+                self._checkpointer.look(connection)
+            self._checkpointer.look(connection, at_end=True)
+        finally:
+            connection.close()
+
+    def _next(self) -> list[_Waiting] | None:
+        """What waits, at least one; None: nothing will."""
+        first = self._waiting.get()
+        if first is None:
+            return None
+        together = [first]
+        while len(together) < MOST_TOGETHER:
+            try:
+                one = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if one is None:
+                self._waiting.put(None)
+                break
+            together.append(one)
+        return together
+
+    def _write_all(self, connection: Any, together: list[_Waiting]) -> None:
+        results: list[tuple[_Waiting, object]] = []
+        try:
+            with _transaction(connection, is_synced=any(one.is_synced for one in together)):
+                for one in together:
+                    try:
+                        results.append((one, one.write(connection)))
+                    except SamovarError as error:  # its own, before it wrote: the others are written
+                        one.tell(None, error)
+        except BaseException as error:  # handed on: to each that waits
+            for one in together:
+                one.tell(None, reason(error, self._file))
+            return
+        for one, result in results:
+            one.tell(result, None)
+
+
+@contextlib.contextmanager
+def _transaction(connection: Any, *, is_synced: bool) -> Iterator[None]:
+    # FULL syncs the log at this commit; NORMAL leaves that to the system, and loses nothing but with the
+    # machine's power.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            connection.execute("ROLLBACK")
+        raise

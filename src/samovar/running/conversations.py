@@ -1,0 +1,49 @@
+"""What the named conversations of a run that goes on have said before, as its journal has it.
+
+Above: `visiting.py`, which notes what a visit said that is not performed again; the contexts of visits, which
+have it told to the executor with the first prompt that continues one. Below: the journal's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from samovar.generation import Message, TokenCounts
+from samovar.journal.base import Exchange, KeptVisit, VisitKey
+
+
+class Conversations:
+    """Of one run. Mutable: what is to be told, by name."""
+
+    def __init__(self, kept: Iterable[KeptVisit] = ()) -> None:
+        """`kept`: the visits that the journal has."""
+        self._kept = tuple(one for one in kept if one.outcome is not None)
+        self._said: dict[str, tuple[Message, ...]] = {}
+
+    def note(self, exchange: Exchange) -> None:
+        """This was said in an earlier process."""
+        if exchange.session is None or exchange.answer is None:
+            return
+        begin = self._said.get(exchange.session if exchange.fork is None else exchange.fork, ())
+        both = (*begin, *exchange.messages, exchange.answer)
+        system = [one for one in both if one.role == "system"]  # a new one replaces the old
+        rest = (one for one in both if one.role != "system")
+        self._said[exchange.session] = (*system[-1:], *rest)
+
+    def take(self, session: str | None) -> tuple[Message, ...]:
+        """What is to be told before the next prompt of that conversation: once."""
+        return () if session is None else self._said.pop(session, ())
+
+    def of(self, session: str | None) -> tuple[Message, ...]:
+        """The same, for one that only starts from a copy of it."""
+        return () if session is None else self._said.get(session, ())
+
+    def spent_within(self, key: VisitKey) -> TokenCounts:
+        """What was spent by the visits within one that is not performed again: of its items, or below it."""
+        total = TokenCounts()
+        for one in self._kept:
+            path, outcome = one.intent.key.path, one.outcome
+            if outcome is None or not path.startswith((key.path + "/", key.path + "[")):
+                continue
+            total = total + outcome.spent + (outcome.figures.tokens if outcome.figures else TokenCounts())
+        return total

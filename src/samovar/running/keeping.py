@@ -1,0 +1,60 @@
+"""Where a run is kept while it goes on, and what of it a later process needs to go on with it.
+
+Above: the runner, the doors. Below: the journal's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from samovar.events import RunStarted
+from samovar.journal.base import Journal, KeptRun, RunHead
+from samovar.running.prepared import Prepared
+from samovar.running.uncertain import Decisions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How a run is kept."""
+
+    journal: Journal
+    goes_on: RunHead | None = None
+    """The run that goes on; None: a new one begins."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What the door was told, for a later process."""
+    uncertain: Decisions = field(default_factory=Decisions)
+    """What becomes of visits that were interrupted and may not simply be done again."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the files of the workflow and of all it runs, by their whole paths."""
+    folder: Path = field(default_factory=Path.cwd)
+    """Where the run was started."""
+
+
+@asynccontextmanager
+async def kept_run(
+    keeping: Keeping | None, started: RunStarted, prepared: Prepared
+) -> AsyncIterator[KeptRun | None]:
+    """The run in its journal, from its start to its end; None if it is not kept. Raises `JournalError`."""
+    if keeping is None:
+        yield None
+        return
+    if keeping.goes_on is not None:
+        async with keeping.journal.reopen(keeping.goes_on.id) as run:
+            yield run
+        return
+    head = RunHead(
+        id=started.run,
+        workflow=started.workflow,
+        path=None if started.path is None else started.path.absolute(),
+        folder=str(keeping.folder),
+        started_at=started.started_at,
+        digests=keeping.digests,
+        variables={name: one for name, one in prepared.variables.items() if name not in started.secrets},
+        secrets=tuple(name for name in started.secrets if prepared.variables.get(name) is not None),
+        options=keeping.options,
+    )
+    async with keeping.journal.begin(head) as run:
+        yield run

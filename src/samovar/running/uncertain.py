@@ -1,0 +1,57 @@
+"""What becomes of a visit that was begun, and of which nobody knows how far it came.
+
+Above: `visiting.py`; doors, which ask before a run goes on. Below: the journal's contract. What may be done
+again is; for the rest somebody has to say: by an option, by answering a question, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from samovar.actions.base import Action, Outcome
+from samovar.errors import InterruptedActionError
+from samovar.journal.base import KeptVisit, VisitKey
+
+Decision = Literal["redo", "skip", "fail"]
+"""Do it again; go on as if it had succeeded, without a value; go on as if it had failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """What was decided of visits that may not simply be done again."""
+
+    of_all: Decision | None = None
+    of_one: Mapping[VisitKey, Decision] = field(default_factory=dict)
+
+    def of(self, key: VisitKey) -> Decision:
+        """Raises `InterruptedActionError` if nobody has decided."""
+        decision = self.of_one.get(key, self.of_all)
+        if decision is None:
+            raise InterruptedActionError(
+                f"{key} was interrupted, and nobody knows whether it was done. Say --redo, --skip or --fail."
+            )
+        return decision
+
+
+def undecided(kept: Iterable[KeptVisit]) -> list[KeptVisit]:
+    """The visits that somebody must decide about before the run goes on."""
+    return [one for one in kept if one.outcome is None and not one.intent.is_repeatable]
+
+
+def decided(kept: KeptVisit, decisions: Decisions, action: Action) -> Outcome | None:
+    """What an interrupted visit leaves without being performed; None: it is performed (again).
+
+    Raises `InterruptedActionError` where it counts as failed.
+    """
+    if kept.intent.is_repeatable:
+        return None
+    decision = decisions.of(kept.intent.key)
+    if decision == "redo":
+        return None
+    if decision == "skip":
+        return Outcome()
+    raise InterruptedActionError(
+        "It was interrupted, and nobody knows whether it was done.", place=action.place
+    )
