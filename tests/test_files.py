@@ -111,7 +111,7 @@ async def test_the_encoding_of_a_text_is_reported(
         (b"a: [", 'Read "in" as yaml', "cannot be read as yaml: did not find"),
         (b"x" * 600, 'Read "in" limit=500B', "larger than 500 bytes"),
         (b"", 'Read "out"', "There is no file out"),
-        (b"", 'Read "."', "has '.' where"),
+        (b"", 'Read "."', "has '.', but only"),
         (b"", 'Write "in" as lines with value="${n}"', "the value is not a list"),
         (b"", 'Write "in" as csv with value="${tags}"', "item 0 is not a map"),
         (b"a\n1\n", "Write \"in\" as csv append with value='${row}'", "the file has no column 'b'"),
@@ -346,7 +346,7 @@ async def test_a_link_is_not_followed_and_the_message_says_so(tree: Bench, v: st
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 async def test_the_author_may_read_through_a_link_but_not_write(tree: Bench) -> None:
     assert await value(tree, 'Read "out/link" result="v"') == SECRET
-    assert "is a link" in await failure(tree, 'Write "out/link" with value="mine"')
+    assert "is a symbolic link" in await failure(tree, 'Write "out/link" with value="mine"')
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")

@@ -472,7 +472,7 @@ def test_a_diagram_of_a_hundred_thousand_statements_is_refused_at_once() -> None
         ("A => B", "there is no other kind"),
         ("A ..> B", "there is no other kind"),
         ("A <--> B", "points one way"),
-        ("A --> state B", "write 'B' alone"),
+        ("A --> state B", "write only 'B'"),
         ("state A --> B", "write the arrow without it"),
         ("A -- yes --> B", "`A --> B: label`"),
     ],

@@ -164,7 +164,7 @@ def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) 
     assert said == "samovar: cancelled; the part that was fetched is kept for the next pull\n"
     hub.stalls_after = None
     done = samovar(folder, "pull", "hf:own/repo", hub=hub)
-    assert done.returncode == 2 and "is no GGUF model file" in done.stderr  # but what the hub has
+    assert done.returncode == 2 and "is not a GGUF model file" in done.stderr  # but what the hub has
     assert hub.starts == [0, 3 << 20]
 
 
@@ -244,5 +244,5 @@ def test_a_better_model_is_offered_where_the_default_is_not_to_be_had(default_an
     done = samovar(
         default_and_larger, "run", "w.md", "--offline", variables={"SAMOVAR_CACHE_FOLDER": "other"}
     )
-    assert done.returncode == 2 and "smollm2 is not here" in done.stderr
+    assert done.returncode == 2 and "smollm2 is not on this machine" in done.stderr
     assert "Also here: --model hf:own/repo:Q4_K_M (" in done.stderr

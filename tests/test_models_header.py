@@ -66,7 +66,7 @@ def bad(path: Path, raw: bytes) -> Path:
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html><body>not found</body>", "it is a web page"),
         (b"PK\x03\x04" + bytes(60), "zip archive"),
-        (b"\x80\xfe\x00\x91\x1b\xff\x07\xc3" + bytes(64), "is no GGUF"),
+        (b"\x80\xfe\x00\x91\x1b\xff\x07\xc3" + bytes(64), "is not a GGUF"),
         (b"GGUF" + struct.pack("<IQQ", 1, 1, 1) + bytes(64), "GGUF version 1"),
         (b"GGUF" + struct.pack(">IQQ", 3, 1, 1) + bytes(64), "big-endian"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1, 1 << 60) + bytes(64), "damaged"),

@@ -417,7 +417,7 @@ async def test_there_is_no_standard_input() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("a\0b", "NUL"), ("x" * 131_072, "too large"), ("\udcff\ud800", "no text")],
+    [("a\0b", "NUL"), ("x" * 131_072, "too large"), ("\udcff\ud800", "as text")],
 )
 async def test_a_value_that_a_command_cannot_be_given_fails_before_it_starts(
     tmp_path: Path, value: str, message: str

@@ -184,7 +184,7 @@ async def test_a_command_that_takes_too_long_or_writes_too_much_did_not_pass(ben
     assert run.ending is Ending.COMPLETED
     assert [command.timeout_s for command in commands.ran] == [2, 2, 2]
     assert "took longer than 2 s and was stopped. It wrote nothing." in told.requests[1].messages[0].content
-    assert "wrote more than a value may have" in told.requests[2].messages[0].content
+    assert "wrote more than a value may contain" in told.requests[2].messages[0].content
 
 
 async def test_a_command_of_this_machine_is_ended_after_its_time(bench: Bench) -> None:

@@ -157,9 +157,7 @@ class Action(ABC):
     def __init_subclass__(cls, **arguments: object) -> None:
         super(Action, cls).__init_subclass__(**arguments)  # `Action` is made again, for its slots
         if not hasattr(cls, "effect"):
-            raise TypeError(
-                f"The action {cls.__name__} does not define its `effect`: a text, or None if it has none."
-            )
+            raise TypeError(f"The action {cls.__name__} does not define its `effect`: a text, or None.")
 
     @property
     @abstractmethod

@@ -58,7 +58,7 @@ def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
 
 
 def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """Of the files of a workflow and of all it runs, by their whole paths."""
+    """Digests of the files of a workflow and of all it runs, by their whole paths."""
     found: dict[str, str] = {}
     for one in library.tree(workflow):
         if one.path is not None:
@@ -97,12 +97,12 @@ def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
 
 
 def say_interrupted(run: str) -> None:
-    """How a run that was interrupted goes on, on standard error."""
+    """How a run that was interrupted continues, on standard error."""
     say(f"samovar: the run is kept; it goes on with `samovar resume {run}`")
 
 
 def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:
-    """The run that is meant; without a name the newest of all, or of those that can go on.
+    """The run that is meant; without a name the newest of all, or of those that can continue.
 
     Raises `NotFoundError`, and `UsageError` if it may be several.
     """

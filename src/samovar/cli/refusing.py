@@ -96,8 +96,9 @@ def _expected(kind: Any, info: Any) -> str | None:
         return None
     least = "" if info.min is None else f" from {info.min:g}" if kind is float else f" from {info.min}"
     most = "" if info.max is None else f" to {info.max:g}" if kind is float else f" to {info.max}"
-    on = " on" if least and not most else ""
-    return f"a {'whole ' if kind is int else ''}number{least}{most}{on}"
+    if least and not most:
+        least = f", at least {info.min:g}"
+    return f"a {'whole ' if kind is int else ''}number{least}{most}"
 
 
 def _name(param: Any) -> str:

@@ -1,4 +1,4 @@
-"""`samovar resume`: a run that was interrupted goes on, with what it was called with then.
+"""`samovar resume`: a run that was interrupted continues, with what it was called with then.
 
 Above: the commands of `__init__.py`. Below: the journal, and `run.py`, which drives it as any run.
 """
@@ -29,12 +29,12 @@ class ResumeArguments:
     """What `samovar resume` was called with."""
 
     run: str | None
-    """An id, or the beginning of one; None: the newest run that can go on."""
+    """An id, or the beginning of one; None: the newest run that can continue."""
     variables: tuple[str, ...]
     """Each `--var`: secrets, which are not kept."""
     settings: Mapping[str, Any]
     decision: Decision | None
-    """Of visits that were interrupted and may not simply be done again."""
+    """Decision of visits that were interrupted and may not simply be done again."""
     yes: bool
     answers: tuple[str, ...]
     trust: bool

@@ -47,7 +47,7 @@ class PromptRequest:
     """The named conversation of this run to start from a copy of: `session` then begins again as that copy;
     without `session` the copy is a fresh one."""
     history: tuple[Message, ...] = ()
-    """What that conversation has said before, if the executor does not know it: of a run that goes on in
+    """What that conversation has said before, if the executor does not know it: of a run that continues in
     another process. It comes before `messages`."""
     is_own: bool = False
     """`session` is a name that nobody wrote: the conversation of this visit alone."""
