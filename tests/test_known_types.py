@@ -137,6 +137,31 @@ def test_liquid_knows_them_too(tmp_path: Path, text: str, message: str | None) -
     assert all(message is not None and message in one for one in found)
 
 
+@pytest.mark.parametrize(
+    ("text", "offer"),
+    [
+        ('{% if v.home.city == \\"Roma\\" %}x{% endif %}', '"Rome"'),
+        ("{% if true and v.home.city != 'Olso' %}x{% endif %}", '"Oslo"'),
+        ("{% if v.home.city == 'Rome' or v.content == 'x' %}x{% endif %}", None),
+        ("{% for v in v.tree.children %}{% if v.kind == 'x' %}x{% endif %}{% endfor %}", None),
+    ],
+)
+def test_liquid_compares_with_what_can_come(tmp_path: Path, text: str, offer: str | None) -> None:
+    found = said(tmp_path, 'v.home.city == "Rome"', text)
+    assert len(found) == (offer is not None), found
+    assert all(offer is not None and offer in one for one in found)
+
+
+def test_a_prompt_compares_its_parameters_with_what_they_can_be(tmp_path: Path) -> None:
+    prompt = "{% if style == 'plian' %}x{% else %}y{% endif %}"
+    front = "---\nparameters:\n  - {name: style, type: choice, choices: [plain, warm], default: plain}\n---\n"
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "p.md").write_text(front + prompt, encoding="utf-8")
+    Bench(tmp_path).write("w", LINE, 'A: Execute prompt "p"')
+    (fault,) = faults_of(tmp_path / "w.md")
+    assert "`style` is one of the texts" in fault.message and '"plain"' in fault.message
+
+
 def test_an_answer_that_is_one_of_several_objects_has_the_fields_of_each(tmp_path: Path) -> None:
     both = """
 anyOf:

@@ -82,6 +82,16 @@ def test_what_looks_like_the_value_of_a_variable_and_is_plain_text_is_doubted(
     assert said(tmp_path, flow('Execute prompt "p"', text)) == ["plain-value 17:7"]
 
 
+@pytest.mark.parametrize("text", ["$range(1, 2).join('|')}", "a $name.size} b", "${name} $name[0]}"])
+def test_a_value_without_its_opening_brace_is_doubted(tmp_path: Path, text: str) -> None:
+    assert "plain-value" in said(tmp_path, flow(f'Log "{text}"'))[0]
+
+
+@pytest.mark.parametrize("text", ["$other(1)}", "$range (1)}", "{ $range(1) }", "$$range(1)}", "US$ 5.}"])
+def test_other_dollars_are_not(tmp_path: Path, text: str) -> None:
+    assert said(tmp_path, flow(f'Log "{text}"')) == []
+
+
 def test_a_dollar_with_braces_is_plain_text_in_a_prompt_and_doubted_there(tmp_path: Path) -> None:
     assert said(tmp_path, flow('Log "It is ${name}."')) == []
     assert said(tmp_path, flow('Execute prompt "p"', "It is ${name}.")) == ["plain-value 17:7"]
@@ -112,6 +122,13 @@ def test_a_variable_that_is_set_a_letter_away_from_one_that_is_read_is_doubted(t
     assert said(tmp_path, flow("Set trise := tries + 1")) == ["unread-variable 11:6"]
     for other in ("tris", "triesa", "tires", "trias", "TRIES"):
         assert said(tmp_path, flow(f"Set {other} := tries + 1")) == ["unread-variable 11:6"], other
+
+
+def test_short_names_that_lack_a_letter_are_doubted_too(tmp_path: Path) -> None:
+    text = (
+        flow("Set dif := tries + 1").replace("name: name", "name: diff").replace("{{ name }}", "{{ diff }}")
+    )
+    assert [one.split()[0] for one in said(tmp_path, text)] == ["unread-variable"]
 
 
 @pytest.mark.parametrize("name", ["total", "tries2", "name", "tries_of_all"])

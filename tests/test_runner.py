@@ -624,3 +624,10 @@ async def test_what_the_older_system_left_behind_is_there_where_a_file_reads_it(
     plain = await bench.run(bench.write("v", diagram, 'Ask: Prompt "x"'), Told(["hello"]))
     assert "claude_response" in run.variables
     assert "claude_response" not in plain.variables
+
+
+async def test_an_abort_is_told_with_its_reason_filled_in(bench: Bench) -> None:
+    actions = 'A: Set n := 3\nB: Abort "Enough after ${n}"'
+    await bench.run(bench.write("w", "[*] --> A\nA --> B", actions))
+    left = [event for event in bench.events if isinstance(event, StateLeft)]
+    assert left[-1].what == "Enough after 3"

@@ -18,7 +18,7 @@ from samovar.checks.exits import doubtful_exits
 from samovar.checks.for_each import doubtful_items
 from samovar.checks.gone_errors import errors_read_too_late
 from samovar.checks.labels import declared_here
-from samovar.checks.liquid_paths import missing_parts
+from samovar.checks.liquid_paths import prompt_in_vain, read_in_vain
 from samovar.checks.parts import parts_of
 from samovar.checks.plain_texts import misspelt_results, unfilled, unread_parameters
 from samovar.checks.reserved import names_set_twice
@@ -58,7 +58,7 @@ def check_workflow(
         found += [*doubtful_items(workflow, library, types, given), *doubtful_retries(workflow, library)]
         found += [*mistyped(workflow, types, is_old=is_old), *names_set_twice(workflow, is_old=is_old)]
         found += mistyped_returns(workflow, types)
-        found += missing_parts(workflow, types, "warning" if is_old else "error")
+        found += read_in_vain(workflow, types, "warning" if is_old else "error")
         return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 
@@ -159,6 +159,7 @@ def _prompt(
         p.name for p in prompt.parameters if p.default is not None
     }
     yield from unread_parameters(prompt)
+    yield from prompt_in_vain(prompt)
     names = declared_here(workflow) | given | {parameter.name for parameter in prompt.parameters}
     yield from unfilled(prompt.template, names)
     for parameter in prompt.parameters:

@@ -14,6 +14,7 @@ from samovar.actions.prompt import ExecutePrompt
 from samovar.checks.parts import parts_of
 from samovar.checks.unset import read_names
 from samovar.errors import Fault, SamovarError, nearest
+from samovar.expressions.functions import FUNCTIONS
 from samovar.language.names import BUILT_IN
 from samovar.language.pieces import tokenize
 from samovar.language.prompt import Prompt
@@ -26,13 +27,14 @@ _NAMED = re.compile(
     r"|\$\((?P<call>\w+)\)|%(?P<percent>\w+)%|(?<![\\$])\$(?P<bare>\w+)"
 )
 """A name before a brace that closes, with whatever opens; or a name as shells and other tools fill it in."""
+_NO_BRACE = re.compile(r"(?<![\\$])\$(?P<name>[^\W\d]\w*)(?P<behind>[(.\[])[^{}\n]*\}")
 _MEANT_SO = frozenset((("", "}"), ("{{", "}}")))
 """Any `}` may come after a word, and a block of `raw` has whole values."""
 _TAKES_IN = re.compile(r"\{%-?\s*(?:render|include|liquid)\b")
 MOST_LOOKED_AT = 100
 """Places of one text that are looked at, and variables of a workflow that are compared; it takes time."""
 SHORTEST_ALIKE = 4
-"""Letters of a name that is taken for another one misspelt."""
+"""Letters of a name that is taken for another one misspelt; one less if one is missing or too many."""
 
 
 def unfilled(template: Template, names: Collection[str]) -> Iterator[Fault]:
@@ -40,6 +42,8 @@ def unfilled(template: Template, names: Collection[str]) -> Iterator[Fault]:
     if not names:
         return
     rules, looked_at = template.rules, 0
+    if rules.dollar and not rules.shell:
+        yield from _without_brace(template, names)
     for token in tokenize(template.text, template.place, rules):
         for match in _NAMED.finditer(token.text) if token.kind == "text" else ():
             name = match["name"] or match["call"] or match["percent"] or match["bare"]
@@ -52,6 +56,18 @@ def unfilled(template: Template, names: Collection[str]) -> Iterator[Fault]:
                 )
                 at = token.offset + match.end() - len(match[0].lstrip())
                 place = template.place.within(template.text, at)
+                yield Fault(code="plain-value", message=message, place=place, severity="warning")
+
+
+def _without_brace(template: Template, names: Collection[str]) -> Iterator[Fault]:
+    """A `${…}` that lacks its `{`, as in `$range(1, n)}` or `$n.size}`."""
+    for token in tokenize(template.text, template.place, template.rules):
+        for match in _NO_BRACE.finditer(token.text) if token.kind == "text" else ():
+            before = token.text[token.text.rfind("\n", 0, match.start()) + 1 : match.start()]
+            known = FUNCTIONS if match["behind"] == "(" else names
+            if match["name"] in known and before.count("{") <= before.count("}"):
+                message = f"`{match[0][:60]}` is plain text here: write `${{{match[0][1:60]}` for a value."
+                place = template.place.within(template.text, token.offset + match.start())
                 yield Fault(code="plain-value", message=message, place=place, severity="warning")
 
 
@@ -122,7 +138,8 @@ def _read(workflow: Workflow, library: Library) -> frozenset[str]:
 
 def _is_alike(name: str, other: str) -> bool:
     """Whether names differ by a letter, two that are swapped, or in case; not as `file` and `files` do."""
-    if min(len(name), len(other)) < SHORTEST_ALIKE or abs(len(name) - len(other)) > 1:
+    shortest = SHORTEST_ALIKE - (len(name) != len(other))
+    if min(len(name), len(other)) < shortest or abs(len(name) - len(other)) > 1:
         return False
     if name.lower() == other.lower():
         return True

@@ -31,7 +31,7 @@ HEADER = "stateDiagram-v2"
 _INDENT = "    "
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
 _DECLARED = re.compile(
-    r"(?P<indent>\s*)state\s+(?:\"[^\"]*\"\s+as\s+)?(?P<name>[^\s{<:\"]+)\s*(?:<<\w+>>|(?P<opens>\{)|;|$)"
+    r"(?P<indent>\s*)state\s+(?:\"(?P<text>[^\"]*)\"\s+as\s+)?(?P<name>[^\s{<:\"]+)\s*(?:<<\w+>>|(?P<opens>\{)|;|$)"
 )
 """A line that declares a state."""
 _NOTE = re.compile(r"note\b(?!.*[:\"])", re.IGNORECASE)
@@ -90,17 +90,24 @@ def mermaid_of(diagram: str) -> str:
 
 
 def _noted(workflow: Workflow) -> str:
-    """The diagram with a note at each state of which it does not show all."""
-    notes, lines = _notes(workflow), list[str]()
+    """The diagram with what it does not show of states: a note at a join, and `finally` behind a name."""
+    notes, lines, at_end = _notes(workflow), list[str](), workflow.at_end
+    notes.pop(at_end or "", None)
     for line in workflow.diagram.splitlines():
         declared = _DECLARED.match(line)
-        text = notes.pop(declared["name"], None) if declared is not None else None
-        if declared is None or text is None:
+        name = declared["name"] if declared is not None else ""
+        note = notes.pop(name, None)
+        if declared is None or (note is None and name != at_end):
             lines.append(line)
-            continue
-        note = f"{declared['indent']}note right of {declared['name']}: {text}"
-        lines += [note, line] if declared["opens"] else [line, note]
-    return "\n".join([*lines, *(f"note right of {name}: {text}" for name, text in notes.items())]) + "\n"
+        elif note is None:
+            lines.append(f'{declared["indent"]}state "{declared["text"] or name} (finally)" as {name}')
+            at_end = None
+        else:
+            said = f"{declared['indent']}note right of {name}: {note}"
+            lines += [said, line] if declared["opens"] else [line, said]
+    lines += [f"note right of {name}: {note}" for name, note in notes.items()]
+    lines += [] if at_end is None else [f'state "{at_end} (finally)" as {at_end}']
+    return "\n".join(lines) + "\n"
 
 
 def _notes(workflow: Workflow) -> dict[str, str]:

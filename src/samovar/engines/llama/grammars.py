@@ -31,6 +31,9 @@ _NEVER = b"\x00\x00\x80\xff"
 """Minus infinity as a 32-bit number, lowest byte first."""
 _WORDS = [b"".join(bytes([255 * (byte >> bit & 1)]) * 4 for bit in range(8)) for byte in range(256)]
 """By a byte of a mask: the masks of the 32-bit numbers of its eight tokens."""
+_SLICES = tuple(rb'[^"\\\x00-\x1F\x7F]{1,%d}' % most for most in (10, 30))
+"""Which tokens are looked at together while a text of JSON is open. The engine's own choice has one more, for
+texts without a limit: it takes two thirds as long again to make, and no mask is faster for it."""
 _CONTROL = b"\xff<control>"
 """What tokens that say nothing are called: no text has the first byte, so no form has them by accident."""
 
@@ -56,6 +59,9 @@ class Grammars:
         lengths_held = ffi.from_buffer("uint32_t[]", lengths)
         bytes_held = ffi.from_buffer("uint8_t[]", b"".join(pieces))
         init.token_lens, init.token_bytes = lengths_held, bytes_held
+        slices = [ffi.new("char[]", one) for one in _SLICES]
+        slices_held = ffi.new("char *[]", [*slices, ffi.NULL])
+        init.slices = ffi.cast("const char * const *", slices_held)
         self._spell = spell
         self._callback = ffi.callback("LlgTokenizeFn", self._tokenize, error=0)
         if spell is None:
