@@ -200,7 +200,7 @@ class Settings:
     )
     journal: Literal["on", "off"] = setting(
         "off",
-        "Whether runs are kept, so that one that was interrupted can go on (`samovar resume`).",
+        "Whether runs are kept, so that an interrupted one can continue (`samovar resume`).",
         expected="'on' or 'off'",
     )
     journal_file: Path | None = setting(
@@ -209,7 +209,7 @@ class Settings:
         expected="a path",
         option="--journal",
         metavar="FILE",
-        help="Keep the run in this file, so that it can go on if it is interrupted.",
+        help="Keep the run in this file, so that it can be resumed if it is interrupted.",
         opens=True,
         names="folder",
         given="str | Path",

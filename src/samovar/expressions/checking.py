@@ -139,7 +139,7 @@ class TypeCheck:
             type_ = self.of(value, types)
             if isinstance(key, Literal) and isinstance(key.value, str):
                 if key.value in found:
-                    self._say("type-mismatch", f"The key {key.value[:40]!r} stands twice in this map.", key)
+                    self._say("type-mismatch", f"The key {key.value[:40]!r} appears twice in this map.", key)
                 found[key.value] = type_
         is_closed = len(found) == len(node.pairs)
         return Type(kinds=frozenset(("map",)), parts=found, is_closed=is_closed)

@@ -85,7 +85,7 @@ class References:
     def _named(self, name: str) -> str:
         if name not in self._by_name:
             variable = name.partition("#")[0]
-            raise UsageError(f"The secret {variable!r} is not the one that the run was begun with.")
+            raise UsageError(f"The secret {variable!r} is not the one that the run started with.")
         return self._by_name[name]
 
     def _walk(self, value: object, change: Callable[[str], str]) -> object:
