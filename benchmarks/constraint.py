@@ -176,7 +176,7 @@ def vocabulary_s(engine: LlamaEngine) -> float:
     weights = binding.lib.llama_model_load_from_file(str(default_model()).encode(), params)
     vocabulary = Vocabulary(binding, weights)
     guidance = Guidance(binding, vocabulary, lambda: vocabulary.eos)
-    guidance.begin(HELD).result()
+    guidance.begin(HELD.form).result()
     taken_s = time.perf_counter() - started
     guidance.close()
     binding.lib.llama_model_free(weights)

@@ -19,6 +19,8 @@ from samovar.cli import app
 from samovar.cli.checking import faults_of
 from samovar.config import Settings, settings_known
 from samovar.engines.llama import declarations
+from samovar.executors.base import ExecutorAbilities
+from samovar.executors.table import KINDS, member
 from samovar.models import cost, tuning
 from samovar.models.architectures import ARCHITECTURES, MemoryKind, Purpose
 
@@ -272,6 +274,46 @@ def actions_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+_OF_EXECUTORS = {
+    "choices": "`choices`",
+    "schema": "`schema`",
+    "regex": "`regex`",
+    "grammar": "`grammar`",
+    "tools": "tools are offered to it, and it gives its calls back",
+    "own_tools": "it uses tools of its own",
+    "sessions": "`session`",
+    "fork": "`fork`",
+    "embeddings": "embeddings",
+    "deterministic": "`deterministic`",
+    "confidence": "it says how sure it was of a choice",
+    "sampling": "fields of sampling that count",
+    "stop": "`stop`",
+    "think": "`think`",
+    "template": "`template`",
+    "budget": "its memory is within the budget",
+    "evaluated": "it tells what it evaluated and what it reused",
+    "usage": "it tells what an answer took",
+}
+"""Of `ExecutorAbilities`, in words."""
+
+
+def executors_table() -> str:
+    """What each kind of executor can do, from the abilities that their classes declare."""
+    kinds = {kind: member(kind, Settings()) for kind in KINDS}
+    lines = ["| | " + " | ".join(f"`{kind}`" for kind in kinds) + " |", "|---|" + "---|" * len(kinds)]
+    for one in fields(ExecutorAbilities):
+        values = (getattr(kind.abilities, one.name) for kind in kinds.values())
+        lines.append(f"| {_OF_EXECUTORS[one.name]} | " + " | ".join(map(_ability, values)) + " |")
+    keys = (", ".join(f"`{key}`" for key in sorted(kind.takes)) for kind in kinds.values())
+    return "\n".join([*lines, "| keys of its table | " + " | ".join(keys) + " |"]) + "\n"
+
+
+def _ability(value: bool | frozenset[str]) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "–"
+    return ", ".join(f"`{name}`" for name in sorted(value)) or "–"
+
+
 def modules_tables() -> str:
     """Every file of every folder, with the first sentence of its docstring."""
     parts: list[str] = []
@@ -307,6 +349,7 @@ def generated() -> dict[Path, str]:
         DOCS / "commands.md": commands_page(),
         DOCS / "faults.md": faults_page(),
         DOCS / "models.md": with_region(page("models.md"), "memory", models_tables()),
+        DOCS / "executors.md": with_region(page("executors.md"), "abilities", executors_table()),
         DOCS / "language.md": with_region(page("language.md"), "actions", actions_table()),
         DOCS / "architecture.md": with_region(page("architecture.md"), "files", modules_tables()),
         SOURCE / "python" / "open_settings.py": open_settings_module(),

@@ -159,6 +159,7 @@ def test_a_narrow_report_has_every_figure(width: int) -> None:
             }
         ],
         "models": [],
+        "executors": [],
         "tokens": {"evaluated": 33, "reused": 24, "generated": 1, "reasoning": 0},
         "sessions": {"opened": 1, "closed": 1},
         "memory": {f"{name}_bytes": 1 for name in ("ready", "end", "peak", "closed")},

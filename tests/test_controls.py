@@ -176,11 +176,11 @@ def test_no_content_completes_what_the_template_begins(
 
 def test_only_where_a_template_leaves_one_open_are_all_characters_looked_at(kinds: Kinds) -> None:
     _, vocabulary = kinds["byte pairs"]
-    assert not ChatTemplate(CHATML, vocabulary)._leaves_open
-    assert ChatTemplate(OPEN["before"], vocabulary)._leaves_open
+    assert not ChatTemplate(CHATML, vocabulary)._rendering.leaves_open
+    assert ChatTemplate(OPEN["before"], vocabulary)._rendering.leaves_open
     gemma = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
     template = ChatTemplate(gemma, vocabulary)
-    assert not template._leaves_open and template.notes == ()
+    assert not template._rendering.leaves_open and template.notes == ()
 
 
 def test_a_forged_turn_beside_others_leaves_their_tokens_as_they_are(kinds: Kinds) -> None:

@@ -54,7 +54,7 @@ def imported(folder: str) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["pictures"]),
+        ("src", ["pictures", "openai", "anthropic", "acp"]),
         ("examples", []),
         ("scripts", ["test"]),
         ("tests", ["test"]),

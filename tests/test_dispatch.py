@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from samovar.config import Settings
-from samovar.errors import ModelError, NotFoundError
+from samovar.config.declared import DeclaredExecutor
+from samovar.errors import ModelError, NotFoundError, SamovarError
 from samovar.executors import table
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.dispatch import Dispatcher
@@ -30,6 +31,18 @@ class Own:
     takes: ClassVar[frozenset[str]] = frozenset()
     abilities: ClassVar[ExecutorAbilities] = ExecutorAbilities()
     fails: ClassVar[str] = ""
+
+    @classmethod
+    def is_remote(cls, declared: DeclaredExecutor) -> bool:
+        return False
+
+    @classmethod
+    def where(cls, declared: DeclaredExecutor) -> str:
+        return "here"
+
+    @classmethod
+    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
+        return None
 
     @classmethod
     def make(cls, parts: Parts) -> Own:

@@ -11,7 +11,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from samovar import generation
 from samovar.engines.base import Engine, Finished, Model, ModelSpec
 from samovar.engines.llama.engine import LlamaEngine
 from samovar.engines.scripted import ScriptedEngine
@@ -240,7 +239,7 @@ async def test_a_missing_file_is_a_model_error(engine: Engine, tmp_path: Path) -
 async def test_however_steadily_tokens_come_an_answer_has_a_ceiling(
     engine: Engine, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "TIMEOUT_CEILING", 1e-6)
+    monkeypatch.setattr("samovar.generation.options.TIMEOUT_CEILING", 1e-6)
     async with loaded(engine, tiny_model, 4096) as model:
         _, end, _ = await answer(model, "a " * 100, Options(max_tokens=3000, timeout_s=30))
         assert end.reason is FinishReason.TIMEOUT

@@ -44,6 +44,10 @@ COMMANDS = (
     "prompt summarise",
     "pull none.gguf",
     "pull smollm2 -q",
+    "config",
+    "doctor",
+    "doctor --json",
+    "chat hello",
 )
 # The imports come first: a stranger may not read where this checkout is. Without rights nothing else is lost.
 CHILD = """
@@ -147,7 +151,7 @@ def test_a_folder_that_may_not_be_read_holds_nothing(place: Path, command: str) 
 def test_a_current_folder_that_was_deleted_is_named(place: Path, command: str) -> None:
     done = in_home(place, command, place, state="deleted")
     assert_works_or_says_one_line(done)
-    if command.split()[0] not in ("models", "snapshots", "pull"):
+    if command.split()[0] not in ("models", "snapshots", "pull", "config"):
         assert "The current folder was deleted." in done.stderr + done.stdout
 
 

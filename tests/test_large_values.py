@@ -154,7 +154,7 @@ def test_an_error_with_a_large_text_is_bounded(tmp_path: Path, option: str) -> N
 STUCK = """
 import sys
 import anyio
-from samovar.actions.process_groups import ProcessGroups
+from samovar.processes.process_groups import ProcessGroups
 from samovar.cli.driving import Signals
 
 class Run:

@@ -129,8 +129,6 @@ CLOCKS = re.compile(r"\btime\.(time|monotonic|perf_counter|strftime)\b|datetime\
 THIS_MACHINE = {
     "actions/clock.py",
     "actions/process.py",
-    "actions/process_groups.py",
-    "actions/left_processes.py",
 }
 """What is behind the outside: the machine itself."""
 

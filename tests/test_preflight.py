@@ -231,3 +231,11 @@ class Quiet:
     needs_local_model = False
     takes: frozenset[str] = frozenset()
     abilities = ExecutorAbilities()
+
+    @staticmethod
+    def is_remote(declared: object) -> bool:
+        return False
+
+    @staticmethod
+    def objection(declared: object, model: str | None) -> None:
+        """Nothing is known."""

@@ -72,7 +72,7 @@ import os, subprocess
 from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint
-from samovar.actions.process_groups import ProcessGroups
+from samovar.processes.process_groups import ProcessGroups
 
 groups = ProcessGroups()
 groups.expect("r")

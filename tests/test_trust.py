@@ -137,8 +137,13 @@ def test_the_environment_says_yes_or_no(clone: Path, monkeypatch: pytest.MonkeyP
 
 def test_every_setting_that_opens_something_says_so() -> None:
     assert {name for name, known in settings_known().items() if known.opens} == {
-        "environment",
+        "allow",
         "cache_folder",
+        "environment",
+        "executors",
+        "journal_file",
+        "remote_fallback",
+        "servers",
     }
 
 

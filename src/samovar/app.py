@@ -34,6 +34,7 @@ from samovar.models.stores import Stores
 if TYPE_CHECKING:
     from samovar.engines.base import Engine
     from samovar.engines.scripted import Script
+    from samovar.executors.dispatch import Dispatcher
     from samovar.executors.table import Locate, OnFetchProgress
     from samovar.models.fetch_progress import FetchProgress
     from samovar.models.snapshots import Snapshots
@@ -52,6 +53,8 @@ class App:
     settings: Settings
     library: Library
     executor: Executor
+    executors: Dispatcher
+    """The same, which knows what each of them was asked for."""
     embedder: Embedder
     """Embeds with the executor that is named."""
     locate: Locate
@@ -221,6 +224,7 @@ async def open_app(
             settings=settings,
             library=library or open_library(current_folder()),
             executor=dispatcher,
+            executors=dispatcher,
             embedder=dispatcher,
             locate=locate,
             sessions=sessions,

@@ -143,6 +143,10 @@ class PromptFigures:
     """The part of the answer that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
+    executor: str = ""
+    """The name of the one that answered; empty if it is not told."""
+    cost: float | None = None
+    """In the currency of the executor's prices; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ def tokens_to_wire(tokens: TokenCounts) -> Object:
         "reused": tokens.reused,
         "generated": tokens.generated,
         "reasoning": tokens.reasoning,
-    }
+    } | ({"untold": tokens.untold} if tokens.untold else {})
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:
@@ -150,6 +150,8 @@ def _figures(figures: PromptFigures) -> Object:
         "fork": figures.fork,
         "dropped_messages": figures.dropped_messages,
         "cut": figures.cut,
+        "executor": figures.executor or None,
+        "cost": figures.cost,
     }
 
 

@@ -89,6 +89,11 @@ def _text(value: object) -> str:
     return to_text(value)
 
 
+def _names(value: object) -> str:
+    """One name, or several, in a list or with commas between them."""
+    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) and value else _text(value)
+
+
 def _one_of(*words: str) -> Read:
     def read(value: object) -> str:
         if value not in words:
@@ -103,10 +108,6 @@ def _flag(value: object) -> bool:
     if text not in ("true", "false"):
         raise ValueError("true or false")
     return text == "true"
-
-
-def _any_text(value: object) -> str:
-    return to_text(value)
 
 
 def _duration(value: object) -> float:
@@ -131,10 +132,10 @@ def _stops(value: object) -> tuple[str, ...]:
 
 OPTIONS: Mapping[str, Read] = {
     "model": _text,
-    "executor": _text,
+    "executor": _names,
     "session": _text,
     "fork": _text,
-    "system": _any_text,
+    "system": to_text,
     "choices": read_choices,
     "schema": read_schema_option,
     "show_schema": _flag,
@@ -232,7 +233,7 @@ class Using:
         given = {pair.key: self._now(pair, variables) for pair in self.pairs}
         sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
         sampling.setdefault("seed", defaults.seed)
-        model, executor, session, fork, system = (_text_or_none(given.pop(name, None)) for name in _NAMES)
+        model, executor, session, fork, system = (_text_or_none(given.pop(name, None)) for name in _OF_CHOSEN)
         if defaults.deterministic:
             given["deterministic"] = True
         timeout_s = given.pop("timeout", defaults.timeout_s)
@@ -275,7 +276,7 @@ class Using:
             raise ActionError(message, place=pair.value.place) from None
 
 
-_NAMES = ("model", "executor", "session", "fork", "system")
+_OF_CHOSEN = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 
 _ITSELF = "`fork` and `session` name the same conversation: use `session` alone to continue it."

@@ -16,9 +16,9 @@ from samovar.actions.clock import Clock, MachineClock
 from samovar.actions.file_places import Search, Target
 from samovar.actions.file_system import Change
 from samovar.actions.process import Command, CommandResult, run
-from samovar.actions.process_groups import ProcessGroups
 from samovar.actions.question import Ask, Question, Reply
 from samovar.executors.base import Executor
+from samovar.processes.process_groups import ProcessGroups
 from samovar.projects.lineage import DETACHED_VARIABLE, RUN_VARIABLE
 
 FileState = tuple[int, int, int, int]

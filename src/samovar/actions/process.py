@@ -18,8 +18,8 @@ import anyio
 import anyio.to_thread
 from anyio.abc import ByteReceiveStream, Process
 
-from samovar.actions.process_groups import ProcessGroups, end_group
 from samovar.errors import ShellError
+from samovar.processes.process_groups import ProcessGroups, end_group
 from samovar.values import MOST_VALUE_BYTES
 
 LINGER_S = 1.0

@@ -267,6 +267,8 @@ class ExecutePrompt(Action):
             reasoning=reply.reasoning,
             cut=reply.cut,
             chosen=reply.chosen,
+            executor=reply.executor,
+            cost=reply.cost,
         )
         answer: object = said
         if chosen.options.schema is not None and error is None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from samovar.actions.base import Action, ActionContext, Outcome
-from samovar.errors import ActionError, SamovarError, TimedOutError
+from samovar.errors import ActionError, RateLimitError, SamovarError, TimedOutError
 from samovar.values import positive_duration_s, to_text
+
+MOST_RETRY_AFTER_S = 3600.0
+"""Whoever wants to be left alone for longer is not asked again."""
 
 
 async def perform(action: Action, context: ActionContext) -> Outcome:
@@ -34,6 +37,10 @@ async def perform(action: Action, context: ActionContext) -> Outcome:
                 raise
         if error is None or not error.retryable:
             return outcome
+        if isinstance(error, RateLimitError) and error.retry_after_s is not None:
+            if error.retry_after_s > MOST_RETRY_AFTER_S:
+                raise error
+            wait_s = max(wait_s, error.retry_after_s)
         context.attempt_failed(error, outcome.figures, wait_s)
         await context.sleep(wait_s)
         here = replace(context, defaults=context.defaults.again(number))

@@ -30,7 +30,6 @@ from samovar.checks.typed import mistyped
 from samovar.checks.unset import read_names, unset_variables
 from samovar.checks.variable_types import types_of
 from samovar.errors import Fault, FaultsError, NotFoundError, Place, SamovarError, nearest
-from samovar.executors.table import KINDS
 from samovar.language.parameters import Parameter
 from samovar.language.pieces import tokenize
 from samovar.language.reading import much_to_keep
@@ -88,8 +87,6 @@ def _given(tree: Sequence[Workflow], library: Library) -> Mapping[object, frozen
 
 def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
     known, own, around = workflow.known_names, declared_here(workflow), workflow.items_around()
-    if workflow.executor is not None:
-        yield from _unknown_executor(workflow.executor.text, workflow.executor.place)
     for state, action in workflow.actions():
         if not isinstance(action, Action):
             continue
@@ -97,7 +94,6 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
         items = items_of(state, action, around)
         for part in parts_of(action):
             yield from (*part.faults, *unfilled(part, own | items)) if isinstance(part, Template) else ()
-        yield from _executor(action)
         yield from _escapes(action)
         if isinstance(action, ExecutePrompt) and action.name is not None and action.name.is_literal:
             yield from _prompt(action, action.name, workflow, library, known | items)
@@ -105,19 +101,6 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
             yield from _arguments(action.arguments, (), "The text", action.inline.names, "result")
         elif isinstance(action, RunWorkflow) and action.name.is_literal:
             yield from _child(action, workflow, library)
-
-
-def _executor(action: Action) -> Iterator[Fault]:
-    name = action.using.of("executor") if isinstance(action, ExecutePrompt) else None
-    if name is not None and name.is_literal:
-        yield from _unknown_executor(name.text({}), name.place)
-
-
-def _unknown_executor(name: str, place: Place) -> Iterator[Fault]:
-    if name not in KINDS:
-        known = ", ".join(KINDS)
-        message = f"There is no executor {name!r}.{nearest(name[:100], KINDS) or f' There is {known}.'}"
-        yield Fault(code="unknown-executor", message=message, place=place)
 
 
 def _escapes(action: Action) -> Iterator[Fault]:

@@ -30,6 +30,7 @@ from samovar.files import exists, is_file, is_folder, read_text
 from samovar.folders import SUFFIXES, current_folder
 from samovar.language.reading import much_to_keep
 from samovar.library import Library
+from samovar.preflight.executors import own_unfit_executors
 from samovar.preflight.forms import unenforceable
 from samovar.preflight.models import doubtful_models
 from samovar.wire import fault_to_wire
@@ -172,7 +173,7 @@ def _faults_within(path: Path, library: Library, settings: Settings, *, lenient:
             return error.faults
         workflow = error.readable
     found += [*check_workflow(workflow, library), *doubtful_models(workflow, library, settings)]
-    found += unenforceable(workflow)
+    found += [*own_unfit_executors(workflow, library, settings), *unenforceable(workflow)]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: (fault.place.line, fault.place.column)))
 
 

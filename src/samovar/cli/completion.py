@@ -49,6 +49,19 @@ def complete_variable(ctx: Any, incomplete: str) -> Offers:
     return _safely(lambda: list(_assignments(_workflow_of(ctx), incomplete)))
 
 
+def complete_setting(incomplete: str) -> Offers:
+    def offers() -> Offers:
+        from samovar.config import settings_known
+
+        return [
+            (name, known.description)
+            for name, known in settings_known().items()
+            if name.startswith(incomplete)
+        ]
+
+    return _safely(offers)
+
+
 def _safely(offer: Callable[[], Offers]) -> Offers:
     try:
         return offer()

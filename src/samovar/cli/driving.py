@@ -19,11 +19,11 @@ import anyio
 
 from samovar import memory
 from samovar.actions.outside import ThisMachine
-from samovar.actions.process_groups import ProcessGroups
 from samovar.app import App
 from samovar.background import beside
 from samovar.cli.asking import Person
 from samovar.cli.live import LiveLines, Show
+from samovar.processes.process_groups import ProcessGroups
 from samovar.python.figures import Figures, figures_of
 from samovar.running.prepared import Prepared
 from samovar.running.run import Run

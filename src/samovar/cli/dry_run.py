@@ -19,7 +19,7 @@ from samovar.cli.output import show_message, write_json
 from samovar.cli.showing import shown
 from samovar.config import Settings
 from samovar.errors import EngineError
-from samovar.executors.table import LOCAL, member
+from samovar.executors.table import LOCAL, chosen_executors, member
 from samovar.generation import FORMS
 from samovar.library import Library
 from samovar.memory import in_words
@@ -66,7 +66,7 @@ def _told(
     states = preview(workflow, prepared.variables, library, defaults, run, hidden)
     prompts = [state.prompt for state in states if state.prompt is not None]
     with Outlook(settings) as outlook:
-        here = [one for one in prompts if member(_executor(one, settings), settings).needs_local_model]
+        here = [one for one in prompts if _is_here(one, settings)]
         counts, refused = _counted(here, outlook)
         states = tuple(replace(state, error=state.error or refused.get(id(state.prompt))) for state in states)
         looks = {(look := outlook.model(one.model)).reference: look for one in here}
@@ -131,6 +131,12 @@ def _state_object(state: StatePreview, counts: Mapping[int, Counts], settings: S
 def _executor(prompt: PromptPreview, settings: Settings) -> str:
     """The name of the executor that would answer."""
     return settings.executor if prompt.executor is None else prompt.executor
+
+
+def _is_here(prompt: PromptPreview, settings: Settings) -> bool:
+    """One of those who may answer has the model loaded here."""
+    chosen = chosen_executors(_executor(prompt, settings), settings)
+    return any(member(one.name, settings).needs_local_model for one in chosen)
 
 
 def _message_object(message: MessagePreview) -> dict[str, Any]:

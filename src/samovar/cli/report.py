@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samovar.cli.showing import shown
+from samovar.executors.table import LOCAL
 from samovar.memory import in_words
 
 NARROW_COLUMNS = 60
@@ -42,6 +43,9 @@ def show_report(
         console.print(_model(model))
         for note in model["notes"]:
             console.print(Text(f"          {shown(note)}", style="yellow"))
+    for executor in report["executors"]:
+        if executor["kind"] != LOCAL:
+            console.print(_line("executor", shown(_executor(executor))))
     tokens, sessions, memory = report["tokens"], report["sessions"], report["memory"]
     restored = sum(model["restored_tokens"] for model in report["models"])
     reused = f"{tokens['reused']} reused" + (f" ({restored} from disk)" if restored else "")
@@ -92,6 +96,21 @@ def error_line(error: dict[str, Any]) -> str:
     chain = [f"run by {one['state']} at {_place(one['place'])}" for one in reversed(error.get("chain", ()))]
     behind = f" ({'; '.join(chain)})" if chain else ""
     return f"{state}{where}{error['message']}{behind}"
+
+
+def _executor(executor: dict[str, Any]) -> str:
+    """Who was asked, and what left this machine for it."""
+    prompts, failed = executor["prompts"], executor["failed"]
+    text = f"{executor['name']} ({executor['where']})  {prompts} prompt{'s' * (prompts != 1)}"
+    text += f", {failed} failed" if failed else ""
+    sent = in_words(executor["sent_bytes"])
+    text += f" · {sent} left this machine" if executor["remote"] else f" · {sent} sent, on this machine"
+    untold = executor["tokens"].get("untold")
+    if untold:
+        text += f" · {untold} answer{'s' * (untold != 1)} without a count of tokens"
+    if executor["cost"] is None:
+        return text + " · cost not known"
+    return text + (f" · cost {executor['cost']:.6g}" if executor["cost"] else "")
 
 
 def _place(place: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from samovar.config.masking import masked
 from samovar.config.settings import Settings, settings_known
 from samovar.errors import UsageError, nearest
 from samovar.projects.config_files import config_files, is_nothing_set, reason_unread
@@ -97,7 +98,10 @@ def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None)
     if len(error["loc"]) > 1 and known is not None and known.reads == "tables":
         return _say_of_table(name, error, where)
     expected = known.expected if known else error["msg"]
-    return f"The setting {name} cannot be {error['input']!r}{where}: expected {expected}."
+    value = repr(error["input"])
+    if known is not None and known.reads == "tables":
+        value = masked(value)
+    return f"The setting {name} cannot be {value}{where}: expected {expected}."
 
 
 def _say_of_table(name: str, error: Any, where: str) -> str:
@@ -106,7 +110,7 @@ def _say_of_table(name: str, error: Any, where: str) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"[{name}.…] has no key {key!r}{where}.{nearest(key, known_keys(_hints()[name]))}"
     keys = ".".join(str(part) for part in error["loc"][2:])
-    return f"{keys} in [{name}.…] cannot be {error['input']!r}{where}: {error['msg']}."
+    return f"{keys} in [{name}.…] cannot be {masked(repr(error['input']))}{where}: {error['msg']}."
 
 
 def source_of(name: str, given: Mapping[str, object], start: Path | None = None) -> str | None:

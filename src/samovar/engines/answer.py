@@ -10,13 +10,20 @@ import codecs
 from collections.abc import Sequence
 from typing import Literal
 
+from samovar.engines.call_reader import CallReader
 from samovar.engines.markers import Beginning, Markers
 from samovar.engines.reasoning import Run, Splitter, overlap
-from samovar.generation import FormKind, PartKind, TextGenerated
+from samovar.generation import FormKind, PartKind, TextGenerated, ToolCall
 
 Blank = Literal["text", "one", "extra"]
 """What a blank at the head of an answer is: text; not meant, if it is only one; or one more than is meant, as
 in vocabularies that put a blank before each text."""
+_BEFORE: dict[PartKind, tuple[PartKind, ...]] = {
+    "reasoning": (),
+    "text": ("reasoning",),
+    "call": ("reasoning", "text"),
+}
+"""By the kind of a piece: whose tokens came before."""
 MOST_WHITE = 4
 """This many characters of white space may be before a marker; a model that says more will not think."""
 Verdict = Literal["thinks", "says", "crosses"]
@@ -115,15 +122,17 @@ class AnswerParts:
         `form`: the kind of form that the text has; None if it has none.
         """
         is_held = bool(choices) or form is not None
+        self._calls: CallReader | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._splitter: Splitter | None = None
-        self.is_free = False
-        """What comes is not yet the text, which is constrained to choices or to a form."""
+        self.is_free = self._may_think = False
+        """What comes is not yet the text, which is held to choices, to a form or to calls."""
         if markers is not None:
             beginning = beginning or Beginning()
             self._splitter = Splitter(markers, beginning, once=is_held)
             may_think = markers.is_known or beginning.inside is not None
-            self.is_free = is_held and may_think and not beginning.is_over
+            self._may_think = may_think and not beginning.is_over
+            self.is_free = is_held and self._may_think
             if is_held and not self.is_free:
                 self._splitter.settle()
         self._stop = StopText(stop)
@@ -139,9 +148,29 @@ class AnswerParts:
                 self._heads["text"] = Head(keeps_indent=False)
         self._said: set[PartKind] = set()
         self._undecided: list[int | None] = []
-        self._tokens: dict[PartKind, list[int]] = {"reasoning": [], "text": []}
+        self._tokens: dict[PartKind, list[int]] = {"reasoning": [], "text": [], "call": []}
         self.reasoning_tokens = 0
         """Reasoning tokens among those fed so far, markers included."""
+
+    def expect_calls(self, calls: CallReader) -> None:
+        """The text may have calls of tools behind it, or be nothing but calls. Before anything is fed."""
+        self._calls = calls
+        self.is_free = self._may_think
+
+    def open_calls(self) -> None:
+        """A control token has begun a call: what comes from now on is calls."""
+        if self._calls is not None:
+            self._calls.open()
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools; see `CallReader.calls`."""
+        return () if self._calls is None else self._calls.calls()
+
+    @property
+    def is_calling(self) -> bool:
+        """What comes is calls of tools."""
+        return self._calls is not None and self._calls.is_open
 
     @property
     def stopped(self) -> bool:
@@ -154,7 +183,9 @@ class AnswerParts:
         return self._splitter is None or self._splitter.may_be_text
 
     def cut(self, *, is_done: bool) -> PartKind | None:
-        """The part that did not end; None if there is none. `is_done`: the model was done."""
+        """The part that did not come to its end; None if there is none. `is_done`: the model was done."""
+        if self.is_calling:
+            return None if is_done else "call"
         thinks = self._splitter is not None and self._splitter.is_open
         if is_done:
             return "reasoning" if thinks else None
@@ -177,8 +208,10 @@ class AnswerParts:
     def finish(self) -> list[TextGenerated]:
         """The held-back part, once nothing more comes. A character cut in the middle is U+FFFD."""
         runs = self._split(self._decoder.decode(b"", final=True))
-        if self._splitter is not None:
-            runs += self._splitter.finish()
+        if self._splitter is not None and not self.is_calling:
+            runs += self._parted(self._splitter.finish())
+        if self._calls is not None:
+            runs += self._calls.finish()
         self._decide(self._kind or "text")
         pieces = self._pieces(runs)
         if held := self._end(self._stop.finish()):
@@ -205,12 +238,17 @@ class AnswerParts:
 
     @property
     def _kind(self) -> PartKind | None:
+        if self.is_calling:
+            return "call"
         return "text" if self._splitter is None else self._splitter.kind
 
     def _split(self, text: str, *, is_token: bool = False, is_hidden: bool = False) -> list[Run]:
-        if self._splitter is None:
-            return [("text", text)] if text else []
-        return self._splitter.feed(text, is_token=is_token, is_hidden=is_hidden)
+        if self._splitter is None or self.is_calling:
+            return self._parted([("text", text)] if text else [])
+        return self._parted(self._splitter.feed(text, is_token=is_token, is_hidden=is_hidden))
+
+    def _parted(self, runs: list[Run]) -> list[Run]:
+        return runs if self._calls is None else self._calls.parted(runs)
 
     def _decide(self, kind: PartKind | None) -> None:
         """What the tokens belong to of which that was not known; None while it is not."""
@@ -231,8 +269,9 @@ class AnswerParts:
             text = self._end(text, kind)
             if not text:
                 continue
-            if kind == "text" and self._tokens["reasoning"]:
-                pieces.append(self._piece("reasoning", ""))
+            if kind == "call" and (held := self._end(self._stop.finish())):
+                pieces.append(self._piece("text", held))
+            pieces += [self._piece(earlier, "") for earlier in _BEFORE[kind] if self._tokens[earlier]]
             pieces.append(self._piece(kind, text))
         return pieces
 

@@ -26,6 +26,7 @@ from samovar.generation import (
     PromptEvaluating,
     TextGenerated,
     TokenCounts,
+    ToolCall,
 )
 from samovar.models.cost import Cost
 from samovar.models.devices import ANY_DEVICES, DeviceChoice
@@ -159,7 +160,13 @@ class Finished:
     cut: PartKind | None = None
     """The part of the answer that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
-    """The choices that the answer holds, if it had `choices` or a schema, with their confidence."""
+    """The choices that the answer holds, if it was held to `choices` or a schema, with how sure each was."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools that the model calls, if that is why it ended (`FinishReason.CALLS`)."""
+    tools_tokens: int = 0
+    """Of the prompt: those of the tools' definitions."""
+    context_tokens: int = 0
+    """Cells that the prompt and the answer had."""
 
 
 GenerationEvent = PromptEvaluating | TextGenerated | Finished

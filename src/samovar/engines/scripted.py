@@ -1,20 +1,16 @@
 """The engine that answers from a script: for tests and dry runs, without a model or a file.
 
 The short example of the shelf. Tokens are words. A script is a function from the messages to the answer's
-text, in which `<think>…</think>` at its head is reasoning; the same limits, stop texts, choices, prefixes and
-endings hold as with any engine.
+text, in which `<think>…</think>` at its head is reasoning, and `scripted_calls.call_text` behind it a call;
+the same limits, stop texts, choices, prefixes and endings hold as with any engine.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from zlib import crc32
 
 import anyio
 import anyio.lowlevel
@@ -33,6 +29,8 @@ from samovar.engines.base import (
 )
 from samovar.engines.least import least_json
 from samovar.engines.markers import Markers
+from samovar.engines.scripted_calls import prompt_text, reader_of, with_call
+from samovar.engines.scripted_words import vector_of, words
 from samovar.errors import ClosedError, ContextError, EngineError
 from samovar.generation import Embeddings, FinishReason, Message, Options, PromptEvaluating, TokenCounts
 from samovar.models.cost import Cost
@@ -42,8 +40,6 @@ from samovar.values.certainty import certain
 Script = Callable[[Sequence[Message]], str]
 
 CONTEXT_TOKENS = 8192
-DIMENSIONS = 64
-"""Dimensions of its vectors."""
 
 
 def echo(messages: Sequence[Message]) -> str:
@@ -51,24 +47,18 @@ def echo(messages: Sequence[Message]) -> str:
     return messages[-1].content
 
 
-def words(text: str) -> list[str]:
-    """The scripted engine's tokens: words, each with the blanks before it."""
-    return re.findall(r"\s*\S+|\s+$", text)
-
-
-def vector_of(tokens: Sequence[str]) -> array[float]:
-    """The scripted engine's vector of a text: how often each word is there, at a place by its name."""
-    counts = [0.0] * DIMENSIONS
-    for token in tokens:
-        counts[crc32(token.strip().lower().encode("utf-8", "replace")) % DIMENSIONS] += 1.0
-    length = math.hypot(*counts)
-    return array("f", [count / length for count in counts])
-
-
-def _answer_to(options: Options) -> AnswerParts:
+def _answer_to(options: Options, messages: Sequence[Message] = ()) -> AnswerParts:
     """What is said, parted and trimmed as an answer to a prompt with these options."""
     markers = None if options.raw else Markers(is_known=True)
-    return AnswerParts(markers, stop=() if options.held_by else options.stop, choices=options.choices)
+    answer = AnswerParts(
+        markers,
+        stop=() if options.held_by else options.stop,
+        choices=() if options.may_call else options.choices,
+        form="grammar" if options.may_call and (options.held_by or options.must_call) else None,
+    )
+    if (reader := reader_of(messages, options)) is not None:
+        answer.expect_calls(reader)
+    return answer
 
 
 def text_of(said: str, options: Options) -> str:
@@ -115,19 +105,24 @@ class ScriptedModel:
         on_end: OnEnd = lambda: None,
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         self._check_open()
-        prompt = words(" ".join(f"{message.role}: {message.content}" for message in messages))
+        prompt = words(prompt_text(messages, options))
+        without_tools = words(prompt_text(messages, replace(options, tools=())))
         if len(prompt) >= self._cells:
             raise ContextError(prompt_tokens=len(prompt), context_tokens=self._cells)
         self._running += 1
         try:
-            yield self._events(prompt, self._answer(messages, options), options)
+            answer = _answer_to(options, messages)
+            said = self._answer(messages, options)
+            yield self._events(prompt, said, options, answer, len(prompt) - len(without_tools))
         finally:
             self._running -= 1
             on_end()
 
     def _answer(self, messages: Sequence[Message], options: Options) -> str:
-        text = self._script(messages)
+        text = with_call(self._script(messages), options)
         said = text_of(text, options)
+        if options.may_call and not said:
+            return text
         if options.schema is not None and not _is_json(said):
             return text[: text.rindex(said)] + least_json(options.schema)
         if not options.choices or text in options.choices or (not said and text):
@@ -135,8 +130,9 @@ class ScriptedModel:
         choice = said if said in options.choices else options.choices[0]
         return text[: text.rindex(said)] + choice
 
-    async def _events(self, prompt: list[str], said: str, options: Options) -> AsyncIterator[GenerationEvent]:
-        answer = _answer_to(options)
+    async def _events(
+        self, prompt: list[str], said: str, options: Options, answer: AnswerParts, tools_tokens: int
+    ) -> AsyncIterator[GenerationEvent]:
         reused = 0
         while reused < min(len(prompt) - 1, len(self._seen)) and prompt[reused] == self._seen[reused]:
             reused += 1
@@ -147,7 +143,7 @@ class ScriptedModel:
         reason = FinishReason.STOP
         began_s = anyio.current_time()
         for token in words(said):
-            is_limited = answer.is_free or not options.choices
+            is_limited = answer.is_free or not options.choices or options.may_call
             if generated >= (min(room, options.max_tokens) if is_limited else room):
                 reason = FinishReason.LENGTH
                 break
@@ -172,8 +168,18 @@ class ScriptedModel:
             reasoning=answer.reasoning_tokens,
         )
         self._tokens += counts
-        sure = () if cut else certain(options.choices, options.schema, text_of(said, options))
-        yield Finished(reason=reason, tokens=counts, first_token_s=None, cut=cut, chosen=sure)
+        calls = answer.calls if reason is FinishReason.STOP else ()
+        is_sure = cut is None and not options.may_call
+        yield Finished(
+            reason=FinishReason.CALLS if calls else reason,
+            tokens=counts,
+            first_token_s=None,
+            cut=cut,
+            chosen=certain(options.choices, options.schema, text_of(said, options)) if is_sure else (),
+            calls=calls,
+            tools_tokens=tools_tokens,
+            context_tokens=self._cells,
+        )
 
     async def _wait(self) -> None:
         await anyio.lowlevel.checkpoint()

@@ -40,10 +40,11 @@ class BudgetError(ModelError):
 class ContextError(ModelError):
     """`prompt_tokens` do not fit `context_tokens` (one is needed for an answer).
 
-    `most_tokens`: what the arena may grow to; equal to `context_tokens` if it may not. `trained_tokens`: what
-    the model was trained for, if that is known. `answer_tokens`: what the answer may take, with the reasoning
-    before it; None if the answer is not the reason. `text`: which of the texts to embed, counted from 1; None
-    for a prompt.
+    `most_tokens`: what the arena may grow to; equal to `context_tokens` where it may not. `trained_tokens`:
+    what the model was trained for, where that is known. `answer_tokens`: what the answer may take, with the
+    reasoning before it; None if that is only what was asked for. `text`: which of the texts to embed, counted
+    from 1; None for a prompt. `said`: what an endpoint says of it, where the numbers, which may be 0, are not
+    known for certain.
     """
 
     code = "context"
@@ -57,6 +58,7 @@ class ContextError(ModelError):
         trained_tokens: int | None = None,
         text: int | None = None,
         answer_tokens: int | None = None,
+        said: str | None = None,
     ) -> None:
         self.text = text
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
@@ -65,7 +67,9 @@ class ContextError(ModelError):
         way = "Shorten the prompt, or give the model a larger context (--context)."
         if trained_tokens is not None and prompt_tokens >= trained_tokens:
             way = f"Shorten the prompt: the model was trained for no more than {trained_tokens} tokens."
-        if text is None:
+        if said is not None:
+            said = f"The prompt is too long for the model: {said}"
+        elif text is None:
             said = f"The prompt has {prompt_tokens} tokens but the context holds {context_tokens}. {way}"
         else:
             said = (

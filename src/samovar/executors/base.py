@@ -9,7 +9,7 @@ the run holds, on every path. A connection may be asked from several tasks at on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -27,6 +27,22 @@ from samovar.generation import (
     joined,
 )
 from samovar.values.certainty import ChosenValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a program that answers a prompt wants to do itself."""
+
+    program: str
+    """The name of the executor."""
+    what: str
+    """What it calls that, in a few words: it is data, whoever wrote it."""
+    details: str = ""
+    """With what, as the program says it: a command, a path; data too."""
+
+
+Permits = Callable[[Wish], Awaitable[bool]]
+"""Asks the person of the run. Nobody there: no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +71,10 @@ class PromptRequest:
     """The run's id, for logs."""
     visit: int = 0
     """The number of the visit within the run, for logs."""
+    permits: Permits | None = field(default=None, compare=False, repr=False)
+    """Whether a program may do what it wants to do itself, where the settings say that it asks; None: no."""
+    allows_effects: bool = True
+    """False: whoever answers does nothing itself, whatever the settings say."""
 
 
 OnPromptEvent = Callable[[PromptEvent], None]
@@ -84,8 +104,12 @@ class PromptReply:
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
     calls: tuple[ToolCall, ...] = ()
-    """What the model wants tools to do (`FinishReason.CALLS`). Anyone who asked does it, and asks again in
-    the same conversation with what they gave back."""
+    """What the model wants tools to do (`FinishReason.CALLS`). Whoever asked does it, and asks again in the
+    same conversation with what they gave back."""
+    tools_tokens: int | None = None
+    """Of the prompt: those of the tools' definitions; None if that is not known."""
+    context_tokens: int | None = None
+    """That the prompt and the answer had room for; None if that is not known."""
     executor: str = ""
     """The name of the one that answered, which may be a later one of those that were named."""
     cost: float | None = None
@@ -101,8 +125,13 @@ class PromptReply:
 def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: Options) -> str:
     """The message about an answer that did not get beyond its reasoning, or is not whole."""
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
-        return f"The answer was stopped ({reason}) before it matched the {options.held_by}."
-    ways = "Allow more with max_tokens=…"
+        return f"The answer was given up ({reason}) before it was what the {options.held_by} asks for."
+    ways = "Give it more with max_tokens=…"
+    if cut == "call":
+        return (
+            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+            f"within a call of a tool. {ways}"
+        )
     if cut == "text":
         return (
             f"The answer was cut off after {tokens.generated} tokens (max_tokens is "

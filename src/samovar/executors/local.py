@@ -16,7 +16,7 @@ import anyio
 
 from samovar.config.declared import DeclaredExecutor
 from samovar.engines.base import GenerationEvent, ModelSpec
-from samovar.errors import NotFoundError
+from samovar.errors import NotFoundError, SamovarError
 from samovar.executors.base import EmbedRequest, ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
 from samovar.executors.table import Locate, Parts
 from samovar.generation import Embeddings, ModelFetching, ModelLoading, PromptEvent, Sampling
@@ -35,6 +35,7 @@ class LocalExecutor:
         schema=True,
         regex=True,
         grammar=True,
+        tools=True,
         sessions=True,
         fork=True,
         embeddings=True,
@@ -53,6 +54,16 @@ class LocalExecutor:
     def is_remote(cls, declared: DeclaredExecutor) -> bool:
         """See `table.Member`."""
         return False
+
+    @classmethod
+    def where(cls, declared: DeclaredExecutor) -> str:
+        """See `table.Member`."""
+        return "this process"
+
+    @classmethod
+    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
+        """See `table.Member`. Models are looked at in a way of their own, before a run too."""
+        return None
 
     @classmethod
     def make(cls, parts: Parts) -> LocalExecutor:
@@ -112,6 +123,9 @@ class LocalConnection:
             parts=turn.parts,
             cut=turn.cut,
             chosen=turn.chosen,
+            calls=turn.calls,
+            tools_tokens=turn.tools_tokens,
+            context_tokens=turn.context_tokens or None,
             cost=0.0,
         )
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from samovar.config.declared import DeclaredExecutor
-from samovar.errors import NotFoundError, UsageError, nearest
+from samovar.errors import NotFoundError, SamovarError, UsageError, nearest
 from samovar.executors.base import Executor, ExecutorAbilities
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
 """As it is if nothing is declared."""
 KINDS: Mapping[str, str] = {
     LOCAL: "samovar.executors.local:LocalExecutor",
+    "openai": "samovar.executors.openai:OpenAIExecutor",
+    "anthropic": "samovar.executors.anthropic:AnthropicExecutor",
+    "claude-code": "samovar.executors.claude_code:ClaudeCodeExecutor",
+    "acp": "samovar.executors.acp:AcpExecutor",
 }
 """By kind, the module and the class. A kind is also the name of an executor that nobody need declare."""
 
@@ -34,6 +38,10 @@ OnFetchProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and those there will be, if that is known."""
 Locate = Callable[[str, OnFetchProgress], Awaitable["ModelSpec"]]
 """Finds the file of a model reference, and fetches it if that is allowed."""
+
+
+def _nobody_counts(sent_bytes: int) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,8 @@ class Parts:
     locate: Locate
     declared: DeclaredExecutor = LOCAL_ONE
     """What the settings say of this one."""
+    on_sent: Callable[[int], None] = _nobody_counts
+    """Called with the bytes that are about to be sent to whoever answers, where that is not this process."""
 
 
 class Member(Protocol):
@@ -67,10 +77,44 @@ class Member(Protocol):
         """What it is asked may leave this machine."""
         ...
 
+    @classmethod
+    def where(cls, declared: DeclaredExecutor) -> str:
+        """Where what it is asked goes, for a person: a host, a program, `this process`."""
+        ...
+
+    @classmethod
+    def objection(cls, declared: DeclaredExecutor, model: str | None) -> SamovarError | None:
+        """Why it could not answer with this model (None: it has to choose), as far as that is known before
+        a run: a key or a package that is missing, say. None if nothing is known.
+        """
+        ...
+
 
 def names_of(text: str) -> tuple[str, ...]:
     """The names of executors in an option, a setting or a front matter: one, or several with commas."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def chosen_executors(text: str, settings: Settings) -> tuple[DeclaredExecutor, ...]:
+    """Those that an option names, in their order: the next one answers where one is not to be had.
+
+    Raises `NotFoundError` for one that there is not, and `UsageError` for no name, and for a list that goes
+    from this machine to another one although the settings do not say that it may.
+    """
+    chosen = tuple(declared_executor(name, settings) for name in dict.fromkeys(names_of(text)))
+    if not chosen:
+        raise UsageError(
+            f"An executor cannot be {text!r}: expected a name, or several with commas between them."
+        )
+    if len(chosen) > 1 and not settings.remote_fallback:
+        remote = [_class_of(one.kind).is_remote(one) for one in chosen]
+        if not remote[0] and any(remote):
+            away = chosen[remote.index(True)].name
+            raise UsageError(
+                f"{away!r} may not answer in place of {chosen[0].name!r}: what is asked would leave this "
+                "machine. If that is meant, put remote_fallback = true into your own settings."
+            )
+    return chosen
 
 
 def known_executors(settings: Settings) -> tuple[str, ...]:

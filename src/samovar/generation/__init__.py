@@ -7,6 +7,7 @@ values. Below: nothing. It does not know how anything is generated.
 from __future__ import annotations
 
 from samovar.generation.answers import Embeddings as Embeddings
+from samovar.generation.answers import ExecutorFailed as ExecutorFailed
 from samovar.generation.answers import FinishReason as FinishReason
 from samovar.generation.answers import Happening as Happening
 from samovar.generation.answers import ModelFetching as ModelFetching

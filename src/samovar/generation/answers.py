@@ -35,7 +35,9 @@ class TokenCounts:
     """Prompt tokens whose KV was there already."""
     generated: int = 0
     reasoning: int = 0
-    """Generated tokens that the model spent on its reasoning."""
+    """Of those generated: the ones that the model spent on its reasoning."""
+    untold: int = 0
+    """Answers of which whoever gave them did not say how many tokens they took: they count as none above."""
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -43,6 +45,7 @@ class TokenCounts:
             reused=self.reused + other.reused,
             generated=self.generated + other.generated,
             reasoning=self.reasoning + other.reasoning,
+            untold=self.untold + other.untold,
         )
 
 
@@ -108,6 +111,16 @@ class PromptEvaluating(PromptEvent):
     reused_tokens: int
     """Whose KV was there already."""
     evaluated_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorFailed(PromptEvent):
+    """An executor of several was not to be had, and the next one is asked."""
+
+    executor: str
+    next: str
+    why: str
+    """For a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

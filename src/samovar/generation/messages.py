@@ -11,8 +11,9 @@ from typing import Literal, Self
 
 Role = Literal["system", "user", "assistant", "tool"]
 """`tool`: what a tool gave back."""
-PartKind = Literal["text", "reasoning"]
-"""What a part of an answer is: the answer itself, or what the model thought before it."""
+PartKind = Literal["text", "reasoning", "call"]
+"""What a part of an answer is: what was asked for, what the model thought before it, or the calls of tools
+behind it, as the model writes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,8 @@ class Message:
 
     @classmethod
     def of_parts(cls, role: Role, parts: Iterable[MessagePart]) -> Self:
-        """A message of these parts; one that is only text is a plain one."""
-        parts = tuple(parts)
+        """A message of these parts; one that is only text is a plain one. Calls are no part of it."""
+        parts = tuple(part for part in parts if part.kind != "call")
         is_plain = all(part.kind == "text" for part in parts)
         return cls(role=role, content=joined(parts), parts=() if is_plain else parts)
 

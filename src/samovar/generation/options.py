@@ -135,10 +135,20 @@ class Options:
         return "choices" if self.choices else form.name if form else ""
 
     @property
+    def may_call(self) -> bool:
+        """Whether the answer may be calls of tools."""
+        return bool(self.tools) and self.tool_choice != "none"
+
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer is calls, and no text."""
+        return self.may_call and self.tool_choice != "auto"
+
+    @property
     def answer_tokens(self) -> int:
         """Tokens that the answer may take. A token of a choice spells at least one byte; one more ends it."""
         choices = [len(choice.encode("utf-8", "replace")) for choice in self.choices]
-        return max(choices) + 1 if choices else self.max_tokens
+        return max(choices) + 1 if choices and not self.may_call else self.max_tokens
 
     @property
     def ceiling_s(self) -> float | None:

@@ -122,6 +122,13 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
             return None
         return matter.source(key) or (None if value is None else str(value))
 
+    def names(key: str) -> str | None:
+        """A text, or a list of texts, as one with commas."""
+        value = values.get(key)
+        if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+            return ", ".join(value)
+        return text(key)
+
     def one_of(key: str, default: Any, *allowed: Any) -> Any:
         value = values.get(key, default)
         if value not in allowed:
@@ -136,7 +143,7 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
         description=text("description"),
         parameters=_parameters(document, matter, add, is_old=is_old),
         model=_model(text("model"), place("model")),
-        executor=_named(text("executor"), place("executor")),
+        executor=_named(names("executor"), place("executor")),
         system=_template(text("system"), place("system"), add),
         seed=_seed(values.get("seed"), place("seed"), add),
         on_error=one_of("on_error", "fail", "fail", "continue"),

@@ -65,6 +65,11 @@ def available_bytes(root: Path = ROOT) -> int:
     return min([available, *(group.room_bytes() for group in _limited_groups(root))])
 
 
+def limits_bytes(root: Path = ROOT) -> list[int]:
+    """The limits of the groups above this process, the smallest first; none where nobody has set one."""
+    return sorted({group.limit_bytes for group in _limited_groups(root)})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
     """A cgroup with a limit of its own."""

@@ -9,25 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from samovar.actions.defaults import PromptDefaults
-from samovar.actions.prompt import ExecutePrompt
 from samovar.app import budget_bytes, not_here, open_stores, read_reference, spec_for
 from samovar.config import Settings, source_of
 from samovar.engines.base import ModelSpec
-from samovar.errors import Fault, ModelError, ModelFetchError, Place, SamovarError, UsageError
-from samovar.executors.table import known_executors, member
+from samovar.errors import Fault, ModelError, ModelFetchError, NotFoundError, Place, SamovarError, UsageError
+from samovar.executors.table import chosen_executors, member
 from samovar.files import exists
 from samovar.language.model_names import beside
-from samovar.language.names import OF_FAILURE
-from samovar.language.parsed_action import ParsedAction
-from samovar.language.workflow import State, When, Workflow
+from samovar.language.workflow import Workflow
 from samovar.library import Library
 from samovar.models.capabilities import Capability
 from samovar.models.header import read_header, require
 from samovar.models.offers import offer
 from samovar.models.reference import Reference
 from samovar.models.split import first_part
-from samovar.running.runner import RunnerSettings, first_defaults
+from samovar.preflight.asked import AskedPrompt, asked
+from samovar.running.runner import RunnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +34,8 @@ class Need:
     reference: str
     place: Place | None
     """Where it is named; None: by the command or the settings."""
+    is_replaced: bool = False
+    """Another executor is asked where there is no room for it."""
 
 
 def check_models(
@@ -63,7 +62,7 @@ def check_models(
                 path = stores.find(reference)
                 header = read_header(path)  # which names the file as written
                 require(header, Capability.ANSWER, name=need.reference)
-                if budget is not None:
+                if budget is not None and not need.is_replaced:
                     _check_room(spec_for(settings, reference, path), budget)
             elif settings.offline:
                 raise not_here(reference)
@@ -143,65 +142,32 @@ def needed_models(
     may do without: of states that have a way on after a failure, and of actions that tags choose from.
     """
     found: dict[str, Need] = {}
-    seen: set[tuple[object, str | None, str | None]] = set()
-    place = workflow.model.place if workflow.model else None
-    waiting = [(workflow, first_defaults(workflow, run), place)]
-    while waiting:
-        one, defaults, place = waiting.pop(0)
-        if (key := (one.identity, defaults.model, defaults.executor)) in seen:
-            continue
-        seen.add(key)
-        for state, action in one.actions():
-            if isinstance(action, ExecutePrompt) and (ready or _is_certain(state, action, one)):
-                need = _need(action, one, defaults, settings, place)
-                if need is not None:
-                    found.setdefault(need.reference, need)
-        for state, action, child in library.children(one):
-            if ready or _is_certain(state, action, one):
-                inherited = child.model.place if child.model else place
-                waiting.append((child, defaults.below(child), inherited))
+    for one in asked(workflow, library, run, ready=ready):
+        need = _need(one, settings, ready=ready)
+        if need is not None:
+            found.setdefault(need.reference, need)
     return tuple(found.values())
 
 
-def _need(
-    action: ExecutePrompt,
-    workflow: Workflow,
-    defaults: PromptDefaults,
-    settings: Settings,
-    inherited: Place | None,
-) -> Need | None:
+def _need(one: AskedPrompt, settings: Settings, *, ready: bool) -> Need | None:
     """The model that a prompt needs here; None if only the run knows it, or none is needed."""
-    executor, model = action.using.of("executor"), action.using.of("model")
-    if executor is not None and not executor.is_literal and defaults.forced_executor is None:
+    model = one.action.using.of("model")
+    text = one.executor(settings)
+    if text is None or (model is not None and not model.is_literal and one.defaults.forced_model is None):
         return None
-    if model is not None and not model.is_literal and defaults.forced_model is None:
+    try:
+        chosen = chosen_executors(text, settings)
+    except (NotFoundError, UsageError):
+        return None  # which `executors.py` says
+    here = [each for each in chosen if member(each.name, settings).needs_local_model]
+    if not here or (here[0] is not chosen[0] and not ready):
         return None
-    name = defaults.winning_executor(executor.text({}) if executor and executor.is_literal else None)
-    if name is None:
-        name = settings.executor
-    if name not in known_executors(settings) and name not in (settings.executor, defaults.forced_executor):
-        return None  # a file names it, and the checks of that file say so
-    if not member(name, settings).needs_local_model:
-        return None
-    own = beside(workflow.folder, model.text({})) if model and model.is_literal else None
-    reference = defaults.winning_model(own)
+    own = beside(one.workflow.folder, model.text({})) if model and model.is_literal else None
+    reference = one.defaults.winning_model(own)
+    is_replaced = len(chosen) > 1
     if reference is None:
-        return Need(reference=settings.model, place=None)
-    if defaults.forced_model is not None:
-        return Need(reference=reference, place=None)
-    return Need(reference=reference, place=model.place if model else inherited or action.place)
-
-
-def _is_certain(state: State, action: ParsedAction, workflow: Workflow) -> bool:
-    """The action is not one of several that tags choose from, and the run has no way on after its failure."""
-    own = state.action
-    is_only = own is action or (own is not None and own.each is action)
-    return is_only and not _goes_on(state, workflow)
-
-
-def _goes_on(state: State, workflow: Workflow) -> bool:
-    """A failure there is something the workflow is ready for."""
-    return workflow.on_error == "continue" or any(
-        one.when is When.FAILURE or (one.condition is not None and one.condition.names & OF_FAILURE)
-        for one in state.transitions
-    )
+        return Need(reference=here[0].model or settings.model, place=None, is_replaced=is_replaced)
+    if one.defaults.forced_model is not None:
+        return Need(reference=reference, place=None, is_replaced=is_replaced)
+    place = model.place if model else one.model_place or one.action.place
+    return Need(reference=reference, place=place, is_replaced=is_replaced)

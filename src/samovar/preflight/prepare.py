@@ -7,7 +7,7 @@ of parameters, and the models. It runs nothing and loads nothing.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from samovar.checks.checking import check_tree
@@ -18,6 +18,7 @@ from samovar.errors import Fault, FaultsError, Place, TooLargeError, UsageError,
 from samovar.language.parameters import Parameter, bind
 from samovar.language.workflow import Workflow
 from samovar.library import Library
+from samovar.preflight.executors import check_executors, unfit_executors
 from samovar.preflight.forms import unenforceable
 from samovar.preflight.models import check_models
 from samovar.preflight.trusting import Allow, open_gate
@@ -59,7 +60,7 @@ def prepare(
         is_named = not library.is_path(workflow)
         workflow = library.workflow(workflow, lenient=run.lenient)
     given = _from_environment(workflow, run.environment) | dict(given)
-    warnings = _check(workflow, library, given)
+    warnings = _check(workflow, library, given, unfit_executors(workflow, library, settings, run))
     gate = open_gate(
         workflow,
         library,
@@ -71,6 +72,8 @@ def prepare(
     variables = _bound(workflow, given, settings, ask)
     if needs_models:
         _check_programs(workflow, library)
+    if needs_models:
+        check_executors(workflow, library, settings, run)
     models = check_models(workflow, library, settings, run, budget=budget) if needs_models else ()
     return Prepared(workflow=workflow, variables=variables, models=models, gate=gate, warnings=warnings)
 
@@ -108,8 +111,13 @@ def _from_environment(workflow: Workflow, environment: Mapping[str, str]) -> dic
     return {parameter.name: text for parameter, text in named if text}
 
 
-def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) -> tuple[Fault, ...]:
-    """Warnings about the workflow with these variables. Raises `FaultsError` if it cannot run."""
+def _check(
+    workflow: Workflow, library: Library, given: Mapping[str, object], unfit: Iterable[Fault]
+) -> tuple[Fault, ...]:
+    """What is doubtful about the workflow with these variables. Raises `FaultsError` if it cannot run.
+
+    `unfit`: what is wrong with those who are to answer.
+    """
     here = Place(path=workflow.path, line=1, column=1)
     declared = {parameter.name for parameter in workflow.parameters}
     undeclared = tuple(
@@ -120,6 +128,7 @@ def _check(workflow: Workflow, library: Library, given: Mapping[str, object]) ->
     # Nothing has to set what was given.
     faults = check_tree(replace(workflow, parameters=workflow.parameters + undeclared), library)
     faults += tuple(fault for one in library.tree(workflow) for fault in unenforceable(one))
+    faults += tuple(dict.fromkeys(unfit))
     errors = [
         replace(fault, severity="error")
         for fault in faults

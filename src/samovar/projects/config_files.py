@@ -1,6 +1,7 @@
 """The files of settings: their places and their content.
 
-Above: `config/`, which makes settings of it. Below: `places.py`, files. It knows no setting.
+Above: `config/`, which makes settings of it. Below: `places.py`, `older_files.py`, files. It knows no
+setting.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.files import exists
+from samovar.projects.older_files import older_files, read_older
 from samovar.projects.places import levels, user_folder
 
 CONFIG_FILE = Path(".samovar") / "config.toml"
@@ -28,44 +30,61 @@ class ConfigFile:
     """The project's folder that it is for; None: it is the user's own."""
     is_here: bool = False
     """It is the current folder's."""
+    is_older: bool = False
+    """It is one of the older tool."""
 
 
 def config_files(start: Path | None = None) -> list[ConfigFile]:
     """The files that are read, the user's first (the later wins), then the project's from its root on.
 
-    `start`: a folder of the project; None: the current one.
+    Those of the older tool that are there come before all others of the project. `start`: a folder of the
+    project; None: the current one.
     """
     user = user_folder()
     own = [ConfigFile(path=user / "config.toml")] if user else []
-    return [*own, *reversed(_of_project(start))]
+    project = [file for folder in reversed(_levels(start)) for file in files_of(*folder)]
+    return [*own, *sorted(project, key=lambda file: not file.is_older)]
 
 
-def _of_project(start: Path | None) -> list[ConfigFile]:
-    """The nearest first."""
+def files_of(shown: Path, project: Path, is_here: bool = False) -> list[ConfigFile]:
+    """Those of one folder of a project, the nearest last. `shown`: the folder as it is shown."""
+    older = [
+        ConfigFile(path=shown / path.relative_to(project), project=project, is_here=is_here, is_older=True)
+        for path in older_files(project)
+    ]
+    return [*older, ConfigFile(path=shown / CONFIG_FILE, project=project, is_here=is_here)]
+
+
+def _levels(start: Path | None) -> list[tuple[Path, Path, bool]]:
+    """What `files_of` takes, the nearest folder first."""
     if start is not None:
-        return [ConfigFile(path=folder / CONFIG_FILE, project=folder) for folder in levels(start)]
+        return [(folder, folder, False) for folder in levels(start)]
     try:
         here = Path.cwd()
-    except OSError:  # the folder was deleted, or may not be asked for: anyone who needs it says so
-        return [ConfigFile(path=CONFIG_FILE, project=Path(), is_here=True)]
-    return [
-        ConfigFile(path=Path(*[".."] * up) / CONFIG_FILE, project=folder, is_here=up == 0)
-        for up, folder in enumerate(levels(here))
-    ]
+    except OSError:  # the folder was deleted, or may not be asked for: whoever needs it says so
+        return [(Path(), Path(), True)]
+    return [(Path(*[".."] * up), folder, up == 0) for up, folder in enumerate(levels(here))]
 
 
-def read_settings_file(path: Path) -> dict[str, Any]:
-    """What a file of settings says; nothing if it is not there, or in a folder that may not be entered."""
+def read_settings_file(file: ConfigFile) -> dict[str, Any]:
+    """What a file of settings says; nothing if it is not there, or in a folder that may not be entered.
+
+    Raises `ValueError`, `OSError`.
+    """
     import tomllib
 
-    return tomllib.loads(path.read_text(encoding="utf-8-sig")) if exists(path) else {}
+    if not exists(file.path):
+        return {}
+    if file.is_older:
+        return dict(read_older(file.path).values)
+    return tomllib.loads(file.path.read_text(encoding="utf-8-sig"))
 
 
 def reason_unread(error: Exception, start: Path | None = None) -> str:
     """Which file of settings cannot be read, and why."""
     for file in config_files(start):
         try:
-            read_settings_file(file.path)
+            read_settings_file(file)
         except OSError as found:
             return f"The settings in {file.path} cannot be read: {found.strerror}."
         except ValueError as found:

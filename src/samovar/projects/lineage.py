@@ -14,6 +14,8 @@ RUN_VARIABLE = "SAMOVAR_RUN"
 """In the environment of every command: the id of the run that has started it."""
 DETACHED_VARIABLE = "SAMOVAR_DETACHED"
 """In the environment of a command that may outlive its run: the id of that run."""
+CHILDREN_VARIABLE = "SAMOVAR_CHILDREN"
+"""In the environment of a program that is spoken to, and of all that it starts: whose they are."""
 
 
 def is_within_run() -> bool:

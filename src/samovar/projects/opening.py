@@ -6,7 +6,7 @@ Above: `config/`, which makes settings of it; the doors, which say what does not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from samovar.errors import UsageError
 from samovar.files import is_file
 from samovar.projects import trust
-from samovar.projects.config_files import CONFIG_FILE, ConfigFile, config_files, read_settings_file
+from samovar.projects.config_files import ConfigFile, config_files, files_of, read_settings_file
 from samovar.setting import Setting
 
 Known = Mapping[str, Setting]
@@ -23,50 +23,74 @@ Known = Mapping[str, Setting]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a project's file of settings opens."""
+    """What a project's file of settings opens, or all of one folder together."""
 
     file: ConfigFile
     values: Mapping[str, object]
-    """By name as written; only settings that open something."""
+    """By name as it is written; only settings that open something."""
+    digest: str
+    """Of what all files of the folder open: they are trusted together."""
     standing: trust.Standing
     """The user's trust in them."""
 
     @property
-    def digest(self) -> str:
-        return trust.digest(self.values)
+    def command(self) -> str:
+        """What makes it count."""
+        return "samovar trust" if self.file.is_here else f"samovar trust {self.file.path.parent.parent}"
 
     @property
     def line(self) -> str:
         """Which settings do not count, why, and what to do."""
         do = "does" if len(self.values) == 1 else "do"
         until = "again, since they have changed" if self.standing == "changed" else "the folder"
-        command = "samovar trust" if self.file.is_here else f"samovar trust {self.file.path.parent.parent}"
         return (
-            f"{self.file.path}: {', '.join(self.values)} {do} not count until you trust "
-            f"{until}: `{command}` shows them, and asks."
+            f"{self.file.path}: {', '.join(self.values)} {do} not count until you trust {until}: "
+            f"`{self.command}` shows what is there, and asks."
         )
 
 
 def opening(file: ConfigFile, known: Known) -> Opening:
     """What a project's file opens, and whether the user has trusted it so. Raises `ValueError`, `OSError`."""
     assert file.project is not None
-    written = read_settings_file(file.path)
+    return _opening(file, file.project, _opened_by(file, known), known)
+
+
+def _opening(file: ConfigFile, project: Path, values: Mapping[str, object], known: Known) -> Opening:
+    digest = trust.digest(_together(_opened_by(one, known) for one in files_of(project, project)))
+    return Opening(file=file, values=values, digest=digest, standing=trust.standing(project, digest))
+
+
+def _opened_by(file: ConfigFile, known: Known) -> dict[str, Any]:
     # The case of a name does not matter to what reads the settings.
-    values = {name: value for name, value in written.items() if _opens(known.get(name.lower()))}
-    return Opening(file=file, values=values, standing=trust.standing(file.project, trust.digest(values)))
+    return {
+        name: value for name, value in read_settings_file(file).items() if _opens(known.get(name.lower()))
+    }
 
 
 def _opens(known: Setting | None) -> bool:
     return known is not None and known.opens
 
 
+def _together(files: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What files say together, the later one before the earlier; tables of both have the rows of both."""
+    together: dict[str, Any] = {}
+    for values in files:
+        for name, value in values.items():
+            both = isinstance(value, dict) and isinstance(together.get(name), dict)
+            together[name] = together[name] | value if both else value
+    return together
+
+
 def opening_of(folder: Path, known: Known) -> Opening:
-    """The same of a project's folder. Raises `UsageError` for a file that cannot be read."""
-    file = ConfigFile(path=folder / CONFIG_FILE, project=folder)
-    try:
-        return opening(file, known)
-    except (ValueError, OSError) as error:
-        raise UsageError(f"The settings in {file.path} cannot be read: {error}.") from error
+    """The same of all files of a project's folder. Raises `UsageError` for one that cannot be read."""
+    files = files_of(folder, folder)
+    opened = []
+    for file in files:
+        try:
+            opened.append(_opened_by(file, known))
+        except (ValueError, OSError) as error:
+            raise UsageError(f"The settings in {file.path} cannot be read: {error}.") from error
+    return _opening(files[-1], folder, _together(opened), known)
 
 
 def uncounted(known: Known, start: Path | None = None) -> list[Opening]:
@@ -82,17 +106,12 @@ def uncounted(known: Known, start: Path | None = None) -> list[Opening]:
 
 def written(known: Known, start: Path | None = None, *, trusts: bool) -> dict[str, Any]:
     """What all the files say together. `trusts`: every project is trusted. Raises `ValueError`, `OSError`."""
-    together: dict[str, Any] = {}
-    for file in config_files(start):
-        for name, value in counted(file, known, trusts=trusts).items():
-            both = isinstance(value, dict) and isinstance(together.get(name), dict)
-            together[name] = together[name] | value if both else value
-    return together
+    return _together(counted(file, known, trusts=trusts) for file in config_files(start))
 
 
 def counted(file: ConfigFile, known: Known, *, trusts: bool) -> dict[str, Any]:
-    """What counts of one file, with the files that it names as named from the current folder."""
-    values = read_settings_file(file.path)
+    """What counts of one file, with the files that it names as they are named from the current folder."""
+    values = read_settings_file(file)
     if file.project is None:
         return values
     if not trusts and (found := opening(file, known)).standing != "trusted":

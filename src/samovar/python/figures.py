@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samovar import memory
 from samovar.app import App
+from samovar.executors.table import LOCAL
 from samovar.generation import TokenCounts
 from samovar.running.run import Run
 from samovar.serving.lifecycle import ModelUse
 from samovar.serving.session import SessionStatistics
 from samovar.wire import run_to_wire, tokens_to_wire
+
+if TYPE_CHECKING:
+    from samovar.executors.dispatch import ExecutorUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Figures:
     models: Sequence[ModelUse]
     sessions: SessionStatistics
     memory: Memory
+    executors: Sequence[ExecutorUse] = ()
+    """Who was asked, and what left this machine."""
 
 
 def report_object(run: Run, figures: Figures | None, *, with_values: bool = True) -> dict[str, Any]:
@@ -47,11 +53,28 @@ def report_object(run: Run, figures: Figures | None, *, with_values: bool = True
     if figures is None:
         return wire
     if figures.models:  # whose books have the prompts that were cancelled, too
-        wire["tokens"] = tokens_to_wire(sum((use.tokens for use in figures.models), TokenCounts()))
+        counts = [use.tokens for use in figures.models]
+        counts += [use.tokens for use in figures.executors if use.kind != LOCAL]
+        wire["tokens"] = tokens_to_wire(sum(counts, TokenCounts()))
     wire["models"] = [_model_object(use) for use in figures.models]
     wire["sessions"] = {"opened": figures.sessions.opened, "closed": figures.sessions.closed}
     wire["memory"] = asdict(figures.memory)
+    wire["executors"] = [_executor_object(use) for use in figures.executors]
     return wire
+
+
+def _executor_object(use: ExecutorUse) -> dict[str, Any]:
+    return {
+        "name": use.name,
+        "kind": use.kind,
+        "where": use.where,
+        "remote": use.is_remote,
+        "prompts": use.prompts,
+        "failed": use.failed,
+        "sent_bytes": use.sent_bytes,
+        "tokens": tokens_to_wire(use.tokens),
+        "cost": use.cost,
+    }
 
 
 def _model_object(use: ModelUse) -> dict[str, Any]:
@@ -83,6 +106,7 @@ def figures_of(app: App) -> Figures:
     return Figures(
         models=pool.models,
         sessions=app.sessions.statistics(),
+        executors=app.executors.statistics(),
         memory=Memory(
             ready_bytes=pool.ready_bytes,
             end_bytes=resident,

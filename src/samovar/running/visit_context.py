@@ -25,7 +25,7 @@ from samovar.config import Settings
 from samovar.errors import ActionError, Place, SamovarError
 from samovar.events import AttemptFailed, Event, Logged, PromptFigures, RunError, Warned
 from samovar.executors.base import Connection, PromptReply, PromptRequest, forget
-from samovar.generation import Message, MessagePart, PromptEvent
+from samovar.generation import ExecutorFailed, Message, MessagePart, PromptEvent
 from samovar.journal.base import Exchange, KeptRun
 from samovar.language.workflow import State
 from samovar.library import Library
@@ -35,6 +35,7 @@ from samovar.running.gate import Gate
 from samovar.running.given_answers import GivenAnswers
 from samovar.running.references import References
 from samovar.running.uncertain import Decisions
+from samovar.running.wishes import permitted
 from samovar.secrecy import Secrets
 
 
@@ -246,6 +247,7 @@ class VisitContext:
         request = replace(
             request, messages=messages, history=history, run=self.services.run, visit=self.number
         )
+        request = permitted(request, self.ask_user, allows_effects=self.services.allows_effects)
         reply = await self.services.connection.ask(request, self._pass_on)
         if self.services.journal is not None:
             parts = reply.parts or (MessagePart(text=reply.text),)
@@ -285,6 +287,9 @@ class VisitContext:
         return await self.do_items(self, items)
 
     def _pass_on(self, event: PromptEvent) -> None:
+        if isinstance(event, ExecutorFailed):
+            self.warn(f"{event.next!r} was asked in place of {event.executor!r}: {event.why}")
+            return
         self.services.tell(replace(event, visit=self.number))
 
 

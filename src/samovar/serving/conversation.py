@@ -6,6 +6,7 @@ a session and its forks share what they have in common.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from samovar.generation import Message
@@ -26,8 +27,9 @@ def say(before: tuple[Message, ...], messages: Sequence[Message]) -> tuple[Messa
 def without_oldest(messages: tuple[Message, ...], excess_tokens: int) -> tuple[Message, ...] | None:
     """Without its oldest exchanges: the least of them that can be worth `excess_tokens`, at least one.
 
-    An exchange is a user message and the answers that follow it. The system message and the newest user
-    message, with what follows it, stay; None when nothing but them is left. A token spells at least one
+    An exchange is a user message and what follows it: answers, and calls of tools with their results, which
+    are never parted. The system message and the newest user message, with what follows it, stay; None when
+    nothing but them is left. A token spells at least one
     byte, so that too much is never taken; ask again when it was too little.
     """
     first = sum(message.role == "system" for message in messages)
@@ -37,8 +39,16 @@ def without_oldest(messages: tuple[Message, ...], excess_tokens: int) -> tuple[M
         return None
     worth_tokens = 0
     for index in range(first, newest):
-        said = messages[index].content + messages[index].reasoning
-        worth_tokens += len(said.encode("utf-8", "replace")) + MARKUP_TOKENS
+        worth_tokens += _most_tokens(messages[index])
         if worth_tokens >= excess_tokens and (index + 1 in borders or index + 1 == newest):
             return messages[:first] + messages[index + 1 :]
     return messages[:first] + messages[newest:]
+
+
+def _most_tokens(message: Message) -> int:
+    """A message is not more tokens than that."""
+    said = message.content + message.reasoning
+    if message.call is not None:  # which may be written as JSON
+        said = json.dumps(said + message.call.name + message.call.id)
+    said += "".join(call.name + call.id + json.dumps(call.arguments) for call in message.calls)
+    return len(said.encode("utf-8", "replace")) + MARKUP_TOKENS * (1 + len(message.calls))

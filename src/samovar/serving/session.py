@@ -19,7 +19,7 @@ import anyio
 
 from samovar.engines.base import Conversation, Finished, GenerationEvent, Model, ModelSpec
 from samovar.errors import BudgetError, ClosedError, ContextError, UsageError
-from samovar.generation import FinishReason, Message, Options, TextGenerated, joined
+from samovar.generation import FinishReason, Message, Options, TextGenerated
 from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
@@ -151,20 +151,11 @@ class LocalSession:
             parts = parts_of(pieces)
             if end.reason not in _NOT_DONE and not self._closed:
                 secret = any(message.secret for message in attempt.messages)  # the answer may repeat it
-                said = replace(Message.of_parts("assistant", parts), secret=secret)
+                said = replace(Message.of_parts("assistant", parts), secret=secret, calls=end.calls)
                 self._messages = (*attempt.messages, said)
                 self._leave_origins()
-        yield Turn(
-            text=joined(parts),
-            reason=end.reason,
-            tokens=end.tokens,
-            first_token_s=first_token_s,
-            duration_s=time.monotonic() - started,
-            dropped_messages=attempt.dropped,
-            parts=parts,
-            cut=end.cut,
-            chosen=end.chosen,
-        )
+        spent_s = time.monotonic() - started
+        yield Turn.ended(end, parts, dropped=attempt.dropped, first_s=first_token_s, all_s=spent_s)
 
     @asynccontextmanager
     async def _generate(self, loan: Loan, attempt: _Attempt) -> AsyncIterator[AsyncIterator[GenerationEvent]]:

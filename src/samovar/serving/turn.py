@@ -15,9 +15,17 @@ from weakref import ref
 
 import anyio
 
-from samovar.engines.base import GenerationEvent
+from samovar.engines.base import Finished, GenerationEvent
 from samovar.errors import ClosedError, UsageError
-from samovar.generation import FinishReason, MessagePart, PartKind, TextGenerated, TokenCounts, joined
+from samovar.generation import (
+    FinishReason,
+    MessagePart,
+    PartKind,
+    TextGenerated,
+    TokenCounts,
+    ToolCall,
+    joined,
+)
 from samovar.values import Record
 from samovar.values.certainty import ChosenValue
 
@@ -43,6 +51,39 @@ class Turn:
     """The part that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools that the model calls (`FinishReason.CALLS`)."""
+    tools_tokens: int = 0
+    """Of the prompt: those of the tools' definitions."""
+    context_tokens: int = 0
+    """That the prompt and the answer had room for."""
+
+    @classmethod
+    def ended(
+        cls,
+        end: Finished,
+        parts: tuple[MessagePart, ...],
+        *,
+        dropped: int,
+        first_s: float | None,
+        all_s: float,
+    ) -> Self:
+        """What came to its end so; `dropped` messages were left out. `first_s`, `all_s`: seconds from the
+        call to the first token, and to the end."""
+        return cls(
+            text=joined(parts),
+            reason=end.reason,
+            tokens=end.tokens,
+            first_token_s=first_s,
+            duration_s=all_s,
+            dropped_messages=dropped,
+            parts=parts,
+            cut=end.cut,
+            chosen=end.chosen,
+            calls=end.calls,
+            tools_tokens=end.tools_tokens,
+            context_tokens=end.context_tokens,
+        )
 
     @property
     def reasoning(self) -> str:
@@ -56,7 +97,8 @@ class Turn:
 
 
 def parts_of(pieces: Iterable[TextGenerated]) -> tuple[MessagePart, ...]:
-    """The parts that an answer's pieces make: one for each stretch of a kind."""
+    """The parts that an answer's pieces make: one for each stretch of a kind. Calls are no parts."""
+    pieces = [piece for piece in pieces if piece.kind != "call"]
     parts: list[MessagePart] = []
     for kind, group in groupby(pieces, key=lambda piece: piece.kind):
         run = list(group)

@@ -193,13 +193,28 @@ class Admission:
         request = running.request
         cut = request.answer.cut(is_done=reason is FinishReason.STOP)
         chosen = running.sampler.chosen() if cut is None else ()
-        for held_back in request.answer.finish():
-            request.events.put(held_back)
+        try:
+            held_back = request.answer.finish(is_done=reason is FinishReason.STOP)
+        except EngineError as error:
+            return self.fail(running, error)
+        for event in held_back:
+            request.events.put(event)
+        calls = request.answer.calls
+        reason = FinishReason.CALLS if calls else reason
         cancelled = reason is FinishReason.CANCELLED
         counts = self._give_back(running, None if cancelled else request.conversation)
         first_token_s = running.first_token_s
         request.finish(
-            Finished(reason=reason, tokens=counts, first_token_s=first_token_s, cut=cut, chosen=chosen)
+            Finished(
+                reason=reason,
+                tokens=counts,
+                first_token_s=first_token_s,
+                cut=cut,
+                chosen=chosen,
+                calls=calls,
+                tools_tokens=request.tools_tokens,
+                context_tokens=self._context.cells,
+            )
         )
 
     def fail(self, running: Running, error: SamovarError) -> None:

@@ -1,16 +1,34 @@
 """One answer of a model in tokens: the meaning of each generated token, and the tokens allowed next.
 
 Above: `model.py`, which makes one for each request; `arena.py`, `admission.py`, whose decode loop feeds it.
-Below: `engines/answer.py`, `vocabulary.py`. Control tokens are shown to nobody, but some mark reasoning.
+Below: `engines/answer.py`, `offer.py`, `vocabulary.py`. Control tokens are shown to nobody, but some mark
+reasoning, and calls of tools.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from samovar.engines.answer import AnswerParts, Verdict
+from samovar.engines.llama.offer import Offer
 from samovar.engines.llama.vocabulary import Vocabulary
-from samovar.generation import PartKind, TextGenerated
+from samovar.generation import Form, PartKind, TextGenerated, ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTo:
+    """What an answer is held to."""
+
+    choices: tuple[str, ...] = ()
+    form: Form | None = None
+    """None: to choices, or to nothing."""
+    marks: Mapping[int, bytes] = field(default_factory=dict)
+    """The control tokens that calls of tools may have, and their texts."""
+    opener: int | None = None
+    """The one that begins a call, if it may have calls."""
+    offer: Offer | None = None
+    """What it may call; None if there are no tools."""
 
 
 class TokenAnswer:
@@ -21,14 +39,17 @@ class TokenAnswer:
         vocabulary: Vocabulary,
         answer: AnswerParts,
         markers: Mapping[int, bytes],
-        choices: tuple[str, ...] = (),
+        held: HeldTo | None = None,
     ) -> None:
         """`markers`: of the vocabulary's tokens those that mark reasoning, or are parts of marks."""
         self._vocabulary, self._answer, self._markers = vocabulary, answer, markers
-        self._choices = choices
+        self.held = held or HeldTo()
+        self._choices = self.held.choices
         self._spelled = ""
         self.thinks_first = answer.is_free
-        """It is constrained to its choices or its form once the model has done with thinking."""
+        """It is held to its choices or its form once the model has done with thinking."""
+        self.calls: tuple[ToolCall, ...] = ()
+        """Those of the answer, once `finish` was called for one that came to its end."""
 
     @property
     def is_free(self) -> bool:
@@ -49,17 +70,27 @@ class TokenAnswer:
 
     def feed(self, token: int) -> list[TextGenerated]:
         """What may be shown now."""
+        if token == self.held.opener:
+            self._answer.open_calls()
         raw, is_token, is_hidden = self._said(token)
         return self._spell(self._answer.feed(raw, token, is_token=is_token, is_hidden=is_hidden))
 
-    def finish(self) -> list[TextGenerated]:
-        """The held-back part, once nothing more comes."""
-        return self._answer.finish()
+    def finish(self, *, is_done: bool = False) -> list[TextGenerated]:
+        """What was held back, once nothing more comes. `is_done`: the model was done, and has said all.
+
+        Raises `EngineError` if it was done and its calls cannot be read.
+        """
+        pieces = self._answer.finish()
+        if is_done:
+            self.calls = self._answer.calls
+        return pieces
 
     def judge(self, token: int) -> Verdict:
         """What a token would do while the answer is free; nothing is changed."""
         if self._vocabulary.is_end(token):
             return "says" if self._answer.may_be_text else "thinks"
+        if token == self.held.opener:
+            return "says"
         raw, is_token, is_hidden = self._said(token)
         return self._answer.judge(raw, is_token=is_token, is_hidden=is_hidden)
 
@@ -74,6 +105,8 @@ class TokenAnswer:
     def _said(self, token: int) -> tuple[bytes, bool, bool]:
         """What a token says, whether it is a marker's, and whether it is shown to nobody."""
         piece = self._vocabulary.piece(token)
+        if self._answer.is_calling:
+            return self.held.marks.get(token, piece), False, False
         marker = self._markers.get(token)
         return (piece, False, False) if marker is None else (piece or marker, True, not piece)
 

@@ -1,29 +1,31 @@
 """Converts messages to tokens with the model's own chat template.
 
-Above: `model.py`, `counting.py`. Below: `turns.py`, `vocabulary.py`, `controls.py`. Templates are code from a
-file that somebody made, so they run in a sandbox. Message content is data: a control token's text in it stays
-text, whatever the template does to it.
+Above: `model.py`, `counting.py`. Below: `rendering.py`, `calling.py`, `turns.py`, `vocabulary.py`. Templates
+are code from a file that somebody made, so they run in a sandbox. Message content is data: a control token's
+text in it stays text, whatever the template does to it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from samovar.engines.answer import AnswerParts
-from samovar.engines.llama.answering import TokenAnswer
+from samovar.engines.llama.answering import HeldTo, TokenAnswer
 from samovar.engines.llama.arguments import Arguments
 from samovar.engines.llama.binding import Binding
-from samovar.engines.llama.controls import Marking, Span
+from samovar.engines.llama.calling import Calling
+from samovar.engines.llama.offer import Offer
+from samovar.engines.llama.rendering import PROBE, Given, PromptRendering
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.engines.markers import Beginning, Markers
 from samovar.errors import EngineError
-from samovar.generation import Message, Options, Role
+from samovar.generation import Message, Options, ToolDefinition
 
 if TYPE_CHECKING:
     from samovar.engines.llama.turns import Turns
@@ -43,7 +45,8 @@ PLAIN_MARKS = (
     "cannot be distinguished from it."
 )
 
-_PROBE = "samovar probe"
+MOST_COUNTED = 16
+"""Lists of tools of which it is remembered how many tokens they are."""
 _MARK = re.compile(
     r"<[|/]?(?:im_|start|end|turn|system|user|human|assistant|model|bot)[a-z_]{0,40}\|?>"
     r"|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>",
@@ -57,6 +60,7 @@ NO_SYSTEM = (
     "of the "
     "prompt, and leave out `system`."
 )
+NO_TOOLS = "Without a chat template (template=none) there is no place for tools: leave out `tools`."
 NO_ARGUMENTS = "Without a chat template (template=none) there is nothing that `think` could turn on or off."
 
 
@@ -67,6 +71,8 @@ class PromptTokens:
     tokens: list[int]
     beginning: Beginning | None
     """How its answer begins; None for one that is left as it is."""
+    offer: Offer | None = None
+    """What its answer may call; None if there are no tools."""
 
 
 class ChatTemplate:
@@ -93,6 +99,11 @@ class ChatTemplate:
         filling = Filling(texts=texts, shows_reasoning="reasoning_content" in self._source)
         self._turns: Turns = Turns(dialect, filling)
         self._dialect = dialect
+        self._rendering = PromptRendering(self._turns, vocabulary, self._source)
+        ends = [vocabulary.text_of(token) for token in vocabulary.ends]
+        self.calling = Calling(self._turns, vocabulary.controls, ends)
+        """How its model is offered tools."""
+        self._tools_tokens: dict[tuple[ToolDefinition, ...], int] = {}
         self.markers = Markers.found(self._source, vocabulary.controls)
         self._notes: list[str] = []
         if self.is_default:
@@ -115,13 +126,17 @@ class ChatTemplate:
     def end(self) -> int:
         """The token that ends a turn of the assistant; -1 if the vocabulary has none that ends an answer."""
         vocabulary, ends = self._vocabulary, list(self._vocabulary.ends)
-        with suppress(EngineError):  # which anyone who asks will get
-            said = Message(role="assistant", content=_PROBE)
+        with suppress(EngineError):  # which whoever asks will get
+            said = Message(role="assistant", content=PROBE)
             text = self._turns.render([Message(role="user", content="?"), said])
-            spans = vocabulary.controls.found(text[text.rfind(_PROBE) :])
-            texts = [text[text.rfind(_PROBE) :][start:end] for start, end in spans]
+            spans = vocabulary.controls.found(text[text.rfind(PROBE) :])
+            texts = [text[text.rfind(PROBE) :][start:end] for start, end in spans]
             ends = [one for one in map(vocabulary.controls.__getitem__, texts) if one in ends] + ends
         return ends[0] if ends else -1
+
+    def call_tokens(self) -> frozenset[int]:
+        """The control tokens that calls of tools may have."""
+        return self.calling.tokens
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -147,32 +162,77 @@ class ChatTemplate:
             arguments = self._arguments.checked(
                 options.template, options.think, always_thinks=self._always_thinks
             )
-        marked = self._marked(messages, arguments)
-        beginning = self._beginning(messages, marked[1], arguments)
-        return PromptTokens(tokens=self._tokens(*marked), beginning=beginning)
+        given = Given(messages=messages, arguments=arguments)
+        if options.tools or any(message.calls or message.role == "tool" for message in messages):
+            return self._with_tools(given, options)
+        return self._rendered(given)
 
-    def _beginning(self, messages: Sequence[Message], marked: str, arguments: Mapping[str, Any]) -> Beginning:
+    def _rendered(self, given: Given, offer: Offer | None = None) -> PromptTokens:
+        text, marked = self._rendering.marked(given)
+        beginning = self._beginning(given, marked)
+        return PromptTokens(tokens=self._rendering.tokens(text, marked), beginning=beginning, offer=offer)
+
+    def _with_tools(self, given: Given, options: Options) -> PromptTokens:
+        """A prompt in whose conversation there are tools, or which offers some."""
+        failure: EngineError | None = None
+        for way, offer in self.calling.ways(given, options):
+            try:
+                return self._rendered(way, offer if options.tools else None)
+            except EngineError as error:  # another way may be taken, and else the first says what is wrong
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def tools_tokens(self, tools: tuple[ToolDefinition, ...]) -> int:
+        """How many tokens of a prompt the definitions of tools are. Blocks; remembered for some."""
+        if tools not in self._tools_tokens:
+            asked, options = [Message(role="user", content=PROBE)], Options(tools=tools)
+            with_tools, without = self.tokens(asked, options), self.tokens(asked)
+            if len(self._tools_tokens) >= MOST_COUNTED:
+                self._tools_tokens.clear()
+            self._tools_tokens[tools] = max(0, len(with_tools) - len(without))
+        return self._tools_tokens[tools]
+
+    def _beginning(self, given: Given, marked: str) -> Beginning:
         """What the template has opened or closed at the end; what a message ends in is only a text."""
-        last = messages[-1]
+        last = given.messages[-1]
         if self.markers.beginning(last.content) != Beginning():
-            neutral = Message(role=last.role, content=_PROBE)
-            marked = self._turns.render([*messages[:-1], neutral], arguments=arguments)
+            neutral = replace(last, content=PROBE, parts=())
+            _, marked = self._rendering.marked(replace(given, messages=[*given.messages[:-1], neutral]))
         return self.markers.beginning(marked)
 
-    def answer(self, options: Options, beginning: Beginning | None) -> TokenAnswer:
-        """What the tokens of an answer are fed to. Blocks."""
+    def answer(
+        self, options: Options, beginning: Beginning | None, offer: Offer | None = None
+    ) -> TokenAnswer:
+        """What the tokens of an answer are fed to. `offer`: what it may call.
+
+        Raises `EngineError`, which names the tool, for tools that no answer can be held to. Blocks.
+        """
         markers = None if beginning is None else self.markers
         stop = options.stop if options.raw else (*options.stop, *self.stop)
         form = options.form
+        kind = None if form is None else form.kind
         answer = AnswerParts(
             markers,
             beginning,
             stop=() if options.held_by else stop,
-            choices=options.choices,
-            form=None if form is None else form.kind,
+            choices=() if options.may_call else options.choices,
+            form="grammar" if options.must_call or (options.may_call and options.held_by) else kind,
             blank="text" if markers is None else self._vocabulary.head_blank(),
         )
-        return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, options.choices)
+        if offer is None:
+            own = HeldTo(choices=options.choices, form=form)
+            return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, own)
+        if (reader := offer.reader()) is not None:
+            answer.expect_calls(reader)
+        held = HeldTo(
+            choices=() if options.may_call else options.choices,
+            form=offer.form() or form,
+            marks=offer.marks,
+            opener=offer.opener if options.may_call else None,
+            offer=offer,
+        )
+        return TokenAnswer(self._vocabulary, answer, self._marks if markers else {}, held)
 
     @cached_property
     def _marks(self) -> dict[int, bytes]:
@@ -191,8 +251,8 @@ class ChatTemplate:
         if self.markers.has_channels:
             return True
         try:
-            text = self._turns.render([Message(role="user", content=_PROBE)])
-        except EngineError:  # which anyone who asks will get
+            text = self._turns.render([Message(role="user", content=PROBE)])
+        except EngineError:  # which whoever asks will get
             return False
         return self.markers.beginning(text).inside is not None
 
@@ -200,100 +260,20 @@ class ChatTemplate:
         """The tokens of the messages' texts as one text, without control tokens."""
         if options.think is not None:
             raise EngineError(NO_ARGUMENTS)
+        if options.tools:
+            raise EngineError(NO_TOOLS)
         if any(message.role == "system" for message in messages):
             raise EngineError(NO_SYSTEM)
         vocabulary = self._vocabulary
         text = "".join(message.content for message in messages)
-        return self._begun(vocabulary.tokenize_apart([text] if text else []))
-
-    def _marked(self, messages: Sequence[Message], arguments: Mapping[str, Any]) -> tuple[str, str]:
-        """The prompt, and the prompt with marks in what the messages and arguments contain."""
-        contents = [text for message in messages for text in (message.content, message.reasoning) if text]
-        contents += [text for value in arguments.values() for text in _texts_in(value)]
-        marking = Marking(self._vocabulary.controls, contents, self._source, of_all=self._leaves_open)
-        marked = self._rendered(messages, marking, arguments, contents)
-        return marking.undone(marked), marked
-
-    def _tokens(self, text: str, marked: str) -> list[int]:
-        vocabulary = self._vocabulary
-        spans = vocabulary.controls.found(marked)
-        if vocabulary.controls.found(text) == spans:  # all of them are the template's
-            tokens = vocabulary.tokenize(text, special=True)
-        else:
-            tokens = vocabulary.tokenize_apart(self._parts(text, spans))
-        return self._begun(tokens)
-
-    def _begun(self, tokens: list[int]) -> list[int]:
-        """With the token that begins a text, if the vocabulary has that."""
-        vocabulary = self._vocabulary
-        if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
-            tokens.insert(0, vocabulary.bos)
-        return tokens
-
-    def _rendered(
-        self,
-        messages: Sequence[Message],
-        marking: Marking,
-        arguments: Mapping[str, Any],
-        contents: Sequence[str],
-    ) -> str:
-        """The prompt with marks, so that no content in it makes a control text.
-
-        Templates look at contents, so what is not a control text stays as it is if the template makes none of
-        it. A rendering in which no content can begin one shows whether it does.
-        """
-        whole = self._turns.render(messages, marking.whole_texts, arguments)
-        stricter = marking.all_characters if self._leaves_open else marking.all_beginnings
-        if not self._leaves_open and all(marking.whole_texts(one) == stricter(one) for one in contents):
-            return whole
-        safe = self._turns.render(messages, stricter, arguments)
-        return whole if self._controls_of(whole) == self._controls_of(safe) else safe
-
-    @cached_property
-    def _leaves_open(self) -> bool:
-        """Whether the template writes the beginning of a control text right before a content."""
-        words = [f"{_PROBE} {number}" for number in range(4)]
-        roles: tuple[Role, ...] = ("system", "user", "assistant", "user")
-        messages = [Message(role=role, content=word) for role, word in zip(roles, words, strict=True)]
-        notes, text = tuple(self._turns.notes), ""
-        for some in (messages[1:2], messages):
-            with suppress(EngineError):  # which anyone who asks will get
-                text += self._turns.render(some)
-        self._turns.notes[:] = notes
-        starts = [place.start() for word in words for place in re.finditer(word, text)]
-        return any(self._vocabulary.controls.is_left_open(text[:start]) for start in starts)
-
-    def _controls_of(self, text: str) -> list[str]:
-        return [text[start:end] for start, end in self._vocabulary.controls.found(text)]
-
-    def _parts(self, text: str, spans: Sequence[Span]) -> list[str | int]:
-        """`text` as texts and control tokens in turn; the latter are at `spans`."""
-        parts: list[str | int] = []
-        position = 0
-        for start, end in spans:
-            parts += [text[position:start], self._vocabulary.controls[text[start:end]]]
-            position = end
-        return [part for part in (*parts, text[position:]) if part != ""]
+        return self._rendering.begun(vocabulary.tokenize_apart([text] if text else []))
 
     def _marks_are_plain(self) -> bool:
         """Whether what ends a turn, or looks like a mark of one, is not a control token."""
         try:
-            text = self._turns.render([Message(role="user", content=_PROBE)])
-        except EngineError:  # which anyone who asks will get
+            text = self._turns.render([Message(role="user", content=PROBE)])
+        except EngineError:  # which whoever asks will get
             return False
-        spans = self._vocabulary.controls.found(text)
-        end = text.rfind(_PROBE) + len(_PROBE)
-        plain = [part for part in self._parts(text, spans) if isinstance(part, str)]
+        plain, spans = self._rendering.plain_texts(text)
+        end = text.rfind(PROBE) + len(PROBE)
         return not any(start >= end for start, _ in spans) or any(map(_MARK.search, plain))
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    """The texts in an argument, those that name something among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts_in(item)

@@ -70,19 +70,32 @@ class Dialect:
         """The names that have a meaning in every template."""
         return GIVEN_TO_TEMPLATES | self._environment.globals.keys()
 
-    def render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, Any]) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        texts: Mapping[str, Any],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         """The prompt up to where the assistant's answer starts. `texts`: those of single tokens, and further
-        arguments, by name.
+        arguments, by name. `tools`: definitions; a template gets none rather than an empty list of them.
 
         Blocks, one rendering after the other. Raises `EngineError`, which says if the template refuses the
         messages, does more than it may, or is wrong in itself. Its `__cause__` is what Jinja raised.
         """
         with self._rendering:
-            self._environment.bounds = Bounds(sum(_characters(message["content"]) for message in messages))
-            return self._render(messages, texts)
+            characters = sum(_characters(message["content"]) for message in messages)
+            beside = [tools, *(message.get("tool_calls") for message in messages)]
+            characters += sum(len(repr(value)) for value in beside if value)
+            self._environment.bounds = Bounds(characters)
+            return self._render(messages, texts, list(tools) or None)
 
-    def _render(self, messages: Sequence[Mapping[str, Any]], texts: Mapping[str, Any]) -> str:
-        given = {"messages": list(messages), "tools": None, "documents": None, "add_generation_prompt": True}
+    def _render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        texts: Mapping[str, Any],
+        tools: list[Mapping[str, Any]] | None,
+    ) -> str:
+        given = {"messages": list(messages), "tools": tools, "documents": None, "add_generation_prompt": True}
         try:
             return self._template.render({**texts, **given})
         except TooMuchError as error:

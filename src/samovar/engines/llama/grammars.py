@@ -34,8 +34,9 @@ _WORDS = [b"".join(bytes([255 * (byte >> bit & 1)]) * 4 for bit in range(8)) for
 _SLICES = tuple(rb'[^"\\\x00-\x1F\x7F]{1,%d}' % most for most in (10, 30))
 """Which tokens are looked at together while a text of JSON is open. The engine's own choice has one more, for
 texts without a limit: it takes two thirds as long again to make, and no mask is faster for it."""
-_CONTROL = b"\xff<control>"
-"""What tokens that say nothing are called: no text has the first byte, so no form has them by accident."""
+CONTROL_BYTE = b"\xff"
+"""What the names of tokens that say nothing begin with: no text has it, so no form has them by accident."""
+_CONTROL = CONTROL_BYTE + b"<control>"
 
 Spell = Callable[[bytes], list[int]]
 """The tokens whose pieces are these bytes, as the vocabulary's own tokenizer takes them."""
@@ -54,6 +55,8 @@ class Grammars:
         ffi = self.ffi
         init = ffi.new("LlgTokenizerInit *")
         pieces = [piece or _CONTROL for piece in pieces]
+        self.silent = frozenset(index for index, piece in enumerate(pieces) if piece.startswith(CONTROL_BYTE))
+        """The tokens that say nothing."""
         lengths = array("I", map(len, pieces))
         init.vocab_size, init.tok_eos = len(pieces), end
         lengths_held = ffi.from_buffer("uint32_t[]", lengths)
@@ -261,7 +264,12 @@ class Matcher:
         if self._lead or self.is_over:
             return []
         count = self._lib.llg_matcher_compute_ff_tokens(self._matcher, self._forced, MOST_FORCED)
-        return list(self._forced[0 : self._checked(count)])
+        tokens = list(self._forced[0 : self._checked(count)])
+        # A control token comes behind all of a text, of which `_tokenize` may have given only the beginning.
+        silent = next(
+            (place for place, one in enumerate(tokens) if one in self._grammars.silent), len(tokens)
+        )
+        return tokens[:silent] or tokens[:1]
 
     def _checked(self, status: int) -> int:
         """What the engine gave back. Raises `EngineError` if it says that something went wrong."""

@@ -7,17 +7,17 @@ prompt: the decode loop waits for it only before the first token of the answer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from samovar.engines.llama.binding import Binding
 from samovar.engines.llama.choosing import EMPTY_LINES
 from samovar.engines.llama.constraint import Constraint
-from samovar.engines.llama.grammars import Grammars, Matcher
+from samovar.engines.llama.grammars import CONTROL_BYTE, Grammars, Matcher
 from samovar.engines.llama.spelling import TokenSpelling
 from samovar.engines.llama.vocabulary import Vocabulary
 from samovar.errors import ClosedError, EngineError
-from samovar.generation import Form, Options
+from samovar.generation import Form
 
 MOST_SOUND = 256
 """Forms that are remembered."""
@@ -26,9 +26,17 @@ MOST_SOUND = 256
 class Guidance:
     """The grammars of one loaded model. Mutable: made or not."""
 
-    def __init__(self, binding: Binding, vocabulary: Vocabulary, end: Callable[[], int]) -> None:
-        """`end`: gives the token that ends an answer; a negative number if there is none."""
+    def __init__(
+        self,
+        binding: Binding,
+        vocabulary: Vocabulary,
+        end: Callable[[], int],
+        marks: Callable[[], Collection[int]] = tuple,
+    ) -> None:
+        """`end`: gives the token that ends an answer; a negative number if there is none. `marks`: gives the
+        control tokens that calls of tools have, which forms name by their numbers."""
         self._binding, self._vocabulary, self._end = binding, vocabulary, end
+        self._marks = marks
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="samovar forms")
         self._making = threading.Lock()
         """Held while the vocabulary is used, which is freed after `close`."""
@@ -41,17 +49,21 @@ class Guidance:
         """Whether it is known that a form can be enforced."""
         return form in self._sound
 
-    def is_ready(self, options: Options) -> bool:
-        """Whether `begin` has nothing to make that takes long."""
-        return self._vocabulary.has_pieces if options.choices else self._grammars is not None
+    def is_sound_now(self, form: Form) -> None:
+        """From now on it is known that a form can be enforced."""
+        if len(self._sound) == MOST_SOUND:
+            self._sound.clear()
+        self._sound.add(form)
 
-    def begin(self, options: Options, *, is_behind_reasoning: bool = False) -> Future[Constraint | None]:
-        """Has made what the answer is constrained to; None for choices, of which only the vocabulary is
-        prepared.
+    def is_ready(self, form: Form | None) -> bool:
+        """Whether `begin` has nothing to make that takes long."""
+        return self._vocabulary.has_pieces if form is None else self._grammars is not None
+
+    def begin(self, form: Form | None, *, is_behind_reasoning: bool = False) -> Future[Constraint | None]:
+        """Has made what the answer is held to; of choices (None) only the vocabulary is prepared.
 
         Raises `ClosedError` after `close`. The future raises `EngineError`, see `Grammars.open`.
         """
-        form = options.form
 
         def make() -> Constraint | None:
             if form is not None:
@@ -78,9 +90,7 @@ class Guidance:
             if self._grammars is None:
                 self._grammars = self._made()
             matcher = Matcher(self._grammars, self._vocabulary, form, lead)
-            if len(self._sound) == MOST_SOUND:
-                self._sound.clear()
-            self._sound.add(form)
+            self.is_sound_now(form)
             return matcher
 
     def _made(self) -> Grammars:
@@ -88,6 +98,8 @@ class Guidance:
         pieces = list(vocabulary.pieces)
         for token in vocabulary.ends:
             pieces[token] = b""
+        for token in self._marks():
+            pieces[token] = CONTROL_BYTE + b"<%d>" % token
         spelling = TokenSpelling(vocabulary, pieces)
         return Grammars(self._binding, pieces, max(0, self._end()), spelling)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,11 +31,12 @@ from samovar.engines.llama.grammars import objection
 from samovar.engines.llama.guidance import Guidance
 from samovar.engines.llama.lanes import Lanes
 from samovar.engines.llama.mapping import MAPPED_NOTE, alone_with
+from samovar.engines.llama.offer import tools_note
 from samovar.engines.llama.requests import Request
 from samovar.engines.llama.stream import EventStream
 from samovar.engines.markers import Beginning
 from samovar.errors import ClosedError, ContextError, EngineError
-from samovar.generation import Embeddings, FinishReason, Form, Message, Options
+from samovar.generation import Embeddings, FinishReason, Message, Options
 from samovar.models.cost import Cost
 
 MAX_WAITING = 256
@@ -66,7 +67,7 @@ class LlamaModel:
         self._notes = () if cost.repack or spec.repack is False else (MAPPED_NOTE,)
         self._lanes = Lanes()
         """Where prompts become tokens; they end before the weights go."""
-        self._guidance = Guidance(binding, arenas.vocabulary, template.end)
+        self._guidance = Guidance(binding, arenas.vocabulary, template.end, lambda: template.calling.tokens)
         self._weights_bytes = int(binding.lib.llama_model_size(weights))
         self._arenas = arenas
         self._arena = arenas.make(cost, [], context)
@@ -79,35 +80,49 @@ class LlamaModel:
         self._turns = anyio.Semaphore(MAX_WAITING)
         self._closed = False
 
-    async def _prompt(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
-        """In a worker thread, so that the event loop continues. Anyone who is cancelled does not wait for
-        it."""
+    async def _prompt(
+        self, messages: Sequence[Message], options: Options
+    ) -> tuple[list[int], TokenAnswer, int]:
+        """In a worker thread, so that the event loop goes on. Whoever is cancelled does not wait for it."""
         characters = sum(len(message.content) + len(message.reasoning) for message in messages)
+        characters += sum(len(tool.description) + len(tool.parameters) for tool in options.tools)
         return await self._lanes.run(partial(self._prompt_here, messages, options), characters)
 
-    def _prompt_here(self, messages: Sequence[Message], options: Options) -> tuple[list[int], TokenAnswer]:
+    def _prompt_here(
+        self, messages: Sequence[Message], options: Options
+    ) -> tuple[list[int], TokenAnswer, int]:
+        """The prompt, what its answer is fed to, and how many of its tokens are definitions of tools."""
         prompt = self._template.prompt(messages, options)
-        return prompt.tokens, self._template.answer(options, prompt.beginning)
+        tools_tokens = self._template.tools_tokens(options.tools) if options.tools else 0
+        return prompt.tokens, self._template.answer(options, prompt.beginning, prompt.offer), tools_tokens
 
     async def _held_to(self, options: Options, answer: TokenAnswer) -> Future[Constraint | None] | None:
         """What the answer is constrained to, which may still be made while the prompt is evaluated.
 
         Raises `EngineError` for a form that cannot be enforced. Anyone who is cancelled does not wait for it.
         """
-        if not options.held_by:
+        form, offer = answer.held.form, answer.held.offer
+        if form is None and not answer.held.choices:
             return None
-        form, is_ready = options.form, self._guidance.is_ready(options)
+        is_ready = self._guidance.is_ready(form)
         is_sound = form is not None and self._guidance.is_sound(form)
-        made = self._guidance.begin(options, is_behind_reasoning=answer.thinks_first)
+        if offer is not None and not is_sound and (reason := await self._beside(offer.objection, objection)):
+            raise EngineError(reason)
+        made = self._guidance.begin(form, is_behind_reasoning=answer.thinks_first)
         # A deterministic prompt is evaluated in the same pieces each time, so it does not begin before.
         if options.deterministic or (is_ready and not is_sound):
             await asyncio.wrap_future(made)
-        elif form is not None and not is_sound and (reason := await self._objection(form)):
+        elif (
+            form is not None
+            and offer is None
+            and not is_sound
+            and (reason := await self._beside(objection, form))
+        ):
             raise EngineError(reason)
         return made
 
-    async def _objection(self, form: Form) -> str | None:
-        return await anyio.to_thread.run_sync(objection, form, abandon_on_cancel=True)
+    async def _beside(self, ask: Callable[[Any], str | None], of: Any) -> str | None:
+        return await anyio.to_thread.run_sync(ask, of, abandon_on_cancel=True)
 
     def _request(
         self,
@@ -124,11 +139,11 @@ class LlamaModel:
         room = self._arena.cells - len(tokens)
         asked, kept = options.answer_tokens, 0
         if (
-            answer.thinks_first and options.choices
+            answer.thinks_first and answer.held.choices
         ):  # what is kept for the choice is not spent on the reasoning
             kept = asked + EMPTY_LINES
             asked = kept + options.max_tokens
-        if room < 1 or (options.choices and room < (kept + 1 if kept else asked)):
+        if room < 1 or (answer.held.choices and room < (kept + 1 if kept else asked)):
             raise ContextError(
                 prompt_tokens=len(tokens),
                 context_tokens=self._arena.cells,
@@ -158,7 +173,7 @@ class LlamaModel:
     ) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
         if self._closed:
             raise ClosedError("The model was closed.")
-        tokens, answer = await self._prompt(messages, options)
+        tokens, answer, tools_tokens = await self._prompt(messages, options)
         held_to = await self._held_to(options, answer)
         async with self._turns:
             async with self._resizing:
@@ -166,7 +181,9 @@ class LlamaModel:
                     await self._replace(self._cost, plain=options.deterministic)
                 is_secret = any(message.secret for message in messages)
                 request = self._request(tokens, options, conversation, on_end, answer, is_secret=is_secret)
-                request.constraint = held_to
+                request.constraint, request.tools_tokens = held_to, tools_tokens
+                note = tools_note(options, tools_tokens, self._arena.cells)
+                self._notes = tuple(dict.fromkeys((*self._notes, *note)))
                 self._arena.submit(request)
                 if held_to is not None:
                     held_to.add_done_callback(self._arena.told)

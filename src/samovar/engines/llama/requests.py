@@ -74,6 +74,8 @@ class Request:
     nothing."""
     is_secret: bool = False
     """Nothing of it may be written to disk."""
+    tools_tokens: int = 0
+    """Of its prompt: those of the tools' definitions."""
     submitted_s: float = field(default_factory=time.monotonic)
     """On the monotonic clock."""
     ending: FinishReason | None = None

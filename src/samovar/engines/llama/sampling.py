@@ -52,19 +52,20 @@ class Sampler:
         self._is_checked = False
         self._made = constraint
         self._constraint: Constraint | None = None
-        self._held_to = "any of the choices" if options.choices else f"what the {options.held_by} asks for"
-        if options.choices:
+        choices, held_by = answer.held.choices, options.held_by or "tools' schemas"
+        self._held_to = "any of the choices" if choices else f"what the {held_by} asks for"
+        if choices:
             is_behind = answer.thinks_first
-            self._constraint = OneOf(binding, vocabulary, options.choices, is_behind_reasoning=is_behind)
+            self._constraint = OneOf(binding, vocabulary, choices, is_behind_reasoning=is_behind)
         self._options = options
-        self._is_watched = bool(options.choices) or (
-            options.schema is not None and has_choices(json.loads(options.schema))
+        self._is_watched = not options.may_call and (
+            bool(choices) or (options.schema is not None and has_choices(json.loads(options.schema)))
         )
         """Its answer holds choices, of which it is kept how sure they were."""
         self._said = bytearray()
         """By what is constrained to a form."""
         self._steps: list[Step] = []
-        self._ids = memoryview(array("i", range(vocabulary.size if options.held_by else 0)))
+        self._ids = memoryview(array("i", range(vocabulary.size if options.held_by or options.tools else 0)))
         self._chain = self._build_chain(options.sampling)
         self._is_stateless = options.sampling.temperature <= 0.0 and options.sampling.repeat_penalty == 1.0
         """What its chain picks does not depend on what it was shown before."""

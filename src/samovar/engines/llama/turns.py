@@ -1,20 +1,23 @@
 """Passes messages to a chat template so that each of them appears in the rendered text.
 
-Above: `chat.py`. Below: `dialect.py`, `controls.py`. It does not know what a token is. Some templates take no
-system message, some want a message's text as a list of parts, and some leave messages out silently.
+Above: `rendering.py`, `calling.py`. Below: `dialect.py`, `controls.py`. It knows no tokens. Some
+templates take no system message, some want a message's text as a list of parts, and some leave messages out
+without a word.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from samovar.engines.calls import ID_CHARACTERS, CallSyntax, arguments_of, call_id
 from samovar.engines.llama.bounds import TooMuchError
 from samovar.engines.llama.controls import Mark
 from samovar.engines.llama.dialect import Dialect
 from samovar.errors import EngineError
-from samovar.generation import Message
+from samovar.generation import Message, ToolCall
 
 FOLDED = (
     "The model's chat template takes no system message, so a system text is put at the beginning of the "
@@ -26,6 +29,7 @@ BETWEEN = "\n\n"
 CERTAIN_CHARACTERS = 24
 """A text as long as this is found in a rendering only if its message arrived; a shorter one may be chance."""
 _SHOWN_CHARACTERS = 40
+_SHORT_ID = re.compile(rf"[A-Za-z0-9]{{{ID_CHARACTERS}}}")
 _PARTS = ("'type': 'text'", '"type": "text"')
 """What a list of parts looks like when a template writes it as it is."""
 
@@ -38,6 +42,8 @@ class Filling:
     """Texts of single tokens, by the names that templates use, and further arguments."""
     shows_reasoning: bool = False
     """The template asks for what was thought before earlier answers."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """Definitions, as transformers hands them over."""
 
 
 class Turns:
@@ -48,18 +54,30 @@ class Turns:
         self.notes: list[str] = []
 
     def render(
-        self, messages: Sequence[Message], mark: Mark = str, arguments: Mapping[str, Any] | None = None
+        self,
+        messages: Sequence[Message],
+        mark: Mark = str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        writes: CallSyntax | None = None,
     ) -> str:
         """The prompt, in which the text of each message has a part. `mark`: makes what the template gets.
 
-        `arguments`: further ones of the template, by name; texts in them are marked too.
+        `arguments`: further ones of the template, by name; texts in them are marked too. `tools`: definitions
+        for the template, by `calls.definition_of`. `writes`: how calls are put into the text of their
+        message; None: the template gets them.
 
         Raises `EngineError` if the template refuses the messages, fails, or leaves one of them out.
         """
         failure: EngineError | None = None
         marked = {name: marked_value(value, mark) for name, value in (arguments or {}).items()}
-        filling = replace(self._filling, texts={**self._filling.texts, **marked})
-        for form in _forms(messages, mark):
+        filling = replace(
+            self._filling,
+            texts={**self._filling.texts, **marked},
+            tools=[marked_value(tool, mark, with_names=True) for tool in tools],
+        )
+        for form in _forms(messages, mark, writes):
             try:
                 text = form.render(self._dialect, filling)
                 lost = form.lost(text, self._dialect, filling)
@@ -80,9 +98,29 @@ class Turns:
 class _Form:
     """Messages in one of the ways in which a template can get them."""
 
-    def __init__(self, messages: Sequence[Message], mark: Mark, *, in_parts: bool, is_folded: bool) -> None:
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        mark: Mark,
+        writes: CallSyntax | None,
+        *,
+        in_parts: bool,
+        is_folded: bool,
+    ) -> None:
         self.messages, self.in_parts, self.is_folded = messages, in_parts, is_folded
         self._contents = [mark(message.content) for message in messages]
+        self._more: list[dict[str, Any]] = [{} for _ in messages]
+        """What each message has beside its role and text."""
+        for index, message in enumerate(messages):
+            if message.calls and writes is not None:
+                pieces = writes.written(message.calls)
+                self._contents[index] += "".join(
+                    piece.text if piece.is_mark else mark(piece.text) for piece in pieces
+                )
+            elif message.calls:
+                self._more[index]["tool_calls"] = [_call(call, mark) for call in message.calls]
+            elif message.call is not None:
+                self._more[index] = {"name": mark(message.call.name), "tool_call_id": _id(message.call)}
         self._reasonings = [mark(message.reasoning) for message in messages]
 
     def render(self, dialect: Dialect, filling: Filling, instead: Mapping[int, str] | None = None) -> str:
@@ -92,13 +130,14 @@ class _Form:
             {
                 "role": message.role,
                 "content": [{"type": "text", "text": content}] if self.in_parts else content,
+                **more,
             }
-            for message, content in zip(self.messages, contents, strict=True)
+            for message, content, more in zip(self.messages, contents, self._more, strict=True)
         ]
         for turn, reasoning in zip(turns, self._reasonings, strict=True):
             if reasoning and filling.shows_reasoning:
                 turn["reasoning_content"] = reasoning
-        return dialect.render(turns, filling.texts)
+        return dialect.render(turns, filling.texts, filling.tools)
 
     def lost(self, text: str, dialect: Dialect, filling: Filling) -> list[int]:
         """The numbers of the messages that have no part in `text`, which was rendered of them.
@@ -129,7 +168,11 @@ class _Form:
     def _doubtful(self, text: str) -> list[int]:
         """Messages whose contents are not certainly in `text`, in their order."""
         position, doubtful = 0, []
-        filled = {index: content.strip() for index, content in enumerate(self._contents)}
+        filled = {  # many templates leave out the text before calls
+            index: content.strip()
+            for index, content in enumerate(self._contents)
+            if "tool_calls" not in self._more[index]
+        }
         filled = {index: content for index, content in filled.items() if content}
         for index, content in filled.items():
             found = text.find(content, position)
@@ -147,23 +190,43 @@ class _Form:
             return False
 
 
-def marked_value(value: Any, mark: Mark) -> Any:
-    """An argument in which each text is marked."""
+def marked_value(value: Any, mark: Mark, *, with_names: bool = False) -> Any:
+    """An argument in which each text is marked; `with_names`: also the names in objects."""
     if isinstance(value, str):
         return mark(value)
     if isinstance(value, Mapping):
-        return {name: marked_value(item, mark) for name, item in value.items()}
-    return [marked_value(item, mark) for item in value] if isinstance(value, list | tuple) else value
+        return {
+            mark(name) if with_names else name: marked_value(item, mark, with_names=with_names)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [marked_value(item, mark, with_names=with_names) for item in value]
+    return value
 
 
-def _forms(messages: Sequence[Message], mark: Mark) -> Iterator[_Form]:
+def _call(call: ToolCall, mark: Mark) -> dict[str, Any]:
+    """A call as transformers hands it over."""
+    arguments = marked_value(arguments_of(call), mark, with_names=True)
+    return {
+        "type": "function",
+        "id": _id(call),
+        "function": {"name": mark(call.name), "arguments": arguments},
+    }
+
+
+def _id(call: ToolCall) -> str:
+    """An id as every template takes it."""
+    return call.id if _SHORT_ID.fullmatch(call.id) else call_id(call.id)
+
+
+def _forms(messages: Sequence[Message], mark: Mark, writes: CallSyntax | None) -> Iterator[_Form]:
     """The messages as they are, and then in the ways that other templates want."""
-    yield _Form(messages, mark, in_parts=False, is_folded=False)
-    yield _Form(messages, mark, in_parts=True, is_folded=False)
+    yield _Form(messages, mark, writes, in_parts=False, is_folded=False)
+    yield _Form(messages, mark, writes, in_parts=True, is_folded=False)
     if any(message.role == "system" for message in messages):
         folded = _folded(messages)
-        yield _Form(folded, mark, in_parts=False, is_folded=True)
-        yield _Form(folded, mark, in_parts=True, is_folded=True)
+        yield _Form(folded, mark, writes, in_parts=False, is_folded=True)
+        yield _Form(folded, mark, writes, in_parts=True, is_folded=True)
 
 
 def _folded(messages: Sequence[Message]) -> list[Message]:

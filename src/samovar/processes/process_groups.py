@@ -1,7 +1,7 @@
 """The process groups started by the commands of runs, so that none outlives its run.
 
-Above: `process.py`, and what ends a run or the program. Below: `left_processes.py`, which finds what made a
-session of its own (`setsid`, a daemon); the system. Mutable: which groups there are.
+Above: `actions/process.py`, and what ends a run or the program. Below: `left_processes.py`, which finds what
+made a session of its own (`setsid`, a daemon); the system. Mutable: which groups there are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from samovar.actions.left_processes import end_left, kill_left
+from samovar.processes.guard import is_guard
+from samovar.processes.left_processes import end_left, kill_left
 
 GRACE_S = 1.0
 """Between asking a group to end and killing it."""
@@ -64,7 +65,8 @@ class ProcessGroups:
                 send(group, signal.SIGKILL)
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
-                process.kill()
+                if not is_guard(process.cmdline()):  # it ends what is not found here, when we are gone
+                    process.kill()
         kill_left(self._runs)
 
     async def end(self, run: str) -> None:

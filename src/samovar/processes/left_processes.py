@@ -31,10 +31,13 @@ def kill_left(runs: Collection[str]) -> None:
             return
 
 
-async def end_left(run: str, *, grace_s: float, dying_s: float) -> None:
-    """Asks what a run has left to end, and kills what is there after `grace_s`, or was started meanwhile."""
+async def end_left(run: str, *, grace_s: float, dying_s: float, variable: str = RUN_VARIABLE) -> None:
+    """Asks what a run has left to end, and kills what is there after `grace_s`, or was started meanwhile.
+
+    `variable`: of the environment, which has the mark.
+    """
     for round_ in range(ROUNDS):
-        found = list(_left_by((run,)))
+        found = list(_left_by((run,), variable))
         if not found:
             return
         number, wait_s = (signal.SIGKILL, dying_s) if round_ else (signal.SIGTERM, grace_s)
@@ -49,9 +52,9 @@ async def end_left(run: str, *, grace_s: float, dying_s: float) -> None:
                 os.close(process)
 
 
-def _left_by(runs: Collection[str]) -> Iterator[int]:
+def _left_by(runs: Collection[str], variable: str = RUN_VARIABLE) -> Iterator[int]:
     """A descriptor of each process, to be closed. Its number may be another's by now; this may not."""
-    marks = {f"{RUN_VARIABLE}={run}".encode(): f"{DETACHED_VARIABLE}={run}".encode() for run in runs}
+    marks = {f"{variable}={run}".encode(): f"{DETACHED_VARIABLE}={run}".encode() for run in runs}
     if not marks or not hasattr(os, "pidfd_open"):
         return
     for name in _numbers():
