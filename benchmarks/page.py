@@ -38,8 +38,8 @@ def page(results: Path) -> str:
     parts = [
         "# What it costs\n",
         f"Measured {when} with the default model ({here['model']}) on a shared machine: "
-        f"{here['machine']}. Ratios and medians say something elsewhere too; absolute times do not. "
-        "In brackets is the middle half of the measurements. Each round is a process of its own, and the "
+        f"{here['machine']}. Ratios and medians carry over to other machines; absolute times do "
+        "not. The middle half of the measurements is in brackets. Each round is a separate process, and the "
         f"contenders take turns. {here['versions']}. This page is written by "
         "`python -m benchmarks.plots RESULTS`.\n",
     ]
@@ -52,7 +52,7 @@ def page(results: Path) -> str:
             parts += _peers(one)
         else:
             parts += _section(name, one)
-    parts.append("What busy neighbours cost, and why, is in [engine.md](engine.md).")
+    parts.append("[engine.md](engine.md) explains the cost of busy neighbours.")
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -101,13 +101,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _goals(goals: dict[str, Any]) -> Iterator[str]:
-    yield "## What it is to reach\n"
+    yield "## Goals\n"
     yield (
         "`python -m benchmarks.goals`. W12 is twelve prompts behind one system prompt of some 600 tokens, "
         "at most 24 tokens each, greedy, from the first prompt to the last answer, with the model loaded. "
         "The ideal evaluates each distinct token once by direct calls on the engine, one prompt at a time, "
         "with the settings that were the fastest of all in the same minutes. "
-        "`of` is how many measurements a median is of.\n"
+        "`of` is the number of measurements of a median.\n"
     )
     rows = [
         [one["what"], one["measured"], str(one["count"]), one["goal"], "yes" if one["is_met"] else "**no**"]
@@ -136,7 +136,7 @@ def _peers(peers: dict[str, Any]) -> Iterator[str]:
                 str(times_ours(peers["rounds"], one.name)),
                 f"{spread([each['wall_s'] for each in done]).median:.2f}",
                 f"{spread([each['cpu_s'] for each in done]).median:.2f}",
-                "not said" if evaluated is None else str(evaluated),
+                "not reported" if evaluated is None else str(evaluated),
             ]
         )
     yield from _table(["", "times Samovar in turn", "wall s", "CPU s", "prompt tokens evaluated"], rows)

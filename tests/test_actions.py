@@ -87,8 +87,8 @@ def message(text: str) -> str:
 @pytest.mark.parametrize(
     ("action", "said"),
     [
-        ('Shell "a" env={}', "`env` is a map"),
-        ('Prompt "a" with args={} for each x in xs', "`args` is a map"),
+        ('Shell "a" env={}', "`env` must be a map"),
+        ('Prompt "a" with args={} for each x in xs', "`args` must be a map"),
     ],
 )
 @pytest.mark.parametrize("quote", ["", "'"])

@@ -376,7 +376,7 @@ async def test_a_run_that_nobody_limits_says_before_its_end_how_to_let_it_go_on(
     run = await bench.run(bench.write("w", *counting(5000)))
     assert run.ending is Ending.LIMITED
     assert run.error is not None
-    assert "as many as a run may make if nobody says so" in run.error.message
+    assert "the default limit of a run" in run.error.message
     assert "limits: {transitions: 10000}" in run.error.message
     (warned,) = [event for event in bench.events if isinstance(event, Warned)]
     assert warned.message.startswith(

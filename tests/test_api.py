@@ -158,7 +158,7 @@ def test_wrong_settings_and_missing_models_say_what_is_wrong() -> None:
         Path("faulty.md").write_text(WORKFLOW.replace("max_tokens=5", "max_tokens=0"))
         with pytest.raises(samovar.FaultsError):
             app.run("faulty.md")
-        with app.session() as session, pytest.raises(samovar.UsageError, match="nothing to be answered"):
+        with app.session() as session, pytest.raises(samovar.UsageError, match="nothing to answer"):
             session.ask([])
 
 
@@ -426,17 +426,13 @@ def test_values_of_other_kinds_are_usage_errors_that_name_what_was_expected() ->
 
 async def forget_to_enter() -> None:
     opening: Any = samovar.open()
-    with pytest.raises(
-        samovar.UsageError, match=r"`async with samovar.open\(\) as app`, and then `.session`"
-    ):
+    with pytest.raises(samovar.UsageError, match=r"`async with samovar.open\(\) as app`, then `.session`"):
         opening.session()
     with pytest.raises(samovar.UsageError, match=r"For `with` there is samovar.open_blocking\(\)"), opening:
         pass
     async with samovar.open() as app:
         session: Any = app.session()
-        with pytest.raises(
-            samovar.UsageError, match=r"`async with app.session\(\) as session`, and then `.ask`"
-        ):
+        with pytest.raises(samovar.UsageError, match=r"`async with app.session\(\) as session`, then `.ask`"):
             session.ask("x")
     blocking: Any = samovar.open_blocking()
     with pytest.raises(samovar.UsageError, match=r"For `async with` there is samovar.open\(\)"):
@@ -447,9 +443,7 @@ async def forget_to_enter() -> None:
 def test_what_was_not_entered_says_so() -> None:
     anyio.run(forget_to_enter)
     opening: Any = samovar.open_blocking()
-    with pytest.raises(
-        samovar.UsageError, match=r"`with samovar.open_blocking\(\) as app`, and then `.session`"
-    ):
+    with pytest.raises(samovar.UsageError, match=r"`with samovar.open_blocking\(\) as app`, then `.session`"):
         opening.session()
     with pytest.raises(AttributeError):
         opening.nosuch  # noqa: B018

@@ -243,7 +243,7 @@ async def test_the_results_of_branches_are_one_value(bench: Bench) -> None:
 async def test_a_failure_edge_takes_a_value_that_is_too_large(bench: Bench) -> None:
     diagram = '[*] --> A\nA --> B: error.kind == "too-large"\nB --> [*]'
     run = await bench.run(bench.write("w", diagram, 'A: Shell "yes"\nB: Log "${error.message}"'))
-    assert run.ending is Ending.COMPLETED and "What the command wrote would take more" in bench.log[0]
+    assert run.ending is Ending.COMPLETED and "The command's output would take more" in bench.log[0]
 
 
 def test_a_value_that_is_given_is_bounded_before_the_run(bench: Bench) -> None:

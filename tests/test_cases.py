@@ -84,17 +84,18 @@ def test_a_case_says_what_is_told_and_what_is_expected(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("case: []", "w.test.yaml:1:1: error: The file has 'case', which means nothing."),
-        (HEAD + "    answer: {}", "w.test.yaml:3:5: error: A case has 'answer', which means nothing."),
-        (HEAD + "    expect: {endng: x}", "w.test.yaml:3:14: error: `expect` has 'endng', which"),
+        ("case: []", "w.test.yaml:1:1: error: The file has the unknown key 'case'."),
+        (HEAD + "    answer: {}", "w.test.yaml:3:5: error: A case has the unknown key 'answer'."),
+        (HEAD + "    expect: {endng: x}", "w.test.yaml:3:14: error: `expect` has the unknown key 'endng'"),
         (HEAD + "    expect: {ending: faild}", "w.test.yaml:3:14: error: There is no ending 'faild'. Did"),
-        (HEAD + "    answers: {A: 3}", "w.test.yaml:3:15: error: An answer must be a text, and '3' is none"),
-        (HEAD + "    answers: {A: [x, null]}", "w.test.yaml:3:22: error: An answer must be a text, and 'nu"),
+        (HEAD + "    answers: {A: 3}", "w.test.yaml:3:15: error: An answer must be a text, but '3' is not"),
+        (HEAD + "    answers: {A: [x, null]}", "w.test.yaml:3:22: error: An answer must be a text, but 'nu"),
         (HEAD + "    answers: {A: []}", "w.test.yaml:3:15: error: There is nothing in the list for 'A'."),
         (HEAD + "    answers: {A: {error: tmeout}}", "w.test.yaml:3:19: error: There is no error 'tmeout'."),
-        (HEAD + "    answers: {A: x, A: y}", "w.test.yaml:3:21: error: 'A' stands here for the second time."),
+        (HEAD + "    answers: {A: x, A: y}", "w.test.yaml:3:21: error: 'A' appears here for the second "
+                                             "time."),
         (HEAD + "    shell: {A: {exit_code: x}}", "w.test.yaml:3:17: error: `exit_code` must be"),
-        (HEAD + "    waits: {A: maybe}", "w.test.yaml:3:13: error: A wait is true"),
+        (HEAD + "    waits: {A: maybe}", "w.test.yaml:3:13: error: A wait must be true"),
         (HEAD + "  - name: one", "w.test.yaml:3:5: error: There are two cases named 'one'."),
         ("cases:\n  - {}", "w.test.yaml:2:5: error: A case needs a `name`"),
         ("cases: 3", "w.test.yaml:1:1: error: `cases` must be a list"),
@@ -174,7 +175,7 @@ def test_a_text_that_keeps_empty_lines_at_its_end_keeps_them(path: Path) -> None
 @pytest.mark.parametrize("text", ["cases: [{name: one}]\n", "cases:\n  - name: one\nworkflow: w.md\n"])
 def test_a_file_that_no_case_can_be_added_to_stays_as_it_is(text: str, path: Path) -> None:
     path.write_text(text)
-    with pytest.raises(UsageError, match="No case can be added"):
+    with pytest.raises(UsageError, match="A case cannot be added"):
         add_case(path, path.with_name("w.md"), {"answers": {"A": "y"}})
     assert path.read_text() == text
     assert sorted(one.name for one in path.parent.iterdir()) == ["w.md", "w.test.yaml"]

@@ -206,8 +206,8 @@ def test_a_template_that_asks_for_the_time_gets_the_local_time(loaded: Loaded) -
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("x\n{{ strftime_then('%Y') }}", r"not there \(line 2\): 'strftime_then' is undefined"),
-        ("x\n\n{{ messages | shout }}", r"not there \(line 3\): No filter named 'shout'"),
+        ("x\n{{ strftime_then('%Y') }}", r"does not exist \(line 2\): 'strftime_then' is undefined"),
+        ("x\n\n{{ messages | shout }}", r"does not exist \(line 3\): No filter named 'shout'"),
         ("{% speak %}", r"not valid Jinja: Encountered unknown tag 'speak'.* \(line 1\)"),
         ("x\n{{ 1 / 0 }}", r"failed \(line 2\): ZeroDivisionError"),
     ],

@@ -261,7 +261,9 @@ def test_a_variable_that_two_branches_set_is_a_warning_at_the_one_that_counts(fi
     actions = '- A: Set x="1", own="1"\n- A2: Set own="2"\n- B: {% if true %}Prompt "?" result="x"{% endif %}'
     (fault,) = files.check(FORKED + actions)
     assert at(fault)[:3] == ("shared-variable", "warning", FIRST_ACTION + 2)
-    assert fault.message.startswith("The branches 'A' and 'B' of the fork 'F' set 'x': after the join it is")
+    assert fault.message.startswith(
+        "The branches 'A' and 'B' of the fork 'F' set 'x': after the join it keeps the value"
+    )
 
 
 def test_what_actions_set_on_their_own_is_no_shared_variable(files: Files) -> None:

@@ -209,7 +209,7 @@ def test_a_file_in_a_folder_is_offered_with_its_folder(folder: Path) -> None:
         (["run", "w.md", "--var", "n=many"], "The parameter 'n' cannot be 'many': expected a number"),
         (["run", "w.md", "--n", "many"], "expected a number"),
         (["run", "w.md", "--modle", "x"], "Did you mean '--model'"),
-        (["run", "w.md", "--json", "--events"], "cannot go together"),
+        (["run", "w.md", "--json", "--events"], "cannot be combined"),
         (["run", "w.md", "--budget", "lots"], "budget_bytes"),
         (["run", "w.md", "--gpu-layers", "all"], "gpu_layers"),
         (["run", "w.md", "--limit-duration", "soon"], "duration"),
@@ -252,7 +252,7 @@ def test_a_bad_model_file_is_one_clear_line(folder: Path) -> None:
     (folder / "m.gguf").write_text("this is no model at all, it is text")
     done = samovar(folder, "run", "w.md", "--model", "m.gguf", "-q")
     assert done.returncode == 2
-    assert "m.gguf is no GGUF model file: it is text" in done.stderr
+    assert "m.gguf is not a GGUF model file: it is text" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -525,7 +525,7 @@ def test_bytes_that_are_not_utf8_are_no_half_characters_in_json(folder: Path, ou
     [
         (["--seed", "abc"], "--seed cannot be 'abc': expected a whole number from 0 to 4294967295."),
         (["--seed=-4"], "--seed cannot be '-4': expected a whole number from 0 to 4294967295."),
-        (["--limit-transitions", "0"], "cannot be '0': expected a whole number from 1 on."),
+        (["--limit-transitions", "0"], "cannot be '0': expected a whole number, at least 1."),
         (["--context-tokens", "x"], "There is no option --context-tokens."),
         (["--kv-type", "x"], "kv_type cannot be 'x' (--kv-type): expected 'f16', 'q8_0' or 'q4_0'."),
         (["--seed"], "--seed needs a value."),
@@ -562,9 +562,9 @@ def test_what_a_run_cannot_be_given_is_said_in_one_way_and_as_json_where_that_is
         (["test", "none.md"], "not-found", "There is no workflow 'none.md'"),
         (["test", "--coverage-min", "x"], "usage", "cannot be 'x': expected a number from 0 to 100."),
         (["tune", "none"], "usage", "There is no model 'none'"),
-        (["list", "x"], "usage", "'x' is too much: samovar list takes no more arguments."),
+        (["list", "x"], "usage", "'x' is one argument too many: samovar list takes no more."),
         (["snapshots", "--claer"], "usage", "There is no option --claer. Did you mean '--clear'?"),
-        (["trust", "x"], "usage", "--json goes with --list"),
+        (["trust", "x"], "usage", "--json needs --list"),
         (["check", "--bogus"], "usage", "There is no option --bogus."),
         (["bogus", "x"], "usage", "There is no command 'bogus'."),
         (["chekc"], "usage", "There is no command 'chekc'. Did you mean 'check'?"),

@@ -82,10 +82,10 @@ async def test_the_parts_and_the_failures_are_those_of_a_shell_command(tmp_path:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('Command ["${x}", "a"]', "shell-value: The program is written out"),
+        ('Command ["${x}", "a"]', "shell-value: The program must be written out"),
         (
             'Command ["sh", "-c", "echo ${x}"]',
-            "shell-value: A value cannot be used here: it stands in the text",
+            "shell-value: A value cannot be used here: it is in the text",
         ),
         ('Command ["sudo", "-u", "bob", "bash", "-ec", "${x}"]', "nested shell"),
         ('Command ["python3", "-c", "print(${x})"]', "text of a program for `python3`"),
@@ -93,7 +93,7 @@ async def test_the_parts_and_the_failures_are_those_of_a_shell_command(tmp_path:
         ('Command ["env", "-S", "${x}"]', "env -S"),
         ('Command ["ssh", "host", "ls ${x}"]', "nested shell"),
         ('Command ["find", ".", "-exec", "sh", "-c", "${x}", ";"]', "nested shell"),
-        ('Command ["sh"] stdin="${x}"', "given to `sh` as input"),
+        ('Command ["sh"] stdin="${x}"', "the input of `sh`"),
         ('Command ["env", "BASH_ENV=${x}", "bash", "a.sh"]', "what `BASH_ENV` holds is read as code"),
         ('Command ["nice", "${x}"]', "it names the program"),
         ('Command ["nice", "-n", "${x}", "ls"]', "it may be a list"),
@@ -146,7 +146,7 @@ async def test_a_command_need_not_read_all_that_it_is_given(line: str) -> None:
 
 
 async def test_what_is_no_text_is_a_failure_before_the_command_starts(tmp_path: Path) -> None:
-    with pytest.raises(ShellError, match="no text"):
+    with pytest.raises(ShellError, match="as text"):
         await performed('Command ["touch", "started"] stdin="${x}"', tmp_path, x="\ud800")
     assert list(tmp_path.iterdir()) == []
 
@@ -160,7 +160,7 @@ async def test_bash_runs_the_command_if_it_is_asked_for() -> None:
     assert record(await shell(line))["lines"] != []
     outcome = await shell('Shell "set -o pipefail; false | true" shell="bash"')
     assert outcome.error is not None
-    assert "`shell` is sh or bash" in " ".join(faults('Shell "x" shell="fish"'))
+    assert "`shell` must be sh or bash" in " ".join(faults('Shell "x" shell="fish"'))
 
 
 def test_a_shell_that_is_not_there_is_said_before_the_run(

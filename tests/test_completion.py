@@ -103,7 +103,7 @@ def test_help_shows_the_workflows_own_options_in_their_groups(folder: Path) -> N
         "--gift true|false default: false",
         "--weight whole number from 1 to 30 default: 2",
         "--code text matches [a-z0-9]+ · default: ***",
-        "--street text required where speed == 'slow'",
+        "--street text required if speed == 'slow'",
         "--limit-transitions",
     ):
         assert part in shown, shown

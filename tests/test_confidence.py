@@ -286,7 +286,7 @@ def test_a_choice_in_an_answer_can_be_asked(tmp_path: Path, condition: str) -> N
         ("confidence(result) < 0.6", BY_SCHEMA, "`result` is not one"),
         ("confidence(verdict) < 0.6", 'Prompt "Sort" result="verdict"', "`verdict` is not one"),
         ("confidence(verdict) < 0.6", 'Prompt "Sort" result="verdict" using regex="a|b"', "is not one"),
-        ("confidence(copy) < 0.6", BY_SCHEMA, "A copy knows nothing of it"),
+        ("confidence(copy) < 0.6", BY_SCHEMA, "A copy does not keep it"),
         ('confidence(verdict.team) == "high"', BY_SCHEMA, "number"),
     ],
 )
@@ -337,7 +337,7 @@ def test_a_case_tells_it_of_a_choice_too_with_what_else_there_was(tmp_path: Path
         ("confidence: 0.4", "there is no choice in it"),
         ("confidence: {team: 1.4}", "`confidence` must be a probability from 0 to 1"),
         ("confidence: {team: high}", "`confidence` must be a probability from 0 to 1"),
-        ("alternatives: {team: {sales: 0.4, suport: 0.6}}", "'suport' is none of the choices"),
+        ("alternatives: {team: {sales: 0.4, suport: 0.6}}", "'suport' is not one of the choices"),
         ("alternatives: {team: {sales: 2}}", "must be a probability from 0 to 1, or null"),
         ("alternatives: 3", "`alternatives` must be a map"),
     ],

@@ -85,7 +85,7 @@ def test_every_action_says_whether_it_has_an_effect() -> None:
 
 
 def test_an_action_that_does_not_say_its_effect_is_no_class() -> None:
-    with pytest.raises(TypeError, match="The action Quiet does not say its `effect`"):
+    with pytest.raises(TypeError, match="The action Quiet does not define its `effect`"):
 
         class Quiet(Action):
             pass
@@ -110,7 +110,7 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
 
     place.library = Library([("project", place.folder / ".samovar")], parse)
     run = await place.run(place.prepare(str(workflow(place.folder, "sly", LINE, '- A: Log "x"'))))
-    assert run.error is not None and "says it has no effect" in run.error.message
+    assert run.error is not None and "claims to have no effect" in run.error.message
     assert not place.is_touched()
 
 
@@ -133,7 +133,7 @@ async def test_tags_cannot_make_a_command_of_a_line_that_nobody_could_see(place:
         return  # it is seen
     run = await place.run(place.prepare(str(path)))
     assert run.ending is Ending.FAILED and run.error is not None
-    assert "which nobody can see before the run" in run.error.message
+    assert "which cannot be seen before the run" in run.error.message
     assert not place.is_touched()
 
 
@@ -142,7 +142,7 @@ async def test_tags_cannot_make_a_command_of_a_line_that_nobody_could_see(place:
 
 def test_what_every_run_comes_to_is_refused_before_the_run(place: Clone) -> None:
     path = workflow(place.folder, "sure", "[*] --> S\nS --> A\nA --> [*]", f'- S: Log "x"\n{TOUCH}')
-    with pytest.raises(RefusedError, match="It runs a command, and this run is to have no effects") as raised:
+    with pytest.raises(RefusedError, match="It runs a command, but this run may have no effects") as raised:
         place.prepare(str(path), no_effects=True)
     assert raised.value.exit_status == 2
     assert raised.value.place is not None and raised.value.place.path == path
@@ -198,7 +198,7 @@ def test_a_prompt_whose_answer_a_command_verifies_is_asked_about(place: Clone) -
     workflow(place.folder, "mine", LINE, '- A: Prompt "x" using verify="touch canary"')
     with pytest.raises(UntrustedError, match=r"A runs a command: touch canary \(for each answer\)"):
         place.prepare("mine")
-    with pytest.raises(RefusedError, match="this run is to have no effects"):
+    with pytest.raises(RefusedError, match="this run may have no effects"):
         place.prepare("mine", no_effects=True)
 
 

@@ -456,7 +456,7 @@ async def test_what_is_not_a_number_is_an_error_and_not_a_text(
 ) -> None:
     path = spoiled(make_tiny(tmp_path / "x.gguf", architecture), tmp_path / "bad.gguf")
     async with loaded(path) as model:
-        with pytest.raises(EngineError, match=r"bad\.gguf computes what are not numbers.*Fetch or copy"):
+        with pytest.raises(EngineError, match=r"bad\.gguf computes invalid numbers.*Fetch or copy"):
             async with model.generate([Message(role="user", content="Hi")], options) as events:
                 async for _ in events:
                     pass
@@ -466,7 +466,7 @@ async def test_what_is_not_a_number_is_an_error_and_not_a_text(
 async def test_vectors_that_are_not_numbers_are_an_error(tmp_path: Path, architecture: str) -> None:
     path = spoiled(make_tiny(tmp_path / "x.gguf", architecture), tmp_path / "bad.gguf")
     async with loaded(path) as model:
-        with pytest.raises(EngineError, match=r"bad\.gguf computes what are not numbers"):
+        with pytest.raises(EngineError, match=r"bad\.gguf computes invalid numbers"):
             await model.embed(["one"])
 
 

@@ -88,7 +88,7 @@ def test_what_is_never_taken_is_named(labels: tuple[str, ...], targets: set[str]
 def test_the_one_that_is_taken_instead_has_its_line() -> None:
     (fault,) = doubtful_exits(flow(("", "success")), is_old=False)
     assert (fault.severity, fault.place.line) == ("warning", 4)
-    assert "that of line 3 is" in fault.message
+    assert "the one on line 3" in fault.message
 
 
 def test_a_condition_in_brackets_is_a_list() -> None:

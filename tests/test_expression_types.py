@@ -69,8 +69,9 @@ def said(text: str, *, is_condition: bool = True) -> list[str]:
         ),
         (
             "ok",
-            '1 text-as-truth: `ok` is one of the texts "true", "false", and a text that is not empty is '
-            'true. Write what it must be, as in `ok == "true"`.',
+            '1 text-as-truth: `ok` is one of the texts "true", "false", and any text that is not empty is '
+            "true. "
+            'Write the value to compare with, as in `ok == "true"`.',
         ),
         ('kind == "bug"', 'Write `kind == "Bug"`.'),
         (
@@ -79,7 +80,7 @@ def said(text: str, *, is_condition: bool = True) -> list[str]:
         ),
         ('kind in ["bug", "question"]', "is never true"),
         ('"odl" in tags', '`"odl" in tags` is never true: each item of `tags` is one of the texts'),
-        ('tags.contains("odl")', '`tags.contains("odl")` is never true: what it looks into is one of'),
+        ('tags.contains("odl")', '`tags.contains("odl")` is never true: it looks into one of'),
         ('!tags.contains("odl") || flag', '2 type-mismatch: `tags.contains("odl")` is never true'),
         ('contains(tags, "odl")', "is never true"),
         ("tags.contains(1)", "is never true"),
@@ -93,13 +94,13 @@ def said(text: str, *, is_condition: bool = True) -> list[str]:
         ('flag == "true"', "Write `flag`."),
         ('flag != "true"', "Write `!flag`."),
         ('flag == "false"', "Write `!flag`."),
-        ("answer > 3", "int(answer) and double(answer) make a number of a text."),
+        ("answer > 3", "int(answer) and double(answer) convert a text to a number."),
         (
             "answer && flag",
-            "`answer` beside `&&` must be true or false, and is a text. Write what it must be",
+            "`answer` beside `&&` must be true or false, but is a text. Write the value to compare with",
         ),
         ("!best", 'as in `best == "1"`.'),
-        ("n ? 1 : 2", "`n` before `?` must be true or false, and is a whole number."),
+        ("n ? 1 : 2", "`n` before `?` must be true or false, but is a whole number."),
         ("n + answer == 1", "`n + answer` cannot be computed"),
         ("n.trim() == ''", "The function 'trim' takes a text, not a whole number."),
         ("size(n) > 1", "The function 'size' takes"),
@@ -168,9 +169,9 @@ def faults_of(bench: Bench, condition: str, action: str, front: str = "") -> lis
     ("condition", "action", "front", "message"),
     [
         ("best == 1", 'Prompt "x" result="best" using choices="1|2|3"', "", 'Write `best == "1"`.'),
-        ("ok", 'Prompt "x" result="ok" using choices="true|false"', "", "a text that is not empty is true"),
+        ("ok", 'Prompt "x" result="ok" using choices="true|false"', "", "any text that is not empty is true"),
         ('"n == 3"', "Set n=3", "", "Write it without quotes: `n == 3`."),
-        ("true", "Set n=3", "", "the same whatever happens"),
+        ("true", "Set n=3", "", "so it never changes"),
         ("n == 3", 'Log "x"', "parameters: [{name: n, type: string}]", 'Write `n == "3"`.'),
         ('n == "3"', 'Log "x"', "parameters: [{name: n, type: integer}]", "Write `n == 3`."),
         ('c == "wram"', 'Log "x"', "parameters: [{name: c, type: choice, choices: [warm]}]", '"warm"'),
@@ -264,7 +265,7 @@ async def test_a_run_warns_once_of_a_text_that_says_no_and_counts_as_true(tmp_pa
         run = await bench.run(workflow, given=value, n=0)
         assert bool(run.variables["n"] == 3) is bool(value)
         assert [one for one in bench.warnings if "says no" in one] == times * [
-            "A text that says no is taken for true here, as any but the empty one: compare it. In: given"
+            "A text that says no counts as true here, like any text but the empty one: compare it. In: given"
         ]
 
 

@@ -101,14 +101,18 @@ async def test_the_encoding_of_a_text_is_reported(
 @pytest.mark.parametrize(
     ("raw", "action", "said"),
     [
-        (b"one\nh\xe4", 'Read "in"', "it is not UTF-8: byte 0xe4 in line 2; if it is in another, say so"),
+        (
+            b"one\nh\xe4",
+            'Read "in"',
+            "it is not UTF-8: byte 0xe4 in line 2; if it has another encoding, name it",
+        ),
         (b"{", 'Read "in" as json', "in line 1, column 2"),
         (b"1\n{\n", 'Read "in" as jsonl', "line 2 is not JSON"),
         (b"a,b\n1\n", 'Read "in" as csv', "line 2 has 1 values, not 2"),
         (b"a: [", 'Read "in" as yaml', "cannot be read as yaml: did not find"),
         (b"x" * 600, 'Read "in" limit=500B', "larger than 500 bytes"),
         (b"", 'Read "out"', "There is no file out"),
-        (b"", 'Read "."', "has '.' where"),
+        (b"", 'Read "."', "has '.', but only"),
         (b"", 'Write "in" as lines with value="${n}"', "the value is not a list"),
         (b"", 'Write "in" as csv with value="${tags}"', "item 0 is not a map"),
         (b"a\n1\n", "Write \"in\" as csv append with value='${row}'", "the file has no column 'b'"),
@@ -198,7 +202,7 @@ async def test_files_are_found_by_a_pattern_in_order(bench: Bench, pattern: str,
 async def test_a_search_ends_at_its_bound(tmp_path: Path) -> None:
     for number in range(MOST_FOUND + 1):
         (tmp_path / str(number)).touch()
-    with pytest.raises(FileError, match="finds more than 10,000 files"):
+    with pytest.raises(FileError, match="matches more than 10,000 files"):
         find(Search(folder=tmp_path, shown="", below=("*",), pattern="*"))
 
 
@@ -343,7 +347,7 @@ async def test_a_link_is_not_followed_and_the_message_says_so(tree: Bench, v: st
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 async def test_the_author_may_read_through_a_link_but_not_write(tree: Bench) -> None:
     assert await value(tree, 'Read "out/link" result="v"') == SECRET
-    assert "is a link" in await failure(tree, 'Write "out/link" with value="mine"')
+    assert "is a symbolic link" in await failure(tree, 'Write "out/link" with value="mine"')
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")

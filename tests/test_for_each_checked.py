@@ -116,16 +116,16 @@ def test_places_in_what_is_behind_a_list_are_those_of_the_line() -> None:
 @pytest.mark.parametrize(
     ("actions", "said"),
     [
-        ('Each: Log "x" for each f in [1]', "goes with prompts, workflows and commands, not with 'log'"),
+        ('Each: Log "x" for each f in [1]', "works with prompts, workflows and commands, not with 'log'"),
         ('Each: Prompt "x" for each f [1]', "`in` and a list are expected"),
         ('Each: Prompt "x" for each f in', "A value is expected"),
-        ('Each: Prompt "x" for each in in [1]', "means something else in expressions"),
-        ('Each: Prompt "x" for each f in [1] at_once=0', "`at_once` is a whole number from 1 to 256"),
-        ('Each: Prompt "x" for each f in [1] on_failure=skip', "`on_failure` is `collect`"),
-        ('Each: Prompt "x" for each f in [1] collect="x"', "of a prompt or a command the whole value is"),
+        ('Each: Prompt "x" for each in in [1]', "has another meaning in expressions"),
+        ('Each: Prompt "x" for each f in [1] at_once=0', "`at_once` must be a whole number from 1 to 256"),
+        ('Each: Prompt "x" for each f in [1] on_failure=skip', "`on_failure` must be `collect`"),
+        ('Each: Prompt "x" for each f in [1] collect="x"', "A prompt or a command keeps its whole value"),
         ('Each: Prompt "x" for each f in [1] at_once=1 at_once=2', "'at_once' is given twice"),
-        ('Each: Prompt "x" for each f in [1] with args="no"', "`args` is a map"),
-        ('Each: For each f in [1] Prompt "x"', "An action stands before its list"),
+        ('Each: Prompt "x" for each f in [1] with args="no"', "`args` must be a map"),
+        ('Each: For each f in [1] Prompt "x"', "The action comes before its list"),
         ("Each: For each f in [1]", "'Each' is not a composite state"),
         ('Each: Prompt "${f}" for each f in "a"', "item-list: `for each` takes a list"),
         ('Each: Prompt "${f}" for each f in [1]\nThen: Log "${f}"', "Nothing sets the variable 'f'"),
@@ -135,7 +135,7 @@ def test_places_in_what_is_behind_a_list_are_those_of_the_line() -> None:
         ('Each: Prompt "${result}" for each result in [1]', "'result' means something already"),
         (
             'Each: Prompt "x" for each f in [1] using session="s"',
-            "Each item would go on with the session 's'",
+            "Each item would continue the session 's'",
         ),
     ],
 )
@@ -180,9 +180,13 @@ def test_a_list_that_is_nearly_gone_through_is_told_how(line: str) -> None:
             'Each: For each x in [1]\nWrite: Prompt "${y}" for each x in [2]',
             "of the list around this one",
         ),
-        (INSIDE, 'Each: For each x in [1]\nWrite: Prompt "${x}" using session="s"', "Each item would go on"),
-        (INSIDE + "\nWrite --> Then", "Each: For each x in [1]", "leads over the border of 'Each'"),
-        (INSIDE + "\nThen --> Write", "Each: For each x in [1]", "leads over the border of 'Each'"),
+        (
+            INSIDE,
+            'Each: For each x in [1]\nWrite: Prompt "${x}" using session="s"',
+            "Each item would continue",
+        ),
+        (INSIDE + "\nWrite --> Then", "Each: For each x in [1]", "crosses the border of 'Each'"),
+        (INSIDE + "\nThen --> Write", "Each: For each x in [1]", "crosses the border of 'Each'"),
         (
             INSIDE.replace("Write --> [*]\n", "Write --> [*]\n--\n[*] --> B\nB --> [*]\n"),
             "Each: For each x in [1]",
@@ -303,10 +307,10 @@ def test_cases_tell_and_expect_by_item_whatever_order_the_items_come_in(cases: C
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[one, two, three]", "[one, two]", "'Ask[2]' asked a prompt that the case has no answer to"),
+        ("[one, two, three]", "[one, two]", "'Ask[2]' asked a prompt that the case has no answer for"),
         ("[one, two, three]", "[one, two, three, four]", "only 3 of 4 were used"),
-        ('Each[1]/Judge": two', 'Each[1]/Judge": three', "does not hold this"),
-        ("[first, null, another]", "[first, another, null]", "The variable 'rows' is another"),
+        ('Each[1]/Judge": two', 'Each[1]/Judge": three', "does not contain this"),
+        ("[first, null, another]", "[first, another, null]", "The variable 'rows' has another value"),
         ('"Each[0]/Row", ', "", ""),
     ],
 )

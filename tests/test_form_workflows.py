@@ -260,4 +260,4 @@ def test_the_answer_of_a_case_is_judged_by_the_schema(
     )
     shown = " ".join(capsys.readouterr().out.split())
     assert (status == 0) is is_right, shown
-    assert is_right or "is not what its schema asks for" in shown
+    assert is_right or "does not match its schema" in shown

@@ -182,12 +182,12 @@ async def test_a_conversation_goes_on_after_an_answer_of_a_form(tiny_model: Path
         assert (await session.ask("two", regex="[ab]c")).text in ("ac", "bc")
         assert (await session.ask("three", grammar='start: "x" "y"')).text == "xy"
         assert (await session.ask("four", schema={"type": "boolean"})).json in (True, False)
-        with pytest.raises(CutOffError, match="before it was what the schema asks for") as cut:
+        with pytest.raises(CutOffError, match="before it matched the schema") as cut:
             await session.ask("five", schema="{name: text}", max_tokens=4)
         assert cut.value.text.startswith('{"')
         with pytest.raises(EngineError, match="`not` cannot be checked while an answer grows"):
             await session.ask("six", schema={"type": "string", "not": {}})
-        with pytest.raises(UsageError, match="cannot go together: an answer has one form"):
+        with pytest.raises(UsageError, match="cannot be combined: an answer has one form"):
             await session.ask("seven", regex="a", schema="{a: text}")
         assert (await session.ask("eight", choices=["a"])).text == "a"
 

@@ -267,7 +267,7 @@ async def test_fewer_branches_than_a_join_needs_is_a_failure_before_any_starts(b
     actions = 'F: Set n := 2\nJ: Join 2\nSorry: Log "${error.kind} in ${error.state}: ${error.message}"'
     run = await bench.run(bench.write("w", diagram, actions))
     assert run.ending is Ending.COMPLETED, run.error
-    assert bench.log == ["join in J: The join needs 2 branches, and 1 of them started."]
+    assert bench.log == ["join in J: The join needs 2 branches, but only 1 started."]
     assert paths(run) == ["F", "Sorry"]
 
 

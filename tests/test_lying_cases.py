@@ -109,26 +109,26 @@ class Wrong:
 
 WRONG = {
     GOOD: """
-exact: echo site => exact: echo sit => its text is another
-exact: echo site => exact: echo => its text is another
-exact: echo site => contains: make all => does not hold
-exact: echo site => exact: [make, site] => its text is another
-working_dir: app => working_dir: . => its working_dir is another
-working_dir: app => working_dir: app/sub => its working_dir is another
-working_dir: app => working_dir: nowhere => its working_dir is another
-env: {MODE: fast} => env: {MODE: slow} => its env is another
-env: {MODE: fast} => env: {MODE: fast, MORE: x} => its env is another
-env: {MODE: fast} => env: {} => its env is another
-env: {MODE: fast} => env: {mode: fast} => its env is another
-stdin: null => stdin: x => its standard input is another
-stdin: null => stdout: x => which means nothing
-contains: [make, test] => contains: [make, tests] => does not hold
-contains: [make, test] => contains: [""] => does not hold
-contains: [make, test] => contains: [] => must have a text
+exact: echo site => exact: echo sit => its text is different
+exact: echo site => exact: echo => its text is different
+exact: echo site => contains: make all => does not contain
+exact: echo site => exact: [make, site] => its text is different
+working_dir: app => working_dir: . => its working_dir is different
+working_dir: app => working_dir: app/sub => its working_dir is different
+working_dir: app => working_dir: nowhere => its working_dir is different
+env: {MODE: fast} => env: {MODE: slow} => its env is different
+env: {MODE: fast} => env: {MODE: fast, MORE: x} => its env is different
+env: {MODE: fast} => env: {} => its env is different
+env: {MODE: fast} => env: {mode: fast} => its env is different
+stdin: null => stdin: x => its standard input is different
+stdin: null => stdout: x => has the unknown key
+contains: [make, test] => contains: [make, tests] => does not contain
+contains: [make, test] => contains: [""] => does not contain
+contains: [make, test] => contains: [] => must have at least one text
 Test: [{contains: [make, test], env: {}, timeout: 1min}] => Test: {} => nothing in the map
-env: {}, timeout => env: {A: b}, timeout => its env is another
-timeout: 1min => timeout: 2min => its timeout is another
-timeout: 1min => timeout: null => its timeout is another
+env: {}, timeout => env: {A: b}, timeout => its env is different
+timeout: 1min => timeout: 2min => its timeout is different
+timeout: 1min => timeout: null => its timeout is different
 Test: [{contains => Tests: [{contains => Did you mean 'Test'
 timeout: 1min}] => timeout: 1min}, {}] => one for each visit
 Build: built => Build: [built, again] => only 1 of 2
@@ -140,42 +140,42 @@ Test: {stdout: fine, takes: 30s} => Test: {stdout: fine, takes: soon} => must be
 waits: {Ask: true} => waits: {Ask: no} => ended as
 waits: {Ask: true} => waits: {Build: true} => does not wait
 waits: {Ask: true} => waits: {Ask: [true, true]} => only 1 of 2
-variables: {target: site} => variables: {target: sight} => its text is another
+variables: {target: site} => variables: {target: sight} => its text is different
 variables: {target: site} => variables: {target: site, targt: x} => Did you mean 'target'
-variables: {target: site} => variables: {target: site, mode: slow} => its env is another
+variables: {target: site} => variables: {target: site, mode: slow} => its env is different
 variables: {target: site} => variables: {} => target
 Draft: Dear all => Draft: Dear nobody => conversation before it
-text: Dear friends, finish => text: Dear fiends, finish => 'letter' is another
+text: Dear friends, finish => text: Dear fiends, finish => 'letter' has another value
 text: Dear friends, finish => takes: 5min, text: Dear friends, finish => ended as
 Polish: {text => Send: more, Polish: {text => no state 'Write/Send'
-exact: Draft about site => exact: Draft about sites => its text is another
-exact: Draft about site => contains: about the site => does not hold
-system: You write letters. => system: You write poems. => system prompt does not hold
-system: You write letters. => system: null => system prompt is another
-temperature: 0.5 => temperature: 0.7 => option 'temperature' is another
+exact: Draft about site => exact: Draft about sites => its text is different
+exact: Draft about site => contains: about the site => does not contain
+system: You write letters. => system: You write poems. => system prompt does not contain
+system: You write letters. => system: null => system prompt is different
+temperature: 0.5 => temperature: 0.7 => option 'temperature' is different
 temperature: 0.5 => temprature: 0.5 => Did you mean 'temperature'
-temperature: 0.5, session: letter => temperature: 0.5, session: null => option 'session' is another
-session: letter, choices: null => session: letters, choices: null => option 'session' is another
-choices: null => choices: "yes|no" => option 'choices' is another
+temperature: 0.5, session: letter => temperature: 0.5, session: null => option 'session' is different
+session: letter, choices: null => session: letters, choices: null => option 'session' is different
+choices: null => choices: "yes|no" => option 'choices' is different
 history: [] => history: [Hello] => conversation before it
 history: [Draft about site, Dear all] => history: [Draft about site] => conversation before it
 history: [Draft about site, Dear all] => history: [] => conversation before it
 history: [Draft about site, Dear all] => history: [Dear all, Draft about site] => conversation before it
-max_tokens: 512 => max_tokens: 40 => option 'max_tokens' is another
-fork: null => fork: letter => option 'fork' is another
-model: null => model: no-such-model => option 'model' is another
-contains: [Polish, letters] => contains: [Polish, poems] => does not hold
+max_tokens: 512 => max_tokens: 40 => option 'max_tokens' is different
+fork: null => fork: letter => option 'fork' is different
+model: null => model: no-such-model => option 'model' is different
+contains: [Polish, letters] => contains: [Polish, poems] => does not contain
 log: [{warning: pushed site}] => log: [] => is not empty
 log: [{warning: pushed site}] => log: [{error: pushed site}] => No line of the log
 log: [{warning: pushed site}] => log: [pushed sites] => No line of the log
 log: [{warning: pushed site}] => log: [pushed, pushed] => No line of the log
-log: [{warning: pushed site}] => log: [{warn: pushed site}] => which means nothing
-warnings: [was cut off] => warnings: [] => none is expected
+log: [{warning: pushed site}] => log: [{warn: pushed site}] => has the unknown key
+warnings: [was cut off] => warnings: [] => none are expected
 warnings: [was cut off] => warnings: [was cut, was cut] => No warning
-path: [Build, Test => path: [Test, Build => path is another
-Write/Polish, Push] => Write/Polish] => path is another
-exit_code: 0 => exit_code: "0" => 'exit_code' is another
-letter: {text: Dear friends} => letter: {txt: Dear friends} => 'letter' is another
+path: [Build, Test => path: [Test, Build => path is different
+Write/Polish, Push] => Write/Polish] => path is different
+exit_code: 0 => exit_code: "0" => 'exit_code' has another value
+letter: {text: Dear friends} => letter: {txt: Dear friends} => 'letter' has another value
 expect: => limits: {transitions: 3}¶expect: => ended as limited
 expect: => limits: {duration: 20s}¶expect: => ended as limited
 path: [Build => ending: stuck¶  path: [Build => not as stuck
@@ -183,26 +183,26 @@ path: [Build => error: shell¶  path: [Build => not as failed
 """,
     BAD: """
 ending: aborted => ending: failed => not as failed
-code: aborted => code: shell => error's code is another
-state: GiveUp => state: Test => error's state is another
+code: aborted => code: shell => error's code is different
+state: GiveUp => state: Test => error's state is different
 state: GiveUp => state: Giveap => 'Giveap'
-message: "no: timeout" => message: "no: shell" => error's message does not hold
+message: "no: timeout" => message: "no: shell" => error's message does not contain
 code: aborted => code: abroted => Did you mean 'aborted'
 takes: 2min => takes: 59s => asked a prompt
-takes: 2min => exit_code: 1 => does not hold
+takes: 2min => exit_code: 1 => does not contain
 Build: echo site, Test: make test => Push: echo site => runs no command
 log: [] => log: [gone] => No line
-exit_code: 143 => exit_code: 1 => 'exit_code' is another
+exit_code: 143 => exit_code: 1 => 'exit_code' has another value
 shell:¶  Build: built => waits: {Ask: true}¶shell:¶  Build: built => never used
 shell:¶  Build: built => answers: {Write/Draft: x}¶shell:¶  Build: built => never used
 expect:¶  ending: aborted => expect:¶  ending: completed => has no `error`
 """,
     STUCK: """
 takes: 10min => takes: 4min => ended as completed
-code: timeout => code: action => error's code is another
-state: Write, => state: Ask, => error's state is another
+code: timeout => code: action => error's code is different
+state: Write, => state: Ask, => error's state is different
 took longer than 300 s => took longer than 60 s => error's message
-error: {code: timeout, state: Write, message: took longer than 300 s} => error: stuck => code is another
+error: {code: timeout, state: Write, message: took longer than 300 s} => error: stuck => code is different
 log: [] => log: [pushed] => No line
 """,
 }

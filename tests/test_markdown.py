@@ -141,7 +141,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
         ("---\na: " + "[" * 5000 + "\n---\n", "front-matter", 1, 1, "50 deep"),
         ("---\na: &a 1\nb: [" + "*a," * 51 + "]\n---\n", "front-matter", 1, 1, "50 aliases"),
         (f"---\n{BOMB}---\n", "front-matter", 1, 1, "20000 values"),
-        ("---\na: &a [*a]\n---\n", "front-matter", 1, 1, "stands in"),
+        ("---\na: &a [*a]\n---\n", "front-matter", 1, 1, "value that contains it"),
         ("---\na: !!python/object:os.system x\n---\n", "front-matter", 1, 1, "tag"),
         ("---\na: !!int 1:1:1\n---\n", "front-matter", 1, 1, "tag"),
         ("---\n? [a]\n: b\n---\n", "front-matter", 2, 3, "not valid YAML"),

@@ -497,17 +497,17 @@ def test_fix_writes_and_shows_the_diff(project: Path) -> None:
     done = samovar(project, "check", "--fix", "--strict", "w.md")
     assert done.returncode == 0
     assert "-- A: set_variable a=b\n+- A: Set a=b\n" in done.stdout
-    assert "1 file, 0 errors, 0 warnings, 1 mended" in done.stdout
+    assert "1 file, 0 errors, 0 warnings, 1 fixed" in done.stdout
     assert (project / "w.md").read_text() == NEW
     again = samovar(project, "check", "--fix", "w.md")
-    assert "---" not in again.stdout and "0 mended" in again.stdout
+    assert "---" not in again.stdout and "0 fixed" in again.stdout
 
 
 @pytest.mark.parametrize("options", [["--diff"], ["--fix", "--diff"]])
 def test_diff_writes_nothing(project: Path, options: list[str]) -> None:
     done = samovar(project, "check", *options, "w.md")
     assert done.returncode == 0
-    assert "+- A: Set a=b\n" in done.stdout and "1 to be mended" in done.stdout
+    assert "+- A: Set a=b\n" in done.stdout and "1 to be fixed" in done.stdout
     assert (project / "w.md").read_text() == OLD
 
 
@@ -550,7 +550,7 @@ def test_a_file_with_errors_is_left_and_the_reason_is_said(project: Path) -> Non
     (project / "w.md").write_text(text)
     done = samovar(project, "check", "--fix", "w.md")
     assert done.returncode == 2
-    assert "1 fix not made: mend the errors first" in done.stdout
+    assert "1 fix not made: fix the errors first" in done.stdout
     assert (project / "w.md").read_text() == text
 
 

@@ -138,7 +138,7 @@ def test_what_is_not_here_is_said_before_a_run_that_is_offline(folder: Path, hub
     assert done.returncode == 2 and "samovar pull hf:own/repo" in done.stderr and not hub.asked
     variables = {"HF_HUB_OFFLINE": "1"}
     done = samovar(folder, "run", "w.md", "--model", "hf:own/repo", hub=hub, variables=variables)
-    assert done.returncode == 2 and "HF_HUB_OFFLINE says not to ask" in done.stderr and not hub.asked
+    assert done.returncode == 2 and "HF_HUB_OFFLINE forbids asking" in done.stderr and not hub.asked
 
 
 def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) -> None:
@@ -161,10 +161,10 @@ def test_a_pull_that_is_interrupted_is_gone_on_with(folder: Path, hub: FakeHub) 
     _, said = process.communicate(timeout=TIMEOUT_S)
     hub.goes_on.set()
     assert process.returncode == 130
-    assert said == "samovar: cancelled; what has come is kept for the next pull\n"
+    assert said == "samovar: cancelled; the part that was fetched is kept for the next pull\n"
     hub.stalls_after = None
     done = samovar(folder, "pull", "hf:own/repo", hub=hub)
-    assert done.returncode == 2 and "is no GGUF model file" in done.stderr  # but what the hub has
+    assert done.returncode == 2 and "is not a GGUF model file" in done.stderr  # but what the hub has
     assert hub.starts == [0, 3 << 20]
 
 
@@ -194,7 +194,7 @@ def test_rm_asks_and_deletes_what_is_samovars_to_delete(folder: Path, tiny_model
     assert done.returncode == 2 and "add --yes" in done.stderr and link.exists()
     for text, says in (
         ("ollama:qwen3", "ollama rm qwen3"),
-        (str(tiny_model), "a file of your own"),
+        (str(tiny_model), "your own file"),
         ("hf:no/where", "has not been fetched"),
     ):
         refused = samovar(folder, "rm", "--yes", text)
@@ -226,7 +226,7 @@ def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: P
     )  # so that the look beside the run has little to read
     done = samovar(default_and_larger, "run", "w.md", variables=cache)
     assert done.returncode == 0 and "model     smollm2" in done.stderr
-    assert "hint      also here: --model hf:own/repo:Q4_K_M (" in done.stderr
+    assert "hint      also on this machine: --model hf:own/repo:Q4_K_M (" in done.stderr
     cases: tuple[tuple[list[str], dict[str, str]], ...] = (
         (["--json"], {}),
         (["-q"], {}),
@@ -237,12 +237,12 @@ def test_a_better_model_is_offered_by_name_and_never_taken(default_and_larger: P
     )
     for arguments, variables in cases:
         done = samovar(default_and_larger, "run", "w.md", *arguments, variables=cache | variables)
-        assert done.returncode == 0 and "also here" not in done.stderr + done.stdout, arguments
+        assert done.returncode == 0 and "also on this machine" not in done.stderr + done.stdout, arguments
 
 
 def test_a_better_model_is_offered_where_the_default_is_not_to_be_had(default_and_larger: Path) -> None:
     done = samovar(
         default_and_larger, "run", "w.md", "--offline", variables={"SAMOVAR_CACHE_FOLDER": "other"}
     )
-    assert done.returncode == 2 and "smollm2 is not here" in done.stderr
+    assert done.returncode == 2 and "smollm2 is not on this machine" in done.stderr
     assert "Also here: --model hf:own/repo:Q4_K_M (" in done.stderr

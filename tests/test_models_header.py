@@ -66,7 +66,7 @@ def bad(path: Path, raw: bytes) -> Path:
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html><body>not found</body>", "it is a web page"),
         (b"PK\x03\x04" + bytes(60), "zip archive"),
-        (b"\x80\xfe\x00\x91\x1b\xff\x07\xc3" + bytes(64), "is no GGUF"),
+        (b"\x80\xfe\x00\x91\x1b\xff\x07\xc3" + bytes(64), "is not a GGUF"),
         (b"GGUF" + struct.pack("<IQQ", 1, 1, 1) + bytes(64), "GGUF version 1"),
         (b"GGUF" + struct.pack(">IQQ", 3, 1, 1) + bytes(64), "big-endian"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1, 1 << 60) + bytes(64), "damaged"),
@@ -163,8 +163,8 @@ def test_any_bytes_after_the_magic_are_a_model_error(tmp_path: Path, raw: bytes)
         (lambda w: w.add_array("llama.expert_used_count", [3, 4]), "uses 4 of 0 experts"),
         (number("expert_group_count", 3), "0 of 3 groups"),
         (number("nextn_predict_layers", 3), "3 of its 2 layers"),
-        (text("rope.scaling.type", "su"), "'su', and the engine knows none, linear"),
-        (text("classifier.activation", "relu"), "'relu', and the engine knows gelu"),
+        (text("rope.scaling.type", "su"), "'su', but the engine knows none, linear"),
+        (text("classifier.activation", "relu"), "'relu', but the engine knows gelu"),
         (fraction("attention.layer_norm_epsilon", -1.0), "must be at least 0"),
         (fraction("attention.layer_norm_epsilon", float("nan")), "must be at least 0"),
     ],
@@ -179,7 +179,7 @@ def test_a_header_that_the_engine_asserts_against_is_refused(
 def test_more_layers_than_the_engine_has_room_for_are_refused(tmp_path: Path, tiny_model: Path) -> None:
     key = b"llama.block_count" + struct.pack("<I", 4)
     path = patched(tiny_model, tmp_path / "x.gguf", key + struct.pack("<I", 2), key + struct.pack("<I", 513))
-    with pytest.raises(ModelFileError, match="513 layers, and the engine takes 1 to 512"):
+    with pytest.raises(ModelFileError, match="513 layers, but the engine supports 1 to 512"):
         read_header(path)
 
 

@@ -251,7 +251,7 @@ def test_a_condition_sees_what_was_asked_before_it() -> None:
 
 @pytest.mark.parametrize(
     ("condition", "part"),
-    [("a ==", "cannot be read"), (["a"], "an expression"), ("q == 1", "which is no parameter")],
+    [("a ==", "cannot be read"), (["a"], "an expression"), ("q == 1", "which is not a parameter")],
 )
 def test_a_condition_that_means_nothing_is_a_fault_at_its_place(condition: object, part: str) -> None:
     fault = fault_of({"name": "p", "condition": condition})
@@ -306,7 +306,7 @@ def test_a_number_beyond_all_floats_is_refused() -> None:
 
 def test_what_was_given_instead_of_a_missing_parameter_is_named() -> None:
     topic = Parameter(name="topic", place=Place(path=None, line=1), required=True)
-    with pytest.raises(UsageError, match=r"topic \(is 'topc' meant for it\?\)"):
+    with pytest.raises(UsageError, match=r"topic \(did you mean 'topc' for it\?\)"):
         bind([topic], {"topc": "tea"})
     with pytest.raises(UsageError, match=r"topic$"):
         bind([topic], {"other": "tea"})
@@ -377,7 +377,7 @@ def test_a_list_or_a_map_is_given_as_a_value_or_as_json(
             ["x"],
             "must be null",
         ),
-        ({"type": "list", "items": "text", "secret": True}, [1234], "does not have the form"),
+        ({"type": "list", "items": "text", "secret": True}, [1234], "does not have the declared form"),
     ],
 )
 def test_a_list_or_a_map_of_another_form_is_refused_with_its_place(

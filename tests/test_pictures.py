@@ -76,7 +76,7 @@ def test_pictures_are_written(tmp_path: Path) -> None:
 
 def test_two_things_are_not_mixed_on_standard_output() -> None:
     done = samovar(EXAMPLES, "show", "triage.md", "--svg", "-", "--mermaid")
-    assert done.returncode == 2 and "cannot go together" in done.stderr and done.stdout == ""
+    assert done.returncode == 2 and "cannot be combined" in done.stderr and done.stdout == ""
 
 
 def test_without_the_extra_what_to_install_is_said(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ async def test_what_only_another_process_keeps_out_is_refused_in_the_end(tmp_pat
                 clock.now_s += OTHERS_MOST_S
                 async with pool.lease(spec("b")):
                     pass
-    assert "50 B that other Samovar processes hold" in told[0]
+    assert "50 B reserved by other Samovar processes" in told[0]
     assert "closing the other processes" in told[0]
     assert "a budget of 110 B (--budget)" in told[0]
 

@@ -136,7 +136,7 @@ async def test_an_arena_that_never_fits_is_refused_with_the_numbers_and_stays() 
             await pool.grow(model, 5000)
         message = str(caught.value)
         assert "a context of 2048 tokens (--context)" in message
-        assert "KV kept as q8_0" in message
+        assert "a KV cache of type q8_0" in message
         assert "a budget of 110 kB (--budget)" in message
         assert (model.statistics().context_tokens, pool.held_bytes) == (1000, 101_000)
 
@@ -190,7 +190,7 @@ async def test_of_two_models_that_grow_into_each_other_the_later_is_refused() ->
             tasks.start_soon(grow, "a", one, other)
             tasks.start_soon(grow, "b", other, one)
         (error,) = refused
-        assert "that models that are growing hold" in str(error)
+        assert "reserved by growing models" in str(error)
 
 
 async def test_an_engine_without_room_leaves_the_arena_and_tells_who_asked() -> None:

@@ -127,7 +127,7 @@ def test_a_budget_or_a_context_that_cannot_do_is_refused_before_the_run(
     model = str(tiny_model)
     with pytest.raises(BudgetError, match="but the memory budget is 1 kB"):
         prepare(path, {}, LIBRARY, load_settings({"model": model}), budget=1000)
-    with pytest.raises(EngineError, match="A context of 999999 tokens was asked for"):
+    with pytest.raises(EngineError, match="A context of 999999 tokens was requested"):
         prepare(path, {}, LIBRARY, load_settings({"model": model, "context_tokens": 999_999}), budget=10**9)
     assert prepare(path, {}, LIBRARY, load_settings({"model": model})).models == (model,)
     with pytest.raises(ModelNotFoundError):
@@ -195,7 +195,7 @@ def test_a_parameter_called_like_an_option_is_a_variable_in_any_spelling(tmp_pat
     names = "{name: model, required: true}, {name: dry_run, default: x}, {name: tone, default: y}"
     path = write(tmp_path / "w.md", 'A: Log "${model} ${dry_run} ${tone}"', f"parameters: [{names}]")
     done = run_samovar(tmp_path, "run", path, "--modle", "a")
-    assert "Those of this workflow: --tone." in done.stderr
+    assert "The options of this workflow: --tone." in done.stderr
     done = run_samovar(tmp_path, "run", path, "--dry_run", "5")
     assert "There is no option --dry_run" in done.stderr
     shown = run_samovar(tmp_path, "run", path, "--help").stdout

@@ -372,4 +372,4 @@ def test_a_list_of_more_items_than_the_setting_allows_is_refused(
     run = RunnerSettings(settings=Settings(most_items=most))
     (state,) = preview(workflow, {}, bench.library, PromptDefaults(), run)
     assert (state.error is not None) == is_too_long
-    assert state.error is None or "3 items, and one `for each` goes through 2" in str(state.error)
+    assert state.error is None or "3 items, but one `for each` goes through at most 2" in str(state.error)

@@ -57,7 +57,7 @@ def test_an_optional_parameter_that_was_not_given_is_named_as_such(text: str) ->
     with pytest.raises(TemplateError) as raised:
         read.render({}, {"m": 1, "y": []})
     assert raised.value.message == (
-        "The parameter 'n' was not given and has no default: give it one in the front matter, or write "
+        "The parameter 'n' was not given and has no default: add one in the front matter, or write "
         '`{{ n | default: "…" }}`.'
     )
     assert prompt(text.replace("{{ n ", '{{ n | default: "it" ')).render({}, {"y": []}).lower() == "it"

@@ -177,7 +177,7 @@ def test_cases_have_replies(tmp_path: Path) -> None:
     (tmp_path / "w.test.yaml").write_text(untold)
     shown = command(tmp_path, "test", "w.md").stdout
     assert "is not an answer: one of Ada, Bob is expected" in shown
-    assert "'Gate' asks a person what the case has no reply to" in shown
+    assert "'Gate' asks a person a question that the case has no reply for" in shown
 
 
 def test_what_a_person_answered_is_recorded(tmp_path: Path) -> None:

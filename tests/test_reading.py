@@ -229,7 +229,7 @@ def test_a_line_of_a_bullet_that_is_another_states_action_is_an_error(line: str)
     (fault,) = [one for one in faults_of(text) if one.code == "action-line"]
     assert fault.severity == "error"
     assert fault.place.line == text.split("\n").index(line.split("\n")[-1]) + 1
-    assert "write `- B: …`, a bullet of its own" in fault.message
+    assert "write `- B: …` as a bullet of its own" in fault.message
     assert "action-line" not in [
         one.code for one in read(text, Path(".sah/w.md")).warnings if "bullet above" in one.message
     ]
@@ -264,11 +264,11 @@ def test_two_action_lines_of_a_state_are_an_error_in_new_files() -> None:
         ("1" * 5000, "too large"),
         ("[1, 99999999999999999999]", "The number 99999999999999999999 is too large"),
         ('{"a": {"b": [1e400]}}', "The number 1e400 is too large"),
-        ('{"a": NaN}', "NaN is not a number that JSON has"),
-        ("[1, -Infinity]", "-Infinity is not a number that JSON has"),
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', "The key 'c' stands in this map twice"),
-        ('{"c": "${n}", "c": 2}', "The key 'c' stands in this map twice"),
-        ('[{"a": ${n}, "c": "{{ n }}", "c": "x"}]', "The key 'c' stands in this map twice"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ("[1, -Infinity]", "-Infinity is not a JSON number"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "The key 'c' appears twice in this map"),
+        ('{"c": "${n}", "c": 2}', "The key 'c' appears twice in this map"),
+        ('[{"a": ${n}, "c": "{{ n }}", "c": "x"}]', "The key 'c' appears twice in this map"),
     ],
 )
 def test_a_value_that_would_not_be_kept_as_it_is_written_is_an_error(value: str, says: str) -> None:

@@ -72,7 +72,7 @@ async def test_a_limit_that_was_spent_on_reasoning_is_said_with_what_to_do(bench
     done = await run(bench, ask("max_tokens=4"), lambda messages: THOUGHT)
     assert done.ending is Ending.STUCK
     (warning,) = bench.warnings
-    assert "reasoning took all 4 tokens (max_tokens is 4)" in warning
+    assert "reasoning used all 4 tokens (max_tokens is 4)" in warning
     assert "max_tokens=" in warning and "think=off" in warning
     assert run_to_wire(done)["states"][0]["cut"] == "reasoning"
 

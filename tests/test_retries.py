@@ -152,8 +152,8 @@ async def test_how_often_and_how_long_may_be_values(bench: Bench, idle: Idle) ->
     await bench.run(workflow, Told([away()] * 9), n=2, wait="200s")
     assert idle.waits == [200, 300]  # 5 minutes at most
     for n, wait, message in (
-        ("many", "1s", "`retries` is a whole number"),
-        (1, "soon", "`backoff` is a duration"),
+        ("many", "1s", "`retries` must be a whole number"),
+        (1, "soon", "`backoff` must be a duration"),
     ):
         run = await bench.run(workflow, Told(), n=n, wait=wait)
         assert run.error is not None and run.error.message.startswith(message)
@@ -270,13 +270,13 @@ def test_check_knows_what_may_be_repeated(bench: Bench, action: str, found: list
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        ('Log "x" retries=-1', "`retries` is a whole number from 0 to 100."),
+        ('Log "x" retries=-1', "`retries` must be a whole number from 0 to 100."),
         pytest.param(
-            f'Log "x" retries={"9" * 5000}', "`retries` is a whole number from 0 to 100.", id="very long"
+            f'Log "x" retries={"9" * 5000}', "`retries` must be a whole number from 0 to 100.", id="very long"
         ),
-        ('Log "x" retries=1.5', "`retries` is a whole number from 0 to 100."),
-        ('Log "x" retries=2 backoff=soon', "`backoff` is a duration, as in 2, 2s or 500ms."),
-        ('Log "x" backoff=2s', "`backoff` belongs to `retries`, and there is none."),
+        ('Log "x" retries=1.5', "`retries` must be a whole number from 0 to 100."),
+        ('Log "x" retries=2 backoff=soon', "`backoff` must be a duration, as in 2, 2s or 500ms."),
+        ('Log "x" backoff=2s', "`backoff` needs `retries`, which is missing."),
         ('Prompt "x" retries=1 using retries=2', "'retries' is given twice."),
         ('Log "x" timeout=2s timeout=3s', "'timeout' is given twice."),
         ('Log "x" timeout=2s retrys=3', "Did you mean 'retries'?"),

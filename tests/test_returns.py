@@ -131,8 +131,8 @@ async def test_an_answer_is_a_text_whatever_parts_it_has(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("actions", "kind", "said"),
     [
-        ('A: Set a := "x"', "number", "`a` is a text, and has to be"),
-        ("A: Set a := 1.5", "integer", "`a` is a fractional number, and has to be a whole number"),
+        ('A: Set a := "x"', "number", "`a` is a text, but must be"),
+        ("A: Set a := 1.5", "integer", "`a` is a fractional number, but must be a whole number"),
         (
             'A: Prompt "x" result="a" using choices="yes|no"',
             "choice, choices: [ja, nein]",

@@ -241,7 +241,7 @@ async def test_a_parameter_that_was_not_given_is_told_from_a_name_that_nothing_h
     front = "parameters:\n  - name: n\n    type: number"
     run = await bench.run(bench.write("w", LINE, f"A: {action}", front))
     assert run.error is not None
-    assert "The parameter 'n' was not given and has no default: give it one" in run.error.message
+    assert "The parameter 'n' was not given and has no default: add one" in run.error.message
     assert "`default(n, …)`" in run.error.message or '`{{ n | default: "…" }}`' in run.error.message
     # A workflow that another one runs has parameters of its own, and none of that one's.
     bench.write("child", LINE, f"A: {action}")
@@ -363,7 +363,7 @@ async def test_what_a_sub_workflow_is_given_wrongly_is_a_failure(bench: Bench) -
         ('Run workflow "child"', "Required parameters are missing"),
         ('Run workflow "child" with n="x"', "'n'"),
         ('Run workflow "chidl"', "Did you mean 'child'"),
-        ('Run workflow "child" with n=1 timeout="${t}"', "`timeout` is a duration"),
+        ('Run workflow "child" with n=1 timeout="${t}"', "`timeout` must be a duration"),
     ):
         run = await bench.run(bench.write("w", CALL, f"Sub: {call}"), t="soon")
         assert run.ending is Ending.FAILED
@@ -401,7 +401,7 @@ async def test_a_sub_workflows_own_limit_fails_only_its_state(bench: Bench) -> N
     run = await bench.run(bench.write("w", diagram, 'Sub: Run workflow "long"\nB: Log "${error.message}"'))
     assert run.ending is Ending.COMPLETED
     assert bench.log[-1].startswith(
-        "The workflow 'long' made more than 3 transitions. If it is meant to go on:"
+        "The workflow 'long' made more than 3 transitions. If it should continue:"
     )
 
 

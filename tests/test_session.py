@@ -156,7 +156,7 @@ async def test_a_fork_during_a_turn_has_the_state_before_it() -> None:
 async def test_a_stream_gives_the_pieces_and_then_the_turn() -> None:
     async with open_sessions() as sessions, sessions.open(SPEC) as session:
         stream = session.stream(user("one"))
-        with pytest.raises(UsageError, match="not come to its end"):
+        with pytest.raises(UsageError, match="not ended"):
             _ = stream.turn
         assert [piece async for piece in stream] == ["1", " messages"]
         assert (stream.turn.text, stream.turn.tokens.generated) == ("1 messages", 2)

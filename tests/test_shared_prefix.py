@@ -45,7 +45,7 @@ def test_a_changing_value_before_fixed_text_is_named(
 ) -> None:
     (message,) = found(bench, diagram, actions, prompt)
     assert "fixed text" in message
-    assert "Move what is fixed above it." in message
+    assert "Move the fixed text above it." in message
 
 
 @pytest.mark.parametrize(

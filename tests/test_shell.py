@@ -417,7 +417,7 @@ async def test_there_is_no_standard_input() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("a\0b", "NUL"), ("x" * 131_072, "too large"), ("\udcff\ud800", "no text")],
+    [("a\0b", "NUL"), ("x" * 131_072, "too large"), ("\udcff\ud800", "as text")],
 )
 async def test_a_value_that_a_command_cannot_be_given_fails_before_it_starts(
     tmp_path: Path, value: str, message: str
@@ -507,7 +507,7 @@ async def test_what_is_left_in_the_background_does_not_hold_the_run(tmp_path: Pa
 
 
 async def test_a_timeout_from_a_variable_is_checked() -> None:
-    with pytest.raises(ActionError, match="`timeout` is a duration"):
+    with pytest.raises(ActionError, match="`timeout` must be a duration"):
         await shell('Shell "true" with timeout="${t}"', t="soon")
     assert (await shell('Shell "true" with timeout="${t}"', t="5 minutes")).error is None
 

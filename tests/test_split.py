@@ -114,14 +114,14 @@ def test_a_missing_part_is_named(parts: list[Path], missing: int) -> None:
 
 
 def test_parts_with_other_names_are_refused_with_what_to_do(parts: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="names that they were published with"):
+    with pytest.raises(ModelFileError, match="names they were published with"):
         read_header(parts[0].rename(tmp_path / "other.gguf"))
 
 
 def test_parts_in_the_wrong_order_and_a_damaged_one_are_named(parts: list[Path], tmp_path: Path) -> None:
     whole = parts[1].read_bytes()
     parts[1].write_bytes(parts[2].read_bytes())
-    with pytest.raises(ModelFileError, match=r"00002-of-00003\.gguf is damaged.*and its header part 3"):
+    with pytest.raises(ModelFileError, match=r"00002-of-00003\.gguf is damaged.*but its header says part 3"):
         read_header(parts[0])
     parts[1].write_bytes(whole[:-5000])
     with pytest.raises(ModelFileError, match=r"00002-of-00003\.gguf is truncated"):

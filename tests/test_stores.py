@@ -137,7 +137,7 @@ def test_what_belongs_to_others_is_not_deleted(stores: Stores, text: str, says: 
 
 def test_a_path_is_not_deleted(stores: Stores, tmp_path: Path, tiny_model: Path) -> None:
     link = stores.find(parse_reference(REFERENCES[1]))
-    for path, says in ((link, r"is hf:own/repo:Q4_K_M"), (tiny_model, "a file of your own")):
+    for path, says in ((link, r"is hf:own/repo:Q4_K_M"), (tiny_model, "your own file")):
         with pytest.raises(UsageError, match=says):
             stores.remove(parse_reference(str(path)))
         assert path.is_file()
@@ -177,7 +177,7 @@ def test_ollamas_names_are_as_short_as_ollamas_own(tmp_path: Path, tiny_model: P
         (
             {"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:ff"}]},
             ModelNotFoundError,
-            "is not whole.*ollama pull m",
+            "is not complete.*ollama pull m",
         ),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_damaged_manifest_and_an_older_store_are_read(tmp_path: Path, tiny_mod
     blob.rename(blob.with_name(f"sha256:{SHA}"))
     assert Ollama([tmp_path]).find(parse_reference("ollama:qwen3")).is_file()
     (tmp_path / "manifests" / "host" / "library" / "qwen3" / "latest").write_text("{")
-    with pytest.raises(ModelFileError, match="is no manifest"):
+    with pytest.raises(ModelFileError, match="is not an Ollama manifest"):
         Ollama([tmp_path]).find(parse_reference("ollama:qwen3"))
 
 
@@ -249,7 +249,7 @@ def test_what_is_odd_in_one_store_does_not_hide_the_others(stores: Stores, tmp_p
     everything = list(Stores(stores.own, hub, broken, LmStudio(tmp_path / "studio")).listed())
     assert [one.reference for one in everything if not one.fault] == list(REFERENCES)
     [fault] = [one.fault for one in everything if one.fault]
-    assert re.search(r"^Ollama cannot be looked through to its end: .*Input/output error", fault or "")
+    assert re.search(r"^Ollama cannot be read completely: .*Input/output error", fault or "")
 
 
 STRANGER = """
@@ -374,8 +374,8 @@ def test_an_alias_stands_for_what_it_leads_to() -> None:
 @pytest.mark.parametrize(
     ("aliases", "says"),
     [
-        ([("a", "b"), ("b", "a")], "goes in a circle: a → b → a"),
-        ([("a", "a")], "goes in a circle: a → a"),
+        ([("a", "b"), ("b", "a")], "is circular: a → b → a"),
+        ([("a", "a")], "is circular: a → a"),
         ([("smollm2", "hf:a/b")], "cannot have 'smollm2'"),
         ([("hf:a", "x")], "a name is one word"),
         ([("a/b", "x")], "a name is one word"),

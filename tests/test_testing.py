@@ -164,7 +164,9 @@ def test_no_command_is_run_and_one_without_a_result_is_a_failure(cases: Cases) -
     result = cases.result(tree, "variables: {x: v}\nshell: {A: {stdout: out}}\nexpect: {variables: {r: out}}")
     assert result.passed
     (message,) = told(cases.result(tree, "variables: {x: v}"))
-    assert "'A' runs a command that the case has no result of" in message and "`commands:`\n    A:" in message
+    assert (
+        "'A' runs a command that the case has no result for" in message and "`commands:`\n    A:" in message
+    )
     assert not (cases.folder / "ran").exists()
 
 
@@ -196,7 +198,7 @@ def test_an_answer_that_is_none_of_the_choices_is_a_failure(cases: Cases) -> Non
     tree = cases.write("[*] --> A\nA --> [*]", 'A: Prompt "x" using choices="yes|no"')
     assert cases.result(tree, "answers: {A: 'no'}\nexpect: {variables: {result: 'no'}}").passed
     assert told(cases.result(tree, "answers: {A: noo}")) == [
-        "The answer of 'A' is none of its choices. Did you mean 'no'?"
+        "The answer of 'A' is not one of its choices. Did you mean 'no'?"
     ]
 
 
@@ -226,7 +228,7 @@ def test_what_is_told_and_never_used_fails_the_case(cases: Cases) -> None:
         *(("unused", "A"), ("unused", "B"), ("unused", "C"))
     ]
     assert told(result)[0] == (
-        "What `answers` has for 'A' is not needed: only 1 of 2 were used. Take it out of the case."
+        "The entry of `answers` for 'A' is not needed: only 1 of 2 were used. Remove it from the case."
     )
     assert [one.place.line for one in result.differences if one.place] == [3, 4, 5]
 
@@ -241,7 +243,8 @@ def test_what_is_told_for_no_such_state_is_an_error(cases: Cases) -> None:
     assert [one.partition(": ")[0] + one.partition("error")[2] for one in found] == [
         "w.test.yaml:3:15: There is no state 'Aks'. Did you mean 'Ask'? [unknown-state]",
         "w.test.yaml:3:29: There is no state 'Sub/E'. Did you mean 'Sub/D'? [unknown-state]",
-        "w.test.yaml:3:42: There is no 'txt' in what is told for 'Ask'. Did you mean 'text'? [unknown-key]",
+        "w.test.yaml:3:42: There is no 'txt' in what the case gives for 'Ask'. Did you mean 'text'? "
+        "[unknown-key]",
         "w.test.yaml:4:13: The state 'Ask' runs no command. [misplaced]",
         "w.test.yaml:5:26: There is no state 'Other'. There is: Ask, Sub. [unknown-state]",
     ]
@@ -385,7 +388,7 @@ def test_a_variable_that_another_run_gives_otherwise_is_left_out(cases: Cases) -
     )
     path = cases.folder / "w.test.yaml"
     _, doubts = cases.record(tree, lambda messages: "x", path)
-    assert doubts == ["Not recorded, since another run gives something else: took."]
+    assert doubts == ["Not recorded, since another run gives a different result: took."]
     (case,) = read_case_file(path).cases
     assert case.expected.variables == {"a": "x", "n": 1}
 
@@ -495,7 +498,7 @@ def test_a_command_with_the_wrong_words_or_folder_is_seen(cases: Cases) -> None:
         tree, begin + "{exact: deploy my site, working_dir: nowhere, env: {A: my site}}}}"
     ).passed
     (message,) = told(cases.result(tree, begin + "{working_dir: .}}}"))
-    assert message == "Command 1 of 'A': its working_dir is another."
+    assert message == "Command 1 of 'A': its working_dir is different."
     assert not cases.result(tree, begin + "{env: {}}}}").passed
 
 
@@ -560,8 +563,8 @@ def test_a_variable_that_the_workflow_does_not_know_is_an_error(cases: Cases) ->
     assert not cases.faults(tree, "variables: {site: x, more: y, reader: z}\nanswers: {A: x}")
     (fault,) = cases.faults(tree, "variables: {sitee: x}")
     assert fault == (
-        "w.test.yaml:3:17: error: The workflow has no parameter 'sitee', and nothing in it reads such a "
-        "variable. Did you mean 'site'? [unknown-variable]"
+        "w.test.yaml:3:17: error: The workflow has no parameter 'sitee', and nothing in it reads a "
+        "variable of that name. Did you mean 'site'? [unknown-variable]"
     )
 
 

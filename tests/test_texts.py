@@ -237,8 +237,8 @@ def test_a_text_of_several_lines_keeps_its_indentation_and_its_comments() -> Non
     ("lines", "line", "message"),
     [
         ('- A: Shell "echo a\n\n  echo b"\n- B: Log "x"', 11, "An empty line ends the bullet"),
-        ('- A: Shell "echo a\n# it is\n  echo b"\n- B: Log "x"', 11, "is a heading"),
-        ('- A: Shell "echo\n  - b"\n- B: Log "x"', 11, "begins a bullet of its own"),
+        ('- A: Shell "echo a\n# it is\n  echo b"\n- B: Log "x"', 11, "makes a heading"),
+        ('- A: Shell "echo\n  - b"\n- B: Log "x"', 11, "begins a new bullet"),
         ('- A: Shell "echo\n- B: Log "x"', 10, "does not end"),
         ('- A: Log "x\n\n## Prompts\n', 10, "does not end"),
     ],

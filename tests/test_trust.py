@@ -240,7 +240,7 @@ def test_what_cannot_be_read_or_is_of_another_folder_is_not_trusted(clone: Path,
 def test_a_workflow_with_effects_is_not_run_by_its_name_before_the_project_is_trusted(clone: Path) -> None:
     status, stdout, stderr = samovar(clone, "run", "deploy")
     assert (status, stdout, (clone / "canary").exists()) == (2, "", False)
-    assert f"You have not said that you trust {clone} as it is now" in stderr
+    assert f"You do not trust {clone} as it is now" in stderr
     assert "A runs a command: touch canary" in stderr
     for way in (
         f"samovar trust {clone}  ",
@@ -323,7 +323,8 @@ def stdout_of_trust(clone: Path) -> str:
         f'{clone}, trusted on {day}\n  setting environment = ["CANARY_KEY"]\n'
         "  setting cache_folder = stolen\n"
         "  workflow deploy: A runs a command: touch canary\n"
-        f"  workflow summarise is run in place of {hidden} (built-in)\nYou trust this already, as it is.\n"
+        f"  workflow summarise is run in place of {hidden} (built-in)\nYou already trust this, as it is "
+        f"now.\n"
     )
 
 
@@ -334,7 +335,7 @@ def test_a_workflow_that_has_changed_or_was_added_since_is_asked_about_again(clo
     assert samovar(clone, "trust", "--yes")[0] == 0
     workflow(clone, "later", *SHELL)
     status, _, said = samovar(clone, "run", "later")
-    assert status == 2 and f"You have not said that you trust {clone} as it is now" in said
+    assert status == 2 and f"You do not trust {clone} as it is now" in said
     assert "'later' (" in said and ", added since you trusted the folder\n" in said and "touch canary" in said
     deploy = workflow(clone, "deploy", SHELL[0], SHELL[1].replace("canary", "other"))
     for name in ("deploy", "outer"):
@@ -425,7 +426,7 @@ def test_yes_to_one_run_trusts_nothing_for_the_next(clone: Path) -> None:
     assert asked(clone, "run", "deploy", typed=b"y\n")[0] == 0
     assert samovar(clone, "run", "deploy")[0] == 2
     status, said = asked(clone, "trust", typed=b"n\n")
-    assert status == 2 and "Nothing has changed" in said
+    assert status == 2 and "Nothing was changed" in said
     assert asked(clone, "trust", typed=b"y\n")[0] == 0
     assert samovar(clone, "run", "deploy")[0] == 0
 
@@ -448,13 +449,13 @@ def test_a_run_cannot_say_what_its_user_trusts(clone: Path, how: str) -> None:
         text=True,
         timeout=TIMEOUT_S,
     )
-    assert done.returncode == 1 and "A run has started this command" in done.stderr
+    assert done.returncode == 1 and "This command was started by a run" in done.stderr
     assert trust.standing(clone, opening_of(clone, settings_known()).digest) == "unknown"
 
 
 def test_a_process_of_a_run_is_known_by_its_environment_or_that_of_one_above_it(clone: Path) -> None:
     status, _, stderr = samovar(clone, "trust", "--yes", SAMOVAR_RUN="20260101")
-    assert status == 2 and "A run has started this command" in stderr
+    assert status == 2 and "This command was started by a run" in stderr
     done = subprocess.run(
         ["sh", "-c", f"env -u {RUN_VARIABLE} '{sys.executable}' -m samovar trust --yes; exit $?"],
         cwd=clone,
@@ -463,7 +464,7 @@ def test_a_process_of_a_run_is_known_by_its_environment_or_that_of_one_above_it(
         text=True,
         timeout=TIMEOUT_S,
     )
-    assert done.returncode == 2 and "A run has started this command" in done.stderr
+    assert done.returncode == 2 and "This command was started by a run" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_an_at_sign_reads_a_file_and_two_are_one_in_the_text(
     [
         ("a=@none", "--var a=@none: there is no such file. For a text that begins with @, write @@"),
         ("a=@.", "a folder"),
-        ("a=@x\0y", "no such file|no file can have"),
+        ("a=@x\0y", "no such file|not a valid file name"),
         ("a=@" + "x" * 5000, "name too long|no such file"),
         ("a", "NAME=VALUE"),
         ("=a", "NAME=VALUE"),
@@ -107,7 +107,7 @@ def test_an_unknown_option_lists_the_workflows_own() -> None:
     with pytest.raises(UsageError) as caught:
         read_switches(["--txet", "a"], ALL, ["--json"])
     assert "There is no option --txet." in str(caught.value)
-    assert "Those of this workflow: --the-text, --tags, --flag." in str(caught.value)
+    assert "The options of this workflow: --the-text, --tags, --flag." in str(caught.value)
 
 
 def test_a_file_of_variables_keeps_types(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_a_file_of_variables_keeps_types(tmp_path: Path) -> None:
         ("v.yaml", "", "one map"),
         ("v.yaml", "a: &a 1\nb: [" + "*a, " * 51 + "]", "50 aliases"),
         ("v.yaml", "a: [" + "x," * 20_001 + "]", "20000 values"),
-        ("v.yaml", "a: !!python/object:os.system x", "means nothing here"),
-        ("v.yaml", "a: x\nb: {c: 1,\n  c: 2}", r"v\.yaml:3:3: .*'c' stands here for the second time"),
+        ("v.yaml", "a: !!python/object:os.system x", "has no meaning here"),
+        ("v.yaml", "a: x\nb: {c: 1,\n  c: 2}", r"v\.yaml:3:3: .*'c' appears here for the second time"),
         ("v.json", "[" * 100_000, "is not JSON"),
-        ("v.yaml", "a: &a [*a]", "a reference to what it stands in"),
+        ("v.yaml", "a: &a [*a]", "a reference to the value that contains it"),
     ],
 )
 def test_a_file_of_variables_that_is_none_says_why(tmp_path: Path, name: str, text: str, says: str) -> None:
@@ -228,7 +228,7 @@ def test_a_pipe_is_read_up_to_the_size_of_a_file(tmp_path: Path) -> None:
     assert done.returncode == 2 and "would take more than 1 MB" in done.stderr
     assert done.stderr.count("\n") == 1
     done = in_bash(tmp_path, "run w.md --var report=@/dev/stdin --var tone=- < w.md")
-    assert done.returncode == 2 and "Standard input can be one variable only" in done.stderr
+    assert done.returncode == 2 and "Standard input can be the value of only one variable" in done.stderr
 
 
 def in_bash(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:

@@ -102,7 +102,7 @@ async def test_a_failure_is_told_to_the_model_in_the_same_conversation(bench: Be
     assert [message.role for message in second.messages] == ["user"]
     assert second.messages[0].content == (
         "Your answer was checked by a command, which ended with status 1. It wrote:\n\n1 failed\nE: no\n\n"
-        "Correct the answer, and give all of it again."
+        "Correct the answer, and write all of it again."
     )
 
 
@@ -138,7 +138,7 @@ async def test_repairs_that_are_no_number_fail_when_they_are_known(bench: Bench,
     actions = 'A: Prompt "x" using verify="t" repairs="${n}"'
     run = await bench.run(bench.write("w", LINE, actions, "parameters: [{name: n}]"), Told(), n=repairs)
     assert run.error is not None
-    assert run.error.message == f"`repairs` is a whole number from 0 to 100, not '{repairs}'."
+    assert run.error.message == f"`repairs` must be a whole number from 0 to 100, not '{repairs}'."
 
 
 async def test_what_failed_is_in_the_events_the_record_and_json_and_its_tokens_count(bench: Bench) -> None:
@@ -185,7 +185,7 @@ async def test_a_command_that_takes_too_long_or_writes_too_much_did_not_pass(ben
     assert run.ending is Ending.COMPLETED
     assert [command.timeout_s for command in commands.ran] == [2, 2, 2]
     assert "took longer than 2 s and was stopped. It wrote nothing." in told.requests[1].messages[0].content
-    assert "wrote more than a value may have" in told.requests[2].messages[0].content
+    assert "wrote more than a value may contain" in told.requests[2].messages[0].content
 
 
 async def test_a_command_of_this_machine_is_ended_after_its_time(bench: Bench) -> None:
@@ -292,14 +292,17 @@ def faults(action: str) -> list[tuple[str, str]]:
         ("verify='sh'", "shell-value", "sh"),
         ("verify='cat | bash -s'", "shell-value", "bash"),
         ("verify='eval ${result}'", "shell-value", "eval"),
-        ("verify=' '", "option-value", "`verify` is a command, and there is none in it."),
-        ("verify=t repairs=-1", "option-value", "`repairs` is a whole number from 0 to 100."),
+        ("verify=' '", "option-value", "`verify` must be a command, but it is empty."),
+        ("verify=t repairs=-1", "option-value", "`repairs` must be a whole number from 0 to 100."),
         pytest.param(
-            f"verify=t repairs={'9' * 5000}", "option-value", "`repairs` is a whole number", id="very long"
+            f"verify=t repairs={'9' * 5000}",
+            "option-value",
+            "`repairs` must be a whole number",
+            id="very long",
         ),
-        ("verify=t repairs=two", "option-value", "`repairs` is a whole number from 0 to 100."),
-        ("verify=t verify_timeout=0", "option-value", "`verify_timeout` is a duration above 0"),
-        ("repairs=1", "option-value", "`repairs` belongs to `verify`, and there is none."),
+        ("verify=t repairs=two", "option-value", "`repairs` must be a whole number from 0 to 100."),
+        ("verify=t verify_timeout=0", "option-value", "`verify_timeout` must be a duration above 0"),
+        ("repairs=1", "option-value", "`repairs` needs `verify`, which is missing."),
         ("verfy=t", "unknown-option", "Did you mean 'verify'?"),
     ],
 )
@@ -349,7 +352,7 @@ def test_check_knows_what_the_command_reads_and_leaves(bench: Bench) -> None:
 def test_an_option_that_is_written_as_an_argument_is_told_where_it_stands(bench: Bench) -> None:
     workflow = bench.write("w", LINE, "A: Prompt \"x\" verify='pytest -q'")
     (fault,) = check_workflow(workflow, bench.library)
-    assert fault.message == "The text has no parameter 'verify'. As an option it stands behind `using`."
+    assert fault.message == "The text has no parameter 'verify'. As an option it goes after `using`."
 
 
 def test_a_dry_run_has_the_command(bench: Bench) -> None:

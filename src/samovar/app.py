@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from samovar.serving.session import Sessions
 
 BUDGET_SHARE = 0.8
-"""Of the memory available at the start, where no budget is set."""
+"""Share of the memory available at the start, if no budget is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class App:
     embedder: Embedder
     """Embeds with the executor that is named."""
     locate: Locate
-    """Finds the file of a model, fetching it where the settings allow."""
+    """Finds the file of a model, fetching it if the settings allow."""
     sessions: Sessions
     pool: Pool
 
@@ -66,7 +66,7 @@ class App:
 def open_library(start: Path, *, is_current: bool = True) -> Library:
     """The workflows and prompts that can be named from the folder `start`, nearest first.
 
-    `is_current`: it is the current folder, so that paths are shown as they were written.
+    `is_current`: it is the current folder, so that paths are shown as written.
     """
     return Library(library_folders(start), parse_action, start=None if is_current else start)
 
@@ -143,7 +143,7 @@ def spec_for(settings: Settings, reference: Reference, path: Path) -> ModelSpec:
 
 
 class Locator:
-    """Finds the file of a model reference, fetching it where the settings allow."""
+    """Finds the file of a model reference, fetching it if the settings allow."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings, self._stores = settings, stores
@@ -170,15 +170,15 @@ def check_answers(spec: ModelSpec) -> None:
 
     try:
         header = read_header(spec.path)
-    except ModelError:  # which whoever loads it will get
+    except ModelError:  # which anyone who loads it will get
         return
     require(header, Capability.ANSWER, name=spec.reference)
 
 
 def not_here(reference: Reference) -> ModelFetchError:
-    """What is said of a model that may not be fetched."""
+    """The message about a model that may not be fetched."""
     return ModelFetchError(
-        f"{reference.text} is not here, and the settings say offline. With a network: "
+        f"{reference.text} is not on this machine, and the setting `offline` is on. With a network: "
         f"samovar pull {reference.text}"
     )
 

@@ -1,6 +1,6 @@
-"""Tasks beside a body, which end with it; and work in a thread that nobody has to wait for.
+"""Background tasks that end with a block; and work in a thread that nobody has to wait for.
 
-Above: the command line and fetches, which watch and listen while something goes on. Below: anyio. An
+Above: the command line and fetches, which watch and listen while something runs. Below: anyio. An
 exception comes out as itself, in no group.
 """
 

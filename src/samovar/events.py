@@ -1,6 +1,6 @@
-"""What happens in a run, as it happens: plain values for reports, `--events`, and the record itself.
+"""The events of a run, when they happen: plain values for reports, `--events`, and the record itself.
 
-Above: `run.py`, whose record is made of these; the runner, which tells them; whoever shows them. Below:
+Above: `run.py`, whose record is made of these; the runner, which tells them; anyone who shows them. Below:
 the generation values. Nothing here knows how a run is driven.
 """
 
@@ -140,7 +140,7 @@ class PromptFigures:
     reasoning: str = ""
     """What the model thought before its answer."""
     cut: PartKind | None = None
-    """The part of the answer that did not come to its end; None if all of it did."""
+    """The part of the answer that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
     executor: str = ""
@@ -181,10 +181,10 @@ class StateEntered(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsProgressed(Happening):
-    """How far a state has come with the items of its list; of very many, not told for each one."""
+    """How far a state has come with the items of its list; for very many, not sent for each one."""
 
     visit: int
-    """Of the state."""
+    """Number of the visit to the state."""
     total: int
     """How many items there are."""
     done: int
@@ -218,10 +218,10 @@ class AttemptFailed(Happening):
 
     visit: int
     path: str
-    """Of the state."""
+    """Path of the state."""
     error: RunError
     figures: PromptFigures | None
-    """Of a prompt that was answered."""
+    """Figures of a prompt that was answered."""
     wait_s: float | None
     """Until the action is performed again; None: the model is asked at once to repair its answer."""
     time_s: float
@@ -235,10 +235,10 @@ class StateLeft(Happening):
     duration_s: float
     error: RunError | None
     figures: PromptFigures | None
-    """Of a prompt that was answered."""
+    """Figures of a prompt that was answered."""
     time_s: float
     what: str = ""
-    """What was done, with its values, in a few words; empty where `StateEntered.what` says enough."""
+    """What was done, with its values, in a few words; empty if `StateEntered.what` says enough."""
     value: object = NOTHING
     """What the action gave back: it becomes `result`."""
     is_new: bool = True

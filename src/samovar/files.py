@@ -1,4 +1,4 @@
-"""Reads and writes files: a text of bounded size, and a file that is written whole or not at all.
+"""Reads and writes files: a text of bounded size, and a file that is written completely or not at all.
 
 Above: the library, cases, reports of tests. Below: the errors.
 """
@@ -20,8 +20,8 @@ LARGEST_FILE_BYTES = 4_000_000
 def write_whole(path: Path, text: str) -> None:
     """Replaces a file's content, or makes it; at no moment is there a part of it. Links are followed.
 
-    A file that has other names too (hard links) keeps them: it is written over, and gets back what it held
-    if that fails. Raises `UsageError` where it cannot be written; what was there stays.
+    A file that has other names too (hard links) keeps them: it is written over, and gets back what it held if
+    that fails. Raises `UsageError` if it cannot be written; what was there stays.
     """
     target = path.resolve()
     temporary = None
@@ -74,7 +74,7 @@ def _umask() -> int:
 
 
 def read_text(path: Path) -> str:
-    """A file's text. Raises `UsageError` for what is no readable UTF-8 text."""
+    """A file's text. Raises `UsageError` for what is not readable UTF-8 text."""
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, not a file.")

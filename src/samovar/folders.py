@@ -20,7 +20,7 @@ ENDINGS = ("", *SUFFIXES, ".md.liquid", ".markdown.liquid", ".mermaid.liquid", "
 """What a name may leave out, in the order it is tried."""
 PROJECT_FOLDERS = (".samovar", ".swissarmyhammer", ".sah")
 BUILTIN_FOLDER = Path(__file__).resolve().parent / "builtin"
-"""Of what comes with Samovar."""
+"""The folder of the workflows and prompts that come with Samovar."""
 
 
 def current_folder() -> Path:
@@ -84,7 +84,7 @@ def file_below(folder: Path, name: str) -> Path | None:
     for ending in ENDINGS:
         path = os.path.join(folder, name + ending)
         if os.path.splitext(path)[1] not in SUFFIXES:
-            continue  # no name, whoever says it, leads to a file that is none of the library's kinds
+            continue  # no name, no matter who says it, leads to a file that is none of the library's kinds
         try:
             if os.path.isfile(path) and Path(path).resolve().is_relative_to(folder.resolve()):
                 return Path(path)

@@ -38,7 +38,7 @@ from samovar.projects.trust import text_digest
 
 SYSTEM_PROMPT = ".system"
 OF_TEXT = "text"
-"""The name of a workflow that is no file's."""
+"""The name of a workflow that is not a file's."""
 _DIAGRAM = re.compile(r"^[^\S\n]*stateDiagram(?:-v2)?[^\S\n]*$", re.M)
 
 
@@ -119,7 +119,8 @@ class Library:
         return file_named(self._folders, "workflows", reference) is None
 
     def home_of(self, workflow: Workflow) -> tuple[str, Path] | None:
-        """Of which folder of the library a workflow is, with its source; None for one of another place."""
+        """The folder of the library that a workflow is in, with its source; None for one from another
+        place."""
         if workflow.path is None:
             return None
         path = workflow.path.absolute()
@@ -145,7 +146,7 @@ class Library:
             return there
         if found := file_named(self._folders, "workflows", reference):
             if beside is None and is_path and is_file(there):  # none of the two takes the other's place
-                named = f"{reference} is the name of a workflow ({found}), and a file here."
+                named = f"{reference} is both the name of a workflow ({found}) and a file here."
                 raise UsageError(f"{named} Write ./{reference} for the file, {found} for the other.")
             return found
         if beside is None and reference and os.path.isdir(there):
@@ -158,7 +159,7 @@ class Library:
             files = (one for one in there.parent.glob("*") if one.suffix in SUFFIXES)
             near = [str(Path(reference).with_name(one.name)) for one in files]
         if is_path and is_link(there):
-            raise UsageError(f"{reference} is a link to a file that is not there.")
+            raise UsageError(f"{reference} is a link to a file that does not exist.")
         if beside is not None:
             known |= {name_of(path) for path in beside.glob("*.md")}
         elif near and not is_path:
@@ -266,7 +267,7 @@ class Library:
         return [entry for entry in entries if entry is not None]
 
     def _entry(self, kind: str, name: str, files: Sequence[tuple[str, Path]]) -> LibraryEntry | None:
-        """The nearest file of a name; None where that is a partial."""
+        """The nearest file of a name; None if that is a partial."""
         (source, path), *shadows = files
         item: Workflow | Prompt | None = None
         fault = None

@@ -1,4 +1,4 @@
-"""What there is to know of one setting: the metadata that each field of the settings has.
+"""The metadata of one setting, in a field of the settings.
 
 Above: `config/`, whose fields these are; the command line and the docs, which are made from them. Below:
 pydantic, which is imported when settings are read.
@@ -26,7 +26,7 @@ class Setting:
     help: str | None = None
     """For `--help`."""
     reads: Literal["bytes", "names", "pairs", "tables"] | None = None
-    """How a text is read, where its type does not say that: `4GB`; names with commas between them;
+    """How a text is read, if its type does not say that: `4GB`; names with commas between them;
     `name=value` with commas between them, or an object of JSON; tables by name, or an object of JSON."""
     least: int | None = None
     most: int | None = None
@@ -37,7 +37,7 @@ class Setting:
     """What is named relative to the folder of a project whose file says it: a folder, or a model's file that
     is there."""
     given: str | None = None
-    """The type that `samovar.open()` takes, where it takes more than the field's own."""
+    """The type that `samovar.open()` takes, if it takes more than the field's own."""
 
 
 def setting(default: Any, description: str, **known: Any) -> Any:

@@ -66,7 +66,7 @@ def parse_action(
     `block`: the fenced block below the line, which is the text of the action. `tools`: those of a prompt that
     says nothing of tools itself.
 
-    Raises `FaultsError`: with the code `unknown-action` where the first word is no verb, else with
+    Raises `FaultsError`: with the code `unknown-action` if the first word is not a verb, else with
     `action-syntax`, `open-text`, `template-syntax`, `condition-syntax`, `unknown-function`, `unknown-option`,
     `option-value` or `shell-value`.
     """

@@ -1,4 +1,4 @@
-"""Why there is no answer, or not one of the form it is held to; and what is doubtful about one that counts.
+"""Faults of answers: missing, cut off, or not of the required form; and warnings about doubtful ones.
 
 Above: `prompt.py`. Below: the waist, whose replies are looked at here.
 """
@@ -28,7 +28,7 @@ def failure(reply: PromptReply, chosen: Chosen, place: Place) -> ActionError | N
         return CutOffError(why, text=reply.text, place=place)
     if chosen.options.schema is not None and not is_json(reply.text):
         return ActionError(
-            "The answer is not JSON, though it has a schema: whoever answered does not hold to one.",
+            "The answer is not JSON, although a schema was given: this executor does not enforce schemas.",
             place=place,
         )
     return None

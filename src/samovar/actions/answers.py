@@ -1,4 +1,4 @@
-"""The value of a prompt: the answer's text with its parts, and how sure the model was of the choices in it.
+"""The value of a prompt: the answer's text with its parts, and the confidence of the choices in it.
 
 Above: `prompt.py`. Below: the waist's reply, `values/`.
 """

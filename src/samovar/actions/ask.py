@@ -1,4 +1,4 @@
-"""`Ask "text"`: has a person answer with a text, or with one of some choices. `Approve "text"`: yes, or no.
+"""`Ask "text"`: lets a person answer with a text or a choice. `Approve "text"`: yes or no.
 
 What is asked goes through `question.py`, where values are apart from the words of the author.
 """
@@ -22,7 +22,7 @@ from samovar.values import to_text
 
 
 def parts_of(text: Value, variables: Mapping[str, object]) -> tuple[str | Filled, ...]:
-    """The author's words, and values apart; where tags decide what is written, all of it is a value."""
+    """The author's words, and values apart; if tags decide what is written, all of it is a value."""
     if text.template.rendering is not None:
         return (Filled(text.text(variables)),)
     pieces = text.template.hold(variables)
@@ -96,7 +96,7 @@ class AskUser(_Asks):
         try:
             return _choices(choices.given)
         except ValueError as error:
-            line.note("option-value", f"`choices` cannot be that: {error}.", choices.place)
+            line.note("option-value", f"`choices` has an invalid value: {error}.", choices.place)
             return ()
 
     @property
@@ -144,7 +144,7 @@ class AskUser(_Asks):
         try:
             choices = _choices(self.choices.of(variables))
         except ValueError as error:
-            raise ActionError(f"`choices` cannot be that: {error}.", place=self.choices.place) from None
+            raise ActionError(f"`choices` has an invalid value: {error}.", place=self.choices.place) from None
         if default is not None and default not in choices:
             raise ActionError(f"`default` is not one of the choices: {default!r}.", place=self.place)
         return Asking(kind="choice", parts=parts, choices=choices, default=default)

@@ -1,4 +1,4 @@
-"""What is told of the attempts of an action that another one follows, and to nobody where no run listens.
+"""Reports the attempts of an action that were followed by another; reports nothing if no run listens.
 
 Above: the contract of actions, whose context has it. Below: the events.
 """
@@ -16,7 +16,7 @@ until the next; None: the model is to repair its answer."""
 
 
 def ignore(error: SamovarError, figures: PromptFigures | None, wait_s: float | None) -> None:
-    """Nobody is told."""
+    """Tells nobody."""
 
 
 def nobody(told: object) -> None:

@@ -1,4 +1,4 @@
-"""The contract of an action: what a state does.
+"""The contract of an action: the work of a state.
 
 Above: the runner, which performs actions and records their outcomes. Below: templates, the library, and the
 waist (`executors/base.py`). An action is a frozen value, parsed before the run. It fills its templates when
@@ -55,15 +55,15 @@ class Outcome:
     sets: Mapping[str, object] = field(default_factory=dict)
     """Variables to set, by name."""
     error: ActionError | None = None
-    """Why the action failed, where it did and still has a value; else it raises."""
+    """Why the action failed, if it did and still has a value; else it raises."""
     abort: str | None = None
     """The reason for which the whole run is to end."""
     figures: PromptFigures | None = None
-    """Of a prompt."""
+    """Figures of a prompt."""
     answer: CommonAnswer | None = None
-    """Of several prompts together."""
+    """Answer of several prompts together."""
     what: str = ""
-    """What was done, with its values, in a few words; empty where what is written says enough."""
+    """What was done, with its values, in a few words; empty if what is written says enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +89,9 @@ class ActionContext:
     warn: Callable[[str], None]
     """Reports something doubtful that was not asked for."""
     run_command: Callable[[Command], Awaitable[CommandResult]] = run
-    """Runs a command to its end; raises `ShellError` where it cannot be started."""
+    """Runs a command to its end; raises `ShellError` if it cannot be started."""
     read_file: Callable[[Target, int], Awaitable[bytes]] = read_file
-    """What a file of at most so many bytes holds; raises `FileError`."""
+    """What a file of at most this many bytes holds; raises `FileError`."""
     write_file: Callable[[Target, Change], Awaitable[None]] = write_file
     """Makes or replaces a file, whole or not at all; raises `FileError`."""
     find_files: Callable[[Search], Awaitable[list[str]]] = find_files
@@ -134,11 +134,11 @@ class Action(ABC):
     effect: ClassVar[str | None]
     """What it does outside of the run, as in "runs a command" or "writes a file"; None: nothing. Every class
     says so, since it is asked about before a workflow that is not trusted runs, and refused to a run without
-    effects. What only tells the user or asks a model is none."""
+    effects. Only informing the user or asking a model is not an effect."""
     asks_prompt: ClassVar[bool] = False
     """It has a prompt answered."""
     runs_command: ClassVar[bool] = False
-    """It runs a command, so that its failure is also told by an exit code."""
+    """It runs a command, so its failure also has an exit code."""
     repeats_inside: ClassVar[bool] = False
     """It has the inner diagram of its composite performed for each item of a list."""
     is_made_of_visits: ClassVar[bool] = False
@@ -155,9 +155,9 @@ class Action(ABC):
     """How often it is performed again, as `retries=3 backoff=2s` there says; None: never."""
 
     def __init_subclass__(cls, **arguments: object) -> None:
-        super(Action, cls).__init_subclass__(**arguments)  # `Action` is made anew, for its slots
+        super(Action, cls).__init_subclass__(**arguments)  # `Action` is made again, for its slots
         if not hasattr(cls, "effect"):
-            raise TypeError(f"The action {cls.__name__} does not say its `effect`: a text, or None for none.")
+            raise TypeError(f"The action {cls.__name__} does not define its `effect`: a text, or None.")
 
     @property
     @abstractmethod
@@ -166,7 +166,7 @@ class Action(ABC):
 
     @property
     def sets(self) -> frozenset[str]:
-        """The variables it sets, besides `result` and its like."""
+        """The variables it sets, besides `result` and so on."""
         return frozenset()
 
     @property
@@ -203,11 +203,11 @@ class Action(ABC):
     @property
     @abstractmethod
     def what(self) -> str:
-        """What it does, as it is written, in a few words for one line."""
+        """What it does, as written, in a few words for one line."""
 
     @property
     def doing(self) -> str:
-        """Its effect, whole as it is written, for whoever is asked to allow it."""
+        """Its effect, whole as written, for anyone who is asked to allow it."""
         return self.what
 
     @property
@@ -260,7 +260,7 @@ class Action(ABC):
         """Reads the rest of a line that begins with one of `words`. Raises `FaultsError`."""
 
     async def act(self, context: ActionContext) -> Outcome:
-        """Performs it, for whoever runs it. Raises `RefusedError` for an effect in a run without effects."""
+        """Performs it, for its runner. Raises `RefusedError` for an effect in a run without effects."""
         if self.effect is not None and not context.allows_effects:
             raise refused(self)
         return await self.perform(context)
@@ -269,8 +269,8 @@ class Action(ABC):
     async def perform(self, context: ActionContext) -> Outcome:
         """Does it.
 
-        Raises a `SamovarError` where it fails. Cancelled, it gives back all it holds and ends what it
-        started before the cancellation goes on.
+        Raises a `SamovarError` if it fails. Cancelled, it gives back all it holds and ends what it started
+        before the cancellation continues.
         """
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
@@ -279,9 +279,9 @@ class Action(ABC):
 
 
 def refused(action: ParsedAction) -> RefusedError:
-    """What is said of an action with an effect, in a run that may have none."""
+    """The message about an action with an effect, in a run that may have none."""
     return RefusedError(
-        f"It {action.effect}, and this run is to have no effects (--no-effects).", place=action.place
+        f"It {action.effect}, but this run may have no effects (--no-effects).", place=action.place
     )
 
 
@@ -290,11 +290,11 @@ _LOOKED_AT = 20
 
 
 def made_of(names: frozenset[str]) -> str:
-    """What is said behind a text that only becomes whole in a run, to whoever is to allow it."""
+    """What is said behind a text that only becomes whole in a run, to anyone who is to allow it."""
     return f" (put together from what sets {', '.join(sorted(names))})" if names else ""
 
 
 def brief(text: str, limit: int = 60) -> str:
-    """The text on one line of at most so many characters."""
+    """The text on one line of at most this many characters."""
     line = " ".join(text[: limit * _LOOKED_AT].split())
     return line if len(line) <= limit and len(text) <= limit * _LOOKED_AT else line[: limit - 1] + "…"

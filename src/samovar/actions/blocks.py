@@ -1,4 +1,4 @@
-"""The text of an action: in quotes in its line, or in a fenced block below it, which is kept as it stands.
+"""The text of an action: in quotes on its line, or in a fenced block below it, which is kept as written.
 
 Above: the verbs that have a text. Below: `scanner.py`. In a block nothing is escaped; `${…}` and Liquid are
 read in it as in the same text in quotes.
@@ -20,7 +20,7 @@ def expect_text(line: Scanner, what: str, *, shell: bool = False) -> Value:
     """Takes the text of the action. Raises `FaultsError` if there is none."""
     value = line.quoted(shell=shell) or taken_block(line, shell=shell)
     if value is None:
-        line.fail(f"{what} in quotes is expected, or in a block below the line; {line.found()}.")
+        line.fail(f"{what} is expected in quotes, or in a block below the line; {line.found()}.")
     return value
 
 

@@ -1,8 +1,8 @@
-"""The time of a run: what waits, what limits the time of something, and what tells it.
+"""The clock of a run: it waits, limits time, and tells the time.
 
 Above: `outside.py`, where a run finds its clock; the loop, which limits runs and sub-workflows by it. Below:
 anyio. A clock of another kind, as that of the tests of workflows, needs to know only how many tasks of a run
-go on at once: it lets time pass when all of them wait.
+continue at once: it lets time pass when all of them wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import anyio
 
 
 class Branches(Protocol):
-    """The tasks that a run goes on in at once, until the last of them is done."""
+    """The tasks that a run continues in at once, until the last of them is done."""
 
     def one(self) -> AbstractContextManager[None]:
         """Around the whole of each of the tasks, within it."""
@@ -39,11 +39,11 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, duration_s: float) -> None:
-        """Returns when so much time has passed."""
+        """Returns when this much time has passed."""
         ...
 
     def move_on_after(self, duration_s: float | None) -> AbstractContextManager[anyio.CancelScope]:
-        """Cancels its body when so much time has passed, as `anyio.move_on_after` does; None: never."""
+        """Cancels its body when this much time has passed, as `anyio.move_on_after` does; None: never."""
         ...
 
     def shielded(self) -> AbstractContextManager[object]:

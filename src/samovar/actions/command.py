@@ -1,4 +1,4 @@
-"""`Command ["program", "word", …]`: runs a program without a shell. Each item is one word, whatever is in it.
+"""`Command ["program", "word", …]`: runs a program without a shell. Each item is one word.
 
 An item that is exactly one `${list}` is one word for each of its elements. The program is what is written;
 what makes a word code for another shell or interpreter is refused (`programs.py`). What it shares with
@@ -43,7 +43,7 @@ class RunProgram(Launching):
 
     @classmethod
     def begins(cls, line: Scanner) -> bool:
-        # `Command` begins sentences too, in the older files where any text may stand.
+        # `Command` begins sentences too, in the older files where any text is allowed.
         return re.compile(r"\s*command\s*[\[\"']", re.IGNORECASE).match(line.text, line.at) is not None
 
     @classmethod
@@ -57,7 +57,7 @@ class RunProgram(Launching):
         found = _check_words(line, items, launch)
         for name in launch.variables:
             if reads_as_code(name):
-                message = f"A value cannot be used here: shells read what {name} holds as code."
+                message = f"A value cannot be used here: shells read the value of {name} as code."
                 line.note("shell-value", message, options["env"].value.place)
         line.end()
         return cls(place=place, items=items, launch=launch, doubts=found)
@@ -106,7 +106,7 @@ def _items(line: Scanner) -> tuple[Value, ...]:
         line.fail("The list is empty: the first word is the program.", begin)
     program = items[0]
     if not program.is_literal:
-        message = "The program is written out: a value can only stand in the words behind it."
+        message = "The program must be written out: a value can only be one of the words after it."
         line.note("shell-value", message, program.place)
     elif not str(program.given).strip():
         line.note("action-syntax", "The program is empty.", program.place)
@@ -114,7 +114,7 @@ def _items(line: Scanner) -> tuple[Value, ...]:
 
 
 def _check_words(line: Scanner, items: Sequence[Value], launch: Launch) -> tuple[Fault, ...]:
-    """Notes values that would be code; gives what is doubtful about the others."""
+    """Notes values that would be code; gives warnings about the others."""
     words = [
         Word(_outline(item), None if item.is_literal else number, quoted=True)
         for number, item in enumerate(items)

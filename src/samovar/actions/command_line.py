@@ -1,4 +1,4 @@
-"""A command line for a shell, with values in it: how it is checked before the run, and what is run then.
+"""A command line for a shell, with values in it: checked before the run, then built and run.
 
 Above: `shell.py`, and `verifying.py`, whose command looks at an answer. Below: `launching.py` for how a
 command is run, `quoting.py`, which puts each value where it is one word and never code. What cannot be put
@@ -43,7 +43,7 @@ class CommandLine:
     def check(self, line: Scanner, besides: Callable[[int], Place]) -> tuple[Fault, ...]:
         """Notes values that cannot be quoted, as far as that is known before the run; gives the doubts.
 
-        `besides`: where a value stands that is not in the text (`INPUT` or `OF_ENVIRONMENT`).
+        `besides`: the place of a value that is not in the text (`INPUT` or `OF_ENVIRONMENT`).
         """
         template = self.text.template
         outline: Sequence[Piece] | None = template.outline

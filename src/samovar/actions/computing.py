@@ -1,8 +1,8 @@
-"""Fills texts and evaluates expressions within bounds: short ones at once, long ones beside the event loop.
+"""Fills texts and evaluates expressions within bounds: short ones at once, long ones in the background.
 
 Above: the actions, and the loop of a run for its conditions. Below: `values.py` and `meter.py`, where the
-bounds of what is computed now stand. What is long is begun again in a thread, so that branches, live lines,
-time limits and Ctrl-C go on meanwhile. It knows nothing of what is computed, but that it changes nothing.
+bounds of the current computation are. What is long is begun again in a thread, so that branches, live lines,
+time limits and Ctrl-C continue meanwhile. It knows nothing of what is computed, but that it changes nothing.
 """
 
 from __future__ import annotations
@@ -101,5 +101,5 @@ class Computer:
 
 
 async def compute_at_once(work: Callable[[], T]) -> T:
-    """For whoever has no others to wait for it."""
+    """For anyone who has no others to wait for it."""
     return work()

@@ -42,11 +42,11 @@ class Conditional(Action):
     @classmethod
     def parse(cls, line: Scanner) -> Conditional:
         """No word begins it: `of_line` reads a line that has tags."""
-        raise TypeError(f"{line.text!r} is not read by its first word")
+        raise TypeError(f"{line.text!r} cannot be identified by its first word")
 
     @classmethod
     def of_line(cls, text: str, place: Place, parse_action: Parse) -> Conditional:
-        """Raises `FaultsError` where the line is an action whichever way its tags go."""
+        """Raises `FaultsError` if the line is an action whichever way its tags go."""
         line = holding(text, place)
         tokens = tokenize(text, place, Rules(dollar=False, shell=True))
         variants: list[Action] = []
@@ -61,10 +61,10 @@ class Conditional(Action):
                 first = first or error
         if not variants:
             raise first or FaultsError(
-                [Fault(code="action-syntax", message="No action is left of this line.", place=place)]
+                [Fault(code="action-syntax", message="The tags leave no action in this line.", place=place)]
             )
         if any(variant.repeats_inside for variant in variants):
-            message = "Tags cannot stand around the `For each` of a composite: an edge can lead past it."
+            message = "Tags cannot enclose the `For each` of a composite: use an edge that goes around it."
             raise FaultsError([Fault(code="action-syntax", message=message, place=place)])
         return cls(place=place, line=line, ways=tuple(variants), parse_action=parse_action)
 
@@ -114,14 +114,14 @@ class Conditional(Action):
         return self.line.text + made_of(self.names)
 
     def faults(self, library: Library, workflow: Workflow) -> tuple[Fault, ...]:
-        # What tags stand around may be written otherwise in one of their ways: that is for a person to mend.
+        # What tags are around may be written otherwise in one of their ways: that is for a person to fix.
         found = [
             replace(fault, fix=None) for variant in self.ways for fault in variant.faults(library, workflow)
         ]
         return tuple(dict.fromkeys(found))
 
     def become(self, variables: Mapping[str, object]) -> tuple[Action, dict[str, object]] | None:
-        """The action that it is with these variables, and the variables for it; None where it is none."""
+        """The action that it is with these variables, and the variables for it; None if it is none."""
         text, held = _written(self.line.hold(variables))
         return (self.parse_action(text, self.place), {**variables, **held}) if text.strip() else None
 
@@ -135,8 +135,8 @@ class Conditional(Action):
         action, variables = became
         if action.effect is not None and self.effect is None:
             raise ActionError(
-                f"The tags make an action of this line that {action.effect}, which nobody can see before the "
-                "run. Write its first word without tags in it.",
+                f"The tags make an action of this line that {action.effect}, which cannot be seen before "
+                "the run. Write its first word without tags.",
                 place=self.place,
             )
         return await perform(action, replace(context, variables=variables))
@@ -154,7 +154,7 @@ def _written(pieces: Sequence[Piece]) -> tuple[str, dict[str, object]]:
         if isinstance(piece, Held):
             text += "{{ " + name(piece.value) + (" | raw" if piece.raw else "") + " }}"
         else:
-            # What is literally meant (it stood in a raw block) must not be read again.
+            # What is literally meant (it was in a raw block) must not be read again.
             text += re.sub(r"\{\{|\{%", lambda found: "{{ " + name(found.group()) + " }}", piece)
     return text, held
 

@@ -1,4 +1,4 @@
-"""What a prompt uses where it says nothing itself, and who wins where several say something.
+"""The defaults of a prompt's options, and their precedence.
 
 Above: the contract of actions, the runner, what looks at prompts before a run. Below: the workflow's values.
 """
@@ -20,7 +20,7 @@ def winner(forced: str | None, own: str | None, inherited: str | None) -> str | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptDefaults:
-    """What a prompt uses where it says nothing itself."""
+    """What a prompt uses if it says nothing itself."""
 
     model: str | None = None
     """None: the executor's own."""
@@ -32,8 +32,8 @@ class PromptDefaults:
     """Wins over what the prompt says (`run --executor`)."""
     seed: int = 0
     forced_seed: int | None = None
-    """Of the run (`run --seed`): from it, each visit has a seed of its own. Wins over the seeds of
-    workflows, not over the prompt's own."""
+    """The seed of the run (`run --seed`), from which each visit derives its own. It overrides the seeds of
+    workflows, but not the prompt's own."""
     deterministic: bool = False
     """Every prompt is answered alone, whatever it says."""
     timeout_s: float | None = None
@@ -43,7 +43,7 @@ class PromptDefaults:
     """Stands before the names of sessions, so that those of a sub-workflow are its own."""
 
     def below(self, workflow: Workflow) -> PromptDefaults:
-        """Those of a workflow that is run where these hold: what it says itself, else what it inherits."""
+        """Those of a workflow that is run if these hold: what it says itself, else what it inherits."""
         return replace(
             self,
             model=workflow.model.reference if workflow.model else self.model,

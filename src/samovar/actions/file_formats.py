@@ -1,4 +1,4 @@
-"""What files hold as values, and the other way: `as text`, `lines`, `json`, `jsonl`, `csv`, `yaml`.
+"""Converts file contents to values and back: `as text`, `lines`, `json`, `jsonl`, `csv`, `yaml`.
 
 Above: the actions that read and write files. Below: `expressions/formats.py`, and YAML. A text is UTF-8, or
 what the mark at its beginning says, or the encoding that is asked for; never a guess.
@@ -99,14 +99,15 @@ def is_encoding(name: str) -> bool:
 
 
 def decoded(raw: bytes, encoding: str | None) -> tuple[str, str]:
-    """The text of a file, and the encoding it is in. Raises `ValueError` for bytes that are no text in it."""
+    """The text of a file, and the encoding it is in. Raises `ValueError` for bytes that are not text in
+    it."""
     known = encoding or next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
     try:
         return raw.decode(known), known.removesuffix("-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         byte = raw[error.start : error.start + 1].hex()
-        advice = "" if encoding else '; if it is in another, say so, as in encoding="latin-1"'
+        advice = "" if encoding else '; if it has another encoding, name it, as in encoding="latin-1"'
         raise ValueError(
             f"it is not {known.removesuffix('-sig').upper()}: byte 0x{byte} in line {line}{advice}"
         ) from None

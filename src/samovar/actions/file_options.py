@@ -1,4 +1,4 @@
-"""What the actions that read and write files share: `as FORMAT`, and the options behind it.
+"""Options shared by the actions that read and write files: `as FORMAT`, and the options after it.
 
 Above: `read.py`, `write.py`. Below: `file_formats.py`, the scanner.
 """
@@ -16,19 +16,19 @@ from samovar.errors import ActionError, FileError, Place, nearest
 from samovar.values import to_text
 
 MOST_BYTES = 10_000_000
-"""Of a file, unless `limit` allows more."""
+"""Bytes of a file, unless `limit` allows more."""
 _SIZE = re.compile(r"(\d{1,12})\s*(|B|kB|KB|MB|GB)")
 _UNITS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 
 def read_format(line: Scanner) -> str:
-    """Takes `as FORMAT`, if it stands here: its name."""
+    """Takes `as FORMAT`, if it is here: its name."""
     if not line.word("as"):
         return "text"
     at, name = line.where(), line.peek_word()
     if name not in FORMATS:
         line.note("action-syntax", f"There is no format {name!r}.{nearest(name, FORMATS)}", at)
-        name = name or line.fail(f"A format is expected behind `as`, {line.found()}.")
+        name = name or line.fail(f"A format is expected after `as`, {line.found()}.")
         line.at += len(name)
         return "text"
     line.word(name)

@@ -1,7 +1,7 @@
-"""Where the files of an action are: what its author wrote, and what values may name below that.
+"""The places of an action's files: the part its author wrote, and the names that values may add below it.
 
-Above: the actions that read, write and find files, and whoever does so for them. Below: templates. The path
-up to the first value is its author's, who may write any. What a value names is below that: no `..`, no
+Above: the actions that read, write and find files, and anyone who does so for them. Below: templates. The
+path up to the first value is its author's, who may write any. What a value names is below that: no `..`, no
 absolute path, and no link there is followed (`file_system.py`). A value that the user chose (`OwnPath`) is as
 good as written.
 """
@@ -41,7 +41,7 @@ class Target:
     below: tuple[str, ...]
     """The names of folders below it, and that of the file. No link among them is followed."""
     shown: str
-    """The path as it was written, with its values."""
+    """The path as written, with its values."""
     is_own: bool = False
     """No value is in it: it may be read through a link."""
 
@@ -57,7 +57,7 @@ class Search:
     folder: Path
     """The author's part, up to the first name with a pattern or a value; links in it are followed."""
     shown: str
-    """That part as it was written; each file that is found begins with it."""
+    """That part as written; each file that is found begins with it."""
     below: tuple[str, ...]
     """A pattern for each name below it."""
     pattern: str
@@ -201,24 +201,26 @@ def _split(text: str) -> list[str]:
 
 def _check_text(text: str, place: Place) -> None:
     if "\0" in text:
-        raise FileError("A path cannot hold a NUL character.", place=place)
+        raise FileError("A path cannot contain a NUL character.", place=place)
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise FileError("A path cannot hold half a character.", place=place) from None
+        raise FileError("A path cannot contain half a character.", place=place) from None
 
 
 def _check_name(name: str, shown: str, own: str, place: Place) -> None:
     said = f"The path {_brief(shown)!r}"
     if not name:
-        where = "begins at the root" if shown.startswith("/") else "has an empty name"
-        raise FileError(f"{said} {where}, where it must name something below {own or './'!r}.", place=place)
+        where = "starts at the root" if shown.startswith("/") else "has an empty name"
+        raise FileError(f"{said} {where}, but it must name something below {own or './'!r}.", place=place)
     if name in (".", ".."):
-        raise FileError(f"{said} has {name!r} where only what is below {own or './'!r} may be.", place=place)
+        raise FileError(
+            f"{said} has {name!r}, but only paths below {own or './'!r} are allowed.", place=place
+        )
     if len(os.fsencode(name)) > LONGEST_NAME_BYTES:
         raise FileError(f"{said} has a name of more than {LONGEST_NAME_BYTES} bytes.", place=place)
     if os.name == "nt" and (":" in name or name != name.rstrip(". ")):
-        raise FileError(f"{said} has a name that Windows takes for something else.", place=place)
+        raise FileError(f"{said} has a name with a special meaning on Windows.", place=place)
 
 
 def _brief(text: str) -> str:
@@ -238,14 +240,15 @@ def read_path(line: Scanner, what: str) -> Value:
 
 
 def leads_outside(value: Value) -> tuple[Fault, ...]:
-    """A warning where its author's own words leave the folder in which the run is started."""
+    """A warning if its author's own words leave the folder in which the run is started."""
     outline = value.template.outline or ()
     own = outline[0] if outline and isinstance(outline[0], str) else ""
     norm = os.path.normpath(own) if own else ""
     if not (os.path.isabs(own) or norm == ".." or norm.startswith(("../", "..\\"))):
         return ()
     message = (
-        f"The path {_brief(own)!r} leaves the folder in which the workflow is run. Have the user choose it: "
+        f"The path {_brief(own)!r} leads outside the folder in which the workflow runs. Let the user "
+        f"choose it: declare "
         "a parameter of type `file` or `folder`."
     )
     return (Fault(code="path-outside", message=message, place=value.place, severity="warning"),)

@@ -1,4 +1,4 @@
-"""Reads, writes and finds files of this machine, following no link below the folder that an author named.
+"""Reads, writes and finds files on this machine, without following links below the author's folder.
 
 Above: `outside.py`, by which a run gets to it. Below: the system. Each folder on the way is opened from the
 one above it, by its name, refusing a link; so nobody can put one there between a look and the use. Windows
@@ -59,7 +59,7 @@ class _Folder:
         return (name, {"dir_fd": self._at}) if isinstance(self._at, int) else (self._at / name, {})
 
     def state(self, name: str) -> os.stat_result | None:
-        """Of the entry itself, be it a link; None if there is none."""
+        """The state of the entry itself, even if it is a link; None if there is none."""
         path, where = self._named(name)
         try:
             return os.stat(path, follow_symlinks=False, **where)
@@ -140,7 +140,7 @@ def _said(shown: str, doing: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENOTDIR):
-            reason = "a link, or no folder, is on the way, and links are not followed there"
+            reason = "part of the path is a link or is not a folder; links are not followed there"
         raise FileError(f"{shown} cannot be {doing}: {reason}.") from error
 
 
@@ -173,7 +173,7 @@ def _read(folder: _Folder, target: Target, most_bytes: int, *, follow: bool = Fa
 
 def _check_regular(state: os.stat_result, target: Target) -> None:
     if stat.S_ISLNK(state.st_mode):
-        raise FileError(f"{target.shown} is a link, and links are not followed.")
+        raise FileError(f"{target.shown} is a symbolic link; links are not followed.")
     if not stat.S_ISREG(state.st_mode):
         what = "a folder" if stat.S_ISDIR(state.st_mode) else "not a regular file"
         raise FileError(f"{target.shown} is {what}.")
@@ -225,7 +225,9 @@ def find(search: Search) -> list[str]:
         for entry in sorted(folder.entries(), key=lambda one: one.name):
             left[0] -= 1
             if left[0] < 0:
-                raise FileError(f"{search.pattern} looks at more than {MOST_LOOKED_AT:,} entries of folders.")
+                raise FileError(
+                    f"{search.pattern} has to look at more than {MOST_LOOKED_AT:,} folder entries."
+                )
             following = search.step(places, entry.name)
             if not following or entry.is_symlink():
                 continue
@@ -252,10 +254,10 @@ def _keep(path: str, found: list[str], search: Search) -> None:
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise FileError(f"The name of a file that {search.pattern} finds is not UTF-8: {path!a}.") from None
+        raise FileError(f"The name of a file that {search.pattern} matches is not UTF-8: {path!a}.") from None
     found.append(path)
     if len(found) > MOST_FOUND:
-        raise FileError(f"{search.pattern} finds more than {MOST_FOUND:,} files.")
+        raise FileError(f"{search.pattern} matches more than {MOST_FOUND:,} files.")
 
 
 async def read_file(target: Target, most_bytes: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`Find "glob"`: the files whose paths a pattern matches, as a list of texts.
+"""`Find "glob"`: the paths that match a pattern, as a list of texts.
 
 What the pattern may name is in `file_places.py`.
 """

@@ -2,7 +2,7 @@
 
 Above: the verbs, whose lines may have it, and the loop of a run, which performs each item as a visit of its
 own. Below: `loop_clause.py`, which reads it, and the contract of actions. Items are branches: each has a copy
-of the variables, and what is kept of it comes back in the order of the list.
+of the variables, and the kept part of it comes back in the order of the list.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 TOGETHER = 8
 """Prompts, and items of a composite, that are worked on together if nothing is said; of others, one."""
 NO_COLLECT = (
-    "`collect` names the variable that is kept of each item of a sub-workflow or a composite: of a prompt or "
-    "a command the whole value is."
+    "`collect` names the variable to keep from each item of a sub-workflow or a composite. A prompt or "
+    "a command keeps its whole value."
 )
 
 
@@ -80,9 +80,9 @@ class ForEach(Action):
                 line.unknown(pair, ("at_once", "collect", "on_failure", "result", "timeout"))
         if not line.is_done:
             line.fail(
-                f"Nothing more is expected, {line.found()}. An action stands before its list: "
-                'Prompt "…" for each x in xs. `For each` alone is for a composite, whose inner diagram is '
-                "performed for each item."
+                f"Nothing more is expected, {line.found()}. The action comes before its list: "
+                'Prompt "…" for each x in xs. `For each` alone is for a composite whose inner diagram '
+                "runs for each item."
             )
         options = read_options(line)
         line.end()
@@ -132,7 +132,7 @@ class ForEach(Action):
         return self.types_of(kept)
 
     def types_of(self, kept: Type) -> Mapping[str, Type]:
-        """As `types`, where it is known what is kept of each item."""
+        """As `types`, if it is known the kept part of each item."""
         if self.result is None:
             return {}
         if self.goes_on:
@@ -141,7 +141,7 @@ class ForEach(Action):
         return {self.result: list_of(kept)}
 
     def item_types(self, types: Mapping[str, Type]) -> Mapping[str, Type]:
-        """What an item can be, where these are the types of variables; others may be anything."""
+        """What an item can be, if these are the types of variables; others may be anything."""
         whole = self.clause.items.type(types)
         item = whole.item if whole.kinds == {"list"} and whole.item is not None else ANYTHING
         item = TEXT if whole.kinds == {"map"} else item
@@ -218,8 +218,9 @@ def around(clause: LoopClause, action: Action, line: Scanner) -> ForEach:
     options = read_options(line)
     if not action.takes_items:
         line.fail(
-            f"`for each` goes with prompts, workflows and commands, not with {action.verb!r}: put it into a "
-            "composite state, whose own action is `For each x in xs`.",
+            f"`for each` works with prompts, workflows and commands, not with {action.verb!r}: put the "
+            f"action into a "
+            "composite state whose own action is `For each x in xs`.",
             0,
         )
     if isinstance(action, ExecutePrompt):
@@ -261,12 +262,12 @@ def items_of(value: object, text: str, place: Place) -> Sequence[object]:
         return value
     if isinstance(value, str):
         raise ActionError(
-            f"`for each` takes a list, and `{brief(text)}` is a text: write lines({text}) for its lines, or "
+            f"`for each` takes a list, but `{brief(text)}` is a text: write lines({text}) for its lines, or "
             f'split({text}, ",") for its parts.',
             place=place,
         )
     raise ActionError(
-        f"`for each` takes a list, or a map, whose keys it goes through; `{brief(text)}` is "
+        f"`for each` takes a list, or a map (it goes through the keys); `{brief(text)}` is "
         f"{'null' if value is None else brief(to_text(value))}.",
         place=place,
     )

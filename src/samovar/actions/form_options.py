@@ -1,4 +1,4 @@
-"""The options of a prompt that its answer is held by: `choices`, `schema`, `regex`, `grammar`.
+"""The options of a prompt that constrain its answer: `choices`, `schema`, `regex`, `grammar`.
 
 Above: `options.py` and the Python API, whose options these are. Below: `language/schemas.py`. Whether a form
 can be enforced only the engine knows.
@@ -27,7 +27,7 @@ def read_choices(value: object) -> tuple[str, ...]:
     else:
         texts = [to_text(value)]
     if not all(texts) or not texts:
-        raise ValueError('texts with | between them, none of them empty, as in "yes|no"')
+        raise ValueError('texts separated by |, none of them empty, as in "yes|no"')
     if not all(map(is_utf8, texts)):
         raise ValueError(WHOLE_TEXTS)
     return tuple(dict.fromkeys(texts))
@@ -43,7 +43,7 @@ def read_json_schema(value: object) -> str:
 
 
 def read_schema_option(value: object) -> str:
-    """A schema as JSON, or the name or the file of one, as it is written; see `found_schema`."""
+    """A schema as JSON, or the name or the file of one, as written; see `found_schema`."""
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         if not _NAME.fullmatch(value.strip()):
             raise ValueError(f"{SCHEMA_FORMS}; or the name of one below `## Schemas`, or a file")
@@ -88,15 +88,15 @@ def held_twice(given: Collection[str]) -> tuple[str, str] | None:
     """Which of the options that are given cannot go with another of them, and why; None if all can."""
     holds = [name for name in HOLDS if name in given]
     if len(holds) > 1:
-        return holds[1], f"`{holds[0]}` and `{holds[1]}` cannot go together: an answer has one form."
+        return holds[1], f"`{holds[0]}` and `{holds[1]}` cannot be combined: an answer has one form."
     if holds and "stop" in given:
-        return "stop", f"`{holds[0]}` and `stop` cannot go together: the answer ends where {_END[holds[0]]}."
+        return "stop", f"`{holds[0]}` and `stop` cannot be combined: the answer ends where {_END[holds[0]]}."
     return None
 
 
 _END = {
     "choices": "the choice does",
     "schema": "its JSON does",
-    "regex": "it can match no more",
+    "regex": "nothing more can match",
     "grammar": "the grammar does",
 }

@@ -1,4 +1,4 @@
-"""What is given in the line of an action: values, each a literal or a template, and `key=value` pairs.
+"""Values on the line of an action, each a literal or a template, and `key=value` pairs.
 
 Above: `scanner.py`, which reads them, and the verbs. Below: templates, and the parameters that take them.
 """
@@ -29,12 +29,12 @@ class Value:
 
     template: Template
     quoted: bool
-    """It stands in quotes."""
+    """It is in quotes."""
     place: Place
     given: object = field(default=None, compare=False)
-    """What the literal means; None where the template must be filled."""
+    """What the literal means; None if the template must be filled."""
     is_text: bool = field(default=False, compare=False)
-    """It is a text whatever is filled in: it stands in quotes and is not exactly one `${…}`."""
+    """It is a text whatever is filled in: it is in quotes and is not exactly one `${…}`."""
 
     @property
     def is_literal(self) -> bool:
@@ -70,7 +70,7 @@ class Pair:
     key: str
     value: Value
     place: Place
-    """Of the key."""
+    """Place of the key."""
 
 
 def map_in(text: str) -> dict[str, object] | None:
@@ -90,7 +90,7 @@ def whole_number(value: object) -> int | None:
 
 
 def changed_in(template: Template) -> str | None:
-    """What would not be kept as it is written of a bare value that is JSON, also with values in it."""
+    """What would not be kept as written of a bare value that is JSON, also with values in it."""
     if template.is_plain:
         return changed_by_reading(template.fill({}).strip())
     text = template.text.strip()
@@ -114,7 +114,7 @@ _STANDS_IN = 731_000_000_000
 
 
 def changed_by_reading(text: str) -> str | None:
-    """What would not be kept as it is written if the text were read as JSON; None for any other text."""
+    """What would not be kept as written if the text were read as JSON; None for any other text."""
     if text in ("NaN", "Infinity", "-Infinity"):
         return None  # a text
     try:
@@ -142,7 +142,7 @@ def _kept_int(text: str) -> int:
 
 
 _MOST_DIGITS = 20
-"""Of a whole number with 64 bits, its sign counted."""
+"""Digits of a whole number with 64 bits, its sign counted."""
 
 
 def _kept_float(text: str) -> float:
@@ -152,14 +152,14 @@ def _kept_float(text: str) -> float:
 
 
 def _no_number(name: str) -> object:
-    raise _ChangedError(f"{name} is not a number that JSON has. Put it in quotes to keep its text.")
+    raise _ChangedError(f"{name} is not a JSON number. Put it in quotes to keep its text.")
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise _ChangedError(f"The key {key[:40]!r} stands in this map twice. Keep one of them.")
+            raise _ChangedError(f"The key {key[:40]!r} appears twice in this map. Keep one of them.")
         seen.add(key)
     return dict(pairs)
 

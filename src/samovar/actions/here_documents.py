@@ -19,7 +19,7 @@ class HereDocuments:
         """`check` gets each line in which the shell expands what it finds."""
         self._text, self._check = text, check
         self._begun: list[tuple[str, bool, bool]] = []
-        """Delimiter, whether tabs may stand before it, and whether the lines are taken as they are."""
+        """Delimiter, whether tabs may be before it, and whether the lines are taken as they are."""
 
     def __len__(self) -> int:
         return len(self._begun)
@@ -34,7 +34,7 @@ class HereDocuments:
         delimiter = ""
         while (item := self._text.peek()) != "":
             if isinstance(item, int):
-                self._text.refuse("it stands in the delimiter of a here-document", item)
+                self._text.refuse("it is in the delimiter of a here-document", item)
             if item in " \t\n;&|<>()":
                 break
             delimiter += self._text.take()
@@ -58,7 +58,7 @@ class HereDocuments:
         line = ""
         while (item := self._text.peek()) != "":
             if isinstance(item, int):
-                self._text.refuse("it stands in a here-document", item)
+                self._text.refuse("it is in a here-document", item)
             self._text.take()
             if item == "\n":
                 break

@@ -1,4 +1,4 @@
-"""What the actions that run a command share: their options, what a command is given, and what it leaves.
+"""The shared part of the actions that run a command: options, input, and outcome.
 
 Above: `shell.py`, `command.py`. Below: `process.py`, which runs one, and templates. A value with NUL, or of
 128 KiB and more, fits into no word and no variable of the environment, and fails before anything starts.
@@ -38,7 +38,7 @@ OF_COMMAND_TYPES: Mapping[str, Type] = dict.fromkeys(("text", "stdout", "stderr"
 }
 """All parts of a command's value."""
 SAID_CHARS = 500
-"""Of what a command wrote last, which a message begins with; `…` stands where it was cut."""
+"""Characters of a command's last output, at the beginning of a message; `…` marks a cut."""
 OPTIONS = ("timeout", "result", "working_dir", "env", "stdin", "retry_safe", "detach")
 FORM = (
     '[result="variable"] [timeout=30s] [stdin="text"] [working_dir="folder"] [env={"NAME":"value"}] '
@@ -105,7 +105,7 @@ class Launch:
 
     @property
     def doing(self) -> str:
-        """What it adds to a command, as it is written, for whoever is asked to allow that."""
+        """What it adds to a command, as written, for anyone who is asked to allow that."""
         env = {name: template.text for name, template in self.environment}
         where = f" in {self.folder.template.text}" if self.folder else ""
         reads = f" reading {self.stdin.template.text!r}" if self.stdin else ""
@@ -158,7 +158,7 @@ class Launch:
     ) -> Outcome:
         """What comes of it. Raises `TooLargeError`."""
         if finished.is_cut:
-            raise TooLargeError("What the command wrote", command.most_bytes, place=place)
+            raise TooLargeError("The command's output", command.most_bytes, place=place)
         value = await context.compute(lambda: record_of(finished))
         sets = {name: value.part(name) for name in OF_COMMAND}
         if self.result:
@@ -220,7 +220,7 @@ def record_of(finished: CommandResult) -> Record:
         "stderr": finished.stderr,
         "exit_code": finished.exit_code,
         "duration_s": finished.duration_s,
-        "lines": lines_of(value, "The list of lines that the command wrote"),
+        "lines": lines_of(value, "The list of the command's output lines"),
     }
     return Record(value, parts)
 
@@ -230,7 +230,7 @@ def readable(text: str, place: Place) -> str:
     try:
         text.encode("utf-8", errors="surrogateescape")
     except UnicodeEncodeError:
-        raise ShellError("A value is no text that a command can be given (stdin).", place=place) from None
+        raise ShellError("A value cannot be passed to a command as text (stdin).", place=place) from None
     return text
 
 
@@ -264,15 +264,15 @@ def _said_last(finished: CommandResult) -> str:
 def checked(text: str, name: str, place: Place) -> str:
     """A text that a word, or the environment, can hold. Raises `ShellError`."""
     if "\0" in text:
-        raise ShellError(f"A value with a NUL character cannot be given to a command ({name}).", place=place)
+        raise ShellError(f"A value with a NUL character cannot be passed to a command ({name}).", place=place)
     try:
         size_bytes = len(os.fsencode(text)) + len(name) + 2
     except UnicodeEncodeError:
-        raise ShellError(f"A value is no text that a command can be given ({name}).", place=place) from None
+        raise ShellError(f"A value cannot be passed to a command as text ({name}).", place=place) from None
     if size_bytes > LARGEST_VALUE_BYTES:
         raise ShellError(
-            f"A value of {size_bytes} bytes is too large to be given to a command as a word; the most is "
-            '128 KiB. Have the command read it from its standard input: stdin="${…}".',
+            f"A value of {size_bytes} bytes is too large to be a word of a command (at most "
+            '128 KiB). Let the command read it from standard input: stdin="${…}".',
             place=place,
         )
     return text
@@ -283,7 +283,7 @@ def _is_true(line: Scanner, pair: Pair | None) -> bool:
         return False
     text = str(pair.value.given).lower()
     if not pair.value.is_literal or text not in ("true", "false"):
-        line.note("option-value", f"`{pair.key}` is true or false.", pair.value.place)
+        line.note("option-value", f"`{pair.key}` must be true or false.", pair.value.place)
     return text == "true"
 
 
@@ -292,7 +292,7 @@ def _environment(line: Scanner, pair: Pair | None) -> tuple[tuple[str, Template]
         return ()
     read = map_in(pair.value.template.text)
     if read is None or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in read):
-        message = '`env` is a map of names to texts, as in {"NAME":"value"}.'
+        message = '`env` must be a map of names to texts, as in {"NAME":"value"}.'
         line.note("option-value", message, pair.value.place)
         return ()
     place, rules = pair.value.place, Rules(is_old=line.is_old)

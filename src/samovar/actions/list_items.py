@@ -1,4 +1,4 @@
-"""The items of a list, as an action hands them to the run that goes through them, and what comes back.
+"""The items of a list, as an action passes them to the run that performs them, and their results.
 
 Above: the contract of actions, `for_each.py`, and the loop. Below: what the language knows of an action.
 """
@@ -33,11 +33,11 @@ class Items:
     action: ParsedAction | None
     """What is performed for each; None: the inner diagram of the composite."""
     collect: str | None = None
-    """What is kept of each: this variable, or this value of a sub-workflow; None: its result."""
+    """The kept part of each: this variable, or this value of a sub-workflow; None: its result."""
     variables: Mapping[str, object]
     """What each item begins with a copy of."""
     goes_on: bool = False
-    """After a failure the others go on, and a record says of each how it went; else it ends all."""
+    """After a failure the others continue, and a record says of each how it went; else it ends all."""
 
 
 RunItems = Callable[[Items], Awaitable[list[object]]]
@@ -48,12 +48,12 @@ Raises `ChildError` for the first failure, unless it `goes_on`.
 
 
 async def no_items(_: Items) -> list[object]:
-    """See `RunItems`: where nothing is performed but a single action."""
-    raise ActionError("There is nothing here that could be done for each item.")
+    """See `RunItems`: if nothing is performed but a single action."""
+    raise ActionError("There is nothing here to do for each item.")
 
 
 def too_many(count: int, limit: int | None, most: int) -> str | None:
-    """What is wrong with a list of so many items; None if nothing is.
+    """Mistakes in a list of this many items; None if nothing is.
 
     `limit`: of the workflow, None: none; `most`: of any other, as the setting says.
     """
@@ -61,6 +61,7 @@ def too_many(count: int, limit: int | None, most: int) -> str | None:
     if count <= allowed:
         return None
     return (
-        f"The list has {count} items, and one `for each` goes through {allowed} at most. If all are meant: "
+        f"The list has {count} items, but one `for each` goes through at most {allowed}. To allow all of "
+        f"them: "
         f"`limits: {{items: {count}}}` in the front matter, or the setting `most_items`."
     )

@@ -1,4 +1,4 @@
-"""`Log "text"`: shows a text. The shortest action, and the one to read first."""
+"""`Log "text"`: shows a text. The shortest action, and the first one to read."""
 
 from __future__ import annotations
 

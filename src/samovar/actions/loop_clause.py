@@ -1,7 +1,7 @@
-"""Reads `for each NAME in EXPRESSION` in the line of an action, and the options that belong to it.
+"""Reads `for each NAME in EXPRESSION` on the line of an action, and its options.
 
-Above: `for_each.py`, and whoever reads the lines of actions. Below: the scanner and expressions. The clause
-is taken out of the line before its verb is read, so that no verb knows of it.
+Above: `for_each.py`, and anyone who reads the lines of actions. Below: the scanner and expressions. The
+clause is taken out of the line before its verb is read, so that no verb knows of it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LoopClause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopOptions:
-    """What stands behind a clause and belongs to it."""
+    """What comes after a clause and belongs to it."""
 
     at_once: Value | None = None
     collect: str | None = None
@@ -115,7 +115,7 @@ def _goes_on(line: Scanner, pair: Pair | None) -> bool:
         return False
     word = to_text(pair.value.given).lower() if pair.value.is_literal else ""
     if word not in ("collect", "fail"):
-        message = "`on_failure` is `collect`, which goes on and keeps a record of each item, or `fail`."
+        message = "`on_failure` must be `collect` (continue, and keep a record of each item) or `fail`."
         line.note("option-value", message, pair.value.place)
     return word == "collect"
 
@@ -138,7 +138,7 @@ def with_arguments(line: Scanner, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
 def _arguments(line: Scanner, pair: Pair) -> list[Pair]:
     read = map_in(pair.value.template.text)
     if read is None:
-        message = '`args` is a map of what the parameters get, as in args={"result": "${file}"}.'
+        message = '`args` must be a map of values for the parameters, as in args={"result": "${file}"}.'
         line.note("option-value", message, pair.value.place)
         return []
     return [Pair(key=key, value=_value(line, one, pair), place=pair.place) for key, one in read.items()]

@@ -1,4 +1,4 @@
-"""Options that are a number or a duration, and are checked twice: where they are written, and when filled in.
+"""Options that are numbers or durations, checked when they are written and again when they are filled in.
 
 Above: the options of lines, as `retries.py`, `verifying.py` and `for_each.py` have them. Below: the scanner.
 """
@@ -25,18 +25,18 @@ class Measure(Generic[T]):
     what: str
     """In words."""
     read: Callable[[object], T | None]
-    """None: the value is no such thing."""
+    """None: the value is invalid."""
 
     def check(self, line: Scanner, value: Value | None) -> None:
-        """Notes a value that is written out and is no such thing."""
+        """Notes a value that is written out and invalid."""
         if value is not None and value.is_literal and self.read(value.given) is None:
-            line.note("option-value", f"`{self.key}` is {self.what}.", value.place)
+            line.note("option-value", f"`{self.key}` must be {self.what}.", value.place)
 
     def now(self, value: Value, variables: Mapping[str, object]) -> T:
         """Raises `ActionError`."""
         found = self.read(given := value.of(variables, is_option=True))
         if found is None:
-            message = f"`{self.key}` is {self.what}, not {to_text(given)[:60]!r}."
+            message = f"`{self.key}` must be {self.what}, not {to_text(given)[:60]!r}."
             raise ActionError(message, place=value.place)
         return found
 

@@ -1,4 +1,4 @@
-"""The `using` options of a prompt: which there are, what each takes, and their values for one request.
+"""The `using` options of a prompt: their names, their values, and the values of one request.
 
 Above: `prompt.py`. Below: the generation values. What is written literally is checked when the file is
 read; what comes from a variable, when the prompt is performed.
@@ -167,7 +167,7 @@ class Using:
     def choose(
         self, variables: Mapping[str, object], defaults: PromptDefaults, folder: Path | None
     ) -> Chosen:
-        """The values now. `folder`: of the file that they stand in, where a model's file is looked for first.
+        """The values now. `folder`: of the file that they are in, where a model's file is looked for first.
 
         Raises `ActionError` for a value that the option cannot take.
         """
@@ -223,7 +223,7 @@ class Using:
 _OF_CHOSEN = ("model", "executor", "session", "fork", "system")
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 
-_ITSELF = "`fork` and `session` name one conversation: `session` alone continues it."
+_ITSELF = "`fork` and `session` name the same conversation: use `session` alone to continue it."
 
 
 def _literal(pair: Pair | None, otherwise: str = "") -> str:

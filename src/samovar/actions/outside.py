@@ -1,7 +1,7 @@
-"""All that a run reaches beside itself: who answers its prompts, commands, files, a person, and time.
+"""Everything that a run uses outside itself: executors, commands, files, a person, and time.
 
-Above: the runner, which takes one `Outside` and lets nothing past it, so that whoever stands in its place
-(a case, a recording) hears and says everything. Below: processes and questions; `executors/base.py`. What is
+Above: the runner, which takes one `Outside` and lets nothing past it, so that anyone who is in its place (a
+case, a recording) hears and says everything. Below: processes and questions; `executors/base.py`. What is
 asked and what is answered are plain values, with the run and the visit they are for.
 """
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class World(Commands, Files, User, Waits, Protocol):
-    """All but the executor, in one: that of this machine, or what stands in its place."""
+    """All but the executor, in one: that of this machine, or what is in its place."""
 
     clock: Clock
 

@@ -1,4 +1,4 @@
-"""Runs one command in a process group of its own, and ends all of it unless the command came to its end.
+"""Runs one command in its own process group, and ends the whole group unless the command ended itself.
 
 Above: `launching.py`. Below: `process_groups.py`, anyio. The output is read to its end, unless it becomes too
 large. It knows nothing of templates or workflows.
@@ -41,9 +41,9 @@ class Command:
     detach: bool = False
     """What it leaves running may outlive the run."""
     shown: str = ""
-    """What is run, for people: as it is written, with its values in it."""
+    """What is run, for people: as written, with its values in it."""
     adds: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Of the environment: what the state itself puts into it."""
+    """Variables that the state itself adds to the environment."""
     most_bytes: int = MOST_VALUE_BYTES
     """That it may write to each of its streams; one that writes more is ended."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class CommandResult:
     stdout: str
     stderr: str
     exit_code: int
-    """128 and the signal's number where a signal ended it."""
+    """128 and the signal's number if a signal ended it."""
     duration_s: float
     timed_out: bool
     is_cut: bool
@@ -66,7 +66,7 @@ class CommandResult:
 
 @dataclass(slots=True)
 class _Kept:
-    """The output so far; grows as it is read."""
+    """The output so far; grows as read."""
 
     most_bytes: int
     data: bytearray = field(default_factory=bytearray)
@@ -92,7 +92,7 @@ async def run(command: Command, groups: ProcessGroups | None = None, owner: str 
     """Runs a command. `owner` is the id of the run.
 
     On a timeout, with too much output and on cancellation the whole process group is ended, and waited for,
-    before this returns or the cancellation goes on. What a command that is done left behind is for `groups`
+    before this returns or the cancellation continues. What a command that is done left behind is for `groups`
     to end.
 
     Raises `ShellError` when it cannot be started.
@@ -131,7 +131,7 @@ def _unwritten(error: OSError) -> ShellError:
 
 async def _run(command: Command, groups: ProcessGroups, owner: str) -> CommandResult:
     started = time.monotonic()
-    # Cancelled in the middle of starting, the shell would be killed and what it has started would go on.
+    # Cancelled in the middle of starting, the shell would be killed and what it has started would continue.
     groups.expect(owner)
     with anyio.CancelScope(shield=True):
         process = await _start(command)

@@ -1,4 +1,4 @@
-"""What is doubtful about values in the words of a program: that it may take one for an option.
+"""Warnings about values in the words of a program: it may read them as options.
 
 Above: `shell_judge.py`, `command.py`. Below: `programs.py` for where the program is, `program_tables.py`.
 What is said is advice: nothing is refused here.
@@ -14,7 +14,7 @@ from samovar.actions.shell_words import Word
 
 
 def doubts(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
-    """What is doubtful about values in the words of a program, each with the number of the value."""
+    """Warnings about values in the words of a program, each with the number of the value."""
     start = start_of(words)
     if start == len(words):
         return
@@ -33,7 +33,7 @@ def doubts(words: Sequence[Word]) -> Iterator[tuple[int, str]]:
 def _doubt(name: str, word: Word, before: str, *, is_ended: bool, is_first: bool) -> str | None:
     prefix = word.text.partition("\0")[0]
     if PROGRAM_TEXT.match(name) and before != "-v" and (is_first or before in ("-c", "-e")):
-        return f"`{name}` may read the value as part of a program; hand it over as an argument of its own."
+        return f"`{name}` may read the value as part of a program; pass it as a separate argument."
     if prefix or is_ended:
         return None
     if name == "git":

@@ -1,4 +1,4 @@
-"""Which programs are shells, interpreters, or start others, and which of their words are code.
+"""Tables of programs: shells, interpreters, programs that start others, and which words are code.
 
 Above: `programs.py`, `shell_builtins.py` and others, which judge words by these tables. Below: nothing.
 A program that is in none of them is taken for one that reads no code.
@@ -18,7 +18,7 @@ _SHELL = re.compile(
     r"osh|ysh|ion|rc|es|scsh|su|runuser|script|flock|sg|busybox|toybox)(?:-?\d[\w.+-]*|[-.]static)?(?:\.exe)?\Z"
 )
 LAUNCHERS = _words("su runuser script flock sg busybox toybox")
-"""Of these, what are not shells, but start one."""
+"""Those that are not shells themselves, but start one."""
 SENDERS = _words("ssh rsh slogin mosh watch parallel at batch tmux screen byobu")
 """Give words of theirs to a shell."""
 QUEUES = _words("at batch parallel")

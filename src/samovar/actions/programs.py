@@ -1,4 +1,4 @@
-"""What programs make of their arguments and their input: which read one as code, or take one for an option.
+"""Programs that read their arguments or input as code, or a value as an option.
 
 Above: `quoting.py` for the commands of a shell, `command.py` for those without one. Below: `shell_words.py`.
 What it knows are tables; a program that is in none of them is taken for one that reads no code.
@@ -34,22 +34,22 @@ from samovar.actions.program_tables import (
 )
 from samovar.actions.shell_words import EXPANSION, Refused, Word, first_held, refused
 
-NESTED = "it stands in the text of a nested shell; hand it over as an argument: sh -c 'echo \"$1\"' sh VALUE"
-_PROGRAM = "it stands in the text of a program for `{}`; hand it over as an argument, which the program reads"
-_AS_OPTION = "`{}` may read it as an option, which can hold code; put -- before it"
-_SENT = "it stands in the text of a nested shell, on which quotes here have no hold"
+NESTED = "it is in the text of a nested shell; pass it as an argument: sh -c 'echo \"$1\"' sh VALUE"
+_PROGRAM = "it is in the text of a program for `{}`; pass it as an argument that the program reads"
+_AS_OPTION = "`{}` may read it as an option, which can contain code; put -- before it"
+_SENT = "it is in the text of a nested shell, where quotes here have no effect"
 _NAMED = "it names the program, which could be a shell that reads the other words; write the program's name"
-_LIST = 'it may be a list, whose items could be the program and its options; write "${t}s"'
+_LIST = 'it may be a list whose items become the program and its options; write "${t}s"'
 _UNKNOWN = "it is the input of a program that only the run knows, which could be a shell"
 _COMPUTED_NAME = "the program, which only the run knows, could read it as code; write the program's name"
 _STARTS = ("-exec", "-execdir", "-ok", "-okdir")
 """Behind these, `find` has a program."""
-_SPLIT = "the shell splits it into words, of which the first names a program; write the program's name"
-_FED = "it is given to `{}` as input, which may read it as commands"
+_SPLIT = "the shell splits it into words, and the first one names a program; write the program's name"
+_FED = "it is the input of `{}`, which may read it as commands"
 
 
 def refusal(words: Sequence[Word], fed: int | None) -> Refused | None:
-    """Why a value must not stand in one of the words, or be the input of their program; None if it may."""
+    """Why a value must not be in one of the words, or be the input of their program; None if it may."""
     start = start_of(words)
     return (
         _as_env_text(words)
@@ -125,7 +125,7 @@ def _as_assignment(words: Sequence[Word], start: int) -> Refused | None:
 
 
 def list_refusal(words: Sequence[Word], lists: Collection[int]) -> Refused | None:
-    """Why a list must not stand in one of the words with these numbers, which are lists perhaps."""
+    """Why a list must not be in one of the words with these numbers, which are lists perhaps."""
     if words[0].name not in WRAPPERS and not ASSIGNMENT.match(words[0].text):
         return None
     start = start_of(words)
@@ -161,7 +161,7 @@ class _Shell:
     """Empty: there has been none."""
     takes_options: bool = False
     expects_text: bool = False
-    """The next word that is no option is the text of a command."""
+    """The next word that is not an option is the text of a command."""
     expects_name: bool = False
     """The next word is what that text has as $0."""
 
@@ -263,7 +263,7 @@ def _from_input(words: Sequence[Word], start: int) -> str | None:
     if replaced and replaced in words[start].text:
         return _NAMED
     if words[start].name == "find" and replaced is None:
-        return "`xargs` gives it to `find`, which may read it as an expression that starts a program"
+        return "`xargs` passes it to `find`, which may read it as an expression that starts a program"
     return None
 
 

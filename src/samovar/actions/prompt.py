@@ -1,4 +1,4 @@
-"""`Execute prompt "name"` and `Prompt "the text itself"`: has a prompt answered by a model.
+"""`Execute prompt "name"` and `Prompt "the text itself"`: a model answers a prompt.
 
 The request goes through the waist; which executor and which model answer it is not known here.
 """
@@ -64,7 +64,7 @@ class ExecutePrompt(Action):
 
     place: Place
     name: Value | None
-    """Of the prompt in the library; None where the text itself is given."""
+    """Name of the prompt in the library; None if the text itself is given."""
     inline: Value | None
     arguments: tuple[Pair, ...]
     using: Using
@@ -130,7 +130,7 @@ class ExecutePrompt(Action):
 
     @property
     def _types_of_answer(self) -> Mapping[str, Type]:
-        if self.using.of("schema") is not None:  # whose fields may be told only by the workflow: `types_in`
+        if self.using.of("schema") is not None:  # whose fields only the workflow may know: `types_in`
             return {self.result: ANYTHING} if self.result else {}
         is_choice = self.using.of("choices") is not None
         answer = replace(
@@ -266,7 +266,8 @@ class ExecutePrompt(Action):
             warn_if_cut(context, reply, chosen)
         if reply.dropped_messages:
             context.warn(
-                f"The conversation outgrew its context: its oldest messages ({reply.dropped_messages}) were "
+                f"The conversation became longer than its context: its oldest messages "
+                f"({reply.dropped_messages}) were "
                 "left out (overflow is drop_oldest)."
             )
         figures = PromptFigures(

@@ -1,7 +1,7 @@
-"""What a run asks a person, and what the person says: the one door through which it does.
+"""A question of a run to a person, and the person's reply: the only way for a run to ask.
 
-Above: the actions that ask, and whoever answers: a terminal, a case, a program. Below: nothing. Values in a
-question are apart from the words of its author, since they come from commands, files and models.
+Above: the actions that ask, and anyone who answers: a terminal, a case, a program. Below: nothing. Values in
+a question are apart from the words of its author, since they come from commands, files and models.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Question(Asking):
     visit: int
     """The number of the visit in the run."""
     path: str
-    """Of the state."""
+    """Path of the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def no_answer(asking: Asking, text: str) -> str | None:
 
 
 def accepted(asking: Asking) -> str:
-    """The answers that there are, in words, for whoever gave none of them."""
+    """The answers that there are, in words, for anyone who gave none of them."""
     if asking.is_approval:
         return "yes or no"
     return "a text" if asking.kind == "text" else f"one of {', '.join(asking.choices)}"

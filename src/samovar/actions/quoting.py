@@ -1,4 +1,4 @@
-"""Puts values into a shell command so that each is one word of it, and never code for the shell that runs it.
+"""Puts values into a shell command so that each is one word, and never code for the shell that runs it.
 
 Above: `shell.py`. Below: `shell_syntax.py`, which knows in which quotes and in which command each value is.
 The value itself goes through the environment. Where quotes alone do not keep a value from being read as code
@@ -20,13 +20,13 @@ from samovar.language.pieces import Held, Piece
 VARIABLE = "SAMOVAR_VALUE_{}"
 """The environment variable of the value with this number."""
 INPUT = -1
-"""The number of what the whole command gets on its standard input, where a value is in that."""
+"""The number of what the whole command gets on its standard input, if a value is in that."""
 OF_ENVIRONMENT = -2
 """The number of what is set in its environment."""
 _NO_PLACE = {
-    "parameter": "it stands within ${…}",
-    "arithmetic": "it stands within arithmetic, where the shell would read it as an expression",
-    "backtick": "it stands within back-ticks, where quotes are read twice; write $(…) instead",
+    "parameter": "it is inside ${…}",
+    "arithmetic": "it is inside arithmetic, where the shell would read it as an expression",
+    "backtick": "it is inside back-ticks, where quotes are read twice; write $(…) instead",
 }
 """Where no quotes help, by the kind of the frame."""
 _MOST_PASSES = 4
@@ -84,7 +84,7 @@ def quote(pieces: Sequence[Piece], around: BesidesText = NOTHING_BESIDES) -> Quo
     known = Known(input=INPUT if around.has_input else None)
     for name in around.variables:
         if reads_as_code(name):
-            raise UnquotableError(f"shells read what {name} holds as code", OF_ENVIRONMENT)
+            raise UnquotableError(f"shells read the value of {name} as code", OF_ENVIRONMENT)
         known.hold(name, OF_ENVIRONMENT)
     for number in range(len(found.held)):
         known.hold(VARIABLE.format(number), number)

@@ -1,4 +1,4 @@
-"""`Read "path" [as format]`: takes what a file holds, as a text or as values.
+"""`Read "path" [as format]`: reads a file, as a text or as values.
 
 What its path may name is in `file_places.py`, what the formats are in `file_formats.py`.
 """
@@ -60,7 +60,9 @@ class ReadFile(Action):
             value = options["encoding"].value
             encoding = str(value.given)
             if not value.is_literal or not is_encoding(encoding):
-                line.note("option-value", '`encoding` names one, as in encoding="latin-1".', value.place)
+                line.note(
+                    "option-value", '`encoding` must name an encoding, as in encoding="latin-1".', value.place
+                )
         result = line.variable(options["result"]) if "result" in options else None
         limit = Limit.parse(line, options)
         line.end()

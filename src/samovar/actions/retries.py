@@ -1,4 +1,4 @@
-"""`retries=3 backoff=2s` in the line of an action: how often it is performed again, and how long that waits.
+"""`retries=3 backoff=2s` on the line of an action: the number of repetitions, and the waits between them.
 
 Above: `time_limit.py`, which performs actions by them. Below: the scanner, which takes them from any line.
 """
@@ -45,7 +45,7 @@ class Retries:
         """Those of a line that was read to its end. Raises `FaultsError`."""
         retries, backoff = (line.again.get(key) for key in OF_RETRIES)
         if backoff is not None and retries is None:
-            line.note("option-value", "`backoff` belongs to `retries`, and there is none.", backoff.place)
+            line.note("option-value", "`backoff` needs `retries`, which is missing.", backoff.place)
         times, wait = (pair.value if pair else None for pair in (retries, backoff))
         _RETRIES.check(line, times)
         _BACKOFF.check(line, wait)
@@ -65,7 +65,7 @@ class Retries:
 
     @property
     def text(self) -> str:
-        """As they are written."""
+        """As written."""
         waits = f" backoff={self.backoff.template.text}" if self.backoff else ""
         return f"retries={self.count.template.text}{waits}"
 

@@ -38,14 +38,14 @@ class Scanner:
 
     text: str
     place: Place
-    """Of the text's first character."""
+    """Place of the text's first character."""
     form: str = ""
     """How the action is written, for the messages."""
     at: int = 0
     faults: list[Fault] = field(default_factory=list)
     """What was found wrong without having to stop."""
     is_old: bool = False
-    """The line stands in a file of the older system."""
+    """The line is in a file of the older system."""
     timeout: Value | None = None
     """The time limit, which any action may have."""
     again: dict[str, Pair] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Scanner:
         return self._marks.place(self.at if offset is None else offset)
 
     def note(self, code: str, message: str, place: Place) -> None:
-        """Records a fault and goes on."""
+        """Records a fault and continues."""
         self.faults.append(Fault(code=code, message=message, place=place))
 
     def fail(self, message: str, offset: int | None = None, code: str = "action-syntax") -> NoReturn:
@@ -71,7 +71,7 @@ class Scanner:
         raise FaultsError(self.faults)
 
     def found(self) -> str:
-        """What stands here, for a message."""
+        """What is here, for a message."""
         self.blanks()
         rest = self.text[self.at :].split("\n")[0].strip()
         return f"found {rest[:30]!r}" if rest else "the line ends"
@@ -97,25 +97,25 @@ class Scanner:
         if not self.is_done:
             self.fail(f"Nothing more is expected, {self.found()}.")
         if self.block is not None:
-            why = "This action takes no block below it, or has its text in its line already."
+            why = "This action takes no block, or already has its text on its line."
             self.note("action-syntax", why, self.block.place)
         if self.faults:
             raise FaultsError(self.faults)
 
     @property
     def is_at_limit(self) -> bool:
-        """`timeout=`, `retries=` or `backoff=` stands here."""
+        """`timeout=`, `retries=` or `backoff=` is here."""
         self.blanks()
         return _LIMIT.match(self.text, self.at) is not None
 
     def limit(self, value: Value) -> None:
         """Takes `timeout=`."""
         if value.is_literal and positive_duration_s(value.given) is None:
-            self.note("option-value", "`timeout` is a duration above 0, as in 30, 30s or 2min.", value.place)
+            self.note("option-value", "`timeout` must be a duration above 0, as in 30s or 2min.", value.place)
         self.timeout = value
 
     def symbol(self, symbol: str) -> bool:
-        """Takes this character if it stands here."""
+        """Takes this character if it is here."""
         self.blanks()
         self.at += len(symbol) * (found := self.text.startswith(symbol, self.at))
         return found
@@ -127,13 +127,13 @@ class Scanner:
         return self.text[begin:].rstrip(), begin
 
     def peek_word(self) -> str:
-        """The word that stands here, in lower case, or nothing."""
+        """The word that is here, in lower case, or nothing."""
         self.blanks()
         match = _WORD.match(self.text, self.at)
         return match.group().lower() if match else ""
 
     def word(self, *words: str) -> str:
-        """Takes one of these words if it stands here and is no key; else takes nothing and gives nothing."""
+        """Takes one of these words if it is here and is not a key; else takes nothing and gives nothing."""
         found = self.peek_word()
         if found in words and not _KEY.match(self.text, self.at):
             self.at += len(found)
@@ -141,7 +141,7 @@ class Scanner:
         return ""
 
     def quoted(self, *, shell: bool = False) -> Value | None:
-        """Takes a text in quotes if one stands here."""
+        """Takes a text in quotes if one is here."""
         self.blanks()
         if self.text[self.at : self.at + 1] not in ('"', "'"):
             return None
@@ -173,7 +173,7 @@ class Scanner:
         return Value(template=template, quoted=False, place=self.where(begin), given=given)
 
     def pair(self) -> Pair | None:
-        """Takes `key=value`, and a comma before it, if that stands here."""
+        """Takes `key=value`, and a comma before it, if that is here."""
         while (found := self._any_pair()) and self.loop_options is not None and found.key in LOOP_OPTIONS:
             if found.key in self.loop_options:
                 self.note("action-syntax", f"{found.key!r} is given twice.", found.place)
@@ -191,7 +191,7 @@ class Scanner:
         return Pair(key=match.group(1), value=self.value(), place=self.where(begin))
 
     def pairs(self) -> list[Pair]:
-        """Takes all the pairs that stand here, those of `again` aside. A key that comes twice is a fault."""
+        """Takes all the pairs that are here, those of `again` aside. A key that comes twice is a fault."""
         pairs, seen = list[Pair](), set(self.again)
         while pair := self.pair():
             if pair.key in seen:
@@ -204,7 +204,7 @@ class Scanner:
     def variable(self, pair: Pair) -> str:
         """The name of a variable to store a result in."""
         if not (name := str(pair.value.given) if pair.value.is_literal else "").isidentifier():
-            message = '`result` names a variable: letters, digits and _, as in result="answer".'
+            message = '`result` must name a variable (letters, digits and _), as in result="answer".'
             self.note("action-syntax", message, pair.value.place)
         return normal(name)
 
@@ -215,7 +215,7 @@ class Scanner:
         self.note(f"unknown-{what}", message, pair.place)
 
     def outside(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """The first match from here on that stands in no text, no bracket and no value. Takes nothing."""
+        """The first match from here on that is in no text, no bracket and no value. Takes nothing."""
         at, depth, rules = self.at, 0, Rules(is_old=self.is_old)
         while at < len(self.text):
             character = self.text[at]
@@ -226,7 +226,7 @@ class Scanner:
             elif character in "\"'" and not self.text[at - 1 : at].isalnum():
                 try:
                     at = self._string(at, rules)[1]
-                except FaultsError:  # which is said by whoever reads it
+                except FaultsError:  # which is said by anyone who reads it
                     self.faults.pop()
                     return None
             else:
@@ -252,7 +252,7 @@ class Scanner:
                 content.append(written)
             elif character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
                 piece = self.text[at:end]
-                # In an expression `\"` is read as it stands.
+                # In an expression `\"` is read unchanged.
                 is_liquid = character == "{" or rules.is_old
                 content.append(piece.replace("\\" + quote, quote) if is_liquid else piece)
                 at = end
@@ -278,7 +278,7 @@ class Scanner:
         while at < len(self.text):
             character = self.text[at]
             if self.text.startswith("{%", at):
-                self.fail("A tag cannot stand in a bare value.", at)
+                self.fail("A tag cannot be part of a bare value.", at)
             if character in "{$" and (end := piece_end(self._marks, at, rules)) > at:
                 at = end
             elif character == '"':

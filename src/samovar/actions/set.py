@@ -1,4 +1,4 @@
-"""`Set name="value"` and `Set name := expression`: variables, one or several."""
+"""`Set name="value"` and `Set name := expression`: sets one or more variables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from samovar.library import Library
 
 _BEHIND = re.compile(r"\s*(:=|=(?!=))\s*")
-"""What stands behind the name of a variable that is set."""
+"""What comes after the name of a variable that is set."""
 _LIMIT = re.compile(r"""\s(?:with\s+)?timeout\s*=(?!=)\s*(?:"[^"]*"|'[^']*'|[^\s"']+)\s*\Z""")
 """A time limit behind an expression or a bare value."""
 _BRIEF_CHARS = 60
@@ -36,7 +36,7 @@ class Assignment:
     name: str
     value: Value | Expression
     place: Place
-    """Of the name."""
+    """Place of the name."""
 
     def of(self, variables: Mapping[str, object]) -> object:
         if isinstance(self.value, Expression):
@@ -57,7 +57,7 @@ class Set(Action):
     assignments: tuple[Assignment, ...]
     """At least one; a later one sees the earlier ones."""
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
-    """Of the keyword."""
+    """The old spelling of the keyword."""
 
     @classmethod
     def parse(cls, line: Scanner) -> Set:
@@ -215,7 +215,7 @@ def _of_block(line: Scanner, block: TextBlock, *, is_computed: bool) -> Value | 
 
 
 def _value(line: Scanner) -> Value:
-    """A text in quotes, or all that stands before the next assignment, which is typed where it is JSON."""
+    """A text in quotes, or all that is before the next assignment, which is typed if it is JSON."""
     value = line.quoted()
     if value is not None:
         # The older system took a number in quotes for one.
@@ -232,7 +232,7 @@ def _value(line: Scanner) -> Value:
     template = Template.parse(text, line.where(begin), Rules(is_old=line.is_old))
     quotes = sum(piece.count('"') for piece in template.pieces if isinstance(piece, str))
     if quotes % 2 and not line.is_old:
-        message = 'A quotation mark has no other, in a value that does not begin with one: write name="…".'
+        message = 'A quotation mark is not closed, in a value that does not begin with one: write name="…".'
         line.fail(message, begin + text.rindex('"'), OPEN_TEXT)
     plain = template.fill({}) if template.is_plain else None
     if not line.is_old and (changed := changed_in(template)):

@@ -1,4 +1,4 @@
-"""`Shell "command"`: runs a command line, with values handed over as data.
+"""`Shell "command"`: runs a command line, with values passed as data.
 
 How a command line is checked and made is in `command_line.py`, and what it shares with `Command` in
 `launching.py`.
@@ -76,6 +76,6 @@ def _shell(line: Scanner, pair: Pair | None) -> str:
     if pair is None:
         return SHELLS[0]
     if pair.value.given not in SHELLS:
-        line.note("option-value", "`shell` is sh or bash.", pair.value.place)
+        line.note("option-value", "`shell` must be sh or bash.", pair.value.place)
         return SHELLS[0]
     return str(pair.value.given)

@@ -1,7 +1,7 @@
-"""What the shell itself makes of words: which of its commands read one as code, and which variables they set.
+"""The shell's own commands: which ones read words as code, and which variables they set.
 
 Above: `shell_syntax.py`. Below: `programs.py`, `shell_words.py`. What a variable holds can become code later,
-so that whoever reads a command keeps which variables hold a value (`Known`).
+so that anyone who reads a command keeps which variables hold a value (`Known`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SUBSCRIPT = re.compile(r"\{?(?:[A-Za-z_]\w*)?\[([^\]]*)")
 _COMPARES_NUMBERS = frozenset(["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"])
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
-AS_NAME = "it is read as the name of a variable, which may hold code"
+AS_NAME = "it is read as the name of a variable, which may contain code"
 _ARITHMETIC = "arithmetic reads it as an expression"
 
 
@@ -70,7 +70,7 @@ class Known:
         return next(iter(self.holding.values()))
 
     def named(self, text: str) -> int | None:
-        """The number of a value that a variable holds whose name stands in the text."""
+        """The number of a value that a variable holds whose name is in the text."""
         return next((self.holding[name] for name in _NAME.findall(text) if name in self.holding), None)
 
     @property
@@ -79,7 +79,7 @@ class Known:
 
 
 def refusal(command: SimpleCommand, known: Known) -> Refused | None:
-    """Why a value must not stand in the command, for what the shell makes of it; None if it may.
+    """Why a value must not be in the command, for what the shell makes of it; None if it may.
 
     Keeps in `known` which variables hold a value from now on.
     """
@@ -91,7 +91,7 @@ def refusal(command: SimpleCommand, known: Known) -> Refused | None:
     spelled = command.words[command.words.index(words[start]) + 1 :] if name else []
     held = first_held(after)
     if name in _DECLARERS and held and any("$" in word.text.partition("=")[0] for word in spelled):
-        return refused(f"only the run knows the options and names that `{name}` gets", held)
+        return refused(f"the options and names of `{name}` are only known in the run", held)
     if name in _CODE_READERS and held:
         return refused(f"`{name}` reads it as code", held)
     if why := _always(name, after, known):
@@ -119,12 +119,12 @@ def in_subscript(word: Word, known: Known) -> Refused | None:
     if match is None:
         return None
     if word.value is not None and re.search(r"[\0$]", match.group(1)):
-        return refused("it stands in the subscript of an array, which is read as arithmetic", word)
+        return refused("it is in the subscript of an array, which is read as arithmetic", word)
     return in_arithmetic(match.group(1), known)
 
 
 def _always(name: str, words: Sequence[Word], known: Known) -> Refused | None:
-    """Why a command must not stand beside a value, wherever that is."""
+    """Why a command must not be beside a value, wherever that is."""
     if name == "alias" and any("=" in word.text for word in words):
         return Refused("`alias` changes what the words of commands mean", known.any)
     if name == "set" and any(re.match(r"-\w*k|keyword\Z", word.text) for word in words):
@@ -138,7 +138,9 @@ def _always(name: str, words: Sequence[Word], known: Known) -> Refused | None:
             if number is None and (SHOW_ENVIRONMENT & tokens or re.search(r"\$\{?[@*!\d]", word.text)):
                 number = known.holding.get("@", known.any if SHOW_ENVIRONMENT & tokens else None)
             if number is not None:
-                return Refused(f"`{name}` reads its words as code, in which a variable holds it", number)
+                return Refused(
+                    f"`{name}` reads its words as code, and one of them is a variable with this value", number
+                )
     return None
 
 
@@ -147,7 +149,7 @@ def kept(name: str, number: int, known: Known) -> Refused | None:
     if "$" in name or "\0" in name:
         return Refused("only the run knows the name of the variable that it is kept in", number)
     if name in known.integers or reads_as_code(name):
-        return Refused(f"the shell reads what `{name}` holds as code", number)
+        return Refused(f"the shell reads the value of `{name}` as code", number)
     known.hold(name, number)
     return None
 
@@ -162,7 +164,7 @@ def _declared(name: str, words: Sequence[Word], known: Known) -> Refused | None:
         if word.value is None:
             continue
         if "=" not in word.text.split("\0")[0]:
-            return refused(f"`{name}` reads it as the name of a variable, which may hold code", word)
+            return refused(f"`{name}` reads it as the name of a variable, which may contain code", word)
         if computes:
             return refused(f"`{name} -i` reads it as arithmetic, and -n as a name", word)
     return _assigned(words, known)
@@ -176,7 +178,7 @@ def _assigned(words: Sequence[Word], known: Known) -> Refused | None:
         name = match.group(1)
         known.written.add(name)
         if word.value is None:
-            # Arithmetic, and what reads code, go on from a name to what that holds.
+            # Arithmetic, and what reads code, continue from a name to what that holds.
             number = next(
                 (
                     known.holding[one]
@@ -193,7 +195,7 @@ def _assigned(words: Sequence[Word], known: Known) -> Refused | None:
         if why := in_subscript(word, known):
             return why
         if name in known.integers or reads_as_code(name):
-            return refused(f"the shell reads what `{name}` holds as code", word)
+            return refused(f"the shell reads the value of `{name}` as code", word)
         known.hold(name, word.value)
     return None
 

@@ -1,4 +1,4 @@
-"""The simple commands of a shell command: which words each has, and what it may read from others.
+"""The simple commands of a shell command: the words of each, and the input it may read from others.
 
 Above: `shell_syntax.py`. Below: `shell_word_reader.py`, and `shell_judge.py` for each that has been read.
 """
@@ -14,7 +14,7 @@ from samovar.actions.shell_text import ShellText
 from samovar.actions.shell_word_reader import IN_ARITHMETIC, WordReader
 from samovar.actions.shell_words import SimpleCommand, Word
 
-_SPLIT = 'what the $(…) around it gives is split into words; put that in quotes: "$(…)"'
+_SPLIT = 'the output of the $(…) around it is split into words; put that in quotes: "$(…)"'
 
 
 _DESCRIPTOR = re.compile(r"\d+|\{[A-Za-z_]\w*(?:\[[^\]]*\])?\}")
@@ -22,7 +22,7 @@ _DESCRIPTOR = re.compile(r"\d+|\{[A-Za-z_]\w*(?:\[[^\]]*\])?\}")
 
 
 class CommandReader(WordReader):
-    """Reads simple commands. Mutable: what is doubtful about those that have been read."""
+    """Reads simple commands. Mutable: warnings about those that have been read."""
 
     def __init__(self, text: ShellText, known: Known, *, is_bash: bool) -> None:
         super().__init__(text, known)
@@ -42,7 +42,7 @@ class CommandReader(WordReader):
                 computed=frame.computed and frame.word != ["[", "["],
             )
             if word.text == "case" and frame.closes:
-                self.text.refuse("a `case` stands within brackets, whose end shells find differently")
+                self.text.refuse("a `case` is inside brackets, and shells differ on where they end")
             frame.flow.hold(word.value)
             frame.flow.is_piped = False
             if frame.redirect:
@@ -56,7 +56,7 @@ class CommandReader(WordReader):
         frame.braces = 0
 
     def _end_descriptor(self) -> None:
-        """Ends the word before a `<` or `>`, which is part of it where it is a number or a `{name}`."""
+        """Ends the word before a `<` or `>`, which is part of it if it is a number or a `{name}`."""
         frame = self.stack[-1]
         text = "".join(frame.word[:300])
         if frame.has_quotes or frame.value is not None or not _DESCRIPTOR.fullmatch(text):

@@ -1,4 +1,4 @@
-"""What is open around a place in a shell command: quotes, brackets, compound commands, pipelines.
+"""The open constructs at a place in a shell command: quotes, brackets, compound commands, pipelines.
 
 Above: `shell_syntax.py`, which opens and closes it. Below: `shell_words.py`. A frame is what quotes or
 brackets make; the flow of one says which commands may read a value from their standard input.
@@ -93,7 +93,7 @@ class Flow:
 
 @dataclass(slots=True, eq=False)
 class ShellFrame:
-    """What is open: the whole command, or a construct within it."""
+    """The open constructs: the whole command, or a construct within it."""
 
     kind: str
     """`bare`, `double`, `single`, `parameter`, `arithmetic`, `backtick`."""
@@ -102,19 +102,19 @@ class ShellFrame:
     gives: str = ""
     """For a bare frame, what its content becomes part of: a word (`$(…)`, `<(…)`, `=(…)`), or nothing."""
     depth: int = 0
-    """Of brackets within an arithmetic frame."""
+    """Depth of brackets within an arithmetic frame."""
     outer: ShellFrame | None = None
     """The innermost bare frame around one of another kind."""
     is_quoted: bool = False
     """Double quotes are open since the innermost bare frame began."""
     is_arithmetic: bool = False
-    """It stands within arithmetic."""
+    """It is within arithmetic."""
     split: str | None = None
-    """Why what it gives must not hold a value that stands in it."""
+    """Why what it gives must not hold a value that is in it."""
     own: list[str] = field(default_factory=list)
-    """Of a parameter, arithmetic or back-ticks: what stands in it directly."""
+    """A parameter's, arithmetic's or back-ticks' own content."""
     holds: int | None = None
-    """Of a parameter: a value in what stands in it."""
+    """A value in the content of a parameter."""
 
     # A bare frame: the word being read, the words before it, and where values go.
 
@@ -134,7 +134,7 @@ class ShellFrame:
     at_start: bool = True
     """A keyword may come now."""
     skips: int = 0
-    """So many words to come are no part of a command."""
+    """This many of the next words are not part of a command."""
     flow: Flow = field(default_factory=Flow)
 
     @property

@@ -1,7 +1,7 @@
-"""Whether a simple command of a shell may have the values that it has.
+"""Decides if a simple command of a shell may contain its values.
 
 Above: `shell_syntax.py`, which calls it at the end of each. Below: `programs.py` for what is any program's,
-`shell_builtins.py` for what is the shell's own. Each word is looked at a bounded number of times.
+`shell_builtins.py` for the shell's own form. Each word is looked at a bounded number of times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TWICE = "the shell may read the target of {} twice; write > FILE 2>&1 instead"
 def judge(command: SimpleCommand, known: Known, *, is_group: bool) -> Refused | None:
     """Why the command must not have one of its values; None if it may.
 
-    `is_group`: it is what stands behind a compound command, so that all of that has the same input.
+    `is_group`: it is what comes after a compound command, so that all of that has the same input.
     """
     words = command.words
     if why := _several(words) or _redirected(command, known, is_group=is_group):
@@ -28,7 +28,7 @@ def judge(command: SimpleCommand, known: Known, *, is_group: bool) -> Refused | 
 
 
 def doubts(command: SimpleCommand) -> Iterator[tuple[int, str]]:
-    """What is doubtful about the values in its words, each with the value's number."""
+    """Warnings about the values in its words, each with the value's number."""
     return program_doubts.doubts(command.words)
 
 
@@ -56,7 +56,7 @@ def _redirected(command: SimpleCommand, known: Known, *, is_group: bool) -> Refu
             if is_group or names[:1] == ["exec"]:
                 known.input = target.value if known.input is None else known.input
         elif any(map(is_shell, names)):
-            return refused("a shell reads its commands from the file that it names", target)
+            return refused("a shell reads commands from the file it names", target)
     if command.fed is None:
         # What is written in <(…) may be read as a file is.
         command.fed = next((word.value for word in command.words if word.through == "<(…)"), None)

@@ -1,4 +1,4 @@
-"""A shell command, read as sh and bash read it: what is open around each value, and which word it is in.
+"""Reads a shell command like sh and bash: the open constructs around each value, and the word it is in.
 
 Above: `quoting.py`, which says what is written in the place of a value. Below: `shell_command_reader.py` for
 words and commands, `here_documents.py`. It reads far enough to know what is open; what shells read
@@ -27,9 +27,9 @@ PlaceValue = Callable[[int, ShellFrame], str]
 
 
 class ShellReader(CommandReader):
-    """Reads one command from left to right. Mutable: what is open, and what is known of variables.
+    """Reads one command from left to right. Mutable: what is open, and the known facts about variables.
 
-    What is known only grows: where that makes a difference to what has been read, it is read again.
+    What is known only grows: if that makes a difference to what has been read, it is read again.
     """
 
     def __init__(self, text: ShellText, place_value: PlaceValue, known: Known, *, is_bash: bool) -> None:
@@ -87,19 +87,19 @@ class ShellReader(CommandReader):
     def _in_backtick(self, character: str) -> None:
         frame = self.stack[-1]
         if character == "\\" and self.text.peek(1) == "\n":
-            self.text.refuse("a line goes on within back-ticks; write $(…) instead")
+            self.text.refuse("a line continues inside back-ticks; write $(…) instead")
         frame.own.append(self.text.take(2 if character == "\\" else 1))
         if character == "`":
             for name, number in mentioned("".join(frame.own), self._known):
                 self.text.refuse(
-                    f"back-ticks read quotes twice; write $(…) instead (${name} holds it)", number
+                    f"back-ticks read quotes twice; write $(…) instead (${name} contains it)", number
                 )
             self.stack.pop()
             if (fed := self.stack[-1].bare.flow.fed) is not None:
                 self.text.refuse("back-ticks read quotes twice; write $(…) instead", fed)
 
     def _in_parameter(self, character: str) -> None:
-        """Within `${…}`: quotes there are read differently by shells where the whole is quoted."""
+        """Within `${…}`: quotes there are read differently by shells if the whole is quoted."""
         frame = self.stack[-1]
         if character == "}":
             self._into_word(self.text.take())
@@ -113,7 +113,7 @@ class ShellReader(CommandReader):
             self._open("backtick")
         elif character in "\"'":
             if frame.is_quoted or is_computed(frame):
-                self.text.refuse("shells differ on quotes within a ${…} that stands in quotes")
+                self.text.refuse("shells differ on quotes within a quoted ${…}")
             self._open(_QUOTES[character])
         else:
             text = self.text.take()
@@ -173,7 +173,7 @@ class ShellReader(CommandReader):
     def _escape(self) -> None:
         following = self.text.peek(1)
         if isinstance(following, int):
-            self.text.refuse("a back-slash stands directly before it", following)
+            self.text.refuse("a back-slash is directly before it", following)
         if following == "\n":
             self._join_lines()
         else:
@@ -183,7 +183,7 @@ class ShellReader(CommandReader):
     def _dollar(self) -> None:
         following, frame = self.text.peek(1), self.stack[-1]
         if isinstance(following, int):
-            self.text.refuse("a $ stands directly before it", following)
+            self.text.refuse("a $ is directly before it", following)
         elif following == "(" and self.text.peek(2) == "(":
             self._into_word(self.text.take(3))
             self._push("arithmetic", depth=2)

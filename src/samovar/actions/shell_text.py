@@ -1,7 +1,7 @@
 """The characters and values of a shell command, read once from left to right while they are copied.
 
-Above: `shell_syntax.py`, `here_documents.py`. Below: nothing. It knows no syntax: whoever reads says what is
-refused, and what is written in the place of a value.
+Above: `shell_syntax.py`, `here_documents.py`. Below: nothing. It knows no syntax: anyone who reads says what
+is refused, and what is written in the place of a value.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ShellText:
         return self._items[self._at - 1] if self._at else ""
 
     def take(self, count: int = 1) -> str:
-        """Copies so many characters. Whoever calls knows that no value is among them."""
+        """Copies this many characters. Anyone who calls knows that no value is among them."""
         taken = self._items[self._at : self._at + count]
         self._at += len(taken)
         text = "".join(str(item) for item in taken)

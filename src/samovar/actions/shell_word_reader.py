@@ -1,7 +1,7 @@
-"""The word of a shell command that is being read, and what the shell puts into it.
+"""The current word of a shell command, and the parts that the shell puts into it.
 
-Above: `shell_command_reader.py`. Below: `shell_text.py`, `shell_frames.py`, `shell_builtins.py` for what is
-known of variables. What may hold a value is kept with the word; where it would be code it is refused.
+Above: `shell_command_reader.py`. Below: `shell_text.py`, `shell_frames.py`, `shell_builtins.py` for the known
+facts about variables. What may hold a value is kept with the word; if it would be code it is refused.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _PARAMETER = re.compile(r"([!#]?)([A-Za-z_]\w*|[@*]|\d+|[#?$!-])?")
 _COMPUTED = re.compile(r"\[|:(?![-=?+])")
 """What follows the name in a `${…}` is arithmetic."""
 _BLANK = ("", " ", "\t", "\n")
-IN_ARITHMETIC = "it stands within arithmetic, where the shell would read it as an expression"
+IN_ARITHMETIC = "it is inside arithmetic, where the shell would read it as an expression"
 
 
 class WordReader:
-    """Reads words. Mutable: what is open, and what is known of variables."""
+    """Reads words. Mutable: what is open, and the known facts about variables."""
 
     def __init__(self, text: ShellText, known: Known) -> None:
         self.text, self._known = text, known
@@ -47,7 +47,7 @@ class WordReader:
     def _join_lines(self) -> None:
         """A back-slash and the end of its line, which shells take away before they read words."""
         if self.text.before not in _BLANK and self.text.peek(2) not in _BLANK:
-            self.text.refuse("a line goes on in the midst of a word; put a blank before the back-slash")
+            self.text.refuse("a line continues in the middle of a word; put a blank before the back-slash")
         self.text.take(2)
 
     def _hold(self, number: int, through: str, *, splits: bool) -> None:
@@ -74,7 +74,7 @@ class WordReader:
             return
         computed = frame.kind == "parameter" and is_computed(frame)
         if frame.is_arithmetic or frame.kind == "arithmetic" or computed:
-            self.text.refuse(f"arithmetic reads it as an expression (${name} holds it)", number)
+            self.text.refuse(f"arithmetic reads it as an expression (${name} contains it)", number)
         self._hold(number, f"${name}", splits=not frame.is_quoted)
 
     def _end_parameter(self, frame: ShellFrame) -> None:
@@ -93,7 +93,7 @@ class WordReader:
         if prefix == "!" and holding:
             number = holding.get(key, next(iter(holding.values())))
             if key in holding or rest.endswith("@P"):
-                self.text.refuse("${!…} reads it as the name of a variable, which may hold code", number)
+                self.text.refuse("${!…} reads it as the name of a variable, which may contain code", number)
             self._hold(number, "${!…}", splits=not frame.is_quoted)
         if rest.endswith("@P") and key in holding:
             self.text.refuse("${…@P} reads it as code", holding[key])
@@ -104,7 +104,7 @@ class WordReader:
         if line.endswith("\\"):
             self.text.refuse("a line of a here-document ends with a back-slash")
         for name, number in mentioned(line, self._known):
-            self.text.refuse(f"it stands in a here-document (${name} holds it)", number)
+            self.text.refuse(f"it is in a here-document (${name} holds it)", number)
 
     def _push(self, kind: str, *, depth: int = 0) -> None:
         """Opens quotes or the like, which are part of the word being read."""

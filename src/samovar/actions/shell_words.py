@@ -1,4 +1,4 @@
-"""The words of a simple command, and what is known of the values in them.
+"""The words of a simple command, and the facts known about the values in them.
 
 Above: `shell_syntax.py`, which reads them from a shell command; `command.py`, which has them as a list; and
 `programs.py` and `shell_builtins.py`, which judge them. Below: nothing.
@@ -23,15 +23,15 @@ class Word:
     value: int | None = None
     """The number of a value that it holds, itself or by what the shell puts in."""
     through: str = ""
-    """What it holds the value by: `$n`, `$(…)`, `<(…)`. Empty: it stands there itself."""
+    """What it holds the value by: `$n`, `$(…)`, `<(…)`. Empty: it is there itself."""
     quoted: bool = False
-    """Some of it stands in quotes."""
+    """Some of it is in quotes."""
     splits: bool = False
-    """What holds the value stands outside quotes, so that the shell makes several words of it."""
+    """The construct with the value is outside quotes, so the shell makes several words of it."""
     several: bool = False
     """It may become several words, whatever the values are."""
     computed: bool = False
-    """What the shell puts in, or a pattern, stands in it outside quotes."""
+    """What the shell puts in, or a pattern, is in it outside quotes."""
 
     @property
     def name(self) -> str:
@@ -57,11 +57,11 @@ class SimpleCommand:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a value must not stand where it does."""
+    """Why a value must not be where it is."""
 
     why: str
     number: int
-    """Of the value."""
+    """Number of the value."""
 
 
 def refused(why: str, word: Word) -> Refused:

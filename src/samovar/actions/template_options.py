@@ -1,4 +1,4 @@
-"""The options of a prompt that are about its model's chat template: `template` and `think`.
+"""The options of a prompt about its model's chat template: `template` and `think`.
 
 Above: `options.py` and the Python API, whose options these are. Below: plain values. Which arguments a
 template takes, and whether it can turn reasoning off, only the model knows, when it is asked.
@@ -32,12 +32,12 @@ def read_template(value: object) -> Template:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ValueError('a map of template arguments, as in {"enable_thinking": false}, or none')
     if given := sorted(GIVEN_TO_TEMPLATES & value.keys()):
-        raise ValueError(f"other names than {', '.join(given)}, which every chat template gets by itself")
+        raise ValueError(f"names other than {', '.join(given)}, which every chat template gets anyway")
     return {name: plain(item) for name, item in value.items()}
 
 
 WITHOUT_TEMPLATE = {
-    "system": "`template=none` has no place for a `system` text: put it at the head of the prompt.",
-    "think": "`template=none` leaves nothing that `think` could turn on or off.",
+    "system": "`template=none` has no place for a `system` text: put it at the beginning of the prompt.",
+    "think": "`think` has no effect with `template=none`: there is nothing to turn on or off.",
 }
 """Options that cannot be given with `template=none`, and why."""

@@ -1,4 +1,4 @@
-"""The time limit of an action, whatever it does, and how often it is performed again after a failure.
+"""The time limit of any action, and its repetition after a failure.
 
 Above: the loop, which performs actions through this, and `conditional.py`. Below: the contract of actions.
 An action that ends itself in time and says what there was until then (`keeps_time`) finds its limit in its
@@ -18,7 +18,7 @@ MOST_RETRY_AFTER_S = 3600.0
 
 
 async def perform(action: Action, context: ActionContext) -> Outcome:
-    """Performs an action within its time limit, and again where it may be and its failure may pass.
+    """Performs an action within its time limit, and again if it may be and its failure may pass.
 
     Raises as the last attempt does, and `TimedOutError`.
     """
@@ -66,5 +66,7 @@ def _limit_s(action: Action, context: ActionContext) -> float | None:
     value = action.timeout.of(context.variables)
     limit_s = positive_duration_s(value)
     if limit_s is None:
-        raise ActionError(f"`timeout` is a duration, not {to_text(value)!r}.", place=action.timeout.place)
+        raise ActionError(
+            f"`timeout` must be a duration, not {to_text(value)!r}.", place=action.timeout.place
+        )
     return limit_s

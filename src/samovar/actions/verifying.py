@@ -1,8 +1,8 @@
-"""`verify="command"` of a prompt: a command looks at the answer, and the model repairs what does not pass.
+"""`verify="command"` on a prompt: a command checks the answer, and the model repairs it if it fails.
 
 Above: `prompt.py`, which asks through this. Below: `command_line.py`, which has the rules of `Shell` for the
 values in the command; the waist. The answer is what the command reads, and a file of its own. What the
-command writes goes to the model as plain text, cut where it is long, in the conversation of the answer.
+command writes goes to the model as plain text, cut if it is long, in the conversation of the answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ REPAIRS = 2
 LIMIT_S = 300.0
 """How long the command may take if nothing is said: what a model wrote may never end."""
 SHOWN_CHARS = 4000
-"""Of what the command wrote, at most so much is shown to the model: its beginning, and more of its end."""
+"""Characters of the command's output shown to the model, at most: its beginning, and more of its
+end."""
 _BEGINNING_CHARS = 1000
 _REPAIRS = count("repairs", 0, MOST_RETRIES)
 _LIMIT = Measure(
@@ -89,16 +90,16 @@ class Verify:
 
     @classmethod
     def parse(cls, line: Scanner, options: list[Pair]) -> Verify | None:
-        """Takes its options out of those of a prompt; notes what is wrong with them."""
+        """Takes its options out of those of a prompt; notes mistakes in them."""
         taken = {pair.key: pair for pair in options if pair.key in OF_VERIFY}
         options[:] = [pair for pair in options if pair.key not in OF_VERIFY]
         if "verify" not in taken:
             for pair in taken.values():
-                line.note("option-value", f"`{pair.key}` belongs to `verify`, and there is none.", pair.place)
+                line.note("option-value", f"`{pair.key}` needs `verify`, which is missing.", pair.place)
             return None
         text = _as_command(taken["verify"].value, is_old=line.is_old)
         if text.is_literal and not str(text.given).strip():
-            line.note("option-value", "`verify` is a command, and there is none in it.", text.place)
+            line.note("option-value", "`verify` must be a command, but it is empty.", text.place)
         repairs, limit = (taken[key].value if key in taken else None for key in OF_VERIFY[1:])
         _REPAIRS.check(line, repairs)
         _LIMIT.check(line, limit)
@@ -108,7 +109,7 @@ class Verify:
 
     @property
     def text(self) -> Template:
-        """The command as it is written. In it, `result` is the answer."""
+        """The command as written. In it, `result` is the answer."""
         return self.line.text.template
 
     @property
@@ -118,7 +119,7 @@ class Verify:
 
     @property
     def doing(self) -> str:
-        """What it runs, as it is written, for whoever is asked to allow that."""
+        """What it runs, as written, for anyone who is asked to allow that."""
         return f"{self.text.text} (for each answer){made_of(self.line.text.names)}"
 
     @property
@@ -137,7 +138,7 @@ class Verify:
     async def ask(
         self, context: ActionContext, request: PromptRequest, judge: Callable[[PromptReply], Outcome]
     ) -> Outcome:
-        """Asks until the command is content, or there are no repairs left. `judge`: what a reply comes to.
+        """Asks until the command is content, or there are no repairs left. `judge`: the result of a reply.
 
         Without a name for it, the conversation is the visit's own, and ends here. Raises as `ask` and
         `run_command` of the context do.
@@ -204,22 +205,22 @@ class Verify:
 def _failure(finished: CommandResult, limit_s: float | None) -> str | None:
     """What a command did that was not content with an answer, as the end of a sentence; None if it was."""
     if finished.is_cut:
-        return "wrote more than a value may have, and was stopped"
+        return "wrote more than a value may contain, and was stopped"
     return failure_of(finished, limit_s)
 
 
 def repair_text(why: str, finished: CommandResult) -> str:
-    """What a model is told whose answer did not pass. It is plain text, whatever the command wrote."""
+    """The message to a model whose answer did not pass. It is plain text, whatever the command wrote."""
     written = "\n".join(text for one in (finished.stdout, finished.stderr) if (text := one.strip("\r\n")))
     what = f"It wrote:\n\n{shortened(written)}\n\n" if written else "It wrote nothing.\n\n"
     return (
         f"Your answer was checked by a command, which {why.partition(':')[0]}. {what}"
-        "Correct the answer, and give all of it again."
+        "Correct the answer, and write all of it again."
     )
 
 
 def shortened(text: str) -> str:
-    """The text, or where it is long its beginning and its end, and how much is left out."""
+    """The text, or if it is long its beginning and its end, and how much is left out."""
     if len(text) <= SHOWN_CHARS:
         return text
     begin, end = text[:_BEGINNING_CHARS], text[_BEGINNING_CHARS - SHOWN_CHARS :]

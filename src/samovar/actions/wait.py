@@ -38,7 +38,7 @@ class Wait(Action):
     given: Value | None
     """A duration that only the run knows."""
     unit: str
-    """Of `given`, where one is written."""
+    """Unit of `given`, if one is written."""
     message: Value | None
     old_spelling: Fault | None = field(default=None, compare=False, repr=False)
 
@@ -92,7 +92,7 @@ class Wait(Action):
             line.at = line.text.lower().index(unit, at) + len(unit)
         elif unit:
             line.blanks()
-            line.fail(f"There is no unit of time {unit!r}; there is ms, s, min, h and their long names.")
+            line.fail(f"There is no unit of time {unit!r}; use ms, s, min, h or their long names.")
         if not number:
             return None, given, unit
         return duration_s(number.group() + unit), None, ""
@@ -141,7 +141,7 @@ class Wait(Action):
         reply = await context.ask_user(Asking(parts=parts))
         if reply is None:
             raise UnansweredError(
-                "Wait for user input needs a terminal; --yes goes on without asking.", place=self.place
+                "Wait for user input needs a terminal; --yes continues without asking.", place=self.place
             )
         if Asking(parts=()).reply(reply.text) != YES:
             raise RefusedError("The user said no.", place=self.place)

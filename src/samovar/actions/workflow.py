@@ -1,4 +1,4 @@
-"""`Run workflow "name"`: performs another workflow, with variables of its own."""
+"""`Run workflow "name"`: performs another workflow, with its own variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Write "path" [as format] [append] with value="…"`: makes a file, or replaces it, whole or not at all.
+"""`Write "path" [as format] [append] with value="…"`: writes a file, completely or not at all.
 
 What its path may name is in `file_places.py`, what the formats are in `file_formats.py`.
 """
@@ -53,7 +53,7 @@ class WriteFile(Action):
         format = read_format(line)
         append = bool(line.word("append"))
         if append and not FORMATS[format].adds:
-            line.note("action-syntax", f"Nothing can be added to {format}; `as jsonl` can.", place)
+            line.note("action-syntax", f"Nothing can be appended to {format}; use `as jsonl`.", place)
         options = read_pairs(line, ("value", "limit"))
         value = options["value"].value if "value" in options else _block(line, format)
         limit = Limit.parse(line, options)
@@ -113,7 +113,7 @@ class WriteFile(Action):
                 f"{target.shown} cannot be written as {self.format}: {error}.", place=self.value.place
             ) from None
         if not is_utf8(text):
-            raise FileError(f"{target.shown} cannot be written: a value has half a character.")
+            raise FileError(f"{target.shown} cannot be written: a value contains half a character.")
         return (before or b"") + text.encode()
 
 
@@ -123,5 +123,7 @@ def _block(line: Scanner, format: str) -> Value:
     if value is None:
         line.fail('What to write is missing: with value="${…}", or a block below the line.')
     if format != "text":
-        line.note("action-syntax", f"A block is written as text: leave out `as {format}`.", value.place)
+        line.note(
+            "action-syntax", f"A block is always written as text: leave out `as {format}`.", value.place
+        )
     return value

@@ -1,4 +1,4 @@
-"""What is wrong or doubtful about a workflow beside the other files and its own variables.
+"""Checks a workflow against the other files and its own variables.
 
 Above: `preflight/prepare.py` refuses to run on errors; `samovar check` shows everything. Below: actions,
 which say what they refer to, and the library, which knows what there is. What is wrong within one file was
@@ -107,7 +107,7 @@ def _references(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 
 def _escapes(action: Action) -> Iterator[Fault]:
-    """Texts with `\\n` in them, which is no new line there."""
+    """Texts with `\\n` in them, which is not a new line there."""
     for text in action.texts:
         if "\\n" not in text.text:
             continue
@@ -116,7 +116,7 @@ def _escapes(action: Action) -> Iterator[Fault]:
         at = next((begin + found for begin, found in fixed if found >= 0), None)
         if at is not None:
             message = (
-                "`\\n` stays as it is written here. A prompt of several lines stands below `## Prompts`, and "
+                "`\\n` is not a line break here. Put a prompt of several lines below `## Prompts`, and "
                 '`Set x := "a\\nb"` has two lines.'
             )
             place = text.place.within(text.text, at)
@@ -150,7 +150,7 @@ def _prompt(
     yield from unfilled(prompt.template, names)
     for parameter in prompt.parameters:
         if parameter.required and not parameter.condition and parameter.name not in given | known:
-            message = f"The prompt {text!r} needs {parameter.name!r}: give it with {parameter.name}=…"
+            message = f"The prompt {text!r} needs {parameter.name!r}: pass it with {parameter.name}=…"
             yield Fault(code="missing-argument", message=message, place=name.place)
         elif _of_action(action).get(parameter.name):
             whole, keeps = f"The prompt {text!r}", "the value of that variable"
@@ -177,7 +177,7 @@ def _arguments(
     for pair in pairs:
         if pair.key not in names:
             is_option = not what.startswith("The workflow") and pair.key in (*OPTIONS, *OF_VERIFY)
-            way = " As an option it stands behind `using`." if is_option else ""
+            way = " As an option it goes after `using`." if is_option else ""
             hint = way or nearest(pair.key, names.union(or_else))
             message = f"{what} has no parameter {pair.key!r}.{hint}"
             yield Fault(code="unknown-parameter", message=message, place=pair.place, severity="warning")
@@ -200,11 +200,11 @@ def _child(action: RunWorkflow, workflow: Workflow, library: Library) -> Iterato
     for parameter in child.parameters:
         is_needed = parameter.required and parameter.default is None and not parameter.condition
         if is_needed and parameter.name not in given:
-            message = f"{what} needs {parameter.name!r}: give it with {parameter.name}=…"
+            message = f"{what} needs {parameter.name!r}: pass it with {parameter.name}=…"
             if parameter.name in taken:
                 message = (
-                    f"{what} needs {parameter.name!r}, which `Run workflow` takes for an option of its own: "
-                    "give that parameter another name."
+                    f"{what} needs {parameter.name!r}, which `Run workflow` reads as its own "
+                    "option: rename that parameter."
                 )
             yield Fault(code="missing-argument", message=message, place=action.name.place)
         elif not is_needed and taken.get(parameter.name):
@@ -225,8 +225,8 @@ def _of_action(action: ExecutePrompt | RunWorkflow) -> dict[str, bool]:
 def _hidden(what: str, name: str, verb: str, keeps: str, place: Place) -> Fault:
     """A parameter cannot be given, since an option of the action has its name."""
     message = (
-        f"{what} has a parameter {name!r}, which keeps {keeps}: `{name}=` is an option of `{verb}`. "
-        "Give that parameter another name."
+        f"{what} has a parameter {name!r}, which keeps {keeps}: `{name}=` is an option of "
+        f"`{verb}`. Rename that parameter."
     )
     return Fault(code="missing-argument", message=message, place=place, severity="warning")
 

@@ -1,4 +1,4 @@
-"""What every code of a fault means, what to do about it, and a file that has it.
+"""The meaning of every fault code, how to fix it, and a file that has it.
 
 Above: `samovar check --explain`, and the page made of it. Below: `codes.yaml`, where it is written down.
 """
@@ -31,13 +31,13 @@ class Code:
     do: str
     """What to do about it."""
     path: str
-    """Of the example, below the folder it is checked in."""
+    """Path of the example, below the folder it is checked in."""
     file: bytes
     """The example."""
     of_run: bool
     """It is of what was given to a run, not of a file, and has no example."""
     shown: str
-    """The part of the example that matters, as it is written in the page."""
+    """The part of the example that matters, as written in the page."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.means} {self.do}"

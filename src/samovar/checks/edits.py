@@ -1,4 +1,4 @@
-"""The fixes of a file as edits of its text: where each is, the text with them, what was where before.
+"""The fixes of a file as edits of its text: their places, the new text, and the old positions.
 
 Above: `mending.py`, `unified_diff.py`. Below: only errors. Pure: texts and offsets. Every character outside
 the edits stays as it is.
@@ -54,7 +54,7 @@ def edits_of(text: str, faults: Sequence[Fault], path: Path) -> list[Edit]:
 
 
 def line_end(text: str, start: int) -> str:
-    """What ends the line, or the line before where it is the last."""
+    """What ends the line, or the line before if it is the last."""
     if match := _LINE_END.search(text, start):
         return match.group()
     last = max(text.rfind("\n"), text.rfind("\r"))

@@ -1,4 +1,4 @@
-"""What is doubtful about the ways out of states: never taken, or meant otherwise in old files.
+"""Doubtful exits of states: never taken, or with another meaning in old files.
 
 Above: `checking.py`. Below: the values of a workflow, and `routing.py`, which decides while it runs.
 """
@@ -29,8 +29,9 @@ def doubtful_exits(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
             if state.action is not None:
                 yield _warning(
                     "acts-now",
-                    f"The state {name!r} has several labelled exits: in SwissArmyHammer it did not act, "
-                    "here it does. If it should not: `choice_states_act: false` in the front matter.",
+                    f"The state {name!r} has several labelled exits: in SwissArmyHammer its action was not "
+                    "performed, here it is. To prevent that, write `choice_states_act: false` in the "
+                    "front matter.",
                     state.action.place,
                 )
 
@@ -45,7 +46,7 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
     defaults: list[Transition] = []
     for transition in state.transitions:
         if transition.when is When.DEFAULT and rivals.of(transition) is None:
-            defaults.append(transition)  # it is tried last, wherever it stands
+            defaults.append(transition)  # it is tried last, wherever it is
         elif (rival := rivals.of(transition)) is not None:
             found.append((transition, rival))
         rivals.add(transition)
@@ -56,8 +57,8 @@ def _never_taken(state: State, *, goes_on: bool) -> Iterator[Fault]:
         target = "the end" if transition.target is None else repr(transition.target)
         yield _warning(
             "never-taken",
-            f"The transition from {state.name!r} to {target} is never taken: that of line "
-            f"{rival.place.line} is, whenever this one could be.",
+            f"The transition from {state.name!r} to {target} is never taken: the one "
+            f"on line {rival.place.line} always comes first.",
             transition.place,
         )
 

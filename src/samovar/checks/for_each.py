@@ -1,7 +1,7 @@
-"""What is wrong with the lists that something is done for each item of, and with what is kept of the items.
+"""Checks `for each`: the lists, and the results kept from the items.
 
-Above: `checking.py`. Below: the values of a workflow, types, and the library. What is wrong with the shape of
-a composite whose inside is repeated was found when its file was read.
+Above: `checking.py`. Below: the values of a workflow, types, and the library. Mistakes in the shape of a
+composite whose inside is repeated were found when its file was read.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _names(action: ForEach, around: frozenset[str], taken: Mapping[str, str]) ->
         why = "is the item of the list around this one" if name in around else why
         if why is None:
             continue
-        message = f"An item cannot be called {action.clause.name!r}: {name!r} {why}. Take another name."
+        message = f"An item cannot be called {action.clause.name!r}: {name!r} {why}. Use another name."
         yield Fault(code="item-name", message=message, place=action.place)
         break
 
@@ -64,20 +64,20 @@ def _list(action: ForEach, types: Mapping[str, Type]) -> Iterator[Fault]:
         advice = (
             "Its "
             + ", ".join(f"`{items.text}.{name}`" for name in parts)
-            + (" is one." if len(parts) == 1 else " are.")
+            + (" is a list." if len(parts) == 1 else " are lists.")
         )
     elif "text" in whole.kinds:
         advice = f"Write lines({items.text}) for its lines."
     else:
         advice = "Write it in brackets, as in [a, b]."
-    message = f"`for each` takes a list, and `{items.text[:60]}` is {whole}. {advice}"
+    message = f"`for each` takes a list, but `{items.text[:60]}` is {whole}. {advice}"
     yield Fault(code="item-list", message=message, place=items.place)
 
 
 def _collected(
     workflow: Workflow, library: Library, state: State, action: ForEach, name: str
 ) -> Iterator[Fault]:
-    """What is kept of an item is there."""
+    """The kept part of an item is there."""
     known = None
     if action.repeats_inside and state.name in workflow.bodies:
         inside = workflow.bodies[state.name].states
@@ -85,7 +85,7 @@ def _collected(
         where = f"Nothing within {state.name!r} sets"
     elif isinstance(action.action, RunWorkflow):
         known = _given_back(action.action, workflow, library)
-        where = "That workflow does not give"
+        where = "That workflow does not return"
     if known is not None and name not in known:
         message = f"{where} {name!r}, so there is nothing to collect.{nearest(name, known)}"
         yield Fault(code="item-collect", message=message, place=action.place)
@@ -102,7 +102,7 @@ def _given_back(action: RunWorkflow, workflow: Workflow, library: Library) -> se
 
 
 def _sessions(workflow: Workflow, lists: Mapping[str, ForEach]) -> Iterator[Fault]:
-    """Prompts of several items that would go on with one conversation at the same time."""
+    """Prompts of several items that would continue one conversation at the same time."""
     around: dict[str, list[ForEach]] = {}
     for name, body in workflow.bodies.items():
         for inner in body.states:
@@ -125,7 +125,8 @@ def _is_one_by_one(each: ForEach) -> bool:
 
 def _shared(session: str, each: ForEach, place: Place) -> Fault:
     message = (
-        f"Each item would go on with the session {session!r} while others do. Give each one of its own, as "
+        f"Each item would continue the session {session!r} at the same time as others. Use a session for "
+        f"each item, as "
         f'in session="{session}-${{{each.clause.index_name}}}" or as a copy with fork=…, or go through the '
         "list with at_once=1."
     )

@@ -1,7 +1,7 @@
-"""Where a workflow reads `error` though no failure can be read there any more.
+"""Reads of `error` in states where no failure can be read any more.
 
 Above: `checking.py`. Below: the values of a workflow; `running/frame.py` decides while it runs. Of each state
-it is known whether an edge that takes failures leads to it; where that is not sure, nothing is said.
+it is known whether an edge that takes failures leads to it; if that is not sure, nothing is said.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NAME = "error"
 
 
 def errors_read_too_late(workflow: Workflow) -> Iterator[Fault]:
-    """Warnings, where the variable is null whatever happens."""
+    """Warnings, if the variable is null whatever happens."""
     is_own = NAME in {parameter.name for parameter in workflow.parameters}
     if is_own or workflow.on_error == "continue" or not workflow.choice_states_act:
         return
@@ -49,7 +49,7 @@ def _told(workflow: Workflow) -> set[str]:
             continue
         told.add(name)
         state = workflow.states[name]
-        if state.action is None:  # it hands on what it was told
+        if state.action is None:  # it passes on what it got
             targets = (one.target for one in state.transitions if one.target is not None)
             waiting += (name for target in targets for name in workflow.whole(target))
     return told
@@ -57,7 +57,7 @@ def _told(workflow: Workflow) -> set[str]:
 
 def _fault(place: Place) -> Fault:
     message = (
-        "`error` is always null here: it may be read in the state, or the composite, that the edge of a "
-        'failure leads to. What is needed later is kept there, as by `Set why="${error.message}"`.'
+        "`error` is always null here: it can only be read in the state, or the composite, that a failure "
+        'edge leads to. Keep what you need later there, as with `Set why="${error.message}"`.'
     )
     return Fault(code="error-gone", message=message, place=place, severity="warning")

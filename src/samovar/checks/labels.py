@@ -1,4 +1,4 @@
-"""What is wrong or doubtful about labels once it is known which variables there are.
+"""Checks labels once the variables are known.
 
 Above: `checking.py`, and `preflight/prepare.py`, which refuses what may be checked but not run. Below: the
 values of a workflow, and `language/labels.py`, which has read each label by itself.
@@ -24,7 +24,7 @@ REFUSED_AT_RUN = frozenset(("prose-label",))
 def doubtful_labels(
     workflow: Workflow, known: Collection[str], types: Collection[tuple[str, Type]]
 ) -> Iterator[Fault]:
-    """Labels that may not be meant as they are read.
+    """Labels that may not be meant as read.
 
     Args:
         workflow: Its own transitions are looked at.
@@ -55,12 +55,10 @@ def _unknown(transition: Transition, known: Collection[str]) -> Fault:
     words = [word for words in PLAIN.values() for word in words]
     verdict, offer = verdict_of(label), nearest(label, [*words, *known])
     if not offer.startswith(" Did"):
-        offer = " A variable that `--var` gives is declared as a parameter."
+        offer = " If it is set by `--var`, declare it as a parameter."
         if verdict is not None:
             offer = f" Did you mean `{verdict.when}`?"
-    message = (
-        f"Nothing sets a variable {label[:60]!r}, and it is not one of the plain labels ({THE_LIST}).{offer}"
-    )
+    message = f"Nothing sets a variable {label[:60]!r}, and it is not a plain label ({THE_LIST}).{offer}"
     return _fault("unknown-label", message, transition.place)
 
 
@@ -69,7 +67,7 @@ def _ambiguous(transition: Transition, name: str, type_: Type, taken: Collection
     value = f'"{values[0]}"' if values and isinstance(values[0], str) else "true"
     other = next((word for word in PLAIN[transition.when] if key_of(word) not in taken), "")
     message = (
-        f"The label {transition.label.strip()[:60]!r} could also be the variable {name!r} of the workflow. "
+        f"The label {transition.label.strip()[:60]!r} could also mean the variable {name!r} of the workflow. "
         f"Write `{name} == {value}` for the variable" + (f", or `{other}`." if other else ".")
     )
     return _fault("ambiguous-label", message, transition.place)
@@ -82,8 +80,9 @@ def _old(transition: Transition, known: Collection[str]) -> Iterator[Fault]:
         target = "the end" if transition.target is None else repr(transition.target)
         yield _fault(
             "prose-label",
-            f"The label {label[:60]!r} of the transition from {transition.source!r} to {target} says nothing "
-            "of success or failure and is not a condition of known variables, so `run` refuses the workflow. "
+            f"The label {label[:60]!r} of the transition from {transition.source!r} to {target} mentions "
+            f"neither "
+            "success nor failure and is not a condition on known variables, so `run` refuses the workflow. "
             'Write `success`, `failure`, `default`, or a condition such as `result == "yes"`.',
             place,
             "warning",
@@ -91,7 +90,7 @@ def _old(transition: Transition, known: Collection[str]) -> Iterator[Fault]:
     elif not is_condition and plain(label) is None and (verdict := verdict_of(label)) is not None:
         if verdict.why:
             message = (
-                f"The label {label[:60]!r} is taken for `{verdict.when}`. {verdict.why} Write what is meant."
+                f"The label {label[:60]!r} is read as `{verdict.when}`. {verdict.why} Write what you mean."
             )
             yield _fault("doubtful-label", message, place, "warning")
         else:

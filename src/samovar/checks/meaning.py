@@ -1,4 +1,4 @@
-"""What a workflow means, apart from how it is written, so that two texts of it can be compared.
+"""The meaning of a workflow independent of its spelling, to compare two texts of it.
 
 Above: `mending.py`. Below: the values of `language/`. It does not know why they are compared.
 """
@@ -15,7 +15,7 @@ from samovar.language.template import Template
 from samovar.language.workflow import State, Transition, Workflow
 
 _NO_MEANING = frozenset(("diagram", "warnings", "digest"))
-"""Of a workflow: how it is written, and what was said of it."""
+"""Fields of a workflow without a meaning: how it is written, and messages about it."""
 
 
 def meaning_of(workflow: Workflow) -> object:
@@ -58,7 +58,7 @@ def _meaning(value: object, known: frozenset[str]) -> object:
 
 
 def _text(template: Template, known: frozenset[str]) -> list[object]:
-    """Of a text without Liquid: what is literal, however it is written, and its values."""
+    """The parts of a text without Liquid: the literal ones, however they are written, and the values."""
     found: list[object] = []
     for piece in template.pieces:
         is_left = isinstance(piece, Path) and piece.dollar and template.rules.shell

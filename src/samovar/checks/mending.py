@@ -1,4 +1,4 @@
-"""Mends a workflow's file: what has one safe mending (`Fix`), and only where it means the same after that.
+"""Fixes a workflow's file: everything with one safe fix (`Fix`), and only if the meaning stays the same.
 
 Above: `samovar check --fix`. Below: `checking.py`, whose faults carry the fixes; `edits.py` and `meaning.py`;
 the library; `files.py`. Nothing is written by `mend`; a `Mended` writes itself. Every character outside the
@@ -26,21 +26,21 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 
 MOST_PASSES = 100
-"""Readings after which a file is left as it has become; each mends all that can be mended at once."""
+"""Readings after which a file is left as it has become; each fixes all that can be fixed at once."""
 MOST_TRIALS = 60
 """Readings of one file to find which of its fixes would change its meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """A file, mended in memory."""
+    """A file, fixed in memory."""
 
     path: Path
     before: str
     after: str
-    """The same text where there was nothing to mend."""
+    """The same text if there was nothing to fix."""
     done: tuple[Fault, ...]
-    """What was mended, with its places in `before`."""
+    """What was fixed, with its places in `before`."""
     left: tuple[Fault, ...]
     """What has a fix that was not made: the file has errors, or would mean something else."""
     faults: tuple[Fault, ...]
@@ -50,20 +50,20 @@ class Mended:
 
     @property
     def diff(self) -> str:
-        """The change as a unified diff, which `patch` takes; empty where there is none."""
+        """The change as a unified diff, which `patch` takes; empty if there is none."""
         return unified_diff(self.path, self.before, self.after, self.done)
 
     def write(self) -> None:
         """Replaces the file's text, whole or not at all. Permissions and links stay.
 
-        Raises `UsageError` where the file is read-only, has changed since it was read, or cannot be written.
+        Raises `UsageError` if the file is read-only, has changed since it was read, or cannot be written.
         """
         if self.after == self.before:
             return
         if read_text(self.path) != self.before:
-            raise UsageError(f"{self.path} has changed meanwhile, so it is not mended: try again.")
+            raise UsageError(f"{self.path} has changed meanwhile, so it was not fixed: try again.")
         if not self.path.stat().st_mode & 0o222 or not os.access(self.path, os.W_OK):
-            raise UsageError(f"{self.path} is read-only, so it is not mended: make it writable first.")
+            raise UsageError(f"{self.path} is read-only, so it was not fixed: make it writable first.")
         write_whole(self.path, self.after)
 
 
@@ -159,7 +159,7 @@ class _Mender:
         return ([*first, *second], then) if then else (first, then_first)
 
     def _made(self, now: _Read, edits: Sequence[Edit]) -> _Read | None:
-        """The text with the edits, or None where it would mean something else."""
+        """The text with the edits, or None if it would mean something else."""
         try:
             then = self.read(applied(now.text, edits))
         except FaultsError:

@@ -1,4 +1,4 @@
-"""Offers to read a file as one of the older system, where it looks like one and says so nowhere.
+"""Suggests reading a file as one of the older system if it looks like one and does not say so.
 
 Above: `samovar check`, and `mending.py`, which adds the line to the front matter. Below: `checking.py`,
 `edits.py` and the library, which reads the file as it would be. No file is read so because it looks so.
@@ -29,7 +29,7 @@ _MARKS = re.compile(
 _OF_OTHERS = frozenset(("unknown-prompt", "unknown-workflow"))
 """Codes of faults that are about other files: they are not looked for before the file itself can be read."""
 _SLIPS = frozenset(("unknown-action", "unknown-state", "parameter", "unknown-key"))
-"""Codes of faults that are slips where they offer a name: an old file would pass over them."""
+"""Codes of faults that are slips if they offer a name: an old file would pass over them."""
 
 
 def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) -> Fault | None:
@@ -39,7 +39,7 @@ def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) ->
         text: Of the file.
         path: Its path, as in the places of its faults.
         library: Reads it as it would be.
-        faults: What is wrong with it as it is. None is offered if these are slips, or would not be fewer.
+        faults: Mistakes in it as it is. None is offered if these are slips, or would not be fewer.
     """
     errors = [fault for fault in faults if fault.severity == "error"]
     is_slip = any(fault.code in _SLIPS and " Did you mean" in fault.message for fault in errors)
@@ -52,8 +52,9 @@ def offered(text: str, path: Path, library: Library, faults: Sequence[Fault]) ->
     else:
         fix = Fix(place=place, old="", new=f"---\n{line}---\n\n")
     message = (
-        "This looks like a file of SwissArmyHammer, and is not read as one, since it is not below "
-        f"`.swissarmyhammer/` or `.sah/`: write `{line.strip()}` into the front matter if it is."
+        "This looks like a SwissArmyHammer file, but it is not read as one, since it is not below "
+        "`.swissarmyhammer/` "
+        f"or `.sah/`. If it is one, add `{line.strip()}` to the front matter."
     )
     offer = Fault(code="old-file", message=message, place=place, severity="hint", fix=fix)
     try:

@@ -1,4 +1,4 @@
-"""Fields of answers that may be left out, read where nothing says that they are there.
+"""Optional fields of answers that are read without checking that they exist.
 
 Above: `checking.py`. Below: `expressions/optional.py`, and the types of a workflow's variables. A field that
 any other condition asks for with `has(…)` is left alone: which way a run came is not known here.
@@ -35,8 +35,8 @@ def unguarded_fields(workflow: Workflow, types: Mapping[str, Type], severity: Se
         safe = everywhere - {path for path in asked_by.get(id(expression), ()) if askers[path] == 1}
         for path, at in unguarded(expression.tree, expression.text, types, safe):
             message = (
-                f"`{path}` may be left out of the answer, and then this fails. Ask first, as in "
-                f"`has({path}) && …`, or take `default({path}, …)`."
+                f"`{path}` may be missing from the answer, and then this fails. Check first, as in "
+                f"`has({path}) && …`, or use `default({path}, …)`."
             )
             place = expression.place.within(expression.text, at)
             yield Fault(code="optional-field", message=message, place=place, severity=severity)

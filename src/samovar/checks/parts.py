@@ -1,4 +1,4 @@
-"""The texts and the expressions that an action or a condition is made of.
+"""The texts and expressions of an action or a condition.
 
 Above: `checking.py`, `typed.py`. Below: templates and expressions. It looks into the fields of any action, so
 that none can have a text that is not checked.

@@ -1,7 +1,7 @@
-"""What stays plain text although a value was meant, and names that are set or declared and not read.
+"""Plain text that was meant as a value, and names that are set or declared but not read.
 
 Above: `checking.py`. Below: templates and prompts. Braces and `$` are common in texts (JSON, code, commands),
-so only those around the name of a variable that is there are doubted, where nothing is filled in.
+so only those around the name of a variable that is there are doubted, if nothing is filled in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMED = re.compile(
 """A name before a brace that closes, with whatever opens; or a name as shells and other tools fill it in."""
 _NO_BRACE = re.compile(r"(?<![\\$])\$(?P<name>[^\W\d]\w*)(?P<behind>[(.\[])[^{}\n]*\}")
 _MEANT_SO = frozenset((("", "}"), ("{{", "}}")))
-"""Any `}` may stand behind a word, and a block of `raw` has whole values."""
+"""Any `}` may come after a word, and a block of `raw` has whole values."""
 _TAKES_IN = re.compile(r"\{%-?\s*(?:render|include|liquid)\b")
 MOST_LOOKED_AT = 100
 """Places of one text that are looked at, and variables of a workflow that are compared; it takes time."""
@@ -51,7 +51,7 @@ def unfilled(template: Template, names: Collection[str]) -> Iterator[Fault]:
             if name in names and looked_at <= MOST_LOOKED_AT and not _is_meant(match, template):
                 right = f"${{{name}}}" if rules.dollar else f"{{{{ {name} }}}}"
                 message = (
-                    f"`{match[0].strip()}` is plain text here, though there is a variable {name!r}: "
+                    f"`{match[0].strip()}` is plain text here, although there is a variable {name!r}: "
                     f"write `{right}` for its value."
                 )
                 at = token.offset + match.end() - len(match[0].lstrip())
@@ -72,7 +72,7 @@ def _without_brace(template: Template, names: Collection[str]) -> Iterator[Fault
 
 
 def _is_meant(match: re.Match[str], template: Template) -> bool:
-    """Whether the text may well be meant as it stands."""
+    """Whether the text may well be meant unchanged."""
     opens, closes = match["open"] or "", match["close"]
     if closes is None:
         of_shell = template.rules.shell

@@ -1,7 +1,7 @@
-"""Names that the language sets by itself, where a workflow would set them too.
+"""Workflows that set names which the language itself sets.
 
 Above: `checking.py`. Below: the values of a workflow, and the names of `language/names.py`. What a workflow
-set there would be gone after the next action, without a word.
+set there would be gone after the next action, silently.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def names_set_twice(workflow: Workflow, *, is_old: bool) -> Iterator[Fault]:
             if name in LIQUID_NOTHINGS:
                 yield _word_of_liquid(name, place)
             if name in NOT_TO_SET:
-                message = f"{name!r} {_who(name)}, so it cannot be set here: take another name."
+                message = f"{name!r} {_who(name)}, so it cannot be set here: use another name."
                 yield Fault(code="reserved-name", message=message, place=place, severity=severity)
     for parameter in workflow.parameters:
         if parameter.name in NOT_TO_SET:
             message = (
-                f"{parameter.name!r} {_who(parameter.name)}, so what is given for this parameter may be gone "
-                "then: take another name."
+                f"{parameter.name!r} {_who(parameter.name)}, so the value passed for this parameter may be "
+                "lost: use another name."
             )
             yield Fault(code="reserved-name", message=message, place=parameter.place, severity="warning")
     yield from _names_of_branches(workflow)
@@ -47,14 +47,14 @@ def _names_of_branches(workflow: Workflow) -> Iterator[Fault]:
                 named = action.named if isinstance(action, Action) else {}
                 for name in OF_BRANCH & named.keys():
                     message = (
-                        f"`branches.{branch.first}.{name}` says how the branch ended, not what it sets "
-                        f"{name!r} to: take another name."
+                        f"`branches.{branch.first}.{name}` reports how the branch ended, not the value it "
+                        f"gives {name!r}: use another name."
                     )
                     yield Fault(code="reserved-name", message=message, place=named[name], severity="warning")
 
 
 def _word_of_liquid(name: str, place: Place) -> Fault:
-    message = f"`{{{{ {name} }}}}` is a word of Liquid and not this variable: take another name."
+    message = f"`{{{{ {name} }}}}` is a Liquid keyword, not this variable: use another name."
     return Fault(code="reserved-name", message=message, place=place, severity="warning")
 
 

@@ -1,4 +1,4 @@
-"""Actions with `retries=`: those that may not be repeated, and prompts that would only repeat themselves.
+"""Actions with `retries=` that may not be repeated, and prompts that would only repeat themselves.
 
 Above: `checking.py`. Below: the actions, which say whether they may be repeated; the library, for those that
 run another workflow: all that it does must be.
@@ -26,8 +26,8 @@ def doubtful_retries(workflow: Workflow, library: Library) -> Iterator[Fault]:
             yield Fault(code="not-repeatable", message=why, place=place)
         elif isinstance(action, ExecutePrompt) and (same := _same_again(action)):
             message = (
-                f"{same} the model gives the same answer again: `retries` only helps if the model could not "
-                "be had or was too slow. Give temperature=0.7, and no seed, for another answer."
+                f"{same} the model gives the same answer again: `retries` only helps if the model was "
+                "not available or too slow. Use temperature=0.7 without a seed to get another answer."
             )
             yield Fault(code="same-answer", message=message, place=place, severity="warning")
 
@@ -37,20 +37,20 @@ def _not_repeatable(action: Action, workflow: Workflow, library: Library) -> str
     if isinstance(action, RunWorkflow):
         return _child_not_repeatable(action, workflow, library)
     if action.repeats_inside:
-        return "`retries` would begin the whole list again: give it to the states within the composite."
+        return "`retries` would repeat the whole list: put it on the states inside the composite."
     if action.is_repeatable:
         return None
     if action.runs_command:
         return (
-            "`retries` runs the command again, which may do something twice. If it may be run again, say so: "
+            "`retries` runs the command again, which may do something twice. If that is safe, add "
             "retry_safe=true."
         )
-    return "`retries` cannot stand here: performed again, the action may do something twice."
+    return "`retries` is not allowed here: the action may do something twice."
 
 
 def _child_not_repeatable(action: RunWorkflow, workflow: Workflow, library: Library) -> str | None:
     if action.runs is None:
-        return "`retries` needs the name of the workflow, so that it is known whether it may be run again."
+        return "`retries` needs the workflow's name here, to know whether it is safe to run again."
     try:
         child = library.child(workflow, action.runs)
     except SamovarError:  # which is said of the name
@@ -60,7 +60,7 @@ def _child_not_repeatable(action: RunWorkflow, workflow: Workflow, library: Libr
             if isinstance(inner, Action) and not isinstance(inner, RunWorkflow) and not inner.is_repeatable:
                 way = "add retry_safe=true there" if inner.runs_command else "leave out `retries`"
                 return (
-                    f"`retries` runs the workflow {child.name!r} again, and its state {state.name!r} may do "
+                    f"`retries` runs the workflow {child.name!r} again, so its state {state.name!r} may do "
                     f"something twice: {way}."
                 )
     return None
@@ -71,4 +71,4 @@ def _same_again(action: ExecutePrompt) -> str | None:
     temperature, seed = action.using.of("temperature"), action.using.of("seed")
     if temperature is None or (temperature.is_literal and float(str(temperature.given)) == 0):
         return "At temperature 0"
-    return "With a seed of its own" if seed is not None and seed.is_literal else None
+    return "With its own seed" if seed is not None and seed.is_literal else None

@@ -1,4 +1,4 @@
-"""What a workflow returns that cannot have the type which `returns` says, as far as types are known.
+"""Returned values that cannot have the type in `returns`, as far as types are known.
 
 Above: `checking.py`. Below: the types of a workflow's variables. What only a run knows is looked at when the
 run ends.
@@ -29,7 +29,7 @@ def mistyped_returns(workflow: Workflow, types: Mapping[str, Type]) -> Iterator[
 
 def _never(found: Type, wanted: Type, name: str) -> str | None:
     """Why a value of one type can never be one of another, as the beginning of a sentence."""
-    said = f"`{name}` is {found}, and has to be {wanted}"
+    said = f"`{name}` is {found}, but must be {wanted}"
     if found.kinds == {"text"} and found.parts and wanted.kinds <= {"map", "list"}:
         # It may be JSON, which counts then: of that, only the fields of a schema are known.
         fields = {part: one for part, one in found.parts.items() if PARTS.get(part) != one}

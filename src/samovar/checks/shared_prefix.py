@@ -1,4 +1,4 @@
-"""Prompts that could share the beginning of their text, and do not: a changing value stands before it.
+"""Prompts that could share a prefix but do not, because a changing value comes before it.
 
 Above: `checking.py`. Below: the values of a workflow, and the library. What prompts have in common from their
 first token on is evaluated once; one changed word, and all behind it is evaluated again.
@@ -18,7 +18,7 @@ from samovar.language.workflow import Workflow
 from samovar.library import Library
 
 FIXED_CHARS = 300
-"""So much fixed text behind a changing value is worth a warning: some 75 tokens for each prompt."""
+"""This much fixed text behind a changing value is worth a warning: some 75 tokens for each prompt."""
 
 _FIXED = ("text", "raw")
 """Kinds of tokens that are always the same text."""
@@ -32,7 +32,7 @@ class _Use:
 
     action: ExecutePrompt
     is_repeated: bool
-    """The state stands in a loop."""
+    """The state is in a loop."""
 
 
 def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
@@ -59,7 +59,7 @@ def broken_prefixes(workflow: Workflow, library: Library) -> Iterator[Fault]:
 
 
 def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator[Fault]:
-    """A warning where the first changing value stands before much fixed text."""
+    """A warning if the first changing value is before much fixed text."""
     tokens = tokenize(template.text, template.place, template.rules)
     for index, token in enumerate(tokens):
         value = next(iter(sorted(_names(token) & changing)), None)
@@ -70,8 +70,8 @@ def _broken(template: Template, changing: frozenset[str], what: str) -> Iterator
         fixed = len("".join(one.text for one in tokens[index + 1 :] if one.kind in _FIXED).strip())
         if fixed >= FIXED_CHARS:
             message = (
-                f"{what} has {value!r}, which changes, before {fixed} characters of fixed text: they are "
-                "evaluated again each time. Move what is fixed above it."
+                f"{what} has {value!r}, which changes, before {fixed} characters of fixed text, so they are "
+                "evaluated again each time. Move the fixed text above it."
             )
             place = template.place.within(template.text, token.offset)
             yield Fault(code="prefix-broken", message=message, place=place, severity="warning")
@@ -132,7 +132,7 @@ def _fixed_arguments(group: Sequence[_Use]) -> Iterator[str]:
 
 
 def _repeated(workflow: Workflow) -> frozenset[str]:
-    """States that stand in a loop, or whose prompt is asked for each item of a list."""
+    """States that are in a loop, or whose prompt is asked for each item of a list."""
     each = {name for name, state in workflow.states.items() if state.action and state.action.each}
     return _in_loops(workflow).union(each, *(body.states for body in workflow.bodies.values()))
 

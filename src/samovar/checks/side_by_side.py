@@ -1,4 +1,4 @@
-"""What branches of a fork share although they run side by side: conversations, and variables they both set.
+"""Conversations and variables that several branches of a fork use at the same time.
 
 Above: `checking.py`. Below: the values of a workflow, and the claims of branches.
 """
@@ -47,14 +47,14 @@ def _claims(state: State, branch: str, claims: Claims) -> Iterator[Fault]:
             other = claims.claim(name, branch, continues=key == "session")
             if other is not None:
                 message = (
-                    f"The branch {branch!r} uses the session {name!r}, as does the branch {other!r}: "
-                    "give each branch a session of its own, as a copy with fork=…"
+                    f"The branch {branch!r} uses the session {name!r}, and so does the branch "
+                    f"{other!r}: give each branch its own session, as a copy with fork=…"
                 )
                 yield Fault(code="shared-session", message=message, place=session.place)
 
 
 def set_by_several(workflow: Workflow) -> Iterator[Fault]:
-    """Variables that several branches of a fork set, each where the last of them does so first."""
+    """Variables that several branches of a fork set, each if the last of them does so first."""
     order = _order(workflow)
     for fork in workflow.forks.values():
         if fork.needed is not None and fork.needed.count == 1:
@@ -70,14 +70,14 @@ def set_by_several(workflow: Workflow) -> Iterator[Fault]:
                 *others, last = places
                 message = (
                     f"The branches {', '.join(map(repr, others))} and {last!r} of the fork {fork.name!r} set "
-                    f"{name!r}: after the join it is that of the last one that changed it. "
-                    "Give each a name of its own."
+                    f"{name!r}: after the join it keeps the value of the last branch that changed it. "
+                    "Use a different name in each branch."
                 )
                 yield Fault(code="shared-variable", message=message, place=places[last], severity="warning")
 
 
 def _order(workflow: Workflow) -> Mapping[str, int]:
-    """Where each state stands among those of the file."""
+    """The position of each state in the file."""
     return {name: index for index, name in enumerate(workflow.states)}
 
 

@@ -1,4 +1,4 @@
-"""What cannot be right in a workflow's expressions, as far as the types of its variables are known.
+"""Mistakes in a workflow's expressions, as far as the types of its variables are known.
 
 Above: `checking.py`. Below: `variable_types.py`, the values of a workflow, and `expressions/` to compare.
 """
@@ -37,14 +37,14 @@ def mistyped(workflow: Workflow, types: Mapping[str, Type], *, is_old: bool) -> 
 def _numbers_in_quotes(
     workflow: Workflow, types: Mapping[str, Type], found: frozenset[Fault]
 ) -> Iterator[Fault]:
-    """Hints at numbers that `Set` has in quotes, as in old files, where errors go once they are numbers."""
+    """Hints at numbers that `Set` has in quotes, as in old files, if errors go once they are numbers."""
     for name, values in _set_in_quotes(workflow, types).items():
         numbers = union(map(type_of_value, values.values()))
         if frozenset(_mistyped(workflow, {**types, name: numbers}, "error")) < found:
             for value in values:
                 text = value.template.text
                 message = (
-                    f"`{name}` is used as a number, and what is in quotes is a text: write {name}={text}."
+                    f"`{name}` is used as a number, but a value in quotes is a text: write {name}={text}."
                 )
                 fix = Fix(place=value.place, old=f'"{text}"', new=text)
                 yield Fault(code=MISTYPED, message=message, place=value.place, severity="hint", fix=fix)
@@ -93,7 +93,7 @@ def _texts_given(workflow: Workflow) -> dict[str, Type]:
 
 
 def _result_of(state: State) -> Type | None:
-    """What `result` is behind a state, where it is a text whatever happens."""
+    """What `result` is behind a state, if it is a text whatever happens."""
     action = state.action
     if isinstance(action, ExecutePrompt):
         return replace(TEXT, values=action.using.choices)
@@ -104,10 +104,8 @@ def _constant(condition: Expression, severity: Severity) -> Fault:
     if (inside := condition.quoted) is not None:
         advice = f"Write it without quotes: `{inside}`."
     else:
-        advice = "Write what it depends on, or no label."
-    message = (
-        f"The condition {condition.text[:60]} reads no variable: it is the same whatever happens. {advice}"
-    )
+        advice = "Write what it depends on, or remove the label."
+    message = f"The condition {condition.text[:60]} reads no variable, so it never changes. {advice}"
     return Fault(code="constant-condition", message=message, place=condition.place, severity=severity)
 
 
@@ -118,7 +116,7 @@ def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool)
         expression = use.expression
         for name in sorted(expression.defaulted - known - use.given):
             message = (
-                f"`default` is for a variable that may not be set yet, and nothing sets {name!r} at all."
+                f"`default` is for a variable that may not be set yet, but nothing sets {name!r} at all."
                 f"{nearest(name, known)}"
             )
             yield Fault(
@@ -127,12 +125,12 @@ def unknown_defaults(workflow: Workflow, known: frozenset[str], *, is_old: bool)
 
 
 class _Use(NamedTuple):
-    """An expression where it stands."""
+    """An expression at its place."""
 
     expression: Expression
     is_condition: bool = False
     result: Type | None = None
-    """What `result` is there, as far as the state of a condition tells."""
+    """What `result` is there, as far as the state of a condition shows."""
     given: frozenset[str] = frozenset()
     """Names that mean there what is not a variable of the workflow."""
 

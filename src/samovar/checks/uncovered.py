@@ -1,4 +1,4 @@
-"""Values that a variable may have and for which a state has no edge.
+"""Possible values of a variable for which a state has no edge.
 
 Above: `typed.py`, which knows what variables can be. Below: the values of a workflow. Conditions are not
 taken apart: each is evaluated for each value that can come, so it does not matter how it is written.
@@ -34,7 +34,7 @@ def values_without_edge(workflow: Workflow, types: Mapping[str, Type], severity:
                 has = "has" if len(missing) == 1 else "have"
                 message = (
                     f"`{'.'.join(path)}` may be {shown}, which {has} no edge out of {state.name!r}: "
-                    "there the run would be stuck. Draw one, or one with the label `default`."
+                    "the run would be stuck there. Draw one, or one with the label `default`."
                 )
                 yield Fault(code="value-without-edge", message=message, place=state.place, severity=severity)
 

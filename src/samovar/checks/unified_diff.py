@@ -1,4 +1,4 @@
-"""What mending changed, as a unified diff.
+"""The changes of fixing a file, as a unified diff.
 
 Above: `mending.py`. Below: `edits.py`. What `difflib` finds by search, in a time that grows with the square
 of the changes, is known here from the fixes that were made.
@@ -23,7 +23,7 @@ _NO_END = "\\ No newline at end of file"
 def unified_diff(path: Path, before: str, after: str, done: Sequence[Fault]) -> str:
     """The change of a file from `before` to `after`, which `patch` takes; empty if there is none.
 
-    `done`: the faults that were mended, with their places in `before`.
+    `done`: the faults that were fixed, with their places in `before`.
     """
     if before == after:
         return ""
@@ -34,7 +34,7 @@ def unified_diff(path: Path, before: str, after: str, done: Sequence[Fault]) -> 
 
 
 def _grown(before: str, done: Sequence[Fault]) -> dict[int, int]:
-    """By line before the mending, counted from 0: how many lines more it became. Only a newline ends one."""
+    """By line before the fix, counted from 0: how many lines more it became. Only a newline ends one."""
     starts = starts_of(before)
     ends = [match.start() for match in re.finditer("\n", before)]
     grown: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Variables that a workflow reads and nothing sets, and labels and defaults that read them in vain.
+"""Variables that a workflow reads but nothing sets, and labels and defaults that read them.
 
 Above: `checking.py`. Below: `labels.py`, `typed.py`, and the parts of actions that have names in them.
 """
@@ -34,7 +34,7 @@ def read_names(workflow: Workflow) -> frozenset[str]:
 
 
 def unset_variables(workflow: Workflow, types: Mapping[str, Type], given: frozenset[str]) -> Iterator[Fault]:
-    """Names that are read, and that nothing sets. `given`: names that whoever runs it gives."""
+    """Names that are read, and that nothing sets. `given`: names that anyone who runs it gives."""
     known = workflow.known_names | given
     own = [(name, types.get(name, ANYTHING)) for name in sorted(declared_here(workflow))]
     everywhere = known.union(*(action.item_names for _, action in workflow.actions()))
@@ -63,7 +63,7 @@ def unset_variables(workflow: Workflow, types: Mapping[str, Type], given: frozen
 
 
 def _is_needed(name: str, part: Template | Expression | None, reader: ParsedAction | Expression) -> bool:
-    """Whether an action cannot do without the variable: it stands in a `${…}` or behind `:=`."""
+    """Whether an action cannot do without the variable: it is in a `${…}` or behind `:=`."""
     if isinstance(part, Template):
         return isinstance(part.uses.get(name), Expression) and not part.rules.is_old
     return part is not None and part is not reader
@@ -75,13 +75,13 @@ def _unset(
     is_shell = isinstance(part, Template) and part.rules.shell
     message = f"Nothing sets the variable {name!r}"
     if is_shell and not is_error:
-        message += f", so `${{{name}}}` is left to the shell: write $${{{name}}} for that.{offer}"
+        message += f", so `${{{name}}}` is left to the shell: write $${{{name}}} if that is meant.{offer}"
     elif not is_error:
         message += f" (unless --var does).{offer}"
     elif offer.startswith(" Did") or not is_shell:
         message += f".{offer or ' Set it before, or declare a parameter.'}"
     else:
-        message += f". The shell's own is written ${name} or $${{{name}}}.{offer}"
+        message += f". The shell's own variable is written ${name} or $${{{name}}}.{offer}"
     severity: Severity = "error" if is_error else "warning"
     fix = fix_for_the_shell(name, part) if isinstance(part, Template) and is_shell and not is_error else None
     return Fault(code="unset-variable", message=message, place=place, severity=severity, fix=fix)

@@ -65,7 +65,7 @@ def _branches(workflow: Workflow) -> Type:
 
 
 def _with_items(workflow: Workflow, types: dict[str, Type]) -> Mapping[str, Type]:
-    """With what is known of the items of lists, and of what is kept of them."""
+    """With the known facts about the items of lists, and of the kept part of them."""
     loops = [action for _, action in lists_of(workflow)]
     for _ in range(2 if loops else 0):  # an item may be a list that another one goes through
         items: dict[str, list[Type]] = {}

@@ -59,7 +59,7 @@ __all__ = ["app", "kept_commands"]
 @app.command(
     cls=RunCommand,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="Each of the workflow's parameters is an option too: --person-name Ann; "
+    epilog="Each parameter of the workflow is an option too: --person-name Ann; "
     "samovar run NAME --help shows them. "
     "Exit: 0 completed, 1 failed, aborted or limited, 2 usage or invalid file, 3 stuck, 130 cancelled "
     "(143 by SIGTERM, 129 by SIGHUP).",
@@ -92,8 +92,8 @@ def run(
 ) -> None:
     """Run a workflow: its result on standard output, live lines and a report on standard error.
 
-    The result is the variable `result` where the workflow sets it by name, else the last answer of a prompt
-    that was not picked among choices.
+    The result is the variable `result` if the workflow sets it by name, else the last answer
+    of a prompt without choices.
     """
     from samovar.cli.run import run_workflow
     from samovar.cli.run_arguments import RunArguments
@@ -136,9 +136,9 @@ def check(
         list[Path] | None,
         typer.Argument(
             metavar="PATH…",
-            help="Workflow files or folders; without any, the project's library.",
+            help="Workflow files or folders; by default the project's library.",
             autocompletion=complete_path,
-            readable=False,  # `check` says itself what it cannot read, and goes on to the others
+            readable=False,  # `check` says itself what it cannot read, and continues to the others
         ),
     ] = None,
     strict: Strict = False,
@@ -148,12 +148,12 @@ def check(
     code: Explain = None,
     json: Json = False,
 ) -> None:
-    """Say everything that is wrong in workflow files, with file, line and column.
+    """Report every mistake in workflow files, with file, line and column.
 
-    --fix changes nothing in a file but what it mends, and only where the file means the same afterwards. A
-    key of the front matter, which could be your own, it leaves as it is.
+    --fix only changes the text that it fixes, and only if the file means the same afterwards. It does
+    not change an unknown key of the front matter, which could be your own.
 
-    Exit status, after mending: 0 no errors, 1 warnings under --strict, 2 errors.
+    Exit status, after fixing: 0 no errors, 1 warnings with --strict, 2 errors.
     """
     from samovar.cli.checking import check_paths, explain
 
@@ -169,7 +169,7 @@ def test(
         list[Path] | None,
         typer.Argument(
             metavar="PATH…",
-            help="Workflows, files of cases (*.test.yaml) or folders; without any, this folder.",
+            help="Workflows, files of cases (*.test.yaml) or folders; by default this folder.",
         ),
     ] = None,
     only: Only = None,
@@ -178,9 +178,9 @@ def test(
     lenient: Lenient = False,
     json: Json = False,
 ) -> None:
-    """Run workflows from the cases beside them, with no model and no command.
+    """Run workflows on the cases beside them, without a model and without commands.
 
-    Exit status: 0 all passed, 1 a case failed or coverage is too low, 2 a file is at fault.
+    Exit status: 0 all passed, 1 a case failed or coverage is too low, 2 a file has errors.
     """
     from samovar.cli.testing import CasesArguments, run_tests
 
@@ -200,7 +200,7 @@ def test(
 
 @app.command("list", cls=QuickCommand)
 def list_(json: Json = False) -> None:
-    """List the workflows and prompts that can be named here, and where each comes from."""
+    """List the workflows and prompts that can be run by name here, and the source of each."""
     from samovar.cli.listing import list_library
 
     leave(list_library(as_json=json))
@@ -240,7 +240,7 @@ def prompt(
     settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
 ) -> None:
-    """Show a prompt's messages as they would be sent, and whether their tokens fit; ask nothing."""
+    """Show a prompt's messages as they would be sent, and whether they fit the context; ask nothing."""
     from samovar.cli.prompt import PromptArguments, show_prompt
 
     leave(
@@ -263,7 +263,7 @@ def snapshots(
     clear: Clear = False,
     json: Json = False,
 ) -> None:
-    """Show the evaluated prompts that are kept on disk for other processes."""
+    """Show the evaluated prompts kept on disk for other processes."""
     from samovar.cli.listing import list_snapshots
 
     leave(list_snapshots(clear=clear, as_json=json))

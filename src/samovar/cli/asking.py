@@ -1,4 +1,4 @@
-"""Asks the person at the terminal what a run wants to know.
+"""Asks the person at the terminal the questions of a run.
 
 Above: `driving.py`. Below: the terminal. What was typed before the question is not its answer, so it is
 thrown away; values within a question are cut, on one line, and of another colour than its author's words.
@@ -24,7 +24,7 @@ MOST_VALUE_CHARS = 400
 
 
 class Person:
-    """Whoever sits at the terminal: see `actions.question.Ask`."""
+    """Anyone who sits at the terminal: see `actions.question.Ask`."""
 
     def __init__(self, paused: AbstractContextManager[object]) -> None:
         """`paused`: while in it, nothing else moves on the terminal."""
@@ -84,7 +84,7 @@ def _text_of(question: Question) -> Text:
 async def _ask(prompt: str) -> str:
     """The next line that is typed from now on; empty at the end of input."""
     descriptor = sys.stdin.fileno()
-    with suppress(termios.error):  # it is no terminal
+    with suppress(termios.error):  # it is not a terminal
         termios.tcflush(descriptor, termios.TCIFLUSH)
     say(prompt, end="")
     # No thread reads: one that waits for a line cannot be stopped, and would keep the program from ending.

@@ -1,4 +1,4 @@
-"""Which workflows the cases of a call have to cover, and what they have seen of each.
+"""The workflows that the cases of a call have to cover, and the parts of each that they reached.
 
 Above: `testing.py`. Below: `samovar.testing.coverage`, and the library. A workflow counts that has cases,
 that is in a folder which was named, or that one of these runs; of those that come with Samovar only what has
@@ -26,7 +26,8 @@ PASSED_OVER = frozenset(["node_modules", "__pycache__", ".git", ".venv", ".tox"]
 def covered_workflows(
     files: Sequence[TestedFile], folders: Iterable[Path], library: Library, *, lenient: bool
 ) -> list[Covered]:
-    """Of each workflow that counts, over all the files of cases. `folders`: whose workflows all count."""
+    """Coverage of each workflow that counts, over all the files of cases. `folders`: all their workflows
+    count."""
     workflows: dict[object, Workflow] = {}
     seen: dict[object, list[Seen]] = {}
     for file in files:
@@ -53,7 +54,7 @@ def covered_workflows(
 
 
 def _in_folder(folder: Path, library: Library, *, lenient: bool) -> Iterator[Workflow]:
-    """Those that can be read: of the others, `samovar check` tells."""
+    """Those that can be read: `samovar check` reports the others."""
     for path in workflows_below(folder):
         if PASSED_OVER.isdisjoint(path.relative_to(folder).parts):
             try:

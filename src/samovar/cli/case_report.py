@@ -1,4 +1,4 @@
-"""What a person, a program or a CI server gets to see of the cases of workflows.
+"""The results of cases, shown to a person, a program or a CI server.
 
 Above: `testing.py`, which runs them. Below: `samovar.testing`, and rich for a terminal.
 """

@@ -1,4 +1,4 @@
-"""`samovar check`: everything that is wrong, of every file, with the line it stands in.
+"""`samovar check`: reports every mistake in every file, with its line.
 
 Above: the commands of `__init__.py`. Below: the library, and `checks/`: `mending.py` for --fix.
 """
@@ -40,7 +40,7 @@ Mending = Literal["none", "shown", "written"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
-    """What is said of one file."""
+    """The message about one file."""
 
     path: Path
     faults: tuple[Fault, ...]
@@ -64,7 +64,7 @@ def check_paths(
 ) -> int:
     """Checks files, or the workflows below folders, or those of the library. Returns the exit status.
 
-    `mending`: what can be mended is left, shown, or shown and written.
+    `mending`: what can be fixed is left, shown, or shown and written.
     """
     library, settings = open_library(current_folder()), settings_for({})
     files = dict.fromkeys(_files(paths, library))
@@ -218,11 +218,11 @@ def _show(checked: Sequence[_Checked], errors: int, warnings: int, mending: Mend
         said.append(f"{sum(len(one.done) for one in checked)} {_WORDS[mending]}")
     console.print(", ".join(said))
     if mending == "none" and any(fault.fix for one in checked for fault in one.faults):
-        console.print(Text("What has one safe mending is mended by `samovar check --fix`.", style="dim"))
+        console.print(Text("`samovar check --fix` fixes everything with one safe fix.", style="dim"))
 
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "hint": "bold cyan"}
-_WORDS = {"shown": "to be mended", "written": "mended"}
+_WORDS = {"shown": "to be fixed", "written": "fixed"}
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -237,7 +237,7 @@ def _show_diff(console: Console, diff: str) -> None:
 
 def _show_left(console: Console, mended: Mended) -> None:
     count = len(mended.left)
-    why = "the file could mean something else" if mended.is_read else "mend the errors first"
+    why = "the file could mean something else" if mended.is_read else "fix the errors first"
     console.print(
         Text(f"{mended.path}: {count} fix" + "es" * (count != 1) + f" not made: {why}.", style="yellow")
     )

@@ -1,4 +1,4 @@
-"""The program and its kind of commands, which answer `--help` and completion at once.
+"""The program and its commands, which answer `--help` and completion at once.
 
 Above: `__init__.py`, which has the commands. Below: typer. It reads values by pydantic, also
 those that nobody gave; importing that takes longer than everything else together.
@@ -55,7 +55,7 @@ class QuickGroup(TyperGroup):
 class QuickCommand(TyperCommand):
     """A command that reads no values while a shell only asks what may follow.
 
-    What is wrong is said in our own words, and as JSON where that is asked for.
+    What is wrong is said in our own words, and as JSON if that is asked for.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

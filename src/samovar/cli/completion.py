@@ -1,6 +1,6 @@
-"""What a shell offers after Tab, and what `run NAME --help` adds: names, and a workflow's own options.
+"""Completions for a shell, and additions to `run NAME --help`: names, and a workflow's own options.
 
-Above: `__init__.py`, which names these functions. Below: the library. It never fails: where something is
+Above: `__init__.py`, which names these functions. Below: the library. It never fails: if something is
 wrong there is nothing to offer, and the command itself will say it.
 """
 
@@ -110,7 +110,7 @@ def _paths(incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def _written_name(ctx: Any) -> str | None:
-    """The workflow's name, as it was written; the last argument may be an option without its value."""
+    """The workflow's name, as written; the last argument may be an option without its value."""
     written = list(ctx.meta.get("samovar.written", ()))
     if written and written[-1].startswith("-"):
         written.pop()
@@ -154,11 +154,11 @@ class RunCommand(QuickCommand):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The command's help, and that of the workflow's own options where one was named."""
+        """The command's help, and that of the workflow's own options if one was named."""
         super().format_help(ctx, formatter)
         try:
             name = _written_name(ctx)
-        except Exception:  # What is wrong with the other arguments matters when they are used.
+        except Exception:  # Mistakes in the other arguments matter when they are used.
             return
         if name is not None:
             show_parameters(_library().workflow(name), options_of(ctx))
@@ -241,7 +241,7 @@ def _about(parameter: Parameter) -> str:
     if parameter.pattern is not None:
         said.append(f"matches {parameter.pattern}")
     if parameter.condition is not None and parameter.required:
-        said.append(f"required where {parameter.condition.text}")
+        said.append(f"required if {parameter.condition.text}")
     elif parameter.required and parameter.default is None:
         said.append("required")
     if parameter.default not in (None, ""):

@@ -1,4 +1,4 @@
-"""What rich formats for a terminal: tables, styles, lines that move. Texts in it stay texts.
+"""Formatting with rich for a terminal: tables, styles, live lines. Texts in it stay texts.
 
 Above: the modules of this folder that show more than lines. Below: `showing.py`, rich, which takes a tenth
 of a second to import; plain lines need only `terminal.py`.

@@ -1,4 +1,4 @@
-"""`samovar tune --convert`: a copy of a model in another format, and what it costs beside the original.
+"""`samovar tune --convert`: a copy of a model in another format, compared with the original.
 
 Above: `tuning.py`. Below: `measuring.py`, `engines/llama/convert.py`. A copy is never written over another:
 whether that was made from the same file is not known.
@@ -32,7 +32,7 @@ from samovar.models.reference import Reference, is_package_file
 from samovar.models.split import first_part, stem_of
 
 FOLDER = "converted"
-"""Of copies, beside the models that are fetched."""
+"""The folder of copies, beside the models that are fetched."""
 _FORMAT = re.compile(r"[._-](?:i?q\d\w*|f16|f32|bf16)$", re.IGNORECASE)
 """The end of a name that says its format."""
 
@@ -56,7 +56,7 @@ def convert_model(
     is_made, is_stopped = _made(console, spec.path, copy, name)
     if not is_made:
         return cancelled()
-    kept = f"the copy is written, and used with --model {named}"
+    kept = f"the copy is written; use it with --model {named}"
     if is_stopped:
         return cancelled(kept)
     console.print(Text(f"written: {named}"))
@@ -76,8 +76,8 @@ def convert_model(
         return 0
     out = make_console(sys.stdout)
     out.print(formats_table(rows))
-    out.print(f"Perplexity differs by {difference:+.2%}: below zero the copy foresees the text better.")
-    out.print(Text(f"The copy is used with --model {named}"))
+    out.print(f"Perplexity differs by {difference:+.2%}: below zero, the copy predicts the text better.")
+    out.print(Text(f"Use the copy with --model {named}"))
     return 0
 
 
@@ -97,7 +97,7 @@ def _check_is_new(copy: Path, named: str, source: Path) -> None:
     if copy.samefile(source):
         raise UsageError(f"{named} is itself the copy in this format.")
     raise UsageError(
-        f"{named} is there already, and may have been made from another file: use it as it is, or remove it "
+        f"{named} already exists, and may have been made from another file: use it as it is, or remove it "
         f"first with `samovar rm {named}`."
     )
 

@@ -1,4 +1,4 @@
-"""Drives one run from a terminal: Ctrl-C is heard, lines move, and the user is waited for.
+"""Drives one run from a terminal: handles Ctrl-C, updates lines, and waits for the user.
 
 Above: `run.py`. Below: the app and the runner. The first interrupt stops the run, which gives everything back
 and is reported; the second ends the process at once.
@@ -45,7 +45,7 @@ class Stoppable(Protocol):
 
 
 class RunOutcome:
-    """What is left of a run when the app has closed."""
+    """The rest of a run when the app has closed."""
 
     def __init__(self, *, records: bool) -> None:
         self.run: Run | None = None
@@ -55,7 +55,7 @@ class RunOutcome:
         self.signal: int | None = None
         """The first that was heard."""
         self.recording: Recording | None = None
-        """What the run was told, where it is to be recorded."""
+        """What the run got from outside, if it is to be recorded."""
         self._noted: Figures | None = None
 
     def note(self, app: App) -> None:
@@ -73,7 +73,8 @@ class RunOutcome:
 async def drive(
     app: App, prepared: Prepared, runner_settings: RunnerSettings, outcome: RunOutcome, show: Show
 ) -> None:
-    """Runs what was prepared; `outcome` gets the record, and what the run was told if that is asked for."""
+    """Runs what was prepared; `outcome` gets the record, and what it got from outside if that is
+    requested."""
     paused = show.paused() if isinstance(show, LiveLines) else nullcontext()
     machine = ThisMachine(Person(paused).ask if sys.stdin.isatty() else None)
     recording = None
@@ -97,7 +98,7 @@ async def drive(
 
 
 class Signals:
-    """What is heard while a run goes on: the first signal stops the run, the second ends the process.
+    """What is heard while a run is in progress: the first signal stops the run, the second ends the process.
 
     Signals are heard by the interpreter and not by the event loop, which a long step keeps from turning.
     """
@@ -109,7 +110,7 @@ class Signals:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """While a run goes on in the running event loop."""
+        """While a run is in progress in the running event loop."""
         loop = asyncio.get_running_loop()
 
         def hear(number: int, frame: object) -> None:

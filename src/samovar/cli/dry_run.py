@@ -1,4 +1,4 @@
-"""`samovar run --dry-run`: what a run would do, state by state, and what it would take; nothing is run.
+"""`samovar run --dry-run`: shows what a run would do and need, state by state; nothing is run.
 
 Above: `run.py`. Below: `preflight/`, which fills and counts.
 """
@@ -43,7 +43,7 @@ def dry_run(
     hidden: Secrets,
     as_json: bool,
 ) -> int:
-    """Shows what a run would do, state by state. Returns 2 where an action cannot but fail.
+    """Shows what a run would do, state by state. Returns 2 if an action cannot but fail.
 
     `hidden`: what nobody is shown; it learns the secrets of the workflows that are run. Errors that are
     raised have none either.
@@ -181,7 +181,7 @@ _QUIET = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_pe
 def _show_run(told: Mapping[str, Any]) -> None:
     console = make_console(sys.stdout)
     title = Text(told["workflow"], style="bold")
-    title.append(": a dry run; nothing is generated, run or waited for", style="dim")
+    title.append(": a dry run; nothing is generated, executed or waited for", style="dim")
     console.print(title)
     for state in told["states"]:
         console.print()
@@ -207,7 +207,9 @@ def _show_run(told: Mapping[str, Any]) -> None:
             console.print(Text(f"  {where}{shown(error['message'])}", style="red"))
     console.print()
     if told["shared_tokens"]:
-        console.print(f"The prompts begin with the same {told['shared_tokens']} tokens, evaluated once.")
+        console.print(
+            f"The prompts share their first {told['shared_tokens']} tokens, which are evaluated once."
+        )
     for model in told["models"]:
         console.print(Text(_model_line(model, told["budget_bytes"])))
 
@@ -219,7 +221,7 @@ def _settings_line(state: Mapping[str, Any]) -> str:
     elif state["is_whole"]:
         tokens = f"{known} tokens"
     else:
-        tokens = f"{known} tokens and what only the run knows ({fixed} before it)"
+        tokens = f"{known} tokens and values known only in the run ({fixed} before them)"
     options = state["options"]
     parts = [state["model"], tokens] if state["executor"] == LOCAL else [f"executor {state['executor']}"]
     if options["choices"]:

@@ -1,4 +1,4 @@
-"""The `samovar` program: it runs a command, and makes one message and an exit status of what goes wrong.
+"""The `samovar` program: runs a command, and turns an error into one message and an exit status.
 
 Above: the person. Below: the commands of `__init__.py`.
 """
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         status = 130
     except BrokenPipeError:
-        # Whoever read our output has gone, which is theirs to decide. Python must not flush to it again.
+        # Anyone who read our output has gone, which is theirs to decide. Python must not flush to it again.
         sys.stdout = None
         status = 141
     except OSError as error:

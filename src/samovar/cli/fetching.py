@@ -1,4 +1,4 @@
-"""`samovar pull` and `samovar rm`: a model is fetched, or deleted from what is Samovar's to delete from.
+"""`samovar pull` and `samovar rm`: fetches a model, or deletes one that Samovar may delete.
 
 Above: the commands of `__init__.py`. Below: `app.py`, the stores.
 """
@@ -32,22 +32,26 @@ def pull_model(text: str, *, quiet: bool) -> int:
     settings = settings_for({})
     reference, stores = read_reference(settings, text), open_stores(settings)
     if not reference.is_fetched:
-        what = "a path" if reference.scheme == "path" else "read where it is"
+        what = "a path" if reference.scheme == "path" else "used from where it is"
         raise UsageError(f"{text} is {what}: there is nothing to fetch.")
     here = _whole(reference, stores)
     if here is not None and (settings.offline or is_pinned(reference)):
         return _say_here(text, here, quiet)
     if settings.offline:
-        raise UsageError("The settings say offline, so nothing is fetched.")
+        raise UsageError("The setting `offline` is on, so nothing is fetched.")
     try:
         path = _fetch(text, reference, stores, quiet)
     except ModelFetchError as error:
         if here is None:
             raise
-        say(f"samovar: whether there is a newer one is not known: {error}")
+        say(f"samovar: cannot tell if there is a newer version: {error}")
         path = here
     if path is None:
-        kept = "what has come is kept for the next pull" if is_resumed(reference) else "nothing was kept"
+        kept = (
+            "the part that was fetched is kept for the next pull"
+            if is_resumed(reference)
+            else "nothing was kept"
+        )
         say(f"samovar: cancelled; {kept}")
         return 130
     read_header(path)  # which says why, if it cannot answer
@@ -55,7 +59,7 @@ def pull_model(text: str, *, quiet: bool) -> int:
 
 
 def _whole(reference: Reference, stores: Stores) -> Path | None:
-    """The file, where it was fetched before and can be used."""
+    """The file, if it was fetched before and can be used."""
     try:
         path = stores.find(reference)
         read_header(path)
@@ -71,7 +75,7 @@ def _say_here(text: str, path: Path, quiet: bool) -> int:
 
 
 def _fetch(text: str, reference: Reference, stores: Stores, quiet: bool) -> Path | None:
-    """Fetches it; None where a person stopped that."""
+    """Fetches it; None if a person stopped that."""
     console = make_console()
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
     with Progress(
@@ -107,9 +111,9 @@ def remove_model(text: str, *, yes: bool, quiet: bool) -> int:
             path = stores.find(reference)
             what = f"{in_words(sum(part.stat().st_size for part in parts_of(path)))}, {path}"
         except ModelNotFoundError:
-            what = "what has come of fetches that were stopped"
+            what = "parts of fetches that were stopped"
         if not sys.stdin.isatty():
-            raise UsageError(f"Nobody can be asked whether to delete {text}: add --yes.")
+            raise UsageError(f"There is no terminal to ask at before deleting {text}: add --yes.")
         say(f"Delete {text} ({what})? [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             say("samovar: nothing was deleted")

@@ -34,7 +34,7 @@ def journal_file(settings: Settings) -> Path:
     folder = state_folder()
     if folder is None:
         raise UsageError(
-            "There is no home folder to keep runs in. Set HOME or XDG_STATE_HOME, or name a file with "
+            "There is no home folder to store runs in. Set HOME or XDG_STATE_HOME, or name a file with "
             "--journal."
         )
     return folder / "journal.db"
@@ -58,7 +58,7 @@ def open_journal(settings: Settings) -> Iterator[SqliteJournal]:
 
 
 def digests(workflow: Workflow, library: Library) -> Mapping[str, str]:
-    """Of the files of a workflow and of all it runs, by their whole paths."""
+    """Digests of the files of a workflow and of all it runs, by their whole paths."""
     found: dict[str, str] = {}
     for one in library.tree(workflow):
         if one.path is not None:
@@ -91,18 +91,18 @@ def check_secrets(head: RunHead, variables: Mapping[str, object]) -> None:
     missing = next((name for name in head.secrets if variables.get(name) is None), None)
     if missing is not None:
         raise UsageError(
-            f"The secret {missing!r} is not kept with the run. Give it again: --var {missing}=@FILE, "
+            f"The secret {missing!r} is not kept with the run. Pass it again: --var {missing}=@FILE, "
             f"--var {missing}=- on standard input, or from the environment (`from_env` in the workflow)."
         )
 
 
 def say_interrupted(run: str) -> None:
-    """How a run that was interrupted goes on, on standard error."""
-    say(f"samovar: the run is kept; it goes on with `samovar resume {run}`")
+    """How a run that was interrupted continues, on standard error."""
+    say(f"samovar: the run is kept; continue it with `samovar resume {run}`")
 
 
 def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> RunSummary:
-    """The run that is meant; without a name the newest of all, or of those that can go on.
+    """The run that is meant; without a name the newest of all, or of those that can continue.
 
     Raises `NotFoundError`, and `UsageError` if it may be several.
     """
@@ -110,11 +110,11 @@ def find_run(journal: Journal, run: str | None, *, can_go_on: bool = False) -> R
     if run is None:
         found = next((one for one in runs if not (can_go_on and one.status.is_over)), None)
         if found is None:
-            raise UsageError("There is no such run. `samovar runs` lists those that are kept.")
+            raise UsageError("There is no such run. `samovar runs` lists the kept runs.")
         return found
     exact = [one for one in runs if one.id == run] or [one for one in runs if run in one.id]
     if not exact:
         raise NotFoundError("run", run, (one.id for one in runs))
     if len(exact) > 1:
-        raise UsageError(f"{run!r} may be {', '.join(one.id for one in exact[:5])}. Write more of it.")
+        raise UsageError(f"{run!r} may be {', '.join(one.id for one in exact[:5])}. Give more of the id.")
     return exact[0]

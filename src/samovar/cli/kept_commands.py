@@ -27,19 +27,20 @@ from samovar.cli.options import (
 
 @app.command(
     cls=QuickCommand,
-    epilog="What was done is not done again. A prompt, a wait or a question that was interrupted is done "
-    "again; for a command, --redo, --skip or --fail must say.",
+    epilog="Finished states are not performed again. An interrupted prompt, wait or question is performed "
+    "again; for "
+    "a command, decide with --redo, --skip or --fail.",
 )
 @with_settings()
 def resume(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Part of its id; without it, the newest one.")
+        str | None, typer.Argument(metavar="RUN", help="Part of the run's id; by default the newest run.")
     ] = None,
     var: Var = None,
     settings: GivenSettings = NOT_GIVEN,
-    redo: Annotated[bool, typer.Option("--redo", help="Do again what was interrupted.")] = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Go on as if it was done.")] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Go on as if it failed.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Perform the interrupted action again.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Continue as if it was done.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Continue as if it failed.")] = False,
     json: Json = False,
     events: Events = False,
     yes: Yes = False,
@@ -74,16 +75,19 @@ def resume(
 @with_settings()
 def runs(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Show this one: part of its id is enough.")
+        str | None, typer.Argument(metavar="RUN", help="Show this run: a part of its id is enough.")
     ] = None,
     settings: GivenSettings = NOT_GIVEN,
     workflow: Annotated[
-        str | None, typer.Option("--workflow", metavar="NAME", help="Those of this workflow only.")
+        str | None, typer.Option("--workflow", metavar="NAME", help="Only runs of this workflow.")
     ] = None,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="Only those that are so: interrupted, …")
+        str | None,
+        typer.Option("--status", metavar="STATUS", help="Only runs with this status: interrupted, …"),
     ] = None,
-    most: Annotated[int | None, typer.Option("--most", metavar="N", min=1, help="At most so many.")] = None,
+    most: Annotated[
+        int | None, typer.Option("--most", metavar="N", min=1, help="Show at most this many.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the runs that are kept, the newest first; or show one, visit by visit."""

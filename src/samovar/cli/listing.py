@@ -1,4 +1,4 @@
-"""`samovar list` and `samovar snapshots`: what there is in the library, and of evaluated prompts.
+"""`samovar list` and `samovar snapshots`: the content of the library, and the evaluated prompts on disk.
 
 Above: the commands of `__init__.py`. Below: the library, the folder of snapshots.
 """
@@ -32,7 +32,10 @@ def list_library(*, as_json: bool) -> int:
     console = make_console(sys.stdout)
     for kind, found in kinds.items():
         if not found:
-            console.print(f"No {kind} here. They are found in .samovar/{kind}/, up to the repository's root.")
+            console.print(
+                f"There are no {kind} here. They are read from .samovar/{kind}/ in this folder "
+                f"and above it, up to the repository's root."
+            )
             continue
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in (kind, "from", "description"):

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one line for each state, on standard error.
+"""The live lines of a run: one line for each state, on standard error.
 
 Above: `run.py`, which passes the events on. Below: the events, and rich for a terminal. Without a terminal
 the lines are plain and come when a state ends.
@@ -32,7 +32,7 @@ from samovar.generation import (
 
 REFRESH_S = 0.08
 ANSWER_CHARS = 400
-"""Of an answer below its state; `-v` shows the whole."""
+"""Shown characters of an answer below its state; `-v` shows the whole."""
 INDENT = 4
 MARKS = {
     VisitStatus.SUCCESS: ("✓", "green"),
@@ -111,7 +111,7 @@ class Lines:
 
 
 class LiveLines:
-    """On a terminal: finished states stand, running ones move."""
+    """On a terminal: lines of finished states stay, lines of running ones move."""
 
     def __init__(self, console: Console, verbose: int) -> None:
         self._console, self._verbose = console, verbose
@@ -127,7 +127,7 @@ class LiveLines:
         self._is_begun = False
 
     def __call__(self, event: Event) -> None:
-        if not self._is_begun:  # not before: whoever hears signals by now gives the cursor back
+        if not self._is_begun:  # not before: anyone who hears signals by now gives the cursor back
             self._is_begun = True
             self._live.start()
         self._items.see(event)
@@ -171,7 +171,7 @@ class LiveLines:
                 overflow="ellipsis",
             )
             for line in answer_lines(said, self._verbose):
-                # Words are not cut at the edge, and what goes on below stands in line.
+                # Words are not cut at the edge, and what continues below is in line.
                 self._console.print(Padding(line, (0, 0, 0, INDENT)), soft_wrap=False)
         self._items.forget(event)
 
@@ -207,7 +207,7 @@ class LiveLines:
         return Text("\n").join(lines)
 
     def _is_loading(self, visit: int) -> bool:
-        """Whether something is fetched or loaded for it, which is worth a line whoever waits for it."""
+        """Whether something is fetched or loaded for it, which is worth a line to anyone who waits for it."""
         return self._doing.get(visit, "").startswith(("loading ", "fetching "))
 
     def close(self) -> None:
@@ -227,7 +227,7 @@ class _Paused(AbstractContextManager[None]):
 
 
 def answer_lines(said: str, verbose: int) -> list[Text]:
-    """An answer below its state: on one line, cut where it is long, or with `-v` as it is."""
+    """An answer below its state: on one line, cut if it is long, or with `-v` as it is."""
     lines = shown(said.strip()).splitlines() if verbose else [visible(brief(said, ANSWER_CHARS))]
     return [Text(line) for line in lines if line]
 
@@ -235,7 +235,7 @@ def answer_lines(said: str, verbose: int) -> list[Text]:
 def line_of(
     entered: StateEntered, left: StateLeft, is_told: bool = False, whole: WholeList | None = None
 ) -> Text:
-    """A finished state: its mark, name, action, time, and what it did, unless that was told.
+    """A finished state: its mark, name, action, time, and what it did, unless that was shown.
 
     `whole`: of a list, what came of all its items.
     """

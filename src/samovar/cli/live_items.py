@@ -1,4 +1,4 @@
-"""The lists that a run goes through while somebody watches: one line for each, whatever its items do.
+"""The live lines of lists: one line for each list, whatever its items do.
 
 Above: `live.py`. Below: the events. With `-v` the visits of items have lines of their own too. Mutable: which
 lists are gone through, how far they have come, and what their prompts have cost.

@@ -1,4 +1,4 @@
-"""A model on the workbench of `samovar tune`: what that takes, and that a signal ends it.
+"""Loads a model for `samovar tune`: checks the memory it needs, and lets a signal end it.
 
 Above: `tuning.py`, `converting.py`. Below: `engines/llama/measuring.py`. What is measured is on weights of
 its own, in a worker thread. The first signal ends loading, measuring or writing, which is waited for.
@@ -37,13 +37,13 @@ T = TypeVar("T")
 TEXT = Path(measuring.__file__).with_name("measured.txt")
 """What is evaluated, and foreseen."""
 BUSY_PART = 0.4
-"""Of the cores that measure, from which load on the machine does other things."""
+"""Share of the measuring cores from which on the load shows that the machine is busy."""
 
 
 def fitting(plan: Plan, spec: ModelSpec, settings: Settings, *, more_bytes: int = 0) -> Plan:
-    """The plan, with shorter lengths where the model's context is small.
+    """The plan, with shorter lengths if the model's context is small.
 
-    `more_bytes`: by which another file that is measured too is larger. Raises `BudgetError` where there is no
+    `more_bytes`: by which another file that is measured too is larger. Raises `BudgetError` if there is no
     memory for it.
     """
     trained = read_header(spec.path).context_tokens
@@ -69,7 +69,7 @@ def cost_of(spec: ModelSpec, plan: Plan, settings: Settings) -> Cost:
 
 
 def measured(console: Console, measure: Callable[[Workbench], T], spec: ModelSpec, cost: Cost) -> T | None:
-    """What `measure` gives for the loaded model; None where a person stopped it."""
+    """What `measure` gives for the loaded model; None if a person stopped it."""
     benches: list[Workbench] = []
     is_stopped = False
 

@@ -1,4 +1,4 @@
-"""`samovar models`: which models are here, in every store, what each would take, and whether it can answer.
+"""`samovar models`: the models on this machine, in every store, their memory, and whether they can answer.
 
 Above: the commands of `__init__.py`. Below: `app.py`, and the model half's headers, costs and stores.
 """
@@ -33,7 +33,7 @@ from samovar.models.stored import Stored
 from samovar.models.stores import Stores
 
 NARROW_COLUMNS = 100
-"""Of a terminal, below which the figures of a model stand below each other."""
+"""Columns of a terminal, below which the figures of a model are below each other."""
 
 
 def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json: bool) -> int:
@@ -46,7 +46,7 @@ def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json:
         else:
             found, look = list(stores.listed()), glances.header
         rows = [_row(one, look, settings, budget) for one in found]
-    # What was asked for by name must be there; of all that lies in the stores, some may be bad.
+    # A model requested by name must exist; of all that lies in the stores, some may be bad.
     status = 2 if references and any(row["fault"] for row in rows) else 0
     if as_json:
         write_json({"budget_bytes": budget, "models": rows})
@@ -54,14 +54,16 @@ def list_models(references: Sequence[str], given: Mapping[str, Any], *, as_json:
     console = make_console(sys.stdout)
     if not rows:
         known = ", ".join(ALIASES)
-        console.print(f"No models are here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known}).")
+        console.print(
+            f"There are no models here yet. `samovar pull {next(iter(ALIASES))}` fetches one ({known})."
+        )
         return 0
     good = [row for row in rows if not row["fault"]]
     if good:
         _show_models(console, good)
-        console.print(f"The budget is {in_words(budget)}. KV is of the type {settings.kv_type}.")
+        console.print(f"The budget is {in_words(budget)}. The KV cache has the type {settings.kv_type}.")
     if any(row["estimated"] for row in good):
-        console.print("≤: an upper bound; what this architecture really takes was not compared.")
+        console.print("≤: an upper bound; it was not compared with what this architecture really takes.")
     _show_faults(console, [row for row in rows if row["fault"]], are_errors=bool(references))
     return status
 
@@ -106,7 +108,7 @@ def _show_faults(console: Console, rows: list[dict[str, Any]], *, are_errors: bo
 
 
 def _named(fault: str, reference: str) -> str:
-    """The fault, with the reference where it does not say it."""
+    """The fault, with the reference if it does not say it."""
     return fault if reference in fault else f"{reference}: {fault}"
 
 

@@ -1,4 +1,4 @@
-"""The commands for models: `samovar models`, `pull` and `rm`, with what each takes.
+"""The commands for models: `samovar models`, `pull` and `rm`, with their arguments.
 
 Above: `__init__.py`, which has the other commands. Below: `models.py` and `fetching.py`, imported when they
 run.
@@ -19,14 +19,14 @@ from samovar.cli.options import NOT_GIVEN, GivenSettings, Json, Quiet, SureYes, 
 def models(
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="REF…", help="Model references; without any, all that are here."),
+        typer.Argument(metavar="REF…", help="Model references; by default all models on this machine."),
     ] = None,
     settings: GivenSettings = NOT_GIVEN,
     json: Json = False,
 ) -> None:
-    """Show the models that are here: how each is named, the memory it would take, and whether that fits.
+    """Show the models on this machine: their names, the memory each would take, and whether it fits.
 
-    Those of Samovar's cache, of the hub's, of Ollama and of LM Studio.
+    This covers Samovar's cache, the hub's cache, Ollama and LM Studio.
     """
     from samovar.cli.models import list_models
 
@@ -45,8 +45,8 @@ def pull(
 ) -> None:
     """Fetch a model into the cache, so that later runs need no network.
 
-    A model of a hub that is here already is fetched again only if there is a newer one. What has come of a
-    fetch that was stopped is kept, and the next one goes on from there.
+    A model from a hub that is already on this machine is only fetched again if there is a newer version. If a
+    fetch is stopped, the part that was fetched is kept and the next fetch continues from there.
     """
     from samovar.cli.fetching import pull_model
 
@@ -59,9 +59,9 @@ def rm(
     yes: SureYes = False,
     quiet: Quiet = False,
 ) -> None:
-    """Delete a model that was fetched: from Samovar's cache, or from the hub's, which other programs share.
+    """Delete a fetched model from Samovar's cache, or from the hub's cache, which other programs share.
 
-    What belongs to Ollama or LM Studio is theirs to delete.
+    Models of Ollama and LM Studio can only be deleted there.
     """
     from samovar.cli.fetching import remove_model
 

@@ -1,4 +1,4 @@
-"""The command `samovar trust`: which projects may open something, and run what has effects.
+"""The command `samovar trust`: the projects whose settings and effects the user trusts.
 
 Above: `__init__.py`, which has the other commands. Below: `trusting.py`, imported when it runs.
 """
@@ -18,25 +18,25 @@ from samovar.cli.options import Json
 def trust(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="FOLDER", help="A folder of the project; without it, the current one."),
+        typer.Argument(metavar="FOLDER", help="A folder of the project; by default the current one."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the folders that are trusted.")] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Trust the folder no longer.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Stop trusting the folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Show what a project's settings open and what its workflows do besides asking prompts, and trust it.
+    """Show which settings of a project need trust and which effects its workflows have, and trust it.
 
-    Until then, settings of the project that open something do not count, and its workflows with effects are
-    run by name only after a question. Trusted is each folder from this one up to the repository's root that
-    has a .samovar folder (or one of the older tool), as it is now: settings that open other things, and a
-    workflow that is changed or added later, need it again.
+    Until then, these settings are not used, and Samovar asks before it runs the project's workflows
+    with effects by name. Trust covers each folder with a .samovar folder (or one of the older tool),
+    from this one up to the repository's root, as it is now: other settings that need trust, and workflows
+    that are changed or added later, need it again.
     """
     from samovar.cli.trusting import list_trusted, trust_folder
     from samovar.errors import UsageError
 
     if list_ and (revoke or folder is not None):
-        raise UsageError("--list shows all folders, and goes with --json alone.")
+        raise UsageError("--list shows all folders; only --json can be added.")
     if json and not list_:
-        raise UsageError("--json goes with --list.")
+        raise UsageError("--json needs --list.")
     leave(list_trusted(as_json=json) if list_ else trust_folder(folder, revoke=revoke, yes=yes))

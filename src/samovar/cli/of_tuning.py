@@ -1,4 +1,4 @@
-"""The command `samovar tune`, with what it takes.
+"""The command `samovar tune`, with its arguments.
 
 Above: `__init__.py`, which has the other commands. Below: `tuning.py`, imported when it runs.
 """
@@ -17,7 +17,7 @@ ConvertTo = Annotated[
     typer.Option(
         "--convert",
         metavar="FORMAT",
-        help="Make a copy of the model in this format, such as q8_0 or q4_0, and show what that costs.",
+        help="Make a copy of the model in this format, such as q8_0 or q4_0, and show its cost in quality.",
     ),
 ]
 Short = Annotated[bool, typer.Option("--quick", help="Shorter prompts and fewer rounds.")]
@@ -26,7 +26,7 @@ Forget = Annotated[
     bool,
     typer.Option(
         "--forget",
-        help="Use the built-in table again; measures nothing, and goes with --kv-type and --json only.",
+        help="Use the built-in table again; measures nothing. Only --kv-type and --json can be added.",
     ),
 ]
 
@@ -34,7 +34,7 @@ Forget = Annotated[
 @app.command(cls=QuickCommand)
 @with_settings("kv_type")
 def tune(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="A model that is here.")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help="A model on this machine.")],
     convert: ConvertTo = None,
     quick: Short = False,
     keep: Keep = False,
@@ -44,9 +44,9 @@ def tune(
 ) -> None:
     """Measure which settings are fastest for a model on this machine, and load it with them from now on.
 
-    Do it while the machine does nothing else. The settings can change the last bits of what a model
-    computes; with --deterministic the built-in table is used, whatever was measured. The model is loaded as
-    a run loads it: the settings threads, gpu_layers, devices, split_mode, tensor_split and main_gpu hold.
+    Run it while the machine is idle. The settings can change the last bits of a model's
+    results; with --deterministic the built-in table is used instead. The model is loaded as
+    in a run: the settings threads, gpu_layers, devices, split_mode, tensor_split and main_gpu apply.
 
     Exit: 0 kept, 1 the machine was too busy to keep anything, 2 usage, 130 cancelled.
     """

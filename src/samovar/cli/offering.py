@@ -1,6 +1,6 @@
-"""Looks beside a run whether a better model than the default is on this machine, and names it in the end.
+"""Looks during a run for a better model than the default on this machine, and names it at the end.
 
-Above: `run.py`. Below: `models/offers.py`. It is looked for only where nobody has said which model, and
+Above: `run.py`. Below: `models/offers.py`. It is looked for only if nobody has said which model, and
 somebody reads what is shown; in a thread that nothing waits for.
 """
 
@@ -38,13 +38,13 @@ class Offering:
             self._thread.join(WAIT_S)
         if self._found is None:
             return None
-        return f"also here: --model {self._found.said}; the setting `model` makes it the default"
+        return f"also on this machine: --model {self._found.said}; the setting `model` makes it the default"
 
 
 def offering_for(
     settings: Settings, budget: int | None, *, named: str | None, models: tuple[str, ...]
 ) -> Offering | None:
-    """A look for a run with these models; None where somebody has said which, or none is needed.
+    """A look for a run with these models; None if somebody has said which, or none is needed.
 
     `named`: the model of the command line.
     """

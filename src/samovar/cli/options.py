@@ -1,4 +1,4 @@
-"""Options that several commands have, or that need many words; and those that settings make.
+"""Options shared by several commands, options with long texts, and the options made from settings.
 
 Above: the commands of `__init__.py`. Below: `completion.py`, and the settings.
 """
@@ -39,10 +39,12 @@ Vars = Annotated[
     list[Path] | None,
     typer.Option("--vars", metavar="FILE", help="A YAML or JSON file of variables; --var wins."),
 ]
-Events = Annotated[bool, typer.Option("--events", help="JSON lines on standard output, as things happen.")]
+Events = Annotated[
+    bool, typer.Option("--events", help="Write events to standard output as JSON lines while they happen.")
+]
 Print = Annotated[
     str | None,
-    typer.Option("--print", metavar="VAR", help="Just this variable on standard output at the end."),
+    typer.Option("--print", metavar="VAR", help="Only this variable on standard output, at the end."),
 ]
 DryRun = Annotated[
     bool,
@@ -61,7 +63,9 @@ Model = Annotated[
 ]
 Executor = Annotated[
     str | None,
-    typer.Option("--executor", metavar="NAME", help="Who answers every prompt, whatever it says."),
+    typer.Option(
+        "--executor", metavar="NAME", help="The executor of every prompt, overriding the prompts' own."
+    ),
 ]
 Seed = Annotated[
     int | None,
@@ -70,40 +74,45 @@ Seed = Annotated[
         metavar="N",
         min=0,
         max=MOST_SEED,
-        help="Prompts that name no seed have theirs made from it.",
+        help="Derive the seed of each prompt without one from this number.",
     ),
 ]
 Deterministic = Annotated[
     bool,
-    typer.Option("--deterministic", help="The same answers each time, at the price of speed."),
+    typer.Option("--deterministic", help="The same answers each time, but slower."),
 ]
 LimitTransitions = Annotated[
-    int | None, typer.Option("--limit-transitions", metavar="N", min=1, help="At most so many transitions.")
+    int | None,
+    typer.Option("--limit-transitions", metavar="N", min=1, help="Stop the run after this many transitions."),
 ]
 LimitDuration = Annotated[
-    str | None, typer.Option("--limit-duration", metavar="TIME", help="At most so long, as in 90s or 1h.")
+    str | None,
+    typer.Option("--limit-duration", metavar="TIME", help="Stop the run after this time, as in 90s or 1h."),
 ]
 Record = Annotated[
     Path | None,
-    typer.Option("--record", metavar="FILE", help="Add the run as a case to this file, for `samovar test`."),
+    typer.Option("--record", metavar="FILE", help="Add the run to this file as a case for `samovar test`."),
 ]
 Lenient = Annotated[
-    bool, typer.Option("--lenient", help="Text that is no action is a warning, not an error.")
+    bool, typer.Option("--lenient", help="Report text that is not an action as a warning, not an error.")
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")
+    bool, typer.Option("--json", help="Write one JSON object, and nothing else, to standard output.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live lines and no report; errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors: no live lines, no report.")]
 Verbose = Annotated[
     int,
     typer.Option(
-        "--verbose", "-v", count=True, help="Whole answers, and debug logs; -vv also the engine's log."
+        "--verbose",
+        "-v",
+        count=True,
+        help="Show whole answers and debug logs; -vv also shows the engine's log.",
     ),
 ]
 
 # For one command only -------------------------------------------------------------------------------
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Say yes where the workflow waits for a person.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Say yes when the workflow waits for a person.")]
 AnswerGiven = Annotated[
     list[str] | None,
     typer.Option("--answer", metavar="STATE=VALUE", help="Answer a question of the workflow. Repeatable."),
@@ -113,21 +122,21 @@ Trust = Annotated[
     typer.Option("--trust", help="Trust the project for this run; see `samovar trust`."),
 ]
 NoEffects = Annotated[
-    bool, typer.Option("--no-effects", help="Run no command, touch no file: only ask prompts.")
+    bool, typer.Option("--no-effects", help="Run no commands and touch no files: only ask prompts.")
 ]
 SureYes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 Fix = Annotated[
     bool,
-    typer.Option("--fix", help="Mend what has one safe mending, such as old spellings; shows a diff."),
+    typer.Option("--fix", help="Fix everything that has one safe fix, such as old spellings; shows a diff."),
 ]
 Diff = Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")]
 Explain = Annotated[
-    str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and what to do.")
+    str | None, typer.Option("--explain", metavar="CODE", help="Explain a code, and how to fix it.")
 ]
 Only = Annotated[
     str | None,
-    typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or file's."),
+    typer.Option("-k", metavar="TEXT", help="Only cases with this text in their name or their file's name."),
 ]
 CoverageMin = Annotated[
     float | None,
@@ -151,7 +160,9 @@ Png = Annotated[
 Mermaid = Annotated[bool, typer.Option("--mermaid", help="The diagram as Mermaid, on standard output.")]
 InWorkflow = Annotated[
     str | None,
-    typer.Option("--workflow", metavar="FILE", help="The workflow whose own prompt it is, or that asks it."),
+    typer.Option(
+        "--workflow", metavar="FILE", help="The workflow that contains the prompt, or that asks it."
+    ),
 ]
 Clear = Annotated[bool, typer.Option("--clear", help="Delete them all.")]
 
@@ -166,8 +177,8 @@ NOT_GIVEN: GivenSettings = {}
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of these settings, or of all that have one.
 
-    The command has a parameter `settings`, where they stand in `--help`; it gets what was given, by name,
-    with None for the rest.
+    The command has a parameter `settings`, where they are in `--help`; it gets what was given, by name, with
+    None for the rest.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""What a run writes to standard output: events or an object as JSON, or what it is for.
+"""The standard output of a run: events or an object as JSON, or its result.
 
 Above: `run.py`. Below: the wire. Lines and reports for people are in `live.py` and `report.py`.
 """
@@ -69,7 +69,7 @@ def asked_output(path: str | None, workflow: Workflow, variables: Mapping[str, o
 
     def text(variables: Mapping[str, object]) -> str:
         if way.steps[0] not in variables:
-            raise ActionError(f"The run came to its end without setting {way.steps[0]!r}.")
+            raise ActionError(f"The run ended without setting {way.steps[0]!r}.")
         try:
             return to_text(plain(way.walk(variables)))
         except KeyError as error:
@@ -98,7 +98,8 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 
 def show_message(console: Console, message: MessagePreview, *, indent: str) -> None:
-    """The role, then the text; what only the run knows stands out. A terminal gets a bounded part of it."""
+    """The role, then the text; values only known in the run are highlighted. A terminal gets a bounded part
+    of it."""
     whole = "".join(part.source if isinstance(part, Open) else part for part in message.parts)
     if not console.is_terminal:  # nothing is to be formatted: it is written as it is
         lines = "".join(f"{indent}{line}\n" for line in whole.split("\n"))
@@ -117,7 +118,7 @@ def show_message(console: Console, message: MessagePreview, *, indent: str) -> N
 
 
 def error_object(workflow: str | None, error: SamovarError) -> dict[str, Any]:
-    """What `--json` gives where nothing was done. `workflow`: what was to be run; None: nothing was."""
+    """What `--json` gives if nothing was done. `workflow`: what was to be run; None: nothing was."""
     wire: dict[str, Any] = {}
     if workflow is not None:
         wire = {"run": None, "workflow": workflow, "status": "invalid"}

@@ -45,9 +45,7 @@ def show_workflow(reference: str, *, svg: str | None, png: str | None, as_mermai
         if is_there
     ]
     if len(outputs) > 1:
-        raise UsageError(
-            f"{' and '.join(outputs)} cannot go together: each is all there is on standard output."
-        )
+        raise UsageError(f"{' and '.join(outputs)} cannot be combined: each takes all of standard output.")
     workflow = open_library(current_folder()).workflow(reference)
     if svg is None and png is None and not as_mermaid:
         _show_in_terminal(workflow)
@@ -133,7 +131,7 @@ def _draw(source: str, kind: Literal["svg", "png"], workflow: Workflow) -> bytes
         import mermaidx
     except ImportError as error:
         raise UsageError(
-            f"--{kind} needs what draws pictures: pip install 'samovar[pictures]'. "
+            f"--{kind} needs an optional package: pip install 'samovar[pictures]'. "
             "Without it: samovar show, or samovar show --mermaid."
         ) from error
     drawing: Any
@@ -151,7 +149,9 @@ def _draw(source: str, kind: Literal["svg", "png"], workflow: Workflow) -> bytes
 
 def _write(target: str, draw: Callable[[], bytes], kind: str) -> None:
     if target == "-" and kind == "png" and sys.stdout.isatty():
-        raise UsageError("A PNG is not for a terminal: give a file, or send standard output to one.")
+        raise UsageError(
+            "A PNG cannot be shown in a terminal: name a file, or redirect standard output to one."
+        )
     picture = draw()
     if target == "-":
         put_bytes(picture)
@@ -186,7 +186,7 @@ def _show_in_terminal(workflow: Workflow) -> None:
 
 
 def _drawing(diagram: str) -> str:
-    """The diagram in box characters; its own text where it cannot be drawn."""
+    """The diagram in box characters; its own text if it cannot be drawn."""
     try:
         import termaid
 

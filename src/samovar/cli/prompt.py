@@ -1,4 +1,4 @@
-"""`samovar prompt`: a prompt's messages as they would be sent, and whether they fit; nothing is asked.
+"""`samovar prompt`: shows a prompt's messages as they would be sent, and whether they fit; asks nothing.
 
 Above: the commands of `__init__.py`. Below: `preflight/`, which fills and counts.
 """
@@ -38,7 +38,7 @@ class PromptArguments:
     """What `samovar prompt` was called with."""
 
     name: str
-    """Of the library, a file, or `FILE#name`."""
+    """A name in the library, a file, or `FILE#name`."""
     workflow: str | None
     variables: tuple[str, ...]
     """Each `--var`."""
@@ -85,7 +85,7 @@ def _find(arguments: PromptArguments, library: Library) -> tuple[Prompt, Workflo
     file, mark, section = arguments.name.partition("#")
     if mark and arguments.workflow is not None:
         raise UsageError(
-            f"{arguments.name} names a workflow already: leave out --workflow, or the part before #."
+            f"{arguments.name} already names a workflow: leave out --workflow, or the part before #."
         )
     if mark or arguments.workflow is not None:
         workflow = library.workflow(file if mark else str(arguments.workflow))
@@ -96,7 +96,7 @@ def _find(arguments: PromptArguments, library: Library) -> tuple[Prompt, Workflo
     text = read_text(path)
     if "stateDiagram" in text:
         own = library.workflow(arguments.name).prompts
-        hint = f"name one of its own: {path}#{next(iter(own))}" if own else "it has no prompts of its own"
+        hint = f"name one of its prompts: {path}#{next(iter(own))}" if own else "it has no prompts of its own"
         raise UsageError(f"{path} is a workflow; {hint}.")
     return parse_prompt(text, name=name_of(path), path=path, partials=library.partial), None
 
@@ -123,7 +123,7 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
     missing = [
         Fault(
             code="missing-parameter",
-            message=f"The prompt {prompt.name!r} needs {one.name!r}: give it with --var {one.name}=…",
+            message=f"The prompt {prompt.name!r} needs {one.name!r}: pass it with --var {one.name}=…",
             place=one.place,
         )
         for one in prompt.parameters
@@ -138,7 +138,7 @@ def _check_given(prompt: Prompt, workflow: Workflow | None, given: Mapping[str, 
         missing += [
             Fault(
                 code="missing-variable",
-                message=f"Nothing gives {name!r} here: give it with --var {name}=…",
+                message=f"Nothing sets {name!r} here: pass it with --var {name}=…",
                 place=prompt.template.where(name),
             )
             for name in sorted(prompt.template.names - there)
@@ -180,5 +180,5 @@ def _figures_line(told: Mapping[str, Any]) -> str:
     if context is None:
         return f"{line}; {told['why']}"
     if tokens >= context:
-        return f"{line}: fits once its context of {context} tokens is made larger (at most {most})"
+        return f"{line}: fits if its context of {context} tokens is made larger (at most {most})"
     return f"{line}: fits its context of {context} tokens"

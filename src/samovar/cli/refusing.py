@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of a command, in the words of other errors; and every error as JSON.
+"""Errors about the arguments of a command, worded like other errors; and every error as JSON.
 
 Above: `commands.py`, whose commands all refuse by it; it is imported only when something is wrong. Below:
 typer, which finds what is wrong; the errors.
@@ -18,7 +18,7 @@ from samovar.errors import SamovarError, UsageError, nearest
 
 
 def refuse_arguments(ctx: Any, written: Sequence[str], error: typers.UsageError) -> NoReturn:
-    """Says what is wrong with what was written: with the usage, or as JSON where that is asked for."""
+    """Reports mistakes in what was written: with the usage, or as JSON if that is asked for."""
     if isinstance(error, typers.NoArgsIsHelpError):
         raise error
     message = _said(ctx, written, error)
@@ -42,7 +42,7 @@ def refuse_command(ctx: Any, written: Sequence[str], known: Sequence[str]) -> No
 
 
 def refuse(ctx: Any, error: SamovarError) -> NoReturn:
-    """Ends a command with an error: as JSON where that is asked for."""
+    """Ends a command with an error: as JSON if that is asked for."""
     as_json, as_events = (bool(ctx.params.get(name)) for name in ("json", "events"))
     if not as_json and not as_events:
         raise error
@@ -74,7 +74,7 @@ def _said(ctx: Any, written: Sequence[str], error: typers.UsageError) -> str:
         return _wrong_value(ctx, written, error)
     if "unexpected extra argument" in error.message:
         extra = error.message.rpartition("(")[2].rstrip(").")
-        return f"{extra!r} is too much: {ctx.command_path} takes no more arguments."
+        return f"{extra!r} is one argument too many: {ctx.command_path} takes no more."
     return error.format_message()
 
 
@@ -96,8 +96,9 @@ def _expected(kind: Any, info: Any) -> str | None:
         return None
     least = "" if info.min is None else f" from {info.min:g}" if kind is float else f" from {info.min}"
     most = "" if info.max is None else f" to {info.max:g}" if kind is float else f" to {info.max}"
-    on = " on" if least and not most else ""
-    return f"a {'whole ' if kind is int else ''}number{least}{most}{on}"
+    if least and not most:
+        least = f", at least {info.min:g}"
+    return f"a {'whole ' if kind is int else ''}number{least}{most}"
 
 
 def _name(param: Any) -> str:

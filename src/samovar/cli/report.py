@@ -179,7 +179,7 @@ def _time(state: dict[str, Any]) -> str:
 
 
 def _show_narrow(console: Console, states: list[dict[str, Any]]) -> None:
-    """Two lines for each state, where a table has no room."""
+    """Two lines for each state, if a table has no room."""
     hidden = len(states) - MOST_ROWS
     if hidden > 0:
         console.print(f"… {hidden} earlier")

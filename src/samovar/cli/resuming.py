@@ -1,4 +1,4 @@
-"""`samovar resume`: a run that was interrupted goes on, with what it was called with then.
+"""`samovar resume`: a run that was interrupted continues, with what it was called with then.
 
 Above: the commands of `__init__.py`. Below: the journal, and `run.py`, which drives it as any run.
 """
@@ -29,12 +29,12 @@ class ResumeArguments:
     """What `samovar resume` was called with."""
 
     run: str | None
-    """An id, or the beginning of one; None: the newest run that can go on."""
+    """An id, or the beginning of one; None: the newest run that can continue."""
     variables: tuple[str, ...]
     """Each `--var`: secrets, which are not kept."""
     settings: Mapping[str, Any]
     decision: Decision | None
-    """Of visits that were interrupted and may not simply be done again."""
+    """Decision of visits that were interrupted and may not simply be done again."""
     yes: bool
     answers: tuple[str, ...]
     trust: bool
@@ -79,7 +79,7 @@ def decision_of(*, redo: bool, skip: bool, fail: bool) -> Decision | None:
     given: dict[Decision, bool] = {"redo": redo, "skip": skip, "fail": fail}
     said = [name for name, is_given in given.items() if is_given]
     if len(said) > 1:
-        raise UsageError(f"--{said[0]} and --{said[1]} cannot go together.")
+        raise UsageError(f"--{said[0]} and --{said[1]} cannot be combined.")
     return said[0] if said else None
 
 
@@ -89,7 +89,7 @@ def _free(journal: Journal, found: RunSummary) -> RunSummary:
         raise UsageError(f"Run {found.id} is over: it {_ended(found.status)}.")
     left_s = found.until_s - time.time()
     if found.status is RunStatus.RUNNING and left_s > 0:
-        say(f"samovar: {found.owner} may still drive the run; {left_s:.0f} s will tell")
+        say(f"samovar: {found.owner} may still drive the run; waiting {left_s:.0f} s")
         time.sleep(left_s)
         found = find_run(journal, found.id)
     if found.status is RunStatus.RUNNING:
@@ -120,8 +120,9 @@ def _decision(found: RunSummary, visits: Sequence[KeptVisit], decision: Decision
     if visits and decision is None:
         names = ", ".join(str(one.intent.key) for one in visits[:5])
         raise UsageError(
-            f"Run {found.id} was interrupted in {names}, and nobody knows whether that was done. Look, and "
-            "say --redo to do it again, --skip to go on as if it was done, or --fail to go on as if it "
+            f"Run {found.id} was interrupted in {names}, and it is unknown whether that was done. Check "
+            "it, then use --redo to do it again, --skip to continue as if it was done, or --fail to "
+            "continue as if it "
             "failed."
         )
     return decision
@@ -132,7 +133,7 @@ def _go_to(head: RunHead) -> None:
     try:
         if not Path(head.folder).samefile(current_folder()):
             os.chdir(head.folder)
-            say(f"samovar: the run goes on in {head.folder}")
+            say(f"samovar: the run continues in {head.folder}")
     except OSError as error:
         raise UsageError(
             f"The run was started in {head.folder}, which cannot be entered: {error.strerror}."
@@ -146,6 +147,6 @@ def _check_unchanged(head: RunHead, arguments: RunArguments) -> None:
     changed = [path for path, digest in now.items() if head.digests.get(path) != digest]
     if changed:
         raise UsageError(
-            f"{', '.join(changed)} has changed since the run began. Put it back as it was, or start anew "
-            "with `samovar run`."
+            f"{', '.join(changed)} has changed since the run began. Restore it, or start again with "
+            "`samovar run`."
         )

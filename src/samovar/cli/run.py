@@ -74,7 +74,7 @@ def run_workflow(arguments: RunArguments) -> int:
     with limited(settings.value_bytes):
         given = _given(arguments, workflow)
     budget = None if arguments.dry_run else budget_bytes(settings)
-    # By its name or its file, as it was written: which of the two it is matters to what it may do.
+    # By its name or its file, as written: which of the two it is matters to what it may do.
     prepared = prepare(
         arguments.workflow, given, library, settings, run, ask=asker(), budget=budget, allow=allower()
     )
@@ -131,14 +131,14 @@ def _given(arguments: RunArguments, workflow: Workflow) -> dict[str, object]:
         if name in switches or _is_inline(name, arguments.variables):
             say(
                 f"samovar: warning: others can read {name!r} in the list of processes, and your shell may "
-                f"keep it. Give it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
+                f"keep it. Pass it as --var {name}=@FILE, as --var {name}=- on standard input, or from the "
                 "environment (`from_env` in the workflow)."
             )
     return given | switches | assignments
 
 
 def _is_inline(name: str, assignments: Sequence[str]) -> bool:
-    """Whether the value stands on the command line itself."""
+    """Whether the value is on the command line itself."""
     values = [text.partition("=")[2] for text in assignments if text.partition("=")[0] == name]
     return any(not value.startswith("@") and value != "-" for value in values)
 
@@ -159,13 +159,11 @@ def _check_outputs(arguments: RunArguments) -> None:
         if is_asked
     ]
     if arguments.dry_run and (arguments.as_events or arguments.print_variable is not None):
-        raise UsageError(f"{asked[-1]} tells of a run; --dry-run has none. --json goes with it.")
+        raise UsageError(f"{asked[-1]} reports on a run, which --dry-run does not have. Use --json.")
     if arguments.dry_run and arguments.record is not None:
-        raise UsageError("--record keeps what happens in a run; --dry-run has none.")
+        raise UsageError("--record needs a run, which --dry-run does not have.")
     if len(asked) > 1:
-        raise UsageError(
-            f"{' and '.join(asked)} cannot go together: each is all there is on standard output."
-        )
+        raise UsageError(f"{' and '.join(asked)} cannot be combined: each takes all of standard output.")
 
 
 def _duration(text: str | None) -> float | None:
@@ -174,7 +172,7 @@ def _duration(text: str | None) -> float | None:
     except ValueError as error:
         raise UsageError(f"--limit-duration {text}: {error}.") from error
     if seconds == 0:
-        raise UsageError("--limit-duration 0 leaves no time for anything.")
+        raise UsageError("--limit-duration must be above 0.")
     return seconds
 
 
@@ -233,7 +231,7 @@ def _record(
     library: Library,
     outcome: RunOutcome,
 ) -> None:
-    """Adds the run as a case to a file, and says on standard error what is doubtful about it."""
+    """Adds the run as a case to a file, and writes warnings about it to standard error."""
     from samovar.testing.paths import Tree
     from samovar.testing.recording import can_be_recorded, record
 

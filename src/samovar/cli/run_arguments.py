@@ -1,4 +1,4 @@
-"""What `samovar run` was called with, and what of it a run that goes on is called with again.
+"""What `samovar run` was called with, and what of it a run that continues is called with again.
 
 Above: `run.py`, `resuming.py`. Below: the journal's contract.
 """
@@ -24,7 +24,7 @@ KEPT = (
     "no_effects",
     "lenient",
 )
-"""The arguments that hold for all of a run, however often it goes on."""
+"""The arguments that hold for all of a run, however often it continues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +64,13 @@ class RunArguments:
     quiet: bool
     verbose: int
     goes_on: RunHead | None = None
-    """The run that goes on; None: a new one begins."""
+    """The run that continues; None: a new one begins."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of its visits that were interrupted."""
 
     @property
     def kept(self) -> Mapping[str, object]:
-        """What a later process needs to go on with the run, besides its variables; only what JSON has."""
+        """What a later process needs to continue the run, besides its variables; only what JSON has."""
         settings = {name: _json(one) for name, one in self.settings.items() if one is not None}
         return {"settings": settings, **{name: getattr(self, name) for name in KEPT}}
 

@@ -1,4 +1,4 @@
-"""How a text is shown to a person: bounded, and with an escape for what a terminal would do instead of show.
+"""Shows a text to a person: shortened, with escapes for control sequences of the terminal.
 
 Above: every module of this folder that writes for people. Below: nothing. The bound comes before everything
 else, since formatting a large text takes minutes and gigabytes. JSON and standard output have the whole text.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from unicodedata import category
 
 MOST_SHOWN_LINES = 200
-"""Of one text: more than a person reads, and a few screens to scroll back over."""
+"""Lines of one text: more than a person reads, and a few screens to scroll back over."""
 MOST_SHOWN_CHARS = 20_000
-"""Of one text: 200 lines of 100 characters, which rich formats in some hundredths of a second."""
+"""Characters of one text: 200 lines of 100 characters, which rich formats in some hundredths of a second."""
 
 
 def shown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What `samovar tune` measured, as tables for a person and as objects for `--json`.
+"""The measurements of `samovar tune`, as tables for a person and as objects for `--json`.
 
 Above: `tuning.py`. Below: rich, and the values of `engines/llama/measuring.py`.
 """
@@ -30,7 +30,7 @@ def speed_object(speed: Speed) -> dict[str, Any]:
 
 def speeds_table(speeds: list[Speed], chosen: Speed) -> Table:
     """A row for each choice: flash attention, tokens of a micro-batch, evaluated tokens for each second,
-    milliseconds of a token behind so many, seconds of the usual request."""
+    milliseconds of a token behind this many, seconds of the usual request."""
     shown = Table(box=None, pad_edge=False, header_style="dim")
     shown.add_column("flash")
     for heading in ("batch", "tokens/s"):

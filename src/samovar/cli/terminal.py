@@ -1,8 +1,8 @@
-"""The one way to a terminal for plain text: with an escape for what a terminal would do instead of show.
+"""The only way to write plain text to a terminal: with escapes for control sequences.
 
 Above: every module of this folder. Below: `showing.py`. Texts come from files, commands, models and other
-people, so none of them may move the cursor, change a title or hide what stands beside it. What goes to a
-file or a pipe is written as it is. Tables and styles are in `console.py`.
+people, so none of them may move the cursor, change a title or hide what is beside it. What goes to a file or
+a pipe is written as it is. Tables and styles are in `console.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`samovar test`: runs the cases of workflows, and shows what differs and what no case reaches.
+"""`samovar test`: runs the cases of workflows, and shows differences and missing coverage.
 
 Above: the commands of `__init__.py`. Below: `samovar.testing.trial` and what it is made of.
 """
@@ -58,7 +58,7 @@ def run_tests(arguments: CasesArguments) -> int:
     console = make_console(sys.stderr if arguments.as_json else sys.stdout)
     for file in files:
         _run(file, library, arguments, console)
-    # With a choice of cases, what has none is no news.
+    # With a choice of cases, what has none is not news.
     folders = [] if arguments.only else [one for one in arguments.paths or (Path(),) if is_folder(one)]
     coverage = covered_workflows(files, folders, library, lenient=arguments.lenient)
     if arguments.junit is not None:

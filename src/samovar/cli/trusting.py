@@ -1,6 +1,7 @@
-"""`samovar trust`, and what other commands say and ask about projects that are not trusted.
+"""`samovar trust`, and the messages and questions of other commands about untrusted projects.
 
-Above: the commands. Below: what the user trusts, the library. Whoever asks shows all of what would be done.
+Above: the commands. Below: what the user trusts, the library. Anyone who asks shows all of what would be
+done.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def trust_folder(folder: Path | None, *, revoke: bool, yes: bool) -> int:
     """Trusts what the project has from this folder up to its root, or no longer; says what that is."""
     if is_within_run():
         raise UsageError(
-            "A run has started this command, and a run does not decide what you trust. Call `samovar trust` "
-            "in a terminal of your own."
+            "This command was started by a run, and a run cannot decide what you trust. Call "
+            "`samovar trust` in your own terminal."
         )
     start = current_folder() if folder is None else folder
     if not is_folder(start):
@@ -106,12 +107,12 @@ def trust_folder(folder: Path | None, *, revoke: bool, yes: bool) -> int:
     asked = [_Asked.of(one) for one in folders]
     put("".join(f"{shown(line)}\n" for one in asked for line in one.lines))
     if not any(one.is_new for one in asked):
-        put("You trust this already, as it is.\n")
+        put("You already trust this, as it is now.\n")
         return 0
     if not yes and not _is_terminal():
-        raise UsageError("There is no terminal to ask at. Read what it says, and call it with --yes.")
+        raise UsageError("There is no terminal to ask at. Read the text above, then call it with --yes.")
     if not yes and not _says_yes("Trust this as it is now? [y/N] "):
-        raise UsageError("Nothing has changed: this is not trusted.")
+        raise UsageError("Nothing was changed: this is not trusted.")
     for one in asked:
         keep(one.folder, one.opening.digest, one.workflows)
         put(f"trusted: {shown(str(one.folder))}\n")
@@ -158,7 +159,7 @@ class _Asked:
             said += [f"  workflow {name}{since}{line}" for line in _effects_of(library, workflow)]
         since = " (changed since you trusted it)" if opening.standing == "changed" else ""
         settings = [f"  setting {name} = {to_text(value)}{since}" for name, value in opening.values.items()]
-        nothing = ["  no settings that open anything, and no workflow that has effects"]
+        nothing = ["  no settings that need trust, and no workflow with effects"]
         head = f"{folder}, trusted on {_day(kept)}" if kept else f"{folder}"
         return cls(
             folder=folder,
@@ -182,7 +183,7 @@ def _revoke(start: Path) -> int:
     kept = {one.folder for one in trusted_folders()}
     gone = [one for one in levels(start) if one in kept and forget(one)]
     if not gone:
-        raise UsageError(f"{start} is not trusted. `samovar trust --list` shows what is.")
+        raise UsageError(f"{start} is not trusted. `samovar trust --list` shows all that are.")
     put("".join(f"no longer trusted: {shown(str(one))}\n" for one in gone))
     return 0
 

@@ -1,4 +1,4 @@
-"""`samovar tune`: measures a model with each setting on this machine, shows what came of it, keeps the best.
+"""`samovar tune`: measures a model with each setting on this machine, shows the results, keeps the best.
 
 Above: the commands of `__init__.py`. Below: `measuring.py`, `converting.py`, `models/tuned.py`.
 An interrupt keeps nothing.
@@ -35,7 +35,7 @@ from samovar.models.tuning import Tuning
 
 QUICK = Plan(lengths=(256, 768), decoded=12, rounds=2)
 LEAST_SHARE = 0.75
-"""Of the cores' time: whoever got less has measured other programs too. Alone it is nine tenths."""
+"""Share of the cores' time: with less, other programs were measured too. Alone it is nine tenths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def tune_model(arguments: TuneArguments) -> int:
     if arguments.convert is not None:
         return convert_model(arguments.convert, reference, spec, settings, plan, as_json=arguments.as_json)
     if kept is None:
-        raise UsageError("There is no folder to keep results in: set HOME, or SAMOVAR_CACHE_FOLDER.")
+        raise UsageError("There is no folder to store the results in: set HOME, or SAMOVAR_CACHE_FOLDER.")
     return _tune_and_keep(arguments, settings, spec, fitting(plan, spec, settings), kept)
 
 
@@ -90,7 +90,9 @@ def _forget(arguments: TuneArguments, spec: ModelSpec, kept: Tuned | None) -> in
     if arguments.as_json:
         write_json({"model": arguments.model, "forgotten": was_there})
     else:
-        make_console().print("Forgotten: the table is used again." if was_there else "Nothing was kept.")
+        make_console().print(
+            "Forgotten: the built-in table is used again." if was_there else "Nothing was kept."
+        )
     return 0
 
 
@@ -126,12 +128,12 @@ def _tune_and_keep(
         out.print(f"{count:>3} threads: {ms:.1f} ms a token, evaluates {rates[count]:.0f} tokens/s")
     if path is None:
         out.print(
-            f"Nothing is kept: other programs took {1 - share:.0%} of the time. --keep keeps it anyway."
+            f"Nothing is kept: other programs used {1 - share:.0%} of the time. --keep keeps it anyway."
         )
         return 1
     out.print(Text(f"Kept for this machine: {tuning}."))
     if settings.tune == "off":
-        out.print("The setting tune is off, so loads do not use it.")
+        out.print("The setting `tune` is off, so models are loaded without it.")
     return 0
 
 

@@ -51,7 +51,7 @@ def read_answers(given: Sequence[str], workflow: Workflow, library: Library) -> 
 def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter] = ()) -> dict[str, str]:
     """`K=V`, `K=@FILE`, `K=-` (standard input, once), and `K=@@V` for a value that begins with @.
 
-    A name may be given once, or several times where it takes several choices. Raises `UsageError`.
+    A name may be given once, or several times if it takes several choices. Raises `UsageError`.
     """
     values: dict[str, str] = {}
     stdin_taken_by = None
@@ -65,7 +65,9 @@ def read_assignments(assignments: Sequence[str], parameters: Sequence[Parameter]
             raise UsageError(f"--var takes NAME=VALUE; number {number} has {lacks}.")
         if text in ("-", *STANDARD_INPUT):
             if stdin_taken_by:
-                raise UsageError(f"Standard input can be one variable only: {stdin_taken_by} or {name}.")
+                raise UsageError(
+                    f"Standard input can be the value of only one variable: {stdin_taken_by} or {name}."
+                )
             stdin_taken_by = name
             text = read_input()
         elif text.startswith("@@"):
@@ -135,18 +137,19 @@ def read_switches(
 def _refuse(switch: str, options: Sequence[str], own: Sequence[str]) -> None:
     if not switch.startswith("-"):
         raise UsageError(
-            f"{switch!r} is one argument too many: one workflow is run. Variables: --var NAME=VALUE."
+            f"{switch!r} is one argument too many: only one workflow is run. Set variables with --var "
+            f"NAME=VALUE."
         )
     written = switch.partition("=")[0]
     theirs = [f"--{name}" for name in own]
     hint = nearest(written, [*options, *theirs])
     if theirs:
-        hint += f" Those of this workflow: {', '.join(theirs)}."
+        hint += f" The options of this workflow: {', '.join(theirs)}."
     raise UsageError(f"There is no option {written}.{hint}")
 
 
 def asker() -> Callable[[Parameter], object] | None:
-    """Asks for a missing parameter on a terminal; None where there is none."""
+    """Asks for a missing parameter on a terminal; None if there is none."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
 

@@ -1,7 +1,7 @@
-"""What settings declare in tables of their own: executors, and servers of tools.
+"""Executors and servers of tools that settings declare in their own tables.
 
 Above: `settings.py`, whose fields these are; the shelves that make executors and tools of them. Below:
-nothing. Keys are named here, never written: whoever shows a setting shows no secret.
+nothing. Keys are named here, never written: anyone who shows a setting shows no secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DeclaredExecutor:
     name: str
     """What workflows call it."""
     kind: str = ""
-    """Of `executors/table.py`; empty: its name is one."""
+    """Kind from `executors/table.py`; empty: its name is the kind."""
     url: str | None = None
     """Where an endpoint is; None: what the environment says, else the provider's own."""
     model: str | None = None
@@ -39,7 +39,7 @@ class DeclaredExecutor:
     own_tools: tuple[str, ...] = ()
     """The program's own tools that it may use, by its own names."""
     silence_s: float = 120.0
-    """Given up when nothing came for so long, in seconds."""
+    """Given up when nothing came for this long, in seconds."""
     input_price: float | None = None
     """For a million tokens of prompts, in any currency; None: unknown, which is not zero."""
     output_price: float | None = None

@@ -1,4 +1,4 @@
-"""Reads the settings: from flags, the environment and files, the nearer first.
+"""Reads the settings: from flags, the environment and files; the nearest wins.
 
 Above: `__init__.py`. Below: `settings.py`, `projects/`, and pydantic-settings, which is imported when
 something is set. What a project's file opens counts only if the user trusts the project.
@@ -105,7 +105,7 @@ def _say(name: str, error: Any, given: Mapping[str, object], start: Path | None)
 
 
 def _say_of_table(name: str, error: Any, where: str) -> str:
-    """What is wrong with a key of one of the tables of a setting."""
+    """The mistake in a key of one of the tables of a setting."""
     key = str(error["loc"][-1])
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"[{name}.…] has no key {key!r}{where}.{nearest(key, known_keys(_hints()[name]))}"

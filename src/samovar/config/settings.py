@@ -1,4 +1,4 @@
-"""The settings themselves: one field each, with all there is to know of it.
+"""The settings themselves: one field each, with all its metadata.
 
 Above: `loading.py`, which reads them, and `__init__.py`. Below: `declared.py`, `setting.py`. A setting's
 option, its variable, its key in the files, the docs and the types of `samovar.open()` come from its field.
@@ -23,15 +23,17 @@ class Settings:
 
     model: str = setting(
         "smollm2",
-        "The model of prompts that name none: a path, `package:…`, `hf:…`, `ollama:…`, `lmstudio:…`, or a "
+        "The model of prompts that do not name one: a path, `package:…`, `hf:…`, `ollama:…`, "
+        "`lmstudio:…`, or a "
         "known name.",
         expected="a text: a path, package:…, hf:…, ollama:…, lmstudio:… or a known name",
         names="model",
     )
     aliases: tuple[tuple[str, str], ...] = setting(
         (),
-        "Names of your own for models, as a table `[aliases]` of names and references; those of all files "
-        "count. In the environment `fast=hf:…,big=…`, or an object of JSON.",
+        "Your own names for models, as a table `[aliases]` of names and references; the tables of all "
+        "files are "
+        "combined. In the environment `fast=hf:…,big=…`, or an object of JSON.",
         expected="a table of names and model references (in SAMOVAR_ALIASES: fast=hf:…,big=…)",
         names="model",
         reads="pairs",
@@ -39,13 +41,15 @@ class Settings:
     )
     executor: str = setting(
         "local",
-        "Who answers prompts that name no executor: `local` is a model on this machine. Several with commas "
-        "between them: the next one answers where one is not to be had at the moment.",
-        expected="the name of an executor, or several with commas between them",
+        "The executor of prompts that do not name one: `local` is a model on this machine. Several separated "
+        "by "
+        "commas: the next one answers if one is unavailable at the moment.",
+        expected="the name of an executor, or several separated by commas",
     )
     executors: tuple[DeclaredExecutor, ...] = setting(
         (),
-        "Who else answers prompts, as tables `[executors.NAME]` with a `kind`, and a `url` or a `command`.",
+        "Other executors that answer prompts, as tables `[executors.NAME]` with a `kind`, and a `url` or "
+        "a `command`.",
         expected="tables of executors, as in [executors.NAME]",
         opens=True,
         reads="tables",
@@ -53,7 +57,7 @@ class Settings:
     )
     remote_fallback: bool = setting(
         False,
-        "Where several executors are named, one on another machine may answer in place of one on this.",
+        "If several executors are named, one on another machine may answer in place of one on this machine.",
         expected="true or false",
         opens=True,
     )
@@ -68,34 +72,34 @@ class Settings:
     allow: tuple[str, ...] = setting(
         (),
         "What tools may do without asking: `write:out/**`, `shell:git *`, `fetch:docs.example.org`.",
-        expected="a list of rules, as in write:out/** (with commas between them in SAMOVAR_ALLOW)",
+        expected="a list of rules, as in write:out/** (separated by commas in SAMOVAR_ALLOW)",
         opens=True,
         reads="names",
         given="Sequence[str]",
     )
     context_tokens: int | None = setting(
         None,
-        "Tokens a context holds; unset: min(trained, 8192), less where the budget is small.",
-        expected="a whole number from 256 on",
+        "Tokens in a context; unset: min(trained, 8192), fewer if the budget is small.",
+        expected="a whole number, at least 256",
         option="--context",
         metavar="TOKENS",
-        help="Tokens a model's context holds.",
+        help="Tokens in a model's context.",
         least=256,
     )
     budget_bytes: int | None = setting(
         None,
-        "Memory that models may take, as in `4GB`; unset: 80 % of what is available.",
+        "Memory that models may use, as in `4GB`; unset: 80 % of what is available.",
         expected="a number of bytes, as in 4GB or 500MB",
         option="--budget",
         metavar="BYTES",
-        help="Memory that models may take, as in 4GB.",
+        help="Memory that models may use, as in 4GB.",
         reads="bytes",
         given="int | str",
     )
     threads: int | None = setting(
         None,
-        "CPU threads of the engine; unset: one per physical core of the fast kind that this process may use, "
-        "fewer for decoding beside other busy processes.",
+        "CPU threads of the engine; unset: one per fast physical core that this process may use, fewer for "
+        "decoding while other processes are busy.",
         expected="a whole number from 1 to 1024",
         option="--threads",
         metavar="N",
@@ -105,56 +109,58 @@ class Settings:
     )
     gpu_layers: Literal["auto"] | int = setting(
         "auto",
-        "Layers kept on the GPU, the output counted as one: `auto` is as many as fit, 0 is none.",
-        expected="auto, or a whole number from 0 on",
+        "Layers kept on the GPU, counting the output as one: `auto` means as many as fit, 0 means none.",
+        expected="auto, or a whole number, at least 0",
         option="--gpu-layers",
         metavar="auto|N",
-        help="Layers kept on the GPU; 0 is none.",
+        help="Layers kept on the GPU; 0 means none.",
         least=0,
     )
     devices: tuple[str, ...] = setting(
         (),
-        "GPUs that layers are put on, by the engine's names as in `CUDA0`; unset: all there are.",
-        expected="a list of names (with commas between them in SAMOVAR_DEVICES)",
+        "GPUs to put layers on, by the engine's names, as in `CUDA0`; unset: all GPUs.",
+        expected="a list of names (separated by commas in SAMOVAR_DEVICES)",
         reads="names",
         given="Sequence[str]",
     )
     split_mode: SplitMode = setting(
         "layer",
-        "How a model is put on several GPUs: `layer` puts each layer on one, `row` parts each matrix, `none` "
-        "takes one GPU.",
+        "How a model is divided among several GPUs: `layer` puts each layer on one, `row` splits each "
+        "matrix, `none` "
+        "uses one GPU.",
         expected="'layer', 'row' or 'none'",
     )
     tensor_split: tuple[float, ...] = setting(
         (),
-        "Each GPU's part of a model, in any unit; unset: by the memory that is free there.",
-        expected="a list of numbers from 0 on (with commas between them in SAMOVAR_TENSOR_SPLIT)",
+        "Each GPU's share of a model, in any unit; unset: in proportion to its free memory.",
+        expected="a list of numbers, each at least 0 (separated by commas in SAMOVAR_TENSOR_SPLIT)",
         reads="names",
         given="Sequence[float]",
     )
     main_gpu: int = setting(
         0,
-        "With the split mode `none`, which of the GPUs, from 0 on.",
-        expected="a whole number from 0 on",
+        "The GPU to use with the split mode `none`, counted from 0.",
+        expected="a whole number, at least 0",
         least=0,
     )
     kv_type: KvType = setting(
         "f16",
-        "What a context keeps in its cells: `q8_0` takes half of `f16`, `q4_0` a quarter.",
+        "The type of the KV cache: `q8_0` takes half the memory of `f16`, `q4_0` a quarter.",
         expected="'f16', 'q8_0' or 'q4_0'",
         option="--kv-type",
         metavar="TYPE",
-        help="What a context's cells are kept in: f16, q8_0 or q4_0.",
+        help="The type of the KV cache: f16, q8_0 or q4_0.",
     )
     tune: Literal["auto", "off"] = setting(
         "auto",
-        "`auto` loads models with what `samovar tune` kept for them on this machine, `off` does not.",
+        "`auto` loads models with the settings that `samovar tune` found for them on this machine, `off` "
+        "does not.",
         expected="'auto' or 'off'",
     )
     keep_alive_s: float = setting(
         300.0,
         "Seconds an idle model stays loaded when no run needs it.",
-        expected="a number of seconds from 0 on",
+        expected="a number of seconds, at least 0",
         least=0,
     )
     cache_folder: Path | None = setting(
@@ -167,21 +173,21 @@ class Settings:
     )
     snapshots_bytes: int = setting(
         2_000_000_000,
-        "What evaluated prompts may take on disk, so that the next process need not evaluate them; 0 keeps "
-        "nothing there.",
+        "Disk space for evaluated prompts, so that the next process need not evaluate them again; 0 "
+        "keeps none.",
         expected="a number of bytes, as in 4GB or 500MB",
         reads="bytes",
         given="int | str",
     )
     snapshots_days: float = setting(
         14.0,
-        "Days after which an evaluated prompt on disk that was not used is deleted.",
-        expected="a number of days from 0 on",
+        "Days after which an unused evaluated prompt on disk is deleted.",
+        expected="a number of days, at least 0",
         least=0,
     )
     value_bytes: int = setting(
         MOST_VALUE_BYTES,
-        "The most that one value may take: a variable, an answer, a filled text, what a command writes.",
+        "The largest size of one value: a variable, an answer, a filled template, a command's output.",
         expected="a number of bytes, as in 4GB or 500MB",
         reads="bytes",
         given="int | str",
@@ -189,12 +195,12 @@ class Settings:
     most_items: int = setting(
         10_000,
         "The most items that one `for each` goes through; a workflow's `limits: {items: …}` wins.",
-        expected="a whole number from 1 on",
+        expected="a whole number, at least 1",
         least=1,
     )
     journal: Literal["on", "off"] = setting(
         "off",
-        "Whether runs are kept, so that one that was interrupted can go on (`samovar resume`).",
+        "Whether runs are kept, so that an interrupted one can continue (`samovar resume`).",
         expected="'on' or 'off'",
     )
     journal_file: Path | None = setting(
@@ -203,22 +209,22 @@ class Settings:
         expected="a path",
         option="--journal",
         metavar="FILE",
-        help="Keep the run in this file, so that it can go on if it is interrupted.",
+        help="Keep the run in this file, so that it can be resumed if it is interrupted.",
         opens=True,
         names="folder",
         given="str | Path",
     )
     environment: tuple[str, ...] = setting(
         (),
-        "Environment variables that prompts may read, as `env.NAME`; others are not there.",
-        expected="a list of names (with commas between them in SAMOVAR_ENVIRONMENT)",
+        "Environment variables that prompts may read, as `env.NAME`; prompts see no others.",
+        expected="a list of names (separated by commas in SAMOVAR_ENVIRONMENT)",
         opens=True,
         reads="names",
         given="Sequence[str]",
     )
     offline: bool = setting(
         False,
-        "Never fetch a model; it must be there already.",
+        "Never fetch a model: it must already be on this machine.",
         expected="true or false",
         option="--offline",
         help="Never fetch a model.",

@@ -1,4 +1,4 @@
-"""An answer as it grows: bytes in; whole characters out, parted, trimmed, and never part of a stop text.
+"""A growing answer: bytes in; whole characters out, split, trimmed, and never part of a stop text.
 
 Above: the engines, which feed it token by token. Below: `reasoning.py`. It knows no engine, so it is tested
 alone. What the pieces of one kind are joined to is the answer's value: what is trimmed is never put out.
@@ -25,7 +25,7 @@ _BEFORE: dict[PartKind, tuple[PartKind, ...]] = {
 }
 """By the kind of a piece: whose tokens came before."""
 MOST_WHITE = 4
-"""So many characters of white space may be before a marker; a model that says more will not think."""
+"""This many characters of white space may be before a marker; a model that says more will not think."""
 Verdict = Literal["thinks", "says", "crosses"]
 """What a next token would do: stay before the text; be the first of the text; or belong to both."""
 
@@ -60,7 +60,7 @@ class StopText:
         return shown
 
     def finish(self) -> str:
-        """What was held back, once nothing more comes."""
+        """The held-back part, once nothing more comes."""
         shown, self._held = self._held, ""
         return shown
 
@@ -150,7 +150,7 @@ class AnswerParts:
         self._undecided: list[int | None] = []
         self._tokens: dict[PartKind, list[int]] = {"reasoning": [], "text": [], "call": []}
         self.reasoning_tokens = 0
-        """Of those fed so far: the ones that were only thought, or marked that."""
+        """Reasoning tokens among those fed so far, markers included."""
 
     def expect_calls(self, calls: CallReader) -> None:
         """The text may have calls of tools behind it, or be nothing but calls. Before anything is fed."""
@@ -206,7 +206,7 @@ class AnswerParts:
         return self._pieces(runs)
 
     def finish(self) -> list[TextGenerated]:
-        """What was held back, once nothing more comes. A character cut in the middle is U+FFFD."""
+        """The held-back part, once nothing more comes. A character cut in the middle is U+FFFD."""
         runs = self._split(self._decoder.decode(b"", final=True))
         if self._splitter is not None and not self.is_calling:
             runs += self._parted(self._splitter.finish())
@@ -260,7 +260,7 @@ class AnswerParts:
     def _pieces(self, runs: Sequence[Run]) -> list[TextGenerated]:
         pieces: list[TextGenerated] = []
         if self.reasoning_tokens and "text" in self._heads and self._heads["text"].blank == "text":
-            self._heads["text"].blank = "one"  # behind a marker a blank is no indent
+            self._heads["text"].blank = "one"  # behind a marker a blank is not an indent
         for kind, text in runs:
             if kind in self._heads:
                 text = self._heads[kind].feed(text)

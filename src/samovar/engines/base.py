@@ -1,4 +1,4 @@
-"""What an engine is: it loads models; a loaded model answers.
+"""The contract of an engine: it loads models; a loaded model answers.
 
 Above: `pool.py`, which decides what is loaded and when it goes, and `session.py`, which asks. Below: the
 members of this shelf. An engine knows files, tokens and bytes; it knows no session, pool or workflow.
@@ -47,7 +47,7 @@ class WeightsKey:
     path: Path
     """The resolved file; of several parts, the first."""
     size_bytes: int
-    """Of the file, with all its parts."""
+    """Bytes of the file, with all its parts."""
     modified_ns: int
     """When the file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     gpu_layers: int | None
@@ -77,15 +77,15 @@ class ModelSpec:
     devices: DeviceChoice = ANY_DEVICES
     """Which devices layers go to, and how they are parted among them."""
     replaces: Cost | None = None
-    """Of an arena over the same weights whose place this one would take: what that has on devices is free for
-    it."""
+    """The cost of an arena over the same weights that this one would replace: its memory on devices is free
+    for it."""
     repack: bool | None = None
     """Whether weights may be put into another order in private memory, which makes evaluating faster; None:
     if they fit so, and else they are used as they are in the file."""
 
 
 class Conversation:
-    """Told to the engine with each turn: while someone may go on from here, what was evaluated is kept.
+    """Told to the engine with each turn: while someone may continue from here, what was evaluated is kept.
 
     It holds no memory. A session has one; a fork has one of its own and is a user of the one it came from.
     """
@@ -96,11 +96,11 @@ class Conversation:
         self._users = 1
 
     def join(self) -> None:
-        """One more may go on from here."""
+        """One more may continue from here."""
         self._users += 1
 
     def leave(self) -> None:
-        """One of them will not go on."""
+        """One of them will not continue."""
         assert self._users > 0, "left more often than joined"
         self._users -= 1
 
@@ -111,24 +111,24 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatistics:
-    """One model's books. Every figure is measured, or None where the engine cannot measure it."""
+    """One model's books. Every figure is measured, or None if the engine cannot measure it."""
 
     weights_bytes: int | None
-    """Of all tensors."""
+    """Bytes of all tensors."""
     kv_bytes: int | None
-    """Of all cells of the arena, used or not."""
+    """Bytes of all cells of the arena, used or not."""
     context_tokens: int
     """Cells in the arena."""
     threads: int | None
     """That decode at the moment."""
     threads_reason: str | None
-    """Why so many."""
+    """Why this many."""
     tuning: str | None
     """Settings of the context, and where they come from."""
     tokens: TokenCounts
-    """Of all answers that have ended."""
+    """Tokens of all answers that have ended."""
     restored_tokens: int
-    """Of those reused: brought back from disk."""
+    """Reused tokens that were restored from disk."""
     restored_s: float
     """How long that took, reading and verifying included."""
     evaluate_s: float | None
@@ -143,7 +143,7 @@ class ModelStatistics:
     """By answers that run and by prefixes that are kept."""
     embedded_texts: int = 0
     embedded_tokens: int = 0
-    """Of all texts that were embedded; not among `tokens`."""
+    """Tokens of all embedded texts; not among `tokens`."""
     notes: tuple[str, ...] = ()
     """What a person should know: no chat template in the file, spin policy set too late …"""
 
@@ -158,7 +158,7 @@ class Finished:
     first_token_s: float | None
     """From the request to the first token; None when there was none."""
     cut: PartKind | None = None
-    """The part of the answer that did not come to its end; None if all of it did."""
+    """The part of the answer that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, if it was held to `choices` or a schema, with how sure each was."""
     calls: tuple[ToolCall, ...] = ()
@@ -201,9 +201,9 @@ class Model(Protocol):
         *,
         on_end: OnEnd = lambda: None,
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
-        """Answers `messages`. Without a `conversation` nobody goes on from the answer.
+        """Answers `messages`. Without a `conversation` nobody continues from the answer.
 
-        The iterator gives one `PromptEvaluating` before anything is evaluated, further ones as it goes on,
+        The iterator gives one `PromptEvaluating` before anything is evaluated, further ones in between,
         `TextGenerated`s, and ends after `Finished`. Leaving the context early cancels; when the exit returns,
         on any path, the sequence has been given back. Requests are served first come, first served.
 
@@ -232,12 +232,11 @@ class Model(Protocol):
     async def resize(self, cost: Cost) -> None:
         """Replaces the arena by one of `cost.context_tokens` cells over the same weights.
 
-        Where only `cost.embedding_tokens` differ, the arena stays: the room for texts to embed is changed.
+        If only `cost.embedding_tokens` differ, the arena stays: the room for texts to embed is changed.
 
-        Answers that run come to their end first; requests that come later wait. What was evaluated is
-        kept as far as it fits. While it is carried over no more is held than `cost.replacing_bytes`, or
-        what the old size costs if that is more. Raises `EngineError` when there is no room; the old size
-        then remains.
+        Answers that run end first; requests that come later wait. What was evaluated is kept as far as it
+        fits. While it is carried over no more is held than `cost.replacing_bytes`, or what the old size costs
+        if that is more. Raises `EngineError` when there is no room; the old size then remains.
         """
         ...
 
@@ -266,7 +265,7 @@ class Engine(Protocol):
         ...
 
     def leave(self, spare_bytes: int) -> None:
-        """From now on it may hold so much beside its models; what is held already goes as it is written."""
+        """From now on it may hold this much beside its models; what is held already goes as written."""
         ...
 
     def predict(self, spec: ModelSpec, *, free_bytes: int | None = None) -> Cost:

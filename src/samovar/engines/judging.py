@@ -1,7 +1,7 @@
-"""How sure a model was of the choices in its answer, from the tokens that it might have said.
+"""The confidence of the choices in an answer, from the probabilities of the possible tokens.
 
 Above: engines that know what they might have said. Below: `certainty.py`. It reads the bytes of an answer and
-knows no vocabulary. An answer's other texts, numbers and lists are no choices: nothing is said of them.
+knows no vocabulary. An answer's other texts, numbers and lists are not choices: nothing is said of them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from samovar.values.certainty import ChosenValue, Path, Scalar, choices_in, spel
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _OTHER = re.compile(rb"[^\s,\]}]+")
 _BEHIND = b",]} \t\r\n"
-"""What may stand behind a value of JSON."""
+"""What may come after a value of JSON."""
 _LAST = b"\xff"
-"""Behind a text, it sorts after all that go on from it: no UTF-8 has this byte."""
+"""Behind a text, it sorts after all that continue from it: no UTF-8 has this byte."""
 _MOST_DEEP = 60
 
 Said = bytes | None
@@ -30,7 +30,7 @@ Said = bytes | None
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A token that was picked where others were allowed too."""
+    """A token that was picked if others were allowed too."""
 
     at: int
     """Bytes of the answer before it."""
@@ -48,7 +48,7 @@ def judged(
         choices: What the whole answer was picked among; empty if it has a schema.
         schema: As JSON.
         raw: What was said for the answer's text, empty lines before it included.
-        steps: In their order; where only one token was allowed there need be none.
+        steps: In their order; if only one token was allowed there need be none.
     """
     if choices:
         return _judged_choice(choices, raw, steps)
@@ -83,7 +83,7 @@ class _Chosen:
     value: Scalar
     allowed: Sequence[Scalar]
     start: int
-    """Of its bytes in the answer."""
+    """Start of its bytes in the answer."""
 
 
 def _judge(chosen: _Chosen, raw: bytes, steps: Sequence[Step], *, is_json: bool) -> ChosenValue | None:
@@ -135,7 +135,7 @@ def _shares(
 
 
 def _ways(said: Said, rests: Sequence[bytes], *, is_json: bool) -> frozenset[int]:
-    """Which of the texts, in their order, an answer can still become that goes on with a token."""
+    """Which of the texts, in their order, an answer can still become that continues a token."""
     if said is None:
         return frozenset(index for index, rest in enumerate(rests) if not rest)
     if not said:

@@ -1,4 +1,4 @@
-"""The least JSON that a schema asks for: what the scripted engine says where its script says no JSON.
+"""The smallest JSON that matches a schema: the scripted engine's answer if its script has none.
 
 Above: `scripted.py`. Below: `certainty.py`, for references. It looks at kinds, values, counts
 and least numbers, and not at patterns or formats.

@@ -1,4 +1,4 @@
-"""How models mark what they only thought: by family, found in a model's chat template and vocabulary.
+"""The marks of reasoning, by family, found in a model's chat template and vocabulary.
 
 Above: `reasoning.py`, which parts answers by these, and the engines, which know template and vocabulary.
 Below: nothing. A model's name plays no part.
@@ -39,7 +39,7 @@ BLOCKS = (
         ends="[END FINAL RESPONSE]",
     ),  # Apriel
 )
-"""By family: what stands around the reasoning at the head of an answer."""
+"""By family: what is around the reasoning at the head of an answer."""
 USUAL = BLOCKS[0]
 """What an answer's head is looked through for, whatever the model's file says."""
 WRAPS = (

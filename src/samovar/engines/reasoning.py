@@ -1,4 +1,4 @@
-"""What of an answer was only thought: the splitter that parts it from the text.
+"""Splits an answer into reasoning and text.
 
 Above: `answer.py`. Below: `markers.py`. It knows neither tokens nor engines: texts in, parts out.
 """
@@ -23,9 +23,9 @@ class _State(Enum):
     INSIDE = auto()
     """A block."""
     HEADER = auto()
-    """Of a message in a channel."""
+    """The header of a message in a channel."""
     BODY = auto()
-    """Of a message that is reasoning."""
+    """The body of a message that is reasoning."""
     TEXT = auto()
 
 
@@ -38,7 +38,7 @@ _PLAIN, _TOKEN, _HIDDEN = " ", "t", "h"
 
 
 class Splitter:
-    """One answer. Mutable: what is held until it is known what it is. A copy goes on by itself.
+    """One answer. Mutable: what is held until it is known what it is. A copy continues by itself.
 
     However the answer is cut into pieces, the parts are the same.
     """
@@ -74,14 +74,14 @@ class Splitter:
 
     @property
     def kind(self) -> PartKind | None:
-        """What comes now; None where only the next characters show it."""
+        """What comes now; None if only the next characters show it."""
         if self._state is _State.TEXT:
             return "text"
         return "reasoning" if self._state in (_State.INSIDE, _State.BODY) else None
 
     @property
     def is_open(self) -> bool:
-        """The reasoning has begun and not come to its end."""
+        """The reasoning has begun and not ended."""
         return self.kind == "reasoning" or (self._state is _State.HEADER and not self._is_fresh)
 
     @property
@@ -133,7 +133,7 @@ class Splitter:
                 yield self.kind, BETWEEN
 
     def _start(self, is_last: bool) -> bool:
-        """Whether it is known what the answer, or what is left of it, begins with."""
+        """Whether it is known what the answer, or the rest of it, begins with."""
         rest = self._held.lstrip()
         if not rest:
             return False
@@ -167,7 +167,7 @@ class Splitter:
         return bool(found)
 
     def _header(self, is_last: bool) -> bool:
-        """Reads a header to its end; where there is none it is text."""
+        """Reads a header to its end; if there is none it is text."""
         rest = self._held.lstrip()
         could_be = any(rest.startswith(one) or (not is_last and one.startswith(rest)) for one in _HEADERS)
         if (self._is_fresh and rest and not could_be) or (is_last and not any(map(rest.count, CHANNELS))):

@@ -1,4 +1,4 @@
-"""The engine that says what it is told: for tests and dry runs, with no model and no file.
+"""The engine that answers from a script: for tests and dry runs, without a model or a file.
 
 The short example of the shelf. Tokens are words. A script is a function from the messages to the answer's
 text, in which `<think>…</think>` at its head is reasoning, and `scripted_calls.call_text` behind it a call;
@@ -75,7 +75,7 @@ def _is_json(text: str) -> bool:
 
 
 class ScriptedModel:
-    """Answers from a script, word by word as it is read. `pause` is awaited before each of them."""
+    """Answers from a script, word by word as read. `pause` is awaited before each of them."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class ScriptedModel:
         for number, some in enumerate(tokens, start=1):
             if not some:
                 raise EngineError(
-                    f"Text {number} is empty, and no word stands for an empty text. Leave it out."
+                    f"Text {number} is empty, and there is no word for an empty text. Leave it out."
                 )
         check_lengths([len(some) for some in tokens], room_tokens=self._longest, most_tokens=CONTEXT_TOKENS)
 

@@ -2,29 +2,29 @@
 
     SamovarError
     ├── UsageError              an argument or a variable is not what the command takes
-    │   └── UntrustedError      a project would do something, and nobody has said to trust it
+    │   └── UntrustedError      a project would do something, but is not trusted
     ├── FaultsError             a file has faults; nothing was run
-    ├── NotFoundError           a name that nothing has (workflow, prompt, variable …)
+    ├── NotFoundError           nothing has this name (workflow, prompt, variable …)
     ├── ActionError             an action of a run failed; a failure edge may take it
     │   ├── TemplateError       a template could not be filled
     │   ├── ExpressionError     an expression could not be evaluated
     │   ├── ShellError          a command could not be started, or failed
     │   ├── FileError           a file could not be read, written or found
-    │   ├── TimedOutError       it took longer than it may
-    │   ├── CutOffError         an answer ended before it was what it is held to
+    │   ├── TimedOutError       it took longer than allowed
+    │   ├── CutOffError         an answer ended before it matched its form
     │   ├── UnverifiedError     an answer did not pass the command that verifies it
-    │   ├── ToolError           a tool failed where no model could go on
-    │   ├── ChildError          what it ran did not complete: a workflow, or an item of a list
-    │   ├── TooLargeError       a value would be larger than values may be
-    │   ├── ReturnsError        what a workflow returns has another type than it says
+    │   ├── ToolError           a tool failed, and no model can continue
+    │   ├── ChildError          a workflow, or an item of a list, did not complete
+    │   ├── TooLargeError       a value would be larger than allowed
+    │   ├── ReturnsError        a workflow returns a value of another type
     │   ├── JoinError           a join needs more branches than were started
     │   ├── InterruptedActionError  a process ended while it was performed
     │   ├── RefusedError        a person said no
-    │   └── UnansweredError     there was nobody to ask
-    ├── LimitError              a run went past one of its limits
-    ├── ModelError              a model cannot be had, loaded or used
+    │   └── UnansweredError     no user was present to ask
+    ├── LimitError              a run exceeded one of its limits
+    ├── ModelError              a model cannot be found, loaded or used
     │   ├── ModelNotFoundError  no such file, package or reference
-    │   ├── ModelFileError      the file is no model that can be loaded
+    │   ├── ModelFileError      the file is not a model that can be loaded
     │   ├── ModelFetchError     it could not be fetched (network, room on disk)
     │   ├── BudgetError         it does not fit the memory budget
     │   ├── ContextError        a prompt is longer than the context
@@ -32,7 +32,7 @@
     │   │   └── PlatformError   this machine cannot run the engine
     │   └── ExecutorError       an executor that is not a local model failed
     │       ├── UnreachableError  nobody answers there, or the connection was cut
-    │       ├── RateLimitError  too much was asked in too short a time
+    │       ├── RateLimitError  too many requests in too short a time
     │       ├── OverloadedError it has too much to do, or failed inside
     │       ├── AuthError       the key is missing or wrong
     │       ├── DeclinedError   it declined to answer

@@ -1,4 +1,4 @@
-"""What is wrong in a file: a fault, with its place, and its mending if there is one safe one.
+"""A mistake in a file, with its place, and its fix if there is one safe fix.
 
 Above: the errors, which hand these names on; everything that reads files. Below: nothing of the project.
 """
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 Severity = Literal["error", "warning", "hint"]
-"""An error keeps a file from running; a hint is told by `samovar check` alone."""
+"""An error keeps a file from running; a hint is reported by `samovar check` alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Place:
-    """Where something stands in a file. Lines and columns count from 1."""
+    """Where something is in a file. Lines and columns count from 1."""
 
     path: Path | None
     """The file; None for text that came from no file."""
@@ -36,11 +36,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
-    """The one safe mending of a fault: at `place`, which is of the fault's file, `old` becomes `new`."""
+    """The one safe fix of a fault: at `place`, which is of the fault's file, `old` becomes `new`."""
 
     place: Place
     old: str
-    """On one line. Where something else stands there, this is no mending."""
+    """On one line. Where something else is there, this is not a fix."""
     new: str
     """A newline in it becomes what ends the file's lines."""
 
@@ -56,7 +56,7 @@ class Fault:
     place: Place
     severity: Severity = "error"
     fix: Fix | None = None
-    """None: it is for a person to mend."""
+    """None: it is for a person to fix."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {self.message} [{self.code}]"

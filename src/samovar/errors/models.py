@@ -1,4 +1,4 @@
-"""What goes wrong with models, and with whoever answers prompts in their place.
+"""Errors of models, and of executors that answer in their place.
 
 Above: `__init__.py`, which has the whole tree. Below: `tree.py`.
 """
@@ -28,7 +28,7 @@ class ModelFetchError(ModelError):
 
 
 class BudgetError(ModelError):
-    """`needed_bytes` is what was asked for, `budget_bytes` what is allowed."""
+    """`needed_bytes` is the requested size, `budget_bytes` what is allowed."""
 
     code = "budget"
 

@@ -1,4 +1,4 @@
-"""The known name that was meant where an unknown one is written, for messages that offer it.
+"""Finds the known name that an unknown one probably means, for suggestions in messages.
 
 Above: everything that reports an unknown name. Below: nothing of the project.
 """
@@ -34,7 +34,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the closest known name, or lists the few there are, or is empty."""
     names = sorted(set(known))
     if alike := same_look(name, names):
-        return f" There is {alike!r}, which looks the same in another Unicode form: copy it from there."
+        return f" There is {alike!r}, which looks the same but has another Unicode form: copy it from there."
     names = _near(name, names)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not close:

@@ -1,4 +1,4 @@
-"""The root of all errors, and those of the workflow half.
+"""The root of all errors, and the errors of the workflow half.
 
 Above: `__init__.py`, which has the whole tree. Below: `faults.py` and `nearest.py`.
 """
@@ -39,9 +39,9 @@ class UntrustedError(UsageError):
 
 
 class FaultsError(SamovarError):
-    """A file cannot be run as it stands. `faults` has every one of them.
+    """A file cannot be run unchanged. `faults` has every one of them.
 
-    `readable` is the workflow without what could not be read, where there is one: more may be wrong with it.
+    `readable` is the workflow without what could not be read, if there is one: more may be wrong with it.
     """
 
     code = "faults"
@@ -98,7 +98,8 @@ class TimedOutError(ActionError):
 
 
 class CutOffError(ActionError):
-    """An answer is held to a form or to choices, and ended before it was that. `text`: as far as it came."""
+    """An answer is constrained to a form or to choices, and ended before it was that. `text`: as far as it
+    came."""
 
     code = "cut-off"
 
@@ -127,7 +128,7 @@ class ChildError(ActionError):
 
 
 class ToolError(ActionError):
-    """A tool failed where that is no answer to a model. `tool`: its name."""
+    """A tool failed, and that is not an answer to a model. `tool`: its name."""
 
     code = "tool"
 
@@ -143,7 +144,7 @@ class TooLargeError(ActionError):
 
     def __init__(self, what: str, most_bytes: int, *, place: Place | None = None) -> None:
         self.what, self.most_bytes = what, most_bytes
-        most = f"{most_bytes / 1e6:g} MB, the most of a value (setting value_bytes)"
+        most = f"{most_bytes / 1e6:g} MB, the largest size of a value (setting value_bytes)"
         super().__init__(f"{what} would take more than {most}.", place=place)
 
 

@@ -1,4 +1,4 @@
-"""The waist: how the workflow half asks for an answer, in plain values.
+"""The waist: the workflow half asks for an answer here, in plain values.
 
 Above: the workflow half, which knows only this file and the names of `table.py`. Below: the members of this
 shelf, which may use the model half, a server, or a script. Nothing here knows what a model or a workflow is.
@@ -53,17 +53,17 @@ class PromptRequest:
     """At least one; at most one `system`, which comes first."""
     executor: str | None = None
     """The name of the executor that is to answer, or several with commas between them: the next one answers
-    where one fails with what may pass. None means that of the settings."""
+    if one fails with what may pass. None means that of the settings."""
     model: str | None = None
     """A model reference; None means the executor's default."""
     options: Options = field(default_factory=Options)
     session: str | None = None
     """The named conversation of this run to continue; None asks in a fresh one."""
     fork: str | None = None
-    """The named conversation of this run to start from a copy of: `session` then begins anew as that copy;
+    """The named conversation of this run to start from a copy of: `session` then begins again as that copy;
     without `session` the copy is a fresh one."""
     history: tuple[Message, ...] = ()
-    """What that conversation has said before, if the executor does not know it: of a run that goes on in
+    """What that conversation has said before, if the executor does not know it: of a run that continues in
     another process. It comes before `messages`."""
     is_own: bool = False
     """`session` is a name that nobody wrote: the conversation of this visit alone."""
@@ -99,7 +99,7 @@ class PromptReply:
     parts: tuple[MessagePart, ...] = ()
     """All of the answer in its order, reasoning and text; may be empty if it is nothing but its text."""
     cut: PartKind | None = None
-    """The part that did not come to its end; None if all of it did."""
+    """The part that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
 
@@ -123,7 +123,7 @@ class PromptReply:
 
 
 def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: Options) -> str:
-    """What is said of an answer that did not get beyond its reasoning, or is not whole."""
+    """The message about an answer that did not get beyond its reasoning, or is not whole."""
     if reason in (FinishReason.TIMEOUT, FinishReason.CANCELLED):
         return f"The answer was given up ({reason}) before it was what the {options.held_by} asks for."
     ways = "Give it more with max_tokens=…"
@@ -134,13 +134,13 @@ def cut_off(cut: PartKind, reason: FinishReason, tokens: TokenCounts, options: O
         )
     if cut == "text":
         return (
-            f"The answer was cut off after {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
-            f"before it was what the {options.held_by} asks for. {ways}, or ask for less."
+            f"The answer was cut off after {tokens.generated} tokens (max_tokens is "
+            f"{options.max_tokens}), before it matched the {options.held_by}. {ways}, or ask for less."
         )
     if reason is FinishReason.STOP:
         return "The model ended its answer within its reasoning, so there is no text. Try think=off."
     return (
-        f"The model's reasoning took all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
+        f"The model's reasoning used all {tokens.generated} tokens (max_tokens is {options.max_tokens}), "
         f"so the answer has no text. {ways}, or turn its reasoning off with think=off."
     )
 
@@ -155,7 +155,7 @@ class ExecutorAbilities:
     regex: bool = False
     grammar: bool = False
     tools: bool = False
-    """It gives calls back to whoever asked."""
+    """It gives calls back to anyone who asked."""
     own_tools: bool = False
     """It uses tools of its own, without asking here."""
     sessions: bool = False
@@ -173,9 +173,9 @@ class ExecutorAbilities:
     budget: bool = False
     """Its memory is within the budget in bytes."""
     evaluated: bool = False
-    """It tells how many tokens of a prompt were computed and how many were there already."""
+    """It says how many tokens of a prompt were computed and how many were there already."""
     usage: bool = False
-    """It tells how many tokens an answer took."""
+    """It says how many tokens an answer took."""
 
 
 class Connection(Protocol):
@@ -187,7 +187,7 @@ class Connection(Protocol):
         `on_event` is called on the caller's event loop, in order, before this returns. When it raises,
         generation stops and the exception comes out of here.
 
-        Raises a `ModelError` when no answer can be had. A timeout is no error: the reply says so in
+        Raises a `ModelError` when no answer can be had. A timeout is not an error: the reply says so in
         `finish_reason`. On cancellation the generation stops and everything is given back first.
         """
         ...

@@ -1,8 +1,8 @@
-"""Has each prompt answered by the executor that it names: the one executor that a run knows.
+"""Passes each prompt to the executor that it names: the only executor that a run knows.
 
 Above: `app.py`, which makes it. Below: the table and its members. A member is made with the app's first
 prompt for it, and opened with the run's first. One task opens it and closes it, so that it may keep tasks of
-its own in between; if one of those fails, whoever asks gets what it raised.
+its own in between; if one of those fails, anyone who asks gets what it raised.
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ class _Open:
 
     connection: Connection
     asking: set[anyio.CancelScope] = field(default_factory=set)
-    """Of those who wait for an answer."""
+    """The scopes of those who wait for an answer."""
     error: Exception | None = None
-    """Why it is open no more, although the run goes on."""
+    """Why it is open no more, although the run continues."""
 
 
 class DispatchingConnection:

@@ -1,4 +1,4 @@
-"""Answers prompts with a local model: the waist's plain values in, sessions on the pool out.
+"""Answers prompts with a local model: plain values of the waist in, sessions on the pool out.
 
 Above: `app.py` makes it; runs reach it through `base.py`. Below: `session.py`, `turn.py`, `pool.py`. It knows
 no workflow. A run's named conversations, and its interest in the models it used, end with its connection.

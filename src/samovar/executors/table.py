@@ -1,4 +1,4 @@
-"""Which executors there are, by the names that files, options and settings use.
+"""The table of executors, by the names that files, options and settings use.
 
 Above: `dispatch.py`, which opens them, and whatever must know before a run what one needs. Below: the
 members, each imported when it is asked for.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The one whose prompts' models are loaded here."""
 LOCAL_ONE = DeclaredExecutor(name=LOCAL, kind=LOCAL)
-"""As it is where nothing is declared."""
+"""As it is if nothing is declared."""
 KINDS: Mapping[str, str] = {
     LOCAL: "samovar.executors.local:LocalExecutor",
     "openai": "samovar.executors.openai:OpenAIExecutor",

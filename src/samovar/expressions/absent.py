@@ -1,4 +1,4 @@
-"""What is said of a variable that is not there: the nearest name, or that its parameter was not given.
+"""The message about a missing variable: the nearest name, or that its parameter was not given.
 
 Above: whatever reads variables, here and in templates; the loop of a run and prompts, which say what is
 declared. Below: the errors. Variables are plain maps, and what is not in one cannot say why, so the names of
@@ -32,6 +32,6 @@ def no_variable(name: str, known: Iterable[str], *, in_liquid: bool = False) -> 
         return f"There is no variable {name!r}.{nearest(name, known)}"
     form = f'{{{{ {name} | default: "…" }}}}' if in_liquid else f"default({name}, …)"
     return (
-        f"The parameter {name!r} was not given and has no default: give it one in the front matter, or write "
+        f"The parameter {name!r} was not given and has no default: add one in the front matter, or write "
         f"`{form}`."
     )

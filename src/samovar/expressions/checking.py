@@ -1,4 +1,4 @@
-"""What cannot be right in an expression, as far as the types of its variables are known.
+"""Mistakes in an expression, as far as the types of its variables are known.
 
 Above: `expression.py`. Below: the tree, `types.py`, `typing_rules.py`. It evaluates nothing, and what is not
 known is right.
@@ -69,7 +69,7 @@ class TypeCheck:
     """Goes through one expression. Changed by what it finds."""
 
     text: str
-    """The expression as it was written; offsets of the tree are in it."""
+    """The expression as written; offsets of the tree are in it."""
     findings: list[Finding] = field(default_factory=list)
 
     def condition(self, tree: Term, types: Scope) -> None:
@@ -78,8 +78,8 @@ class TypeCheck:
         if texts := unsure_truth(found):
             what = f"is {found}" if found.values else f"can be {text_of(map(str, texts))}"
             message = (
-                f"`{shown}` {what}, and a text that is not empty is true. Write what it must be, as in "
-                f'`{shown} == "{yes_of(texts)}"`.'
+                f"`{shown}` {what}, and any text that is not empty is true. Write the value to compare with, "
+                f'as in `{shown} == "{yes_of(texts)}"`.'
             )
             self._say("text-as-truth", message, tree)
         elif doubt := always_true(shown, found):
@@ -139,7 +139,7 @@ class TypeCheck:
             type_ = self.of(value, types)
             if isinstance(key, Literal) and isinstance(key.value, str):
                 if key.value in found:
-                    self._say("type-mismatch", f"The key {key.value[:40]!r} stands twice in this map.", key)
+                    self._say("type-mismatch", f"The key {key.value[:40]!r} appears twice in this map.", key)
                 found[key.value] = type_
         is_closed = len(found) == len(node.pairs)
         return Type(kinds=frozenset(("map",)), parts=found, is_closed=is_closed)
@@ -206,7 +206,7 @@ class TypeCheck:
             self._pattern(pattern[0], node)
         if len(values) == 2 and never_found(name, *values):
             where, shown = values[0].item or values[0], " ".join(self.text[at : node.end].split())
-            message = f"`{shown[:60]}` is never true: what it looks into is {where}."
+            message = f"`{shown[:60]}` is never true: it looks into {where}."
             self.findings.append(Finding("type-mismatch", message, at))
         if function.item is None:
             return Type(kinds=function.gives)
@@ -258,7 +258,7 @@ class TypeCheck:
                 message = f"`{both}` cannot be compared: {why}.{form}"
                 self._say("type-mismatch", message, first)
         elif computed(sign, left, right) is None:
-            advice = " string(…) makes a text of a value." if sign == "+" else ""
+            advice = " string(…) converts a value to text." if sign == "+" else ""
             self._say("type-mismatch", f"`{both}` cannot be computed: {why}.{advice}", first)
 
     def _items_in_vain(self, first: Term, left: Type, among: ListOf) -> None:
@@ -290,8 +290,8 @@ class TypeCheck:
         advice = ""
         if found.kinds == {"text"}:
             first = found.values[0] if found.values else "yes"
-            advice = f' Write what it must be, as in `{shown} == "{first}"`.'
-        self._say("type-mismatch", f"`{shown}` {where} must be true or false, and is {found}.{advice}", node)
+            advice = f' Write the value to compare with, as in `{shown} == "{first}"`.'
+        self._say("type-mismatch", f"`{shown}` {where} must be true or false, but is {found}.{advice}", node)
 
     def _shown(self, node: Term) -> str:
         return shown(self.text, node)

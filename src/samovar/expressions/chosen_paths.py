@@ -1,4 +1,4 @@
-"""Paths that may lead anywhere since their user chose them, as values that are texts to everything else.
+"""Paths that may lead anywhere because their user chose them; otherwise these values are texts.
 
 Above: parameters, which make them; the results of expressions, which keep them as they are; the actions on
 files. Below: nothing. What an expression or a template makes of one is a text like any other.
@@ -19,7 +19,7 @@ class FoundPath(OwnPath):
     __slots__ = ("folder_chars",)
 
     folder_chars: int
-    """Of the path, those of the folder."""
+    """Characters of the folder in the path."""
 
     def __new__(cls, text: str, folder_chars: int = 0) -> FoundPath:
         path = super().__new__(cls, text)

@@ -1,4 +1,4 @@
-"""The functions that an expression becomes: each takes those of its parts and gives one that evaluates.
+"""The functions of a compiled expression: each takes the functions of its parts and evaluates them.
 
 Above: `compiling.py`. Below: operators, functions, `paths.py`, `macros.py`. Each counts what it does; what is
 wrong is a `WrongError` with the offset `at` of where. It knows no tree.
@@ -52,7 +52,7 @@ def variable(name: str, at: int) -> Run:
 
 
 def steps(base: Run, behind: Sequence[StepRun]) -> Run:
-    """A value and what stands behind it."""
+    """A value and what comes after it."""
 
     def run(evaluation: Evaluation) -> object:
         value = base(evaluation)
@@ -139,9 +139,9 @@ def _is_doubtful(left: object, right: object) -> bool:
 
 
 def logic(sign: str, parts: Sequence[tuple[int, Run]]) -> Run:
-    """`&&` or `||`: an error in one part does not count where another decides. Parts have their offsets."""
+    """`&&` or `||`: an error in one part does not count if another decides. Parts have their offsets."""
     stop = sign == "||"
-    what = f"What stands beside `{sign}`"
+    what = f"The value beside `{sign}`"
 
     def run(evaluation: Evaluation) -> object:
         wrong: WrongError | None = None
@@ -169,7 +169,7 @@ def signs(written: Sequence[str], operand: Run, at: int) -> Run:
         for sign in written:
             evaluation.meter.spend()
             if sign == "!":
-                value = not truth(value, at, "What stands behind `!`")
+                value = not truth(value, at, "The value after `!`")
                 continue
             try:
                 value = negate(value)
@@ -183,7 +183,7 @@ def signs(written: Sequence[str], operand: Run, at: int) -> Run:
 def choice(condition: Run, then: Run, otherwise: Run, at: int) -> Run:
     def run(evaluation: Evaluation) -> object:
         evaluation.meter.spend()
-        is_true = truth(condition(evaluation), at, "What stands before `?`")
+        is_true = truth(condition(evaluation), at, "The value before `?`")
         return then(evaluation) if is_true else otherwise(evaluation)
 
     return run
@@ -240,7 +240,7 @@ def map_of(pairs: Sequence[tuple[int, Run, Run]]) -> Run:
                 raise WrongError(f"A key is a text or a whole number, not {called(name)}.", at)
             name = str(name) if isinstance(name, str) else name
             if name in found:
-                raise WrongError(f"The key {str(name)[:40]!r} stands twice in the map.", at)
+                raise WrongError(f"The key {str(name)[:40]!r} appears twice in the map.", at)
             found[name] = value(evaluation)
         return found
 

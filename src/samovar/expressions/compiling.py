@@ -1,4 +1,4 @@
-"""Makes of an expression's tree a function that evaluates it.
+"""Compiles an expression's tree into a function that evaluates it.
 
 Above: `expression.py`. Below: the tree, and `closures.py`, where what each node does is. Nothing is looked up
 by name while it runs but the variables.

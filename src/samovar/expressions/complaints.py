@@ -1,4 +1,4 @@
-"""What is said of a mistake in an expression: what stands there, and how it is written here.
+"""Messages about mistakes in an expression: the text that was found, and the right form.
 
 Above: the parser. Below: `tokens.py`. Most mistakes are words or signs of another language.
 """
@@ -19,8 +19,8 @@ _WORDS = {
     "ne": "Write `!=` for unequal.",
     "gt": "Write `>` for greater.",
     "lt": "Write `<` for less.",
-    "if": "Write `condition ? value : other` for if.",
-    "then": "Write `condition ? value : other` for if.",
+    "if": "Write `condition ? value : other` in place of if.",
+    "then": "Write `condition ? value : other` in place of if.",
     "contains": "Write `text.contains('part')`.",
 }
 """What the words of other languages are here."""
@@ -46,18 +46,18 @@ class Finding:
     """Something in an expression that cannot be meant, as far as types are known."""
 
     code: str
-    """Of the fault that it becomes."""
+    """Code of the fault that it becomes."""
     message: str
     at: int
     """The offset of where."""
     is_doubt: bool = False
     """It may be meant."""
     mended: tuple[int, str, str] | None = None
-    """Where it is surely meant otherwise: the offset, what stands there, and how it is written."""
+    """Where it is surely meant otherwise: the offset, what is there, and how it is written."""
 
 
 class BadExpressionError(Exception):
-    """A text is no expression. `at`: the offset of what cannot be read."""
+    """A text is not an expression. `at`: the offset of what cannot be read."""
 
     def __init__(self, complaint: str, at: int) -> None:
         super().__init__(complaint)
@@ -75,11 +75,11 @@ def after_operand(token: ExpressionToken, behind: str) -> str:
     if token.text == "(" and token.kind == "mark":
         return "There is no function here to call."
     if token.text == ",":
-        return "One value is expected; several are a list, as in [a, b]."
+        return "One value is expected; write several as a list, as in [a, b]."
     if token.text == ":" and behind:
-        return "A `:` belongs behind `?`, as in `a ? b : c`, and into a map."
+        return "A `:` belongs after `?`, as in `a ? b : c`, or into a map."
     if token.kind in ("name", "number", "text"):
-        return f"Behind `{behind[:40]}` an operator or the end is expected, found {token.text[:40]!r}."
+        return f"After `{behind[:40]}` an operator or the end is expected, found {token.text[:40]!r}."
     return f"Nothing opens the {token.text!r} here."
 
 
@@ -87,7 +87,7 @@ def before_brace(token: ExpressionToken, behind: str) -> str:
     """What is wrong where an operator or the `}` of a `${…}` was expected. `behind`: the token before."""
     is_other = token.kind in ("number", "text") or (token.kind == "name" and token.text not in _WORDS)
     if is_other and behind != "not":
-        return f"Behind `{behind[:40]}` an operator or `}}` is expected, found {token.text[:40]!r}."
+        return f"After `{behind[:40]}` an operator or `}}` is expected, found {token.text[:40]!r}."
     return after_operand(token, behind)
 
 
@@ -95,7 +95,7 @@ def instead_of_operand(token: ExpressionToken, behind: str) -> str:
     """What is wrong where a value was expected."""
     if token.kind == "bad":
         return str(token.value)
-    where = f" behind `{behind[:40]}`" if behind else ""
+    where = f" after `{behind[:40]}`" if behind else ""
     if token.kind == "end":
         return f"A value is expected{where}, found the end."
     if token.text == ">" and behind == "<":

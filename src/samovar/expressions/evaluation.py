@@ -1,4 +1,4 @@
-"""One evaluation of an expression: its variables, what macros have bound, what it may use, what is doubtful.
+"""One evaluation of an expression: its variables, the names bound by macros, its limits, its warnings.
 
 Above: `paths.py`, `macros.py`, `compiling.py`. Below: `kinds.py`, `meter.py`.
 """

@@ -1,8 +1,8 @@
 """Conditions and computed values: expressions, read once and evaluated against variables.
 
 Above: transitions, `Set name := …`, conditions of parameters. Below: the parser, the compiler, the checks of
-types. The grammar and the functions are CEL's, with numbers of both kinds computed together and without
-CEL's unsigned and optional values. `default` as a label is no expression: transitions know it.
+types. The grammar and the functions are CEL's, with numbers of both kinds computed together and without CEL's
+unsigned and optional values. `default` as a label is not an expression: transitions know it.
 
 A value with parts (`values.Record`) is its text by its bare name and has parts by `name.part`.
 """
@@ -49,15 +49,15 @@ class Expression:
     """An expression. Made by `Expression.parse`."""
 
     text: str
-    """As it was written."""
+    """As written."""
     place: Place
-    """Of its first character."""
+    """Place of its first character."""
     names: frozenset[str]
     """The variables it reads."""
     needed: frozenset[str]
     """Those that must be there whatever the others hold."""
     defaulted: frozenset[str]
-    """Those of them that need not be there: they stand in `default(…)` only."""
+    """Those of them that need not be there: they are in `default(…)` only."""
     cel: str
     """The expression as CEL has it, with one blank between its tokens."""
     old_spellings: tuple[Spelling, ...]
@@ -81,8 +81,8 @@ class Expression:
     def parse_first(cls, text: str, begin: int, place: Place) -> tuple[Expression, int]:
         """Reads the expression that begins at an offset, and gives the offset behind it.
 
-        It ends before a bracket that it did not open, and before whatever cannot go on behind an operand: a
-        comma, a word, `key=`. The rest of the text is not read. Within it, `\\"` is a quote as `"` is.
+        It ends before a bracket that it did not open, and before whatever cannot continue behind an operand:
+        a comma, a word, `key=`. The rest of the text is not read. Within it, `\\"` is a quote as `"` is.
 
         Args:
             text: With the expression in it.
@@ -122,7 +122,7 @@ class Expression:
         except BadExpressionError as error:
             close = text.find("}", begin)
             if close < 0 or parser.is_at_end:
-                message = "The `${` here does not end: a `}` is expected behind its expression. "
+                message = "The `${` here does not end: a `}` is expected after its expression. "
                 raise _fault(message + "Write $${ for a literal ${.", place) from None
             written = " ".join(text[begin : close + 1][:_MOST_SHOWN].split())
             message = f"{written!r} cannot be read: {error.complaint}"
@@ -174,7 +174,7 @@ class Expression:
         return self._at(min((read.at for read in reads_of(self.tree) if read.name == name), default=0))
 
     def type(self, types: Mapping[str, Type]) -> Type:
-        """What its value can be, where these are the types of variables; others may be anything."""
+        """What its value can be, if these are the types of variables; others may be anything."""
         return TypeCheck(self.text).of(self.tree, types)
 
     def check(

@@ -57,12 +57,12 @@ def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         twin = next(key for key, count in counts.items() if count > 1)
-        raise _JsonFault(f"the key {twin[:60]!r} stands twice", twin, is_key=True)
+        raise _JsonFault(f"the key {twin[:60]!r} appears twice", twin, is_key=True)
     return found
 
 
 def _first(text: str, token: str, *, is_key: bool) -> int:
-    """Where a token stands first outside of texts; a key, where an object has it for the second time."""
+    """Where a token is first outside of texts; a key, where an object has it for the second time."""
     seen: list[set[str]] = []
     key, key_at = "", 0
     for match in _JSON_TOKEN.finditer(text):

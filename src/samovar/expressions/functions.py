@@ -1,4 +1,4 @@
-"""The functions of expressions: one table of what each is called, takes, gives and does.
+"""The functions of expressions: one table of names, parameters, results and implementations.
 
 Above: the parser, the compiler, the checks of types. Below: `text_functions.py`, `shaping_functions.py`,
 `list_functions.py`, `number_functions.py` and `time_functions.py`, which do the work. Any function may be
@@ -38,7 +38,8 @@ class Function:
     gives: Kinds
     """The kinds of what it gives."""
     item: Kinds | Literal["same"] | None
-    """Of the items of a list that it gives: their kinds, or those of the list that it takes. None: any."""
+    """Kinds of the items of a list that it gives, or the items of the list that it takes. None:
+    any."""
 
 
 def _function(
@@ -155,13 +156,13 @@ _ELSEWHERE = {
 
 
 def unknown_function(name: str) -> str:
-    """What is said of a function that is not there."""
+    """The message about a function that is not there."""
     near = f" Did you mean {_ELSEWHERE[name]!r}?" if name in _ELSEWHERE else nearest(name[:100], KNOWN)
     return f"There is no function {name!r}.{near}"
 
 
 def arity_wrong(name: str, count: int) -> str | None:
-    """What is wrong with so many values for a function; None if nothing is."""
+    """The mistake in passing this many values to a function; None if there is none."""
     function = FUNCTIONS[name]
     most = len(function.takes)
     if function.is_open or function.least <= count <= most:
@@ -169,5 +170,5 @@ def arity_wrong(name: str, count: int) -> str | None:
     takes = str(most) if most == function.least else f"{function.least} or {most}"
     return (
         f"The function {name!r} takes {takes} value{'s' if takes != '1' else ''}, not {count}; "
-        "that before the dot counts."
+        "the value before the dot counts."
     )

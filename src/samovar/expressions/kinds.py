@@ -1,4 +1,4 @@
-"""The kinds of values in expressions, and what each is called.
+"""The kinds of values in expressions, and their names.
 
 Above: operators, functions, types. Below: `moments.py`, `values.py`.
 """
@@ -36,7 +36,7 @@ TYPE_OF = {
     "time": "timestamp",
     "other": "dyn",
 }
-"""What CEL calls a kind, where that is another word."""
+"""What CEL calls a kind, if that is another word."""
 
 
 class WrongError(Exception):

@@ -1,4 +1,4 @@
-"""Functions that make lists and maps of others.
+"""Functions that make lists and maps from others.
 
 Above: `functions.py`, whose table says what each takes. Below: operators. What is made is counted
 before it is.
@@ -86,7 +86,7 @@ def zip_of(meter: Meter, *lists: object) -> list[list[object]]:
     counts = {len(one) for one in lists}  # type: ignore[arg-type]
     if len(counts) > 1:
         raise WrongError(
-            f"The function 'zip' takes lists of one length, not of {sorted(counts)[0]} and "
+            f"The function 'zip' takes lists of the same length, not of {sorted(counts)[0]} and "
             f"{sorted(counts)[-1]}; slice(list, 0, n) cuts one."
         )
     _made(meter, (len(lists) + 1) * (counts.pop() if counts else 0))
@@ -113,7 +113,7 @@ def last(meter: Meter, items: Items) -> object:
 
 def _end(name: str, items: Items, index: int) -> object:
     if not items:
-        advice = f"default(list[{index}], value) takes that."
+        advice = f"default(list[{index}], value) allows that."
         raise WrongError(f"The function {name!r}: the list is empty. {advice}")
     return items[index]
 

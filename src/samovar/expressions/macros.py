@@ -1,4 +1,4 @@
-"""What `map`, `filter`, `all` and their like do with the items of a list or the keys of a map.
+"""The macros `map`, `filter`, `all` and so on, over the items of a list or the keys of a map.
 
 Above: `compiling.py`, which gives what is asked or made of an item. Below: `evaluation.py`. Each item counts.
 """

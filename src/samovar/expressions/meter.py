@@ -1,4 +1,4 @@
-"""What an evaluation may use, counted while it goes on: steps, and bytes of what it makes.
+"""Limits on an evaluation, counted while it runs: steps, and bytes of new values.
 
 Above: everything here that computes, and Liquid. Below: what a value may take. A step is about a tenth of a
 microsecond, on any machine the same one, so that an expression is refused on all machines or on none.
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from samovar.values import MOST_VALUE_BYTES, VALUE_BYTES
 
 Look = Callable[[int], None]
-"""Is told of microseconds' worth of steps before they are taken, now and then. It raises what ends the
+"""Is informed of microseconds' worth of steps before they are taken, now and then. It raises what ends the
 computation, a `BaseException` that nothing on the way catches."""
 
 
@@ -21,13 +21,13 @@ def _go_on(_: int) -> None:
 
 
 LOOK: ContextVar[Look] = ContextVar("look", default=_go_on)
-"""Of whoever waits for what is computed now."""
+"""The look of the one who waits for the current computation."""
 MOST_STEPS = 5_000_000
-"""Of one evaluation: about a second."""
+"""Steps of one evaluation: about a second."""
 MOST_BYTES = MOST_VALUE_BYTES
-"""Of all the texts, lists and maps that one evaluation makes, those within others too."""
+"""Bytes of all the texts, lists and maps that one evaluation makes, those within others too."""
 _BLOCK = 4096
-"""Steps between two looks at `stop`, and at whoever waits."""
+"""Steps between two looks at `stop`, and at anyone who waits."""
 _FIRST_BLOCK = 256
 """Before the second look. Most evaluations take fewer, and several of them in a text are still short."""
 _STEPS_A_US = 10
@@ -40,7 +40,7 @@ class SpentError(Exception):
 
 
 class OversizeError(SpentError):
-    """It would make more than so many bytes."""
+    """It would make more than this many bytes."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__(f"it makes too much: more than {most_bytes / 1e6:g} MB of texts and lists")
@@ -48,11 +48,11 @@ class OversizeError(SpentError):
 
 
 class GivenUpError(Exception):
-    """Whoever wanted the value wants it no longer."""
+    """Anyone who wanted the value wants it no longer."""
 
 
 class Meter:
-    """What is left of one evaluation's steps and bytes. Changed by `spend` and `made`."""
+    """The rest of one evaluation's steps and bytes. Changed by `spend` and `made`."""
 
     __slots__ = ("_block", "_bytes", "_given", "_left", "_look", "_most_bytes", "_rest", "_stop")
 
@@ -80,7 +80,7 @@ class Meter:
             self._renew()
 
     def read(self, size_bytes: int) -> None:
-        """Counts the steps of looking at so many bytes or characters."""
+        """Counts the steps of looking at this many bytes or characters."""
         self.spend(1 + size_bytes // _BYTES_A_STEP)
 
     def made(self, size_bytes: int) -> None:

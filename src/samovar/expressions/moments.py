@@ -1,4 +1,4 @@
-"""Times and durations, to the nanosecond, as CEL has them.
+"""Times and durations, to the nanosecond, as in CEL.
 
 Above: what is computed with them. Below: nothing. Both are 64 bits of nanoseconds or an error, never a
 value that is a little off.

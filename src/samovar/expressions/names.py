@@ -45,7 +45,9 @@ def why_unreadable(name: str) -> str | None:
     if is_name(name):
         return None
     if name in RESERVED:
-        return f"{name!r} means something else in expressions: take another name, as in '{name}_value'."
+        return f"{name!r} has another meaning in expressions: use another name, as in '{name}_value'."
     if is_name(better := re.sub(r"[\W]+", "_", name).strip("_")):
         return f"No expression can read {name!r}: a name has letters, digits and _, as in {better!r}."
-    return f"No expression can read {name!r}: a name has letters, digits and _, and begins with no digit."
+    return (
+        f"No expression can read {name!r}: a name has letters, digits and _, and does not begin with a digit."
+    )

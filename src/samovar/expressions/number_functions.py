@@ -1,4 +1,4 @@
-"""Functions of numbers.
+"""Functions for numbers.
 
 Above: `functions.py`, whose table says what each takes. Below: operators. Whole numbers have 64 bits.
 """
@@ -118,7 +118,7 @@ def round_half_away(meter: Meter, value: Number) -> float:
 
 
 def rounded(meter: Meter, value: Number, digits: int | None = None) -> Number:
-    """To a whole number, or to so many digits behind the point; a half goes away from zero."""
+    """To a whole number, or to this many digits behind the point; a half goes away from zero."""
     if not math.isfinite(value):
         raise WrongError(f"There is no whole number for {value}.")
     if digits is not None and not -20 <= digits <= 20:

@@ -1,4 +1,4 @@
-"""What the operators of expressions do with two values: arithmetic, comparison, membership, equality.
+"""The operators of expressions on two values: arithmetic, comparison, membership, equality.
 
 Above: `closures.py`, `functions.py`. Below: `kinds.py`, `moments.py`, `meter.py`. Whole numbers have 64 bits:
 beyond is an error. A whole and a fractional number make a fractional one, and are compared exactly.
@@ -22,7 +22,7 @@ def checked(number: int) -> int:
     """A whole number, if it has 64 bits. Raises `WrongError`."""
     if LEAST <= number <= MOST:
         return number
-    raise WrongError("A whole number goes beyond 64 bits: double(…) makes a fractional one of it.")
+    raise WrongError("A whole number goes beyond 64 bits: double(…) converts it to a fractional one.")
 
 
 def _numbers(left: object, right: object) -> bool:
@@ -130,9 +130,9 @@ def _no_way(sign: str, left: object, right: object) -> WrongError:
     kinds = {kind_of(left), kind_of(right)}
     advice = ""
     if sign == "+" and "text" in kinds:
-        advice = " string(…) makes a text of a value."
+        advice = " string(…) converts a value to text."
     if kinds & NUMBERS and "text" in kinds:
-        advice = " string(…) makes a text of a number, int(…) and double(…) a number of a text."
+        advice = " string(…) converts a number to text, int(…) and double(…) a text to a number."
     if sign == "+" and kinds == {"map"}:
         advice = " Maps cannot be joined."
     return WrongError(f"Cannot {_VERBS[sign]} {called(left)} and {called(right)}.{advice}")
@@ -155,7 +155,7 @@ def less(left: object, right: object, meter: Meter) -> bool:
     if not ((kind in NUMBERS and other in NUMBERS) or (kind == other and kind in _ORDERED)):
         raise WrongError(
             f"Cannot compare {called(left)} with {called(right)}."
-            + (" int(…) and double(…) make a number of a text." if "text" in (kind, other) else "")
+            + (" int(…) and double(…) convert a text to a number." if "text" in (kind, other) else "")
         )
     if kind in ("text", "bytes"):
         meter.read(min(len(left), len(right)))  # type: ignore[arg-type]

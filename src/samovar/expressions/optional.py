@@ -1,4 +1,4 @@
-"""Parts of values that may be left out, read where nothing says that they are there.
+"""Optional parts of values that are read without checking that they exist.
 
 Above: the checks of a workflow. Below: the tree, `checking.py` for types. `has(path)` before `&&` or `?`
 guards what follows, `!has(path)` before `||`, and `default(path, value)` needs no guard.
@@ -36,7 +36,7 @@ Safe = frozenset[str]
 def unguarded(tree: Term, text: str, types: Scope, safe: Safe = frozenset()) -> Iterator[tuple[str, int]]:
     """Each part that may be left out and is read all the same: its path, and the offset of where.
 
-    `text`: the expression as it was written. `safe`: what is known to be there.
+    `text`: the expression as written. `safe`: what is known to be there.
     """
     yield from _Reading(text).of(tree, types, safe)
 
@@ -51,7 +51,7 @@ def asked(tree: Term) -> Iterator[str]:
 
 
 def path_of(node: Term) -> str | None:
-    """A path of names, as it is written without blanks; None if it is none, or has other keys."""
+    """A path of names, as written without blanks; None if it is none, or has other keys."""
     if isinstance(node, Name):
         return node.name
     if not isinstance(node, Steps) or not isinstance(node.base, Name):

@@ -1,6 +1,6 @@
 """Reads an expression: CEL's grammar, tokens in, a tree with offsets out, in one pass.
 
-Above: `expression.py`. Below: `reader.py`, `tree.py`, `complaints.py` for what is said of mistakes, and the
+Above: `expression.py`. Below: `reader.py`, `tree.py`, `complaints.py` for the message about mistakes, and the
 names of the functions. Runs of operators are read in loops; what must nest, nests at most 64 deep.
 """
 
@@ -50,9 +50,9 @@ class Parser(TokenReader):
         return found
 
     def first(self) -> int:
-        """Where the expression ends that stands here first. Raises `BadExpressionError`.
+        """Where the expression ends that is here first. Raises `BadExpressionError`.
 
-        It ends where an operand stands and no operator follows: at a bracket that it did not open, at a
+        It ends after an operand that no operator follows: at a bracket that it did not open, at a
         comma, at another word.
         """
         self._expression()
@@ -70,7 +70,7 @@ class Parser(TokenReader):
         if self._token.at == mark.end and self._token.text in (":", "?", "."):
             sign = f"?{self._token.text}"
             path = self.text[condition.at : condition.end]
-            instead = f"`default({path}, value)` is the value if something on the way is not there."
+            instead = f"`default({path}, value)` is the value if a part of the path is missing."
             self._fail(f"There is no `{sign}` here: {instead}", mark.at)
         self._choices += 1
         if self._choices > MOST_NESTED:
@@ -209,7 +209,7 @@ class Parser(TokenReader):
     def _has(self, name: ExpressionToken) -> Term:
         (path,) = self._exactly(self._arguments(), 1, "has(path.name)", name)
         if not isinstance(path, Steps) or not isinstance(path.steps[-1], PartOf):
-            self._fail("`has` takes a path with a name at its end, as in has(answer.json).", path.at)
+            self._fail("`has` takes a path that ends with a name, as in has(answer.json).", path.at)
         return tree.Has(name.at, self._end, path)
 
     def _default(self, name: ExpressionToken) -> Term:
@@ -226,7 +226,7 @@ class Parser(TokenReader):
         path = tree.as_path(found)
         return self._fail(form, found.at) if path is None else path
 
-    # What stands behind a value.
+    # What comes after a value.
 
     def _steps(self, base: Term) -> Term:
         steps: list[PartOf | ItemOf | Macro | Method] = []
@@ -247,7 +247,7 @@ class Parser(TokenReader):
         return Steps(base.at, self._end, base, tuple(steps)) if steps else base
 
     def _namespaced(self, base: Term) -> Term | None:
-        """The call of a function such as `math.abs`; None where it is none."""
+        """The call of a function such as `math.abs`; None if it is none."""
         if not isinstance(base, Name) or base.name not in NAMESPACES or self._token.kind != "name":
             return None
         name = f"{base.name}.{self._token.text}"
@@ -264,7 +264,7 @@ class Parser(TokenReader):
     def _member(self) -> PartOf | Macro | Method:
         token = self._token
         if token.kind != "name":
-            self._fail(f"The name of a part is expected behind the dot, found {self._found()}.")
+            self._fail(f"The name of a part is expected after the dot, found {self._found()}.")
         name = JAVASCRIPT.get(token.text, token.text)
         follows = token_at(self.text, token.end)
         if follows.kind != "mark" or follows.text != "(":

@@ -44,7 +44,9 @@ def item_of(value: object, key: object, at: int) -> object:
     if kind == "list":
         assert isinstance(value, list | tuple)
         if kind_of(key) != "int":
-            raise MissingError(f"A list has items by whole numbers, not by {called(key)}.", at)
+            raise MissingError(
+                f"The items of a list are numbered: an index is a whole number, not {called(key)}.", at
+            )
         assert isinstance(key, int)
         if not -len(value) <= key < len(value):
             raise MissingError(f"The list has {len(value)} items, none at {key}.", at)

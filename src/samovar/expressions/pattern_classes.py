@@ -148,7 +148,7 @@ def any_character(flags: Flags) -> CharacterSet:
 
 
 def escape(text: str, at: int, flags: Flags) -> tuple[CharacterSet, int]:
-    """What stands behind a back-slash, and where that ends. Raises `PatternError`."""
+    """What comes after a back-slash, and where that ends. Raises `PatternError`."""
     found, end = _escape(text, at)
     if isinstance(found, str):
         return single(found, flags), end
@@ -166,7 +166,7 @@ def _escape(text: str, at: int) -> tuple[str | Test, int]:
     if (code := _CODE.match(text, at)) is not None:
         number = int(code[1] or code[2] or code[3] or code[4], 16)
         if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-            raise PatternError(f"`\\{code.group()}` is no character")
+            raise PatternError(f"`\\{code.group()}` is not a character")
         return chr(number), code.end()
     if (named := _PROPERTY.match(text, at)) is not None:
         return _named(named), named.end()
@@ -214,7 +214,7 @@ def read_class(text: str, begin: int, flags: Flags, depth: int = 0) -> tuple[Cha
 def _member(text: str, at: int) -> tuple[str | Test, int]:
     if text[at] == "\\":
         if text[at + 1 : at + 2] == "b":
-            raise PatternError("`\\b` within brackets means nothing")
+            raise PatternError("`\\b` has no meaning within brackets")
         return _escape(text, at + 1)
     return text[at], at + 1
 

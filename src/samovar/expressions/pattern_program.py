@@ -28,7 +28,7 @@ class Split(NamedTuple):
 
 
 class Assertion(NamedTuple):
-    """Goes on where the characters around are right."""
+    """Goes on if the characters around are right."""
 
     kind: str
 
@@ -46,7 +46,7 @@ class Program:
 
     operations: list[Operation] = field(default_factory=list)
     next: list[int] = field(default_factory=list)
-    """Where each goes on."""
+    """Where each continues."""
     start: int = 0
     knows_words: bool = False
     knows_lines: bool = False

@@ -49,7 +49,7 @@ class _Part:
     least: int = 0
     most: int | None = None
     is_lazy: bool = False
-    """Of a repetition: as few as possible are taken."""
+    """For a repetition: it takes as few as possible."""
 
 
 def _row(parts: Sequence[_Part], kind: str = "row") -> _Part:
@@ -65,7 +65,7 @@ def read_pattern(text: str) -> Program:
     if reader.at < len(text):
         raise PatternError("unopened group: a `)` without its `(`")
     if part.size > MOST_ATOMS:
-        raise PatternError(f"it stands for too many characters, more than {MOST_ATOMS:,}")
+        raise PatternError(f"it expands to too many characters, more than {MOST_ATOMS:,}")
     program = Program()
     kinds = reader.assertions
     program.knows_words = bool(kinds & {"border", "no border"})
@@ -145,7 +145,7 @@ class _Reader:
         return branches[0] if len(branches) == 1 else _row(branches, "one of")
 
     def _flags(self, flags: Flags) -> Flags | None:
-        """Takes `(?i)` and its like, which hold to the end of the group; None where none stands."""
+        """Takes `(?i)` and so on, which hold to the end of the group; None if there is none."""
         match = _GROUP.match(self.text, self.at + 1)
         if match is None or match["end"] != ")":
             return None
@@ -157,9 +157,9 @@ class _Reader:
         if character == "(":
             return self._group(flags, depth)
         if character in "*+?" or (character == "{" and _REPEAT.match(self.text, self.at)):
-            self._fail("repetition operator missing what it repeats")
+            self._fail("a repetition has nothing to repeat")
         if character == "{":
-            self._fail("a `{` stands for itself only as `\\{`")
+            self._fail("a literal `{` is written `\\{`")
         if character == "[":
             found, self.at = read_class(self.text, self.at, flags)
             return _characters(found)
@@ -220,7 +220,7 @@ class _Reader:
                 self._fail("a repetition ends before it begins")
             size = part.size * max(least if most is None else most, 1) + 1
             if size > MOST_ATOMS:
-                self._fail(f"it stands for too many characters, more than {MOST_ATOMS:,}")
+                self._fail(f"it expands to too many characters, more than {MOST_ATOMS:,}")
             is_lazy = is_lazy != flags.U
             part = _Part("repeated", size, parts=(part,), least=least, most=most, is_lazy=is_lazy)
         self._fail("it repeats repetitions too often")

@@ -28,7 +28,7 @@ _CHARACTERS_A_STEP = 2
 
 
 class _Readings:
-    """A set of places in the program that a text may have come to. Changed only by keeping what was found."""
+    """A set of places in the program that a text may have reached. Changed only by keeping what was found."""
 
     __slots__ = ("after", "before", "places")
 
@@ -107,7 +107,7 @@ class Pattern:
     """A regular expression. Made by `Pattern.parse`."""
 
     text: str
-    """As it was written."""
+    """As written."""
     atoms: int
     """How many single characters it is made of, with repetitions written out."""
     _whole: _Finder = field(compare=False, repr=False)
@@ -133,7 +133,7 @@ class Pattern:
             return self._whole.search(text, Meter())
         except SpentError:
             raise PatternError(
-                f"it stands for {self.atoms} characters, which takes too long for a text of {len(text)}"
+                f"it expands to {self.atoms} characters, which takes too long for a text of {len(text)}"
             ) from None
 
     def is_in(self, text: str, meter: Meter) -> bool:

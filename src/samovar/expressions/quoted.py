@@ -1,4 +1,4 @@
-"""What a text in quotes means: its back-slashes resolved, as CEL has them.
+"""The value of a text in quotes: its back-slashes resolved, as in CEL.
 
 Above: `tokens.py`. Below: nothing.
 """
@@ -26,7 +26,7 @@ class BadTextError(Exception):
 
 
 def meant(body: str, *, is_raw: bool, is_bytes: bool) -> str | bytes:
-    """What stands between quotes, as a text or as bytes. Raises `BadTextError`."""
+    """What is between quotes, as a text or as bytes. Raises `BadTextError`."""
     if is_raw or "\\" not in body:
         return body.encode("utf-8", "surrogatepass") if is_bytes else body
     pieces: list[str | bytes] = []
@@ -49,7 +49,7 @@ def _escaped(match: re.Match[str], *, is_bytes: bool) -> str | bytes:
             return found
         written = match.group()
         raise BadTextError(
-            f"`{written}` means nothing in quotes: write \\\\ for one back-slash, or r'…' as in r'\\d'.",
+            f"`{written}` has no meaning in quotes: write \\\\ for one back-slash, or r'…' as in r'\\d'.",
             match.start(),
         )
     byte = match["x"] or match["octal"]
@@ -59,5 +59,5 @@ def _escaped(match: re.Match[str], *, is_bytes: bool) -> str | bytes:
     if is_bytes:
         raise BadTextError("Bytes are written \\xHH.", match.start())
     if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-        raise BadTextError(f"`{match.group()}` is no character.", match.start())
+        raise BadTextError(f"`{match.group()}` is not a character.", match.start())
     return chr(number)

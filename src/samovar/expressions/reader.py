@@ -1,4 +1,4 @@
-"""Takes the tokens of an expression one by one, and keeps what must be known of them afterwards.
+"""Reads the tokens of an expression one by one, and records facts for later.
 
 Above: the parser, which is one. Below: `tokens.py`, `complaints.py`.
 """
@@ -36,7 +36,7 @@ class TokenReader:
         self.spelled: list[str] = []
         """All tokens, as CEL writes them."""
         self.unknown: list[tuple[int, str]] = []
-        """What is wrong with names of functions: where, and the sentence."""
+        """Mistakes in names of functions: their places and messages."""
         self._nested = self._choices = self._deep = 0
         self._end = begin
         self._token = token_at(text, begin)
@@ -49,7 +49,7 @@ class TokenReader:
         return self._token.kind == "end"
 
     def brace(self) -> int:
-        """Where the `}` ends that stands here. Raises `BadExpressionError`."""
+        """Where the `}` ends that is here. Raises `BadExpressionError`."""
         if not self._is("}"):
             self._fail(before_brace(self._token, self._behind()))
         return self._token.end
@@ -90,7 +90,7 @@ class TokenReader:
             self._fail(f"An expression is nested at most {MOST_NESTED} deep.", self._token.at)
 
     def _within(self, read: Callable[[], Term]) -> Term:
-        """What stands in brackets, which nest so deep only."""
+        """What is in brackets, which nest only that deep."""
         self._nested += 1
         if self._nested > MOST_NESTED:
             self._fail(f"An expression is nested at most {MOST_NESTED} deep.", self._end - 1)
@@ -101,7 +101,7 @@ class TokenReader:
     def _exactly(
         self, found: tuple[Term, ...], count: int, form: str, name: ExpressionToken
     ) -> tuple[Term, ...]:
-        """What stands in the brackets of a form that takes so many values."""
+        """What is in the brackets of a form that takes this many values."""
         if len(found) != count:
             self._fail(f"The form is `{form}`.", name.at)
         return found

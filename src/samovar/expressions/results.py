@@ -1,4 +1,4 @@
-"""What an expression gives, in types that a variable can hold.
+"""The result of an expression, in types that a variable can have.
 
 Above: `expression.py`. Below: `kinds.py`, `meter.py`.
 """

@@ -1,4 +1,4 @@
-"""Functions that take texts apart, put them together, and read data out of them.
+"""Functions that split texts, join them, and read data from them.
 
 Above: `functions.py`, whose table says what each takes. Below: `formats.py`, patterns. What is made is
 counted before it is: of data that is read, as much as its text may at most stand for.
@@ -48,7 +48,7 @@ def _plain_text(name: str, value: object, meter: Meter) -> str:
     if kind_of(value) not in ("text", "int", "double", "bool"):
         raise WrongError(
             f"The function {name!r} takes texts, numbers, true and false, not {called(value)}; "
-            "map(…) makes a text of each item."
+            "map(…) converts each item to text."
         )
     text = to_text(value)
     meter.made(len(text))
@@ -65,7 +65,7 @@ def replace(meter: Meter, text: str, old: str, new: str, most: int = -1) -> str:
 
 
 def format_of(meter: Meter, *values: object) -> str:
-    """A text with `%s`, `%d`, `%.2f` and their like, then the values for them: several, or one list."""
+    """A text with `%s`, `%d`, `%.2f` and so on, then the values for them: several, or one list."""
     if not values or not isinstance(values[0], str):
         raise WrongError("The function 'format' takes a text first.")
     template, *given = values

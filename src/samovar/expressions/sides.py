@@ -1,4 +1,4 @@
-"""The two sides of an operator, in the words of what is said of them where they do not go together.
+"""The two sides of an operator, in the words of the message about them if they do not go together.
 
 Above: `checking.py`. Below: the tree, `types.py`, `typing_rules.py`.
 """
@@ -15,7 +15,7 @@ Side = tuple[Type, Term]
 
 
 def shown(text: str, node: Term) -> str:
-    """A part of an expression, as it is written, on one line. `text`: the whole of it."""
+    """A part of an expression, as written, on one line. `text`: the whole of it."""
     written = " ".join(text[node.at : node.end].split())
     return written if len(written) <= 60 else written[:59] + "…"
 
@@ -33,12 +33,12 @@ def why_not(text: str, one: Side, other: Side) -> str:
 
 
 def form_of(text: str, sign: str, one: Side, other: Side) -> str:
-    """How a comparison is meant, where one side is a literal."""
+    """How a comparison is meant, if one side is a literal."""
     if isinstance(one[1], Literal):
         one, other = other, one
     if not isinstance(other[1], Literal):
         return ""
     left = shown(text, one[1])
     if sign not in ("==", "!=") and one[0].kinds == {"text"}:
-        return f" int({left}) and double({left}) make a number of a text."
+        return f" int({left}) and double({left}) convert a text to a number."
     return right_form(left, sign, one[0], other[1].value)

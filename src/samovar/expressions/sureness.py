@@ -1,4 +1,4 @@
-"""How sure a model was, in expressions: `confidence(path)` and `alternatives(path)`.
+"""The confidence of a model, in expressions: `confidence(path)` and `alternatives(path)`.
 
 Above: `compiling.py`, `checking.py`. Below: `paths.py`, `types.py`, and what an answer knows of its choices.
 The path is what counts, not the value at its end: only the answer knows how sure it was.
@@ -17,8 +17,8 @@ from samovar.values import Record
 from samovar.values.certainty import Answered
 
 _ASKED = (
-    " It takes the name that `result` gave to an answer with `choices`, or the path from there to a field of "
-    "its `schema` that is boolean or one of some values. A copy knows nothing of it."
+    " It takes the `result` name of an answer with `choices`, or the path from there to a field of its "
+    "`schema` that is boolean or one of some values. A copy does not keep it."
 )
 
 
@@ -29,14 +29,14 @@ def type_of_sureness(node: Sureness) -> Type:
 def not_a_choice(node: Sureness, found: Type, shown: str, type_of: Callable[[Term], Type]) -> str | None:
     """What is said unless the path leads to a choice in an answer that is still the answer itself.
 
-    `found`: the type at its end. `shown`: as it is written. `type_of`: of a part of it.
+    `found`: the type at its end. `shown`: as written. `type_of`: of a part of it.
     """
     path = node.path
     ways = [until(path, count) for count in range(len(path.steps) + 1)] if isinstance(path, Steps) else [path]
     is_answer = any(type_of(way).is_answer for way in ways)
     if is_answer and found.is_choice:
         return None
-    message = f"`{node.name}` is of a choice that a model made in an answer, and `{shown}` is not one."
+    message = f"`{node.name}` takes a choice that a model made in an answer, and `{shown}` is not one."
     if is_answer and (fields := [name for name, part in found.parts.items() if part.is_choice]):
         return f"{message} Write `{node.name}({shown}.{fields[0]})`."
     return message + _ASKED
@@ -68,8 +68,8 @@ def _sureness_of(name: str, answer: object, path: tuple[str | int, ...], at: int
     chosen = answer.chosen.get(path) if isinstance(answer, Answered) else None
     if chosen is None:
         raise WrongError(
-            f"Nobody has said how sure this value is: `{name}` is of what a model chose among `choices`, or "
-            "for a field of a schema that is boolean or one of some values.",
+            f"This value has no confidence: `{name}` works for a choice of a model among `choices`, or for "
+            "a field of a schema that is boolean or one of some values.",
             at,
         )
     return chosen.confidence if name == "confidence" else dict(chosen.alternatives)

@@ -1,4 +1,4 @@
-"""Functions of texts, of lists and maps as far as those are alike, and of types.
+"""Functions for texts, for lists and maps as far as they work the same way, and for types.
 
 Above: `functions.py`, whose table says what each takes. Below: operators, patterns. Sizes are in code points.
 """

@@ -1,4 +1,4 @@
-"""Functions of times and durations.
+"""Functions for times and durations.
 
 Above: `functions.py`, whose table says what each takes. Below: `moments.py`.
 """
@@ -60,4 +60,4 @@ OF_BOTH: Mapping[str, Callable[[Meter, Moment | Duration], int]] = {
     "getSeconds": _part("s", lambda moment: moment.local.second),
     "getMilliseconds": _part("ms", lambda moment: moment.ns % SECOND_NS // 1_000_000),
 }
-"""Of a time the part of that name, of a duration how often the unit fits."""
+"""For a time, the part of that name; for a duration, how often the unit fits."""

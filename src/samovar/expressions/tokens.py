@@ -26,7 +26,7 @@ _BODY = {
     '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*', re.DOTALL),
     "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*", re.DOTALL),
 }
-"""What stands within quotes, by the quote it ends at."""
+"""What is within quotes, by the quote it ends at."""
 _RAW_BODY = {
     '"': re.compile(r'[^"\n]*'),
     "'": re.compile(r"[^'\n]*"),
@@ -44,13 +44,13 @@ class ExpressionToken(NamedTuple):
     """A token of an expression."""
 
     kind: str
-    """`name`, `number`, `text`, `mark`, `end`, or `bad`: what is no token."""
+    """`name`, `number`, `text`, `mark`, `end`, or `bad`: what is not a token."""
     text: str
-    """As it was written; a name in its normal form."""
+    """As written; a name in its normal form."""
     at: int
     end: int
     value: object = None
-    """Of a number or a text; what is wrong with a bad one, as a sentence."""
+    """The value of a number or a text; for a bad one, the mistake as a sentence."""
 
 
 def token_at(text: str, begin: int) -> ExpressionToken:
@@ -81,10 +81,10 @@ def _number(text: str, at: int) -> ExpressionToken:
     written, end = match.group(), match.end()
     follows = text[end : end + 1]
     if written.isdigit() and follows in ("u", "U") and end_of_name(text, end) == end + 1:
-        return _bad(text, at, end, f"A whole number has no `u` behind it: write {written}.")
+        return _bad(text, at, end, f"A whole number has no `u` suffix: write {written}.")
     if end_of_name(text, end) > end or follows == "_" or follows.isdigit():
         whole = text[at : max(end_of_name(text, end), end + 1)]
-        return _bad(text, at, end, f"{whole!r} is not a number, and a name begins with no digit.")
+        return _bad(text, at, end, f"{whole!r} is not a number, and a name does not begin with a digit.")
     is_hex = written[:2] in ("0x", "0X")
     if not is_hex and not written.isdigit():
         return ExpressionToken("number", written, at, end, float(written))
@@ -118,8 +118,8 @@ _MEANT = {
 }
 """What a word processor or another alphabet makes of the characters of expressions."""
 _WORDS = {
-    "$": "Names stand in an expression without `$` and braces: write name, not ${name}.",
-    ";": "One expression stands here, without `;`.",
+    "$": "Names in an expression have no `$` and no braces: write name, not ${name}.",
+    ";": "One expression is expected here, without `;`.",
     "#": "There is no `#` in an expression: a comment begins with //.",
     "@": "There is no `@` in an expression.",
     "=": "To compare, write `==`.",
@@ -127,8 +127,8 @@ _WORDS = {
     "|": "Write `||` for or.",
     "~": "There is no `~` in an expression: a regular expression is `text.matches(r'…')`.",
     "^": "There is no `^` in an expression: write x * x for a power.",
-    "\\": "A back-slash stands in texts in quotes only.",
-    "`": "Texts stand in straight quotes, \" or '.",
+    "\\": "A back-slash is only allowed in texts in quotes.",
+    "`": "Texts are written in straight quotes, \" or '.",
 }
 
 
@@ -145,4 +145,4 @@ def _foreign(text: str, at: int) -> str:
         return f"`{character}` is a wide character: write `{plain}`."
     if not character.isprintable() or unicodedata.category(character) == "Cf":
         return f"There is an invisible character here (U+{ord(character):04X}): delete it."
-    return f"{character!r} means nothing in an expression."
+    return f"{character!r} has no meaning in an expression."

@@ -1,4 +1,4 @@
-"""An expression as a tree: what was written, with the offsets of each part.
+"""An expression as a tree, with the offsets of each part.
 
 Above: the parser makes it, the compiler and the checks of types read it. Below: nothing. Runs of operators
 and of steps behind a value are one node each, so that a long expression makes a wide tree, not a deep one. No
@@ -62,7 +62,7 @@ class ItemOf(Term):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Macro(Term):
-    """`.map(item, …)` and its like, a step behind a value."""
+    """`.map(item, …)` and so on, a step behind a value."""
 
     kind: str
     variable: str
@@ -80,7 +80,7 @@ class Method(Term):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Steps(Term):
-    """A value and what stands behind it."""
+    """A value and what comes after it."""
 
     base: Term
     steps: tuple[PartOf | ItemOf | Macro | Method, ...]
@@ -169,7 +169,7 @@ def as_path(node: Term) -> Name | Steps | None:
 
 
 def until(path: Steps, count: int) -> Term:
-    """A path up to so many of its steps."""
+    """A path up to this many of its steps."""
     if not count:
         return path.base
     return Steps(path.at, path.steps[count - 1].end, path.base, path.steps[:count])
@@ -244,7 +244,7 @@ def reads_of(tree: Term) -> Iterator[Read]:
 
 def parts_read(tree: Term, variable: str) -> frozenset[str | None]:
     """The parts of a variable that are read, as `team` in `verdict.team == "us"`; None: all of it, or a part
-    that only its value tells."""
+    that only its value shows."""
     waiting, found = [tree], set[str | None]()
     while waiting:
         node = waiting.pop()
@@ -260,7 +260,7 @@ def parts_read(tree: Term, variable: str) -> frozenset[str | None]:
 
 
 def with_types(left: Term, rest: list[tuple[str, Term]]) -> tuple[Term, list[tuple[str, Term]]]:
-    """With the names of types as such, where they are compared with `type(x)`."""
+    """With the names of types as such, if they are compared with `type(x)`."""
     operands = [left, *(operand for _, operand in rest)]
     if not any(isinstance(one, Call) and one.name == "type" for one in operands):
         return left, rest

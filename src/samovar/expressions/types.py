@@ -1,4 +1,4 @@
-"""What is known of values before there are any: their kinds, and sometimes all that they can be.
+"""The known types of values before a run: their kinds, and sometimes all possible values.
 
 Above: the checks of an expression, and whatever says what a variable can hold. Below: `kinds.py`. What nobody
 knows is `ANYTHING`.
@@ -26,11 +26,11 @@ class Type:
     values: tuple[object, ...] | None = None
     """All that it can be; None if that is not known."""
     among: tuple[object, ...] = ()
-    """Some of what it can be, where `values` is None."""
+    """Some of what it can be, if `values` is None."""
     item: Type | None = None
-    """Of a list's items."""
+    """The type of a list's items."""
     parts: Mapping[str, Type] = field(default_factory=dict)
-    """Of a map or a record, as far as they are known."""
+    """Parts of a map or a record, as far as they are known."""
     is_closed: bool = False
     """It has no other parts."""
     is_choice: bool = False
@@ -38,7 +38,7 @@ class Type:
     is_answer: bool = False
     """The answer of a model, which knows how sure its choices were."""
     is_optional: bool = False
-    """Of a part: it may be left out."""
+    """For a part: it may be missing."""
 
     def __str__(self) -> str:
         if self.values is not None and len(self.values) > 1 and self.kinds == {"text"}:

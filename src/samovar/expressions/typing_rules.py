@@ -1,4 +1,4 @@
-"""What two values of known types make, and what is wrong between them: operators, before there are values.
+"""The result types of operators on two known types, and mistakes between them.
 
 Above: `checking.py`. Below: `types.py`, `kinds.py`. Nothing is said that is not sure.
 """
@@ -33,7 +33,7 @@ def never_equal(left: Type, right: Type) -> bool:
 
 
 def _is_no_object(answer: Type, other: Type) -> bool:
-    """Whether one is an answer of several fields, and the other texts that are no object of JSON."""
+    """Whether one is an answer of several fields, and the other texts that are not object of JSON."""
     if not answer.is_answer or answer.is_choice or not answer.parts or not other.values:
         return False
     return not any(str(one).lstrip().startswith("{") for one in other.values)
@@ -153,19 +153,19 @@ def unsure_truth(known: Type) -> tuple[object, ...]:
 
 
 def always_true(shown: str, found: Type) -> str | None:
-    """What is said of a text that is a condition by itself; None where that may be meant."""
+    """The message about a text that is a condition by itself; None if that may be meant."""
     if found.kinds != {"text"}:
         return None
     if found.values is not None:
         if not found.is_choice or found.is_answer or "" in found.values:
             return None
         return (
-            f"`{shown}` is {found}, and each of them is true. Write which it must be, as in "
+            f"`{shown}` is {found}, and each of these is true. Write the value to compare with, as in "
             f"`{shown} == {_written(found.values[0])}`."
         )
     return (
-        f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write what '
-        f'it must be, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
+        f'`{shown}` is a text, and each but the empty one is true, "no" and "false" too. Write the '
+        f'value to compare with, as in `{shown} == "yes"`, or `{shown} != ""` if any will do.'
     )
 
 
@@ -173,7 +173,7 @@ _YES = {"no": "yes", "0": "1", "off": "on", "n": "y"}
 
 
 def yes_of(values: Iterable[object]) -> str:
-    """What may be meant by yes, where these are the texts that a value can be."""
+    """What may be meant by yes, if these are the texts that a value can be."""
     texts = [str(one) for one in values]
     first = texts[0].strip().lower() if texts else "no"
     return next((one for one in texts if one.strip() and not says_no(one)), _YES.get(first, "true"))

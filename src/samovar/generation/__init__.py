@@ -1,4 +1,4 @@
-"""What is asked of a model, and what comes back: plain values that both halves know.
+"""Requests to a model and its replies: plain values that both halves know.
 
 Above: the waist (`executors/base.py`) and the engines' contract (`engines/base.py`), which carry these
 values. Below: nothing. It does not know how anything is generated.

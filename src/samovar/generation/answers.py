@@ -1,4 +1,4 @@
-"""What comes back from a model: why an answer ended, what it cost, and what happens meanwhile.
+"""The replies of a model: why an answer ended, its cost, and the events during it.
 
 Above: `__init__.py`. Below: `messages.py`.
 """
@@ -72,7 +72,7 @@ class Happening:
     run: str = ""
     """The run's id."""
     number: int = 0
-    """Of all that the run tells, from 1, without a gap."""
+    """The number of the event in the run, from 1, without a gap."""
     time: float = 0.0
     """Seconds since 1970, by the run's clock."""
 
@@ -87,7 +87,7 @@ class PromptEvent(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFetching(PromptEvent):
-    """The model's file is being fetched; sent as it goes on."""
+    """The model's file is being fetched; sent while it is in progress."""
 
     model: str
     done_bytes: int
@@ -97,7 +97,7 @@ class ModelFetching(PromptEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoading(PromptEvent):
-    """The model is being loaded; sent as it goes on."""
+    """The model is being loaded; sent while it is in progress."""
 
     model: str
     fraction: float

@@ -23,8 +23,8 @@ class MessagePart:
     kind: PartKind = "text"
     text: str
     tokens: tuple[int, ...] = field(default=(), compare=False, repr=False)
-    """The model's own numbers of the tokens it was made of, its markers and blanks among them; empty where
-    whoever answered does not tell them."""
+    """The model's own numbers of the tokens it was made of, its markers and blanks among them; empty if
+    anyone who answered does not tell them."""
 
 
 def joined(parts: Iterable[MessagePart], kind: PartKind = "text") -> str:
@@ -39,7 +39,7 @@ class ToolDefinition:
     name: str
     """Letters, digits, `_`, `-` and `.`."""
     description: str
-    """For the model; it is data, whoever wrote it."""
+    """For the model; it is data, no matter who wrote it."""
     parameters: str
     """The JSON Schema of its arguments, which are an object, as JSON."""
 
@@ -64,13 +64,13 @@ class Message:
     content: str
     """Its text, without what was only thought."""
     parts: tuple[MessagePart, ...] = ()
-    """Where it is more than one text: all of it, `content` included; else empty."""
+    """If it is more than one text: all of it, `content` included; else empty."""
     secret: bool = False
     """While it is in a conversation, nothing that is evaluated for it is written to disk."""
     calls: tuple[ToolCall, ...] = ()
-    """Of an assistant: the tools that it wants to be used. What they give back follows, one message each."""
+    """For an assistant: the tools that it wants to use. Their results follow, one message each."""
     call: ToolCall | None = None
-    """Of a tool: what `content` is the result of."""
+    """For a tool: the call that `content` is the result of."""
 
     def __post_init__(self) -> None:
         if self.parts and joined(self.parts) != self.content:

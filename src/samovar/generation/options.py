@@ -52,7 +52,7 @@ Template = Mapping[str, Any] | Literal["none"]
 GIVEN_TO_TEMPLATES = frozenset(
     ("messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token")
 )
-"""The arguments that every chat template gets from whoever renders it, and nobody else gives."""
+"""The arguments that every chat template gets from anyone who renders it, and nobody else gives."""
 
 FormKind = Literal["schema", "regex", "grammar"]
 """What an answer's form is given by: a JSON Schema, a regular expression, a grammar of Lark."""
@@ -75,7 +75,7 @@ class Form:
 
 
 TIMEOUT_CEILING = 20
-"""A whole answer may take so many times as long as the pause after which it is given up."""
+"""A whole answer may take this many times as long as the pause after which it is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Options:
 
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 512
-    """At most so many tokens are generated, reasoning included (fewer when the context has less room)."""
+    """At most this many tokens are generated, reasoning included (fewer when the context has less room)."""
     stop: tuple[str, ...] = ()
     """The answer ends before the first of these texts, none of which is ever part of it. They are looked for
     in its text, not in the reasoning."""
@@ -94,7 +94,7 @@ class Options:
     schema: str | None = None
     """The answer is JSON, without blanks between its parts, that this JSON Schema (as JSON) accepts."""
     show_schema: bool = True
-    """Whoever makes the messages puts the schema at their end, in a short form."""
+    """Anyone who makes the messages puts the schema at their end, in a short form."""
     regex: str | None = None
     """The whole answer matches this regular expression."""
     grammar: str | None = None
@@ -104,7 +104,7 @@ class Options:
     template: Template = field(default_factory=dict)
     """Further arguments of the model's chat template; or `none`, see `raw`."""
     timeout_s: float | None = None
-    """Ends the answer when no token came for so long, in seconds, or after `ceiling_s`; None: never."""
+    """Ends the answer when no token came for this long, in seconds, or after `ceiling_s`; None: never."""
     overflow: Overflow = "error"
     """What a conversation longer than any context does: fail, or forget its oldest messages."""
     deterministic: bool = False
@@ -118,8 +118,8 @@ class Options:
 
     @property
     def raw(self) -> bool:
-        """No chat template is used: the messages' texts are one text that the model goes on
-        with, and its answer is what it says, untouched."""
+        """No chat template is used: the messages' texts are one text that the model continues, and its answer
+        is what it says, untouched."""
         return self.template == NO_TEMPLATE
 
     @property
@@ -130,7 +130,7 @@ class Options:
 
     @property
     def held_by(self) -> str:
-        """What the answer's text is held to, in words; empty if to nothing."""
+        """What the answer's text is constrained to, in words; empty if to nothing."""
         form = self.form
         return "choices" if self.choices else form.name if form else ""
 
@@ -152,5 +152,5 @@ class Options:
 
     @property
     def ceiling_s(self) -> float | None:
-        """Ends the answer so long after it began, however steadily its tokens come."""
+        """Ends the answer this long after it began, however steadily its tokens come."""
         return None if self.timeout_s is None else TIMEOUT_CEILING * self.timeout_s

@@ -1,12 +1,12 @@
 """The contract of a journal, in plain values: runs, their visits, and who drives a run.
 
 Above: the runner and the doors. Below: the events. A run is kept by its visits: each is written before its
-action is performed (the intent) and after it has ended (the outcome). A run that goes on is driven again from
-its first state, and takes the outcome of each visit that has one, so that nothing of it is done twice.
+action is performed (the intent) and after it has ended (the outcome). A run that continues is driven again
+from its first state, and takes the outcome of each visit that has one, so that nothing of it is done twice.
 
 What holds for every journal:
 
-- A visit is named by its key, which does not depend on the order in which branches and items come to it.
+- A visit is named by its key, which does not depend on the order in which branches and items reach it.
 - `intend` returns when the intent is kept; that of a visit that may not be repeated survives a loss of power.
 - `leave` returns when the outcome is kept: a process killed after it loses nothing of the visit.
 - One process drives a run at a time: the one that holds the run's lease. A lease that was not renewed until
@@ -28,7 +28,7 @@ from samovar.generation import Message, TokenCounts
 
 
 class RunStatus(StrEnum):
-    """How a run stands in the journal."""
+    """How a run is in the journal."""
 
     RUNNING = "running"
     """A process drives it."""
@@ -45,7 +45,7 @@ class RunStatus(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """It cannot go on."""
+        """It cannot continue."""
         return self not in _GO_ON
 
 
@@ -57,7 +57,7 @@ class VisitKey:
     """Names one visit within its run, the same in whatever order branches and items come."""
 
     path: str
-    """Of the state, with its sub-workflows and items: `Build/Each[3]/Ask`."""
+    """Path of the state, with its sub-workflows and items: `Build/Each[3]/Ask`."""
     line: str = ""
     """The branches around it, the outermost first, as `Left/Inner`; empty outside of forks."""
     nth: int = 1
@@ -77,7 +77,7 @@ class Intent:
     number: int
     """In the run, from 1, in the order in which they began."""
     verb: str | None
-    """Of its action; None: it passes through."""
+    """Verb of its action; None: it passes through."""
     entered_at: float
     """Seconds since 1970: what the visit counts as now, also when it is performed again."""
     is_repeatable: bool
@@ -86,7 +86,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request of a prompt and what was answered, so that a conversation can be told again."""
+    """One request of a prompt and what was answered, so that a conversation can be reported again."""
 
     session: str | None
     fork: str | None
@@ -97,7 +97,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitOutcome:
-    """How a visit ended: all that the run needs to go on from it. Values are without loss."""
+    """How a visit ended: all that the run needs to continue from it. Values are without loss."""
 
     value: object = NOTHING
     is_new: bool = True
@@ -142,13 +142,13 @@ class RunHead:
     """Where it was started, whole."""
     started_at: float
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Of the texts of the workflow and of all it runs, by file."""
+    """Digests of the texts of the workflow and of all it runs, by file."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """What it begins with, typed; a secret is not among them."""
     secrets: tuple[str, ...] = ()
     """The names of the secret variables that had a value, which has to be given again."""
     options: Mapping[str, object] = field(default_factory=dict)
-    """What the door was told, by the names of `RunnerSettings`; only what JSON has."""
+    """What the door was reported, by the names of `RunnerSettings`; only what JSON has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +209,7 @@ class Journal(Protocol):
         ...
 
     def reopen(self, run: str) -> AbstractAsyncContextManager[KeptRun]:
-        """A run that goes on. Raises `NotFoundError`, and `LeaseError` while another process drives it."""
+        """A run that continues. Raises `NotFoundError`, and `LeaseError` while another process drives it."""
         ...
 
     def runs(self, *, most: int | None = None) -> Iterator[RunSummary]:

@@ -1,8 +1,8 @@
 """Puts what the log of the journal has into its file: one process at a time, and never beside a reset.
 
 Above: `writer.py`. Below: SQLite, a lock on a file of its own. SQLite 3.7.0 to 3.51.2 can lose pages if two
-connections checkpoint while a third one starts the log anew. So no connection checkpoints by itself, and this
-does under a lock that all processes share, with TRUNCATE, which keeps every writer out meanwhile.
+connections checkpoint while a third one starts the log again. So no connection checkpoints by itself, and
+this does under a lock that all processes share, with TRUNCATE, which keeps every writer out meanwhile.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 CHECKPOINT_BYTES = 4_000_000
-"""The log is put into the file when it is so long."""
+"""The log is put into the file when it is this long."""
 
 
 class Checkpointer:
-    """Of one process. Mutable: how long the log was when it was last looked at."""
+    """Checkpointer of one process. Mutable: how long the log was when it was last looked at."""
 
     def __init__(self, file: Path) -> None:
         self._log = file.with_name(file.name + "-wal")

@@ -73,14 +73,14 @@ def reason(error: BaseException, file: Path) -> JournalError:
 
 _ELSEWHERE = "Name another place with --journal, or use --no-journal."
 _WAYS = (
-    ("full", "Make room on that disk; what was written before is kept."),
-    ("locked", "Another process holds it for too long; `samovar doctor` tells which."),
+    ("full", "Make room on that disk; everything written before is kept."),
+    ("locked", "Another process has locked it for too long; `samovar doctor` shows which."),
     ("readonly", f"Its folder may not be written to. {_ELSEWHERE}"),
     ("read-only", f"It may not be written to. {_ELSEWHERE}"),
     ("permission", f"Its folder may not be written to. {_ELSEWHERE}"),
     (
         "malformed",
-        "The file is damaged. Move it away and a new one is made; `sqlite3 FILE .recover` may help.",
+        "The file is damaged. Move it away to get a new one; `sqlite3 FILE .recover` may help.",
     ),
     ("not a database", f"It is another kind of file. {_ELSEWHERE}"),
 )

@@ -1,7 +1,7 @@
 """Who drives a run: a lease that is renewed at half of its time, and can be taken once it has run out.
 
 Above: `sqlite.py`. Below: anyio. Only the lease decides: a process that was stopped for longer than it, and
-goes on later, finds at its next write that another one has taken the run over, and ends.
+continues later, finds at its next write that another one has taken the run over, and ends.
 """
 
 from __future__ import annotations

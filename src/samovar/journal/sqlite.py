@@ -145,7 +145,7 @@ class SqliteJournal:
             raise NotFoundError("run", run, (one.id for one in self.runs(most=200)))
         head = from_json(row[0])
         if not isinstance(head, RunHead):
-            raise JournalError(f"What run {run} began with cannot be read.")
+            raise JournalError(f"The beginning of run {run} cannot be read.")
         return head
 
     def visits(self, run: str) -> Iterator[KeptVisit]:

@@ -20,7 +20,7 @@ LONG_CHARS = 1_000_000
 
 
 class Texts:
-    """Of one journal."""
+    """Texts of one journal."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

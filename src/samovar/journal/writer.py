@@ -1,7 +1,7 @@
-"""The one thread of a process that writes the journal: whoever writes waits until it is kept.
+"""The one thread of a process that writes the journal: anyone who writes waits until it is kept.
 
 Above: `sqlite.py`. Below: SQLite, the file of the checkpointer's lock. Writes that wait together are one
-transaction. Why each pragma is as it is stands beside it.
+transaction. Why each pragma is as it is is beside it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Writer:
     def _work(self) -> None:
         try:
             connection = connect(self._file)
-        except BaseException as error:  # handed on: to whoever opens the journal
+        except BaseException as error:  # handed on: to anyone who opens the journal
             self._opened.put(error)
             return
         self._opened.put(None)

@@ -1,4 +1,4 @@
-"""What a workflow file means: text in, frozen values out, and everything that is wrong with it.
+"""The meaning of a workflow file: text in, frozen values and all mistakes out.
 
 `reading.py` is where to begin: it reads a whole file with the help of the others. Nothing here runs one.
 """

@@ -1,4 +1,4 @@
-"""Finds the text of each state's action, in the places where it may stand, and has it read.
+"""Finds the text of each state's action, in every place where it may be, and parses it.
 
 Above: `reading.py`. Below: `markdown.py` and `diagram.py`. How an action is read is passed in.
 """
@@ -41,7 +41,7 @@ def _plain(name: str) -> str:
 
 
 class ActionLines:
-    """Finds the text of each state's action, in the places where it may stand, and has it read."""
+    """Finds the text of each state's action, in the places where it may be, and parses it."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class ActionLines:
         )
 
     def _check_outside(self, sections: Sequence[tuple[int, int]]) -> None:
-        """Bullets that would be a state's action if they stood below `## Actions`."""
+        """Bullets that would be a state's action if they were below `## Actions`."""
         own = [
             (heading.line, self._document.end_of(heading))
             for heading in self._document.headings
@@ -112,8 +112,9 @@ class ActionLines:
             with suppress(FaultsError):
                 self._parse(rest.strip("* \t"), bullet.place, is_old=self._is_old)
                 message = (
-                    f"This is not the action of {name!r}, since it is not below a heading `## Actions`: "
-                    "put it there."
+                    f"This is not used as the action of {name!r}, since it is not below a heading `## "
+                    f"Actions`: "
+                    "move it there."
                 )
                 is_error = not self._lenient and not self._is_old
                 self._found.add("action-line", message, bullet.place, is_error=is_error)
@@ -124,7 +125,7 @@ class ActionLines:
             match = _NO_BULLET.match(self._document.lines[number - 1])
             name = _plain(match["name"]) if match and not self._document.is_fenced(number) else ""
             if name in self._diagram.nodes and name not in self._found.actions:
-                message = f"This is no bullet, so {name!r} has no action: write `- {name}: …`."
+                message = f"This is not a bullet, so {name!r} has no action: write `- {name}: …`."
                 place = self._document.place(number)
                 self._found.add("action-line", message, place, is_error=not self._is_old)
 
@@ -134,7 +135,7 @@ class ActionLines:
         name, colon, rest = bullet.text.partition(":")
         name = _plain(name)
         if not colon:
-            message = "An action line is `- State: action`."
+            message = "An action line has the form `- State: action`."
             return self._found.add("action-line", message, bullet.place, is_error=not self._is_old)
         text = rest.lstrip("* \t")
         skipped = len(bullet.text.partition(":")[0]) + 1 + len(rest) - len(text)
@@ -153,7 +154,7 @@ class ActionLines:
                 )
             return None
         if name in seen:
-            message = f"The state {name!r} has two action lines: leave one."
+            message = f"The state {name!r} has two action lines: keep one."
             is_error = not self._is_old and not self._lenient
             self._found.add("two-actions", message, bullet.place, is_error=is_error)
         seen.add(name)
@@ -165,7 +166,7 @@ class ActionLines:
         return None
 
     def _other_form(self, name: str, bullet: Bullet) -> Fix | None:
-        """The mending of a name that differs from a state's only in its Unicode form."""
+        """The fix of a name that differs from a state's only in its Unicode form."""
         alike = same_look(name, self._diagram.nodes)
         if alike is None or not bullet.text.startswith(name):
             return None
@@ -206,7 +207,7 @@ class ActionLines:
         return None
 
     def _take(self, name: str, text: str, place: Place, block: TextBlock | None = None) -> None:
-        """The action of a state, and what stands before it about its join. Raises `FaultsError`."""
+        """The action of a state, and what is before it about its join. Raises `FaultsError`."""
         if join := read_join(text, place, is_old=self._is_old):
             self._found.joins[name] = join.needed
             # What a composite does once its branches have met belongs to its end, not to the way in.
@@ -225,20 +226,18 @@ class ActionLines:
         begun = f"the text in quotes that begins in line {fault.place.line} does not end"
         if not source.strip() and indent > bullet.indent:
             message = (
-                f"An empty line ends the bullet, so that {begun}. Leave the line out; a prompt with empty "
-                "lines stands below `## Prompts`."
+                f"An empty line ends the bullet, so {begun}. Remove the line; a prompt with empty "
+                "lines belongs below `## Prompts`."
             )
         elif source.lstrip().startswith("# "):
             self._cut = end
             message = (
-                f"A `#` at the beginning of a line is a heading, so that {begun}. Indent the line if it "
+                f"A `#` at the beginning of a line makes a heading, so {begun}. Indent the line if it "
                 "belongs to the text."
             )
         elif source.strip() and indent > bullet.indent:
             self._broken = bullet.indent
-            message = (
-                f"This line begins a bullet of its own, so that {begun}. Put another sign before the `-`."
-            )
+            message = f"This line begins a new bullet, so {begun}. Put another character before the `-`."
         else:
             return fault
         return replace(fault, message=message, place=self._document.place(end))
@@ -265,7 +264,7 @@ class ActionLines:
                 self._read_block(name, heading.line + 1, min(end, document.end_of(heading)))
 
     def _read_block(self, name: str, line: int, end: int) -> None:
-        """The text below `### Name` where no line is marked: an action, or it only describes the state."""
+        """The text below `### Name` if no line is marked: an action, or it only describes the state."""
         lines = self._document.lines[line - 1 : end - 1]
         text = "\n".join(lines).strip()
         first = next((number for number, one in enumerate(lines, start=line) if one.strip()), line)

@@ -1,4 +1,4 @@
-"""`finally: STATE` of a front matter: a state whose action is performed at every ending of the workflow.
+"""`finally: STATE` in the front matter: a state whose action is performed at every ending of the workflow.
 
 Above: `reading.py`. Below: the values of `workflow.py`. The state is alone in the diagram: no transition
 leads to it or out of it. It runs nothing.
@@ -25,7 +25,7 @@ def meant_at_end(named: Named | None, states: Mapping[str, State], initial: str)
 
 
 def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None) -> Iterator[Fault]:
-    """What is wrong with the state that `finally` names. What it sets is gone: a warning."""
+    """Mistakes in the state that `finally` names. What it sets is gone: a warning."""
     name, state = named.text, states.get(named.text)
 
     def fault(message: str, *, is_error: bool = True) -> Fault:
@@ -41,16 +41,18 @@ def faults_at_end(named: Named, states: Mapping[str, State], initial: str | None
     entering = any(one.target == name for other in states.values() for one in other.transitions)
     if name == initial or entering or state.transitions or state.kind is not Kind.PLAIN:
         yield fault(
-            f"The state {name!r} of `finally` is performed at every ending, so it has to be alone in the "
-            f"diagram, without transitions and outside of composites: `state {name}`."
+            f"The state {name!r} of `finally` is performed at every ending, so it must be alone in the "
+            f"diagram, without transitions and outside composites: `state {name}`."
         )
     elif state.action is None:
         yield fault(f"The state {name!r} of `finally` has no action: add `- {name}: …` below `## Actions`.")
     elif any(action.verb == "abort" for action in state.actions):
-        yield fault(f"The state {name!r} of `finally` cannot abort: the run has ended when it is performed.")
+        yield fault(
+            f"The state {name!r} of `finally` cannot abort: the run has already ended when it is performed."
+        )
     elif sets := sorted({name for action in state.actions for name in action.sets if name not in OF_COMMAND}):
         yield fault(
-            f"What the state {name!r} of `finally` sets ({', '.join(sets)}) is gone when it is done: nothing "
-            "reads it.",
+            f"What the state {name!r} of `finally` sets ({', '.join(sets)}) is lost after it: nothing can "
+            "read it.",
             is_error=False,
         )

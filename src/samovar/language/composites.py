@@ -1,4 +1,4 @@
-"""Gives composite states and their concurrent regions a meaning: as plain states, edges, forks and joins.
+"""Turns composite states and their concurrent regions into plain states, edges, forks and joins.
 
 Above: `graph.py`. Below: the values of `diagram.py`. Entering a composite leads to the start within it; its
 inner `[*]` is a state of its own, named after it, from which its outgoing edges lead. Regions are the
@@ -40,7 +40,7 @@ class Flat:
     nodes: dict[str, Node]
     edges: tuple[Edge, ...]
     inherited: dict[str, tuple[Way, ...]]
-    """By state: the failure edges of the composites that it stands in."""
+    """By state: the failure edges of the composites that it is in."""
     firsts: dict[str, str]
     """By the name of a composite that repeats its inside: the state that begins it."""
     groups: frozenset[str]
@@ -62,7 +62,7 @@ def flatten(
     repeated: frozenset[str] = frozenset(),
     aborting: frozenset[str] = frozenset(),
 ) -> Flat:
-    """The same diagram without scopes. `failures_taken` tells what a label means.
+    """The same diagram without scopes. `failures_taken` says what a label means.
 
     `repeated`: composites whose inside is performed for each item of a list: no edge leads into it or out.
     `aborting`: states that end the run, so that nothing needs to lead out of them.
@@ -163,9 +163,9 @@ class _Flattening:
         inner = next((node for node in nodes if composite in self._around(node.scope)), None)
         named = f" ({inner.id!r} is named within it in line {inner.place.line})" if inner else ""
         message = (
-            f"This edge leads over the border of {composite!r}, whose inside is performed for each "
-            f"item{named}. An item begins at the inner `[*]` and ends there. A failure that nothing within "
-            f"takes is one of the composite: `{composite} --> …: failure`."
+            f"This edge crosses the border of {composite!r}, whose inside is performed for each item{named}. "
+            f"An item begins at the inner `[*]` and ends there. A failure that nothing inside takes "
+            f"becomes a failure of the composite: `{composite} --> …: failure`."
         )
         self.faults.append(Fault(code="item-border", message=message, place=edge.place))
 
@@ -208,7 +208,7 @@ class _Flattening:
                 first = members[0]
                 self._warn(
                     "no-start",
-                    f"The inside of {composite!r} has no start, so its first state is taken: "
+                    f"The inside of {composite!r} has no start, so its first state is used: "
                     f"add `[*] --> {first.id}` there.",
                     first.place,
                 )
@@ -244,7 +244,7 @@ class _Flattening:
         Those of a composite with regions are taken behind its join, and so by no state within it.
         """
         node = self.diagram.nodes.get(name)
-        if node is None:  # the exit of a composite: its join, where it has regions
+        if node is None:  # the exit of a composite: its join, if it has regions
             name = name.removesuffix(exit_of(""))
             composite = _composite_of(self.diagram.nodes[name])
             own = self.outgoing.get(name, [])

@@ -1,4 +1,4 @@
-"""A state diagram, as values: states and edges, each with its place and the scope it stands in.
+"""A state diagram, as values: states and edges, each with its place and its scope.
 
 Above: `mermaid.py` and `statements.py` read one; `composites.py` and `graph.py` give it its meaning. It
 imports only errors.
@@ -31,14 +31,14 @@ class Node:
 
     id: str
     place: Place
-    """Of its first mention."""
+    """Place of its first mention."""
     kind: Kind = ""
     scope: Scope | None = None
     """The innermost that mentions it; None is the diagram itself."""
     depth: int = 0
-    """Of the scope."""
+    """Depth of the scope."""
     regions: int = 0
-    """Of a composite: 1, or one for each that `--` parts. 0: the state is none."""
+    """Regions of a composite: 1, or one for each that `--` parts. 0: the state is none."""
     descriptions: list[tuple[str, Place]] = field(default_factory=list)
     """Filled while the diagram is read. Each `X : text`, and the text of `state "text" as X`."""
 
@@ -50,7 +50,7 @@ class Edge:
     source: str | None
     target: str | None
     label: str
-    """Empty where there is none."""
+    """Empty if there is none."""
     place: Place
     label_place: Place
     scope: Scope | None = None

@@ -1,4 +1,4 @@
-"""What is wrong with a state diagram while it is read: each fault once in its place, errors apart from hints.
+"""The mistakes found while reading a state diagram: each once, at its place, errors separate from hints.
 
 Above: `mermaid.py`, `statements.py`. Below: only errors. It knows where the diagram begins in its file, so
 that a token or an offset has its place there.

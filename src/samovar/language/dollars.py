@@ -1,4 +1,4 @@
-"""One `${…}` in a text of an action: an expression, or in a command what the shell is to read itself.
+"""One `${…}` in the text of an action: an expression, or in a command a form of the shell's own.
 
 Above: `pieces.py`, the scanner of action lines. Below: expressions. The same rules hold wherever a text is
 read, to find its end and to find its values. Old files keep what a `${…}` meant in them.
@@ -23,7 +23,7 @@ _OLD = re.compile(rf"\$\{{\s*({PATH})\s*\}}")
 _SHELL_FORM = re.compile(
     r"\$\{(?:[#!]?\w+(?::?[-=?+]|##?|%%?|//?|:\d|\^\^?|,,?|\[[@*]|@\w)|[#!]\w+[\[}]|[#?*@!$-]\})"
 )
-"""How a parameter of the shell begins that is no mere name: `${x:-y}`, `${x%.*}`, `${#x}`."""
+"""How a parameter of the shell begins that is not just a name: `${x:-y}`, `${x%.*}`, `${#x}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Rules:
     shell: bool = False
     """The text is a command for a shell, which has a `${…}` of its own."""
     is_old: bool = False
-    """The text stands in a file of the older system."""
+    """The text is in a file of the older system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def _of_the_shell(text: str, begin: int, place: Place, *, is_old: bool) -> Fault
     shown = " ".join(shown.split())
     fix = Fix(place=place, old="${", new="$${")
     if is_old:
-        message = f"`{shown}` is left to the shell: write $${{ for what is the shell's own."
+        message = f"`{shown}` is left to the shell: write $${{ for the shell's own form."
         return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
-    message = f"`{shown}` is not an expression: write $${{ for what is the shell's own."
+    message = f"`{shown}` is not an expression: write $${{ for the shell's own form."
     return Fault(code="template-syntax", message=message, place=place, fix=fix)

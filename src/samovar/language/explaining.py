@@ -1,4 +1,4 @@
-"""Says what is wrong with a diagram, a line or a name that Mermaid would not read either.
+"""Explains mistakes in a diagram, a line or a name that Mermaid would not read either.
 
 Above: `mermaid.py`, `statements.py`. Below: nothing.
 """
@@ -29,7 +29,7 @@ _BROKEN_END = re.compile(r"[\[\](){}*\s]+|\[(?:start|end)\]", re.I)
 def _editors_arrow(text: str) -> str | None:
     match = _EDITORS_ARROW.search(text)
     return (
-        f"`{match[0]}` is not an arrow, though an editor may have made it of one: type `-->`."
+        f"`{match[0]}` is not an arrow, although an editor may have made it from one: type `-->`."
         if match
         else None
     )
@@ -43,14 +43,14 @@ def not_ours(word: str, text: str) -> str:
 
 
 def explain(line: str) -> str:
-    """What is wrong with a line that is no statement."""
+    """Mistakes in a line that is not a statement."""
     text = line.strip()
     if made := _editors_arrow(text):
         return made
     if "--->" in text or re.search(r"-->\s*-|-\s+-->", text):
-        return "An arrow is `-->`: there is a `-` too many."
+        return "An arrow is `-->`: there is one `-` too many."
     if text.startswith('"') or re.search(r'-->\s*"', text):
-        return 'A name has no quotes: declare `state "The text" as X`, and write `X`.'
+        return 'A name cannot be in quotes: declare `state "The text" as X`, and write `X`.'
     if re.fullmatch(r'state\s+"[^"]*', text, re.I):
         return 'The text that begins here does not end: `"` is missing.'
     if re.fullmatch(r'state\s+"[^"]*"', text, re.I):
@@ -58,28 +58,28 @@ def explain(line: str) -> str:
     if text.startswith("}"):
         return "This `}` closes nothing."
     if text == "--":
-        return "Regions are parted by `--` within a composite only: `state X { … -- … }`."
+        return "`--` separates regions only inside a composite: `state X { … -- … }`."
     if re.match(r"state\s", text, re.I) and "-->" not in text:
-        return f"{text[:60]!r} declares no state: `state X`."
+        return f"{text[:60]!r} does not declare a state: write `state X`."
     if re.match(r"state\s", text, re.I):
-        return "`state` declares: write the arrow without it, `A --> B`."
+        return "`state` is for declarations: write the arrow without it, `A --> B`."
     if "-->" in text or re.search(r"\s--\s", text):
-        return "An arrow is `A --> B` or `A --> B: label`, one on a line."
-    return f"{text[:60]!r} is no statement. An arrow is `A --> B: label`."
+        return "An arrow is `A --> B` or `A --> B: label`, one per line."
+    return f"{text[:60]!r} is not a statement. An arrow is `A --> B: label`."
 
 
 def no_name(name: str) -> str | None:
-    """What is wrong with a name that is surely something else."""
+    """Mistakes in a name that is surely something else."""
     if made := _editors_arrow(name):
         return made
     if _BROKEN_END.fullmatch(name):
-        return f"{name[:20]!r} is no state: where a diagram starts and ends stands `[*]`."
+        return f"{name[:20]!r} is not a state: write `[*]` for the start and the end of a diagram."
     words = name.split()
     first, last = words[0], words[-1]
     if first.startswith("|"):
         return "That is the label of a flowchart: write `A --> B: label`."
     if first.lower() == "state" and len(words) > 1:
-        return f"`state` declares: in an arrow, write {' '.join(words[1:])[:60]!r} alone."
+        return f"`state` is for declarations: in an arrow, write only {' '.join(words[1:])[:60]!r}."
     if last.endswith("<") or any(_OTHER_ARROW.fullmatch(word) for word in words):
-        return "An arrow is `A --> B`: there are no others, and it points one way."
+        return "An arrow is `A --> B`: there is no other kind, and it points one way."
     return None

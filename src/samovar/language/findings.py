@@ -1,4 +1,4 @@
-"""What the reading of one workflow file has found so far: its faults, and the actions of its states.
+"""The results of reading one workflow file so far: its mistakes, and the actions of its states.
 
 Above: `reading.py` and `action_lines.py`, which add to it. Below: the errors, and what an action is.
 It reads nothing itself.

@@ -1,4 +1,4 @@
-"""Finds the branches of each fork in a diagram, and everything wrong with their shape.
+"""Finds the branches of each fork in a diagram, and all mistakes in their shape.
 
 Above: `reading.py`. Below: the values of `workflow.py`. A branch is every path from one transition of a fork
 to the nearest join; a fork within a branch belongs to it, up to its own join. It runs nothing.
@@ -31,16 +31,16 @@ class _Region:
     inner: list[tuple[str, Transition]] = field(default_factory=list)
     """Joins of forks within it, each with the transition that leads to the fork."""
     goes_wrong: bool = False
-    """One of its paths ends, or comes to a fork that is wrong, before a join."""
+    """One of its paths ends, or reaches a fork that is wrong, before a join."""
 
 
 @dataclass(slots=True)
 class _Faults:
-    """What is wrong, once each."""
+    """The mistakes, once each."""
 
     found: dict[Fault, None] = field(default_factory=dict)
     errors: int = 0
-    """How many of them are no mere warnings."""
+    """How many of them are not mere warnings."""
 
     def add(self, code: str, message: str, place: Place, *, is_error: bool = True) -> None:
         fault = Fault(code=code, message=message, place=place, severity="error" if is_error else "warning")
@@ -90,7 +90,7 @@ class _Reader:
         """Forks whose branches are being followed, each within one of the one before."""
 
     def read(self, fork: State) -> Fork | None:
-        """The fork, or None where something is wrong with it; either way once."""
+        """The fork, or None if something is wrong with it; either way once."""
         if fork.name not in self.forks:
             self._open.append(fork.name)
             before = self.faults.errors
@@ -108,7 +108,7 @@ class _Reader:
         begun: set[str] = set()
         for transition in fork.transitions:
             if transition.target is None:
-                message = f"A branch of the fork {fork.name!r} ends at `[*]`: it has to lead to a join."
+                message = f"A branch of the fork {fork.name!r} ends at `[*]`: it must lead to a join."
                 self.faults.add("branch-end", message, transition.place)
             elif self.states[transition.target].kind is Kind.JOIN:
                 message = f"This branch of the fork {fork.name!r} has no state, so it is ignored."
@@ -134,7 +134,7 @@ class _Reader:
             if transition.target is None:
                 message = (
                     f"The branch {region.first!r} of the fork {region.fork!r} ends at `[*]`: "
-                    "it has to lead to a join."
+                    "it must lead to a join."
                 )
                 self.faults.add("branch-end", message, transition.place)
                 region.goes_wrong = True
@@ -155,9 +155,9 @@ class _Reader:
         source, target = transition.source, transition.target or "[*]"
         meant = transition.target or source
         message = (
-            f"{source!r} stands in a region of {region.fork!r} (it is named there in line "
+            f"{source!r} is in a region of {region.fork!r} (it is named there in line "
             f"{self.states[source].place.line}) and leads out of it, to {target!r}. A region ends at its own "
-            f"`[*]`; for what fails in it write `{region.fork} --> {meant}: failure` outside."
+            f"`[*]`; for a failure in it write `{region.fork} --> {meant}: failure` outside."
         )
         self.faults.add("region-exit", message, transition.place)
         region.goes_wrong = True
@@ -169,9 +169,9 @@ class _Reader:
         if fork.name in self._open or len(self._open) > DEEPEST:
             message = (
                 f"The branch {region.first!r} of the fork {region.fork!r} leads back to the fork "
-                f"{fork.name!r} that it is in: a branch leads to its join."
+                f"{fork.name!r} that it is in: a branch must lead to its join."
                 if fork.name in self._open
-                else f"Forks stand more than {DEEPEST} deep in branches of each other."
+                else f"Forks are nested more than {DEEPEST} deep."
             )
             self.faults.add("fork-loop", message, transition.place)
             region.goes_wrong = True
@@ -185,7 +185,7 @@ class _Reader:
         region.inner.append((inner.join, transition))
 
     def _joins_of(self, branch: _Region) -> set[str]:
-        """The joins that a branch comes to, its own and inner ones, and the next behind each inner one."""
+        """The joins that a branch reaches, its own and inner ones, and the next behind each inner one."""
         found = {way.target for way in branch.ways_out if way.target is not None}
         found |= {join for join, _ in branch.inner}
         waiting = [way for join, _ in branch.inner for way in self.states[join].transitions]
@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _join(fork: State, branches: list[_Region], states: States, faults: _Faults) -> str | None:
-    """The one join where the branches meet. Faults are noted where there is not exactly one."""
+    """The one join where the branches meet. Faults are noted if there is not exactly one."""
     if not branches and all(transition.target for transition in fork.transitions):
         message = f"No branch begins at the fork {fork.name!r}: add `{fork.name} --> FirstState`."
         faults.add("empty-fork", message, fork.place)
@@ -285,7 +285,7 @@ def _check_doors(states: States, initial: str | None, regions: list[_Region], fa
         owners.update(dict.fromkeys(region.states, region))
     if initial in owners:
         assert initial is not None
-        message = f"The run begins within a branch, in {initial!r}: it has to begin at the fork or before."
+        message = f"The run begins inside a branch, in {initial!r}: it must begin at the fork or before it."
         faults.add("branch-entry", message, states[initial].place)
     for state in states.values():
         for transition in state.transitions:
@@ -293,6 +293,6 @@ def _check_doors(states: States, initial: str | None, regions: list[_Region], fa
             if owner is not None and state.name not in owner.states and state.name != owner.fork:
                 message = (
                     f"{state.name!r} leads into a branch, to {transition.target!r}: "
-                    "a branch is entered through its fork only."
+                    "a branch is only entered through its fork."
                 )
                 faults.add("branch-entry", message, transition.place)

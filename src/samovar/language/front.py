@@ -1,4 +1,4 @@
-"""A workflow's front matter: the settings that a file may give itself.
+"""The front matter of a workflow: the settings that a file can make.
 
 Above: `reading.py`. Below: `workflow.py` for the limits, `parameter_list.py`, `markdown.py`. Unknown keys are
 ignored, since old files have many; one that looks like a misspelling gets a hint.
@@ -101,7 +101,7 @@ class FrontSettings:
 
 
 def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSettings:
-    """The settings of a document; what is wrong with them goes to `add`.
+    """The settings of a document; mistakes in them go to `add`.
 
     `is_old`: it is a file of the older system, which passed over parameters that it could not read.
     """
@@ -112,14 +112,14 @@ def read_settings(document: Document, add: AddFault, *, is_old: bool) -> FrontSe
 
     place = document.spot
     for steps in matter.twice:
-        message = f"{str(steps[-1])!r} stands here for the second time; the later one counts."
+        message = f"{str(steps[-1])!r} appears here for the second time; the last one is used."
         add("duplicate-key", message, place(*steps), is_error=False)
     for key in values:
         hint = nearest(key[:100], KEYS)
         if key not in KEYS | OLD_KEYS and hint.startswith(" Did"):
             add(
                 "unknown-key",
-                f"The front matter has {key!r}, which means nothing.{hint}",
+                f"The front matter has the unknown key {key!r}.{hint}",
                 place(key),
                 is_error=False,
             )
@@ -224,7 +224,7 @@ def _model(text: str | None, place: Place) -> ModelName | None:
 
 
 def _template(text: str | None, place: Place, add: AddFault) -> Template | None:
-    """The text as a template; what is wrong with it is noted before a run meets it."""
+    """The text as a template; mistakes in it are noted before a run meets it."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The grammar of state diagrams as a parser, and what becomes of each of its rules.
+"""The grammar of state diagrams as a parser, and the result of each of its rules.
 
 Above: `mermaid.py`, `statements.py`. Below: `mermaid.lark` and the library lark, which is imported with the
 first diagram.

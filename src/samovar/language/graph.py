@@ -1,4 +1,4 @@
-"""What a diagram means as a graph: its states, and when each transition between them is taken.
+"""A diagram as a graph: its states, and the condition of each transition between them.
 
 Above: `reading.py`. Below: `composites.py`, and the values of `workflow.py`. It knows no action.
 """
@@ -34,7 +34,7 @@ class Graph:
 
     states: dict[str, State]
     inherited: Mapping[str, tuple[tuple[str, Transition], ...]]
-    """By state: the transitions for failures of the composites that it stands in, each with its composite."""
+    """By state: the transitions for failures of the composites that it is in, each with its composite."""
     groups: frozenset[str]
     """Composites that only frame some states."""
     composites: Mapping[str, frozenset[str]]
@@ -107,14 +107,14 @@ def _repeated(
             continue
         if not node.regions:
             message = (
-                f"{name!r} is not a composite state, so there is nothing within it to do for each item: draw "
+                f"{name!r} is not a composite state, so there is nothing inside it to do for each item: draw "
                 f"`state {name} {{ … }}`, or write the action itself here, as in "
                 'Prompt "…" for each x in xs.'
             )
         elif node.regions > 1:
             message = (
-                f"{name!r} has regions, which cannot be performed for each item as they are: put them into a "
-                "composite within it."
+                f"{name!r} has regions, which cannot be performed for each item directly: put them into a "
+                "composite inside it."
             )
         else:
             found.add(name)
@@ -145,7 +145,8 @@ def _alike(diagram: Diagram, severity: Severity) -> Iterator[Fault]:
         if first.setdefault(normal(name), name) != name:
             message = (
                 f"The diagram has two states that look like {name!r}: their names differ in Unicode form. "
-                "Copy the one over the other."
+                f"Replace "
+                "one by a copy of the other."
             )
             yield _fault("unicode-form", message, node.place, severity)
 
@@ -178,13 +179,13 @@ def _of_fork(edge: Edge, faults: list[Fault], labels: _Labels) -> Transition:
         one = _transition(edge, faults, labels, is_only=False)
         if one.when in (When.SUCCESS, When.FAILURE):
             message = (
-                f"The label {edge.label[:40]!r} starts no branch of a fork: leave it out, or write a "
+                f"The label {edge.label[:40]!r} does not start a branch of a fork: remove it, or write a "
                 "condition, or `default`."
             )
             faults.append(_fault("fork-label", message, edge.label_place, "error"))
         return one
     if edge.label.strip():
-        message = f"A fork of an old file starts every branch, so the label {edge.label[:40]!r} is ignored."
+        message = f"In an old file a fork starts every branch, so the label {edge.label[:40]!r} is ignored."
         faults.append(_fault("fork-label", message, edge.label_place))
     return _as_read(edge, Meaning(when=When.ALWAYS, is_passed_over=True))
 
@@ -210,7 +211,7 @@ def _as_read(edge: Edge, meaning: Meaning) -> Transition:
 
 
 def _inherited(transition: Transition, state: str) -> Transition:
-    """For a state within the composite: `always` leaves that where a failure does, not before its end."""
+    """For a state within the composite: `always` leaves that if a failure does, not before its end."""
     when = When.FAILURE if transition.when is When.ALWAYS else transition.when
     return replace(transition, source=state, when=when, is_inherited=True)
 
@@ -286,7 +287,7 @@ def doubtful_shape(graph: Graph, initial: str, at_end: str | None = None) -> Ite
         ):
             shown = name.removesuffix(exit_of(""))
             message = (
-                f"Nothing leads out of the state {shown!r}, so a run is stuck there: add `{shown} --> [*]`."
+                f"Nothing leads out of the state {shown!r}, so a run gets stuck there: add `{shown} --> [*]`."
             )
             yield _fault("no-exit", message, state.place)
     if not any(transition.target is None for name in reached for transition in states[name].transitions):

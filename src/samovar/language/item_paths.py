@@ -1,4 +1,4 @@
-"""Paths with the numbers of items in them, and what is said of every item: `Each/Write` of `Each[3]/Write`.
+"""Paths with item numbers, and their general form for every item: `Each/Write` for `Each[3]/Write`.
 
 Above: whatever looks up what was said of a visit before it: answers to its questions, cases. Below: nothing.
 """
@@ -43,7 +43,7 @@ def ways_to_say(path: str) -> Iterator[tuple[str, int | None]]:
 
 
 def said_of(path: str, said: Mapping[str, T]) -> tuple[str, T, int | None] | None:
-    """What is said of a visit: under which path, what, and the number of the item that this leaves open."""
+    """The message about a visit: under which path, what, and the number of the item that this leaves open."""
     for key, number in ways_to_say(path):
         if key in said:
             return key, said[key], number
@@ -64,7 +64,7 @@ def all_of(path: str, asked: Mapping[str, Sequence[T]]) -> list[T]:
 
 
 def by_items(told: Mapping[str, Sequence[T]]) -> dict[str, list[T]]:
-    """The same by fewer paths: what was told once for each item stands in a list for all of them."""
+    """The same by fewer paths: what was reported once for each item is in a list for all of them."""
     groups: dict[str, dict[int, str]] = {}
     for path in told:
         if match := list(_NUMBERS.finditer(path))[-1:]:

@@ -1,4 +1,4 @@
-"""`Join first`, `Join 2, then ACTION`: how many branches of a fork have to reach its join.
+"""`Join first`, `Join 2, then ACTION`: the number of branches of a fork that must reach its join.
 
 Above: `action_lines.py`, which reads the line of a state; `reading.py`, which knows the forks. Below: the
 values of `workflow.py`. The action behind `then` is read like any other, and performed at the join.
@@ -68,13 +68,13 @@ def _forks_of(name: str, forks: Mapping[str, Fork]) -> Iterator[Fork]:
 
 
 def faults_of_joins(forks: Mapping[str, Fork], lines: Mapping[str, Needed]) -> Iterator[Fault]:
-    """A `Join` where no branches meet, and one that needs more branches than there are."""
+    """A `Join` if no branches meet, and one that needs more branches than there are."""
     for name, needed in lines.items():
         fork = next(_forks_of(name, forks), None)
         if fork is None:
             message = (
-                f"`Join` says how many branches have to reach a join, and {name!r} is not the join of a "
-                "fork, nor a composite with regions."
+                f"`Join` says how many branches must reach a join, but {name!r} is neither the join of a "
+                "fork nor a composite with regions."
             )
             yield Fault(code="join-count", message=message, place=needed.place)
         elif needed.count > len(fork.branches):

@@ -1,4 +1,4 @@
-"""What the label of a transition means: one of a closed list of plain words, or an expression.
+"""The meaning of a transition's label: one of a closed list of plain words, or an expression.
 
 Above: `graph.py`, which knows the transition. Below: expressions, `prose.py` for what words in old files say,
 and the values of `workflow.py`. Pure. Whether a name in a new file's label is a variable's, `checks/` knows.
@@ -41,7 +41,7 @@ class Meaning:
 
     when: When
     condition: Expression | None = None
-    """Of `When.CONDITION`; None there if the label means nothing."""
+    """For `When.CONDITION`; None there if the label has no meaning."""
     is_passed_over: bool = False
     """It means as much as no label."""
 
@@ -76,7 +76,7 @@ def read_label(label: str, place: Place) -> Meaning:
         faults = [
             replace(
                 fault,
-                message=f"The label is not one of the plain ones ({THE_LIST}), nor can it be read as a "
+                message=f"The label is not a plain label ({THE_LIST}), and it cannot be read as a "
                 f"condition. {fault.message}",
             )
             for fault in error.faults
@@ -90,22 +90,22 @@ def _is_prose(text: str, error: FaultsError) -> bool:
 
 
 def _as_prose(text: str, place: Place, error: FaultsError) -> FaultsError:
-    """What is said of prose: what it meant where prose was read, or how it is written as an expression."""
+    """The message about prose: what it meant where prose was read, or how it is written as an expression."""
     verdict = verdict_of(text)
     complaint = error.faults[0].message.partition("cannot be read: ")[2]
     if verdict is not None and not verdict.why:
         meant = verdict.when if verdict.word in READ_BEFORE else None
         return _unknown(text, place, f"Did you mean `{verdict.when}`?", meant)
     if verdict is not None:
-        return _unknown(text, place, "Write `success` or `failure`, whichever is meant.")
+        return _unknown(text, place, "Write `success` or `failure`.")
     if complaint.startswith(("Write", "To compare")):
         return _unknown(text, place, complaint)
     return _unknown(text, place, 'A condition is written as in `result == "yes"`.')
 
 
 def _unknown(text: str, place: Place, offer: str, meant: When | None = None) -> FaultsError:
-    """What is said of a label that means nothing. `meant`: what it surely means."""
-    message = f"The label {text[:60]!r} is not one of the plain ones ({THE_LIST}), nor an expression. {offer}"
+    """The message about a label that means nothing. `meant`: what it surely means."""
+    message = f"The label {text[:60]!r} is neither a plain label ({THE_LIST}) nor an expression. {offer}"
     fix = Fix(place=place, old=text, new=str(meant)) if meant and "\n" not in text else None
     return FaultsError([Fault(code="unknown-label", message=message, place=place, fix=fix)])
 

@@ -1,4 +1,4 @@
-"""Text below `## Actions` and `## States` that no state gets, though it may be meant as an action.
+"""Text below `## Actions` and `## States` that belongs to no state, but may be meant as an action.
 
 Above: `action_lines.py`, which hands over what it has read. Below: `markdown.py` and the findings. It decides
 whether such text is an error (it names a state, or is written as an action) or a warning (the rest).
@@ -15,7 +15,7 @@ from samovar.language.markdown import Bullet, Document
 from samovar.language.parsed_action import ParseAction
 
 _MARKS = re.compile(r"^[\W_]*(?:\d+[.)]\s+)?[\W_]*")
-"""What stands before the words: bullets of any kind, quotes, numbers, bold, the bars of tables."""
+"""What is before the words: bullets of any kind, quotes, numbers, bold, the bars of tables."""
 _AFTER_NAME = re.compile(r"[\s*`_\"']*(?:[:=|–—→-]|$)|[^:|]*:")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _LONGEST_LINE = 2000
@@ -25,7 +25,7 @@ _MOST_TRIED = 20
 
 
 class LeftOver:
-    """Looks through what is left of a section."""
+    """Looks through the rest of a section."""
 
     def __init__(
         self, document: Document, states: Collection[str], found: Findings, parse_action: ParseAction
@@ -43,7 +43,7 @@ class LeftOver:
         """Lines of the file that have a fault already."""
 
     def below_actions(self, line: int, end: int) -> None:
-        """The section's lines up to `end`, its next heading, and what stands below smaller headings."""
+        """The section's lines up to `end`, its next heading, and what is below smaller headings."""
         level = next(one.level for one in self._document.headings if one.line == line - 1)
         whole_end = next(
             (one.line for one in self._document.headings if one.line >= end and one.level <= level),
@@ -69,7 +69,7 @@ class LeftOver:
                 is_warned = True
                 continue
             if self._is_meant(text):
-                message = "This is no action line, so that no state does it: write `- State: action`."
+                message = "This is not an action line, so it has no effect: write `- State: action`."
                 self._found.add("action-line", message, place)
             elif number < end and not is_warned:
                 message = (
@@ -90,7 +90,7 @@ class LeftOver:
             is_open = name not in self._found.actions and place.line not in self._known
             if text and is_open and number not in headings and '"' in text and self._is_action(text):
                 message = (
-                    f"This is no action line, so that {name!r} does nothing: write `**Action**: …`, or a "
+                    f"This is not an action line, so {name!r} does nothing: write `**Action**: …`, or a "
                     f"bullet `- {name}: …` below `## Actions`."
                 )
                 self._found.add("action-line", message, place)
@@ -100,7 +100,7 @@ class LeftOver:
         return range(bullet.place.line - self._document.place(1).line + 1, end)
 
     def _within(self, bullet: Bullet) -> None:
-        """A later line of a bullet that is another state's action, where a whole one stands before it."""
+        """A later line of a bullet that is another state's action, if a whole one is before it."""
         lines, first, tried = bullet.text.split("\n"), self._lines_of(bullet).start, 0
         for number in self._lines_of(bullet)[1:]:
             if bullet.block is not None and number >= bullet.block.line:
@@ -116,8 +116,8 @@ class LeftOver:
             before = "\n".join(lines[: number - first]).partition(":")[2]
             if self._has_verb(_MARKS.sub("", rest)) and not self._wrong(before.lstrip("* \t")):
                 message = (
-                    "This line belongs to the bullet above it, so that no state does it: write "
-                    f"`- {name}: …`, a bullet of its own."
+                    "This line belongs to the bullet above it, so it is not the action of a state: write "
+                    f"`- {name}: …` as a bullet of its own."
                 )
                 return self._found.add("action-line", message, place)
         return None
@@ -133,7 +133,7 @@ class LeftOver:
         return frozenset(lines)
 
     def _text(self, number: int) -> str:
-        """The words of a line, without what stands before them; empty for a line of marks or a comment."""
+        """The words of a line, without what is before them; empty for a line of marks or a comment."""
         if number in self._hidden:
             return ""
         return _MARKS.sub("", self._document.lines[number - 1][:_LONGEST_LINE]).rstrip()
@@ -157,7 +157,7 @@ class LeftOver:
         return "unknown-action" not in self._wrong(text)
 
     def _wrong(self, text: str) -> frozenset[str]:
-        """The codes of what is wrong with a text as an action."""
+        """The codes of mistakes in a text as an action."""
         try:
             self._parse(text, self._document.place(1), is_old=False)
         except FaultsError as error:

@@ -1,4 +1,4 @@
-"""What filling one Liquid template may do at most, counted while it goes on: steps, and what its values take.
+"""Limits on filling one Liquid template, counted while it runs: steps, and the size of its values.
 
 Above: `liquid_dialect.py`. Below: python-liquid. Each node, each filter and each
 item or character that a filter looks at counts, so that a template is refused on all machines or on none.
@@ -20,7 +20,7 @@ from samovar.expressions.meter import LOOK
 from samovar.values import ITEM_BYTES, VALUE_BYTES, is_within, text_bytes, to_text
 
 MOST_STEPS = 2_000_000
-"""Of filling one template: nodes, filters, and what these look at. About ten seconds."""
+"""Steps of filling one template: nodes, filters, and what these look at. About ten seconds."""
 STEP_US = 3
 """About how many microseconds one takes."""
 CHARACTERS_A_STEP = 2048
@@ -31,9 +31,9 @@ LOOK_STEPS = 32
 MOST_RANGE = 1_000_000
 """Numbers of a range that a loop goes through, or begins in."""
 MOST_BITS = 10_000
-"""Of a number."""
+"""Bits of a number."""
 MOST_FORMAT_CHARACTERS = 1000
-"""Of a date, and of how it is to be written."""
+"""Characters of a date, and of its format."""
 
 
 class TooMuchLiquidError(LiquidError):
@@ -61,7 +61,7 @@ class Effort:
         return MOST_STEPS - self._left
 
     def spend(self, steps: int = 1) -> None:
-        """Counts steps before they are taken. Raises `TooMuchLiquidError`, and what whoever waits raises."""
+        """Counts steps before they are taken. Raises `TooMuchLiquidError`, and what the waiter raises."""
         self._left -= steps
         self._unseen += steps
         if self._unseen >= LOOK_STEPS:
@@ -85,7 +85,7 @@ class Effort:
                 self.spend(length // ITEMS_A_STEP)
 
     def check(self, size_bytes: int) -> None:
-        """Raises `TooLargeError` for what would take so much."""
+        """Raises `TooLargeError` for what would take this much."""
         if size_bytes > self.value_bytes:
             raise TooLargeError("A value in the template", self.value_bytes)
 
@@ -230,7 +230,7 @@ def _multiplying(effort: Effort, one: object, other: object = 0, *_: object) -> 
 def _dating(effort: Effort, date: object, form: object = "", *_: object) -> None:
     if max(len(date) if isinstance(date, str) else 0, len(to_text(form))) > MOST_FORMAT_CHARACTERS:
         raise FilterArgumentError(
-            f"a date, and how it is written, have at most {MOST_FORMAT_CHARACTERS} characters", token=None
+            f"a date and its format have at most {MOST_FORMAT_CHARACTERS} characters", token=None
         )
 
 

@@ -1,4 +1,4 @@
-"""The Liquid that templates are written in: its tags, its filters, and the bounds it keeps.
+"""The Liquid of templates: its tags, its filters, and its limits.
 
 Above: `rendering.py`. Below: python-liquid. Values are written as `values.to_text` has them, or held: kept
 out of the text, which then has a mark in their place. Loops, output and nesting are bounded. It does not know
@@ -74,11 +74,11 @@ class DollarMeanings:
 
     expressions: Sequence[Expression] = ()
     left: Container[str] = ()
-    """Names whose `${name}` is left as it is where it is no variable; only where values are held."""
+    """Names whose `${name}` is left as it is if it is not a variable; only if values are held."""
 
 
 class _ValueNode(OutputNode):
-    """Writes a value as text, or a mark where values are held."""
+    """Writes a value as text, or a mark if values are held."""
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         value = self.expression.evaluate(context)
@@ -155,7 +155,7 @@ class _Partial(Tag):
 
 @with_context
 def _dollar(value: object, source: str, *, context: RenderContext) -> object:
-    """The value of a `${name}`, which is left as it is where it is no variable but known to the shell."""
+    """The value of a `${name}`, which is left as it is if it is not a variable but known to the shell."""
     around: DollarMeanings = context.tag_namespace[_AROUND]
     if isinstance(value, Undefined) and source[2:-1].strip() in around.left:
         return RawText(source)
@@ -181,7 +181,7 @@ class _Buffer(LimitedStringIO):
     def write(self, text: str) -> int:
         self.size += text_bytes(text)
         if self.size > self.limit:
-            raise TooLargeError("What the template writes", self.limit)
+            raise TooLargeError("The template's output", self.limit)
         return StringIO.write(self, text)
 
 

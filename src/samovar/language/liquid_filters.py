@@ -1,4 +1,4 @@
-"""Filters of templates: those that Liquid has not, and those that it has with an effort beyond bounds.
+"""Filters of templates: additional ones, and replacements for Liquid's unbounded ones.
 
 Above: `liquid_dialect.py`, which hands them over. Below: python-liquid's errors. Values are read as
 `values.to_text` has them. What they make is counted by `liquid_bounds.py`.
@@ -55,14 +55,15 @@ def raw(value: object) -> str:
 
 
 def no_path(name: str, value: object) -> object:
-    """What `confidence` is where it is not directly behind a path: see `pieces.py`."""
+    """What `confidence` is if it is not directly behind a path: see `pieces.py`."""
     raise FilterArgumentError(
-        f"`{name}` is directly behind the path of a choice, as in {{{{ verdict.team | {name} }}}}", token=None
+        f"`{name}` must come directly after the path of a choice, as in {{{{ verdict.team | {name} }}}}",
+        token=None,
     )
 
 
 def given(function: Callable[..., Any], spelt: Callable[[object], object]) -> Callable[..., Any]:
-    """A filter of Liquid, given texts as they are written here: `true`, not Python's `True`."""
+    """A filter of Liquid, given texts as written here: `true`, not Python's `True`."""
 
     @wraps(function)
     def filtered(*values: object, **named: object) -> Any:
@@ -80,7 +81,7 @@ def spelt_items(value: object) -> object:
     return [spelt_items(item) for item in value] if isinstance(value, list | tuple) else spelt(value)
 
 
-# Filters that Liquid has too, where their effort grows with the square of what they are given.
+# Filters that Liquid has too, if their effort grows with the square of what they are given.
 
 
 _MISSING = object()

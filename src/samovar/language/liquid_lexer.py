@@ -1,4 +1,4 @@
-"""The tokens of a Liquid template, as python-liquid's own lexer gives them, in time linear in the text.
+"""The tokens of a Liquid template, the same as python-liquid's own lexer, in linear time.
 
 Above: `liquid_dialect.py`, whose environment uses it. Below: `markup.py`, python-liquid's tokens. That
 library's own pattern looks for the end of each block from each beginning, and tries all ways to part blanks.
@@ -31,16 +31,16 @@ _ENDDOC = re.compile(r"\{%-?\s*enddoc\s*-?%\}")
 
 
 class _Part(NamedTuple):
-    """A part of a template: a whole output, tag or block, or what stands between two."""
+    """A part of a template: a whole output, tag or block, or what is between two."""
 
     kind: str
     """`output`, `tag`, `raw`, `doc`, `content`."""
     at: int
     end: int
     inner: tuple[int, int]
-    """What stands within its delimiters."""
+    """What is within its delimiters."""
     name: tuple[int, int] = (0, 0)
-    """Of a tag's name."""
+    """Place of a tag's name."""
     strips: bool = False
     """It ends with `-`: blanks behind it go."""
 
@@ -142,7 +142,7 @@ def _part(markup: Markup, at: int) -> _Part | None:
 
 
 def _within(source: str, at: int, end: int) -> tuple[tuple[int, int], bool]:
-    """What stands between delimiters, without blanks around it; and whether blanks behind are to go."""
+    """What is between delimiters, without blanks around it; and whether blanks behind are to go."""
     stop = end - 2
     strips = stop > at and source[stop - 1] == "-"
     inside = source[at : stop - strips]

@@ -1,4 +1,4 @@
-"""What Liquid knows of the time: the moment of the run, in `now`, `today`, and the filter `date`.
+"""The time in Liquid: the moment of the run, in `now`, `today`, and the filter `date`.
 
 Above: `liquid_dialect.py`. Below: `moment.py`.
 """

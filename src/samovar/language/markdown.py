@@ -18,7 +18,7 @@ from samovar.errors import Place
 from samovar.language.yaml_document import LARGEST_TEXT_CHARS, FrontMatter, fail, read_front_matter
 
 MOST_LINES = 200_000
-"""Of one file."""
+"""Lines of one file."""
 DEEPEST_BLOCKS = 100
 """Lists and quotes within each other that are read; what follows deeper ones is lost to Markdown."""
 
@@ -40,9 +40,9 @@ class Fence:
 
     info: str
     line: int
-    """Of the opening fence."""
+    """Line of the opening fence."""
     end_line: int
-    """Of the closing fence, or one past the end of the text."""
+    """Line of the closing fence, or one past the end of the text."""
     is_closed: bool = True
 
 
@@ -52,9 +52,9 @@ class TextBlock:
 
     text: str
     place: Place
-    """Of the first character of the text."""
+    """Place of the first character of the text."""
     line: int
-    """Of the opening fence, in its document."""
+    """Line of the opening fence, in its document."""
     end_line: int
     """The line behind the closing fence."""
 
@@ -66,11 +66,11 @@ class Bullet:
     text: str
     place: Place
     indent: int = 0
-    """Of its first line, in characters."""
+    """Indent of its first line, in characters."""
     end_line: int = 0
     """The line that ends it, of its document; one past the end of the text if it is the last."""
     block: TextBlock | None = None
-    """The fenced block that stands below its text and ends it; a part of `text` too, up to an empty line."""
+    """The fenced block that is below its text and ends it; a part of `text` too, up to an empty line."""
     head: str = ""
     """The text above the block."""
 
@@ -105,7 +105,7 @@ class Document:
         return Place(path=self.path, line=self.begin - 1 + line, column=column)
 
     def spot(self, *path: str | int) -> Place:
-        """Where a value of the front matter stands: its key, else the nearest around it that is known."""
+        """The place of a value in the front matter: its key, else the nearest around it that is known."""
         assert self.front_matter is not None
         for length in range(len(path), 0, -1):
             if found := self.front_matter.spots.get(path[:length]):
@@ -199,7 +199,7 @@ def parse_document(text: str, *, path: Path | None, line: int = 1) -> Document:
     source = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in source:
         at = Place(path=path, line=line).within(source, source.index("\0"))
-        message = "The file holds a NUL character: it is binary, not Markdown."
+        message = "The file contains a NUL character: it is binary, not Markdown."
         fail("not-text", message, path, at.line, at.column)
     lines = source.split("\n")
     front_matter = read_front_matter(lines, line, path)

@@ -1,4 +1,4 @@
-"""Where Liquid stands in a text: the end of each output, tag and raw block, found in one pass.
+"""The Liquid markup of a text: the end of each output, tag and raw block, found in one pass.
 
 Above: `pieces.py`, the scanner of action lines, the lexer of `liquid_dialect.py`. Below: nothing but places.
 What has no end is looked for once, so that a text of beginnings takes no more time than its length.
@@ -23,7 +23,7 @@ class Markup:
         """`place`: of the text's first character; None if nobody asks for places."""
         self.text = text
         self._places = [place]
-        """Of every `_STRIDE`th character, as far as they were needed."""
+        """Places of every `_STRIDE`th character, as far as they were needed."""
         self._endless: set[str] = set()
         """Ends that are nowhere behind a place that was looked from."""
         self.steps = 0
@@ -50,7 +50,7 @@ class Markup:
         return self._behind("%}", at + 2)
 
     def raw(self, at: int) -> tuple[int, int, int] | None:
-        """Of the raw block that begins at an offset: where its content begins and ends, and its own end."""
+        """The raw block that begins at an offset: where its content begins and ends, and its own end."""
         return self.block(at, _RAW, _ENDRAW)
 
     def block(self, at: int, begin: re.Pattern[str], end: re.Pattern[str]) -> tuple[int, int, int] | None:

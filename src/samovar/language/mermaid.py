@@ -1,8 +1,8 @@
 """Reads Mermaid state diagrams into states and edges.
 
 Above: `reading.py`. Below: the grammar in `grammar.py`, and `statements.py`, which says what its statements
-mean. It finds where the diagram begins, and goes on behind a line that is no statement. What Mermaid would
-refuse or read otherwise is a hint.
+mean. It finds where the diagram begins, and continues after a line that is not a statement. What Mermaid
+would refuse or read otherwise is a hint.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from lark.exceptions import UnexpectedInput
 
 MOST_LINES = 100_000
-"""Of one diagram; statements parted by `;` and arrows count as lines too."""
+"""Lines of one diagram; statements parted by `;` and arrows count as lines too."""
 
 _BEFORE = re.compile(r"\s*(?:%%\{[\s\S]*?\}%%|(?:%%(?!\{)|//|#)[^\n]*)")
-"""What may stand before the header."""
+"""What may be before the header."""
 _FRONT = re.compile(r"\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|$)")
 _COMMENT_LINE = re.compile(r"^[^\S\n]*%%(?!\{)[^\n]*", re.MULTILINE)
 
@@ -76,7 +76,7 @@ def _start(text: str) -> int:
 
 
 def _parsed(text: str, faults: DiagramFaults) -> Sequence[Any]:
-    """The statements of the whole diagram. After an error the parser goes on with the next line."""
+    """The statements of the whole diagram. After an error the parser continues with the next line."""
     from lark.exceptions import UnexpectedInput
 
     try:
@@ -87,7 +87,7 @@ def _parsed(text: str, faults: DiagramFaults) -> Sequence[Any]:
 
 
 def _recover(error: UnexpectedInput, text: str, faults: DiagramFaults) -> bool:
-    """Reports what is wrong, and has the parser go on behind the line, as if the line had ended before."""
+    """Reports what is wrong, and has the parser continue behind the line, as if the line had ended before."""
     from lark import Token
     from lark.exceptions import UnexpectedToken
 
@@ -120,7 +120,7 @@ def _recover(error: UnexpectedInput, text: str, faults: DiagramFaults) -> bool:
 
 
 def _open_brace(text: str, faults: DiagramFaults) -> Place:
-    """The last brace that opens a composite and is not closed, as far as its line tells."""
+    """The last brace that opens a composite and is not closed, as far as its line shows."""
     opened: list[int] = []
     for match in re.finditer(r"^[^\S\n]*state\s[^\n:]*?(\{)|^[^\n:]*?(\})", text, re.MULTILINE | re.I):
         if match[1]:

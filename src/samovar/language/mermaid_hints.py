@@ -1,4 +1,4 @@
-"""What Mermaid refuses or reads otherwise, although a workflow may have it: the sentences of hints.
+"""Forms that Mermaid refuses or reads differently, although a workflow may have them: the hints.
 
 Above: `statements.py`. Below: nothing. Pure: words of a diagram in, a sentence out, or None if Mermaid reads
 them as they are meant. What Mermaid would not read either is an error, and is in `explaining.py`.
@@ -27,7 +27,7 @@ _NOTE_TEXT = re.compile(r"[^\S\n]*:([^\n]*[:;][^\n]*)?\Z|\s*\n\s*:")
 
 def keyword_hint(name: str) -> str | None:
     """What Mermaid makes of a name that is one of its words."""
-    return f"Mermaid takes the name {name!r} for a keyword." if name.lower() in KEYWORDS else None
+    return f"Mermaid reads the name {name!r} as a keyword." if name.lower() in KEYWORDS else None
 
 
 def name_hint(name: str) -> str:
@@ -46,9 +46,9 @@ def declaration_hint(name: str, behind: str, *, has_kind: bool, is_glued: bool) 
     if behind.startswith(":"):
         look = re.match(r":::\s*([^\s;{}]*)", behind)
         end, wanted = ("class", f"class {name} {look[1]}") if look else ("text", f"{name}: text")
-        return f"Mermaid takes the {end} behind `state {name}` for a name: write `{wanted}`."
+        return f"Mermaid reads the {end} after `state {name}` as a name: write `{wanted}`."
     if not has_kind and behind and (behind[0] not in ";#{%" or is_glued):
-        return f"Mermaid takes what stands behind `state {name}` for names: begin a line with it."
+        return f"Mermaid reads everything after `state {name}` as names: put it on a line of its own."
     return None
 
 
@@ -58,22 +58,22 @@ def text_hint(token: str, text: str, *, is_cut: bool) -> str | None:
     `is_cut`: a comment followed.
     """
     if not text.strip():
-        return "Mermaid wants a text behind `:`."
+        return "Mermaid requires a text after `:`."
     if "::" in token or text.endswith(":") or ";" in ENTITY.sub("", text).rstrip()[:-1]:
-        return "Mermaid ends a text at `;` or `::`, and wants none with `:` last."
+        return "Mermaid ends a text at `;` or `::`, and does not allow `:` at its end."
     if is_cut:
-        return "Mermaid takes a comment behind a text for a part of it."
+        return "Mermaid reads a comment after a text as part of the text."
     if "direction" in text and _DIRECTION.search(text):
-        return "Mermaid takes all of a line with `direction TB` in it for that."
+        return "Mermaid reads any line that contains `direction TB` as only that."
     return None
 
 
 def composite_hint(statement: str) -> str | None:
     """What Mermaid makes of a `statement` in a composite that only changes how a diagram looks."""
-    return "Mermaid knows this outside of composites only." if _OUTSIDE.match(statement) else None
+    return "Mermaid knows this only outside composites." if _OUTSIDE.match(statement) else None
 
 
 def note_hint(note: str, at: int) -> str | None:
     """What Mermaid makes of a `note` whose text is expected from `at`."""
     is_read = not _NOTE_TEXT.match(note, at)
-    return None if is_read else "Mermaid wants a text in a note, without `:` and `;`."
+    return None if is_read else "Mermaid requires the text of a note, without `:` and `;`."

@@ -16,16 +16,17 @@ class Named:
     """A name in the front matter."""
 
     text: str
-    """As it was written."""
+    """As written."""
     place: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelName(Named):
-    """A model as a file names it. A relative file is looked for beside that file, whoever uses the name."""
+    """A model as a file names it. A relative file is looked for beside that file, no matter who uses the
+    name."""
 
     folder: Path | None
-    """Of the file that names it; None for a text without a file."""
+    """Folder of the file that names it; None for a text without a file."""
 
     @property
     def reference(self) -> str:

@@ -1,8 +1,8 @@
-"""What time it is in the texts that are filled: what `now` and `today` of Liquid say.
+"""The time in filled texts: the value of Liquid's `now` and `today`.
 
 Above: the loop of a run, which sets it for each visit by the run's clock, and `liquid_dialect.py`, which
-reads it. Below: nothing. Liquid asks for the time of day where nothing can be passed to it, so this is a
-variable of the task; where nobody has set it, it is the time of day.
+reads it. Below: nothing. Liquid asks for the time of day if nothing can be passed to it, so this is a
+variable of the task; if nobody has set it, it is the time of day.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The variables that the language sets by itself: each is named here, once.
+"""The variables that the language itself sets: the only list of them.
 
 Above: whatever sets, reads, checks, merges, previews or records variables. Below: nothing.
 """

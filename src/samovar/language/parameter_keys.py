@@ -1,4 +1,4 @@
-"""Reads the keys of one parameter's map in a front matter: each gives its value, or says what is wrong.
+"""Reads the keys of one parameter's map in the front matter: each gives a value or a fault.
 
 Above: `parameter_list.py`. Below: expressions, patterns, schemas. A key that is not there has no value.
 """
@@ -15,7 +15,7 @@ from samovar.language.schemas import Schema
 from samovar.values import is_finite, to_text
 
 Where = Callable[..., Place]
-"""Where an entry of the list stands, by its number from 0, and a key of it, by its name."""
+"""The place of an entry of the list, by its number from 0, and a key of it, by its name."""
 
 
 class WrongKeyError(Exception):
@@ -30,7 +30,7 @@ def from_env(entry: dict[str, Any], name: str) -> str | None:
     value = entry.get("from_env")
     if value is None or (str(value).isidentifier() and str(value).isascii() and flag(entry, "secret", name)):
         return value
-    message = f"`from_env` of {name!r} is the name of an environment variable, and for secrets only."
+    message = f"`from_env` of {name!r} must be the name of an environment variable, and is only for secrets."
     raise WrongKeyError("from_env", message)
 
 
@@ -48,7 +48,7 @@ def form(entry: dict[str, Any], name: str, kind: str) -> Schema | None:
     for key, taker in (("items", "list"), ("fields", "map")):
         if key in entry and kind != taker:
             raise WrongKeyError(
-                key, f"`{key}` is for parameters of `type: {taker}`, and {name!r} is not one."
+                key, f"`{key}` is for parameters of `type: {taker}`, but {name!r} has another type."
             )
     try:
         if "items" in entry:
@@ -74,7 +74,7 @@ def pattern(entry: dict[str, Any], name: str) -> str | None:
     try:
         Pattern.parse(str(pattern))
     except PatternError as error:
-        raise WrongKeyError("pattern", f"{name!r} has no regular expression: {error}.") from error
+        raise WrongKeyError("pattern", f"{name!r} has an invalid regular expression: {error}.") from error
     return str(pattern)
 
 

@@ -1,7 +1,7 @@
-"""Reads the list of parameters in a file's front matter, and the groups that they are shown in.
+"""Reads the list of parameters in a file's front matter, and their groups.
 
 Above: `front.py` for workflows, `prompt.py`. Below: `parameters.py`, whose own checks hold for defaults. It
-knows no file: whoever calls says where each entry is. What is wrong is a fault, and the rest is read.
+knows no file: anyone who calls says where each entry is. What is wrong is a fault, and the rest is read.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Source = Callable[..., str | None]
 
 
 def _no_source(*steps: str | int) -> None:
-    """Of values that were never written."""
+    """No source, for values that were never written."""
 
 
 def read_parameters(
     value: Any, where: Where, *, lenient: bool = False, source: Source = _no_source
 ) -> tuple[tuple[Parameter, ...], list[Fault]]:
-    """The parameters of a front matter's list, and what is wrong with it.
+    """The parameters of a front matter's list, and mistakes in it.
 
     `lenient`: they are of an old file, in which one that cannot be read is left out with a warning, and an
     unknown type is text. `source`: what is written, as `1.10`.
@@ -72,7 +72,7 @@ def read_parameters(
             wrong = _wrong_type(entry) if lenient and isinstance(entry, dict) else None
             if wrong:
                 entry = {**entry, "type": "string"}
-                add(f"{wrong} It is taken for text.", at("type"))
+                add(f"{wrong} It is read as text.", at("type"))
             if isinstance(entry, dict):
                 entry = _as_written(entry, partial(source, index))
             parameter = _read_parameter(entry, index + 1, at, faults, lenient=lenient)
@@ -84,7 +84,7 @@ def read_parameters(
     offers = 0
     for parameter in found.values():
         for name in sorted(parameter.condition.names - set(found) if parameter.condition else ()):
-            message = f"The condition of {parameter.name!r} reads {name!r}, which is no parameter."
+            message = f"The condition of {parameter.name!r} reads {name!r}, which is not a parameter."
             offers += 1
             message += nearest(name, found) if offers <= MOST_OFFERS else ""
             assert parameter.condition is not None
@@ -99,7 +99,7 @@ def read_groups(
     """The parameters with the groups that a front matter's `parameter_groups` puts them in.
 
     A group is `{name: …, description: …, parameters: [names]}`. They only order what a person is shown, so
-    what is wrong with them is a warning.
+    mistakes in them are a warning.
     """
     faults: list[Fault] = []
     found = {parameter.name: parameter for parameter in parameters}
@@ -118,7 +118,7 @@ def read_groups(
         title = str(entry.get("description") or entry["name"])
         for name in map(str, names):
             if name not in found:
-                message = f"The group {entry['name']!r} names {name!r}, which is no parameter."
+                message = f"The group {entry['name']!r} names {name!r}, which is not a parameter."
                 doubt(message + nearest(name[:100], found), where(index, "parameters"))
             elif found[name].group is None:
                 found[name] = replace(found[name], group=title)
@@ -185,7 +185,7 @@ def _type(entry: dict[str, Any]) -> str:
 
 
 def _wrong_type(entry: dict[str, Any]) -> str | None:
-    """What is wrong with the type that an entry names."""
+    """The mistake in the type that an entry names."""
     written = _type(entry)
     if written in KINDS:
         return None
@@ -199,7 +199,7 @@ def _hints(entry: dict[str, Any], name: str, where: Where, faults: list[Fault], 
     for key in map(str, entry):
         hint = "" if key in KEYS else nearest(key[:100], KEYS)
         if key not in KEYS and (hint.startswith(" Did") or not lenient):
-            message = f"The parameter {name!r} has {key!r}, which means nothing.{hint}"
+            message = f"The parameter {name!r} has the unknown key {key!r}.{hint}"
             faults.append(Fault(code="unknown-key", message=message, place=where(key), severity="warning"))
 
 

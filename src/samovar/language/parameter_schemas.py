@@ -1,4 +1,4 @@
-"""What a parameter's type says of values, as a JSON Schema: for values that are not given but returned.
+"""A parameter's type as a JSON Schema, to check returned values.
 
 Above: `returning.py`. Below: `parameters.py`. Nothing is converted here, as a text that is given is.
 """

@@ -1,4 +1,4 @@
-"""Typed inputs of workflows and prompts: what may be given, and what becomes of what is given.
+"""Typed inputs of workflows and prompts: the allowed values, and their conversion.
 
 Above: `parameter_list.py`, which reads them from front matter; the values of workflows and prompts, the
 command line, and the runner for sub-workflows. Below: `expression.py`, `patterns.py`, `values.py`. It does
@@ -67,13 +67,13 @@ class Parameter:
     """In characters, or of a list the items."""
     max_length: int | None = None
     form: Schema | None = None
-    """Of a list or a map, if its items or fields are stated."""
+    """Form of a list or a map, if its items or fields are stated."""
     secret: bool = False
     """Not shown while it is typed, nor anywhere else."""
     from_env: str | None = None
     """The environment variable that has the value of a secret that is not given."""
     condition: Expression | None = None
-    """Of the other parameters: it is required only where this is true."""
+    """Condition on the other parameters: it is required only if this is true."""
     group: str | None = None
     """What it is shown under."""
 
@@ -211,7 +211,7 @@ class Parameter:
 
     def _check_form(self, value: object) -> object:
         if wrong := mismatch(value, self.bounded_form, self.name):
-            said = "it does not have the form that is declared." if self.secret else wrong
+            said = "it does not have the declared form." if self.secret else wrong
             raise UsageError(f"The parameter {self.name!r} cannot be taken: {said}")
         return list(value) if self.type == "list" else dict(value)  # type: ignore[call-overload]
 
@@ -271,7 +271,7 @@ def bind(
             variables[parameter.name] = parameter.chosen(checked) if by_user else checked
         elif parameter.default is not None:
             variables[parameter.name] = parameter.chosen(parameter.default)
-    # Conditions see all that was given, and what was asked for before.
+    # Conditions see all that was given, and the parameters before them.
     for parameter in parameters:
         if parameter.name in variables or not parameter.is_needed(variables):
             continue
@@ -296,4 +296,4 @@ def bind(
 def _meant(name: str, others: Sequence[str]) -> str:
     """What was given instead of a parameter, by the looks of it."""
     hint = re.search(r"Did you mean ('.*')\?", nearest(name, others)) if others else None
-    return f" (is {hint[1]} meant for it?)" if hint else ""
+    return f" (did you mean {hint[1]} for it?)" if hint else ""

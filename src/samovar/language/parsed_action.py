@@ -1,4 +1,4 @@
-"""What the language knows of an action: how one is read is passed in, and what it does is not known here.
+"""The language's view of an action: its parser is passed in, and its effect is not known here.
 
 Above: the values of a workflow, and whatever reads one. Below: places, and blocks of Markdown. The contract
 that every action keeps is in `actions/base.py`.
@@ -22,7 +22,7 @@ class ParsedAction(Protocol):
     asks_prompt: ClassVar[bool]
     """It has a prompt answered."""
     runs_command: ClassVar[bool]
-    """Its failure is also told by an exit code."""
+    """Its failure also has an exit code."""
 
     @property
     def place(self) -> Place:
@@ -36,7 +36,7 @@ class ParsedAction(Protocol):
 
     @property
     def doing(self) -> str:
-        """Its effect, whole as it is written."""
+        """Its effect, whole as written."""
         ...
 
     @property
@@ -80,7 +80,7 @@ class ParsedAction(Protocol):
 
     @property
     def sets(self) -> frozenset[str]:
-        """The variables it sets, besides `result` and its like."""
+        """The variables it sets, besides `result` and so on."""
         ...
 
 
@@ -90,7 +90,7 @@ def always_aborts(action: ParsedAction) -> bool:
 
 
 class ParseAction(Protocol):
-    """Reads an action's text; raises `FaultsError` (`unknown-action` where its first word is no verb)."""
+    """Reads an action's text; raises `FaultsError` (`unknown-action` if its first word is not a verb)."""
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""A path to a value, as Liquid takes it: the name of a variable, then keys and indexes.
+"""A path to a value, as in Liquid: the name of a variable, then keys and indexes.
 
 Above: `pieces.py`, `dollars.py`, and `--print`. Below: `values.py`. Expressions have paths of their own.
 """
@@ -25,11 +25,11 @@ class Path:
 
     steps: tuple[str | int, ...]
     source: str
-    """As it is written, with its braces."""
+    """As written, with its braces."""
     dollar: bool
     """Written `${…}`, in an old file."""
     offset: int = 0
-    """Where it stands in its text."""
+    """Where it is in its text."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -49,7 +49,7 @@ class Path:
 
 
 def path_of(match: re.Match[str], *, dollar: bool, offset: int | None = None) -> Path:
-    """The path that the first group of a match is. `offset`: where the whole stands; None: at the match."""
+    """The path that the first group of a match is. `offset`: where the whole begins; None: at the match."""
     steps: list[str | int] = []
     for step in _STEP.findall(match.group(1)):
         if step[0] in "\"'":

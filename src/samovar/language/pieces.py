@@ -1,4 +1,4 @@
-"""The pieces a template's text is made of: literal text, expressions and paths to values, Liquid.
+"""The pieces of a template's text: literal text, expressions and paths to values, Liquid.
 
 Above: `template.py` and `rendering.py`, which fill them in. Below: `dollars.py`, `markup.py`, `paths.py`.
 Nothing is filled here. A text is gone through once, whatever it holds.
@@ -31,7 +31,7 @@ class Held:
     raw: bool = False
     """The author asked for it to be taken as it is (`| raw`)."""
     offset: int = 0
-    """Where it stands in the template, in an outline."""
+    """Where it is in the template, in an outline."""
 
 
 Piece = str | Held
@@ -60,15 +60,15 @@ class Token:
     kind: str
     """`text`, `value` (`${…}`), `path` (a plain `{{ path }}`), `output` (others), `tag`, `raw` (a block)."""
     value: Expression | Path | None = None
-    """Of a value or a path. A `${…}` of an old file is a path."""
+    """The expression or path of a value. A `${…}` of an old file is a path."""
     rest: str = ""
-    """Of an output whose beginning is `value`: what Liquid makes of that, from the first `|` on."""
+    """Rest of an output that begins with `value`: Liquid's filters, from the first `|` on."""
     fault: Fault | None = None
     """What is to be said of it, though it can be read."""
 
 
 def tokenize(text: str, place: Place, rules: Rules) -> list[Token]:
-    """The text as tokens, with no two texts in a row but where one is a literal `${`.
+    """The text as tokens, with no two texts in a row but if one is a literal `${`.
 
     Args:
         text: Of a template.
@@ -91,7 +91,7 @@ def tokenize(text: str, place: Place, rules: Rules) -> list[Token]:
 
 
 def _tokens(text: str, place: Place, rules: Rules) -> Iterator[tuple[Token, int]]:
-    """What is no plain text, each with where it ends."""
+    """What is not plain text, each with where it ends."""
     markup = Markup(text, place)
     pattern = _opening(markup.can_begin, dollar=rules.dollar)
     at = 0

@@ -53,7 +53,7 @@ class Prompt:
     is_partial: bool
     """Made to be taken into others, not to be run."""
     warnings: tuple[Fault, ...] = ()
-    """What is doubtful about its front matter."""
+    """Warnings about its front matter."""
 
     def render(self, arguments: Mapping[str, object], variables: Mapping[str, object]) -> str:
         """The text with everything filled in: arguments win over variables, variables over defaults.
@@ -82,7 +82,7 @@ class Prompt:
             if parameter.name not in values:
                 if parameter.is_needed(values) and parameter.name not in besides:
                     raise TemplateError(
-                        f"The prompt {self.name!r} needs {parameter.name!r}: give it with {parameter.name}=…",
+                        f"The prompt {self.name!r} needs {parameter.name!r}: pass it with {parameter.name}=…",
                         place=self.place,
                     )
             elif parameter.name in arguments:
@@ -144,12 +144,12 @@ def _read_parameters(document: Document, *, is_old: bool) -> tuple[tuple[Paramet
     faults: list[Fault] = []
     values = document.front_matter.values
     for steps in document.front_matter.twice:
-        message = f"{str(steps[-1])!r} stands here for the second time; the later one counts."
+        message = f"{str(steps[-1])!r} appears here for the second time; the last one is used."
         place = document.spot(*steps)
         faults.append(Fault(code="duplicate-key", message=message, place=place, severity="warning"))
     for key in values:
         if key not in KEYS and (hint := nearest(key[:100], KEYS)).startswith(" Did"):
-            message = f"The front matter has {key!r}, which means nothing.{hint}"
+            message = f"The front matter has the unknown key {key!r}.{hint}"
             place = document.spot(key)
             faults.append(Fault(code="unknown-key", message=message, place=place, severity="warning"))
     name = "parameters" if values.get("parameters") is not None else "arguments"

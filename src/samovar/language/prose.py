@@ -1,4 +1,4 @@
-"""What prose in a label says of how the last action ended: `Tests passed`, `All Complete`, `Input invalid`.
+"""Prose labels about the end of the last action: `Tests passed`, `All Complete`, `Input invalid`.
 
 Above: `labels.py`; `checks/labels.py`, which warns of what is doubtful. Below: nothing but `When`. Pure:
 words in, a verdict out. In old files it counts; in new ones it is only offered as what was probably meant.
@@ -70,10 +70,10 @@ def verdict_of(text: str) -> Verdict | None:
     when, word, negation = (failing or found)[0]
     why = ""
     if len({one[0] for one in found}) > 1:
-        why = "It speaks of both success and failure."
+        why = "It mentions both success and failure."
     elif negation:
-        where = "behind" if negation == "free" else "before"
-        why = f"{negation!r} stands {where} {word!r} and turns it; the older system did not see that."
+        where = "after" if negation == "free" else "before"
+        why = f"{negation!r} is {where} {word!r} and reverses it; the older system ignored that."
     return Verdict(when, word, why)
 
 

@@ -1,4 +1,4 @@
-"""Reads a workflow file: everything wrong with it, or the workflow.
+"""Reads a workflow file: returns the workflow, or all its mistakes.
 
 Above: `library.py`. Below: `workflow.py` for the values, `mermaid.py`, `markdown.py`, `prompt.py`.
 All faults of a file are found in one reading, in the order of its lines.
@@ -52,7 +52,7 @@ def parse_workflow(
 ) -> Workflow:
     """The workflow that a text describes.
 
-    `lenient` makes a text that is no action a warning. Raises `FaultsError` with every fault in the file,
+    `lenient` makes a text that is not an action a warning. Raises `FaultsError` with every fault in the file,
     in its order, warnings among them; a workflow without errors keeps its warnings.
     """
     document, found = parse_document(text, path=path), Findings()
@@ -166,7 +166,9 @@ def _read_diagram(document: Document) -> tuple[Diagram, str]:
         )
         return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
     if not fence.is_closed:
-        message = "The diagram's block does not end: close it with a line of ``` before what follows."
+        message = (
+            "The diagram's block does not end: close it with a line of ``` before the text that follows."
+        )
         place = document.place(fence.line)
         fault = Fault(code="open-block", message=message, place=place)
         return Diagram(nodes={}, edges=(), faults=(fault,), place=place), ""
@@ -185,8 +187,8 @@ def _check_blocks(document: Document, found: Findings) -> None:
         if number is not None:
             line = document.place(number).line
             message = (
-                f"The block that begins here does not end, so {document.lines[number - 1].strip()!r} in line "
-                f"{line} is a part of it: close it with a line of ```."
+                f"The block that begins here does not end, so {document.lines[number - 1].strip()!r} "
+                f"in line {line} is part of it: close it with a line of ```."
             )
             found.add("open-block", message, document.place(fence.line))
 

@@ -1,8 +1,8 @@
-"""A template that Liquid fills, for the templates that need it.
+"""A template filled by Liquid, for the templates that need it.
 
 Above: `template.py`, which imports this only then (it costs a fifth of a second). Below: `liquid_dialect.py`.
-What Liquid says of a template becomes a fault or an error with the place in the text as it was written. This
-module knows no file and no shell.
+What Liquid says of a template becomes a fault or an error with the place in the text as written. This module
+knows no file and no shell.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rendering:
     """A template that Liquid fills."""
 
     text: str
-    """As it was written."""
+    """As written."""
     place: Place
     names: frozenset[str]
     source: str
@@ -172,7 +172,7 @@ def _as_liquid(
 
 
 def _not_behind_a_path(name: str) -> str:
-    return f"`{name}` is directly behind the path of a choice, as in {{{{ verdict.team | {name} }}}}."
+    return f"`{name}` must come directly after the path of a choice, as in {{{{ verdict.team | {name} }}}}."
 
 
 _NOT_LIQUID = LIQUID_WORDS | {"and", "or", "not", "contains", "if", "else"}
@@ -239,7 +239,7 @@ def _unclosed(source: str, at: int) -> int | None:
 
 
 def _index(token: Any, source: str) -> int:
-    """Where an error is, in `source`; 0 where it says nothing, or speaks of a partial."""
+    """Where an error is, in `source`; 0 if it says nothing, or speaks of a partial."""
     if token is None or token.start_index < 0 or token.source != source:
         return 0
     return int(token.start_index)

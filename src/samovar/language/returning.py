@@ -1,4 +1,4 @@
-"""`returns:` of a front matter: what a run of the workflow gives, by the names of variables.
+"""`returns:` in the front matter: the result of a run, by names of variables.
 
 Above: `front.py`; `reading.py`, which knows what is set; whatever hands a result on. Below: parameters, whose
 types these are too. One name alone is the value of that variable; names in a list, or in a map with types and
@@ -65,14 +65,14 @@ class ReturnedValues:
             if one.form is None or (value is None and one.may_lack):
                 continue
             if found := mismatch(value, one.form, one.name):
-                return f"What the workflow returns has another type: {found}", one.place
+                return f"The workflow returns a value of another type: {found}", one.place
         return None
 
     def faults(self, known: frozenset[str], secrets: frozenset[str]) -> Iterator[Fault]:
         """Names that nothing in the workflow sets, and secrets, which nobody is shown."""
         for one in self.names:
             if one.name in secrets:
-                message = f"`returns` names {one.name!r}, which is secret, and a result is shown."
+                message = f"`returns` names {one.name!r}, which is secret, but a result is shown."
                 yield Fault(code="front-matter", message=message, place=one.place)
             elif one.name not in known:
                 message = f"`returns` names {one.name!r}, which nothing sets.{nearest(one.name[:100], known)}"
@@ -86,7 +86,7 @@ _NOT_TAKEN = ("name", "default", "secret", "from_env", "condition", "step")
 def _typed(name: str, said: dict[str, Any], where: Where) -> tuple[Returned | None, list[Fault]]:
     """A name with a type, as a parameter has one."""
     if wrong := next((key for key in said if key in _NOT_TAKEN), None):
-        message = f"`{wrong}` is for parameters: it says nothing of what is returned."
+        message = f"`{wrong}` is for parameters, and has no meaning for a returned value."
         return None, [Fault(code="front-matter", message=message, place=where(name, wrong))]
     entry = {"type": "string", **said, "name": name}
     found, faults = read_parameters([entry], lambda index, *keys: where(name, *keys))
@@ -103,13 +103,13 @@ def _typed(name: str, said: dict[str, Any], where: Where) -> tuple[Returned | No
 
 
 def read_returns(value: Any, where: Where) -> tuple[ReturnedValues | None, list[Fault]]:
-    """What stands behind `returns:`, and what is wrong with it."""
+    """What comes after `returns:`, and mistakes in it."""
     names: list[Returned] = []
     faults: list[Fault] = []
 
     def wrong(place: Place) -> None:
         said = (
-            "`returns` is a name, a list of names, or a map of names and what they are: a text, or a map "
+            "`returns` must be a name, a list of names, or a map of names and descriptions: a text, or a map "
             "such as {type: number, description: How many}."
         )
         faults.append(Fault(code="front-matter", message=said, place=place))

@@ -1,4 +1,4 @@
-"""What an answer by a schema can be, as the checks of expressions know types.
+"""The possible values of an answer with a schema, as types for the checks of expressions.
 
 Above: prompts, which say what their result is. Below: `schemas.py`, `expressions/types.py`. What a schema
 does not say, or says in a way that is not read here, is anything.
@@ -29,7 +29,7 @@ _SIMPLE = {"string": TEXT, "integer": WHOLE, "number": NUMBER, "boolean": BOOL, 
 _DEPTHS = (8, 5, 3, 2, 1)
 """How deep a schema is read: the first of these at which it is not too large."""
 _MOST_TYPES = 2000
-"""Of one schema, whose references can make it as large as one likes."""
+"""Types of one schema, whose references can make it arbitrarily large."""
 _MOST_WITHIN = 3
 """How often what a reference leads to is read within itself."""
 

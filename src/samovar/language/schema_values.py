@@ -1,4 +1,4 @@
-"""Whether a value has the form of a schema, as a sentence that says where it has not.
+"""Checks a value against a schema, and explains the first difference in a sentence.
 
 Above: parameters, and what a workflow returns. Below: `schemas.py`, patterns. The form of an answer is kept
 by the engine while the answer grows; this is for values that come from elsewhere. A schema with a keyword
@@ -42,7 +42,7 @@ def read_value_schema(said: object, name: str) -> Schema:
     for one in _all(schema):
         for key in one:
             if key not in _KEPT | REMARKS:
-                raise ValueError(f"for `{name}` a form without `{key}`, which is not checked for values")
+                raise ValueError(f"for `{name}` a schema without `{key}`, which is not checked for values")
         if "pattern" in one:
             _pattern(str(one["pattern"]))
     return schema

@@ -1,7 +1,7 @@
-"""Shows a schema to the model that is to answer by it: a short form at the end of the prompt.
+"""Shows a schema to the model that must answer with it: a short form at the end of the prompt.
 
 Above: prompts, their previews, the Python API. Below: `schemas.py`. A model does not see what its tokens are
-held to; without this it would fill fields without knowing which there are.
+constrained to; without this it would fill fields without knowing which there are.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def shown_schema(schema: Schema) -> str:
 
 
 def with_schema(text: str, options: Options) -> str:
-    """The text of a prompt, with the schema that its answer is held to at its end."""
+    """The text of a prompt, with the schema that its answer is constrained to at its end."""
     if options.schema is None or not options.show_schema:
         return text
     return f"{text}\n\n{ASKS}{shown_schema(json.loads(options.schema))}"

@@ -124,7 +124,7 @@ def _short_map(fields: Mapping[str, object], deep: int) -> Schema:
 def _short(said: object, name: str, deep: int) -> Schema:
     """The schema of a field."""
     if deep > MOST_DEEP:
-        raise ValueError(f"a schema that is at most {MOST_DEEP} deep")
+        raise ValueError(f"a schema nested at most {MOST_DEEP} deep")
     if isinstance(said, Mapping):
         return dict(said) if said and is_json_schema(said) else _short_map(said, deep)
     if isinstance(said, list):
@@ -134,14 +134,14 @@ def _short(said: object, name: str, deep: int) -> Schema:
     if isinstance(said, str) and "|" in said:
         values = [one.strip() for one in said.split("|")]
         if not all(values):
-            raise ValueError(f"values with | between them for `{name}`, none of them empty")
+            raise ValueError(f"values separated by | for `{name}`, none of them empty")
         return {"enum": list(dict.fromkeys(values))}
     if isinstance(said, str) and said.strip() in SHORT:
         return dict(SHORT[said.strip()])
     shown = said if isinstance(said, str) else json.dumps(said, default=str)
     words = ", ".join(SHORT)
     raise ValueError(
-        f"for `{name}` one of {words}, values with | between them, a [list] or a {{map}}, not {shown[:60]!r}."
+        f"for `{name}` one of {words}, values separated by |, a [list] or a {{map}}, not {shown[:60]!r}."
         f"{nearest(shown[:60], SHORT)}"
     )
 
@@ -149,13 +149,13 @@ def _short(said: object, name: str, deep: int) -> Schema:
 def _check(schema: object, deep: int) -> None:
     """Raises `ValueError` for a keyword that there is not."""
     if deep > MOST_DEEP:
-        raise ValueError(f"a schema that is at most {MOST_DEEP} deep")
+        raise ValueError(f"a schema nested at most {MOST_DEEP} deep")
     if not isinstance(schema, dict):
         return
     for key in schema:
         if key not in KEYWORDS and (not key.startswith("x-") or key == "x-guidance"):
             raise ValueError(
-                f"keywords of JSON Schema, and {key[:60]!r} is not one.{nearest(key[:60], KEYWORDS)}"
+                f"keywords of JSON Schema, but {key[:60]!r} is not one.{nearest(key[:60], KEYWORDS)}"
             )
     for one in _within(schema):
         _check(one, deep + 1)

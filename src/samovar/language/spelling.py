@@ -1,6 +1,6 @@
-"""Old spellings and slips that have exactly one mending: what is said of each, and the mending itself.
+"""Old spellings and slips with exactly one fix: the message for each, and the fix itself.
 
-Above: whatever reads a file and meets one. Below: expressions. It mends nothing; `mending.py` does, and holds
+Above: whatever reads a file and meets one. Below: expressions. It fixes nothing; `mending.py` does, and holds
 that the file means the same afterwards.
 """
 
@@ -23,7 +23,7 @@ _ABOVE = re.compile(
     r"\A\s*---[^\S\n]*\n(?:[\s\S]*?\n)?[^\S\n]*---[^\S\n]*(?=\n|\Z)"
     r"|%%\{[\s\S]*?\}%%|(?:%%|#)[^\n]*|(?P<comment>//[^\n]*)"
 )
-"""What can stand above a diagram's header."""
+"""What can be above a diagram's header."""
 _COMMENT = re.compile(r"%%(?!\{)|//|#")
 
 
@@ -34,7 +34,7 @@ def is_old_file(path: Path | None, front_matter: Mapping[str, object] | None) ->
 
 
 def old_spelling(place: Place, old: str, new: str) -> Fault:
-    """The hint that `old`, which stands at `place`, is written `new` now. What ends a line has no mending."""
+    """The hint that `old`, which is at `place`, is written `new` now. What ends a line has no fix."""
     fix = None if "\n" in old else Fix(place=place, old=old, new=new)
     message = f"`{' '.join(old.split())}` is an old spelling: write `{new.strip()}`."
     return Fault(code=OLD_SPELLING, message=message, place=place, severity="hint", fix=fix)
@@ -57,13 +57,13 @@ def comment(place: Place, text: str) -> Fault:
 
 
 def comments(above: str) -> Iterator[tuple[int, str]]:
-    """Where each `//` comment begins in what stands above a diagram's header, and the comment."""
+    """Where each `//` comment begins in what is above a diagram's header, and the comment."""
     return ((match.start(), match["comment"]) for match in _ABOVE.finditer(above) if match["comment"])
 
 
 def semicolon(place: Place, line: str) -> Fault:
     """The hint for the `;` at `place`, which parts statements of a diagram's `line` or ends the last."""
-    message = "Mermaid takes `;` for a part of a name: put each statement on a line of its own."
+    message = "Mermaid reads `;` as part of a name: put each statement on its own line."
     return _hint("mermaid-semicolon", message, place, _parted(place, line))
 
 
@@ -81,11 +81,11 @@ def _parted(place: Place, line: str) -> Fix:
 def composite(place: Place, name: str) -> Fault:
     """The hint for the composite `name`, which has no keyword before it."""
     first = name.split()[0]
-    message = f"Mermaid has no composite without its keyword: write `state {name} {{`."
+    message = f"Mermaid requires the keyword of a composite: write `state {name} {{`."
     return _hint("mermaid-composite", message, place, Fix(place=place, old=first, new=f"state {first}"))
 
 
 def brace(place: Place) -> Fault:
     """The hint for the `}` at `place`, which follows a name without a blank between them."""
-    message = "Mermaid takes `}` for a part of the name before it: put it on a line of its own."
+    message = "Mermaid reads `}` as part of the name before it: put it on its own line."
     return _hint("mermaid-name", message, place, Fix(place=place, old="}", new="\n}"))

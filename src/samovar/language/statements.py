@@ -1,6 +1,6 @@
-"""What the statements of a state diagram say: its states and edges, one statement after the other.
+"""The statements of a state diagram: its states and edges, one statement after the other.
 
-Above: `mermaid.py`. Below: the statements of `grammar.py`, the values of `diagram.py`, and what is said of
+Above: `mermaid.py`. Below: the statements of `grammar.py`, the values of `diagram.py`, and the message about
 what is wrong (`diagram_faults.py`, `explaining.py`, `mermaid_hints.py`). It does not know what a label means.
 What only changes how the diagram looks is passed over.
 """
@@ -68,7 +68,7 @@ class StatementReader:
         place = self.faults.place(token)
         if token.type == "UNCLOSED":
             end = {"n": "end note", "a": "}", "%": "}%%"}[token[0].lower()]
-            self.faults.report("diagram-syntax", f"What begins here does not end: `{end}` is missing.", place)
+            self.faults.report("diagram-syntax", f"The `{end}` that ends this is missing.", place)
         elif token.type == "UNKNOWN":
             message = f"This has no meaning in a state diagram, so it is ignored: {str(token)[:40]!r}."
             self.faults.report("diagram-ignored", message, place, "warning")
@@ -145,11 +145,11 @@ class StatementReader:
                 if len(lines) > 1:
                     place = replace(place, line=place.line + len(lines) - 1, column=len(lines[-1]) + 1)
                 return self.faults.report(
-                    "diagram-syntax", "An arrow stands on one line: `A --> B: label`.", place
+                    "diagram-syntax", "An arrow must be on one line: `A --> B: label`.", place
                 )
         pairs = list(_pairs(ends))
         if len(pairs) < len(ends) - 1 or any(not one or not other for one, other in pairs):
-            message = "An arrow is `A --> B` or `A --> B: label`, one on a line."
+            message = "An arrow is `A --> B` or `A --> B: label`, one per line."
             return self.faults.report("diagram-syntax", message, self.faults.place(ends[0]))
         for index, (source, target) in enumerate(pairs):
             is_labelled = label is not None and index == len(pairs) - 1
@@ -183,10 +183,10 @@ class StatementReader:
             self.nodes[name].descriptions.append((text, text_place))
 
     def _declared(self, name: str, statement: StateStatement | CompositeStatement) -> None:
-        """Hints at what Mermaid takes for names: whatever stands behind `state NAME` on its line."""
+        """Hints at what Mermaid takes for names: whatever comes after `state NAME` on its line."""
         kind = statement.kind if isinstance(statement, StateStatement) else None
         if kind is not None and statement.title is not None:
-            message = f"Mermaid reads no kind behind a title: write `state {name} {kind}`."
+            message = f"Mermaid does not read a kind after a title: write `state {name} {kind}`."
             self.faults.hint("mermaid-name", message, self.faults.place(kind))
             return
         behind, is_glued = self._behind(statement.name), self._is_glued(statement.name)
@@ -195,7 +195,7 @@ class StatementReader:
             self.faults.hint("mermaid-name", hint, self.faults.place(statement.name, len(statement.name)))
 
     def _behind(self, token: Token) -> str:
-        """The rest of the token's line, from the first character that is no blank."""
+        """The rest of the token's line, from the first character that is not a blank."""
         assert token.line is not None and token.column is not None
         return self.lines[token.line - 1][token.column - 1 + len(token) :].lstrip()
 
@@ -215,19 +215,19 @@ class StatementReader:
             self.nodes[name].descriptions.append((title[1:-1], self.faults.place(title, 1)))
 
     def _kind(self, name: str, token: Token | None) -> None:
-        """Notes what a declaration says a state is. It may stand before or behind the state's edges."""
+        """Notes what a declaration says a state is. It may be before or behind the state's edges."""
         kind = token[2:-2].strip().lower() if token is not None else ""
         if token is None or kind in ("choice", "end"):
             return
         place = self.faults.place(token)
         if kind not in ("fork", "join"):
             self.faults.report(
-                "diagram-syntax", f"There is no kind of state <<{kind}>>: choice, fork, join.", place
+                "diagram-syntax", f"There is no kind of state <<{kind}>>: use choice, fork or join.", place
             )
             return
         node = self.nodes[name]
         if node.kind not in ("", kind):
-            message = f"The state {name!r} cannot be <<{node.kind}>> and <<{kind}>>: two states are needed."
+            message = f"The state {name!r} cannot be both <<{node.kind}>> and <<{kind}>>: use two states."
             self.faults.report("two-kinds", message, place)
         self.nodes[name] = replace(node, kind="fork" if kind == "fork" else "join")
 
@@ -240,7 +240,7 @@ class StatementReader:
         if statement.is_bare:
             self.faults.add(spelling.composite(self.faults.place(statement.name), name))
         if depth == DEEPEST:
-            message = f"Composite states stand more than {DEEPEST} deep in each other."
+            message = f"Composite states are nested more than {DEEPEST} deep."
             self.faults.report("too-deep", message, self.faults.place(statement.name))
             return
         node = self.nodes[name]

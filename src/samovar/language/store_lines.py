@@ -1,4 +1,4 @@
-"""`Store As: name`, a line of the older system: the action above it keeps its value under that name.
+"""`Store As: name`, a line of the older system: stores the value of the action above it.
 
 Above: `action_lines.py`. Below: nothing. Texts in, texts out.
 """

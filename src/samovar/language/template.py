@@ -1,8 +1,8 @@
-"""Templates of action lines and prompts: parsed once, filled by values that are never parsed.
+"""Templates of action lines and prompts: parsed once, filled with values that are never parsed.
 
-Above: prompts and actions. Below: `pieces.py`, and `rendering.py`, which is Liquid and is imported only
-for a template that needs it: plain text, expressions and plain paths are filled here. A template does not
-know whether what it fills is a prompt or a command; `hold` gives the pieces to whoever must quote them.
+Above: prompts and actions. Below: `pieces.py`, and `rendering.py`, which is Liquid and is imported only for a
+template that needs it: plain text, expressions and plain paths are filled here. A template does not know
+whether what it fills is a prompt or a command; `hold` gives the pieces to anyone who must quote them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["LIQUID_ONLY", "OF_ACTION", "Held", "Partials", "Piece", "Rules", "Template", "holding"]
 
 OF_ACTION = Rules()
-"""Of the texts of actions in new files."""
+"""The rules for texts of actions in new files."""
 LIQUID_ONLY = Rules(dollar=False)
-"""Of prompts: `${` is plain text in them."""
+"""The rules for prompts: `${` is plain text in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +35,21 @@ class Template:
     """A text with values to fill in. Made by `Template.parse`."""
 
     text: str
-    """As it was written."""
+    """As written."""
     place: Place
-    """Of its first character."""
+    """Place of its first character."""
     names: frozenset[str]
     """The variables it reads; not those of the partials it takes."""
     pieces: tuple[str | Path | Expression, ...]
-    """What it is made of, where that needs no Liquid."""
+    """What it is made of, if that needs no Liquid."""
     rendering: Rendering | None
-    """What fills it where it needs Liquid."""
+    """What fills it if it needs Liquid."""
     rules: Rules
     """What it may hold."""
     outline: tuple[Piece, ...] | None
-    """The literal pieces and, with value None, the held ones; None where tags decide what there is."""
+    """The literal pieces and, with value None, the held ones; None if tags decide what there is."""
     expressions: tuple[Expression, ...] = ()
-    """Each `${…}`, in the order of the text; those of old files are paths where they can be."""
+    """Each `${…}`, in the order of the text; those of old files are paths if they can be."""
     paths: tuple[Path, ...] = ()
     """Each path to a part of a variable that Liquid, or a `${…}` of an old file, takes."""
     uses: Mapping[str, Path | Expression] = field(default_factory=dict, compare=False, repr=False)
@@ -64,7 +64,7 @@ class Template:
         """Reads a template.
 
         Args:
-            text: As it was written.
+            text: As written.
             place: Of its first character.
             rules: What it may hold besides Liquid. A command takes only tags whose output can be held.
             partials: Finds what `{% render %}` and `{% include %}` name.
@@ -75,7 +75,7 @@ class Template:
         tokens = tokenize(text, place, rules)
         if "\0" in text:
             where = place.within(text, text.index("\0"))
-            raise syntax_fault("A NUL character cannot stand in a template.", where)
+            raise syntax_fault("A template cannot contain a NUL character.", where)
         rendering = None
         if any(_is_liquid(token) for token in tokens):
             rendering = _rendering(text, place, tokens, held_only=rules.shell, partials=partials)
@@ -142,14 +142,14 @@ class Template:
         return joined(texts, "The filled text", self.place)
 
     def written(self, variables: Mapping[str, object]) -> str | None:
-        """The text that its tags leave, where all of it stands in the template itself; else None."""
+        """The text that its tags leave, if all of it is in the template itself; else None."""
         if self.rendering is None or self.outline is not None:
             return None
         pieces = self.rendering.hold(variables, ())
         return "".join(map(str, pieces)) if all(isinstance(piece, str) for piece in pieces) else None
 
     def value(self, variables: Mapping[str, object]) -> object:
-        """The value itself, with its type, where the template is wholly one value; else the filled text."""
+        """The value itself, with its type, if the template is wholly one value; else the filled text."""
         if self.rendering is not None:
             held = self.rendering.hold(variables, ())
             if len(held) == 1 and isinstance(held[0], Held):
@@ -163,7 +163,7 @@ class Template:
     def hold(self, variables: Mapping[str, object], left: Container[str] = ()) -> tuple[Piece, ...]:
         """The pieces, with values not filled in.
 
-        In an old file a `${name}` that is no variable but is in `left` stays as it is written.
+        In an old file a `${name}` that is not a variable but is in `left` stays as written.
         """
         if self.rendering is not None:
             return self.rendering.hold(variables, left)
@@ -192,7 +192,7 @@ def _is_left(path: Path, variables: Mapping[str, object], left: Container[str]) 
 
 
 def _pieces(tokens: Sequence[Token]) -> Iterator[str | Path | Expression]:
-    """The values of a text without Liquid, and what stands between them."""
+    """The values of a text without Liquid, and what is between them."""
     literal: list[str] = []
     for token in tokens:
         if token.value is None:
@@ -215,7 +215,7 @@ def _rendering(
 
 
 def _is_liquid(token: Token) -> bool:
-    """Liquid must read it, also to say what is wrong with it."""
+    """Liquid must read it, also to report mistakes in it."""
     if token.kind == "text":
         return "{{" in token.text or "{%" in token.text
     return token.value is None or bool(token.rest)

@@ -45,10 +45,10 @@ class Transition:
     label: str
     when: When
     condition: Expression | None
-    """Of `When.CONDITION` only."""
+    """Only for `When.CONDITION`."""
     place: Place
     is_inherited: bool = False
-    """Of a composite around its state: it is for failures only."""
+    """It comes from a composite around its state, and is for failures only."""
 
     @property
     def is_written_always(self) -> bool:
@@ -148,12 +148,12 @@ class Body:
 
 
 MOST_TRANSITIONS = 1000
-"""Of a run that says nothing else."""
+"""Default limit of a run's transitions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may use at most. None is no limit."""
+    """What a run may use at most. None means no limit."""
 
     transitions: int | None = None
     """None: `MOST_TRANSITIONS`, or in a sub-workflow as many as the run may take."""
@@ -163,7 +163,7 @@ class Limits:
     depth: int = 16
     """Sub-workflows within each other."""
     prompt_timeout_s: float | None = None
-    """Of prompts that set none: no token for so long."""
+    """Seconds without a token, for prompts that set no limit."""
     items: int | None = None
     """Of one list that something is done for each of; None: as the setting `most_items` says."""
     tool_rounds: int | None = None
@@ -193,7 +193,7 @@ class Workflow:
     description: str | None = None
     parameters: tuple[Parameter, ...] = ()
     model: ModelName | None = None
-    """The default of its prompts; None leaves it to whoever runs it."""
+    """The default of its prompts; None leaves it to anyone who runs it."""
     executor: Named | None = None
     """The executor that answers its prompts; None leaves it to whoever runs it."""
     tools: Named | None = None
@@ -232,7 +232,7 @@ class Workflow:
     unread: frozenset[str] = frozenset()
     """What may be names of variables, in actions that could not be read."""
     digest: str = field(default="", repr=False, compare=False)
-    """Of its file's text, as it was read; empty for one of no file."""
+    """Digest of its file's text, as read; empty for one of no file."""
 
     def whole(self, state: str) -> frozenset[str]:
         """All states of the composite that begins with this one; else the state alone."""

@@ -1,4 +1,4 @@
-"""Values of a YAML or JSON file as the parameters that they are for take them: texts as they are written.
+"""Converts values of a YAML or JSON file for parameters: texts stay as written.
 
 Above: files of variables, cases, and the arguments of actions. Below: `parameters.py`. It reads no file.
 """

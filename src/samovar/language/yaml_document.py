@@ -16,12 +16,12 @@ from typing import Any, ClassVar, NoReturn
 from samovar.errors import Fault, FaultsError, Place
 
 LARGEST_TEXT_CHARS = 4_000_000
-"""Of one file."""
+"""Characters of one file."""
 LARGEST_FRONT_MATTER_CHARS = 262_144
 MOST_ALIASES = 50
 """References in one front matter; more are a bomb, not a document."""
 MOST_YAML_NODES = 20_000
-"""Values in one front matter, those behind references counted as often as they are named."""
+"""Values in one front matter, those behind references counted as often as named."""
 DEEPEST_YAML = 50
 DEEPEST_SPOT = 3
 """Steps of the longest path whose place is known."""
@@ -59,11 +59,11 @@ class FrontMatter:
     spots: Mapping[Steps, tuple[int, int]]
     """By its path, as `("parameters", 0, "type")`: line and column of each key and item in the document."""
     line: int
-    """Of its first `---`; 0 for a file that is YAML as a whole."""
+    """Line of its first `---`; 0 for a file that is YAML as a whole."""
     end_line: int
-    """Of its last `---`."""
+    """Line of its last `---`."""
     twice: tuple[Steps, ...] = ()
-    """Paths of keys that stand more than once in their map; the last one counts."""
+    """Paths of keys that appear more than once in their map; the last one counts."""
     sources: Mapping[Steps, str] = field(default_factory=dict)
     """By its path, how each number and truth is written, as `1.10` for the value 1.1."""
 
@@ -79,12 +79,12 @@ def read_front_matter(lines: list[str], begin: int, path: Path | None) -> FrontM
     """
     if lines[0].rstrip() != "---":
         if begin == 1 and (number := _late_keys(lines)):
-            message = "Front matter begins with `---` as the first line of the file, and there is none."
+            message = "Front matter begins with `---` on the first line of the file, which is missing."
             fail("front-matter", message, path, number)
         return None
     end = next((number for number, line in enumerate(lines[1:], start=2) if line.rstrip() == "---"), None)
     if end is None:
-        fail("front-matter", "The front matter begins with `---` and has no closing `---`.", path, begin)
+        fail("front-matter", "The front matter begins with `---` but has no closing `---`.", path, begin)
     text = "\n".join(lines[1 : end - 1])
     if len(text) > LARGEST_FRONT_MATTER_CHARS:
         fail("front-matter", "The front matter is larger than 256 kB.", path, begin)
@@ -106,9 +106,9 @@ def _late_keys(lines: list[str]) -> int | None:
 
 
 def read_yaml(text: str, *, path: Path | None) -> FrontMatter:
-    """A file that is YAML as a whole, held to the bounds of front matter but for its length.
+    """A file that is YAML as a whole, with the bounds of front matter except for its length.
 
-    Raises `FaultsError` (`yaml`) for what is no map, or has too much of something.
+    Raises `FaultsError` (`yaml`) for what is not a map, or has too much of something.
     """
     if len(text) > LARGEST_TEXT_CHARS:
         fail("too-large", f"The file is larger than {LARGEST_TEXT_CHARS // 1_000_000} MB.", path, 1)
@@ -134,7 +134,7 @@ def yaml_value(text: str) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Yaml:
-    """What is said of YAML, and how deep its places are known."""
+    """The message about YAML, and how deep its places are known."""
 
     named: str = "front matter"
     code: str = "front-matter"
@@ -154,7 +154,7 @@ def _load_yaml(text: str, begin: int, path: Path | None, read: _Yaml) -> FrontMa
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         if "quoted scalar" in (getattr(error, "context", None) or "") and "end of stream" in problem:
-            mark, problem = error.context_mark, "the quotation mark here has no other that closes it"  # type: ignore[attr-defined]
+            mark, problem = error.context_mark, "the quotation mark here is not closed"  # type: ignore[attr-defined]
         where = (first, 1)
         if mark:  # whose own line counts characters as ends of lines that no editor does
             whole = text if text.endswith("\n") else f"{text}\n"
@@ -179,7 +179,7 @@ def _without_values(problem: str) -> str:
 
 
 def _values(text: str, deepest_spot: int) -> tuple[Any, FrontMatter]:
-    """What a text of YAML holds, and what is known of its places and its sources."""
+    """What a text of YAML holds, and the known facts about its places and its sources."""
     loader = _loader()(text)
     try:
         node = loader.get_single_node()
@@ -232,12 +232,12 @@ def _excess(events: Iterable[Any]) -> str:
         if isinstance(event, yaml.AliasEvent):
             aliases += 1
             if any(anchor == event.anchor for anchor, _ in stack):
-                return "a reference to what it stands in"
+                return "a reference to the value that contains it"
             size += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             size += 1
             if (event.tag or "!") not in ("!", "tag:yaml.org,2002:str"):
-                return "a tag (`!name`), which means nothing here"
+                return "a tag (`!name`), which has no meaning here"
             if isinstance(event, yaml.CollectionStartEvent):
                 stack.append((event.anchor, size - 1))
             elif event.anchor:

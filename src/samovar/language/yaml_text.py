@@ -1,4 +1,4 @@
-"""Values as YAML, written so that readers of YAML 1.1 and of 1.2 take it for the same.
+"""Values as YAML, written so that YAML 1.1 and 1.2 readers get the same values.
 
 Above: cases of workflows, and the action that writes files. Below: PyYAML, which is imported with the first
 value, and `yaml_document.py`, which says what plain scalars are.

@@ -1,4 +1,4 @@
-"""How much memory this process has and may have, in bytes, as the operating system counts it.
+"""The memory that this process uses and may use, in bytes, as the operating system counts it.
 
 Above: `pool.py` (the budget), `app.py` (the report). Below: psutil, `cgroups.py`, files of `/proc`. It
 decides nothing.
@@ -77,7 +77,8 @@ class _Group:
     limit_bytes: int
     used_bytes: int
     cached_bytes: int
-    """Of `used_bytes`: pages of files not used lately, which the kernel gives back before it ends anyone."""
+    """The part of `used_bytes` in pages of files not used lately, which the kernel frees before it ends any
+    process."""
 
     def room_bytes(self) -> int:
         return max(0, self.limit_bytes - max(0, self.used_bytes - self.cached_bytes))

@@ -1,4 +1,4 @@
-"""The groups of processes that limit this one on Linux: its own and all above it, of both versions.
+"""The cgroups that limit this process on Linux: its own and all above it, of both versions.
 
 Above: `__init__.py`, and the engine's `cores.py`, each of which reads the files of its controller. Below:
 files of `/proc` and `/sys`. It decides nothing.
@@ -26,7 +26,7 @@ def folders(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
 
 
 def _hierarchies(root: Path, controller: str) -> Iterator[tuple[Path, Path, int]]:
-    """(mount, path of this process below it, version) of version 2, and of 1 where it is used."""
+    """(mount, path of this process below it, version) of version 2, and of 1 if it is used."""
     mounts = root / "sys" / "fs" / "cgroup"
     for line in text_of(root / "proc" / "self" / "cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -35,7 +35,7 @@ def _hierarchies(root: Path, controller: str) -> Iterator[tuple[Path, Path, int]
         if ".." in path.parts:  # a group outside of what this namespace sees
             path = Path()
         if number == "0" and not controllers:
-            unified = mounts / "unified"  # where both versions are mounted
+            unified = mounts / "unified"  # if both versions are mounted
             yield unified if unified.is_dir() else mounts, path, 2
         elif controller in controllers.split(","):
             mount = mounts / controller

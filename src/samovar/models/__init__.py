@@ -1,4 +1,4 @@
-"""Model files: how they are called, what is in them, what they cost, where they come from.
+"""Model files: their names, content, memory, and sources.
 
 `reference.py` what a person calls a model · `stores.py` all places that keep models, with `stored.py` for
 their contract: `store.py` those of packages, `hub_cache.py` the hub's cache, `ollama.py`, `lm_studio.py`;

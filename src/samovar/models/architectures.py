@@ -1,4 +1,4 @@
-"""The one table of architectures: what the pinned engine knows, what each is for, and what it keeps.
+"""The table of architectures: those that the pinned engine knows, their purpose, and their memory.
 
 Above: `header.py` (is it known?), `capabilities.py` (what a file can do), `shape.py` (which layers keep
 what), `cost.py`, docs/models.md. Below: nothing. Names are those of `src/llama-arch.cpp` in llama.cpp build
@@ -40,7 +40,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What is known of one architecture."""
+    """The known facts about one architecture."""
 
     name: str
     """As files have it in `general.architecture`."""
@@ -49,12 +49,12 @@ class Architecture:
     is_measured: bool = False
     """Predictions were compared with what the engine takes; for others they are upper bounds."""
     full_every: int = 0
-    """Of so many layers the last sees the whole context, the others a window or a state, where the file does
-    not say which; 0 when it must say, or no two layers differ."""
+    """The last of this many layers sees the whole context, the others a window or a state, if the file does
+    not say which; 0 if it must say, or no two layers differ."""
     window_tokens: int = 0
-    """The window where the file gives none."""
+    """The window if the file gives none."""
     feed_forward_widths: int = 3
-    """Activations as wide as the feed-forward part that are held at once: 1 where it has no gate."""
+    """Activations as wide as the feed-forward part that are held at once: 1 if it has no gate."""
     has_flash_attention: bool = True
     """Attention is computed without a table of every token with every other."""
 

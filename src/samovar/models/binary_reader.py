@@ -1,7 +1,7 @@
-"""Reads numbers and texts forward through a model's file, in chunks, within its length.
+"""Reads numbers and texts sequentially from a model's file, in chunks, within its length.
 
-Above: `gguf.py`, which knows what comes after what; `header.py` and `shape.py`, for what is said of a damaged
-file. Below: files. It believes no number in the file before it is compared with the file's size.
+Above: `gguf.py`, which knows what comes after what; `header.py` and `shape.py`, for the message about a
+damaged file. Below: files. It believes no number in the file before it is compared with the file's size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 
 def damaged(path: Path, what: str) -> ModelFileError:
     """The error for a header that cannot be right."""
-    return ModelFileError(f"{path} is damaged or no model: {what}. Fetch or copy it again.")
+    return ModelFileError(f"{path} is damaged or not a model: {what}. Fetch or copy it again.")
 
 
 def shown(value: object) -> str:

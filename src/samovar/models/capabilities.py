@@ -1,7 +1,7 @@
-"""What one model file can do: answer prompts, embed texts, score texts; and why it cannot do what is asked.
+"""The capabilities of a model file: answer prompts, embed texts, score texts; and why others are missing.
 
-Above: `header.py`, the engine, and whoever finds models before a run. Below: `architectures.py`. It is told
-by the architecture, by the file's pooling type, and by whether it has the tensors that make scores.
+Above: `header.py`, the engine, and anyone who finds models before a run. Below: `architectures.py`. It is
+decided by the architecture, the file's pooling type, and whether it has the tensors that make scores.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def missing(abilities: Abilities, wanted: Capability, *, name: str, architecture
         what = "scores how well texts fit each other (a reranking model)"
     elif abilities.pooling is Pooling.RANK:
         return (
-            f"{name} says that it scores texts (rank pooling), but has no head to do so: "
+            f"{name} says that it scores texts (rank pooling), but has no head for it: "
             "it was not converted completely. Fetch or convert it again."
         )
     elif abilities.can:
@@ -96,7 +96,7 @@ def missing(abilities: Abilities, wanted: Capability, *, name: str, architecture
         return f"{name} is a {architecture!r} model, which can neither answer prompts nor embed texts."
     if wanted is Capability.ANSWER:
         able = "; in Python, `app.embed(texts, model=…)` embeds with it" * (Capability.EMBED in abilities.can)
-        return f"{name} {what}: it cannot answer prompts. Name a model that was made to answer{able}."
+        return f"{name} {what}: it cannot answer prompts. Use a model that was made to answer{able}."
     if wanted is Capability.EMBED:
-        return f"{name} {what}: it cannot embed them. Name an embedding model, or one that answers prompts."
+        return f"{name} {what}: it cannot embed them. Use an embedding model, or one that answers prompts."
     return f"{name} {what}: it has no head to score texts with."

@@ -1,4 +1,4 @@
-"""What a model takes in bytes, predicted from its header, and the sizes that its contexts are made with.
+"""The memory of a model in bytes, predicted from its header, and the sizes of its contexts.
 
 Above: the engines and `samovar models`. Below: `header.py`, `shape.py`, `tuning.py`, and `held_weights.py`
 for where weights are. Weights, keys, values, states and logits are exact; buffers for evaluation follow
@@ -23,7 +23,7 @@ from samovar.models.tuning import Tuning, table
 MAX_RUNNING = 16
 """Sequences that may be evaluated, numbered from 0; buffers for their logits are allocated beforehand."""
 MAX_RUNNING_WHOLE = 4
-"""Where each has a state of its own besides cells, which is allocated beforehand too."""
+"""If each has a state of its own besides cells, which is allocated beforehand too."""
 KV_BLOCKS: dict[KvType, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 """By KV type: elements in a block, bytes of a block."""
 CELL_STEP_TOKENS = 256
@@ -32,18 +32,18 @@ CELL_STEP_TOKENS = 256
 # What is kept beside them -----------------------------------------------------------------------------
 
 SNAPSHOT_PART = 4
-"""Copies of states in host memory may take one part in so many of what the context keeps, …"""
+"""Copies of states in host memory may take one part in this many of what the context keeps, …"""
 SNAPSHOT_STATES = 2 * MAX_RUNNING_WHOLE
-"""… but as much again where all reuse is by such copies, and at least so many recurrent states."""
+"""… but as much again if all reuse is by such copies, and at least this many recurrent states."""
 RUNTIME_BYTES = 4 << 20
 """What the engine takes for each context however small the model: measured with the pinned build."""
 TOKEN_BYTES, MERGE_BYTES = 288, 160
-"""Of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one, where
-the tokenizer has such: measured so too. There are about as many of both."""
+"""Bytes of the engine's tables, for each token of the vocabulary, and for each pair that is merged into one,
+if the tokenizer has such: measured so too. There are about as many of both."""
 FORM_TOKEN_BYTES = 1100
-"""Of the tables that hold answers to a form, for each token of the vocabulary: measured so too."""
+"""Bytes of the tables that hold answers to a form, for each token of the vocabulary: measured so too."""
 TENSOR_BYTES = 4096
-"""Of the engine's graphs, for each tensor: measured so too."""
+"""Bytes of the engine's graphs, for each tensor: measured so too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,8 @@ class Cost:
     weights_bytes: int
     """All tensors as they are held in the host's memory, mapped from the file or private."""
     private_weights_bytes: int = 0
-    """Of `weights_bytes`, what is the process's own: no other process that uses the file shares it."""
+    """The part of `weights_bytes` that is the process's own: no other process that uses the file shares
+    it."""
     repack: bool = True
     """The load may put weights into another order in private memory, which makes evaluating faster."""
     gpu_layers: int = 0
@@ -76,22 +77,23 @@ class Cost:
     compute_bytes: int
     """Buffers for evaluation, and the engine's own tables."""
     scores_bytes: int = 0
-    """Of those buffers beside that, without flash attention: memory is taken as the context fills."""
+    """Bytes of additional buffers without flash attention: memory is taken as the context fills."""
     output_bytes: int = 0
     """Logits of all sequences that may run together."""
     snapshot_bytes: int = 0
     """The most that copies of states may take in host memory; it is taken as they are made."""
     forms_bytes: int = 0
-    """Of the tables by which answers are held to a form; they are made for the first such answer."""
+    """Bytes of the tables by which answers are constrained to a form; they are made for the first such
+    answer."""
     embedding_bytes: int = 0
-    """Of the context that texts are embedded in."""
+    """Bytes of the context that texts are embedded in."""
     embedding_tokens: int = 0
     """The longest text that it takes; 0: there is no such context."""
     carry_bytes: int = 0
     """While an arena of this size takes the place of another, the most that copies of what that one has
     evaluated may take. Not in `total_bytes`."""
     context_tokens: int
-    """Cells that these bytes are for: what was asked for, rounded up as the engine does. 0 of a model that
+    """Cells that these bytes are for: the requested number, rounded up as the engine does. 0 of a model that
     cannot answer."""
     estimated: bool
     """An upper bound: this architecture was not compared with what the engine takes, or this model's memory
@@ -99,7 +101,7 @@ class Cost:
 
     @property
     def mapped_weights_bytes(self) -> int:
-        """Of `weights_bytes`, what is in memory once for all processes that use the file."""
+        """The part of `weights_bytes` that is in memory once for all processes that use the file."""
         return self.weights_bytes - self.private_weights_bytes
 
     @property
@@ -229,7 +231,7 @@ def _buffer_bytes(
     layers = 4 * tokens * max(widths)
     if shape.inner:
         layers = max(layers, 30 * tokens * shape.inner + 2 * 4 * sequences * shape.inner_state)
-    # The logits take the place of the masks where they fit there.
+    # The logits take the place of the masks if they fit there.
     logits = 4 * tokens * around + output_bytes + (masks if masks < output_bytes else 0)
     plain = max(masks + layers, logits)
     if not has_scores:

@@ -1,4 +1,4 @@
-"""Devices that models may be put on, and how many layers of one fit there. Pure: devices are values.
+"""Devices for models, and the number of layers that fit on each. Pure: devices are values.
 
 Above: the engine, which asks for them, loads as is decided here, and settings. Below: `held_weights.py`.
 A device with memory of its own is not in the budget, which is of the host: what goes there is compared with
@@ -20,7 +20,8 @@ from samovar.models.header import Header
 from samovar.models.held_weights import layer_bytes
 
 RESERVED_BYTES, RESERVED_PART = 256 << 20, 32
-"""Of a device, what its driver takes beside: so many bytes, or one part in so many of all if that is more."""
+"""Memory of a device that its driver takes: this many bytes, or one part in this many of all if that
+is more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ class Load:
 
 
 def needs(load: Load, devices: Sequence[Device], choice: DeviceChoice, gpu_layers: int) -> list[int]:
-    """Bytes that each device needs with so many layers, counted as the engine does: the output is one."""
+    """Bytes that each device needs with this many layers, counted as the engine does: the output is one."""
     parts = choice.split if len(choice.split) == len(devices) else tuple(one.free_bytes for one in devices)
     if not sum(parts):
         parts = (1,) * len(devices)
@@ -135,13 +136,14 @@ def fitting_layers(load: Load, devices: Sequence[Device], choice: DeviceChoice) 
 def check_fits(
     load: Load, devices: Sequence[Device], choice: DeviceChoice, gpu_layers: int, *, reference: str
 ) -> None:
-    """Raises `BudgetError`, with the numbers, if so many layers do not fit."""
+    """Raises `BudgetError`, with the numbers, if this many layers do not fit."""
     for device, needed_bytes in _too_much(load, devices, choice, gpu_layers):
         most = fitting_layers(load, devices, choice)
         raise BudgetError(
             f"{reference} with {gpu_layers} layers on devices needs {in_words(needed_bytes)} on "
-            f"{device.name} ({device.description}), and {in_words(room_bytes(device))} of its "
-            f"{in_words(device.total_bytes)} are free. What would do: {most} layers (--gpu-layers {most}), "
+            f"{device.name} ({device.description}), but only {in_words(room_bytes(device))} of its "
+            f"{in_words(device.total_bytes)} is free. Any of these would help: {most} layers "
+            f"(--gpu-layers {most}), "
             "--gpu-layers auto, or a smaller context (--context).",
             needed_bytes=needed_bytes,
             budget_bytes=room_bytes(device),

@@ -1,8 +1,8 @@
-"""What a context takes that texts are embedded in, predicted from the header.
+"""The memory of a context for embedding texts, predicted from the header.
 
 Above: the engine. Below: `cost.py`, `header.py`. What reads a text as a whole takes it in one piece, so that
 its buffers grow with the longest text; the others take pieces of the usual size. The engine keeps logits of
-every token of a piece, also of models that have none: they are most of it where the vocabulary is large.
+every token of a piece, also of models that have none: they are most of it if the vocabulary is large.
 """
 
 from __future__ import annotations

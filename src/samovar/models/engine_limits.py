@@ -1,4 +1,4 @@
-"""What the pinned engine asserts of a model's header: a file against it would end the process.
+"""Assertions of the pinned engine about a model's header: a file that violates one would end the process.
 
 Above: `header.py`. Below: nothing. From llama.cpp build b11549: `load_hparams` in `src/llama-model.cpp`,
 `src/llama-vocab.cpp`, and the norms in `ggml/src/ggml-cpu/ops.cpp`. What the engine refuses with an error
@@ -66,7 +66,7 @@ def objection(
     own = {key: values[full] for key in KEYS if (full := f"{architecture}.{key}") in values}
     layers, predicting = _most(own, "block_count"), _most(own, "nextn_predict_layers")
     if not 1 <= layers <= MOST_LAYERS:
-        return f"it has {layers} layers, and the engine takes 1 to {MOST_LAYERS}"
+        return f"it has {layers} layers, but the engine supports 1 to {MOST_LAYERS}"
     if not 0 <= predicting <= layers:
         return f"{predicting} of its {layers} layers predict further tokens"
     return (
@@ -129,17 +129,17 @@ def _settings(own: Mapping[str, Any]) -> str | None:
     ):
         value = own.get(key, known[0])
         if value not in known:
-            return f"its {key} is {str(value)[:40]!r}, and the engine knows {', '.join(known)}"
+            return f"its {key} is {str(value)[:40]!r}, but the engine knows {', '.join(known)}"
     for key in _EPSILONS:
         value = own.get(key, 0.0)
         # Not a number is not at least 0 either.
         if not (isinstance(value, int | float) and value >= 0):
-            return f"its {key} is {str(value)[:40]}, and must be at least 0"
+            return f"its {key} is {str(value)[:40]}, but must be at least 0"
     return None
 
 
 def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
-    """Of pooling, and of encoders."""
+    """Limits on pooling, and on encoders."""
     for key in ("pooling_type", "classifier.pooling_type"):
         pooling = own.get(key, 0)
         if not isinstance(pooling, int) or not 0 <= pooling <= _MOST_POOLING:
@@ -148,11 +148,11 @@ def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
     if architecture in ("gemma-embedding", "gemma-embedding2"):
         for key in ("dense_2_feat_in", "dense_3_feat_out"):
             if own.get(key, 0) not in (0, width):
-                return f"its {key} is {str(own[key])[:40]}, and must be its embedding_length"
+                return f"its {key} is {str(own[key])[:40]}, but must be its embedding_length"
     if architecture in _ONE_WIDTH:
         given = own.get("embedding_length_out", 0)
         if given not in (0, width):
-            return f"its embedding_length_out is {str(given)[:40]}, and must be its embedding_length"
+            return f"its embedding_length_out is {str(given)[:40]}, but must be its embedding_length"
         heads = _most(own, "attention.head_count")
         length = width // heads if isinstance(width, int) and heads > 0 else 0
         key_length = own.get("attention.key_length", length)
@@ -160,12 +160,12 @@ def _reading(architecture: str, own: Mapping[str, Any]) -> str | None:
             return f"its {heads} heads have keys and values of different lengths"
         turned = own.get("rope.dimension_count", 0)
         if not isinstance(turned, int) or turned % 2 or not 0 <= turned <= key_length:
-            return f"its rope.dimension_count is {str(turned)[:40]}, and its heads have {key_length}"
+            return f"its rope.dimension_count is {str(turned)[:40]}, but its heads have {key_length}"
     return None
 
 
 def _gates(architecture: str, own: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Of the matrices that may have a gate beside."""
+    """Limits on the matrices that may have a gate beside them."""
     if architecture != "jina-bert-v2":
         return None
     widths = own.get("feed_forward_length", 0)

@@ -1,4 +1,4 @@
-"""How far a fetch is, as whoever waits for it is told.
+"""The progress of a fetch, for those who wait for it.
 
 Above: everything that fetches. Below: nothing.
 """
@@ -16,7 +16,7 @@ class FetchProgress:
     done_bytes: int
     """What an earlier fetch has left is counted."""
     total_bytes: int | None
-    """None where it is not known beforehand."""
+    """None if it is not known beforehand."""
 
 
 OnFetchProgress = Callable[[FetchProgress], None]

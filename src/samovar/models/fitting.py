@@ -1,7 +1,7 @@
-"""How large a context is made: what was asked for, or the largest that fits into the memory there is.
+"""Chooses the size of a context: the requested one, or the largest that fits into memory.
 
 Above: the engine, `samovar models` and `offers.py`, which say the same by it. Below: `cost.py`, `header.py`.
-Where nobody asks for a size, it is halved until it fits; with each size, weights are first held in the faster
+If nobody asks for a size, it is halved until it fits; with each size, weights are first held in the faster
 order, which takes memory of its own, and then as they are in the file.
 """
 
@@ -15,12 +15,12 @@ from samovar.models.cost import CELL_STEP_TOKENS, Cost, predict
 from samovar.models.header import Header
 
 DEFAULT_CONTEXT_TOKENS = 8192
-"""Where nobody asks for another number, of models that were trained for as many."""
+"""If nobody asks for another number, of models that were trained for as many."""
 SMALLEST_CONTEXT_TOKENS = 512
 
 
 def usual_tokens(header: Header) -> int:
-    """The context of a model where nobody asks for another one, and memory is no matter."""
+    """The context of a model if nobody asks for another one, and memory is no matter."""
     return min(header.context_tokens, DEFAULT_CONTEXT_TOKENS)
 
 
@@ -32,7 +32,7 @@ def contexts(header: Header, asked_tokens: int | None, *, name: str, is_bounded:
     tokens = asked_tokens or usual_tokens(header)
     if tokens > -(-header.context_tokens // CELL_STEP_TOKENS) * CELL_STEP_TOKENS:
         raise EngineError(
-            f"A context of {tokens} tokens was asked for, but {name} was trained for {header.context_tokens}."
+            f"A context of {tokens} tokens was requested, but {name} was trained for {header.context_tokens}."
         )
     yield tokens
     while is_bounded and asked_tokens is None and tokens > SMALLEST_CONTEXT_TOKENS:
@@ -61,7 +61,7 @@ def first_that_fits(
 def predict_fitting(
     header: Header, budget_bytes: int, *, kv_type: KvType, asked_tokens: int | None, name: str
 ) -> Cost:
-    """What a model that answers would take, with the context that it has where so much is free.
+    """What a model that answers would take, with the context that it has if this much is free.
 
     All of it in the host's memory, and with the table's settings. Raises as `contexts` does.
     """

@@ -1,4 +1,4 @@
-"""Reads the container: a GGUF file's entries and tensor descriptions, and nothing of what they mean.
+"""Reads the GGUF container: a file's entries and tensor descriptions, without their meaning.
 
 Above: `header.py`. Below: `binary_reader.py`, `tensor_types.py`. Written from the GGUF specification
 (`docs/gguf.md` in the ggml repository). It keeps only the entries that are asked for, and believes no number
@@ -21,11 +21,11 @@ from samovar.models.tensor_types import NOT_MULTIPLIED, TYPE_SIZES, Tensor
 
 LONGEST_KEY_BYTES = 1 << 10
 LONGEST_TEXT_BYTES = 1 << 20
-"""Of an entry that is kept."""
+"""Bytes of an entry that is kept."""
 LONGEST_TENSOR_NAME_BYTES = 63
 """The engine's own limit."""
 LONGEST_ARRAY = 512
-"""Of an entry that is kept: the engine's limit of layers."""
+"""Longest array of an entry that is kept: the engine's limit of layers."""
 LARGEST_VOCABULARY_BYTES = 128 << 20
 MOST_PAIRS = 1 << 16
 MOST_TENSORS = 1 << 17
@@ -34,13 +34,13 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 _TOKENS, _TOKEN_KINDS = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 _FEED_FORWARD = ".ffn_up.weight"
-# Bytes that UTF-8 can hold. The engine's tokenizer ends the process where it has no token for one.
+# Bytes that UTF-8 can hold. The engine's tokenizer ends the process if it has no token for one.
 _BYTES = [byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a file holds, as far as it was asked for."""
+    """What a file holds, as far as asked for."""
 
     values: dict[str, Any]
     """Scalars, texts and arrays of numbers by key. An array of texts is None."""
@@ -57,12 +57,12 @@ class Contents:
     data_start: int
     """Where the tensors begin; their offsets count from there."""
     alignment: int
-    """Each tensor begins at a multiple of so many bytes from there."""
+    """Each tensor begins at a multiple of this many bytes from there."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of some tensors by name: heads that texts are scored with, and the first feed-forward matrix of
-        each layer. The fastest dimension first."""
+        """Shapes of some tensors by name: heads that score texts, and the first feed-forward matrix of each
+        layer. The fastest dimension first."""
         return {
             tensor.name: tensor.shape
             for tensor in self.tensors
@@ -104,14 +104,16 @@ def _read_preamble(reader: Reader, needs_tensors: bool) -> tuple[int, int]:
     """(number of tensors, number of entries)"""
     path = reader.path
     if reader.size < 24:
-        raise ModelFileError(f"{path} is no GGUF model file: it has only {reader.size} bytes.")
+        raise ModelFileError(f"{path} is not a GGUF model file: it has only {reader.size} bytes.")
     magic = reader.take(4)
     if magic != b"GGUF":
-        raise ModelFileError(f"{path} is no GGUF model file: {_guess(magic + reader.take(20))}.")
+        raise ModelFileError(f"{path} is not a GGUF model file: {_guess(magic + reader.take(20))}.")
     version = reader.number("I")
     if version not in (2, 3):
         big_endian = version in (2 << 24, 3 << 24)
-        what = "it is big-endian" if big_endian else f"it has GGUF version {version}, and 2 and 3 are known"
+        what = (
+            "it is big-endian" if big_endian else f"it has GGUF version {version}, but only 2 and 3 are known"
+        )
         raise ModelFileError(f"{path} cannot be loaded: {what}.")
     tensors, pairs = reader.number("Q"), reader.number("Q")
     if tensors > MOST_TENSORS or pairs > MOST_PAIRS:
@@ -145,7 +147,7 @@ def _read_entries(
         begin = reader.position
         key, kind = reader.text(LONGEST_KEY_BYTES), reader.number("I")
         if not key or key in keys:
-            raise damaged(reader.path, f"its header entry {shown(key)} is there twice, or has no name")
+            raise damaged(reader.path, f"its header entry {shown(key)} appears twice, or has no name")
         keys.add(key)
         if kind == _ARRAY and key == _TOKENS:
             vocabulary = _read_vocabulary(reader, checks_vocabulary)

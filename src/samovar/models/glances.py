@@ -1,4 +1,4 @@
-"""Looks at many models for a list, quickly: vocabularies, the longest part of a header, are passed over.
+"""Reads many models quickly for a list: it skips vocabularies, the longest part of a header.
 
 Above: the command line, `offers.py`. Below: `header.py`. Where the lists of texts in a file end is remembered
 in the cache folder, by the file's size and time of change: the next look jumps over them. What is remembered

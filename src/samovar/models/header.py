@@ -1,4 +1,4 @@
-"""What a model's file says about it: a few facts, and whether the engine can take it.
+"""The facts in a model's file, and whether the engine can load it.
 
 Above: `cost.py`, the engine. Below: `gguf.py`, which reads the container, `split.py` for those in
 several files, `engine_limits.py`, `shape.py`, `architectures.py`.
@@ -50,10 +50,10 @@ _WANTED_OF_ARCHITECTURE = engine_limits.KEYS | shape.KEYS | capabilities.KEYS | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What is known of a model before it is loaded."""
+    """The known facts about a model before it is loaded."""
 
     file_bytes: int
-    """Of all its parts together."""
+    """Bytes of all its parts together."""
     modified_ns: int
     """When its file was last changed, in nanoseconds since 1970; of several parts, the sum."""
     architecture: str
@@ -76,7 +76,7 @@ class Header:
 
     @property
     def tensor_bytes(self) -> int:
-        """Of all tensors together."""
+        """Bytes of all tensors together."""
         return sum(tensor.size_bytes for tensor in self.tensors)
 
 
@@ -97,7 +97,7 @@ def read_header(path: Path) -> Header:
     try:
         return _unchanged(real_path(path), facts)
     except (ModelFileError, OSError):
-        return _read(first_part(path), facts)  # so that the file is named as it was written
+        return _read(first_part(path), facts)  # so that the file is named as written
 
 
 def glance_at(path: Path, ends: dict[int, int]) -> Header:
@@ -152,8 +152,8 @@ def _check_is_whole(path: Path, contents: Contents, parts: int) -> None:
         return
     if count != parts:
         raise ModelFileError(
-            f"{path} is one of {shown(count)} parts by its header, and by its name of {parts}. "
-            "Give the parts the names that they were published with, such as NAME-00001-of-00002.gguf."
+            f"{path} is one of {shown(count)} parts according to its header, but one of {parts} according to "
+            "its name. Give the parts the names they were published with, such as NAME-00001-of-00002.gguf."
         )
 
 
@@ -165,13 +165,15 @@ def _joined(parts: tuple[Path, ...], sizes: list[int], found: list[Contents]) ->
         number = contents.values.get("split.no", 0)
         if number != at:
             told_part = number + 1 if isinstance(number, int) else shown(number)
-            raise damaged(path, f"its name says that it is part {at + 1}, and its header part {told_part}")
+            raise damaged(
+                path, f"its name says that it is part {at + 1}, but its header says part {told_part}"
+            )
         moved = begin + contents.data_start - first.data_start
         tensors += (replace(tensor, offset=tensor.offset + moved) for tensor in contents.tensors)
         begin += sizes[at]
     told = first.values.get("split.tensors.count", len(tensors))
     if len(parts) > 1 and told != len(tensors):
-        raise damaged(parts[0], f"its parts hold {len(tensors)} tensors, and {shown(told)} were split")
+        raise damaged(parts[0], f"its parts contain {len(tensors)} tensors, but {shown(told)} were split")
     return replace(first, tensors=tuple(tensors))
 
 
@@ -203,7 +205,7 @@ def _facts_of_file(path: Path) -> tuple[int, int]:
     if facts.st_size == 0:
         raise ModelFileError(f"{path} is empty. Fetch or copy it again.")
     if not os.access(path, os.R_OK):
-        raise ModelFileError(f"{path} may not be read by this user.")
+        raise ModelFileError(f"{path} is not readable by this user.")
     return facts.st_size, facts.st_mtime_ns
 
 

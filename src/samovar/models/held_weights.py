@@ -1,4 +1,4 @@
-"""Where the engine holds a model's weights: mapped from the file, in memory of its own, or on devices.
+"""The place of a model's weights: mapped from the file, in private memory, or on devices.
 
 Above: `cost.py`, which counts them; the engine, which asks for them so and gives back what it does not need.
 Below: `header.py`. If compiled for instructions that gain by it, the engine puts the numbers of some matrices
@@ -66,12 +66,12 @@ class EngineBuild:
 
     features: Features
     can_release: bool
-    """What was mapped and then repacked can be given back (on Linux). Where not, files of which something is
+    """What was mapped and then repacked can be given back (on Linux). If not, files of which something is
     repacked are read instead of mapped, so that all of it is private."""
 
 
 def this_build() -> EngineBuild:
-    """The pinned wheel for this machine; without instructions where there is none."""
+    """The pinned wheel for this machine; without instructions if there is none."""
     features = _WHEEL_FEATURES.get((sys.platform, platform.machine()), frozenset())
     return EngineBuild(features=features, can_release=sys.platform == "linux")
 

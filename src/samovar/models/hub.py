@@ -1,4 +1,4 @@
-"""Asks a model hub over HTTP: what a repository holds, and the bytes of a file from some place on.
+"""Asks a model hub over HTTP: the content of a repository, and the bytes of a file from an offset.
 
 Above: `hub_download.py`. Below: `hub_cache.py`, for its records; the standard library's HTTP. The token goes
 to the hub alone: a redirect to another host (where large files are) is followed without it. Every refusal is
@@ -28,7 +28,7 @@ TIMEOUT_S = 20.0
 """Without a byte, after which a connection counts as cut."""
 MOST_REDIRECTS = 10
 LARGEST_ANSWER_BYTES = 64 << 20
-"""Of what is not a file."""
+"""Bytes of an answer that is not a file."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _ADDRESS = re.compile(r"[\x21-\x7e]+")
@@ -36,7 +36,7 @@ _YES = ("1", "on", "yes", "true")
 
 
 class CutError(Exception):
-    """A connection was cut, or the hub is busy: it may go on in a moment."""
+    """A connection was cut, or the hub is busy: it may continue in a moment."""
 
 
 class NotRedirecting(urllib.request.HTTPRedirectHandler):
@@ -73,7 +73,7 @@ class Hub:
                 raise CutError(_reason(error)) from error
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise ModelFetchError(
-                    f"{reference.text}: {self.endpoint} answered what is no list of files. Is it a hub?"
+                    f"{reference.text}: {self.endpoint} did not answer with a list of files. Is it a hub?"
                 ) from error
         return commit, files
 
@@ -90,7 +90,8 @@ class Hub:
             )
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ModelFetchError(
-                f"{self.token_from} has no token: that is one word of letters, digits and signs of ASCII."
+                f"{self.token_from} does not contain a token: a token is one word of ASCII letters, "
+                f"digits and signs."
             )
 
     def _open(self, url: str, headers: Mapping[str, str], reference: Reference) -> Any:
@@ -100,7 +101,9 @@ class Hub:
         for _ in range(MOST_REDIRECTS):
             target = urlsplit(url)
             if target.scheme not in ("http", "https") or (own.scheme, target.scheme) == ("https", "http"):
-                raise ModelFetchError(f"{reference.text}: {own.netloc} sends to {url}, which is not safe.")
+                raise ModelFetchError(
+                    f"{reference.text}: {own.netloc} redirects to {url}, which is not safe."
+                )
             told = {"User-Agent": "samovar", "Accept-Encoding": "identity", **headers}
             is_hub = (target.scheme, target.netloc) == (own.scheme, own.netloc)
             if self.token and is_hub:
@@ -118,7 +121,7 @@ class Hub:
                 url = _followed(url, location)
                 if not url:
                     raise ModelFetchError(
-                        f"{reference.text}: {target.netloc} sends to what is no address. Is it a hub?"
+                        f"{reference.text}: {target.netloc} redirects to an invalid address. Is it a hub?"
                     ) from error
             except (OSError, http.client.HTTPException) as error:
                 raise CutError(_reason(error)) from error
@@ -138,7 +141,7 @@ class Hub:
         if told == "GatedRepo" or (code == 403 and told != "RepoNotFound"):
             way = "with your token" if self.token else "and set HF_TOKEN to a token of your account"
             return ModelFetchError(
-                f"{reference.text}: its owner lets people in first. Ask for that at {page}, {way}."
+                f"{reference.text}: its owner grants access to it. Request access at {page}, {way}."
             )
         if told == "RevisionNotFound":
             return ModelNotFoundError(
@@ -153,7 +156,7 @@ class Hub:
                 f"{private}."
             )
         if code == 416:
-            return CutError("it has fewer bytes than came before")
+            return CutError("it has fewer bytes than were already received")
         return ModelFetchError(f"{reference.text}: {self.endpoint} answers {code} {error.reason}.")
 
 
@@ -178,10 +181,10 @@ def _followed(url: str, location: str) -> str:
 
 
 def _file(told: Any) -> HubFile:
-    """One file of an answer; large ones have a SHA-256. Raises `TypeError` and its like for what is none."""
+    """One file of an answer; large ones have a SHA-256. Raises `TypeError` and so on for what is none."""
     large = told["lfs"] if isinstance(told, dict) and told.get("lfs") else {}
     if not isinstance(told, dict) or not isinstance(large, dict):
-        raise TypeError("it is no file's description")
+        raise TypeError("it does not describe a file")
     return HubFile(
         name=str(told["rfilename"]),
         size_bytes=int(large.get("size") or told.get("size") or 0),
@@ -192,7 +195,7 @@ def _file(told: Any) -> HubFile:
 def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
     if "CERTIFICATE_VERIFY_FAILED" in str(reason):
-        return "its certificate cannot be verified (SSL_CERT_FILE names a file of those to trust)"
+        return "its certificate cannot be verified (SSL_CERT_FILE can name a file of trusted certificates)"
     return str(getattr(reason, "strerror", None) or reason) or type(error).__name__
 
 

@@ -1,8 +1,8 @@
-"""One file of a hub, fetched into the blobs of its cache: resumed, verified, whole or not there.
+"""One file of a hub, fetched into the blobs of its cache: resumed, verified, complete or absent.
 
 Above: `hub_download.py`. Below: `hub.py`, files. What has come stays beside the blob (`SHA256.samovar-part`)
-when it is cut, and the next fetch goes on from there, also of another process. It runs in a thread, and looks
-for a stop between blocks.
+when it is cut, and the next fetch continues from there, also of another process. It runs in a thread, and
+looks for a stop between blocks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class AbandonedError(Exception):
-    """Whoever waited for the file has gone."""
+    """Anyone who waited for the file has gone."""
 
 
 @dataclass(slots=True)
@@ -44,9 +44,9 @@ class FetchState:
     """How far a fetch is. Mutable: its thread counts, others read, and may stop it."""
 
     whole_bytes: int = 0
-    """Of files that are there."""
+    """Bytes of files that are there."""
     part_bytes: int = 0
-    """Of the file that is being fetched."""
+    """Bytes of the file that is being fetched."""
     total_bytes: int | None = None
     """None until it is known."""
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -71,9 +71,9 @@ class _Come:
     """What has come of a file. Mutable: connections add to it."""
 
     digest: Any
-    """Of all that is there."""
+    """Digest of all that is there."""
     furthest_bytes: int
-    """The most that was ever there: a server may begin again each time, and would do so for ever."""
+    """The most that was ever there: a server may begin again each time, and would do so forever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class BlobFetch:
     place: Path
     """The repository's folder in the cache."""
     wait: Callable[[float], object]
-    """So many seconds pass."""
+    """Lets this many seconds pass."""
     write: Callable[[IO[bytes], bytes], object]
     """Writes a block."""
 
@@ -110,8 +110,8 @@ class BlobFetch:
             if (found := come.digest.hexdigest()) != file.blob:
                 part.unlink(missing_ok=True)
                 raise ModelFetchError(
-                    f"{self.reference.text}: {file.name} came with the wrong content: its hash is "
-                    f"{found}, and the hub says {file.blob}. It was deleted; fetch it again."
+                    f"{self.reference.text}: {file.name} has the wrong content: its hash is "
+                    f"{found}, but the hub says {file.blob}. It was deleted; fetch it again."
                 )
             os.replace(part, blob)
 
@@ -135,7 +135,7 @@ class BlobFetch:
             if start and response.status != 206:  # all of it comes again
                 come.digest, start, self.state.part_bytes = _digest_of(file), 0, 0
             elif start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise CutError("it sent another part than was asked for")
+                raise CutError("it sent another part than the one requested")
             with self.part(file).open("r+b" if start else "wb", buffering=0) as sink:
                 sink.seek(start)
                 while block := self._read(response, file):
@@ -144,13 +144,15 @@ class BlobFetch:
                     self.state.part_bytes += len(block)
         if self.state.part_bytes <= come.furthest_bytes:
             was_cut = (
-                "it begins again each time, and is cut" if self.state.part_bytes > start else "nothing came"
+                "it starts again from the beginning each time, and is interrupted"
+                if self.state.part_bytes > start
+                else "nothing came"
             )
             raise CutError(was_cut)
         come.furthest_bytes = self.state.part_bytes
 
     def _read(self, response: Any, file: HubFile) -> bytes:
-        """The next block, at most what is missing; empty at the end, or where the connection was cut."""
+        """The next block, at most what is missing; empty at the end, or if the connection was cut."""
         self.state.look()
         try:
             block: bytes = response.read(min(BLOCK_BYTES, file.size_bytes - self.state.part_bytes))
@@ -172,7 +174,7 @@ class BlobFetch:
             except CutError as error:
                 reason = str(error)
         done = in_words(self.state.done_bytes)
-        kept = f" {done} are kept: the next try goes on there." if self.state.done_bytes else ""
+        kept = f" {done} are kept: the next try continues from there." if self.state.done_bytes else ""
         raise ModelFetchError(
             f"{self.reference.text} could not be fetched: {what} did not come from {self.hub.endpoint} "
             f"({reason}).{kept} Check the network."

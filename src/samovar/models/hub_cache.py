@@ -1,4 +1,4 @@
-"""The hub's cache on this machine, which its own library, llama.cpp and others share: `hf:OWNER/REPO…`.
+"""The hub's cache on this machine, shared with its own library, llama.cpp and others: `hf:OWNER/REPO…`.
 
 Above: `stores.py`, `hub_download.py`. Below: `stored.py`, `quants.py`. The layout is that of the hub's own
 library: `models--OWNER--REPO` with `blobs/SHA256`, `refs/REVISION` (a commit) and `snapshots/COMMIT/FILE`,
@@ -65,7 +65,7 @@ def is_file_name(name: str) -> bool:
 
 
 def is_commit(revision: str) -> bool:
-    """Whether a revision is one for ever."""
+    """Whether a revision is one forever."""
     return _COMMIT.fullmatch(revision) is not None
 
 
@@ -194,9 +194,9 @@ class HubCache:
 
     def _memory_of(self, repository: str, commit: str) -> Path:
         if self._memory is None:
-            raise FileNotFoundError("there is no folder for what repositories hold")
+            raise FileNotFoundError("there is no folder for the files of repositories")
         if not is_commit(commit):
-            raise ValueError("that is no commit")
+            raise ValueError("that is not a commit")
         return self._memory / f"models--{repository.replace('/', '--')}" / f"{commit}.json"
 
     # Deleting ---------------------------------------------------------------------------------------------
@@ -224,16 +224,17 @@ class HubCache:
         return freed
 
     def _check_below(self, place: Path, links: tuple[Path, ...], reference: Reference) -> None:
-        """Raises `UsageError` for names that lead out of the snapshots, where nothing is ours to delete."""
+        """Raises `UsageError` for names that lead out of the snapshots, if nothing is ours to delete."""
         root = (place / "snapshots").resolve()
         for link in links:
             if ".." in link.parts or not link.parent.resolve().is_relative_to(root):
                 raise UsageError(
-                    f"{reference.text}: {link} is not below {root}, and stays. Delete it as any other file."
+                    f"{reference.text}: {link} is not below {root}, so it was kept. Delete it like any "
+                    f"other file."
                 )
 
     def _remove_parts(self, place: Path) -> int:
-        """Deletes what has come of fetches that were stopped."""
+        """Deletes parts of fetches that were stopped."""
         parts = [one for one in files_in(place / "blobs") if one.name.endswith(PART)]
         freed = sum(part.stat().st_size for part in parts)
         for part in parts:
@@ -272,7 +273,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def not_fetched(reference: Reference) -> ModelNotFoundError:
-    """What is said of a model that could be fetched."""
+    """The message about a model that could be fetched."""
     return ModelNotFoundError(f"{reference.text} has not been fetched: samovar pull {reference.text}")
 
 

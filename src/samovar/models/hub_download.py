@@ -30,7 +30,7 @@ from samovar.models.replacing import link_to, write_over
 from samovar.models.split import part_names
 
 SPARE_BYTES = 64 << 20
-"""Of the disk, left free."""
+"""Bytes left free on the disk."""
 LOOK_EVERY_S = 0.1
 
 
@@ -45,7 +45,7 @@ class Surroundings:
 
     free_bytes: Callable[[Path], int] = free_bytes_of
     wait: Callable[[float], object] | None = None
-    """So many seconds pass; None: they do, or the fetch is stopped."""
+    """Lets this many seconds pass; None: they do, or the fetch is stopped."""
     write: Callable[[IO[bytes], bytes], object] = write_to_disk
 
 
@@ -58,7 +58,7 @@ async def fetch_from_hub(
 ) -> Path:
     """Brings the file of an `hf:` reference into the cache, with all its parts, and returns its path.
 
-    Raises `ModelFetchError` where it cannot be had or stored, `ModelNotFoundError` where there is no such
+    Raises `ModelFetchError` if it cannot be had or stored, `ModelNotFoundError` if there is no such
     repository, revision or file. Cancelled, what has come is kept for the next call.
     """
     state = FetchState()
@@ -122,12 +122,15 @@ class _Fetch:
         """All parts of the file that is meant. What a hub says is data: no name leads out of the cache."""
         names = part_names(chosen)
         if missing := [name for name in names if name not in known]:
-            raise ModelFetchError(f"{self._reference.text}: {missing[0]} is not at the hub with its others.")
+            raise ModelFetchError(
+                f"{self._reference.text}: {missing[0]} is missing at the hub, although "
+                f"its other parts are there."
+            )
         for file in (known[name] for name in names):
             if not file.has_hash or file.size_bytes <= 0:
                 raise ModelFetchError(f"{self._reference.text}: {file.name} has no hash or size at the hub.")
             if not is_file_name(file.name):
-                raise ModelFetchError(f"{self._reference.text}: {file.name!r} cannot be a file's name.")
+                raise ModelFetchError(f"{self._reference.text}: {file.name!r} is not a valid file name.")
         return [known[name] for name in names]
 
     def _check_room(self, parts: list[HubFile]) -> None:

@@ -64,7 +64,7 @@ class LmStudio:
 
     def remove(self, reference: Reference) -> int:
         raise UsageError(
-            f"{reference.text} belongs to LM Studio, which keeps an account of its files. "
+            f"{reference.text} belongs to LM Studio, which keeps track of its files. "
             "Delete it there, under My Models."
         )
 
@@ -108,7 +108,7 @@ def _read(path: Path) -> str:
 
 
 def folders_in(folder: Path | None) -> list[Path]:
-    """The folders in a folder, sorted; none where there is none, or it may not be read."""
+    """The folders in a folder, sorted; none if there is none, or it may not be read."""
     try:
         return sorted(one for one in folder.iterdir() if is_folder(one)) if folder is not None else []
     except (OSError, ValueError):

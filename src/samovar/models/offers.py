@@ -1,4 +1,4 @@
-"""The best model that is on this machine already and fits, for whoever has configured none. It is only named.
+"""The best model on this machine that fits, if no model is configured. It is only suggested.
 
 Above: the command line, `preflight/`. Below: `stores.py`, `glances.py`, `fitting.py`.
 """
@@ -30,7 +30,8 @@ class Candidate:
     """What it would take in memory."""
     has_chat_template: bool
     less_tokens: int | None = None
-    """Of its context, where only a smaller one than usual fits; None: the usual one does, or none at all."""
+    """Tokens of its context, if only a smaller one than usual fits; None: the usual one fits, or none
+    at all."""
 
     @property
     def said(self) -> str:
@@ -71,7 +72,7 @@ def candidates(stores: Stores, glances: Glances, budget_bytes: int, kv_type: KvT
 
 
 def offer(stores: Stores, budget_bytes: int, kv_type: KvType) -> Candidate | None:
-    """What is offered to whoever uses the default model; None if there is nothing better."""
+    """What is offered to anyone who uses the default model; None if there is nothing better."""
     default = parse_reference(DEFAULT_MODEL)
     least_bytes = PINS[default.package or "", default.file or ""].file_bytes
     with Glances(stores.memory) as glances:

@@ -55,9 +55,9 @@ class Ollama:
         for folder in self.folders:
             if not _may_be_read(folder):
                 raise ModelNotFoundError(
-                    f"{reference.text} cannot be looked for: this user may not read {folder}. Become a "
-                    "member of the group that it belongs to (sudo usermod -aG ollama $USER, and log in "
-                    "again), or have it opened for reading (sudo chmod -R a+rX on it)."
+                    f"{reference.text} cannot be looked up: this user may not read {folder}. Join "
+                    "the group that owns it (sudo usermod -aG ollama $USER, and log in "
+                    "again), or make it readable (sudo chmod -R a+rX on it)."
                 )
 
     def listed(self) -> Iterator[Stored]:
@@ -124,7 +124,7 @@ def _weights(manifest: Path, folder: Path, name: str) -> Path:
     digest = weights[0].get("digest") if weights else None
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise ModelFileError(
-            f"{name} has no GGUF file in Ollama's store: it is of another engine (such as an -mlx one), or "
+            f"{name} has no GGUF file in Ollama's store: it is for another engine (such as an -mlx one), or "
             f"runs elsewhere (such as a -cloud one). Its manifest is {manifest}."
         )
     blobs = folder / "blobs"
@@ -134,8 +134,8 @@ def _weights(manifest: Path, folder: Path, name: str) -> Path:
         if is_file(blob):
             return blob
     raise ModelNotFoundError(
-        f"{name} is not whole in Ollama's store: {blobs / digest.replace(':', '-')} is not there. "
-        f"To fetch it again: ollama pull {name.removeprefix('ollama:')}"
+        f"{name} is not complete in Ollama's store: {blobs / digest.replace(':', '-')} is "
+        f"missing. To fetch it again: ollama pull {name.removeprefix('ollama:')}"
     )
 
 
@@ -147,10 +147,10 @@ def _layers(manifest: Path) -> list[Any]:
     except OSError as error:
         raise ModelNotFoundError(f"{manifest} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{manifest} is damaged: it is no manifest of Ollama.") from error
+        raise ModelFileError(f"{manifest} is damaged: it is not an Ollama manifest.") from error
     layers = (told.get("layers") or []) if isinstance(told, dict) else []
     if not isinstance(layers, list):
-        raise ModelFileError(f"{manifest} is damaged: it is no manifest of Ollama.")
+        raise ModelFileError(f"{manifest} is damaged: it is not an Ollama manifest.")
     return layers
 
 
@@ -162,7 +162,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _may_be_read(folder: Path) -> bool:
-    """Whether a folder's names may be read; True where there is none."""
+    """Whether a folder's names may be read; True if there is none."""
     try:
         next(iter(folder.iterdir()), None)
     except PermissionError:

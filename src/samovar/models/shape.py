@@ -1,4 +1,4 @@
-"""What a model is made of, as far as it decides about memory: which layer keeps what, how wide it computes.
+"""The parts of a model that decide its memory: the state of each layer, and the width of its computation.
 
 Above: `header.py`, which has one of each model; `cost.py`, which multiplies. Below: `architectures.py`.
 Rules as in llama.cpp build b11549: `src/llama-hparams.cpp` (elements), `src/models/` (which layers).
@@ -55,25 +55,25 @@ class Shape:
     """Numbers of elements: of keys and values in the cache's type, of all else 32 bits each."""
 
     cell_elements: int
-    """Of a token in all layers that keep every token."""
+    """Elements of a token in all layers that keep every token."""
     window_elements: int
-    """Of a token in all layers that keep a window of them."""
+    """Elements of a token in all layers that keep a window of tokens."""
     window_tokens: int
     """0 without such layers."""
     state_elements: int
-    """Of a sequence in all recurrent layers, however long it is."""
+    """Elements of a sequence in all recurrent layers, for any length."""
     has_whole_states: bool | None
     """The memory cannot be cut at any token. None: not known before the engine has read the file."""
     embedding: int
-    """Of a token between the layers."""
+    """Width of a token between the layers."""
     query: int
-    """Of all heads of a layer together; so are keys."""
+    """Width of all heads of a layer together; the same for keys."""
     key: int
-    """Of the layer with the most."""
+    """Width of the keys in the layer with the most."""
     heads: int
     """How many, in the layer with the most."""
     head: int
-    """Of one head's key or value, the longer."""
+    """Width of one head's key or value, the longer of both."""
     feed_forward: int
     """Activations of the widest layer; 0 if the file gives none."""
     experts_used: int
@@ -208,7 +208,7 @@ def _recurrence(kind: Architecture, entries: Entries, kv_heads: list[int]) -> tu
 
 
 def _sliding(kind: Architecture, entries: Entries, layers: int) -> tuple[int, list[bool]]:
-    """Tokens of the window, 0 for none; which layers keep no more. An upper bound where not measured."""
+    """Tokens of the window, 0 for none; which layers keep no more. An upper bound if not measured."""
     window = entries.whole("attention.sliding_window", default=kind.window_tokens, most=1 << 62)
     if kind.memory not in (MemoryKind.SLIDING, MemoryKind.HYBRID) or not window:
         return 0, [False] * layers

@@ -1,4 +1,4 @@
-"""One copy of an evaluated prefix as a file: what it is called, what is in it, and whether it is whole.
+"""One copy of an evaluated prefix as a file: its name, its content, and its verification.
 
 Above: `snapshots.py`, which has the folder; the index of an engine. Below: files. A copy belongs to one
 fingerprint: the same weights, KV type and build of the engine. Read, it is verified: header, checksum, and
@@ -26,7 +26,7 @@ HEADER = struct.Struct("<I8s16sIIQd")
 """CRC-32 of all that follows; magic, fingerprint, start, count of tokens, bytes of the state, seconds."""
 MAX_TOKENS = 1 << 24
 SAMPLED_PAGES = 512
-"""Of 4096 bytes each, for a fingerprint."""
+"""Sampled pages of 4096 bytes each, for a fingerprint."""
 SUFFIX = ".kv"
 TEMPORARY = ".writing-"
 """What is still written begins so, and has no suffix: nobody takes it for a copy, or for a damaged one."""
@@ -92,7 +92,7 @@ def write_snapshot(path: Path, parts: Sequence[bytes | bytearray]) -> None:
         with open(descriptor, "wb") as file:
             for part in parts:
                 file.write(part)
-        os.replace(temporary, path)  # torn by a crash of the machine, the checksum tells
+        os.replace(temporary, path)  # torn by a crash of the machine, the checksum shows it
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

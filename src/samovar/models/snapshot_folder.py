@@ -1,4 +1,4 @@
-"""The folder of copies of evaluated prefixes: what is there, what goes when room is needed or time is up.
+"""The folder of copies of evaluated prefixes: its content, and what is deleted when.
 
 Above: `snapshots.py`, whose thread writes, and `samovar snapshots`. Below: `snapshot_file.py`, `worth.py`.
 There is a folder in it for each fingerprint, which also has digests of the prompts that were asked for.
@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 SEEN = "seen"
 """In the folder of a fingerprint: digests of the beginnings of prompts that were asked for."""
 SEEN_BYTES = 8
-"""Of each digest."""
+"""Bytes of each digest."""
 MAX_SEEN = 1 << 14
 """Digests; the latest are kept."""
 
@@ -63,12 +63,12 @@ class SnapshotFolder:
         except OSError:
             return ""  # not there yet, or of no use
         if stat.st_uid != os.geteuid():
-            return "the folder belongs to another user, and each needs a cache folder of their own"
+            return "the folder belongs to another user, and each user needs their own cache folder"
         return "others may write there" if stat.st_mode & 0o022 else ""
 
     def make_room(self, size_bytes: int) -> None:
         """For one more of this size. What is worth least goes first; of what is worth about the same, what
-        goes on from others. What was not used for too long goes in any case."""
+        continues from others. What was not used for too long goes in any case."""
         self.sweep()
         files = list(self.files())
         total, count = sum(size for _, size, _ in files) + size_bytes, len(files) + 1
@@ -128,7 +128,7 @@ class SnapshotFolder:
         return sorted(uses, key=lambda use: -use.used_s)
 
     def clear(self) -> int:
-        """Deletes everything. Returns the bytes that were freed. Raises `OSError` where it may not."""
+        """Deletes everything. Returns the bytes that were freed. Raises `OSError` if it may not."""
         freed = sum(size for _, size, _ in self.files())
         if self.path.is_dir():
             shutil.rmtree(self.path)

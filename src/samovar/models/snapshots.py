@@ -1,4 +1,4 @@
-"""Copies of evaluated prefixes on disk, so that another process evaluates only what has changed.
+"""Copies of evaluated prefixes on disk, so that another process only evaluates the new part.
 
 Above: `app.py`, which has the folder; an engine, which offers copies and asks for them. Below:
 `snapshot_file.py`, `snapshot_folder.py`. Copies are written by one thread. Whatever is wrong with a file or
@@ -47,9 +47,9 @@ QUEUE_BYTES = 256 << 20
 PIECE_BYTES = QUEUE_BYTES // 8
 """A long prefix is copied in pieces of this size, so that none is too long for the queue."""
 CLOSING_S = 2.0
-"""Closing waits so long for copies to be written; the rest is evaluated again some day."""
+"""Closing waits this long for copies to be written; the rest is evaluated again some day."""
 JOINING_S = 0.5
-"""… and so long at least for the writer to end."""
+"""… and this long at least for the writer to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class _Job:
     snapshot: Snapshot | None = None
     """None: it is digests."""
     digest: bytes = b""
-    """Of the fingerprint's name."""
+    """Digest of the fingerprint's name."""
 
 
 class Snapshots:
@@ -72,13 +72,13 @@ class Snapshots:
     """
 
     def __init__(self, folder: Path, limit_bytes: int, *, limit_days: float = 14.0) -> None:
-        """`limit_days`: a copy that was not used for so long is deleted."""
+        """`limit_days`: a copy that was not used for this long is deleted."""
         self.folder = SnapshotFolder(folder, limit_bytes, limit_days)
         self._lock = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._queued_bytes = 0
         self.most_queued_bytes = QUEUE_BYTES
-        """At most so much waits for the disk; whoever promises memory makes it less."""
+        """At most this much waits for the disk; anyone who promises memory makes it less."""
         self._write_s_per_byte: float | None = None
         self._is_open = limit_bytes > 0
         self._thread: threading.Thread | None = None
@@ -96,7 +96,7 @@ class Snapshots:
     # What the decode loop calls: nothing here waits for the disk --------------------------------------
 
     def is_open(self, size_bytes: int) -> bool:
-        """Whether `offer` would take a copy of so many bytes now."""
+        """Whether `offer` would take a copy of this many bytes now."""
         with self._lock:
             fits = self._queued_bytes + size_bytes <= self.most_queued_bytes
             return self._is_open and fits and size_bytes <= self.folder.limit_bytes
@@ -125,7 +125,7 @@ class Snapshots:
             return next((job.blob for job in self._queue if job.snapshot is snapshot), None)
 
     def write_s(self, size_bytes: int) -> float:
-        """What writing so much takes, by the best that was seen: that others use the disk too will pass."""
+        """What writing this much takes, by the best that was seen: that others use the disk too will pass."""
         with self._lock:
             measured = self._write_s_per_byte
         return size_bytes * (UNMEASURED_S_PER_BYTE if measured is None else measured)
@@ -185,7 +185,7 @@ class Snapshots:
             return self._lock.wait_for(lambda: not self._queue, timeout_s)
 
     def close(self, timeout_s: float = CLOSING_S) -> None:
-        """Writes what was offered, for so long at most, and takes nothing any more. Safe to call twice."""
+        """Writes what was offered, for this long at most, and takes nothing any more. Safe to call twice."""
         deadline_s = time.monotonic() + timeout_s
         is_done = self.wait(timeout_s)
         with self._lock:
@@ -252,7 +252,7 @@ class ModelSnapshots:
         return snapshot if self._snapshots.offer(job) else None
 
     def write_s(self, size_bytes: int) -> float:
-        """What writing so much takes, in seconds, as far as it was measured."""
+        """What writing this much takes, in seconds, as far as it was measured."""
         return self._snapshots.write_s(size_bytes)
 
     def sightings(self) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The folder of models out of packages, in the user's cache: `package:NAME/FILE.gguf`.
+"""The folder of models from packages, in the user's cache: `package:NAME/FILE.gguf`.
 
 Above: `stores.py`, `package.py`. Below: `stored.py`. A file comes into it by `os.replace` only, from a
 temporary folder beside it, so that what is there is whole.

@@ -21,7 +21,7 @@ class Stored:
     """What to write for it."""
     scheme: Scheme
     path: Path | None = None
-    """Its file, or the first of its parts; None where there is no file that could be read."""
+    """Its file, or the first of its parts; None if there is no file that could be read."""
     names: tuple[str, ...] = ()
     """Further references for it."""
     fault: str | None = None
@@ -39,8 +39,8 @@ class ModelStore(Protocol):
     def find(self, reference: Reference) -> Path:
         """The file, or where the first part of it is; without a network.
 
-        Raises `ModelNotFoundError` that says what to do where it is not here, or not whole, and
-        `ModelFileError` for what the store has under this name and is no such file.
+        Raises `ModelNotFoundError` that says what to do if it is not here, or not whole, and `ModelFileError`
+        for what the store has under this name and is not such a file.
         """
         ...
 
@@ -51,7 +51,7 @@ class ModelStore(Protocol):
     def remove(self, reference: Reference) -> int:
         """Deletes a model that is here, and returns the bytes that are free now.
 
-        Raises `ModelNotFoundError` where it is not here, and `UsageError` that says how, if another program
+        Raises `ModelNotFoundError` if it is not here, and `UsageError` that says how, if another program
         keeps it.
         """
         ...

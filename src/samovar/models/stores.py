@@ -1,4 +1,4 @@
-"""All places on this machine that keep models, and which of them a reference means.
+"""All stores of models on this machine, and the one that a reference means.
 
 Above: `app.py`, the command line, `offers.py`. Below: a file for each store, and `stored.py`, their contract.
 """
@@ -49,9 +49,9 @@ class Stores:
         return self.own.folder.parent / "headers.json" if self.own.is_anywhere else None
 
     def find(self, reference: Reference) -> Path:
-        """The local file, of several parts the first. Raises `ModelNotFoundError` where it is not here.
+        """The local file, of several parts the first. Raises `ModelNotFoundError` if it is not here.
 
-        A path is not looked at here: the header's reader says what is wrong with it.
+        A path is not looked at here: the header's reader reports mistakes in it.
         """
         if reference.path is not None:
             return first_part(reference.path)
@@ -71,7 +71,7 @@ class Stores:
             try:
                 yield from store.listed()
             except (OSError, ValueError, RuntimeError) as error:
-                fault = f"{store.title} cannot be looked through to its end: {error}."
+                fault = f"{store.title} cannot be read completely: {error}."
                 yield Stored(reference=f"{store.scheme}:…", scheme=store.scheme, fault=fault)
 
     def remove(self, reference: Reference) -> int:
@@ -84,9 +84,9 @@ class Stores:
         path = real_path(reference.path)
         for one in self.listed():
             if one.path is not None and real_path(one.path) == path:
-                raise UsageError(f"{reference.text} is {one.reference}: name it so to delete it.")
+                raise UsageError(f"{reference.text} is {one.reference}: use that name to delete it.")
         raise UsageError(
-            f"{reference.text} is a file of your own, in no store of models: delete it as any other file."
+            f"{reference.text} is your own file, outside every model store: delete it like any other file."
         )
 
 

@@ -1,4 +1,4 @@
-"""Tensor types that the pinned engine knows, and their sizes: from `ggml/include/ggml.h`, `ggml-common.h`.
+"""Tensor types of the pinned engine, and their sizes: from `ggml/include/ggml.h`, `ggml-common.h`.
 
 Above: `gguf.py`, `held_weights.py`, the engine's `convert.py`. Below: nothing. From llama.cpp build b11549.
 """

@@ -1,4 +1,4 @@
-"""What `samovar tune` measured and chose, kept for later loads: one small file for a model and KV type.
+"""The results of `samovar tune`, kept for later loads: one small file for a model and KV type.
 
 Above: the engine, which asks with each first prediction, and `samovar tune`, which keeps. Below: files. A
 choice holds for the machine, the engine's build and the file that it was measured with; for others it is
@@ -23,7 +23,7 @@ from samovar.models.tuning import BATCH_TOKENS, Tuning
 MOST_KEPT = 64
 """Files; beyond that the oldest goes."""
 MOST_BYTES = 1 << 16
-"""Of a file; a larger one is not read."""
+"""Bytes of a file; a larger one is not read."""
 _FORMAT = 1
 _SUFFIX = ".json"
 
@@ -40,7 +40,7 @@ class Found:
 
 def ignored(why: str) -> str:
     """A note for a person whose measurements do not hold for a load."""
-    return f"What `samovar tune` kept for this model is not used: {why}. Run it again."
+    return f"The settings that `samovar tune` found for this model are not used: {why}. Run it again."
 
 
 class Tuned:

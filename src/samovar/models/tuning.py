@@ -1,4 +1,4 @@
-"""With which settings a context is made: one table by device and KV type, which `samovar tune` corrects.
+"""The settings of a context: one table by device and KV type, which `samovar tune` corrects.
 
 Above: `cost.py`, which says what they take; the engine, which makes contexts with them; `tuned.py`, which
 keeps corrections. Below: nothing. What changes the last bits of the logits (flash attention, micro-batches)
@@ -15,9 +15,9 @@ from samovar.generation import KvType
 DeviceKind = Literal["cpu", "gpu"]
 
 BATCH_TOKENS = 512
-"""At most so many tokens are evaluated in one call."""
+"""At most this many tokens are evaluated in one call."""
 MICRO_BATCH_TOKENS = 128
-"""The engine evaluates so many at once on a CPU, and looks for a stop in between; larger ones are no faster
+"""The engine evaluates this many at once on a CPU, and looks for a stop in between; larger ones are no faster
 there and need larger buffers. Deterministic answers are evaluated in pieces of this, whatever is set."""
 SPIN_COUNT = 1000
 """Turns an idle OpenMP thread spins before it sleeps; one number for the process: see docs/engine.md."""
@@ -34,9 +34,9 @@ class Tuning:
     micro_batch_tokens: int = MICRO_BATCH_TOKENS
     """Evaluated at once, up to `BATCH_TOKENS`."""
     threads: int | None = None
-    """Of steps that only decode, at most; None is one per core."""
+    """Threads for steps that only decode, at most; None is one per core."""
     evaluating_threads: int | None = None
-    """Of steps that evaluate prompts; None is one per core."""
+    """Threads for steps that evaluate prompts; None is one per core."""
     device: DeviceKind = "cpu"
     """Where the weights are."""
     source: str = TABLE
@@ -57,7 +57,7 @@ class Tuning:
         )
 
     def __str__(self) -> str:
-        flash = {True: "on", False: "off", None: "as the engine likes"}[self.flash_attention]
+        flash = {True: "on", False: "off", None: "the engine's own choice"}[self.flash_attention]
         said = [f"flash attention {flash}", f"micro-batches of {self.micro_batch_tokens} tokens"]
         if self.threads is not None:
             said.append(f"at most {self.threads} threads for decoding")

@@ -1,4 +1,4 @@
-"""What an evaluated prefix is worth: one rule for cells, for copies of states, and for copies on disk.
+"""The value of an evaluated prefix: one rule for cells, for copies of states, and for copies on disk.
 
 Above: whatever keeps prefixes and has to give some up: `prefixes/` and `snapshots.py`. Below: nothing. Pure:
 ages, costs and sizes come in, numbers to be compared go out.
@@ -15,19 +15,19 @@ import math
 from dataclasses import dataclass
 
 ONCE = 0.1
-"""Uses to expect of what was asked for once, by nobody who may go on from it."""
+"""Uses to expect of a single request, by nobody who may continue from it."""
 CLAIM = 0.05
-"""… and of each conversation that may go on from it: those that do have uses to show for it."""
+"""… and of each conversation that may continue from it: those that do have uses to show for it."""
 YOUNG = 0.02
 """In fillings: what was used less long ago is not worth more for that."""
 HALF_LIFE = 4.0
-"""In fillings: after so long a use counts half."""
+"""In fillings: after this long a use counts half."""
 RESTORING = 0.05
-"""What is on disk too costs so much of evaluating it to have it back."""
+"""What is on disk too costs this much of evaluating it to have it back."""
 HOLDING_STEPS = 800
-"""Evaluating a token takes as long as one more idle cell takes of so many decode steps."""
+"""Evaluating a token takes as long as one more idle cell takes of this many decode steps."""
 MARGIN = 2.0
-"""A copy is written if it saves so many times what writing and reading it takes: it may never be read."""
+"""A copy is written if it saves this many times what writing and reading it takes: it may never be read."""
 
 
 @dataclass(slots=True)
@@ -45,8 +45,8 @@ class Uses:
         self.last = now
 
     def likely(self, now: float, claims: int = 0) -> float:
-        """How many uses are likely to come for those that came before, and for those who may go on from it:
-        so many `claims`."""
+        """How many uses are likely to come for those that came before, and for those who may continue from
+        it: this many `claims`."""
         return self._faded(now) + CLAIM * claims
 
     def rate(self, now: float, claims: int = 0) -> float:
@@ -64,7 +64,7 @@ def worth(rate: float, saves: float, size: float) -> float:
 
 @dataclass(slots=True)
 class Returns:
-    """How much of what was asked for once was asked for again. Mutable; old counts fade."""
+    """How much of a first request was requested again. Mutable; old counts fade."""
 
     filling: int
     """Tokens that there is room for. At first as if a quarter of it had come again."""
@@ -79,7 +79,7 @@ class Returns:
         return (prior + self.again) / (prior + self.again + self.never)
 
     def count(self, *, again: int = 0, never: int = 0) -> None:
-        """So many tokens came again, or were given up before they did."""
+        """This many tokens came again, or were given up before they did."""
         self.again, self.never = self.again + again, self.never + never
         if self.again + self.never > 2 * self.filling:
             self.again, self.never = self.again / 2, self.never / 2
@@ -88,8 +88,8 @@ class Returns:
 def is_dear(likely: float, held_steps: int, *, returns: float = 1.0, is_saved: bool = False) -> bool:
     """Whether holding an idle cell since its last use has cost more than evaluating it again would.
 
-    As with skis that one rents until the rent has come to their price: never twice the least possible cost
-    (Karlin et al., 1988). `returns`: the share of what was asked for once that comes again.
+    As with skis that one rents until the rent has reached their price: never twice the least possible cost
+    (Karlin et al., 1988). `returns`: the share of first requests that come again.
     """
     return held_steps > (returns + likely) * HOLDING_STEPS * (RESTORING if is_saved else 1)
 

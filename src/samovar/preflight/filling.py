@@ -1,4 +1,4 @@
-"""Fills templates before a run with what is known then, and leaves open what only the run knows.
+"""Fills templates before a run with the known values, and leaves the others open.
 
 Above: `preview.py`, `prompts.py`. Below: templates, and the library for partials.
 """
@@ -99,7 +99,7 @@ def _marked(
     partials: Partials | None,
     end: int | None = None,
 ) -> Sequence[Part] | None:
-    """Fills it with marks in the places of what is open; None where a tag needs what is open."""
+    """Fills it with marks in the places of what is open; None if a tag needs what is open."""
     mark = f"\ue000{secrets.token_hex(8)}"
     text, opened = "", list[Open]()
     ends = [*(token.offset for token in tokens[1:]), len(template.text) if end is None else end]
@@ -123,7 +123,7 @@ def _marked(
 
 
 def _refuse_missing(template: Template, values: Mapping[str, object], later: Later) -> None:
-    """Raises what the template itself says, with its own places, where more than what is open is missing."""
+    """Raises what the template itself says, with its own places, if more than what is open is missing."""
     template.fill({**values, **later})
 
 

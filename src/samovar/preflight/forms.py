@@ -1,6 +1,6 @@
-"""Says before a run which forms of answers cannot be enforced: schemas, regular expressions, grammars.
+"""Reports before a run the forms of answers that cannot be enforced: schemas, patterns, grammars.
 
-Above: `prepare.py`, `samovar check`. Below: the engine, which opens each form without a model. Where it
+Above: `prepare.py`, `samovar check`. Below: the engine, which opens each form without a model. If it
 cannot run nothing is said: there no model answers either.
 """
 
@@ -17,7 +17,7 @@ from samovar.language.workflow import Workflow
 
 
 def unenforceable(workflow: Workflow) -> Iterator[Fault]:
-    """What no answer could be held to, of all that is known before the run."""
+    """The forms known before the run that cannot be enforced."""
     for _, action in workflow.actions():
         for kind in FORMS if isinstance(action, ExecutePrompt) else ():
             assert isinstance(action, ExecutePrompt)

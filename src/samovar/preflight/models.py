@@ -1,4 +1,4 @@
-"""Which models a workflow needs on this machine, and whether they can answer, known before its run.
+"""The models that a workflow needs on this machine, and whether they can answer, before its run.
 
 Above: `prepare.py`, and `samovar check`. Below: `app.py`, the executors, references to models, and what
 models cost. Nothing is loaded or fetched; a model's file is read no further than its header.
@@ -60,7 +60,7 @@ def check_models(
             reference = read_reference(settings, need.reference)
             if not reference.is_fetched or stores.is_here(reference):
                 path = stores.find(reference)
-                header = read_header(path)  # which names the file as it was written
+                header = read_header(path)  # which names the file as written
                 require(header, Capability.ANSWER, name=need.reference)
                 if budget is not None and not need.is_replaced:
                     _check_room(spec_for(settings, reference, path), budget)
@@ -87,7 +87,7 @@ def _check_fetched(reference: Reference) -> None:
 
 
 def _also_here(settings: Settings, budget: int | None) -> str:
-    """A sentence that offers another model to whoever has configured none; empty if there is none."""
+    """A sentence that suggests another model if none is configured; empty if there is none."""
     if source_of("model", {}) is not None:
         return ""
     found = offer(open_stores(settings), budget or budget_bytes(settings), settings.kv_type)
@@ -106,7 +106,7 @@ def _check_room(spec: ModelSpec, budget: int) -> None:
 
 
 def doubtful_models(workflow: Workflow, library: Library, settings: Settings) -> Iterator[Fault]:
-    """What is wrong with the models that a workflow's file names: errors, and warnings for missing files."""
+    """Mistakes in the models that a workflow's file names: errors, and warnings for missing files."""
     for need in needed_models(workflow, library, settings, RunnerSettings(), ready=True):
         if need.place is None or need.place.path != workflow.path:
             continue
@@ -120,7 +120,7 @@ def doubtful_models(workflow: Workflow, library: Library, settings: Settings) ->
 
 
 def _missing(reference: Reference, settings: Settings) -> str | None:
-    """What is said of a model that is not on this machine, and that no run would fetch; else None."""
+    """The message about a model that is not on this machine, and that no run would fetch; else None."""
     if reference.is_fetched:
         return None
     if reference.path is not None:

@@ -1,4 +1,4 @@
-"""Before a run: the tokens of its prompts, and the memory that would be taken.
+"""Before a run: the tokens of its prompts, and the memory it would take.
 
 Above: the command line. Below: `app.py`, `prompts.py`, the engine's vocabulary and the
 prediction of memory. Nothing is loaded, fetched or generated. A figure is known, or it is None.
@@ -30,7 +30,7 @@ from samovar.preflight.prompts import PromptPreview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutlook:
-    """What is known of a model that is not loaded."""
+    """The known facts about a model that is not loaded."""
 
     reference: str
     path: Path | None = None
@@ -66,7 +66,7 @@ class Outlook:
         self._stack.close()
 
     def model(self, reference: str | None) -> ModelOutlook:
-        """None is the default of the settings. Raises `UsageError` for what is no reference."""
+        """None is the default of the settings. Raises `UsageError` for what is not a reference."""
         name = reference or self._settings.model
         if name not in self._models:
             self._models[name] = self._look(name)
@@ -97,9 +97,9 @@ class Outlook:
     def tokens(
         self, reference: str | None, messages: Sequence[Message], options: Options | None = None
     ) -> list[int] | None:
-        """The tokens of a prompt, as they would be sent; None where the model is not on this machine.
+        """The tokens of a prompt, as they would be sent; None if the model is not on this machine.
 
-        Raises `EngineError` where the model's chat template refuses the messages, or cannot do what the
+        Raises `EngineError` if the model's chat template refuses the messages, or cannot do what the
         options ask for.
         """
         model = self.model(reference)
@@ -143,14 +143,14 @@ def count(prompt: PromptPreview, outlook: Outlook) -> Counts:
         return Counts()
     if not any(message.is_open for message in prompt.messages):
         return Counts(known_tokens=len(known), fixed=tuple(known))
-    # What stays the same whatever stands there; the token before it may still become another.
+    # What stays the same whatever is there; the token before it may still become another.
     one, other = tokens("\n0"), tokens("zZ")
     assert one is not None and other is not None
     return Counts(known_tokens=len(known), fixed=tuple(one[: common_length(one, other)]))
 
 
 def shared_tokens(counts: Sequence[Counts]) -> int | None:
-    """How many tokens several prompts all begin with; None where that is not known, or of fewer than two."""
+    """How many tokens several prompts all begin with; None if that is not known, or for fewer than two."""
     if len(counts) < 2 or any(one.known_tokens is None for one in counts):
         return None
     length = min(len(one.fixed) for one in counts)

@@ -1,4 +1,4 @@
-"""The one door before a run: what was asked for becomes what the runner takes, or an error that says why not.
+"""The only way to prepare a run: returns the runner's input, or an error that says why not.
 
 Above: the command line, the Python API, the tests of workflows. Below: the library, the checks, the binding
 of parameters, and the models. It runs nothing and loads nothing.
@@ -51,7 +51,7 @@ def prepare(
     whether a project that is not trusted may do what it would; None: it may not.
 
     Raises `NotFoundError`, `FaultsError` with everything that is wrong, `UntrustedError`, `RefusedError` for
-    an effect that a run without effects is sure to come to, `UsageError` for variables that the workflow does
+    an effect that a run without effects is sure to reach, `UsageError` for variables that the workflow does
     not take or a program that is not there, and `ModelError` for a model that cannot answer: no file, a file
     that the engine cannot take, a context it cannot have, no room in the budget.
     """
@@ -154,4 +154,4 @@ def _misspelt(workflow: Workflow, given: Mapping[str, object]) -> Iterator[str]:
     for name in undeclared:
         hint = nearest(name, declared)
         if name not in read and hint.startswith(" Did"):
-            yield f"The workflow has no parameter {name!r}, and nothing reads such a variable.{hint}"
+            yield f"The workflow has no parameter {name!r}, and nothing reads a variable of that name.{hint}"

@@ -1,7 +1,7 @@
-"""What a workflow will do, as far as it is known before the run: nothing is asked, run or waited for.
+"""Previews a workflow as far as possible before the run: nothing is asked, executed or waited for.
 
 Above: the command line. Below: `prompts.py`, `filling.py`, the library and the actions. A value that only a
-run can know is shown as it is written (`${summary}`); all else is filled as in a run.
+run can know is shown as written (`${summary}`); all else is filled as in a run.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class StatePreview:
     name: str
     verb: str
     place: Place
-    """Of its action."""
+    """Place of its action."""
     what: str
     """What it does, filled as far as it is known."""
     is_repeatable: bool
     """It may be performed again if nobody knows whether it was done."""
     retries: str = ""
-    """How often it is performed again after a failure, as it is written; empty: never."""
+    """How often it is performed again after a failure, as written; empty: never."""
     prompt: PromptPreview | None = None
     error: SamovarError | None = None
     """Why the action would fail whatever the run brings."""
@@ -54,7 +54,8 @@ class StatePreview:
 
 
 MOST_STATES = 10_000
-"""Of all workflows that are entered together; a state that runs another is entered no more after so many."""
+"""States of all workflows that are entered together; after this many a state that runs another is not
+entered."""
 
 
 def preview(
@@ -87,7 +88,7 @@ class _Call:
     """What it is given that only the run knows."""
     defaults: PromptDefaults
     prefix: str = ""
-    """Of the paths of its states."""
+    """Prefix of the paths of its states."""
     chain: tuple[object, ...] = ()
     """The workflows above it."""
 
@@ -131,7 +132,7 @@ class _Walk:
     def _enter(
         self, state: State, action: RunWorkflow, call: _Call, values: Mapping[str, object], later: Later
     ) -> _Call | None:
-        """The workflow that a state runs; None where only the run knows it, or where it would be a circle."""
+        """The workflow that a state runs; None if only the run knows it, or if it would be a circle."""
         if action.name.names & later.keys():
             return None
         child = self._library.child(call.workflow, action.name.text(values))
@@ -174,7 +175,7 @@ def _each(
 def _decided(
     action: Action, values: Mapping[str, object], later: Later
 ) -> tuple[Action, Mapping[str, object]]:
-    """What an action with tags around its parts is, where that is known, and the values it is filled with."""
+    """What an action with tags around its parts is, if that is known, and the values it is filled with."""
     if isinstance(action, Conditional) and not action.names & later.keys():
         return action.become(values) or (action, values)
     return action, values

@@ -65,7 +65,7 @@ class PromptPreview:
     session: str | None = None
     fork: str | None = None
     open_options: Mapping[str, str] = field(default_factory=dict)
-    """Options that only the run knows, as they are written."""
+    """Options that only the run knows, as written."""
     verify: VerifyPreview | None = None
     """None: the answer is taken as it is."""
 

@@ -1,8 +1,8 @@
-"""Asks before a run whether a project may do what it would: once, with all of it in view.
+"""Asks once before a run if a project may do what it would do, and shows all of it.
 
-Above: `prepare.py`. Below: `running/gate.py`, which holds to the answer while the run goes on; the library;
-what the user trusts. A workflow that was named by its file is the user's own choice, with all that its
-project has for it.
+Above: `prepare.py`. Below: `running/gate.py`, which follows the answer while the run is in progress; the
+library; what the user trusts. A workflow that was named by its file is the user's own choice, with all that
+its project has for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def open_gate(
 
     `is_named`: the user gave a name and no file. `trusts`: every project is trusted. `allow`: None if there
     is nobody to ask. Raises `UntrustedError` if there is something to ask about, and no yes to it;
-    `RefusedError` if the run is to have no effects and is sure to come to one.
+    `RefusedError` if the run is to have no effects and is sure to reach one.
     """
     if not allows_effects and (action := sure_effect(workflow, library)) is not None:
         error = refused(action)
@@ -96,7 +96,7 @@ def _doings(gate: Gate, workflow: Workflow, library: Library) -> Iterator[Doing]
 
 
 def _above(found: set[object], runs: Mapping[object, Sequence[Workflow]]) -> set[object]:
-    """The identities of all workflows that come to one of those that were found."""
+    """The identities of all workflows that reach one of those that were found."""
     above: dict[object, list[object]] = {}
     for one, children in runs.items():
         for child in children:
@@ -112,7 +112,7 @@ def _above(found: set[object], runs: Mapping[object, Sequence[Workflow]]) -> set
 
 
 def sure_effect(workflow: Workflow, library: Library) -> ParsedAction | None:
-    """The first action with an effect that every run of the workflow comes to, whatever it brings."""
+    """The first action with an effect that every run of the workflow reaches, with any values."""
     chain: set[object] = set()
     while workflow.identity not in chain:
         chain.add(workflow.identity)

@@ -1,4 +1,4 @@
-"""Which variables only a run can know, at each state of a workflow.
+"""The variables that are only known in a run, at each state of a workflow.
 
 Above: `preview.py`. Below: the values of a workflow, and the names that the language sets.
 """

@@ -22,7 +22,7 @@ from samovar.values import VALUE_BYTES, read_json, to_text
 def read_variables_file(
     path: Path, parameters: Sequence[Parameter] = (), *, said: str = "--vars"
 ) -> dict[str, object]:
-    """The variables of a YAML or JSON file, which is one map; for text parameters, texts as they are written.
+    """The variables of a YAML or JSON file, which is one map; for text parameters, texts as written.
 
     YAML is read as front matter is, within its bounds. `said`: what the file was given by, for messages.
     Raises `UsageError` or `FaultsError`.
@@ -44,7 +44,7 @@ def _json_map(text: str, written: str) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{written} is not JSON: {error}.") from error
     if not isinstance(found, dict):
-        raise UsageError(f"{written} must hold one map of names and values.")
+        raise UsageError(f"{written} must contain one map of names and values.")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -53,13 +53,13 @@ def _yaml_map(text: str, path: Path, written: str) -> FrontMatter:
     if matter.twice:
         raise FaultsError([_given_twice(matter, steps, path) for steps in matter.twice])
     if not matter.values or any(not name[:1].isalpha() and name[:1] != "_" for name in matter.values):
-        raise UsageError(f"{written} must hold one map of names and values.")
+        raise UsageError(f"{written} must contain one map of names and values.")
     return matter
 
 
 def _given_twice(matter: FrontMatter, steps: tuple[str | int, ...], path: Path) -> Fault:
     line, column = matter.spots[steps]
-    message = f"{str(steps[-1])!r} stands here for the second time. Keep one of them."
+    message = f"{str(steps[-1])!r} appears here for the second time. Keep one of them."
     return Fault(code="duplicate-key", message=message, place=Place(path=path, line=line - 1, column=column))
 
 
@@ -76,7 +76,7 @@ def read_file(path: Path, written: str, hint: str = "") -> str:
     is not there.
     """
     if is_folder(path):
-        raise UsageError(f"{written}: that is a folder, not a file.")
+        raise UsageError(f"{written}: this is a folder, not a file.")
     try:
         with path.open("rb") as file:  # a pipe as well, up to the same size
             return _decoded(file.read(VALUE_BYTES.get() + 1), written)
@@ -85,7 +85,7 @@ def read_file(path: Path, written: str, hint: str = "") -> str:
     except OSError as error:
         raise UsageError(f"{written}: {error.strerror}.") from error
     except ValueError as error:
-        raise UsageError(f"{written}: no file can have this name.") from error
+        raise UsageError(f"{written}: this is not a valid file name.") from error
 
 
 def read_input() -> str:

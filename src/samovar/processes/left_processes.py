@@ -1,8 +1,8 @@
-"""What the commands of a run have left running in sessions of their own, found by the run's mark in it.
+"""Finds processes in separate sessions that the commands of a run left running, by the run's mark.
 
 Above: `process_groups.py`, which ends all else of a run. Below: the system, which shows the environment that
 a process was started with. One that was started with another environment (`env -i`), or that is another
-user's, is not found; nor is any where there is no `/proc`.
+user's, is not found; nor is any if there is no `/proc`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _left_by(runs: Collection[str], variable: str = RUN_VARIABLE) -> Iterator[in
 
 
 def _numbers() -> list[str]:
-    """Of all processes but this one; none where the system does not show them."""
+    """The numbers of all processes but this one; none if the system does not show them."""
     with suppress(OSError):
         return [name for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]
     return []

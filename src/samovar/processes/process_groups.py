@@ -1,4 +1,4 @@
-"""The process groups that the commands of runs have started, so that none outlives its run.
+"""The process groups started by the commands of runs, so that none outlives its run.
 
 Above: `actions/process.py`, and what ends a run or the program. Below: `left_processes.py`, which finds what
 made a session of its own (`setsid`, a daemon); the system. Mutable: which groups there are.
@@ -20,7 +20,7 @@ from samovar.processes.left_processes import end_left, kill_left
 GRACE_S = 1.0
 """Between asking a group to end and killing it."""
 DYING_S = 0.1
-"""How long a killed group is watched; where nobody reaps its dead, it seems to be there for ever."""
+"""How long a killed group is watched; if nobody reaps its dead, it seems to be there forever."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class ProcessGroups:
         self._groups[group] = _Group(run)
 
     def finish(self, group: int, *, detach: bool = False) -> None:
-        """The command is done. What it left behind stays until the run ends, or for ever with `detach`."""
+        """The command is done. What it left behind stays until the run ends, or forever with `detach`."""
         if detach or not send(group, 0):
             del self._groups[group]
         else:
@@ -86,7 +86,7 @@ def _is_the_same(group: int, found: _Group) -> bool:
     """Whether the number is still that group's: the system gives it away again once the group is empty."""
     if found.left_s is None:
         return True
-    import psutil  # only here, where something was left behind
+    import psutil  # only here, if something was left behind
 
     for process in psutil.process_iter():
         try:
@@ -98,7 +98,7 @@ def _is_the_same(group: int, found: _Group) -> bool:
 
 
 async def end_group(group: int) -> None:
-    """Asks a whole group to end, and kills what is left of it after a moment."""
+    """Asks a whole group to end, and kills the rest of it after a moment."""
     send(group, signal.SIGTERM)
     with anyio.move_on_after(GRACE_S):
         await _emptied(group)
@@ -108,7 +108,7 @@ async def end_group(group: int) -> None:
 
 
 async def _emptied(group: int) -> None:
-    # Nothing tells when a group is empty, so it is looked at again and again.
+    # Nothing says when a group is empty, so it is looked at again and again.
     while send(group, 0):  # noqa: ASYNC110
         await anyio.sleep(0.005)
 

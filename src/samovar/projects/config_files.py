@@ -1,4 +1,4 @@
-"""The files of settings: where they are, and what they say.
+"""The files of settings: their places and their content.
 
 Above: `config/`, which makes settings of it. Below: `places.py`, `older_files.py`, files. It knows no
 setting.
@@ -17,7 +17,7 @@ from samovar.projects.older_files import older_files, read_older
 from samovar.projects.places import levels, user_folder
 
 CONFIG_FILE = Path(".samovar") / "config.toml"
-"""Of a project, below each of its folders."""
+"""The settings file of a project, below each of its folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Whether this process was started by a run: what only a person may decide is refused to it.
+"""Detects if this process was started by a run, which may not make a person's decisions.
 
 Above: `samovar trust`, and actions, which start processes. Below: psutil. It keeps a workflow,
 or a program that a model steers, from saying yes for its user by an ordinary call. It is not a wall: a

@@ -1,4 +1,4 @@
-"""What the files of settings say, as far as it counts: what opens something needs the user's trust.
+"""The settings from files that count: some need the user's trust.
 
 Above: `config/`, which makes settings of it; the doors, which say what does not count. Below:
 `config_files.py`, `trust.py`. Which settings there are is passed in.
@@ -31,7 +31,7 @@ class Opening:
     digest: str
     """Of what all files of the folder open: they are trusted together."""
     standing: trust.Standing
-    """How the user stands to them."""
+    """The user's trust in them."""
 
     @property
     def command(self) -> str:
@@ -123,7 +123,7 @@ def counted(file: ConfigFile, known: Known, *, trusts: bool) -> dict[str, Any]:
 
 
 def _from(file: ConfigFile, names: str | None, value: object) -> object:
-    """A folder or a model that a project's file names, as it is named from the current folder."""
+    """A folder or a model that a project's file names, as named from the current folder."""
     if isinstance(value, Mapping):
         return {name: _from(file, names, one) for name, one in value.items()}
     if names is None or not isinstance(value, str) or not value or value.startswith("~"):

@@ -1,4 +1,4 @@
-"""Which folders of projects the user trusts: one small file for each, in the user's folder of state.
+"""The project folders that the user trusts: one small file for each, in the user's state folder.
 
 Above: `config/`, which says what the settings of a folder open, and the doors. Below: `places.py`, files. A
 folder is trusted as it was: a digest of those of its settings that open something is kept with it, and one of
@@ -22,7 +22,7 @@ from samovar.files import write_whole
 from samovar.projects.places import state_folder
 
 VARIABLE = "SAMOVAR_TRUST"
-"""In the environment: `1` has every project trusted, as in CI, where the whole machine is for one."""
+"""In the environment: `1` has every project trusted, as in CI, if the whole machine is for one."""
 _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("", "0", "false", "no", "off"), False),
@@ -50,13 +50,14 @@ class TrustedFolder:
 
 
 def digest(opens: Mapping[str, object]) -> str:
-    """Of settings that open something, by name: the same for the same settings, however they are written."""
+    """The digest of settings that need trust, by name: the same for the same settings, however they are
+    written."""
     text = json.dumps(opens, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def text_digest(text: str) -> str:
-    """Of a workflow's text."""
+    """The digest of a workflow's text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -69,7 +70,7 @@ def is_trusted_by_environment() -> bool:
 
 
 def standing(folder: Path, opens: str) -> Standing:
-    """How a folder stands with the user, with settings of this digest."""
+    """The user's trust in a folder with settings of this digest."""
     kept = kept_of(folder)
     if kept is None:
         return "unknown"
@@ -77,7 +78,7 @@ def standing(folder: Path, opens: str) -> Standing:
 
 
 def kept_of(folder: Path) -> TrustedFolder | None:
-    """What is kept of a folder that the user has trusted."""
+    """The kept part of a folder that the user has trusted."""
     try:
         file, folder = _file_of(folder), folder.resolve()
     except OSError:  # of a current folder that was deleted
@@ -96,7 +97,7 @@ def keep(folder: Path, opens: str, workflows: Mapping[str, str]) -> None:
     if file is None:
         raise UsageError(
             "There is no home folder to keep this in. Set HOME or XDG_STATE_HOME; or set "
-            f"{VARIABLE}=1 where every project is to be trusted, as in CI."
+            f"{VARIABLE}=1 to trust every project, as in CI."
         )
     record = {
         "folder": str(folder.resolve()),

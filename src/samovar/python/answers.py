@@ -1,4 +1,4 @@
-"""How an answer is got: the options that calls take, and what becomes of them.
+"""Options of calls that ask for answers, and their conversion.
 
 Above: `api.py`, `sessions.py`, `blocking.py`. Below: the options of the workflow language, which read the
 same values.
@@ -42,7 +42,7 @@ class AnswerOptions(TypedDict, total=False):
     overflow: Overflow
     deterministic: bool
     secret: bool
-    """Of what is said: see `generation.Message`."""
+    """The message is secret: see `generation.Message`."""
     think: bool | None
     template: Mapping[str, object] | Literal["none"] | None
 
@@ -50,7 +50,7 @@ class AnswerOptions(TypedDict, total=False):
 def _texts(value: object) -> tuple[str, ...]:
     texts = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
     if not all(isinstance(text, str) and text for text in texts):
-        raise ValueError("a text that is not empty, or several of them")
+        raise ValueError("a text that is not empty, or a list of such texts")
     if not all(is_utf8(text) for text in texts):
         raise ValueError(WHOLE_TEXTS)
     return cast(tuple[str, ...], texts)

@@ -1,4 +1,4 @@
-"""What programs get by `samovar.open`: sessions on a local model, and runs of workflows.
+"""The objects behind `samovar.open`: sessions on a local model, and runs of workflows.
 
 Above: `opening.py`, `blocking.py`, programs. Below: `app.py`, `preflight/`, the
 runner, and sessions. It only makes plain calls of keywords: names are checked at once, everything else
@@ -57,7 +57,7 @@ class Statistics:
     """Each model's loads, tokens, threads and bytes; the budget."""
     sessions: SessionStatistics
     resident_bytes: int | None
-    """Of this process, now."""
+    """Resident bytes of this process, now."""
 
 
 class Samovar:
@@ -79,11 +79,10 @@ class Samovar:
         """A fresh conversation, closed on leaving the context.
 
         `model`: a path, `package:…`, `hf:…`, `ollama:…`, `lmstudio:…` or a known name; None for that of the
-        settings. It is fetched on entry where that is needed, loaded with the first question, and kept loaded
-        while a session uses it.
-        `system`: what the model is told to be. `defaults`: for every question of the session. Raises
-        `TypeError` for an option's name, `UsageError` for its value, and on entry `ModelError` for a
-        model that cannot be had.
+        settings. It is fetched on entry if that is needed, loaded with the first question, and kept loaded
+        while a session uses it. `system`: the system prompt. `defaults`: for every question of
+        the session. Raises `TypeError` for an option's name, `UsageError` for its value, and on entry
+        `ModelError` for a model that cannot be had.
         """
         _check_session("session()", model, system)
         make_options("session()", defaults)
@@ -178,10 +177,10 @@ class Samovar:
         that was read before. `variables`: by name, or a YAML or JSON file of them, or a list of these.
         `options`: see `RunOptions`.
 
-        A run that fails is no exception: `ending` and `error` of the record say so. Raises `TypeError` for
-        an option's name, `NotFoundError`, `FaultsError` with everything wrong in the file, `UsageError` for
-        what cannot be and for variables the workflow does not take, and `ModelError` where a model is known
-        to be missing; nothing was run then. Cancelled, it goes on as that; `handle` has the record.
+        A run that fails is not an exception: `ending` and `error` of the record say so. Raises `TypeError`
+        for an option's name, `NotFoundError`, `FaultsError` with everything wrong in the file, `UsageError`
+        for what cannot be and for variables the workflow does not take, and `ModelError` if a model is
+        known to be missing; nothing was run then. Cancelled, it continues as that; `handle` has the record.
         """
         self._check_open()
         given = read_options(**options)
@@ -245,7 +244,7 @@ class Samovar:
         return await self._app.embedder.embed(request)
 
     def statistics(self) -> Statistics:
-        """The books as they stand."""
+        """The books unchanged."""
         return Statistics(
             pool=self._app.pool.statistics(),
             sessions=self._app.sessions.statistics(),

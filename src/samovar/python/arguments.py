@@ -1,4 +1,4 @@
-"""Arguments of calls, checked at once: a wrong kind of value is named, with what was expected.
+"""Arguments of calls, checked at once: the error names a wrong value and what is expected.
 
 Above: the other files of this folder. Below: the errors.
 """

@@ -1,4 +1,4 @@
-"""The Python API for programs without an event loop: the same names, each call waits.
+"""The Python API for programs without an event loop: the same names, with blocking calls.
 
 Above: programs, which reach it as `samovar.open_blocking`. Below: `api.py`, on an event loop in a thread of
 its own. Ctrl-C in a call stops what was called, and comes out. Any thread may call.
@@ -65,7 +65,7 @@ class _Loop:
         self.is_open = True
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """What `function` comes to. An exception here, as of Ctrl-C, cancels it."""
+        """The result of `function`. An exception here, as of Ctrl-C, cancels it."""
         if not self.is_open:
             raise ClosedError("Samovar was closed: use it inside of `with samovar.open_blocking() as app`.")
         future = self._portal.start_task_soon(function)
@@ -134,7 +134,7 @@ class BlockingSession:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation so far. A turn that did not come to its end is not in it."""
+        """The conversation so far. A turn that did not end is not in it."""
         return self._session.messages
 
     def ask(
@@ -163,8 +163,8 @@ class BlockingSession:
         stream = begun() if begun else None
         if stream is not None and stream.is_paused and thread == threading.get_ident():
             raise UsageError(
-                "The session's last answer is still open in this thread: this one would wait for ever. "
-                "Read the stream to its end, or close it: `with session.stream(…) as pieces`."
+                "The session's last answer is still open in this thread: this one would wait forever. Read "
+                "the stream to its end, or close it: `with session.stream(…) as pieces`."
             )
 
     def fork(self) -> BlockingSession:
@@ -196,7 +196,7 @@ class BlockingStream:
 
     @property
     def turn(self) -> Turn:
-        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
+        """The whole answer and what it cost. Raises `UsageError` before the stream has ended."""
         return self._stream.turn
 
     @property

@@ -1,4 +1,4 @@
-"""What a run came to and what that took, as one object: that of `--json`, and of `Run.to_json()`.
+"""The result and cost of a run as one object, for `--json` and for `Run.to_json()`.
 
 Above: the command line, the Python API. Below: the run's record, and the statistics of the app. A figure is
 measured, or it is null.

@@ -1,4 +1,4 @@
-"""The folder that an app of a program is at home in: its settings, and the models they name.
+"""The folder of a program's app: its settings, and the models that they name.
 
 Above: `api.py`. Below: the settings and their files. Without a folder everything is as the settings say it,
 which counts relative paths from the current folder.

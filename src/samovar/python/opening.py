@@ -1,4 +1,4 @@
-"""The way in: `samovar.open()`, which opens everything that sessions and runs need, and closes it again.
+"""The entrance: `samovar.open()`, which opens everything that sessions and runs need, and closes it.
 
 Above: `blocking.py` and programs. Below: `api.py`, which is what they get; the app; the settings of the
 folder that it is at home in. What was forgotten to be entered says so (`unentered.py`).

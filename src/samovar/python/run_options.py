@@ -1,4 +1,4 @@
-"""What `run()` takes beside a workflow: checked at once, and as a runner has it.
+"""The options of `run()`: checked at once, and converted for a runner.
 
 Above: `api.py`, `blocking.py`. Below: the settings of a runner, files of variables, who can be asked. Each
 option is one field of `RunOptions`. It runs nothing.
@@ -36,7 +36,7 @@ AskParameter = Callable[[Parameter], object]
 Source = Mapping[str, object] | str | Path
 """Variables by name, or a YAML or JSON file of them."""
 Variables = Source | Sequence[Source]
-"""Of several sources a later one counts more."""
+"""One or several sources; a later one overrides earlier ones."""
 
 
 class RunLimits(TypedDict, total=False):
@@ -52,7 +52,7 @@ class RunLimits(TypedDict, total=False):
     prompt_timeout: float | str
     """How long a prompt that sets none may wait for a token."""
     items: int
-    """Of one list that something is done for each of."""
+    """Items of one `for each`."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -81,7 +81,7 @@ class RunOptions(TypedDict, total=False):
     on_event: OnEvent | None
     """Hears of everything as it happens, on the event loop, without secrets."""
     handle: RunHandle | None
-    """Gets the record while the run goes on, and whatever becomes of it; stops it."""
+    """Gets the record while the run is in progress, and whatever becomes of it; stops it."""
 
 
 _LIMITS = {
@@ -179,7 +179,7 @@ def _check_variables(variables: Mapping[Any, object]) -> None:
             raise UsageError(f"A variable of run() cannot be called {brief(name)}: expected a text.")
         if (wrong := _not_a_value(value)) is not None:
             raise UsageError(
-                f"The variable {name!r} of run() cannot hold a value of type {type(wrong[0]).__name__}: "
+                f"The variable {name!r} of run() cannot have a value of type {type(wrong[0]).__name__}: "
                 "expected a text, a number, True, False, None, or a list or mapping of such values."
             )
 

@@ -1,4 +1,4 @@
-"""What a program has of a run: its record with what it took, and a handle on it while it goes on.
+"""A run as a program sees it: its record with its cost, and a handle while it is in progress.
 
 Above: `api.py`, `blocking.py`. Below: the record, the runner, the figures. Nothing here drives a run.
 """
@@ -20,7 +20,8 @@ class RunReport(Record):
     """One run of a workflow: how it ended, what it was for, each visit of a state, and what that took."""
 
     figures: Figures | None = field(default=None, repr=False, compare=False)
-    """Of models, sessions and memory: of all that the app was used for so far. None while the run goes on."""
+    """Figures of models, sessions and memory, for all uses of the app so far. None while the run is
+    in progress."""
 
     @classmethod
     def of(cls, record: Record, figures: Figures | None = None) -> RunReport:
@@ -41,7 +42,7 @@ Run = RunReport
 
 
 class RunHandle:
-    """What a run is told and asked by while it goes on: `run(…, handle=handle)`. For one run.
+    """How a run is watched and stopped while it is in progress: `run(…, handle=handle)`. For one run.
 
     Mutable: the run it is for. It may be used from any thread.
     """
@@ -73,7 +74,9 @@ class RunHandle:
     def attach(self, runner: Runner) -> None:
         """The run begins. Raises `UsageError` if there was one before."""
         if self._runner is not None:
-            raise UsageError("The handle had a run already. Make a new one for each: samovar.RunHandle().")
+            raise UsageError(
+                "The handle was already used for a run. Make a new one for each run: samovar.RunHandle()."
+            )
         self._runner, self._loop = runner, asyncio.get_running_loop()
         if self._is_stopped:
             self._loop.call_soon(self._stop)

@@ -1,4 +1,4 @@
-"""One conversation, as a program holds it.
+"""One conversation, as a program uses it.
 
 Above: `api.py`, which opens it, and programs. Below: the session on the pool. It only reads the arguments of
 its calls.
@@ -41,7 +41,7 @@ class Session:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation so far. A turn that did not come to its end is not in it."""
+        """The conversation so far. A turn that did not end is not in it."""
         return self._session.messages
 
     async def ask(
@@ -49,9 +49,9 @@ class Session:
     ) -> Turn:
         """Says something and returns the answer.
 
-        `said`: a user's text, or messages. `system`: replaces what the model was told to be. `options`: for
-        this question, before the session's; with `secret=True` what is said is kept in memory only, never on
-        disk, as is all that is evaluated after it in this conversation. Cancelling stops the generation.
+        `said`: a user's text, or messages. `system`: replaces the system prompt. `options`:
+        for this question, before the session's; with `secret=True` what is said is kept in memory only, never
+        on disk, as is all that is evaluated after it in this conversation. Cancelling stops the generation.
         Raises `TypeError` for an option's name, `UsageError` for its value, `ModelError` when no answer can
         be had (`ContextError`: it is too long; `BudgetError`: too large), `CutOffError` if the answer ended
         before it was what `schema`, `regex` or `grammar` asks for, `ClosedError` when the session is closed,
@@ -73,7 +73,7 @@ class Session:
         return self._session.stream(*self._turn("stream()", said, system, options))
 
     def fork(self) -> Session:
-        """A conversation that goes on from here, independent of this one; `async with` closes it.
+        """A conversation that continues from here, independent of this one; `async with` closes it.
 
         Takes the same short time however much was said, and no memory of the model. A turn that is being
         answered is not in it. Raises `ClosedError`.
@@ -98,7 +98,7 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the conversation: what is being answered stops. Forks go on. Safe to call twice."""
+        """Ends the conversation: what is being answered stops. Forks continue. Safe to call twice."""
         with anyio.CancelScope(shield=True):
             await self._session.close()
         self._stack.close()
@@ -122,5 +122,5 @@ def _messages(call: str, said: object, system: str | None) -> list[Message]:
                 f"{brief(message.content)}: expected one of {', '.join(get_args(Role))}, and a text."
             )
     if not messages:
-        raise UsageError("There is nothing to be answered: give a text, or at least one message.")
+        raise UsageError("There is nothing to answer: pass a text, or at least one message.")
     return messages if system is None else [Message(role="system", content=system), *messages]

@@ -1,4 +1,4 @@
-"""What `samovar.open()` and its like give: something to enter, which says so when it was forgotten.
+"""Wrappers returned by `open()` and `open_blocking()`: used without `with`, they show the right form.
 
 Above: `api.py`, `blocking.py`. Below: the errors. It adds nothing to what it wraps but that sentence.
 """
@@ -35,10 +35,10 @@ class Unentered(AbstractAsyncContextManager[T]):
         return await self._manager.__aexit__(kind, error, traceback)
 
     def __enter__(self) -> NoReturn:
-        raise UsageError(f"It is entered by `{self._form}`. For `with` there is {self._blocking}.")
+        raise UsageError(f"Use `{self._form}`. For `with` there is {self._blocking}.")
 
     def __exit__(self, *_: object) -> None:
-        """Is never come to."""
+        """Never reached: `__enter__` always raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise _not_entered(name, self._gives, self._form)
@@ -63,10 +63,10 @@ class BlockingUnentered(AbstractContextManager[T], Generic[T]):
         return self._manager.__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> NoReturn:
-        raise UsageError(f"It is entered by `{self._form}`. For `async with` there is {self._waiting}.")
+        raise UsageError(f"Use `{self._form}`. For `async with` there is {self._waiting}.")
 
     async def __aexit__(self, *_: object) -> None:
-        """Is never come to."""
+        """Never reached: `__enter__` always raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise _not_entered(name, self._gives, self._form)
@@ -74,5 +74,5 @@ class BlockingUnentered(AbstractContextManager[T], Generic[T]):
 
 def _not_entered(name: str, gives: type, form: str) -> Exception:
     if not name.startswith("_") and hasattr(gives, name):
-        return UsageError(f"It was not entered, so it has no {name!r} yet: `{form}`, and then `.{name}`.")
+        return UsageError(f"It has no {name!r} before it is entered: write `{form}`, then `.{name}`.")
     return AttributeError(f"{gives.__name__} has no attribute {name!r}")

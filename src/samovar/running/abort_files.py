@@ -14,8 +14,8 @@ from samovar.events import RunError
 
 ABORT_FILE = Path(".swissarmyhammer") / ".abort"
 """A file of this name below the folder, written after a run began, ends it before its next state; its text is
-the reason. It ends every run of the folder, and nobody deletes it. By its state and not by a clock it is told
-from one that was there before: clocks are set, and those of files lag behind."""
+the reason. It ends every run of the folder, and nobody deletes it. By its state and not by a clock it is
+told apart from one that was there before: clocks are set, and those of files lag behind."""
 OWN_ABORT_FILE = Path(".samovar") / "abort"
 """In this folder below it, a file with the name of a run ends that run only, which deletes it."""
 

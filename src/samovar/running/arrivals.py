@@ -1,7 +1,7 @@
-"""How the branches of a fork ended so far, and whether those that still go on are to be cancelled.
+"""The ends of a fork's branches so far, and whether to cancel those that are still running.
 
 Above: `loop.py`, which drives the branches. Below: the ends of branches. Mutable: `note` makes every change.
-It knows no task: whoever asks it cancels.
+It knows no task: anyone who asks it cancels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from samovar.running.ends import End
 
 
 class Arrivals:
-    """The branches of one fork while they go on."""
+    """The branches of one fork while they are in progress."""
 
     def __init__(self, branches: Sequence[str], needed: int) -> None:
         """`needed`: as many have to reach the join; at most all of them."""
@@ -33,7 +33,7 @@ class Arrivals:
         """A branch has ended. Gives whether the others are to be cancelled.
 
         What ends later, before it could be cancelled, counts as cancelled. A failure ends the fork if the
-        branches that go on are too few without this one; being stuck always does.
+        branches that continue are too few without this one; being stuck always does.
         """
         if self.is_enough or self.end is not None:
             return True

@@ -1,4 +1,4 @@
-"""The branches of a fork while they go on side by side: what each changed, and whose a conversation is.
+"""The branches of a fork while they run: the changes of each, and the owners of conversations.
 
 Above: `frame.py`, which branches off and joins; `visit_context.py`, which asks whose a conversation is.
 Below: the names that the language sets. Merging is pure; `Claims` is mutable, and changed by `claim` only.
@@ -17,11 +17,11 @@ class BranchEnd(Enum):
     """How a branch ended."""
 
     CAME = "came"
-    """It came to the join, and its last action succeeded."""
+    """It reached the join, and its last action succeeded."""
     FAILED = "failed"
     """Its last action failed."""
     CANCELLED = "cancelled"
-    """It was stopped before it came to the join."""
+    """It was stopped before it reached the join."""
 
 
 def left_by(variables: Mapping[str, object], changed: frozenset[str], end: BranchEnd) -> dict[str, object]:
@@ -50,7 +50,8 @@ class Merged:
         who = f"{', '.join(map(repr, branches[:-1]))} and {branches[-1]!r}"
         paths = ", ".join(f"branches.{branch}.{name}" for branch in branches)
         return (
-            f"The branches {who} changed {name!r} to different values: that of {branches[-1]!r} counts. "
+            f"The branches {who} changed {name!r} to different values: the value of {branches[-1]!r} is "
+            f"used. "
             f"All are kept: {paths}."
         )
 
@@ -89,14 +90,14 @@ class Claims:
     """Which branch of one fork uses which named conversation."""
 
     outer: tuple[Claims, str] | None = None
-    """Of a fork within a branch: the claims of the branches around it, and which of them this is in."""
+    """For a fork within a branch: the claims of the branches around it, and the one that this is in."""
     _uses: dict[str, dict[str, bool]] = field(default_factory=dict)
     """By conversation, then branch: whether that branch continues it, or only starts copies from it."""
 
     def claim(self, session: str, branch: str, *, continues: bool) -> str | None:
-        """Notes a use. Gives the other branch that keeps this one from it, where there is one.
+        """Notes a use. Gives the other branch that keeps this one from it, if there is one.
 
-        A conversation that one branch continues is no other's; any number may start from copies of it.
+        A conversation that one branch continues belongs to no other; any number may start from copies of it.
         """
         uses = self._uses.setdefault(session, {})
         if self.outer is not None:

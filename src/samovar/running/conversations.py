@@ -1,4 +1,4 @@
-"""What the named conversations of a run that goes on have said before, as its journal has it.
+"""What the named conversations of a run that continues have said before, as its journal has it.
 
 Above: `visiting.py`, which notes what a visit said that is not performed again; the contexts of visits, which
 have it told to the executor with the first prompt that continues one. Below: the journal's contract.
@@ -13,7 +13,7 @@ from samovar.journal.base import Exchange, KeptVisit, VisitKey
 
 
 class Conversations:
-    """Of one run. Mutable: what is to be told, by name."""
+    """Conversations of one run. Mutable: what is to be reported, by name."""
 
     def __init__(self, kept: Iterable[KeptVisit] = ()) -> None:
         """`kept`: the visits that the journal has."""
@@ -31,7 +31,7 @@ class Conversations:
         self._said[exchange.session] = (*system[-1:], *rest)
 
     def take(self, session: str | None) -> tuple[Message, ...]:
-        """What is to be told before the next prompt of that conversation: once."""
+        """What is to be reported before the next prompt of that conversation: once."""
         return () if session is None else self._said.pop(session, ())
 
     def of(self, session: str | None) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
-"""How one workflow of a run ends, and what is said of it: stuck, failed in a sub-workflow, too large a value.
+"""The ends of a workflow, and their messages: stuck, failed in a sub-workflow, too large a value.
 
 Above: `loop.py`. Below: frames, routes and events.
 """
@@ -19,7 +19,7 @@ from samovar.values import is_within
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How one workflow of a run ended. A branch that has come to its join has completed."""
+    """How one workflow of a run ended. A branch that has reached its join has completed."""
 
     ending: Ending
     error: RunError | None = None
@@ -46,7 +46,7 @@ def child_error(context: VisitContext, child: Child, end: End) -> ChildError:
 
 
 def too_large(outcome: Outcome, most_bytes: int) -> TooLargeError | None:
-    """What is wrong with the first of its values that is too large."""
+    """The message about the first of its values that is too large."""
     named = {f"The variable {name!r}": value for name, value in outcome.sets.items()}
     for what, value in {**named, "The variable 'result'": outcome.value}.items():
         if not is_within(value, most_bytes):
@@ -58,12 +58,12 @@ def too_few(frame: Frame, fork: Fork, started: int) -> RunError | None:
     """What is wrong if fewer branches of a fork have started than its join needs."""
     if fork.needed is None or fork.needed.count <= started:
         return None
-    message = f"The join needs {fork.needed.count} branches, and {started} of them started."
+    message = f"The join needs {fork.needed.count} branches, but only {started} started."
     return RunError.of(JoinError(message), frame.prefix + fork.join, fork.needed.place)
 
 
 def no_way_on(frame: Frame, state: State, choice: Choice, error: RunError | None) -> End:
-    """No transition is true: the run fails where the action did, else it is stuck."""
+    """No transition is true: the run fails if the action did, else it is stuck."""
     if error is not None:
         return End(ending=Ending.FAILED, error=error)
     path = frame.prefix + state.name

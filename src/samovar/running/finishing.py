@@ -1,4 +1,4 @@
-"""`finally: STATE`: performs the action of that state once a workflow has ended, whatever the ending.
+"""`finally: STATE`: performs the action of that state after every ending of a workflow.
 
 Above: the runner and the loop, which drive workflows through `finished`. Below: frames and the recorder. How
 the state is performed is passed in. What goes wrong in it is a warning: the ending of the workflow stays.
@@ -34,8 +34,8 @@ async def finished(
 ) -> End:
     """What `drive` gives or raises, once the action for the end of the workflow was performed.
 
-    A cancellation waits for that. What is no ending of a workflow (a defect, or an exception of whoever
-    listens) goes on at once.
+    A cancellation waits for that. What is not an ending of a workflow (a defect, or an exception of anyone
+    who listens) continues at once.
     """
     if frame.workflow.at_end is None:
         return await drive()
@@ -74,7 +74,7 @@ async def _perform(frame: Frame, end: End, perform: Perform, recorder: Recorder,
             with declared(names), clock.move_on_after(limit_s) as limit:
                 error = await perform(frame.at_end(end.ending, end.error), state)
             if limit.cancelled_caught:
-                message = f"It took longer than {MOST_S:g} s and was stopped (`timeout=` gives it more)."
+                message = f"It took longer than {MOST_S:g} s and was stopped (`timeout=` allows more)."
                 error = RunError(code="timeout", message=message)
         except AbortedError as aborted:
             error = aborted.error

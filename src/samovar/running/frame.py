@@ -1,4 +1,4 @@
-"""One workflow while it is driven: its variables, and what an action leaves behind in them.
+"""One workflow while it runs: its variables, and the effects of actions on them.
 
 Above: the runner, whose loop is the only one that changes a frame. Below: the records of actions and
 workflows. The run's own workflow is a frame; each sub-workflow is one more, below it; and so is each
@@ -36,7 +36,7 @@ class Frame:
     defaults: PromptDefaults
     """What its prompts use if they say nothing themselves."""
     prefix: str
-    """Of the paths of its states."""
+    """Prefix of the paths of its states."""
     chain: tuple[Workflow, ...]
     """The workflows above it, and its own."""
     passive: frozenset[str]
@@ -191,7 +191,7 @@ class Frame:
 
     @property
     def secret_values(self) -> list[object]:
-        """Of secret parameters, as they are now."""
+        """The values of secret parameters, as they are now."""
         return [self.variables.get(name) for name in self.secret_names]
 
     @property
@@ -220,7 +220,7 @@ class Frame:
         Args:
             name: Of the item, as `Each[3]`.
             variables: Those it begins with, which are its own.
-            claims: Of all items; None: they go on one after the other.
+            claims: Of all items; None: they continue one after the other.
             secret_items: The variables of the item, if a secret is in the list.
         """
         return replace(
@@ -235,7 +235,7 @@ class Frame:
         )
 
     def leave_to_branches(self, fork: State) -> None:
-        """A failure that only this fork was told of is for its branches."""
+        """A failure that only this fork knows is for its branches."""
         if self.told is not None and self.told.where == {fork.name}:
             self.forget()
 
@@ -260,9 +260,9 @@ class Frame:
     ) -> tuple[str, ...]:
         """Takes in what the branches changed that came, in their order. Gives doubts about it, in sentences.
 
-        Built-in names are not merged: `result` has the branches' results by first state; `success` and its
-        like say whether a branch came to the join with a failure that no edge has taken. Raises
-        `TooLargeError` if the results, or what the branches set, take more than a value may.
+        Built-in names are not merged: `result` has the branches' results by first state; `success` and so on
+        say whether a branch reached the join with a failure that no edge has taken. Raises `TooLargeError` if
+        the results, or what the branches set, take more than a value may.
         """
         branches = {first: one for first, one in frames.items() if ends[first] is BranchEnd.CAME}
         merged = merge(self.variables, {first: one.variables for first, one in branches.items()})

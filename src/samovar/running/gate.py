@@ -1,4 +1,4 @@
-"""What a run may do on behalf of projects that the user does not trust: nothing that it was not allowed.
+"""Limits what a run may do for untrusted projects: nothing that was not allowed.
 
 Above: `preflight/trusting.py`, which makes one before a run and has it asked about; the loop, which looks at
 each workflow that a state runs. Below: the library. A workflow that has neither effects nor a name that the
@@ -25,7 +25,7 @@ class Doing:
     name: str
     path: Path
     folder: Path
-    """Of the project: the one that would have to be trusted."""
+    """Folder of the project: the one that would have to be trusted."""
     hides: tuple[str, Path] | None
     """What has the same name and was perhaps meant: its source (`user`, `built-in`) and its file."""
     effects: tuple[tuple[str, str, str], ...]
@@ -38,12 +38,13 @@ class Doing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Of one run."""
+    """The gate of one run."""
 
     closed: tuple[Path, ...] = ()
     """The folders of projects whose workflows are asked about, unless they are as they were trusted."""
     kept: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
-    """Of those that the user trusts: the digests of workflows as they were then, by path below the folder."""
+    """For trusted folders: the digests of workflows at the time of trusting, by path below the
+    folder."""
     allowed: frozenset[Doing] = frozenset()
     """What the user was asked about and has allowed."""
     allows_effects: bool = True
@@ -107,10 +108,10 @@ def path_below(folder: Path, path: Path) -> str:
 
 
 def said(found: Sequence[Doing]) -> str:
-    """What would be done, for whoever is to allow it."""
+    """What would be done, for anyone who is to allow it."""
     lines = []
     for folder in _folders(found):
-        lines.append(f"You have not said that you trust {folder} as it is now, and it would do this:")
+        lines.append(f"You do not trust {folder} as it is now. It would do this:")
         for one in found:
             if one.folder == folder:
                 lines += _said(one)
@@ -141,11 +142,13 @@ def ways(found: Sequence[Doing]) -> str:
     choices = [(f"samovar trust {quote(str(one))}", "from now on") for one in _folders(found)]
     choices.append(("--trust", "for this run; in CI, set SAMOVAR_TRUST=1"))
     if any(one.effects for one in found):
-        choices.append(("--no-effects", "run it, but do nothing besides asking prompts"))
-    choices.append(("FILE in place of NAME", "a workflow that you name by its file is your own choice"))
+        choices.append(("--no-effects", "run it, but only ask prompts"))
+    choices.append(
+        ("FILE in place of NAME", "a workflow that you name by its file runs without this question")
+    )
     width = max(len(what) for what, _ in choices)
     lines = [f"  {what:{width}}  {why}" for what, why in choices]
-    return "\n".join(("Nothing was run. Read it, and then choose:", *lines))
+    return "\n".join(("Nothing was run. Read it, then choose one:", *lines))
 
 
 def _folders(found: Sequence[Doing]) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""Answers to the questions of a run that were given before it: one for each time, or one for every time.
+"""Answers given before a run to its questions: one for each time, or one for every time.
 
 Above: the runner, which makes one for each run, and the visits, which ask it first. Below: paths of items.
 """
@@ -12,7 +12,7 @@ from samovar.language.item_paths import said_of
 
 
 class GivenAnswers:
-    """Of one run. Mutable: how often each was taken."""
+    """The answers given to one run. Mutable: how often each was taken."""
 
     def __init__(self, given: Mapping[str, Sequence[str]]) -> None:
         """`given`: by the path of a state. One answer holds for every visit, of several each for one.

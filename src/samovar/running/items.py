@@ -1,8 +1,8 @@
-"""Goes through the items of a list: each has a copy of the variables, and some are worked on together.
+"""Performs the items of a list: each with a copy of the variables, several at once.
 
 Above: `loop.py`, which performs what there is to do for one item. Below: frames, the recorder. As many tasks
 as items are worked on together take one item after the other, so that what is held does not grow with the
-list, but for what is kept of each.
+list, but for the kept part of each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from samovar.running.visit_context import VisitContext
 from samovar.values import to_text, within
 
 STEPS = 200
-"""How often at most it is told how far a list has come, but for failures."""
+"""How often at most it is reported how far a list has come, but for failures."""
 _SHOWN_CHARS = 40
 
 
@@ -58,7 +58,7 @@ class _List:
     waiting: Iterator[tuple[int, object]]
     """Those that are not begun, each with its number."""
     next_look: int = 8
-    """After so many items it is looked at what the results take together, then after twice as many."""
+    """After this many items it is looked at what the results take together, then after twice as many."""
     done: int = 0
     failed: int = 0
     running: int = 0
@@ -136,7 +136,7 @@ class ItemRunner:
         self._tell(whole, failed=error is not None)
 
     async def _do(self, whole: _List, number: int, value: object) -> tuple[object, RunError | None]:
-        """What is kept of an item, or why it failed."""
+        """The kept part of an item, or why it failed."""
         context, items = whole.context, whole.items
         state, action = context.state, items.action
         secret = self._secret_names(context)
@@ -189,7 +189,7 @@ class ItemRunner:
     def _keep(self, whole: _List, number: int, done: tuple[object, object], error: RunError | None) -> None:
         """Raises `TooLargeError` before the results together take more than twice what a value may.
 
-        `done`: the item, and what is kept of it.
+        `done`: the item, and the kept part of it.
         """
         item, kept = done
         if whole.items.goes_on:
@@ -199,7 +199,7 @@ class ItemRunner:
         whole.results[number] = kept
         if whole.done >= whole.next_look:
             whole.next_look = 2 * whole.done
-            within(whole.results, "What is kept of all items", self._services.settings.value_bytes)
+            within(whole.results, "The values kept from all items", self._services.settings.value_bytes)
 
     def _tell(self, whole: _List, *, failed: bool = False) -> None:
         total = len(whole.items.values)

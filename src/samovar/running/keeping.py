@@ -1,4 +1,4 @@
-"""Where a run is kept while it goes on, and what of it a later process needs to go on with it.
+"""Where a run is kept while it is in progress, and what of it a later process needs to continue it.
 
 Above: the runner, the doors. Below: the journal's contract.
 """
@@ -22,13 +22,13 @@ class Keeping:
 
     journal: Journal
     goes_on: RunHead | None = None
-    """The run that goes on; None: a new one begins."""
+    """The run that continues; None: a new one begins."""
     options: Mapping[str, object] = field(default_factory=dict)
-    """What the door was told, for a later process."""
+    """What the door was reported, for a later process."""
     uncertain: Decisions = field(default_factory=Decisions)
     """What becomes of visits that were interrupted and may not simply be done again."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Of the files of the workflow and of all it runs, by their whole paths."""
+    """Digests of the files of the workflow and of all it runs, by their whole paths."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the run was started."""
 

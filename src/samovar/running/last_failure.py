@@ -1,4 +1,4 @@
-"""A failure while it may be read, and how a workflow reads it: the variable `error`.
+"""A failure while it can be read, and its form in a workflow: the variable `error`.
 
 Above: `frame.py`. Below: the errors of runs. Pure.
 """

@@ -139,7 +139,7 @@ class Loop:
     async def _fork(
         self, frame: Frame, state: State, fork: Fork, started: Sequence[Branch], visit: int
     ) -> End | None:
-        """Drives branches of a fork at once and joins them. Gives the end, where they come to one.
+        """Drives branches of a fork at once and joins them. Gives the end, if they reach one.
 
         The others end once enough have reached the join, or too few can.
         """

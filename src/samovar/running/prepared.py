@@ -1,4 +1,4 @@
-"""What a run starts from: a workflow that was checked, its variables, and what is doubtful about them.
+"""The input of a run: a checked workflow, its variables, and the warnings about them.
 
 Above: `preflight/prepare.py`, which alone makes one, and the runner, which takes nothing else. Below: the
 values of the language.
@@ -26,5 +26,5 @@ class Prepared:
     gate: Gate = field(default_factory=Gate)
     """What the run may do for projects that are not trusted."""
     warnings: tuple[Fault, ...] = ()
-    """What is doubtful about the workflow and those it runs, and about what was given; not what the files say
-    of themselves, which the run reports when it enters them."""
+    """Warnings about the workflow and those it runs, and about what was given; not what the files say of
+    themselves, which the run reports when it enters them."""

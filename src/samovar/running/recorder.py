@@ -1,4 +1,4 @@
-"""What has happened in a run: the newest record of it, and whoever listens, in one place.
+"""The record of a run so far, and its listeners, in one place.
 
 Above: the runner and its loop, which say what happens. Below: the record and the events. Mutable: `tell`
 makes every change. It drives nothing.
@@ -38,7 +38,8 @@ from samovar.running.run import Run
 from samovar.values.secrecy import HIDDEN, LEAST_CHARS, Secrets, Stream
 
 SHORT = (
-    f"A secret of fewer than {LEAST_CHARS} characters is hidden where it is all of a text, not within others."
+    f"A secret of fewer than {LEAST_CHARS} characters is hidden only if it is the whole text, not inside "
+    f"other texts."
 )
 """Said once in a run."""
 
@@ -64,7 +65,7 @@ class BegunVisit:
 
 
 class Recorder:
-    """The record of one run while it goes on."""
+    """The record of one run while it is in progress."""
 
     def __init__(self, started: RunStarted, on_event: OnEvent, clock: Clock) -> None:
         self.secrets = Secrets()
@@ -98,7 +99,8 @@ class Recorder:
             self.warn(SHORT, Place(path=self.record.path, line=1))
 
     def tell(self, event: Event) -> None:
-        """Records an event and tells it. An exception of `on_event` goes on; nothing is told after it."""
+        """Records an event and tells it. An exception of `on_event` continues; nothing is reported after
+        it."""
         if isinstance(event, TextGenerated) and not self.secrets.is_empty:
             self._tell_piece(event)
             return
@@ -136,12 +138,12 @@ class Recorder:
             self._tell_rest(event.visit)
         stream, _ = self._texts.setdefault(event.visit, (Stream(self.secrets), event.kind))
         piece = stream.next(event.piece)
-        if piece:  # the tokens of another text would tell what it was
+        if piece:  # the tokens of another text would say what it was
             shown = event if piece == event.piece else replace(event, piece=piece, tokens=())
             self._pass_on(self._numbered(shown))
 
     def _tell_rest(self, visit: int) -> None:
-        """What was held back of a text that has come to its end."""
+        """The held-back part of a text that has ended."""
         if visit in self._texts:
             stream, kind = self._texts.pop(visit)
             if rest := stream.rest():
@@ -157,7 +159,7 @@ class Recorder:
         self.tell(Warned(visit=visit, message=message, place=place))
 
     def warn_of(self, workflow: Workflow) -> None:
-        """What is doubtful about a workflow's file, once for each file. Hints are for `samovar check`."""
+        """Warnings about a workflow's file, once for each file. Hints are for `samovar check`."""
         if workflow.path not in self._warned:
             self._warned.add(workflow.path)
             for fault in workflow.warnings:

@@ -1,8 +1,8 @@
-"""References in place of secrets, for what a journal keeps, and the secrets again for a run that goes on.
+"""References in place of secrets, for what a journal keeps, and the secrets again for a run that continues.
 
 Above: `visiting.py`. Below: `secrecy.py`, which knows how a secret may be written. A reference names the
-variable that had the secret; a run that goes on is given that again, and so finds the same texts. What a
-model or a command wrote cannot be a reference: where one is put, its marks are escaped in all the rest.
+variable that had the secret; a run that continues is given that again, and so finds the same texts. What a
+model or a command wrote cannot be a reference: if one is put, its marks are escaped in all the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class References:
-    """Of one run. Mutable: it only learns."""
+    """References of one run. Mutable: it only learns."""
 
     def __init__(self) -> None:
         self._by_text: dict[str, str] = {}
@@ -85,7 +85,7 @@ class References:
     def _named(self, name: str) -> str:
         if name not in self._by_name:
             variable = name.partition("#")[0]
-            raise UsageError(f"The secret {variable!r} is not the one that the run was begun with.")
+            raise UsageError(f"The secret {variable!r} is not the one that the run started with.")
         return self._by_name[name]
 
     def _walk(self, value: object, change: Callable[[str], str]) -> object:

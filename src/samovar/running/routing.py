@@ -1,4 +1,4 @@
-"""Which transition leaves a state: tried in document order, the first true one is taken.
+"""Chooses the transition out of a state: the first true one in document order.
 
 Above: the runner. Below: workflows and expressions. It changes nothing and knows no clock.
 """
@@ -43,9 +43,9 @@ class Choice:
     transition: Transition | None
     """None: none is true."""
     started: tuple[Transition, ...] = ()
-    """Of a fork whose branches start: those that are true, in the order of the file."""
+    """For a fork: the edges whose branches start, in the order of the file."""
     tried: tuple[Tried, ...] = ()
-    """Those before it that were not true; all of them where none is."""
+    """Those before it that were not true; all of them if none is."""
     warnings: tuple[tuple[str, Place], ...] = ()
     """Conditions that could not be evaluated and count as false."""
     doubts: tuple[tuple[str, Place], ...] = ()
@@ -98,7 +98,7 @@ def choose(state: State, variables: Mapping[str, object], situation: Situation) 
     return choice(None)
 
 
-_NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter lets it)"
+_NOT_AFTER_FAILURE = "is not taken after a failure (on_error: continue in the front matter allows it)"
 
 
 def _names_of_failure(state: State, variables: Mapping[str, object]) -> frozenset[str]:
@@ -113,7 +113,7 @@ def _why_not(
     doubts: list[tuple[str, Place]],
     of_failure: frozenset[str],
 ) -> str | None:
-    """Why this transition is not taken, as the end of a sentence; None where it is."""
+    """Why this transition is not taken, as the end of a sentence; None if it is."""
     when = transition.when
     if transition.is_inherited and not situation.failed_last:
         return "the last action did not fail"
@@ -126,9 +126,9 @@ def _why_not(
         return None if situation.failed_last else "the last action did not fail"
     condition = transition.condition
     if condition is None:
-        return "is prose, which means nothing here"
+        return "is prose, which has no meaning here"
     if stops and not condition.names & of_failure:
-        return "after a failure, a condition counts only where it names success, failure, is_error or error"
+        return "after a failure, a condition counts only if it names success, failure, is_error or error"
     value = condition.evaluate(variables, doubts=doubts)
     if truth(value):
         if says_no(value):
@@ -137,9 +137,9 @@ def _why_not(
     return f"is {to_text(value) or 'empty'}{_where(condition.names, variables)}"
 
 
-_TRUE_THOUGH_NO = "A text that says no is taken for true here, as any but the empty one: compare it."
+_TRUE_THOUGH_NO = "A text that says no counts as true here, like any text but the empty one: compare it."
 _SHOWN_CHARS = 40
-"""Of a value in a reason."""
+"""Characters of a value in a reason."""
 
 
 def _where(names: frozenset[str], variables: Mapping[str, object]) -> str:
@@ -152,7 +152,7 @@ def _shown(names: frozenset[str], variables: Mapping[str, object]) -> Iterator[s
         value = variables.get(name)
         text = to_text(value)
         text = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
-        # In quotes as it is: white space at its ends may be why it is no other text.
+        # In quotes as it is: white space at its ends may be the reason why it does not match another text.
         yield f"{name} = {text!r}" if isinstance(value, str) else f"{name} = {text or 'null'}"
 
 

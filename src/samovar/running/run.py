@@ -1,4 +1,4 @@
-"""The record of one run: a frozen value; each thing that happens gives the next one.
+"""The record of one run: a frozen value; each event gives the next one.
 
 Above: the runner, which keeps the newest; reports, which read the last. Below: `events.py`. The record has
 no clock and drives nothing. It costs the same for each visit however many there were.
@@ -52,11 +52,11 @@ class Visit:
     started_s: float
     """Since the run's start."""
     duration_s: float | None
-    """None while it goes on."""
+    """None while it is in progress."""
     error: RunError | None = None
-    """Why the action failed; None if it did not, or goes on."""
+    """Why the action failed; None if it did not, or is in progress."""
     figures: PromptFigures | None = None
-    """Of a prompt that was answered."""
+    """Figures of a prompt that was answered."""
     branch: str | None = None
     """The first state of the branch it is in; None outside of forks."""
     attempts: tuple[AttemptFailed, ...] = ()
@@ -110,15 +110,15 @@ class Run:
     transitions: int = 0
     """Those of sub-workflows counted along."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
-    """Of all prompts that were answered."""
+    """Tokens of all prompts that were answered."""
     ending: Ending | None = None
-    """None while it goes on."""
+    """None while it is in progress."""
     error: RunError | None = None
-    """Why it did not complete; None if it did, was cancelled, or goes on."""
+    """Why it did not complete; None if it did, was cancelled, or is in progress."""
     variables: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Those of the workflow at its end."""
     duration_s: float | None = None
-    """None while it goes on."""
+    """None while it is in progress."""
     returns: ReturnedValues | None = field(default=None, repr=False)
     """What the workflow says that it returns."""
     names_result: bool = False
@@ -187,12 +187,12 @@ class Run:
 
     @property
     def warnings(self) -> tuple[Warned, ...]:
-        """What was doubtful: about the files and variables before the run, and whatever it came to."""
+        """What was doubtful: about the files and variables before the run, and whatever it reached."""
         return tuple(self.warned)
 
     @property
     def visits(self) -> tuple[Visit, ...]:
-        """One for each entry into a state, in starting order, also of branches. Made anew each time."""
+        """One for each entry into a state, in starting order, also of branches. Made again each time."""
         visits: dict[int, Visit] = {}
         for event in self.trail:
             if isinstance(event, StateEntered):

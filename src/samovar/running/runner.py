@@ -1,4 +1,4 @@
-"""Drives one run to one of its endings: opens what it needs, lets it go, and records how it ended, once.
+"""Drives one run to one of its endings: opens what it needs, runs it, and records the ending, once.
 
 Above: the app and the doors. Below: `loop.py`, which goes from state to state; the recorder; the waist.
 """
@@ -55,8 +55,8 @@ class RunnerSettings:
     executor: str | None = None
     """The name of the one that answers every prompt, whatever it says."""
     seed: int | None = None
-    """Of the run (0 ≤ seed < 2³²): every prompt that names none has one made from it, from its state and
-    from how often the run was there. Those of workflows do not count then."""
+    """The seed of the run (0 ≤ seed < 2³²): every prompt without a seed gets one derived from it, from its
+    state and from the number of the visit. The seeds of workflows do not count then."""
     deterministic: bool = False
     """Every prompt is answered alone, so that its answer is the same each time."""
     settings: Settings = field(default_factory=Settings)
@@ -68,7 +68,7 @@ class RunnerSettings:
     surroundings: Mapping[str, object] = field(default_factory=dict)
     """What prompts may read besides variables."""
     yes: bool = False
-    """Says yes where a workflow waits for a user or wants an approval."""
+    """Says yes if a workflow waits for a user or wants an approval."""
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What its questions are answered without asking, by path: one for every visit, or one for each."""
     trusts: bool = False
@@ -90,7 +90,7 @@ class RunnerSettings:
     depth: int | None = None
     """How many sub-workflows may be within each other."""
     prompt_timeout_s: float | None = None
-    """Of prompts that set none: how long one may wait for a token."""
+    """Seconds that a prompt without its own limit may wait for a token."""
     items: int | None = None
     """The most items of one list that something is done for each of."""
 
@@ -118,7 +118,7 @@ class Runner:
 
     @property
     def record(self) -> Run | None:
-        """Of the run that began last, as far as it has come, whatever became of it; None before the first."""
+        """The record of the run that began last, so far, whatever became of it; None before the first."""
         return self._recorder.record if self._recorder else None
 
     def stop(self) -> None:
@@ -129,7 +129,7 @@ class Runner:
     async def run(self, prepared: Prepared) -> Run:
         """Runs what was prepared to its end and gives the record, whatever the ending.
 
-        Cancelled from outside, the run is recorded as cancelled and the cancellation goes on. An exception
+        Cancelled from outside, the run is recorded as cancelled and the cancellation continues. An exception
         that is no `SamovarError` (a defect, or one from `on_event`) ends the run as failed and comes out.
         """
         driven = _Driven(self, prepared)

@@ -10,11 +10,11 @@ from samovar.errors import LimitError
 from samovar.language.workflow import MOST_TRANSITIONS, Limits, Workflow
 
 NEAR = 0.8
-"""Of the transitions that a run may make if nobody says how many: from here on it is said that they end."""
+"""Share of the default limit of transitions: from here on a warning says that they run out."""
 
 
 HOW_TO_RAISE = (
-    "If it is meant to go on: `limits: {transitions: 10000}` in the front matter, or --limit-transitions."
+    "If it should continue: `limits: {transitions: 10000}` in the front matter, or --limit-transitions."
 )
 
 
@@ -118,7 +118,7 @@ class Spending:
         who = "The run" if self.name is None else f"The workflow {self.name!r}"
         who = f"The item {self.name}" if self.is_of_item else who
         if most is not None and self.transitions > most:
-            default = ", as many as a run may make if nobody says so" if limits.transitions is None else ""
+            default = ", the default limit of a run" if limits.transitions is None else ""
             message = f"{who} made more than {most} transitions{default}. {HOW_TO_RAISE}"
             return PastLimitError("transitions", message, self)
         if limits.tokens is not None and self.tokens > limits.tokens:

@@ -1,4 +1,4 @@
-"""Turns on the event loop: what goes on at once takes them in the same order on any machine.
+"""Turns on the event loop: concurrent tasks take them in the same order on every machine.
 
 Above: the loop. Below: anyio.
 """

@@ -1,6 +1,6 @@
 """What becomes of a visit that was begun, and of which nobody knows how far it came.
 
-Above: `visiting.py`; doors, which ask before a run goes on. Below: the journal's contract. What may be done
+Above: `visiting.py`; doors, which ask before a run continues. Below: the journal's contract. What may be done
 again is; for the rest somebody has to say: by an option, by answering a question, or not at all.
 """
 
@@ -15,7 +15,7 @@ from samovar.errors import InterruptedActionError
 from samovar.journal.base import KeptVisit, VisitKey
 
 Decision = Literal["redo", "skip", "fail"]
-"""Do it again; go on as if it had succeeded, without a value; go on as if it had failed."""
+"""Do it again; continue as if it had succeeded, without a value; continue as if it had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Decisions:
 
 
 def undecided(kept: Iterable[KeptVisit]) -> list[KeptVisit]:
-    """The visits that somebody must decide about before the run goes on."""
+    """The visits that somebody must decide about before the run continues."""
     return [one for one in kept if one.outcome is None and not one.intent.is_repeatable]
 
 

@@ -1,7 +1,7 @@
-"""One visit of a run, as its action sees it: what it may ask for, and where what it says goes.
+"""One visit of a run, as seen by its action: what it may use, and where its output goes.
 
 Above: the runner, which makes one for each visit that acts. Below: the contract of actions and the waist.
-What happens while a prompt is answered is told as events of the run from here.
+What happens while a prompt is answered is reported as events of the run from here.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class VisitContext:
     frame: Frame
     state: State
     number: int
-    """Of the visit."""
+    """Number of the visit."""
     defaults: PromptDefaults
     """What its prompt uses if it says nothing itself."""
     run_child: RunChild
@@ -238,7 +238,7 @@ class VisitContext:
         return replace(message, secret=True) if is_secret else message
 
     def _claim(self, session: str | None, *, continues: bool) -> None:
-        """Raises `ActionError` where another branch has to do with the conversation."""
+        """Raises `ActionError` if another branch has to do with the conversation."""
         frame = self.frame
         if session is None or frame.claims is None or frame.branch is None:
             return
@@ -246,8 +246,8 @@ class VisitContext:
         if other is not None:
             name = session.removeprefix(frame.defaults.session_scope)
             raise ActionError(
-                f"The branch {other!r} uses the session {name!r} too: give each branch a session of its own, "
-                "as a copy with fork=…"
+                f"The branch {other!r} uses the session {name!r} too: give each branch its own session, as "
+                "a copy with fork=…"
             )
 
     async def run_workflow(
@@ -267,7 +267,7 @@ class VisitContext:
 
 
 RunChild = Callable[[VisitContext, Child], Awaitable[object]]
-"""Drives a sub-workflow and gives what it returns: without a word, its variables.
+"""Drives a sub-workflow and gives what it returns: without `returns`, its variables.
 
 Raises `ActionError` if it does not complete.
 """

@@ -1,8 +1,8 @@
 """One visit of a state: its action is performed and recorded, or what the journal has of it is taken.
 
 Above: `loop.py`, which goes from state to state. Below: the contexts of visits, the recorder, the journal's
-contract. A visit is in the journal before its action begins, and again when it has ended. In a run that goes
-on, a visit that had ended is not performed again: its outcome leaves behind what it left then.
+contract. A visit is in the journal before its action begins, and again when it has ended. In a run that
+continues, a visit that had ended is not performed again: its outcome leaves behind what it left then.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Visiting:
             if recorder.broken is not None or isinstance(raised, JournalError):
                 raise
             failure = raised
-        except BaseException:  # a cancellation or a defect: the visit is over, and it goes on
+        except BaseException:  # a cancellation or a defect: the visit is over, and it continues
             recorder.leave(entry, VisitStatus.CANCELLED, quietly=True)
             raise
         error = RunError.of(failure, entry.path, action.place) if failure else None

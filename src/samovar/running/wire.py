@@ -1,4 +1,4 @@
-"""Events and finished runs as JSON has them, for `--events` and `--json`.
+"""Events and finished runs as JSON, for `--events` and `--json`.
 
 Above: the command line and other doors, which add what they know of models. Below: the records. Names and
 meanings here are stable: others read them.
@@ -74,7 +74,7 @@ def tokens_to_wire(tokens: TokenCounts) -> Object:
 
 
 def error_to_wire(error: RunError | SamovarError) -> Object:
-    """`{"code", "message", "place"}`, and `state` where it is known.
+    """`{"code", "message", "place"}`, and `state` if it is known.
 
     `chain`, if it happened in a sub-workflow: who ran that, the outermost first.
     """
@@ -91,7 +91,7 @@ def error_to_wire(error: RunError | SamovarError) -> Object:
 
 
 def fault_to_wire(fault: Fault) -> Object:
-    """`{"code", "severity", "message", "place"}`, and `fix` where it has one: `{"place", "old", "new"}`."""
+    """`{"code", "severity", "message", "place"}`, and `fix` if it has one: `{"place", "old", "new"}`."""
     wire = {
         "code": fault.code,
         "severity": fault.severity,

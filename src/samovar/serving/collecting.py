@@ -1,4 +1,4 @@
-"""Puts off Python's full collections while very many turns are open.
+"""Delays Python's full garbage collections while very many turns are open.
 
 Above: `pool.py`. Below: nothing. A full collection walks over all objects that there are, some 90 for each
 open turn, and holds the event loop for that time: 0.1 s for 4,000 turns. Younger objects are collected as

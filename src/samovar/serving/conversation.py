@@ -1,4 +1,4 @@
-"""A conversation's messages: what was said before and what is said now, and what goes when it is too long.
+"""A conversation's messages: the earlier and the new ones, and which to drop if it is too long.
 
 Above: `session.py`. Below: the message. Pure: tuples in, tuples out. A tuple is never copied to be kept, so
 a session and its forks share what they have in common.
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from samovar.generation import Message
 
 MARKUP_TOKENS = 16
-"""At most so many tokens does a chat template put around a message; Llama 3 needs 5."""
+"""A chat template puts at most this many tokens around a message; Llama 3 needs 5."""
 
 
 def say(before: tuple[Message, ...], messages: Sequence[Message]) -> tuple[Message, ...]:

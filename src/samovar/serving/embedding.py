@@ -1,4 +1,4 @@
-"""Embeds texts with a model of the pool: borrows it, and gets it room for long texts.
+"""Embeds texts with a model of the pool: borrows it, and gets memory for long texts.
 
 Above: `executors/local.py`. Below: `pool.py`. The room is part of the budget, and is given back when the
 model has been idle for a while, as an arena that has grown is.
@@ -14,7 +14,7 @@ from samovar.generation import Embeddings
 from samovar.serving.pool import Pool
 
 LEAST_TOKENS = 256
-"""Room is asked for texts of so many tokens at least, so that it is not asked for again soon."""
+"""Room is asked for texts of this many tokens at least, so that it is not asked for again soon."""
 
 
 async def embed(pool: Pool, spec: ModelSpec, texts: Sequence[str], *, prefix: str = "") -> Embeddings:

@@ -1,4 +1,4 @@
-"""What takes room, who waits for some, and which loads failed: the pool's records.
+"""The pool's records: users of memory, those who wait, and failed loads.
 
 Above: `ledger.py`, which keeps them, `room.py`, which decides by them, `lifecycle.py`, `pool.py`. Below: the
 engine's contract.
@@ -16,9 +16,9 @@ from samovar.engines.base import Model, ModelSpec, OnLoadProgress, WeightsKey
 from samovar.models.cost import Cost
 
 CARRIED_CELL_BYTES = 64
-"""Of a cell's copy, beside keys and values: its position, and the token itself."""
+"""Bytes of a cell's copy, beside keys and values: its position, and the token itself."""
 BACK_OFF_S = 1.0
-"""After a failed load the same error is given at once for so long; doubled by each further failure."""
+"""After a failed load the same error is given at once for this long; doubled by each further failure."""
 BACK_OFF_MOST_S = 60.0
 
 
@@ -26,7 +26,7 @@ class ModelState(Enum):
     LOADING = auto()
     READY = auto()
     CLOSING = auto()
-    """Being freed, or its load is being stopped. Whoever wants it waits, and loads it again."""
+    """Being freed, or its load is being stopped. Anyone who wants it waits, and loads it again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,13 +35,13 @@ class PoolEntry:
 
     key: WeightsKey
     spec: ModelSpec
-    """Of the request that loaded it."""
+    """Specification from the request that loaded it."""
     cost: Cost
-    """Of the arena it has."""
+    """Cost of the arena it has."""
     first_cost: Cost
-    """Of the arena it was loaded with, to which it goes back."""
+    """Cost of the arena it was loaded with, to which it goes back."""
     next_cost: Cost | None = None
-    """Of the arena that is replacing the one it has."""
+    """Cost of the arena that is replacing the one it has."""
     state: ModelState = ModelState.LOADING
     model: Model | None = None
     """None until the load has succeeded."""
@@ -91,7 +91,7 @@ class Waiter:
     """Someone who wants a lease, or more context, or room for longer texts, for the lease he has."""
 
     key: WeightsKey
-    """Of the model it wants."""
+    """Key of the model it wants."""
     spec: ModelSpec
     on_progress: OnLoadProgress = lambda fraction: None
     """Called with the fraction loaded, 0 to 1."""
@@ -100,11 +100,11 @@ class Waiter:
     grow_embedding_tokens: int = 0
     """The longest text that someone who has a lease wants to embed; 0 for someone who does not."""
     most_tokens: int | None = None
-    """Cells that an arena can have at most, or tokens that a text can; None where that is not known."""
+    """Cells that an arena can have at most, or tokens that a text can; None if that is not known."""
     number: int = 0
     """In the order of coming; given by the ledger."""
     cost: Cost | None = None
-    """Of the arena that a grower gets, once that is known."""
+    """Cost of the arena that a grower gets, once that is known."""
     done: anyio.Event = field(default_factory=anyio.Event)
     """Set when it has what it wants, or cannot have it."""
     entry: PoolEntry | None = None

@@ -1,4 +1,4 @@
-"""Which models go, or shrink, so that another has room.
+"""Chooses models to close or shrink, so that another has room.
 
 Above: `room.py`. Below: `ledger.py`. Pure: it says which, and changes nothing. Idle models go before
 those that are lent, and of the idle ones those that nobody has an interest in, the longest idle first.

@@ -1,4 +1,4 @@
-"""The pool's books: what takes room, who waits for some, and what happened to either.
+"""The pool's books: users of memory, those who wait, and what happened to either.
 
 Above: `room.py`, which decides by them, and `lifecycle.py` and `pool.py`, which say what happened. Below:
 `entries.py`, `lines.py`, and `reservations.py` for what other processes are to know. It decides nothing, does
@@ -159,7 +159,7 @@ class Ledger:
         return list(line.waiters) if line is not None else []
 
     def all_waiting(self) -> list[Waiter]:
-        """Whoever wants a lease or more context, in no order."""
+        """All who want a lease or more context, in no order."""
         return [*self.growers, *(waiter for line in self.lines.values() for waiter in line.waiters)]
 
     @property

@@ -1,4 +1,4 @@
-"""The life of models in the pool: loads, resizes and closes them as `room.py` decides, and asks it again.
+"""The life of models in the pool: loads, resizes and closes them as `room.py` decides.
 
 Above: `pool.py`. Below: the books in `ledger.py`, `room.py`, and an engine. Each piece of work is a task of
 the pool's own group, shielded, so that what it was for is always written into the books. It knows no
@@ -27,7 +27,7 @@ class ModelUse:
     """What one model was used for, over the pool's life; it outlives the model."""
 
     reference: str
-    """As whoever had it loaded first calls it."""
+    """As anyone who had it loaded first calls it."""
     loads: int = 0
     """How many succeeded."""
     load_s: float = 0.0
@@ -62,7 +62,7 @@ class Lifecycle:
         self._tasks.start_soon(self._watch_time, name="pool: keep-alive")
 
     async def close_models(self) -> None:
-        """Refuses whoever waits, and closes every model; nothing is loaded any more."""
+        """Refuses all who wait, and closes every model; nothing is loaded any more."""
         self._closed = True
         entries = self._ledger.entries
         with anyio.CancelScope(shield=True):
@@ -108,7 +108,7 @@ class Lifecycle:
         with anyio.CancelScope(shield=True), entry.scope:
             try:
                 entry.model = await self._engine.load(entry.spec, entry.cost, self._teller(entry))
-            except Exception as error:  # the edge of the engine: whoever waits is told, the pool goes on
+            except Exception as error:  # the edge of the engine: anyone who waits gets it, the pool continues
                 failure = error
         self._ledger.load_ended(entry, failure)
         if entry.model is not None and (entry.state is ModelState.CLOSING or self._closed):
@@ -144,7 +144,7 @@ class Lifecycle:
             try:
                 await entry.model.resize(entry.next_cost)
                 is_replaced = True
-            except Exception as error:  # the edge of the engine: whoever wanted it is told
+            except Exception as error:  # the edge of the engine: anyone who wanted it gets it
                 failure = error
         self._ledger.resize_ended(entry, failure, is_replaced)
         if entry.key in self._uses:
@@ -171,7 +171,7 @@ class Lifecycle:
             self._uses[entry.key] = replace(use, statistics=statistics, tokens=use.tokens + statistics.tokens)
 
     async def _watch_time(self) -> None:
-        """Has the room decide anew when time alone changes what it decides."""
+        """Has the room decide again when time alone changes what it decides."""
         while True:
             with anyio.move_on_after(self._room.next_s()):
                 await self._next_change()

@@ -1,8 +1,8 @@
-"""Who waits for a lease, model by model: one line for each, so that a decision looks at whoever is first.
+"""The queues for leases, one for each model, so that a decision only looks at the first of each.
 
-Above: `ledger.py`, which keeps the lines, and `room.py`, which decides by them. Below: `entries.py`.
-Whoever is first in a line has waited longest for its model and was overtaken most, so a decision about it is
-one about all behind it: the work grows with the models that are waited for, and not with those who wait.
+Above: `ledger.py`, which keeps the lines, and `room.py`, which decides by them. Below: `entries.py`. Anyone
+who is first in a line has waited longest for its model and was overtaken most, so a decision about it is one
+about all behind it: the work grows with the models that are waited for, and not with those who wait.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Line:
     waiters: OrderedDict[Waiter, None] = field(default_factory=OrderedDict)
     """First come first; anyone is found and taken out in the same short time."""
     cost: Cost | None = None
-    """Of what is to be made for them, once that is known."""
+    """Cost of the load or arena to be made for them, once it is known."""
     kept_since_s: float | None = None
     """On the pool's clock: since when lent models keep it from its room; None while none does."""
     _overtakers: list[int] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Line:
 
     @property
     def first(self) -> Waiter:
-        """Whoever has waited longest. There is one: an empty line is not kept."""
+        """Anyone who has waited longest. There is one: an empty line is not kept."""
         return next(iter(self.waiters))
 
     @property

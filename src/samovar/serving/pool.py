@@ -70,7 +70,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
         reservations: Reservations | None = None,
     ) -> None:
-        """`keep_alive_s`: idle models go after so long; None keeps them, 0 lets them go at once.
+        """`keep_alive_s`: idle models go after this long; None keeps them, 0 lets them go at once.
 
         `reservations`: what other processes hold; None counts this pool only. It is closed with the pool.
         """
@@ -87,7 +87,7 @@ class Pool:
         self._lifecycle = Lifecycle(engine, self._ledger, self._room)
         self._collecting = Collecting()
         self._keys: dict[ModelSpec, WeightsKey] = {}
-        """Of the specs that were asked for last: which weights they meant then."""
+        """The weights that the latest requested specs meant."""
         self._ready_bytes: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -158,16 +158,16 @@ class Pool:
     async def grow(self, model: Model, context_tokens: int, *, most_tokens: int | None = None) -> None:
         """Gives a model that the caller has borrowed an arena of at least `context_tokens` cells.
 
-        It gets the next power of two, no more than `most_tokens`; where that does not fit, what was asked.
-        Returns at once where the arena is large enough. Answers that run come to their end first, read or
-        not. Cancelled, the arena may still grow. Raises `BudgetError` when it cannot fit beside what grows
-        already or is held by other processes; `EngineError` when the engine has no room (the arena stays as
-        it was); `ClosedError` when model or pool was closed.
+        It gets the next power of two, no more than `most_tokens`; if that does not fit, what was asked.
+        Returns at once if the arena is large enough. Answers that run end first, read or not. Cancelled,
+        the arena may still grow. Raises `BudgetError` when it cannot fit beside what grows already or is held
+        by other processes; `EngineError` when the engine has no room (the arena stays as it was);
+        `ClosedError` when model or pool was closed.
         """
         await self._grow(model, context_tokens=context_tokens, most_tokens=most_tokens)
 
     async def grow_embedding(self, model: Model, tokens: int, *, most_tokens: int | None = None) -> None:
-        """As `grow`, with room to embed texts of `tokens`; running answers go on meanwhile."""
+        """As `grow`, with room to embed texts of `tokens`; running answers continue meanwhile."""
         await self._grow(model, embedding_tokens=tokens, most_tokens=most_tokens)
 
     async def _grow(

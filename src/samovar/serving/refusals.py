@@ -1,4 +1,4 @@
-"""What is said when a model cannot have the room it needs: the numbers, and what would make it fit.
+"""The message if a model does not fit: the numbers, and ways to make it fit.
 
 Above: `room.py`, which refuses. Below: the engine's predictions. It decides nothing.
 """
@@ -36,9 +36,9 @@ def refusal(
     free_bytes = budget_bytes - growing_bytes - others_bytes
     taken = []
     if growing_bytes:
-        taken.append(f"{in_words(growing_bytes)} that models that are growing hold")
+        taken.append(f"{in_words(growing_bytes)} reserved by growing models")
     if others_bytes:
-        taken.append(f"{in_words(others_bytes)} that other Samovar processes hold")
+        taken.append(f"{in_words(others_bytes)} reserved by other Samovar processes")
     ways = list(_smaller(engine, spec, cost, free_bytes))
     if others_bytes and cost.total_bytes <= free_bytes + others_bytes:
         ways.append("closing the other processes")
@@ -55,7 +55,7 @@ def refusal(
         f"{in_words(compute_bytes)}, copies of prefixes "
         f"{in_words(cost.snapshot_bytes)}{embedding}) but the memory budget is {in_words(budget_bytes)}"
         f"{', less ' if taken else ''}{' and '.join(taken)}. "
-        f"What would do: {', '.join(ways[:-1])}, or {ways[-1]}.",
+        f"Any of these would help: {', '.join(ways[:-1])}, or {ways[-1]}.",
         needed_bytes=cost.total_bytes,
         budget_bytes=budget_bytes,
     )
@@ -73,7 +73,7 @@ def _smaller(engine: Engine, spec: ModelSpec, cost: Cost, free_bytes: int) -> It
         wanted_tokens = spec.context_tokens or cost.context_tokens
         for kv_type in SMALLER_KV:
             if _fits(engine, replace(spec, kv_type=kv_type, context_tokens=wanted_tokens), free_bytes):
-                yield f"KV kept as {kv_type} (--kv-type {kv_type})"
+                yield f"a KV cache of type {kv_type} (--kv-type {kv_type})"
                 break
 
 

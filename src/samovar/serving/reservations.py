@@ -1,4 +1,4 @@
-"""What the Samovar processes of this user hold together, in bytes: one small file for each pool.
+"""The memory reserved by all Samovar processes of this user: one small file for each pool.
 
 Above: `room.py`, which asks before it takes room, `ledger.py`, and `app.py`, which opens it. Below: a folder
 that only this user can enter. It decides nothing but whether a wish and the others' bytes go into a budget
@@ -18,7 +18,7 @@ What of the others' bytes counts depends on where the budget came from:
 What is mapped of a file's weights is in memory once, however many use it: it counts once. What the engine
 puts into another order is private, and counts for each process.
 
-Nothing here stops the work: a folder that cannot be used is told once in the log, and then nobody counts.
+Nothing here stops the work: a folder that cannot be used is reported once in the log, and then nobody counts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Gives = TypeVar("Gives")
 log = logging.getLogger("samovar.pool")
 
 LOCK_S = 0.5
-"""The lock is held for a few file operations; whoever does not get it for so long goes on without."""
+"""The lock is held for a few file operations; anyone who does not get it for this long continues without."""
 LOCK_RETRY_S = 0.001
 SAME_START_S = 10.0
 """Start times of one process id that are further apart are two processes; the clock may be set a little."""
@@ -112,7 +112,7 @@ class Reservations:
         return self._safely(self._take, held, budget_bytes, otherwise=True)
 
     def give_back(self, held: Holding) -> None:
-        """Says that this pool holds only `held` now. Without effect where that is not less."""
+        """Says that this pool holds only `held` now. Without effect if that is not less."""
         if held.total_bytes < self._held.total_bytes:
             self._safely(self._write, held, otherwise=None)
 
@@ -130,7 +130,7 @@ class Reservations:
             return function(*wants)
         except OSError as error:
             self._is_given_up = True
-            log.warning("What other Samovar processes hold is not counted: %s", error)
+            log.warning("Memory reserved by other Samovar processes is not counted: %s", error)
             return otherwise
 
     def _take(self, held: Holding, budget_bytes: int) -> bool:
@@ -176,7 +176,7 @@ class Reservations:
 
 
 def _read(path: Path) -> _Reservation:
-    """Raises `OSError`, or `ValueError`, `TypeError`, `KeyError` for what is no reservation."""
+    """Raises `OSError`, or `ValueError`, `TypeError`, `KeyError` for what is not a reservation."""
     found = json.loads(path.read_bytes())
     holding = Holding(
         private_bytes=int(found["private_bytes"]),
@@ -227,7 +227,7 @@ def _lives(reservation: _Reservation) -> bool:
 
 
 def _private_bytes(pid: int) -> int:
-    """What a process has in memory, without what it has mapped from files where the system tells."""
+    """What a process has in memory, without what it has mapped from files if the system reports it."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""Who has the room that the budget allows: who gets a lease, what is loaded, closed or resized.
+"""Assigns the memory of the budget: leases, loads, closes and resizes.
 
 Above: `lifecycle.py`, which carries out what is decided. Below: the books in `ledger.py`, `eviction.py`,
 `refusals.py`, the engine's predictions, and what other processes hold. It does no I/O and starts no task. One
@@ -22,13 +22,13 @@ from samovar.serving.refusals import refusal
 from samovar.serving.reservations import Holding, Reservations
 
 OVERTAKEN_MOST_S = 10.0
-"""A request is due when models that are lent have kept it from its room for so long."""
+"""A request is due when models that are lent have kept it from its room for this long."""
 SHRINK_AFTER_S = 30.0
-"""An arena that has grown goes back to its first size after so long without a lease."""
+"""An arena that has grown goes back to its first size after this long without a lease."""
 OTHERS_EACH_S = 1.0
 """While someone waits for what other processes hold, their files are read so often."""
 OTHERS_MOST_S = 30.0
-"""A request that only other processes' bytes keep from its room is refused after so long."""
+"""A request that only other processes' bytes keep from its room is refused after this long."""
 
 
 class Verb(Enum):
@@ -58,7 +58,7 @@ class Room:
         self.budget_bytes = budget_bytes
         self._reservations = reservations
         self._others: Holding | None = None
-        """Read when it is needed first, anew for each decision."""
+        """Read when it is needed first, again for each decision."""
         self._looks_again = False
 
     def _others_bytes(self, key: WeightsKey, cost: Cost | None = None) -> int:
@@ -232,7 +232,7 @@ class Room:
         return False
 
     def _first_cost(self, waiter: Waiter) -> Cost:
-        """Of the load that fits best. What others have mapped of the file helps only if it is mapped here."""
+        """The cost of the load that fits best. Mapped pages of others only help if it is mapped here."""
         free_bytes = self._limit_bytes(waiter.key)
         cost = self._engine.predict(waiter.spec, free_bytes=free_bytes)
         if waiter.spec.repack is None and cost.total_bytes > self._limit_bytes(waiter.key, cost):
@@ -252,7 +252,7 @@ class Room:
         )
 
     def _make_room(self, key: WeightsKey, cost: Cost, work: Work) -> bool:
-        """Whether the model may take `cost` now. Where not, starts what frees it, if idle models can."""
+        """Whether the model may take `cost` now. If not, starts what frees it, if idle models can."""
         own = self._ledger.entries.get(key)
         needed_bytes = cost.replacing_bytes - (own.held_bytes if own else 0)
         limit_bytes = self._limit_bytes(key, cost)

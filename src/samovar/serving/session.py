@@ -1,4 +1,4 @@
-"""One conversation: the messages so far, and how the next answer is got.
+"""One conversation: its messages so far, and how to get the next answer.
 
 Above: `executors/local.py`, `python/`. Below: `pool.py`, `conversation.py`, `turn.py`. A session holds
 messages, not memory: it borrows the model for a turn, and gives it and the sequence back when the answer is
@@ -24,7 +24,7 @@ from samovar.serving.conversation import say, without_oldest
 from samovar.serving.pool import Loan, Pool
 from samovar.serving.turn import AnswerStream, Turn, current_task, parts_of
 
-_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)  # such a turn is no part of the conversation
+_NOT_DONE = (FinishReason.CANCELLED, FinishReason.TIMEOUT)  # such a turn is not part of the conversation
 OnGenerationEvent = Callable[[GenerationEvent], None]
 OnLoad = Callable[[float], None]
 """Called with the fraction loaded, 0 to 1, when the turn has to load the model first."""
@@ -61,7 +61,7 @@ class LocalSession:
         origins: tuple[Conversation, ...] = (),
         goes_on: bool = True,
     ) -> None:
-        """`origins`: joined for it, so that what it may go on from is kept until its first turn is done."""
+        """`origins`: joined for it, so that its beginning is kept until its first turn is done."""
         self._sessions, self._spec = sessions, spec
         self._messages = messages
         self._origins = origins
@@ -73,15 +73,15 @@ class LocalSession:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation so far. A turn that did not come to its end is not in it."""
+        """The conversation so far. A turn that did not end is not in it."""
         return self._messages
 
     def fork(self, spec: ModelSpec | None = None, *, goes_on: bool = True) -> LocalSession:
-        """A conversation that goes on from here, independent of this one; close it like any other.
+        """A conversation that continues from here, independent of this one; close it like any other.
 
         Takes the same short time however much was said: the messages are shared, and what the model has
-        evaluated of them is found again. A turn that is being answered is not in it. `spec`: the model
-        it goes on with; None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
+        evaluated of them is found again. A turn that is being answered is not in it. `spec`: its model;
+        None for the same. `goes_on`: as for `Sessions.open`. Raises `ClosedError`.
         """
         self._check_open()
         origins = self._origins if self._conversation is None else (*self._origins, self._conversation)
@@ -178,7 +178,7 @@ class LocalSession:
             yield events
 
     async def _make_room(self, model: Model, attempt: _Attempt, error: ContextError) -> None:
-        """A larger arena, once a turn; else the oldest messages go, where they may; else it raises."""
+        """A larger arena, once a turn; else the oldest messages go, if they may; else it raises."""
         drops = attempt.options.overflow == "drop_oldest"
         most_tokens = error.most_tokens if attempt.may_grow else error.context_tokens
         if error.context_tokens < most_tokens and error.prompt_tokens + 1 <= most_tokens:
@@ -207,8 +207,8 @@ class LocalSession:
         task = current_task()
         if any(stream.paused_in and stream.paused_in() is task for stream in self._streams):
             raise UsageError(
-                "The session's last answer is still open in this task: this one would wait for ever. "
-                "Read the stream to its end, or close it: `async with session.stream(…) as pieces`."
+                "The session's last answer is still open in this task: this one would wait forever. Read "
+                "the stream to its end, or close it: `async with session.stream(…) as pieces`."
             )
 
     async def __aenter__(self) -> Self:
@@ -220,7 +220,7 @@ class LocalSession:
     async def close(self) -> None:
         """The conversation is over: what is being answered stops, and is given back when this returns.
 
-        Forks go on. Safe to call twice, from any task.
+        Forks continue. Safe to call twice, from any task.
         """
         if not self._closed:
             self._closed = True
@@ -244,7 +244,7 @@ class SessionStatistics:
     """Forks counted along."""
     closed: int
     forked: int = 0
-    """Of those opened: the ones that began as a copy of another."""
+    """Sessions that began as a copy of another."""
 
 
 class Sessions:

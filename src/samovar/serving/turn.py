@@ -1,4 +1,4 @@
-"""One answer of a conversation: as it comes, and what it was and cost once it is whole.
+"""One answer of a conversation: while it arrives, and its result and cost afterwards.
 
 Above: `session.py`, which makes the events of a turn, and programs, which read them. Below: only the events.
 It knows no pool and no messages: whatever the events hold is given back when they are closed.
@@ -48,7 +48,7 @@ class Turn:
     parts: tuple[MessagePart, ...] = ()
     """All of it in its order, reasoning and text."""
     cut: PartKind | None = None
-    """The part that did not come to its end; None if all of it did."""
+    """The part that did not end; None if all of it did."""
     chosen: tuple[ChosenValue, ...] = ()
     """The choices that the answer holds, with how sure the model was of each; empty if nobody says."""
     calls: tuple[ToolCall, ...] = ()
@@ -135,9 +135,9 @@ class AnswerStream:
 
     @property
     def turn(self) -> Turn:
-        """The whole answer and what it cost. Raises `UsageError` before the stream has come to its end."""
+        """The whole answer and what it cost. Raises `UsageError` before the stream has ended."""
         if self._turn is None:
-            raise UsageError("The answer has not come to its end: iterate over the stream first.")
+            raise UsageError("The answer has not ended: iterate over the stream first.")
         return self._turn
 
     async def next_event(self) -> GenerationEvent | None:

@@ -1,7 +1,7 @@
-"""Wakes those who have an answer: at most so many in each turn of the event loop.
+"""Wakes those who got an answer: a limited number in each turn of the event loop.
 
-Above: `ledger.py`, `pool.py`. Below: anyio. Whoever is woken goes on in the next turn, and if thousands did
-that in one turn, nothing else would move meanwhile. It does not know what they waited for.
+Above: `ledger.py`, `pool.py`. Below: anyio. Anyone who is woken continues in the next turn, and if thousands
+did that in one turn, nothing else would move meanwhile. It does not know what they waited for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests of workflows by cases: no model, no command, no waiting.
+"""Tests of workflows with cases: no model, no command, no waiting.
 
 `case_file.py` reads them, `trial.py` runs one, `recording.py` makes one of a run.
 """

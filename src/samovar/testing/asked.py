@@ -1,4 +1,4 @@
-"""What a run asked for in a case, as it can be compared with what was expected of it.
+"""The requests of a run in a case, for comparison with the expectations.
 
 Above: the stage, which keeps these; `comparing.py`, which compares them. Below: the waist, commands, and the
 options of prompts. Each part has the key that it has in a case.
@@ -25,10 +25,10 @@ class SentPrompt:
     """One prompt. Mutable: `history`, which is known when the model is asked."""
 
     path: str
-    """Of the state."""
+    """Path of the state."""
     request: PromptRequest
     folder: Path | None
-    """Of the workflow's file."""
+    """Folder of the workflow's file."""
     history: tuple[Message, ...] | None = None
     """What the conversation had before; None: the model was not asked."""
 
@@ -66,7 +66,7 @@ class SentPrompt:
         return None if value in ((), {}) else value
 
     def read_option(self, name: str, value: object) -> object:
-        """What an option that is expected comes to in this prompt."""
+        """What an expected option is in this prompt."""
         return beside(self.folder, value) if name == "model" and isinstance(value, str) else value
 
     def _own(self, session: str | None) -> str | None:
@@ -85,7 +85,7 @@ class AskedCommand:
 
     @property
     def text(self) -> str:
-        """As it is written, with its values in it."""
+        """As written, with its values in it."""
         return self.command.shown or self.command.text
 
     def part(self, key: str) -> object:

@@ -1,6 +1,6 @@
-"""What a case says by state, under any of its keys: one value for every visit, or a list with one for each.
+"""Entries of a case by state, under any of its keys: one value for every visit, or a list of values.
 
-Above: `told_values.py` and `expected_values.py`, whose values stand there. Below: `checked_values.py`.
+Above: `told_values.py` and `expected_values.py`, whose values are there. Below: `checked_values.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from samovar.testing.expectations import Told
 
 T = TypeVar("T")
 ReadOne = Callable[[CheckedValues, Any, tuple[Step, ...]], T | None]
-"""Reads the value that stands at these steps; None, and a fault, where it is none."""
+"""Reads the value that is at these steps; None, and a fault, if it is none."""
 
 
 def by_state(
@@ -24,7 +24,7 @@ def by_state(
     *at: Step,
     prefix: str = "",
 ) -> Iterator[tuple[str, Told[T]]]:
-    """By path, what is told for a state; a map without any of `keys` is of the states below it."""
+    """By path, the entry of a state; a map without any of `keys` is of the states below it."""
     for name, item in yaml.map(value, f"`{prefix or at[-1]}`", None, *at).items():
         path, here = prefix + name, (*at, name)
         if item == {}:

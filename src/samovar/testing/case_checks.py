@@ -1,4 +1,4 @@
-"""What is wrong with cases beside their workflow, found before any of them is run.
+"""Checks cases against their workflow, before any of them is run.
 
 Above: the command line. Below: cases, and the states of a workflow and of those it runs, by path.
 """
@@ -21,7 +21,7 @@ from samovar.testing.paths import Tree
 
 
 def check_cases(file: CaseFile, tree: Tree) -> tuple[Fault, ...]:
-    """What is said of states that are not there, or do no such thing, and variables that mean nothing."""
+    """The message about states that are not there, or do no such thing, and variables that mean nothing."""
     found: list[Fault] = []
     known = known_variables(tree)
     for case in file.cases:
@@ -54,7 +54,8 @@ def _variables(case: Case, known: frozenset[str] | None) -> Iterator[Fault]:
         if name not in (known or ()):
             hint = nearest(name[:100], known or ())
             message = (
-                f"The workflow has no parameter {name!r}, and nothing in it reads such a variable.{hint}"
+                f"The workflow has no parameter {name!r}, and nothing in it reads a variable of that "
+                f"name.{hint}"
             )
             yield Fault(code="unknown-variable", message=message, place=case.places.get(name, case.place))
 
@@ -85,7 +86,7 @@ def _unknown(tree: Tree, path: str, place: Place) -> Iterator[Fault]:
         above, _, key = path.rpartition("/")
         if key and above and not _runs_workflows(tree, above):
             hint = nearest(key[:100], {*ANSWER_KEYS, *SHELL_KEYS, *PROMPT_KEYS, *COMMAND_KEYS})
-            message = f"There is no {key!r} in what is told for {above!r}.{hint}"
+            message = f"There is no {key!r} in what the case gives for {above!r}.{hint}"
             yield Fault(code="unknown-key", message=message, place=place)
         else:
             yield Fault(code="unknown-state", message=error.message, place=place)

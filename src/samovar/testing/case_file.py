@@ -56,7 +56,7 @@ def is_case_file(path: Path) -> bool:
 
 
 def case_file_of(workflow: Path) -> Path | None:
-    """The file beside a workflow that has its cases; None where there is none."""
+    """The file beside a workflow that has its cases; None if there is none."""
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if ending and workflow.name.endswith(ending):
             stem = workflow.name.removesuffix(ending)
@@ -66,7 +66,8 @@ def case_file_of(workflow: Path) -> Path | None:
 
 
 def read_case_file(path: Path) -> CaseFile:
-    """The cases of a file. Raises `FaultsError` with all that is wrong, `UsageError` for what is no file."""
+    """The cases of a file. Raises `FaultsError` with all that is wrong, `UsageError` for what is not a
+    file."""
     return parse_cases(read_text(path), path)
 
 
@@ -122,7 +123,7 @@ class _Reader:
         paths = [self._yaml.path.with_name(stem + ending) for ending in ENDINGS if ending]
         found = next((path for path in paths if path.is_file()), None)
         if found is None:
-            message = f"There is no workflow {paths[0].name!r} beside it. Name another: `workflow: FILE`."
+            message = f"There is no workflow {paths[0].name!r} beside it. Name one with `workflow: FILE`."
             self._yaml.fault("unknown-workflow", message)
         return found or paths[0]
 

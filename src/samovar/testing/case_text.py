@@ -1,4 +1,4 @@
-"""Writes a case into a file of cases, below those that are there, which stay as they are.
+"""Adds a case to a file of cases, below the existing ones, which do not change.
 
 Above: `recording.py`. Below: `case_file.py`, which reads it back: what is not read as it was meant is not
 written.
@@ -20,7 +20,7 @@ from samovar.testing.cases import SUFFIXES, Case, CaseFile
 
 
 def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple[str, Case]:
-    """The text that the file `path` has when a case is added to it, and the case as it is read from there.
+    """The text that the file `path` has when a case is added to it, and the case as read from there.
 
     `values` are those of the case, without a name that another has. Raises `UsageError` for a file that no
     case can be added to, or that has another workflow's, `FaultsError` for one with faults.
@@ -40,7 +40,7 @@ def with_case(path: Path, workflow: Path, values: Mapping[str, object]) -> tuple
 
 
 def _heading(path: Path, workflow: Path) -> str:
-    """What a new file begins with: its workflow, where that is not the one beside it."""
+    """What a new file begins with: its workflow, if that is not the one beside it."""
     with suppress(FaultsError):
         if parse_cases("cases: []\n", path).workflow.resolve() == workflow.resolve():
             return ""
@@ -75,14 +75,15 @@ def _added(
             if tuple(before) == cases and last is not None and last.name == values["name"]:
                 return whole, last
     raise UsageError(
-        f"No case can be added to {path}: its cases must be lines of `- name: …` below `cases:`, at the end."
+        f"A case cannot be added to {path}: its cases must be lines of `- name: …` below `cases:`, at the "
+        f"end."
     )
 
 
 def add_case(path: Path, workflow: Path, values: Mapping[str, object]) -> Case:
     """Adds a case to a file, or makes the file. Two processes that do so wait for each other.
 
-    Raises as `with_case`, and `UsageError` where it cannot be written; then the file is as it was.
+    Raises as `with_case`, and `UsageError` if it cannot be written; then the file is as it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ def add_case(path: Path, workflow: Path, values: Mapping[str, object]) -> Case:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds the folder, where the system can, so that no other process adds a case meanwhile."""
+    """Holds the folder, if the system can, so that no other process adds a case meanwhile."""
     try:
         import fcntl
     except ImportError:  # as on Windows

@@ -1,7 +1,7 @@
-"""The cases of a workflow: what its prompts, commands and users say in a test, and what is to come of it.
+"""The cases of a workflow: the answers, outcomes and replies in a test, and the expectations.
 
-Above: `case_file.py` reads them, `case_text.py` writes one, `trial.py` runs one; the command line. Below:
-what is expected of a case, and what runs and models give. A case is a frozen value that knows its line.
+Above: `case_file.py` reads them, `case_text.py` writes one, `trial.py` runs one; the command line. Below: the
+expectations of a case, and what runs and models give. A case is a frozen value that knows its line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TOOL_KEYS = ("text", "failed", "refused")
 SHELL_KEYS = ("stdout", "stderr", "exit_code", "error", "takes", "message")
 TIMEOUT = "timeout"
 STOPPED_EXIT_CODE = 143
-"""Of a command that was ended by its timeout."""
+"""Exit code of a command that was stopped by its timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Answer:
     takes_s: float | None = None
     """Seconds until it comes; infinite: it never does. None: no time, or what its time limit says."""
     confidence: Mapping[str, float] = field(default_factory=dict)
-    """Of its choices, by their paths as they are written; the empty one is of the whole answer."""
+    """Confidence of its choices, by their paths as written; the empty one is of the whole answer."""
     alternatives: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Of its choices, by the same paths: the probability of each value."""
     calls: tuple[ToolCall, ...] = ()
@@ -89,12 +89,12 @@ class Replied:
 
 
 Waited = Literal["yes", "no", "nobody"]
-"""What a user says who is asked whether to go on; or there is nobody."""
+"""What a user says who is asked whether to continue; or there is nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One run on told answers, and what is to come of it. States are named by path."""
+    """One run on given answers, and the expectations. States are named by path."""
 
     name: str
     place: Place
@@ -102,11 +102,11 @@ class Case:
     sources: Mapping[Steps, str] = field(default_factory=dict, repr=False)
     """How the numbers and truths among `variables` are written, which a text parameter gets."""
     places: Mapping[str, Place] = field(default_factory=dict)
-    """Where each of the variables stands."""
+    """The place of each variable."""
     answers: Mapping[str, Told[Answer | Failure]] = field(default_factory=dict)
     shell: Mapping[str, Told[Printed | Failure]] = field(default_factory=dict)
     waits: Mapping[str, Told[Waited]] = field(default_factory=dict)
-    """What the user says; without a word, yes."""
+    """What the user says; by default, yes."""
     replies: Mapping[str, Told[Replied]] = field(default_factory=dict)
     """What a person answers; without a word the case stops there."""
     tools: Mapping[str, Told[ToolResult]] = field(default_factory=dict)
@@ -114,9 +114,9 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
     """What there is, by path from the folder in which the run is started. No other file is there."""
     transitions: int | None = None
-    """At most so many; None leaves it to the workflow."""
+    """At most this many; None leaves it to the workflow."""
     duration_s: float | None = None
-    """At most so long, in the case's own time; None leaves it to the workflow."""
+    """At most this long, in the case's own time; None leaves it to the workflow."""
     expected: Expected = field(default_factory=Expected)
 
 
@@ -125,7 +125,7 @@ class CaseFile:
     """The cases of one file."""
 
     workflow: Path
-    """Of the workflow they run."""
+    """Path of the workflow they run."""
     cases: tuple[Case, ...]
     indent: int = 2
     """Blanks before the `-` of its cases."""

@@ -1,4 +1,4 @@
-"""The values of a file of cases, checked for their types: a map, a text, a count, each fault with its place.
+"""The values of a file of cases, checked for their types: a map, a text, a count, each with its place.
 
 Above: `case_file.py`. Below: YAML within bounds. It does not know what a key means, nor which keys there are.
 """
@@ -24,17 +24,17 @@ class CheckedValues:
         self.matter, self.path = matter, path
         self.faults: list[Fault] = []
         for steps in matter.twice:
-            self.fault("duplicate-key", f"{str(steps[-1])!r} stands here for the second time.", *steps)
+            self.fault("duplicate-key", f"{str(steps[-1])!r} appears here for the second time.", *steps)
 
     def place(self, *steps: Step) -> Place:
-        """Where a value stands, or the nearest around it that is known."""
+        """The place of a value, or the nearest known place around it."""
         for length in range(len(steps), 0, -1):
             if found := self.matter.spots.get(steps[:length]):
                 return Place(path=self.path, line=found[0] - 1, column=found[1])
         return Place(path=self.path, line=1)
 
     def fault(self, code: str, message: str, *steps: Step) -> None:
-        """Notes what is wrong with the value at the end of these steps."""
+        """Notes mistakes in the value at the end of these steps."""
         self.faults.append(Fault(code=code, message=message, place=self.place(*steps)))
 
     def map(self, value: Any, what: str, keys: Sequence[str] | None, *at: Step) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class CheckedValues:
         for key in found:
             if keys is not None and key not in keys:
                 hint = nearest(key[:100], keys)
-                self.fault("unknown-key", f"{what} has {key!r}, which means nothing.{hint}", *at, key)
+                self.fault("unknown-key", f"{what} has the unknown key {key!r}.{hint}", *at, key)
         return found
 
     def text(self, value: Any, what: str, *at: Step) -> str | None:
@@ -58,7 +58,7 @@ class CheckedValues:
         hint = (
             ""
             if isinstance(value, list | dict)
-            else f", and {to_text(value) or 'null'!r:.40} is none: write it in quotes"
+            else f", but {to_text(value) or 'null'!r:.40} is not a text: write it in quotes"
         )
         self.fault("case", f"{what} must be a text{hint}.", *at)
         return None

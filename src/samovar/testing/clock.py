@@ -1,4 +1,4 @@
-"""The time of a case: it passes at once, and only while all tasks of the run wait.
+"""The clock of a case: time passes at once, and only while all tasks of the run wait.
 
 Above: the stage. Below: the contract of clocks, `actions/clock.py`. Whatever is due first happens first: a
 sleep ends, or a limit is reached. What takes as long as its limit is over it.

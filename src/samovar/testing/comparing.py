@@ -1,4 +1,4 @@
-"""How what came of a case differs from what it expected.
+"""The differences between the outcome of a case and its expectations.
 
 Above: `trial.py`. Below: cases and the record of a run. A comparison reads nothing and changes nothing.
 """
@@ -60,7 +60,7 @@ def _ending(expected: Expected, run: Run) -> Iterator[Difference]:
             want, got = getattr(wanted, key), getattr(error, key, None)
             is_there = holds(want, got or "") if key == "message" and want is not None else want == got
             if want is not None and not is_there:
-                how = "does not hold this" if key == "message" else "is another"
+                how = "does not contain this" if key == "message" else "is different"
                 said = f" It was: {error.message}" if error and key != "message" else ""
                 message = f"The error's {key} {how}.{said}"
                 yield Difference(
@@ -73,14 +73,14 @@ def _path(expected: Expected, run: Run, tree: Tree) -> Iterator[Difference]:
         return
     wanted, got = tree.in_order(expected.path), tree.in_order([visit.path for visit in run.visits])
     if wanted != got:
-        yield Difference(what="path", message="The path is another.", expected=wanted, got=got)
+        yield Difference(what="path", message="The path is different.", expected=wanted, got=got)
 
 
 def _variables(expected: Expected, run: Run) -> Iterator[Difference]:
     for name, value in expected.variables.items():
         got = plain(run.variables[name]) if name in run.variables else NOT_SET
         if name not in run.variables or not is_same(value, got):
-            message = f"The variable {name!r} is another."
+            message = f"The variable {name!r} has another value."
             yield Difference(what="variable", message=message, name=name, expected=value, got=got)
 
 
@@ -109,7 +109,7 @@ def _log(expected: Expected, came: Came) -> Iterator[Difference]:
     lines = iter(came.log)
     for wanted in expected.log:
         if not any(wanted.level in (None, level) and holds(wanted.text, text) for level, text in lines):
-            message = "No line of the log, after those expected before it, holds this."
+            message = "No line of the log, after those expected before it, contains this."
             text = wanted.text if wanted.level is None else f"{wanted.level}: {wanted.text}"
             yield Difference(what="log", message=message, expected=text, got=got)
             return
@@ -120,12 +120,12 @@ def _warnings(expected: Expected, came: Came) -> Iterator[Difference]:
         return
     got = list(came.warnings)
     if not expected.warnings and got:
-        message = "There are warnings, and none is expected."
+        message = "There are warnings, but none are expected."
         yield Difference(what="warning", message=message, expected=[], got=got)
     texts = iter(got)
     for wanted in expected.warnings:
         if not any(holds(wanted, text) for text in texts):
-            message = "No warning, after those expected before it, holds this."
+            message = "No warning, after those expected before it, contains this."
             yield Difference(what="warning", message=message, expected=wanted, got=got)
             return
 

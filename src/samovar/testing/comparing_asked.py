@@ -1,4 +1,4 @@
-"""How the prompts and the commands of a case differ from what was expected of them.
+"""The differences between the prompts and commands of a case and its expectations.
 
 Above: `comparing.py`. Below: what was expected, and what was asked. Nothing is changed.
 """
@@ -17,7 +17,7 @@ from samovar.testing.expectations import Told, Wanted
 
 A = TypeVar("A", AskedCommand, SentPrompt)
 Part = tuple[str, object, object]
-"""Of an asked thing: what is not as expected, the expected, and what was there."""
+"""A part of a request that differs: its name, the expected value, and the actual one."""
 
 
 def holds(expected: str, got: str) -> bool:
@@ -71,22 +71,22 @@ def _plain(value: object) -> object:
 def _of_prompt(wanted: Wanted, sent: SentPrompt) -> Iterator[Part]:
     for key, value in wanted.parts.items():
         if key == "contains":
-            yield from _contained("what was sent does not hold this", value, sent.text)
+            yield from _contained("what was sent does not contain this", value, sent.text)
         elif key == "options":
             assert isinstance(value, Mapping)
             for name, option in value.items():
                 want, got = sent.read_option(name, option), sent.option(name)
                 if want != got:
-                    yield f"the option {name!r} is another", want, got
+                    yield f"the option {name!r} is different", want, got
         elif key == "history":
             got = sent.part(key)
             if not _is_history(value, got):
-                yield "the conversation before it is another", value, got
+                yield "the conversation before it is different", value, got
         elif key == "system" and isinstance(value, str):
-            yield from _contained("the system prompt does not hold this", (value,), sent.part(key))
+            yield from _contained("the system prompt does not contain this", (value,), sent.part(key))
         elif sent.part(key) != value:
             yield (
-                "the system prompt is another" if key == "system" else "its text is another",
+                "the system prompt is different" if key == "system" else "its text is different",
                 value,
                 sent.part(key),
             )
@@ -103,12 +103,12 @@ def _of_command(wanted: Wanted, asked: AskedCommand) -> Iterator[Part]:
     for key, value in wanted.parts.items():
         got = asked.part("words" if isinstance(value, tuple) else key)
         if key == "contains":
-            yield from _contained("it does not hold this", value, asked.text)
+            yield from _contained("it does not contain this", value, asked.text)
         elif key == "working_dir" and isinstance(value, str):
             if Path(os.path.normpath(asked.folder / value)) != Path(os.path.normpath(asked.command.folder)):
-                yield f"{said[key]} is another", value, got
+                yield f"{said[key]} is different", value, got
         elif got != value:
-            yield f"{said.get(key, 'its ' + key)} is another", value, got
+            yield f"{said.get(key, 'its ' + key)} is different", value, got
 
 
 def _contained(how: str, wanted: object, got: object) -> Iterator[Part]:

@@ -1,4 +1,4 @@
-"""Which states and transitions of a workflow were seen in its cases, and where the others stand.
+"""The states and transitions of a workflow that its cases reached, and the places of the others.
 
 Above: the command line. Below: workflows, and the stage, which knows where a run came. Those of a
 sub-workflow are seen wherever it is run.
@@ -79,7 +79,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Of one workflow."""
+    """The coverage of one workflow."""
 
     states: Share
     transitions: Share
@@ -97,7 +97,7 @@ class Covered:
     workflow: Workflow
     coverage: Coverage
     has_cases: bool
-    """Of its own, or of a workflow that runs it."""
+    """It has cases of its own, or a workflow that runs it has some."""
 
 
 def key_of(transition: Transition) -> TransitionKey:

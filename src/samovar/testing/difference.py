@@ -1,6 +1,6 @@
-"""One way in which a case did not come as expected: what a report shows.
+"""One difference of a case from its expectations, for a report.
 
-Above: the comparisons, the stage, and whoever shows them. Below: nothing.
+Above: the comparisons, the stage, and anyone who shows them. Below: nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Difference:
     """`ending`, `error`, `path`, `variable`, `prompt`, `command`, `log`, `warning`, `answer`, `shell`,
     `unused`, `time` or `input`."""
     message: str
-    """For a person: what was not as expected, and what to do where that is known."""
+    """For a person: what was not as expected, and what to do if that is known."""
     name: str | None = None
-    """Of the variable, or the path of the state."""
+    """Name of the variable, or the path of the state."""
     expected: object = None
     got: object = None
-    """Plain values; both None where there is nothing to compare."""
+    """Plain values; both None if there is nothing to compare."""
     place: Place | None = None
-    """Of what was expected or told in the file, where it has one of its own."""
+    """Place of the expectation or entry in the file, if it has its own."""

@@ -1,4 +1,4 @@
-"""What is expected of a case: plain values that know their lines, and judge nothing.
+"""The expectations of a case: plain values that know their lines, and judge nothing.
 
 Above: `cases.py`, whose cases have them; `expected_values.py` reads them, `comparing.py` compares. Below: the
 endings of runs. What is None, or has no key, is not judged.
@@ -15,7 +15,7 @@ from samovar.events import Ending
 
 T_co = TypeVar("T_co", covariant=True)
 LEVELS = ("debug", "info", "warning", "error")
-"""Of lines of the log."""
+"""The levels of lines in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Told(Generic[T_co]):
     place: Place
 
     def at(self, visit: int) -> T_co | None:
-        """For the `visit`-th visit, from 1; None where the list is shorter."""
+        """For the `visit`-th visit, from 1; None if the list is shorter."""
         if not self.is_list:
             return self.values[0]
         return self.values[visit - 1] if visit <= len(self.values) else None
@@ -37,10 +37,10 @@ class Told(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is expected of one prompt or one command."""
+    """The expectations for one prompt or one command."""
 
     parts: Mapping[str, object]
-    """By key, as `contains`, `working_dir`, `options`: the plain value that stands there, lists as tuples."""
+    """By key, as `contains`, `working_dir`, `options`: the plain value that is there, lists as tuples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Expected:
     path: tuple[str, ...] | None = None
     """The visits, by path, those of sub-workflows included."""
     path_places: tuple[Place, ...] = ()
-    """Where each of them stands."""
+    """The place of each of them."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """Some of those at the end."""
     prompts: Mapping[str, Told[Wanted]] = field(default_factory=dict)

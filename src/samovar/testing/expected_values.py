@@ -1,4 +1,4 @@
-"""What a case expects, read from a file of cases: each value checked for what it can be compared with.
+"""Reads the expectations of a case from a file, and checks each value.
 
 Above: `case_file.py`. Below: `checked_values.py` for the YAML, `expectations.py` for the values, and the
 options of prompts, whose values mean here what they mean in a workflow.
@@ -25,7 +25,7 @@ ERROR_KEYS = ("code", "state", "message")
 ENDING_OF = {"stuck": Ending.STUCK, "aborted": Ending.ABORTED, "limit": Ending.LIMITED}
 """How a run ends with an error of this code; with any other it fails."""
 RUN_CODES = CODES | {"stuck", "aborted"}
-"""Of errors that a run can end with."""
+"""Codes of errors that a run can end with."""
 
 
 def read_expected(yaml: CheckedValues, value: Any, *at: Step) -> Expected:
@@ -71,7 +71,7 @@ def _ending(yaml: CheckedValues, values: Mapping[str, Any], error: WantedError |
 def _error(yaml: CheckedValues, value: Any, *at: Step) -> WantedError:
     values = {"code": value} if isinstance(value, str) else yaml.map(value, "`error`", ERROR_KEYS, *at)
     if not values:
-        yaml.fault("case", "`error` has a code, a state or a message, or is a code alone.", *at)
+        yaml.fault("case", "`error` must have a code, a state or a message, or be just a code.", *at)
     texts = {key: yaml.text(item, f"`{key}`", *at, key) for key, item in values.items() if key in ERROR_KEYS}
     code = texts.get("code")
     if code is not None and code not in RUN_CODES:
@@ -87,7 +87,7 @@ def _prompt(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Wanted | N
     if not isinstance(value, dict):
         text = yaml.text(value, "What a prompt holds", *at)
         return None if text is None else Wanted(parts={"contains": (text,)})
-    values = yaml.map(value, "What is expected of a prompt", PROMPT_KEYS, *at)
+    values = yaml.map(value, "The expectation for a prompt", PROMPT_KEYS, *at)
     parts: dict[str, object] = dict(_parts(yaml, values, ("exact", "system"), *at))
     if "history" in values:
         parts["history"] = _texts(yaml, values, "history", *at)
@@ -101,7 +101,7 @@ def _command(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Wanted | 
     if not isinstance(value, dict):
         text = yaml.text(value, "What a command holds", *at)
         return None if text is None else Wanted(parts={"contains": (text,)})
-    values = yaml.map(value, "What is expected of a command", COMMAND_KEYS, *at)
+    values = yaml.map(value, "The expectation for a command", COMMAND_KEYS, *at)
     words = isinstance(values.get("exact"), list)
     keys = ("working_dir", "stdin") if words else ("exact", "working_dir", "stdin")
     parts: dict[str, object] = dict(_parts(yaml, values, keys, *at))
@@ -124,7 +124,12 @@ def _parts(
     if "contains" in values:
         one = values["contains"]
         if one == []:
-            yaml.fault("case", "`contains` must have a text; an empty list says nothing.", *at, "contains")
+            yaml.fault(
+                "case",
+                "`contains` must have at least one text; an empty list checks nothing.",
+                *at,
+                "contains",
+            )
         texts = one if isinstance(one, list) else [one]
         yield "contains", tuple(yaml.texts(texts, "`contains`", *at, "contains"))
     for key in keys:
@@ -142,7 +147,7 @@ def _options(yaml: CheckedValues, options: Mapping[str, Any], *at: Step) -> Iter
             yield name, None if value is None else OPTIONS[name](plain(value))
         except ValueError as error:
             said = str(error).removeprefix("expected ")
-            yaml.fault("case", f"`{name}` cannot be that: expected {said}.", *at, name)
+            yaml.fault("case", f"`{name}` has an invalid value: expected {said}.", *at, name)
 
 
 # Files.
@@ -151,7 +156,7 @@ def _options(yaml: CheckedValues, options: Mapping[str, Any], *at: Step) -> Iter
 def _files(yaml: CheckedValues, value: Any, *at: Step) -> Iterator[tuple[str, tuple[str, ...] | str | None]]:
     for path, wanted in yaml.map(value, "`files`", None, *at).items():
         if isinstance(wanted, dict):
-            values = yaml.map(wanted, "What is expected of a file", ("contains",), *at, path)
+            values = yaml.map(wanted, "The expectation for a file", ("contains",), *at, path)
             yield from ((path, texts) for _, texts in _parts(yaml, values, (), *at, path))  # type: ignore[misc]
         else:
             yield path, None if wanted is None else yaml.text(wanted, "What a file holds", *at, path)

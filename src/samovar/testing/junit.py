@@ -24,7 +24,7 @@ class JunitCase:
     place: Place
     duration_s: float
     failures: tuple[tuple[str, str], ...] = ()
-    """Of each: a line that says it, and the whole of it."""
+    """Failures: for each, a line that says it, and its full text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

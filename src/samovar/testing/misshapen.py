@@ -1,4 +1,4 @@
-"""Whether an answer that a case tells has the form that its prompt asks for.
+"""Checks if an answer in a case has the form that its prompt requires.
 
 Above: `stage.py`. Below: the engine's own reading of forms, which is imported only for an answer of a form.
 """

@@ -1,4 +1,4 @@
-"""States by path, in a workflow and in those it runs: `Reply/Draft` is the state Draft of what Reply runs.
+"""States by path, in a workflow and its sub-workflows: `Reply/Draft` is the state Draft of Reply's workflow.
 
 Above: the tests of workflows. Below: `item_paths.py`, the library, and what checking knows of actions. What
 is done for the items of a list has their numbers in its path, `Each[3]/Write`; without numbers it is for
@@ -35,15 +35,15 @@ class PathHead(NamedTuple):
     """What a path begins with."""
 
     name: str
-    """Of the state."""
+    """Name of the state."""
     number: int | None
-    """Of the item, from 0 on; None: none is named."""
+    """Number of the item, from 0; None if no item is named."""
     rest: str
     """The path below it; empty if there is none."""
 
 
 class Tree:
-    """A workflow and all that it runs, looked up as far as they are asked for.
+    """A workflow and all that it runs, looked up as far as asked for.
 
     Mutable: the workflows found so far.
     """
@@ -67,7 +67,7 @@ class Tree:
     def _find(
         self, workflow: Workflow, path: str, prefix: str = "", body: str | None = None
     ) -> State | list[str] | None:
-        """The state, or None as for `find`, or the paths that there are where there is none such."""
+        """The state, or None as for `find`, or the paths that there are if there is none such."""
         known = list(_names(workflow, body))
         found: State | list[str] | None = [prefix + name for name in _paths(workflow, body)]
         for head in _heads(workflow, path):
@@ -116,7 +116,7 @@ class Tree:
         return Children(workflows=tuple(found), is_open=is_open)
 
     def owner(self, path: str) -> tuple[Workflow, str] | None:
-        """The workflow that a state is in, and its name there; None where only the run knows that."""
+        """The workflow that a state is in, and its name there; None if only the run knows that."""
         return self._owner(self.workflow, path)
 
     def _owner(self, workflow: Workflow, path: str) -> tuple[Workflow, str] | None:
@@ -191,7 +191,7 @@ class Tree:
 
 
 def _names(workflow: Workflow, body: str | None) -> Iterator[str]:
-    """The states that stand in a body and in none within it; None: in the workflow and in no body."""
+    """The states that are in a body and in none within it; None: in the workflow and in no body."""
     inside = workflow.bodies[body].states if body is not None else workflow.states.keys()
     deeper = {
         name
@@ -203,7 +203,7 @@ def _names(workflow: Workflow, body: str | None) -> Iterator[str]:
 
 
 def _paths(workflow: Workflow, body: str | None) -> Iterator[str]:
-    """The same, and what stands in bodies by its path."""
+    """The same, and what is in bodies by its path."""
     for name in _names(workflow, body):
         yield name
         if name in workflow.bodies:

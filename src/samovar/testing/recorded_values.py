@@ -1,6 +1,6 @@
-"""What a case of a run has, as it is written: plain values of what was told, given, asked and left.
+"""The values of a recorded case: answers, arguments, requests and outcomes.
 
-Above: `recording.py`. Below: the values of runs, the waist and commands. What every run has without a word is
+Above: `recording.py`. Below: the values of runs, the waist and commands. What every run has by default is
 left out, and so are secrets.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 NOT_RECORDED = BUILT_IN - OLD_CONTEXT
 """Variables that every action leaves behind."""
 ENDLESS = {"takes": FOREVER}
-"""Of an answer or a command that did not come to its end, as a case has it."""
+"""The entry for an answer or a command that did not end."""
 
 
 class Heard(Generic[T]):
@@ -122,7 +122,7 @@ def wanted_error(run: Run) -> object:
 
 
 def given_values(tree: Tree, variables: Mapping[str, object], secrets: set[str]) -> dict[str, object]:
-    """The variables that are not what they are without a word, and that mean something to the workflow."""
+    """The variables that are not their default, and that mean something to the workflow."""
     workflow, known = tree.workflow, known_variables(tree)
     defaults = {one.name: one.default for one in workflow.parameters if one.default is not None}
     return {

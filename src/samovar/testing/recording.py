@@ -1,4 +1,4 @@
-"""Makes a case of a run: what its prompts were answered, what its commands left, and what came of it.
+"""Records a case from a run: its answers, the outcomes of its commands, and its result.
 
 Above: the command line. Below: `recorded_values.py` for what a case has, `case_text.py`, which writes it, and
 `trial.py`, which tries it. Values of secret parameters are not part of a case.
@@ -52,15 +52,15 @@ T = TypeVar("T")
 
 
 class Recording:
-    """What a run is told from outside, kept as it comes.
+    """What a run gets from outside, kept as it comes.
 
-    A `World`, a listener, and a maker of executors. Mutable: what was told so far.
+    A `World`, a listener, and a maker of executors. Mutable: what it has got so far.
     """
 
     name = "recording"
 
     def __init__(self, executor: Executor, on_event: OnEvent, outside: World | None = None) -> None:
-        """All that is asked goes on to these."""
+        """All that is asked continues to these."""
         self._executor, self._on_event, self._outside = executor, on_event, outside or ThisMachine()
         self.clock = self._outside.clock
         self._paths: dict[int, str] = {}
@@ -97,7 +97,7 @@ class Recording:
 
     async def run_command(self, command: Command, at: VisitOf) -> CommandResult:
         self._ran.begin(at.number, command)
-        told = self._shell.begin(at.number, ENDLESS)  # until it comes to its end
+        told = self._shell.begin(at.number, ENDLESS)  # until it ends
         try:
             finished = await self._outside.run_command(command, at)
         except SamovarError as error:
@@ -225,7 +225,7 @@ class _RecordingConnection:
 def check_record(path: Path, workflow: Workflow) -> None:
     """Whether a case of the workflow can be added to a file, before anything is run.
 
-    Raises `UsageError`, or `FaultsError` for what is wrong with the file.
+    Raises `UsageError`, or `FaultsError` for mistakes in the file.
     """
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
@@ -238,7 +238,7 @@ def check_record(path: Path, workflow: Workflow) -> None:
 def record(
     path: Path, tree: Tree, library: Library, values: dict[str, object], *, lenient: bool
 ) -> list[str]:
-    """Adds a case to a file after it was tried. Gives what is doubtful about it, in sentences.
+    """Adds a case to a file after it was tried. Gives warnings about it, in sentences.
 
     Variables that come out otherwise when the case is run, as with the time of day, are left out.
     Raises as `add_case`.
@@ -256,7 +256,7 @@ def record(
 
     found = differences()
     if changing := _left_out(values, found):
-        doubts.append(f"Not recorded, since another run gives something else: {', '.join(changing)}.")
+        doubts.append(f"Not recorded, since another run gives a different result: {', '.join(changing)}.")
         found = differences()
     doubts += [f"The case does not pass as it is: {one.message.splitlines()[0]}" for one in found]
     add_case(path, workflow, values)
@@ -286,10 +286,10 @@ def _left_out(values: dict[str, object], found: Iterable[Difference]) -> list[st
 
 def _path_of(workflow: Workflow) -> Path:
     if workflow.path is None:
-        raise UsageError("Only a workflow that is a file can be recorded.")
+        raise UsageError("Only a workflow read from a file can be recorded.")
     return workflow.path
 
 
 def can_be_recorded(run: Run) -> bool:
-    """A run that was cancelled came to no ending of its own."""
+    """A run that was cancelled reached no ending of its own."""
     return run.ending is not None and run.ending is not Ending.CANCELLED

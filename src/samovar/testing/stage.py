@@ -1,4 +1,4 @@
-"""Stands where a run's model, commands, user and time are, and says what a case tells.
+"""Replaces a run's model, commands, user and clock with the entries of a case.
 
 Above: `trial.py`, which runs a case on it. Below: cases, the waist, and what actions reach. It keeps what was
 asked, so that it can be compared, and lets the case's own time pass.
@@ -39,7 +39,7 @@ from samovar.testing.told_values import RETRYABLE
 from samovar.testing.untold import unanswered, unreplied, untold_command, untold_result
 
 MOST_TOKENS = 1_000_000_000
-"""The limit of an answer that a case tells: none."""
+"""The limit of an answer that a case gives: none."""
 _VISITED: ContextVar[str] = ContextVar("visited")
 """The path of the state that this task is in."""
 _SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
@@ -47,7 +47,7 @@ _SAID: ContextVar[tuple[str, SentPrompt]] = ContextVar("said")
 
 
 class StoppedError(Exception):
-    """The case does not say what is needed to go on. Ends the run; no transition takes it."""
+    """The case does not say what is needed to continue. Ends the run; no transition takes it."""
 
     def __init__(self, difference: Difference) -> None:
         super().__init__(difference.message)
@@ -55,7 +55,7 @@ class StoppedError(Exception):
 
 
 def told_error(failure: Failure) -> SamovarError:
-    """The error that a case tells of."""
+    """The error that a case has."""
     named = {"code": failure.code, "retryable": failure.code in RETRYABLE}
     kind: type[SamovarError] = type("ToldError", (ActionError,), named)
     return kind(failure.message)
@@ -88,7 +88,7 @@ class Stage:
         self.entered: set[str] = set()
         """Paths of states."""
         self.taken: set[tuple[str, str | None, str]] = set()
-        """Of transitions: the paths of their sources and targets, and their labels."""
+        """The transitions that were taken: the paths of their sources and targets, and their labels."""
 
     # What happens.
 
@@ -156,12 +156,12 @@ class Stage:
         await self._pass(duration_s)
 
     async def _pass(self, duration_s: float | None) -> None:
-        """Lets so much of the case's time pass."""
+        """Lets this much of the case's time pass."""
         try:
             await self.clock.sleep(duration_s or 0.0)
         except EndlessError:
             path = _VISITED.get()
-            message = f"{path!r} takes forever, and no limit ends it: give it a timeout, or `takes` a time."
+            message = f"{path!r} takes forever, and no limit ends it: set a timeout, or `takes` a time."
             raise StoppedError(Difference(what="time", name=path, message=message)) from None
 
     async def end(self, run: str) -> None:
@@ -215,7 +215,7 @@ class Stage:
         return reply
 
     async def answer(self, request: PromptRequest) -> tuple[Answer, SentPrompt]:
-        """What a prompt is answered with, after its time. Raises the error that is told instead."""
+        """What a prompt is answered with, after its time. Raises the case's error instead."""
         path = _VISITED.get()
         owner = self._tree.owner(path)
         sent = SentPrompt(path=path, request=request, folder=owner[0].folder if owner else None)
@@ -237,23 +237,23 @@ class Stage:
         choices = request.options.choices
         text = text_of(answer.text, request.options)
         if choices and text not in choices and answer.finish_reason is FinishReason.STOP:
-            message = f"The answer of {path!r} is none of its choices.{nearest(text[:100], choices)}"
+            message = f"The answer of {path!r} is not one of its choices.{nearest(text[:100], choices)}"
             raise StoppedError(
                 Difference(what="answer", message=message, name=path, expected=list(choices), got=text)
             )
         if answer.finish_reason is FinishReason.STOP and (wrong := misshapen(text, request.options)):
-            message = f"The answer of {path!r} is not what its {request.options.held_by} asks for."
+            message = f"The answer of {path!r} does not match its {request.options.held_by}."
             wanted = Difference(what="answer", message=message, name=path, expected=wrong, got=text)
             raise StoppedError(wanted)
         return answer, sent
 
     def unused(self) -> Iterator[Difference]:
-        """What the case tells and the run never asked for."""
+        """What the case gives and the run never asked for."""
         return self._telling.unused()
 
 
 def is_over(takes_s: float | None, limit_s: float | None) -> bool:
-    """Whether what takes so long is over its limit."""
+    """Whether something that takes this long exceeds its limit."""
     return takes_s is not None and limit_s is not None and takes_s >= limit_s
 
 
@@ -281,7 +281,7 @@ class _StageConnection:
         try:
             chosen = told_choices(answer, reply.chosen)
         except ValueError as error:
-            message = f"How sure the answer of {sent.path!r} is cannot be told: {error}"
+            message = f"The confidence of the answer of {sent.path!r} is unknown: {error}"
             raise StoppedError(Difference(what="answer", message=message, name=sent.path)) from None
         return replace(
             reply,

@@ -1,4 +1,4 @@
-"""What a case tells, handed out as a run asks for it, and what of it was never needed.
+"""Gives out the entries of a case on request, and knows which were never used.
 
 Above: `stage.py`. Below: cases, and the paths of items. Mutable: how often each was asked for.
 """
@@ -20,28 +20,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed(Generic[T]):
-    """What a case tells of one visit."""
+    """What a case gives of one visit."""
 
     value: T | None
     """None: nothing."""
     told: Told[T] | None
-    """All that it tells of the state; None: nothing."""
+    """All entries for the state; None: nothing."""
     number: int
     """Which of a list's values is meant, from 1."""
 
 
 class Telling:
-    """Of one case, while it runs."""
+    """The entries of one case, while it runs."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
         self._used: dict[tuple[str, str], set[int]] = {}
-        """By what is told (`answers`, `commands` …) and under which path: the numbers of its values."""
+        """By the kind of entry (`answers`, `commands` …) and under which path: the numbers of its values."""
         self._visits: Counter[tuple[str, str]] = Counter()
         """The same by the path of the visit: how often it was asked for."""
 
     def next(self, what: str, path: str, states: Mapping[str, Told[T]]) -> Handed[T]:
-        """What is told of a visit. In a list each value is for one visit in turn, or for one item."""
+        """The entries of a visit. In a list each value is for one visit in turn, or for one item."""
         self._visits[what, path] += 1
         number = self._visits[what, path]
         found = said_of(path, states)
@@ -53,7 +53,7 @@ class Telling:
         return Handed(value=told.at(number), told=told, number=number)
 
     def unused(self) -> Iterator[Difference]:
-        """What the case tells and the run never asked for."""
+        """What the case gives and the run never asked for."""
         given: dict[str, Mapping[str, Told[object]]] = {
             "answers": self._case.answers,
             "commands": self._case.shell,
@@ -66,5 +66,7 @@ class Telling:
                 used, there = len(self._used.get((what, path), ())), len(told.values)
                 if not used or (told.is_list and used < there):
                     how = f"only {used} of {there} were used" if used else "it was never used"
-                    message = f"What `{what}` has for {path!r} is not needed: {how}. Take it out of the case."
+                    message = (
+                        f"The entry of `{what}` for {path!r} is not needed: {how}. Remove it from the case."
+                    )
                     yield Difference(what="unused", name=path, message=message, place=told.place)

@@ -1,7 +1,7 @@
-"""How sure a case says that a model was of the choices in an answer: `confidence` and `alternatives`.
+"""The confidence of choices in a case's answers: `confidence` and `alternatives`.
 
 Above: `told_values.py`, which reads answers; `stage.py`, which gives them; `recorded_values.py`. Below:
-`certainty.py`. What a case does not tell is sure.
+`certainty.py`. Choices without an entry are certain.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_alternatives(
         for key, one in shares.items():
             if one is not None and _probability(one) is None:
                 steps = (path, key) if is_by_path else (key,)
-                message = f"What `alternatives` has must be {_PROBABILITY}, or null."
+                message = f"A value of `alternatives` must be {_PROBABILITY}, or null."
                 yaml.fault("case", message, *at, "alternatives", *steps)
     return found
 
@@ -62,7 +62,7 @@ def _probability(told: object) -> float | None:
 
 
 def told_choices(answer: Answer, chosen: Iterable[ChosenValue]) -> tuple[ChosenValue, ...]:
-    """The choices of an answer, as sure as a case tells.
+    """The choices of an answer, with the confidence from a case.
 
     Raises `ValueError` with a sentence for a path that leads to no choice.
     """
@@ -77,21 +77,21 @@ def told_choices(answer: Answer, chosen: Iterable[ChosenValue]) -> tuple[ChosenV
         if shares is None:
             shares = _shares(one, confidence)
         elif unknown := next((key for key in shares if key not in one.alternatives), None):
-            raise ValueError(f"{unknown!r} is none of the choices.{nearest(unknown, one.alternatives)}")
+            raise ValueError(f"{unknown!r} is not one of the choices.{nearest(unknown, one.alternatives)}")
         alternatives = {key: shares.get(key) for key in one.alternatives}
         found[path] = replace(one, confidence=confidence, alternatives=alternatives)
     return tuple(found.values())
 
 
 def _shares(one: ChosenValue, confidence: float) -> Mapping[str, float | None]:
-    """What a confidence says of the other values: something where there is one other, or nothing is left."""
+    """What a confidence says of the other values: something if there is one other, or nothing is left."""
     others = [key for key in one.alternatives if key != spelled(one.value)]
     share = 1.0 - confidence if len(others) == 1 or confidence == 1.0 else None
     return {spelled(one.value): confidence, **dict.fromkeys(others, share)}
 
 
 def recorded_choices(chosen: Iterable[ChosenValue]) -> dict[str, object]:
-    """What a case tells of choices, exactly; nothing of those that are sure."""
+    """What a case gives of choices, exactly; nothing of those that are sure."""
     unsure = [one for one in chosen if one.confidence != 1.0 or set(one.alternatives.values()) - {0.0, 1.0}]
     if not unsure:
         return {}

@@ -1,4 +1,4 @@
-"""The files of a case: what there is when its run begins, and what the run makes of it. No disk is touched.
+"""The files of a case: those at its beginning, and the run's changes. The disk is not touched.
 
 Above: the stage, and recordings, which keep files by the same names. Below: what actions ask of files.
 """

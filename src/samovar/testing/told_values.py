@@ -1,4 +1,4 @@
-"""What a case tells a run: answers, what commands leave, and what users say, read from a file of cases.
+"""Reads from a file of cases what a run gets: answers, outcomes of commands, and replies.
 
 Above: `case_file.py`. Below: `checked_values.py` for the YAML, `cases.py` for the values.
 """
@@ -30,9 +30,9 @@ from samovar.values import to_text
 
 _ERRORS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SamovarError)]
 CODES = frozenset(one.code for one in _ERRORS)
-"""Of errors that a case can tell."""
+"""Codes of errors that a case can have."""
 RETRYABLE = frozenset(one.code for one in _ERRORS if one.retryable)
-"""Of those after which an action with `retries=` is performed again."""
+"""Codes of errors after which an action with `retries=` is performed again."""
 FOREVER = "forever"
 REPLY_KEYS = ("text", "takes")
 
@@ -95,7 +95,9 @@ def read_reply(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Replied
     if value is None or isinstance(value, bool):
         if value is False:
             return Replied(text=None)
-        yaml.fault("case", "A reply is a text, as in yes, no or Ada, or false: there is nobody.", *at)
+        yaml.fault(
+            "case", "A reply must be a text, as in yes, no or Ada, or false (no user is present).", *at
+        )
         return None
     if not isinstance(value, dict):
         text = yaml.text(value, "A reply", *at)
@@ -131,6 +133,6 @@ def read_wait(yaml: CheckedValues, value: Any, at: tuple[Step, ...]) -> Waited |
         return "nobody"
     if value in ("yes", "no"):
         return "yes" if value == "yes" else "no"
-    said = "A wait is true (the user goes on), no (the user refuses), or false (there is nobody)."
+    said = "A wait must be true (the user confirms), no (the user refuses), or false (no user is present)."
     yaml.fault("case", said, *at)
     return None

@@ -1,4 +1,4 @@
-"""Runs one case of a workflow on the scripted engine, and compares what came of it.
+"""Runs one case of a workflow on the scripted engine, and compares the outcome.
 
 Above: the command line. Below: the runner, the stage, and the app, which opens the engine. No command is run,
 no model is read, and the only time that passes is the case's own.

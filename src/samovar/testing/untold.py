@@ -1,4 +1,4 @@
-"""What is said where a run asks for something that its case does not tell.
+"""The message if a run asks for something that its case does not have.
 
 Above: `stage.py`. Below: what was asked. Each says what was asked, and what to add to the case.
 """
@@ -17,14 +17,14 @@ from samovar.testing.telling import Handed
 def unanswered(path: str, handed: Handed[Any], request: PromptRequest) -> Difference:
     sent = "\n".join("    " + line for line in request.messages[-1].content.splitlines())
     message = (
-        f"{path!r} asked a prompt that the case has no answer to{_visit(handed)}. It was sent:\n{sent}\n"
+        f"{path!r} asked a prompt that the case has no answer for{_visit(handed)}. It was sent:\n{sent}\n"
     )
     return Difference(what="answer", name=path, message=message + _what_to_add("answers", path, handed))
 
 
 def untold_command(path: str, handed: Handed[Any], asked: AskedCommand) -> Difference:
     shown = "\n".join("    " + line for line in asked.text.splitlines())
-    message = f"{path!r} runs a command that the case has no result of{_visit(handed)}:\n{shown}\n"
+    message = f"{path!r} runs a command that the case has no result for{_visit(handed)}:\n{shown}\n"
     return Difference(what="shell", name=path, message=message + _what_to_add("commands", path, handed))
 
 
@@ -34,7 +34,8 @@ def untold_result(path: str, handed: Handed[Any], tool: str) -> Difference:
 
 
 def unreplied(path: str, handed: Handed[Any], question: Question) -> Difference:
-    message = f"{path!r} asks a person what the case has no reply to{_visit(handed)}:\n    {question.text}\n"
+    asked = f"{path!r} asks a person a question that the case has no reply for{_visit(handed)}:"
+    message = f"{asked}\n    {question.text}\n"
     return Difference(what="reply", name=path, message=message + _what_to_add("replies", path, handed))
 
 

@@ -1,4 +1,4 @@
-"""What a variable can hold, and how it is read as text, as a truth, as a literal.
+"""The values of variables, and their conversion to a text, a truth or a literal.
 
 Above: templates, expressions and actions, which fill and test values. Below: the errors.
 A variable holds None, a bool, a number, a text, a list, a map with text keys, or a `Record`. This module
@@ -18,12 +18,12 @@ from typing import Any, overload
 from samovar.errors import Place, TooLargeError
 
 MOST_VALUE_BYTES = 64_000_000
-"""Of a value: of its texts in UTF-8, and `ITEM_BYTES` for each item. What the setting `value_bytes` has by
-itself, and what counts outside of a run."""
+"""Bytes of a value: its texts in UTF-8, and `ITEM_BYTES` for each item. The default of the setting
+`value_bytes`, and the limit outside a run."""
 VALUE_BYTES: ContextVar[int] = ContextVar("value_bytes", default=MOST_VALUE_BYTES)
-"""What counts now. It stands beside all that makes a value, which is too much to hand it through."""
+"""What counts now. It is beside all that makes a value, which is too much to hand it through."""
 ITEM_BYTES = 16
-"""Of an item in a list, and of each key and each value in a map."""
+"""Bytes of an item in a list, and of each key and each value in a map."""
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """Each ends a line, as `\\r\\n` does."""
 
@@ -32,8 +32,8 @@ class Record(str):
     """A text with parts: the value of a prompt or of a shell command.
 
     It is its text to everything that takes a text. `record["content"]`, `record.part("content")` and, in
-    templates and conditions, `name.content` read a part. `json` is always a part: the text read as JSON,
-    or None where it is none; it is read when it is first asked for. So is `text`, the text itself.
+    templates and conditions, `name.content` read a part. `json` is always a part: the text read as JSON, or
+    None if it is none; it is read when it is first asked for. So is `text`, the text itself.
     """
 
     __slots__ = ("_parts",)
@@ -53,7 +53,7 @@ class Record(str):
         return self._parts
 
     def part(self, name: str) -> object:
-        """One part. Raises `KeyError` where there is none of that name."""
+        """One part. Raises `KeyError` if there is none of that name."""
         return self.parts[name] if name == "json" else self._parts[name]
 
     @overload  # type: ignore[override]
@@ -69,7 +69,7 @@ class Record(str):
         return Record, (str(self), self._parts)
 
     def __str__(self) -> str:
-        # A plain `str`, so that whoever asks for the text does not hold on to the parts.
+        # A plain `str`, so that anyone who asks for the text does not hold on to the parts.
         return super().__str__()
 
 
@@ -84,12 +84,12 @@ def limited(value_bytes: int) -> Iterator[None]:
 
 
 def text_bytes(text: str) -> int:
-    """Of a text as UTF-8."""
+    """Bytes of a text as UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def is_within(value: object, most_bytes: int) -> bool:
-    """Whether a value takes no more than so many bytes: what it has several times counts each time.
+    """Whether a value takes no more than this many bytes: what it has several times counts each time.
 
     A record counts as its text. It looks at no more of the value than that takes.
     """
@@ -175,11 +175,11 @@ _EXACT = 2.0**53
 
 
 def refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def to_text(value: object) -> str:
-    """The text that stands where a value is filled in: a list or a map is its JSON, None is nothing."""
+    """The text that is where a value is filled in: a list or a map is its JSON, None is nothing."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -205,7 +205,7 @@ def truth(value: object) -> bool:
 
 
 def literal(text: str) -> object:
-    """A literal that was written in a file: typed where it is wholly JSON, else the text as it stands."""
+    """A literal that was written in a file: typed if it is wholly JSON, else the text unchanged."""
     stripped = text.strip()
     if not stripped or not _MAY_BE_JSON.match(stripped):
         return text

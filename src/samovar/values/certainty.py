@@ -1,4 +1,4 @@
-"""How sure a model was of what it chose: the choices that an answer is made of, each with its probability.
+"""The confidence of a model's choices: the choices in an answer, each with its probability.
 
 Above: engines, which find them; events and answers, which carry them; expressions, which ask for them. Below:
 `values.py`. A choice is what `choices` offered, or a field of a schema that can be one of some values. How a
@@ -15,11 +15,11 @@ from typing import Any
 from samovar.values import Record
 
 Path = tuple[str | int, ...]
-"""Where in an answer something stands: names of fields, numbers of items; empty for the whole of it."""
+"""A place in an answer: names of fields, numbers of items; empty for the whole of it."""
 Scalar = str | bool | int | float | None
 _MOST_DEEP = 50
 _SIMPLE: Mapping[str, tuple[Scalar, ...]] = {"boolean": (True, False), "null": (None,)}
-"""By a type of JSON Schema: all values, where they are few."""
+"""By a type of JSON Schema: all values, if they are few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class ChosenValue:
     """One value that a model chose among some."""
 
     path: Path = ()
-    """Where it stands in the answer."""
+    """Where it is in the answer."""
     value: Scalar
     """What was chosen."""
     confidence: float
@@ -44,7 +44,7 @@ class Answered(Record):
     __slots__ = ("chosen",)
 
     chosen: Mapping[Path, ChosenValue]
-    """By where they stand."""
+    """By their places."""
 
     def __new__(
         cls,
@@ -67,13 +67,13 @@ def spelled(value: Scalar) -> str:
 
 
 def path_text(path: Path) -> str:
-    """A path as it is written: `items[0].team`."""
+    """A path as written: `items[0].team`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).removeprefix(".")
 
 
 def values_of(schema: object, whole: object = None) -> tuple[Scalar, ...] | None:
-    """All values that a schema allows, where those are few and none is a list or a map; else None.
+    """All values that a schema allows, if those are few and none is a list or a map; else None.
 
     `whole`: the schema that it is a part of, for its references.
     """
@@ -120,7 +120,7 @@ def resolved(schema: object, whole: object) -> object:
 def choices_in(
     schema: object, value: object, whole: object = None, path: Path = ()
 ) -> Iterator[tuple[Path, Scalar, tuple[Scalar, ...]]]:
-    """The choices that an answer by a schema holds: where each stands, what it is, what was allowed."""
+    """The choices that an answer by a schema holds: its place, its value, and the allowed values."""
     whole = schema if whole is None else whole
     schema = resolved(schema, whole)
     allowed = values_of(schema, whole)

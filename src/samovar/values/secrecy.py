@@ -1,4 +1,4 @@
-"""What is secret is shown to nobody: the texts of all values that a secret ever had, and copies without them.
+"""Hides secrets: the texts of all values that a secret ever had, and copies without them.
 
 Above: the recorder of a run, which makes every copy, and doors that show values before a run. Below: the
 values. It replaces texts in whatever is shown or kept; the values of a run stay as they are.
@@ -23,12 +23,13 @@ from samovar.values import Record, to_text
 HIDDEN = "***"
 """Stands where a secret was."""
 LEAST_CHARS = 6
-"""Of a text that is hidden wherever it stands: a shorter one stands in other texts by chance."""
+"""Characters of a text that is hidden everywhere: a shorter one occurs in other texts by chance."""
 LEAST_CUT_CHARS = 4
-"""Of what is left of a secret beside `…`, where a text was cut."""
+"""Characters of the rest of a secret beside `…`, where a text was cut."""
 
 _WHOLE_FIELDS = frozenset({"what", "value", "sets", "text"})
-"""Of events: texts and values of the run. A short secret too is hidden there, if it is all of one."""
+"""Fields of events with texts and values of the run. A short secret is hidden there too, if it is all of
+one."""
 
 T = TypeVar("T")
 
@@ -73,17 +74,17 @@ class Secrets:
         return HIDDEN if text.strip() in self._values else self.mask(text)
 
     def is_in(self, text: str) -> bool:
-        """Whether a secret stands in the text, however short it is."""
+        """Whether a secret is in the text, however short it is."""
         return any(value in text for value in self._values)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
-        """Finds the longest secret where several begin."""
+        """Finds the longest secret if several begin."""
         found = sorted(self._texts, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, found))) if found else None
 
     def mask(self, text: str) -> str:
-        """The text without secrets, nor what is left of one beside `…`, where it was cut."""
+        """The text without secrets, nor the rest of one beside `…`, where it was cut."""
         if self._pattern is None:
             return text
         text = self._pattern.sub(HIDDEN, text)
@@ -142,7 +143,7 @@ class Secrets:
     def _copy_map(
         self, value: Mapping[Any, object], *, whole: bool, whole_keys: bool
     ) -> dict[object, object]:
-        """With as many keys as before, also where several are hidden."""
+        """With as many keys as before, also if several are hidden."""
         copies: dict[object, object] = {}
         for key, item in value.items():
             shown = self._copy(key, whole=whole_keys)
@@ -199,7 +200,7 @@ class Stream:
         return self._secrets.mask(text[:end])
 
     def rest(self) -> str:
-        """What was held back, when no more comes."""
+        """The held-back part, when no more comes."""
         held, self._held = self._held, ""
         return self._secrets.mask(held)
 

@@ -1,4 +1,4 @@
-"""Who of an arena's requests waits and who runs: how each is admitted, and how it leaves.
+"""Decides which of an arena's requests wait and which run: how each is admitted and removed.
 
 Above: `arena.py`, whose decode loop alone calls in here, with the arena's lock held. Below: `prefixes/`,
 `sampling.py`, `requests.py`. A request's worst case (prompt and `max_tokens`) is promised to it
@@ -54,7 +54,7 @@ class Admission:
 
     @property
     def is_preparing(self) -> bool:
-        """What someone's answer is held to is still being made."""
+        """What someone's answer is constrained to is still being made."""
         return any(running.request.is_preparing for running in self.running)
 
     def books(self, queued: int) -> Books:
@@ -176,7 +176,7 @@ class Admission:
     # Endings: each gives the sequence back exactly once ---------------------------------------------
 
     def end_early(self, *, all_cancelled: bool) -> None:
-        """Ends whoever is to end; with `all_cancelled`, everyone."""
+        """Ends those who are to end; with `all_cancelled`, everyone."""
         if all_cancelled:
             for request in [*self.waiting, *(running.request for running in self.running)]:
                 request.ending = request.ending or FinishReason.CANCELLED
@@ -218,7 +218,7 @@ class Admission:
         )
 
     def fail(self, running: Running, error: SamovarError) -> None:
-        """The answer cannot go on: its reader gets `error` raised."""
+        """The answer cannot continue: its reader gets `error` raised."""
         self._give_back(running, None)
         running.request.fail(error)
 

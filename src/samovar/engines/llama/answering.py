@@ -1,4 +1,4 @@
-"""One answer of a model in tokens: what each generated token says, and what it may say next.
+"""One answer of a model in tokens: the meaning of each generated token, and the tokens allowed next.
 
 Above: `model.py`, which makes one for each request; `arena.py`, `admission.py`, whose decode loop feeds it.
 Below: `engines/answer.py`, `offer.py`, `vocabulary.py`. Control tokens are shown to nobody, but some mark
@@ -53,7 +53,7 @@ class TokenAnswer:
 
     @property
     def is_free(self) -> bool:
-        """What comes is not yet the text, which is held to choices or to a form."""
+        """What comes is not yet the text, which is constrained to choices or to a form."""
         return self._answer.is_free
 
     @property

@@ -1,8 +1,8 @@
 """One llama.cpp context and its decode loop.
 
 Above: `model.py`, which submits requests. Below: `context.py`, `admission.py` (who waits and who runs),
-`prefixes/` (what was evaluated before), `batch.py`. The decode loop is one named thread; it alone calls into
-the context and changes the books.
+`prefixes/` (evaluated prefixes), `batch.py`. The decode loop is one named thread; it alone calls into the
+context and changes the books.
 
 Each round of the loop builds one batch: the next token of every running sequence first, then chunks of the
 prompts still being evaluated, first come first served.
@@ -32,10 +32,10 @@ log = logging.getLogger("samovar.engine")
 CHUNK_BESIDE_TOKENS = 64
 """A prompt's chunk while other sequences are generating, so that it does not stall them for long."""
 GATHER_S = 0.002
-"""Where memory cannot be cut, the loop waits so long for company before it begins: it has to know where
+"""Where memory cannot be cut, the loop waits this long for company before it begins: it has to know where
 prompts part before it gets there."""
 IDLE_S = 0.5
-"""With nothing to do for so long, the loop begins to copy prefixes to disk, …"""
+"""With nothing to do for this long, the loop begins to copy prefixes to disk, …"""
 SAVING_S = 0.01
 """… and looks for something better to do after each."""
 
@@ -91,7 +91,7 @@ class Arena:
             self._queue.tell()
 
     def _may_stop(self) -> bool:
-        """Whether to stop the batch costs nobody who goes on. Not all memory can go back to before it."""
+        """Whether to stop the batch costs nobody who continues. Not all memory can go back to before it."""
         if not self._context.keeps_whole_states:
             return self._batch.evaluates_prompts
         parts = self._batch.parts
@@ -126,7 +126,7 @@ class Arena:
         if not lost:
             return []
         return [
-            "This model's memory cannot be cut at any token, so prefixes are reused by copies of whole "
+            "This model's memory cannot be cut at every token, so prefixes are reused by copying whole "
             f"states: {lost} prompt tokens were evaluated again."
         ]
 
@@ -154,7 +154,7 @@ class Arena:
         try:
             while self._round():
                 pass
-        except Exception as error:  # the thread's edge: whoever waits must be told
+        except Exception as error:  # the thread's edge: anyone who waits must get it
             log.exception("the decode loop failed")
             self._break(EngineError(f"The decode loop failed: {error!r}"))
 
@@ -250,7 +250,7 @@ class Arena:
             self.threads.stepped(elapsed_s, self._batch.size)
 
     def _take(self, running: Running, tokens: list[int]) -> None:
-        """A sequence's next tokens were picked: their text is put, and it goes on or finishes."""
+        """A sequence's next tokens were picked: their text is put, and it continues or finishes."""
         if running.first_token_s is None:
             running.first_token_s = time.monotonic() - running.request.submitted_s
         answer = running.request.answer
@@ -274,7 +274,7 @@ class Arena:
             for part in parts:
                 self._trim(part.running)
             if code == 2:
-                return  # stopped: whoever asked for it is ended next turn, the others are tried again
+                return  # stopped: anyone who asked for it is ended next turn, the others are tried again
             if code == 1:
                 self._prefixes.clear()
                 log.warning("the engine found no cells for a batch that the books had room for")
@@ -293,7 +293,7 @@ class Arena:
             running.prefixes.begin(row, running.prompt, 0, goes_on=False)
 
     def _break(self, error: EngineError) -> None:
-        """Refuses whoever comes from now on, and ends everybody."""
+        """Refuses all who come from now on, and ends everybody."""
         self._queue.close(error)
         with self._lock:
             self._is_broken = True

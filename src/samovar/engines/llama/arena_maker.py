@@ -1,4 +1,4 @@
-"""Makes the arenas of one model, one after the other: a context, what keeps prefixes in it, and the loop.
+"""Makes the arenas of one model, one after the other: a context, its prefix store, and the loop.
 
 Above: `model.py`, which has one arena at a time. Below: `arena.py`, `context.py`, `prefixes/`.
 """
@@ -23,7 +23,7 @@ from samovar.models.cost import Cost
 from samovar.models.tuning import MICRO_BATCH_TOKENS, Tuning, table
 
 EXACT_PART = 4
-"""Deterministic answers get one part in so many of the room for copies, where the others need it too."""
+"""Deterministic answers get one part in this many of the room for copies, if the others need it too."""
 
 
 class ArenaMaker:
@@ -76,7 +76,7 @@ class ArenaMaker:
             raise
 
     def make_again(self, cost: Cost, carried: list[Carried]) -> Arena:
-        """Of the size that there was; without what was evaluated if that is too much now."""
+        """An arena of the old size; without its evaluated prefixes if there is no room for them now."""
         try:
             return self.make(cost, carried)
         except EngineError:

@@ -1,4 +1,4 @@
-"""The arguments of a chat template: which it takes, and which of them turn its model's reasoning on or off.
+"""The arguments of a chat template, and those that turn its model's reasoning on or off.
 
 Above: `chat.py`. Below: the generation values. It knows names and values, not how a template is filled. What
 would have no effect is an error that says what would have one.
@@ -48,7 +48,7 @@ class Arguments:
     def checked(self, given: Mapping[str, Any], think: bool | None, *, always_thinks: bool) -> dict[str, Any]:
         """All arguments for one prompt. `always_thinks`: whatever it is given.
 
-        Raises `EngineError` for a name that the template does not use, or gets anyway, and where it has no
+        Raises `EngineError` for a name that the template does not use, or gets anyway, and if it has no
         way to do what `think` says.
         """
         for name in given:
@@ -67,7 +67,8 @@ class Arguments:
         if switch.keys() & given.keys():
             name = next(iter(switch))
             raise EngineError(
-                f"`think` sets the template argument {name!r}, which is given too: leave out one of them."
+                f"`think` sets the template argument {name!r}, which is also given directly: leave out "
+                f"one of them."
             )
         return {**given, **switch}
 
@@ -83,7 +84,9 @@ class Arguments:
         )
         hint = ""
         if "reasoning_effort" in self.names:
-            hint = ' What it can change is how much: using template={"reasoning_effort": "low"}.'
+            hint = (
+                ' It can only change how much the model reasons: using template={"reasoning_effort": "low"}.'
+            )
         raise EngineError(f"The model's chat template {way}: leave out `think`.{hint} {self._listed()}")
 
     def _usable(self, values: tuple[Any, ...]) -> list[Any]:

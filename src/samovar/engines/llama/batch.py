@@ -1,4 +1,4 @@
-"""The batch the decode loop hands to the engine: C arrays, and which part belongs to whom.
+"""The batch that the decode loop passes to the engine: C arrays, and the owner of each part.
 
 Above: `arena.py`. Below: `binding.py`. Memory is taken once and used for every turn.
 """

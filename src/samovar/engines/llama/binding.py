@@ -1,4 +1,4 @@
-"""The shared object: found, checked, opened once, its log lines routed to `logging`.
+"""The shared library: found, checked, opened once, its log lines routed to `logging`.
 
 Above: every file of this folder. Below: `declarations.py`, `machine.py`, `tokenizing.py`. It is the only
 place that opens the object. Symbol visibility is an accident of the wheel's build, so an unknown build is
@@ -125,7 +125,10 @@ class Binding:
         if any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")):
             del chosen["GOMP_SPINCOUNT"]
         elif _is_mapped("libgomp"):
-            self.notes += ("OpenMP was loaded before the engine, so its threads wait as it was set up then.",)
+            self.notes += (
+                "OpenMP was loaded before the engine, so its threads keep the waiting policy "
+                "set at that time.",
+            )
         os.environ.update(chosen)
         try:
             yield
@@ -142,7 +145,7 @@ class Binding:
                     "The engine needs the system library libgomp.so.1, which is not installed. "
                     "On Debian and Ubuntu: apt-get install libgomp1; on Fedora: dnf install libgomp."
                 ) from error
-            raise PlatformError(f"The engine's shared object cannot be opened: {error}") from error
+            raise PlatformError(f"The engine's shared library cannot be opened: {error}") from error
 
     def _check_sizes(self) -> None:
         for name, size in declarations.STRUCT_BYTES.items():
@@ -200,7 +203,7 @@ def find_library() -> Path:
         for path in sorted(Path(folder).glob("xllamacpp*.so")):
             return path
     raise PlatformError(
-        f"{declarations.WHEEL} {version} is installed without its shared object; reinstall it."
+        f"{declarations.WHEEL} {version} is installed without its shared library; reinstall it."
     )
 
 
@@ -211,7 +214,7 @@ _opening = threading.Lock()
 def open_binding() -> Binding:
     """The process's one binding: a shared object can be opened, and told where to log, only once.
 
-    Raises `PlatformError` where this machine cannot run it.
+    Raises `PlatformError` if this machine cannot run it.
     """
     global _opened
     with _opening:

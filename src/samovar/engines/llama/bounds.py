@@ -1,4 +1,4 @@
-"""What the rendering of one chat template may do at most, counted while it goes on.
+"""Limits on rendering a chat template, counted while it runs.
 
 Above: `dialect.py`. Below: Jinja. A template is code from a file that somebody made. Each turn of a loop,
 each call and each filter is a step, and no value may become larger than a limit. It does not know what a
@@ -31,7 +31,7 @@ ITEM_SIZE = 16
 GROWTH = 64
 """A call may make this many times `MOST_SIZE` by the sizes of what it takes, which is more than it makes."""
 MOST_BITS = 10_000
-"""Of one number."""
+"""Bits of one number."""
 MOST_CPU_S = 20.0
 """Processor time of the rendering thread. What counts usually are the steps."""
 CLOCK_STEPS = 64

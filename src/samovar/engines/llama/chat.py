@@ -1,4 +1,4 @@
-"""Messages to tokens, by the model's own chat template.
+"""Converts messages to tokens with the model's own chat template.
 
 Above: `model.py`, `counting.py`. Below: `rendering.py`, `calling.py`, `turns.py`, `vocabulary.py`. Templates
 are code from a file that somebody made, so they run in a sandbox. Message content is data: a control token's
@@ -56,7 +56,8 @@ _MARK = re.compile(
 
 
 NO_SYSTEM = (
-    "Without a chat template (template=none) there is no place for a system text: put it at the head of the "
+    "Without a chat template (template=none) there is no place for a system text: put it at the beginning "
+    "of the "
     "prompt, and leave out `system`."
 )
 NO_TOOLS = "Without a chat template (template=none) there is no place for tools: leave out `tools`."
@@ -65,7 +66,7 @@ NO_ARGUMENTS = "Without a chat template (template=none) there is nothing that `t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptTokens:
-    """What a model goes on from, and how."""
+    """What a model continues from, and how."""
 
     tokens: list[int]
     beginning: Beginning | None
@@ -256,7 +257,7 @@ class ChatTemplate:
         return self.markers.beginning(text).inside is not None
 
     def _raw_tokens(self, messages: Sequence[Message], options: Options) -> list[int]:
-        """Of the messages' texts as one text, in which nothing is a control token."""
+        """The tokens of the messages' texts as one text, without control tokens."""
         if options.think is not None:
             raise EngineError(NO_ARGUMENTS)
         if options.tools:

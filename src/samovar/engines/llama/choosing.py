@@ -1,4 +1,4 @@
-"""Holds an answer to one of some texts, with llama.cpp's own grammar sampler.
+"""Constrains an answer to one of several texts, with llama.cpp's own grammar sampler.
 
 Above: `sampling.py`. Below: `constraint.py` (the contract), `binding.py`, `vocabulary.py`. It prepares
 nothing for a vocabulary, as `grammars.py` does, so choices never wait.
@@ -20,7 +20,7 @@ from samovar.values import is_utf8
 MOST_FEW = 4096
 """Tokens that are looked at one by one before one is picked, at most."""
 EMPTY_LINES = 2
-"""At most so many line ends may a model put between its reasoning and its choice."""
+"""A model may put at most this many line ends between its reasoning and its choice."""
 
 
 def choices_grammar(choices: Sequence[str], *, is_behind_reasoning: bool = False) -> str:
@@ -40,7 +40,7 @@ def _quote(text: str) -> str:
 
 
 def unfinished(raw: bytes) -> bytes | None:
-    """What is left of UTF-8 behind its last whole character; None if it is not UTF-8."""
+    """The rest of UTF-8 behind its last whole character; None if it is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         decoder.decode(raw)
@@ -67,9 +67,9 @@ class OneOf:
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._choices = [choice.encode("utf-8", "replace") for choice in choices]
         self._said = b""
-        """Of the answer so far, without empty lines before it."""
+        """The bytes of the answer so far, without empty lines before it."""
         self._unfinished = b""
-        """Of the answer: the first bytes of a character that is not whole yet."""
+        """The first bytes of an unfinished character of the answer."""
         self._silent = frozenset(
             token
             for text, token in vocabulary.controls.items()
@@ -79,7 +79,9 @@ class OneOf:
         self._grammar: Any = None
         """The engine's sampler that accepts the choices; None after `close`."""
         if not all(is_utf8(choice) and "\0" not in choice for choice in choices):
-            raise EngineError("A choice has a NUL or half of a surrogate pair, which no model can say.")
+            raise EngineError(
+                "A choice contains a NUL or half of a surrogate pair, which no model can write."
+            )
         text = choices_grammar(choices, is_behind_reasoning=is_behind_reasoning).encode()
         grammar = self._lib.llama_sampler_init_grammar(vocabulary.pointer, text, b"root")
         if grammar == self._ffi.NULL:

@@ -1,4 +1,4 @@
-"""What may be said next in an answer that is held to a form: the contract of its two kinds.
+"""The tokens allowed next in a constrained answer: the contract of both kinds of constraint.
 
 Above: `sampling.py`, which asks before each token. Below: `choosing.py` (one of some texts), `grammars.py` (a
 JSON Schema, a regular expression, a grammar). A constraint belongs to one answer and follows it token by
@@ -20,7 +20,7 @@ class Constraint(Protocol):
         ...
 
     def allows(self, token: int) -> bool:
-        """Whether the answer can go on with this token, or end if the token ends an answer."""
+        """Whether the answer can continue this token, or end if the token ends an answer."""
         ...
 
     def mask(self, data: Any, candidates: Any) -> None:
@@ -36,7 +36,7 @@ class Constraint(Protocol):
         ...
 
     def accept(self, token: int) -> None:
-        """The answer goes on with this token. Raises `EngineError` if it cannot."""
+        """The answer continues this token. Raises `EngineError` if it cannot."""
         ...
 
     def forced(self) -> list[int]:
@@ -44,7 +44,7 @@ class Constraint(Protocol):
         ...
 
     def few(self) -> Sequence[int] | None:
-        """All tokens with which the answer can go on or end; None if they are too many to look at."""
+        """All tokens with which the answer can continue or end; None if they are too many to look at."""
         ...
 
     def close(self) -> None:

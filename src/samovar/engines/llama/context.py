@@ -109,7 +109,7 @@ class Context:
         self._lib.llama_memory_seq_cp(self._memory, source, target, start, end)
 
     def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool:
-        """`sequence` gives up its cells from `start` to `end`. False where the memory cannot be cut there."""
+        """`sequence` gives up its cells from `start` to `end`. False if the memory cannot be cut there."""
         whole = start == 0 and end == -1
         return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, -1 if whole else start, end))
 
@@ -139,7 +139,8 @@ class Context:
         return blob
 
     def restore(self, sequence: int, blob: bytes | bytearray | memoryview) -> bool:
-        """`sequence` gets what `state` gave, in new cells. False when there are none, or it is no state."""
+        """`sequence` gets what `state` gave, in new cells. False when there are none, or it is not a
+        state."""
         scratch = self.max_running
         data = self._ffi.from_buffer("uint8_t[]", blob)
         read = self._lib.llama_state_seq_set_data(self._value, data, len(blob), scratch)

@@ -1,4 +1,4 @@
-"""The texts that become control tokens, found in text, and marked in messages so that none arises from them.
+"""The texts of control tokens, found in text, and marked in messages so that none arises from them.
 
 Above: `vocabulary.py`, `chat.py`. Below: `errors/`. It does not know what a template is. While a template
 is filled, first characters of control texts that a message contains are written as private-use characters.

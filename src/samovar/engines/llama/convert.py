@@ -1,4 +1,4 @@
-"""A model's file once more, with all its matrices in another type: what `samovar tune --convert` writes.
+"""Writes a copy of a model's file with all matrices in another type, for `samovar tune --convert`.
 
 Above: the command line, tests. Below: the engine's quantizing functions, by `binding.py`, and the readers of
 headers in `models/`. One type for all matrices, so that what is measured of the copy is that type; norms,
@@ -41,7 +41,7 @@ _FILE_TYPE = "general.file_type"
 _SPLIT = "split."
 """How the entries begin that say which of several files one is."""
 _COUNTS = struct.Struct("<QQ")
-"""Of tensors and of entries; 8 bytes are before them."""
+"""Counts of tensors and of entries; 8 bytes are before them."""
 _F16, _F32 = 1, 0
 
 
@@ -90,8 +90,8 @@ def convert(
     Takes seconds for each gigabyte, on all cores: call it in a worker thread. `target` is there when all of
     it is written, and never in part. What `on_progress` raises stops it.
 
-    Raises `ModelFileError` if `source` is no model that the engine takes, is of a type that cannot be read,
-    or `target` cannot be written; `PlatformError` if the engine cannot run here.
+    Raises `ModelFileError` if `source` is not a model that the engine takes, is of a type that cannot be
+    read, or `target` cannot be written; `PlatformError` if the engine cannot run here.
     """
     binding = open_binding()
     plan = _plan(source, FORMATS[name])
@@ -99,7 +99,7 @@ def convert(
     try:
         if plan.size_bytes > shutil.disk_usage(target.parent).free:
             raise ModelFileError(
-                f"{target} cannot be written: it will have {in_words(plan.size_bytes)}, and {target.parent} "
+                f"{target} cannot be written: it will take {in_words(plan.size_bytes)}, and {target.parent} "
                 f"has only {in_words(shutil.disk_usage(target.parent).free)} left."
             )
         with ExitStack() as opened, part.open("xb") as write:

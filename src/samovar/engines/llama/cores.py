@@ -1,7 +1,7 @@
-"""How many cores there are for the engine: physical ones, and of two kinds the fast ones.
+"""Counts the cores for the engine: physical ones, and only the fast ones if there are two kinds.
 
 Above: `threads.py`, `loading.py`, `measuring.py`, `convert.py`, `app.py`. Below: `cgroups.py`, files of
-`/sys`, `sysctl` on macOS, and psutil where neither says anything. Two threads of one core share what the
+`/sys`, `sysctl` on macOS, and psutil if neither says anything. Two threads of one core share what the
 engine needs of it, and at each of the hundreds of barriers of a step the fast cores would wait for the
 slow ones.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from samovar.memory.cgroups import ROOT, folders, number_of, text_of
 
 FAST = 2 / 3
-"""Cores with so much of the best one's speed are of its kind: some of a kind may clock a little higher."""
+"""Cores with this much of the best one's speed are of its kind: some of a kind may clock a little higher."""
 
 
 def usable_cores(root: Path = ROOT) -> int:
@@ -47,7 +47,7 @@ def _allowed() -> Collection[int]:
 def _fast(root: Path, allowed: Collection[int]) -> Collection[int]:
     """Those of the fast kind; if none of them is allowed, all that are."""
     devices = root / "sys" / "devices"
-    of_intel = _listed(text_of(devices / "cpu_core" / "cpus"))  # where there are two kinds
+    of_intel = _listed(text_of(devices / "cpu_core" / "cpus"))  # if there are two kinds
     if of_intel:
         return of_intel & set(allowed) or allowed
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
@@ -80,7 +80,7 @@ def _listed(text: str) -> set[int]:
 
 
 def _counted() -> int | None:
-    """Physical cores (of the fast kind on macOS), where the system has no files that say so."""
+    """Physical cores (of the fast kind on macOS), if the system has no files that say so."""
     if sys.platform == "darwin" and (found := _sysctl("hw.perflevel0.physicalcpu")):
         return found
     import psutil
@@ -112,7 +112,8 @@ def _within_quota(cores: int, root: Path) -> int:
 
 
 def in_words() -> str:
-    """What tells this machine from one of another speed: the kind of CPU, and how much of it is usable."""
+    """What distinguishes this machine from one of another speed: the kind of CPU, and how much of it is
+    usable."""
     name = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""How many tokens messages are, by the model's own vocabulary and chat template: no weights are read.
+"""Counts the tokens of messages with the model's vocabulary and chat template, without its weights.
 
 Above: `outlook.py`. Below: `vocabulary.py`, `chat.py`. It opens a model's file for its vocabulary only, which
 takes a fraction of a second and the memory of the vocabulary, and gives it back on leaving.
@@ -22,7 +22,7 @@ from samovar.models.split import first_part
 def open_template(path: Path) -> Iterator[ChatTemplate]:
     """The chat template of the model at `path`, which makes tokens of messages as a run does.
 
-    Raises `ModelNotFoundError` and `ModelFileError` for the file, `PlatformError` where there is no engine.
+    Raises `ModelNotFoundError` and `ModelFileError` for the file, `PlatformError` if there is no engine.
     """
     read_header(path)  # what the engine asserts about a file ends the process
     binding = open_binding()

@@ -1,4 +1,4 @@
-"""Where a text is cut before the engine makes tokens of it, so that no pre-tokenizer takes hours.
+"""Cuts a text before the engine tokenizes it, so that no pre-tokenizer takes hours.
 
 Above: `vocabulary.py`. Below: nothing. Three of the pinned build's pre-tokenizers (`llm_tokenizer_bpe` in
 `llama-vocab.cpp`) look at a run of equal characters once for each of its characters: the work grows with the
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 GROUP_DIGITS = 3
 RUN_DIGITS = 33 * GROUP_DIGITS
-"""A run of digits is looked at in pieces of so many."""
+"""A run of digits is looked at in pieces of this many."""
 RUN_BLANKS = 64
-"""From so many blanks on a run of them ends a piece."""
+"""From this many blanks on a run of them ends a piece."""
 STEP_BLANKS = 8 * 512
-"""A longer run of blanks without a line break is looked at in pieces of so many."""
+"""A longer run of blanks without a line break is looked at in pieces of this many."""
 
 _DIGITS = re.compile(rf"[0-9]{{{RUN_DIGITS + 1},}}")
 _BLANKS = re.compile(rf"\s{{{RUN_BLANKS},}}")
@@ -33,7 +33,7 @@ def _in_groups(text: str) -> Iterator[int]:
 def _after_blanks(text: str) -> Iterator[int]:
     """`\\s+$` is tried from each blank that no word follows.
 
-    A letter beyond ASCII right after so many blanks is a token without the last of them.
+    A letter beyond ASCII right after this many blanks is a token without the last of them.
     """
     for run in _BLANKS.finditer(text):
         if run.end() < len(text) and not _TAKES_A_BLANK.match(text, run.end()):

@@ -1,4 +1,4 @@
-"""The Jinja that chat templates are written in: what transformers gives every template, in a sandbox.
+"""The Jinja of chat templates: the names that transformers provides, in a sandbox.
 
 Above: `chat.py`, which imports it only when a template is compiled. Below: Jinja. It does not know what a
 token is, and has no clock of its own. The names and their meaning are those of `_compile_jinja_template` in
@@ -80,7 +80,7 @@ class Dialect:
         arguments, by name. `tools`: definitions; a template gets none rather than an empty list of them.
 
         Blocks, one rendering after the other. Raises `EngineError`, which says if the template refuses the
-        messages, does more than it may, or what is wrong with it. Its `__cause__` is what Jinja raised.
+        messages, does more than it may, or is wrong in itself. Its `__cause__` is what Jinja raised.
         """
         with self._rendering:
             characters = sum(_characters(message["content"]) for message in messages)
@@ -101,7 +101,7 @@ class Dialect:
         except TooMuchError as error:
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(
-                f"The model's chat template does more than it may{where}: {error}. "
+                f"The model's chat template exceeds a limit{where}: {error}. "
                 "Another file of the model may have a template that works."
             ) from error
         except RefusalError as error:
@@ -109,7 +109,9 @@ class Dialect:
         except UndefinedError as error:
             raise _lacking(str(error), _line_of(error.__traceback__)) from error
         except SecurityError as error:
-            raise EngineError(f"The model's chat template does what it may not: {error}") from error
+            raise EngineError(
+                f"The model's chat template does something that is not allowed: {error}"
+            ) from error
         except Exception as error:  # a template is a program, and can fail in any way
             where = _in_line(_line_of(error.__traceback__))
             raise EngineError(f"The model's chat template failed{where}: {error!r}") from error
@@ -134,7 +136,7 @@ def _characters(content: str | list[dict[str, str]]) -> int:
 
 def _lacking(what: str, line: int | None) -> EngineError:
     return EngineError(
-        f"The model's chat template uses something that is not there{_in_line(line)}: {what.rstrip('.')}. "
+        f"The model's chat template uses something that does not exist{_in_line(line)}: {what.rstrip('.')}. "
         "Another file of the model may have a template that works."
     )
 

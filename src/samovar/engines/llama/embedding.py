@@ -1,4 +1,4 @@
-"""Embedding texts with loaded weights: one context for it, made when it is first used, of the promised size.
+"""Embeds texts with loaded weights: one context, created on first use, of the reserved size.
 
 Above: `model.py` and `embedding_model.py`, which are models. Below: `embedding_context.py`, `vocabulary.py`.
 Texts are embedded in groups; between two groups others have their turn. The weights are its owner's, and
@@ -57,7 +57,7 @@ class Embedding:
         self._model, self._room = model, tokens
         self._context: EmbeddingContext | None = None
         self._use = anyio.Lock(fast_acquire=True)
-        """Held by whoever uses the context."""
+        """Held by anyone who uses the context."""
         self._closed = False
         self.texts = 0
         self.tokens = 0
@@ -92,8 +92,7 @@ class Embedding:
         for number, found in enumerate(tokens, start=1):
             if not found:
                 raise EngineError(
-                    f"Text {number} is empty, and this model has no token that stands for an empty text. "
-                    "Leave it out."
+                    f"Text {number} is empty, and this model has no token for an empty text. Leave it out."
                 )
         return tokens
 
@@ -138,7 +137,7 @@ class Embedding:
                 context.stop_soon()
 
         context.go_on()
-        self._check_open()  # after that: whoever closes stops it from now on
+        self._check_open()  # after that: anyone who closes stops it from now on
         vectors: list[array[float]] | None = None
         failure: EngineError | None = None
         async with anyio.create_task_group() as tasks:
@@ -163,7 +162,7 @@ class Embedding:
             raise ClosedError("The model was closed.")
 
     async def resize(self, tokens: int) -> None:
-        """There is room for texts of `tokens` from now on; what runs comes to its end first."""
+        """There is room for texts of `tokens` from now on; what runs ends first."""
         if tokens != self._room:
             async with self._use:
                 self._room = tokens

@@ -1,9 +1,9 @@
-"""One llama.cpp context that texts are embedded in, one after the other.
+"""One llama.cpp context for embedding texts, one after the other.
 
 Above: `embedding.py`, one of whose threads at a time calls in here (`stop_soon` apart). Below: `binding.py`.
-What goes on from a text token by token (causal attention) is evaluated in pieces, and its tokens' vectors are
-pooled here: so only those that count are asked for, and no text must fit into one micro-batch. What reads a
-text as a whole is evaluated as a whole, and pooled by the engine, which has such models' last layers.
+What continues from a text token by token (causal attention) is evaluated in pieces, and its tokens' vectors
+are pooled here: so only those that count are asked for, and no text must fit into one micro-batch. What reads
+a text as a whole is evaluated as a whole, and pooled by the engine, which has such models' last layers.
 
 Several texts in one batch would be no faster on a CPU, and would change each other's vectors: with quantized
 weights activations are rounded, so that another order of sums changes a vector by up to 4e-3.
@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class EmbeddingContext:
-    """Takes texts of up to `tokens` tokens. Mutable: what it has been told to stop."""
+    """Takes texts of up to `tokens` tokens. Mutable: what it has to stop."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The engine on llama.cpp: what a file would cost, and its load with progress and abort.
+"""The engine on llama.cpp: the memory a file would need, and loading with progress and abort.
 
 Above: the pool. Below: `loading.py`, `model.py`, `binding.py`, and the GGUF header reader in `models/`.
 The header is read and checked first, since what llama.cpp asserts about a file ends the process.
@@ -50,8 +50,8 @@ class LlamaEngine:
         """`snapshots`: where evaluated prefixes are kept for other processes; None: nowhere. `tuned`: what
         was measured on this machine; None: the table alone.
 
-        `build`: what the engine does with weights; None: what it says, and before the first load what is
-        known of it. `devices`: those that layers can be put on, with what is free there now.
+        `build`: what the engine does with weights; None: what it says, and before the first load the known
+        facts about it. `devices`: those that layers can be put on, with what is free there now.
         """
         self._devices = devices
         self._snapshots, self._tuned = snapshots, tuned
@@ -114,7 +114,7 @@ class LlamaEngine:
                 return found.tuning
             where = {"cpu": "the CPU alone", "gpu": "a GPU"}
             note = ignored(
-                f"{where[found.tuning.device]} was measured, and this is for {where[tuning.device]}"
+                f"{where[found.tuning.device]} was measured, but this run uses {where[tuning.device]}"
             )
         return replace(tuning, notes=() if note is None else (note,))
 

@@ -1,4 +1,4 @@
-"""Holds an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
+"""Constrains an answer to a JSON Schema, a regular expression or a grammar, with llguidance.
 
 Above: `guidance.py`, which makes them for one model; `sampling.py`, which asks a `Matcher` before each
 token. Below: `constraint.py` (the contract), `reasons.py`, `spelling.py`. The functions are those of the
@@ -98,13 +98,13 @@ class Grammars:
         `is_compact`: JSON has no white space between its parts.
         """
         if "\0" in form.text:
-            raise EngineError(f"The {form.name} has a NUL, which no model can say.")
+            raise EngineError(f"The {form.name} contains a NUL, which no model can write.")
         text = _spaced(form.text, is_flexible=not is_compact) if form.kind == "schema" else form.text
         try:
             raw = text.encode()
         except UnicodeEncodeError:
             raise EngineError(
-                f"The {form.name} has half of a surrogate pair, which no model can say."
+                f"The {form.name} contains half of a surrogate pair, which no model can write."
             ) from None
         matcher = self.lib.llg_new_matcher(self._init, _KINDS[form.kind].encode(), raw)
         matcher = self.ffi.gc(matcher, self.lib.llg_free_matcher)
@@ -140,9 +140,9 @@ def _of_bytes() -> Grammars:
 
 
 def objection(form: Form) -> str | None:
-    """Why answers cannot be held to this form, whatever the model; None if they can.
+    """Why this form cannot be enforced, with any model; None if they can.
 
-    Raises `PlatformError` where the engine cannot run.
+    Raises `PlatformError` if the engine cannot run.
     """
     try:
         of_bytes = _of_bytes()
@@ -157,7 +157,7 @@ def objection(form: Form) -> str | None:
 def accepts(form: Form, text: str) -> bool:
     """Whether a text has this form; white space between the parts of JSON does not matter.
 
-    Raises `EngineError` for a form that cannot be enforced, `PlatformError` where the engine cannot run.
+    Raises `EngineError` for a form that cannot be enforced, `PlatformError` if the engine cannot run.
     """
     of_bytes = _of_bytes()
     matcher = of_bytes.open(form, is_compact=False)
@@ -175,7 +175,7 @@ class Matcher:
     """See `constraint.Constraint`. Mutable: how far the answer is."""
 
     def __init__(self, grammars: Grammars, vocabulary: Vocabulary, form: Form, lead: int) -> None:
-        """`lead`: line ends that may come before the answer, and are no part of it."""
+        """`lead`: line ends that may come before the answer, and are not part of it."""
         self._grammars, self._vocabulary, self._shape, self._lead = grammars, vocabulary, form, lead
         self._ffi, self._lib = grammars.ffi, grammars.lib
         self._matcher: Any = grammars.open(form)
@@ -277,7 +277,7 @@ class Matcher:
             reason = self._lib.llg_matcher_get_error(self._matcher)
             said = "no reason given" if reason == self._ffi.NULL else _text(self._ffi.string(reason))
             log.debug("a constraint failed: %s", said)
-            raise EngineError(f"The answer could not be held to its {self._shape.name}: {plainly(said)}")
+            raise EngineError(f"The {self._shape.name} could not be enforced on the answer: {plainly(said)}")
         return status
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What one loaded model needs to hold its answers to forms, made in a thread of its own when one comes.
+"""The parts of one loaded model that constraints need, created in a thread on first use.
 
 Above: `model.py`. Below: `grammars.py`, `spelling.py`, `vocabulary.py`. Meanwhile the model evaluates the
 prompt: the decode loop waits for it only before the first token of the answer.

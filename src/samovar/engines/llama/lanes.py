@@ -1,6 +1,6 @@
-"""Work with one model's vocabulary, beside the event loop: what is short does not wait for what is long.
+"""Work with one model's vocabulary in the background: short texts do not wait for long ones.
 
-Above: `model.py`. Below: anyio. A caller that is cancelled goes on at once; its work, which nothing can
+Above: `model.py`. Below: anyio. A caller that is cancelled continues at once; its work, which nothing can
 interrupt, ends by itself, and until then nothing else begins in its lane, and nothing that it uses is freed.
 It does not know what the work is.
 """
@@ -21,7 +21,7 @@ from samovar.errors import ClosedError
 T = TypeVar("T")
 
 LONG_CHARACTERS = 20_000
-"""Of all messages together. Work on more is long."""
+"""Characters of all messages together. Work on more is long."""
 
 
 class Lanes:
@@ -56,7 +56,7 @@ class Lanes:
             try:
                 return self._run(work, is_given_up)
             finally:
-                with suppress(RuntimeError):  # the event loop is gone, and with it whoever would come next
+                with suppress(RuntimeError):  # the event loop is gone, and with it anyone who would come next
                     loop.call_soon_threadsafe(give_back)
 
         await lane.acquire_on_behalf_of(borrower)

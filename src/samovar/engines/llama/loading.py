@@ -1,7 +1,7 @@
-"""One load of a model under way: weights, vocabulary, template and context, or all of it given back.
+"""One load of a model in progress: weights, vocabulary, template and context, or all of it released.
 
-Above: `engine.py`, `measuring.py`. Below: `model.py`, `embedding_model.py`, `binding.py`. It runs in a
-worker thread; what needs the interpreter goes on beside what the engine does by itself.
+Above: `engine.py`, `measuring.py`. Below: `model.py`, `embedding_model.py`, `binding.py`. It runs in a worker
+thread; what needs the interpreter continues beside what the engine does by itself.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_weights(
     raised: list[BaseException] = []
 
     def told(fraction: float, _data: Any) -> bool:
-        """Whether to go on. An exception must not cross the C frames: it is raised after the load."""
+        """Whether to continue. An exception must not cross the C frames: it is raised after the load."""
         try:
             on_progress(fraction)
         except BaseException as error:

@@ -1,7 +1,7 @@
-"""Whether this machine can run the engine, said before the shared object is opened.
+"""Checks if this machine can run the engine, before the shared library is opened.
 
-Above: `binding.py`. An instruction that the CPU lacks ends the process with a signal, and a missing
-library with a line that names no mending, so both are looked for first. It opens nothing but /proc.
+Above: `binding.py`. An instruction that the CPU lacks ends the process with a signal, and a missing library
+with a line that names no fix, so both are looked for first. It opens nothing but /proc.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Machine:
     processor: str
     """`platform.machine()`."""
     libc: str
-    """`glibc`, `musl`, or empty where it does not matter."""
+    """`glibc`, `musl`, or empty if it does not matter."""
     cpu_flags: frozenset[str] | None
-    """Instruction sets; None where they cannot be read."""
+    """Instruction sets; None if they cannot be read."""
 
 
 def read_machine() -> Machine:

@@ -1,8 +1,8 @@
-"""Gives back what the engine has mapped of a model's file and does not need, because it repacked it.
+"""Releases mapped pages of a model's file that the engine does not need after repacking.
 
-Above: `loading.py`, and whoever frees weights. Below: `/proc/self/maps`, and the C library's `madvise`. The
-engine keeps the whole file mapped, so that what it repacked would be in memory twice. The pages are only
-given up: whoever touched one would read it from the file again.
+Above: `loading.py`, and anyone who frees weights. Below: `/proc/self/maps`, and the C library's `madvise`.
+The engine keeps the whole file mapped, so that what it repacked would be in memory twice. The pages are only
+given up: anyone who touched one would read it from the file again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from samovar.engines.llama.binding import Binding
 from samovar.models.split import ranges_of_parts, real_path
 
 MAPPED_NOTE = (
-    "The weights are used as they are in the file: repacked for this CPU, which makes evaluating prompts "
-    "faster, they would not fit the memory budget."
+    "The weights are used as they are in the file. Repacking them for this CPU would make evaluating prompts "
+    "faster, but they would not fit the memory budget."
 )
 """For a model that was not repacked although nobody asked for that."""
 MAPS = Path("/proc/self/maps")

@@ -1,4 +1,4 @@
-"""How fast loaded weights evaluate and decode with each setting, and how well they foresee a text.
+"""Measures how fast loaded weights evaluate and decode with each setting, and their perplexity.
 
 Above: `samovar tune`. Below: `loading.py`, `context.py`, `binding.py`, `tuning.py`. Everything is done on
 weights and contexts of its own, in one worker thread; `stop` ends it from another within a micro-batch.
@@ -56,12 +56,12 @@ class Workbench:
     ) -> None:
         """Loads the weights as a run would: where `spec` and `cost` say. Raises `ModelFileError`.
 
-        `on_progress`: told the fraction that is read; what it raises ends the load, and is raised.
-        `on_part`: told of each part before it is measured."""
+        `on_progress`: called with the fraction that is read; what it raises ends the load, and is raised.
+        `on_part`: called with each part before it is measured."""
         self._binding: Binding = open_binding()
         self._spec, self._kv_type, self._on_part = spec, spec.kv_type, on_part
         self.threads_used = spec.threads or engine_cores()
-        """Of each measurement but those of fewer threads: as many as a load takes."""
+        """Threads of each measurement, except those with fewer: as many as a load uses."""
         self._context: Context | None = None
         self._is_stopped = False
         is_on_gpu = spec.gpu_layers != 0 and bool(all_devices())
@@ -79,7 +79,7 @@ class Workbench:
         self._batch = self._binding.lib.llama_batch_init(BATCH_TOKENS, 0, 1)
 
     def stop(self) -> None:
-        """What goes on ends with `MeasuringEndedError`; from any thread."""
+        """Work in progress ends with `MeasuringEndedError`; from any thread."""
         self._is_stopped = True
         if (context := self._context) is not None:
             context.stop_soon()
@@ -168,7 +168,7 @@ class Workbench:
         return decode_ms, {count: median(values) for count, values in evaluate.items()}
 
     def tuned(self, tuning: Tuning, decode_ms: Mapping[int, float], rates: Mapping[int, float]) -> Tuning:
-        """`tuning` with fewer threads than cores where that is clearly faster."""
+        """`tuning` with fewer threads than cores if that is clearly faster."""
         most = max(decode_ms)
         decoding = min(decode_ms, key=lambda count: decode_ms[count])
         evaluating = max(rates, key=lambda count: rates[count])
@@ -183,7 +183,7 @@ class Workbench:
     def perplexity(self, tuning: Tuning, text: str, most_tokens: int = MOST_SCORED_TOKENS) -> float:
         """How many tokens it hesitates between, on average, for each of the text's; less is better."""
         tokens = self.vocabulary.tokenize(text, special=False)[:most_tokens]
-        self._on_part(f"how well it foresees {len(tokens)} tokens of a text")
+        self._on_part(f"how well it predicts {len(tokens)} tokens of a text")
         lost, scored = 0.0, 0
         with self._opened(tuning, WINDOW_TOKENS, outputs=_LOGITS_AT_ONCE) as context:
             for start in range(0, len(tokens), WINDOW_TOKENS):
@@ -229,7 +229,7 @@ class Workbench:
             context.close()
 
     def _enough(self, text: str, count: int) -> list[int]:
-        """So many tokens of the text, said again and again."""
+        """This many tokens of the text, said again and again."""
         tokens = self.vocabulary.tokenize(text, special=False)
         return (tokens * (count // len(tokens) + 1))[:count]
 

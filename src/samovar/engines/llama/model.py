@@ -59,7 +59,7 @@ class LlamaModel:
         context: Context,
         embedding: Embedding,
     ) -> None:
-        """`trained_tokens`: what the arena may grow to where the spec asks for no size. `context`: of the
+        """`trained_tokens`: what the arena may grow to if the spec asks for no size. `context`: of the
         first arena."""
         self._binding, self._weights = binding, weights
         self._template, self._embedding = template, embedding
@@ -97,9 +97,9 @@ class LlamaModel:
         return prompt.tokens, self._template.answer(options, prompt.beginning, prompt.offer), tools_tokens
 
     async def _held_to(self, options: Options, answer: TokenAnswer) -> Future[Constraint | None] | None:
-        """What the answer is held to, which may still be made while the prompt is evaluated.
+        """What the answer is constrained to, which may still be made while the prompt is evaluated.
 
-        Raises `EngineError` for a form that cannot be enforced. Whoever is cancelled does not wait for it.
+        Raises `EngineError` for a form that cannot be enforced. Anyone who is cancelled does not wait for it.
         """
         form, offer = answer.held.form, answer.held.offer
         if form is None and not answer.held.choices:

@@ -1,4 +1,4 @@
-"""Whether what a model computes are numbers: a damaged file of the right length computes none.
+"""Checks for invalid numbers from a model: a damaged file of the right length computes NaN.
 
 Above: `sampling.py`, once for each answer; `embedding_context.py`, for each vector. Below: nothing.
 """
@@ -15,10 +15,10 @@ from samovar.errors import EngineError
 
 
 def not_numbers(path: Path | None) -> EngineError:
-    """What is said of a model that computes none. `path`: its file, if that is known."""
+    """The message about a model that computes none. `path`: its file, if that is known."""
     name = "The model" if path is None else str(path)
     return EngineError(
-        f"{name} computes what are not numbers (NaN or infinite): the file is damaged, or was converted "
+        f"{name} computes invalid numbers (NaN or infinite): the file is damaged, or was converted "
         "wrongly. Fetch or copy it again, or use another file of the model."
     )
 

@@ -1,4 +1,4 @@
-"""Puts a model's layers on devices: which there are, how many layers fit, and a load's parameters for that.
+"""Puts a model's layers on devices: finds them, counts the layers that fit, sets a load's parameters.
 
 Above: `engine.py`, `loading.py`. Below: `binding.py`, and the arithmetic in `models/`.
 """
@@ -49,7 +49,7 @@ def all_devices() -> list[Device]:
 
 
 def describe(binding: Binding) -> list[Device | None]:
-    """The engine's devices in its order; None for those that are no place for layers, as the CPU."""
+    """The engine's devices in its order; None for those that have no place for layers, as the CPU."""
     lib, ffi = binding.lib, binding.ffi
     found: list[Device | None] = []
     for index in range(lib.ggml_backend_dev_count()):
@@ -86,7 +86,7 @@ def place(
     repack: bool,
     tuning: Tuning,
 ) -> Cost:
-    """What a load with a context of so many `tokens` costs, with as many layers on devices as fit.
+    """What a load with a context of this many `tokens` costs, with as many layers on devices as fit.
 
     Raises `BudgetError` for a number that does not fit, `EngineError` for devices that are not there.
     """

@@ -45,7 +45,7 @@ class RequestQueue:
             self._changed.notify()
 
     def close(self, error: SamovarError | None = None) -> None:
-        """Nothing more comes; whoever tries gets `error`. Safe to call twice."""
+        """Nothing more comes; anyone who tries gets `error`. Safe to call twice."""
         with self._changed:
             self._error = self._error or error or ClosedError("The model was closed.")
             self._changed.notify()
@@ -59,7 +59,7 @@ class RequestQueue:
         return bool(self._requests) or self._is_told or self._error is not None
 
     def gather(self, seconds: float) -> None:
-        """Waits for whoever comes together with the first."""
+        """Waits for those who come together with the first."""
         end_s = time.monotonic() + seconds
         with self._changed:
             while (left_s := end_s - time.monotonic()) > 0 and self._error is None:

@@ -1,4 +1,4 @@
-"""Why a form cannot be enforced, in words for whoever wrote it.
+"""Explains in plain words why a form cannot be enforced.
 
 Above: `grammars.py`. Below: nothing. What llguidance says of forms that people often write is put into other
 words here; the rest is shown as it says it.
@@ -15,11 +15,9 @@ def plainly(reason: str) -> str:
     """Why a form is refused, in one sentence."""
     if found := _UNKNOWN_KEYS.search(reason):
         keys = ", ".join(f"`{key.strip().strip(chr(34))}`" for key in found[1].split(","))
-        return f"{keys} cannot be checked while an answer grows. Leave it out, or say it in the prompt."
+        return f"{keys} cannot be checked while an answer grows. Leave it out, or ask for it in the prompt."
     if "oneOf" in reason:
-        return (
-            "the alternatives of `oneOf` overlap. Use `anyOf`, or give each a `const` that tells them apart."
-        )
+        return "the alternatives of `oneOf` overlap. Use `anyOf`, or distinguish them by a `const` in each."
     if found := re.search(r'unknown special token: "(.*?)"', reason):
         return f"{found[1]} names a token of a vocabulary. Only texts and expressions can be used."
     if "registry" in reason:

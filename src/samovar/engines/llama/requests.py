@@ -1,4 +1,4 @@
-"""A request for an answer, what it holds while it runs, and what all of them have used.
+"""A request for an answer, its resources while it runs, and the totals of all requests.
 
 Above: `arena.py` and `admission.py`, whose decode loop changes these; `model.py` makes the requests. Below:
 `prefixes/`, `sampling.py`, `answering.py`, `stream.py`.
@@ -26,7 +26,7 @@ class Usage:
     """What a model's arenas have done so far, one after the other. Changed by the decode loop."""
 
     tokens: TokenCounts = field(default_factory=TokenCounts)
-    """Of all requests that have ended."""
+    """Tokens of all requests that have ended."""
     decode_tokens: int = 0
     """In turns that evaluated no prompt."""
     decode_s: float = 0.0
@@ -35,7 +35,7 @@ class Usage:
     """How long the other turns took, what was decoded in them included."""
 
     def evaluating_s(self, tokens: int) -> float | None:
-        """About what evaluating so many prompt tokens takes; None before an answer has ended."""
+        """About what evaluating this many prompt tokens takes; None before an answer has ended."""
         evaluated = self.tokens.evaluated
         return tokens * self.evaluate_s / evaluated if evaluated else None
 
@@ -66,11 +66,12 @@ class Request:
     events: EventStream
     """Where its answer goes."""
     choice_tokens: int = 0
-    """Of `max_tokens`: kept for its choice, while it thinks before it."""
+    """The part of `max_tokens` reserved for its choice, while it thinks before it."""
     conversation: Conversation | None = None
-    """Who may go on from the answer; None if nobody may."""
+    """Who may continue from the answer; None if nobody may."""
     constraint: Future[Constraint | None] | None = None
-    """What its text is held to beside choices, once it is made; its sampler's from then on. None: nothing."""
+    """What its text is constrained to beside choices, once it is made; its sampler's from then on. None:
+    nothing."""
     is_secret: bool = False
     """Nothing of it may be written to disk."""
     tools_tokens: int = 0
@@ -82,7 +83,7 @@ class Request:
     is_over: bool = False
     """`Finished` or an error was put."""
     digests: PromptDigests = field(init=False)
-    """Of its prompt, for finding copies on disk."""
+    """Digests of its prompt, for finding copies on disk."""
     known: int = 0
     """The length of its prefix that was there when the prefixes were at `known_version`."""
     known_version: tuple[int, int] | None = None
@@ -97,7 +98,7 @@ class Request:
 
     @property
     def is_preparing(self) -> bool:
-        """What its text is held to is still being made."""
+        """What its text is constrained to is still being made."""
         return self.constraint is not None and not self.constraint.done()
 
     def finish(self, end: Finished) -> None:
@@ -132,7 +133,7 @@ class Running:
     generated: int = 0
     """Tokens of the answer so far."""
     next_tokens: list[int] = field(default_factory=list)
-    """Of its answer: not evaluated yet. The first was sampled; the others must come behind it."""
+    """The next tokens of its answer, not evaluated yet. The first was sampled; the others must follow it."""
     first_token_s: float | None = None
     """From the request to the first token; None before that."""
     is_suspect: bool = False
@@ -144,7 +145,7 @@ class Running:
         return max(0, len(self.prompt) - len(self.row))
 
     def next_chunk(self, most: int) -> list[int]:
-        """What of its prompt may be evaluated next, at most so many tokens."""
+        """What of its prompt may be evaluated next, at most this many tokens."""
         start = len(self.row)
         end = min(self.prefixes.stop(self.row, self.prompt), start + most)
         if self.request.is_preparing:  # the last one, behind which the answer begins, waits for that

@@ -1,4 +1,4 @@
-"""Picks the next token: llama.cpp's sampler chain, held to what its answer may say.
+"""Picks the next token: llama.cpp's sampler chain, with the answer's constraint.
 
 Above: `admission.py` makes one, `arena.py` asks it. Below: `choosing.py` and `grammars.py` by their contract
 (`constraint.py`), `binding.py`, `vocabulary.py`. A sampler belongs to one answer; it is freed with `close`.
@@ -31,7 +31,7 @@ RANDOM_SEED = 2**32 - 1
 
 
 MOST_CROSSING = 32
-"""Tokens that would end the reasoning and begin the choice in one: so many are passed over, and no more."""
+"""Tokens that would end the reasoning and begin the choice in one: this many are skipped, and no more."""
 
 
 class Sampler:
@@ -45,8 +45,8 @@ class Sampler:
         answer: TokenAnswer,
         constraint: Future[Constraint | None] | None = None,
     ) -> None:
-        """`answer`: knows when its text begins, which is held to its choices or to `constraint`; that is made
-        before the first token is picked."""
+        """`answer`: knows when its text begins, which is constrained to its choices or to `constraint`; that
+        is made before the first token is picked."""
         self._answer = answer
         self._ffi, self._lib, self._vocabulary = binding.ffi, binding.lib, vocabulary
         self._is_checked = False
@@ -63,7 +63,7 @@ class Sampler:
         )
         """Its answer holds choices, of which it is kept how sure they were."""
         self._said = bytearray()
-        """By what is held to a form."""
+        """By what is constrained to a form."""
         self._steps: list[Step] = []
         self._ids = memoryview(array("i", range(vocabulary.size if options.held_by or options.tools else 0)))
         self._chain = self._build_chain(options.sampling)
@@ -144,7 +144,7 @@ class Sampler:
 
     @property
     def is_over(self) -> bool:
-        """What the answer is held to is whole, and nothing more can come."""
+        """What the answer is constrained to is whole, and nothing more can come."""
         return self._constraint is not None and self._constraint.is_over
 
     def _forced(self) -> list[int]:
@@ -160,7 +160,7 @@ class Sampler:
         return tokens
 
     def _pick_held(self, context: Any, row: int) -> int:
-        """The likeliest token with which the answer can go on, or end."""
+        """The likeliest token with which the answer can continue, or end."""
         assert self._constraint is not None
         if self._is_stateless:  # in a fraction of the time
             token = int(self._lib.llama_sampler_sample(self._chain, context, row))

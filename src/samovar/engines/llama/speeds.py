@@ -1,4 +1,4 @@
-"""How much of a model's speed is measured, what came of it, and which choice of settings is best.
+"""The measurements of a model's speed, their results, and the choice of the best settings.
 
 Above: `measuring.py`, `samovar tune`. Below: `tuning.py`.
 """
@@ -14,7 +14,8 @@ from samovar.models.tuning import BATCH_TOKENS, MICRO_BATCH_TOKENS, Tuning
 BETTER = 0.95
 """Another choice than the table's must take at most this share of its time: less is noise."""
 ANSWER_TOKENS = 120
-"""Of the usual request that choices are compared by: a prompt as long as the shortest length, and so many."""
+"""Tokens of the answer in the usual request by which choices are compared; its prompt has the shortest
+length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,24 +27,24 @@ class Plan:
     decoded: int = 24
     """Tokens, behind each."""
     copies: int = 4
-    """Of the shortest length, which other sequences keep meanwhile, as conversations do in a run."""
+    """Copies of the shortest length that other sequences keep meanwhile, like conversations in a run."""
     rounds: int = 3
 
     @property
     def cells(self) -> int:
-        """Of each context."""
+        """Cells of each context."""
         own = self.lengths[-1] + len(self.lengths) * self.decoded + BATCH_TOKENS
         return own + self.copies * (self.lengths[0] + self.decoded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What one choice came to, in medians."""
+    """What one choice reached, in medians."""
 
     tuning: Tuning
     evaluate_tokens_per_s: float
     decode_ms: Mapping[int, float]
-    """Of one token, by the tokens before it."""
+    """Milliseconds of one token, by the tokens before it."""
 
     @property
     def request_s(self) -> float:

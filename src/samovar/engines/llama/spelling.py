@@ -1,6 +1,6 @@
-"""Text within an answer as tokens: the same that the model was trained to see there.
+"""Text within an answer as tokens: the same ones that the model saw in its training.
 
-Above: `grammars.py`, for text that an answer must go on with. Below: `vocabulary.py`. The tokens say exactly
+Above: `grammars.py`, for text that an answer must continue. Below: `vocabulary.py`. The tokens say exactly
 the bytes that were asked for, or their beginning.
 """
 

@@ -18,7 +18,7 @@ from samovar.engines.base import Finished, GenerationEvent, OnEnd
 from samovar.generation import TextGenerated
 
 WAKE_EVERY_S = 0.05
-"""Text waits at most so long for more, and then goes with the next piece."""
+"""Text waits at most this long for more, and then goes with the next piece."""
 
 
 class EventStream:
@@ -49,7 +49,7 @@ class EventStream:
         self._tell(True)
 
     def _tell(self, finished: bool) -> None:
-        # A closed event loop means that nobody is there to be told.
+        # A closed event loop means that nobody is there to hear it.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._notice, finished)
 

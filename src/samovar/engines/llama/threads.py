@@ -1,6 +1,6 @@
-"""How many threads decode: all cores while they are free, fewer beside other busy processes.
+"""Chooses the number of decoding threads: all cores while they are free, fewer beside busy processes.
 
-Above: `arena.py`, which tells each step's time and sets what is chosen. Below: `cores.py`. At each of the
+Above: `arena.py`, which reports each step's time and sets the choice. Below: `cores.py`. At each of the
 hundreds of barriers of a step the threads wait for the last one; beside a busy process that is one which
 does not even run, and fewer threads are faster. Whether they are is tried, never assumed: a trial is a few
 steps, stopped as soon as it cannot win. Alone, nothing is tried.
@@ -15,7 +15,7 @@ from samovar.engines.llama.cores import engine_cores
 from samovar.models.tuning import Tuning
 
 WINDOW_STEPS = 8
-"""So many steps with the same number of sequences are compared with so many others."""
+"""This many steps with the same number of sequences are compared with this many others."""
 SWITCHES_PER_STEP = 0.75
 """Involuntary context switches from which on the machine counts as busy; alone there are 0.2."""
 GAIN = 0.95
@@ -25,7 +25,7 @@ MAX_PATIENCE = 32
 
 
 def involuntary_switches() -> int:
-    """Of all threads of this process, since it began."""
+    """Involuntary switches of all threads of this process, since it began."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
@@ -54,7 +54,7 @@ class ThreadChoice:
         switches: Callable[[], int] = involuntary_switches,
     ) -> None:
         """`most`: for decoding, at most; with `is_fixed` always. `evaluating`: for prompts; None: as many.
-        `reason`: why so many."""
+        `reason`: why this many."""
         self.threads = self.most = most
         self.evaluating = evaluating or most
         self.reason = reason
@@ -74,7 +74,7 @@ class ThreadChoice:
         return self.threads if self._settled is None else self._settled[0]
 
     def stepped(self, elapsed_s: float, sequences: int) -> None:
-        """A step that decoded one token for each of `sequences` took so long."""
+        """A step that decoded one token for each of `sequences` took this long."""
         if self._is_fixed:
             return
         if sequences != self._sequences:
@@ -119,7 +119,7 @@ class ThreadChoice:
         self._start_window()
 
     def _judge(self, before: int, before_s: float) -> None:
-        """A trial goes on, wins, or is given up."""
+        """A trial continues, wins, or is given up."""
         total_s = sum(self._window)
         if total_s > GAIN * before_s * WINDOW_STEPS:
             self.threads, self._settled = before, None

@@ -1,4 +1,4 @@
-"""The threads that the engine's tokenizer runs on, which have a large stack.
+"""The threads of the engine's tokenizer, which have a large stack.
 
 Above: `binding.py` owns it, `vocabulary.py` hands it its calls. Below: `memory/`. It does not know what a
 token is. For many vocabularies llama.cpp splits text by libstdc++'s `std::regex`, which calls itself for
@@ -27,12 +27,12 @@ STACKS_BYTES = tuple(1 << bits for bits in range(30, 23, -1))
 STRICT_STACK_BYTES = 1 << 26
 """At most, on a machine that counts address space as memory (proc(5), `overcommit_memory`)."""
 ADDRESS_SPACE_PART = 16
-"""Of the address space that a limit leaves this process, the stack takes at most this part."""
+"""The stack takes at most one part in this many of the address space that a limit leaves this process."""
 CHARACTER_BYTES = 512
-"""Of stack for each character of one match. On x86-64 it was 352 for every kind of character and each of the
-27 pre-tokenizers that are affected; the rest is for other compilers."""
+"""Bytes of stack for each character of one match. On x86-64 it was 352 for every kind of character and each
+of the 27 pre-tokenizers that are affected; the rest is for other compilers."""
 RESERVE_BYTES = 1 << 18
-"""Of stack for everything else."""
+"""Bytes of stack for everything else."""
 SHALLOW_CHARACTERS = 20_000
 """Up to here a text's stack is nothing to think about. Beyond, the thread ends with its call, since a stack
 keeps the memory that it once took."""
@@ -75,7 +75,7 @@ class TokenizingThread:
     def run(self, work: Callable[[], T], characters: int) -> T:
         """What `work` returns or raises. `characters`: the longest match that it makes the engine look for.
 
-        Blocks. Raises `EngineError` if the stack or the memory does not suffice for so long a match.
+        Blocks. Raises `EngineError` if the stack or the memory does not suffice for such a long match.
         """
         with self._lock:
             jobs = self._start()
@@ -101,13 +101,13 @@ class TokenizingThread:
         if characters <= SHALLOW_CHARACTERS:
             return
         most = (self._stack_bytes - RESERVE_BYTES) // CHARACTER_BYTES
-        why = f"its thread could have only {in_words(self._stack_bytes)} of stack"
+        why = f"its thread could only get {in_words(self._stack_bytes)} of stack"
         if characters <= most and characters > (free := available_bytes()) // CHARACTER_BYTES:
-            most, why = free // CHARACTER_BYTES, f"only {in_words(free)} of memory are free"
+            most, why = free // CHARACTER_BYTES, f"only {in_words(free)} of memory is free"
         if characters > most:
             raise EngineError(
-                f"A text has {characters} characters in one line or in blank lines. The engine can make "
-                f"tokens of at most {most} here, since {why}. Break the text into lines, or shorten it."
+                f"A text has {characters} characters in one line or in blank lines. The engine can tokenize "
+                f"at most {most} here, because {why}. Break the text into lines, or shorten it."
             )
 
     def _start(self) -> SimpleQueue[_Job | None]:
@@ -160,7 +160,7 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         work, future = job
         try:
             future.set_result(work())
-        except BaseException as error:  # handed on: whoever waits for the future gets it raised
+        except BaseException as error:  # handed on: anyone who waits for the future gets it raised
             future.set_exception(error)
         del job, work, future  # an error's traceback would keep what the caller has let go
 

@@ -1,4 +1,4 @@
-"""Sequences of tokens, compared.
+"""Compares sequences of tokens.
 
 Above: `prefixes/`, `arena.py`. Below: nothing.
 """

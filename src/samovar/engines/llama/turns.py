@@ -1,4 +1,4 @@
-"""How messages are handed to a chat template so that each of them arrives in what it renders.
+"""Passes messages to a chat template so that each of them appears in the rendered text.
 
 Above: `rendering.py`, `calling.py`. Below: `dialect.py`, `controls.py`. It knows no tokens. Some
 templates take no system message, some want a message's text as a list of parts, and some leave messages out
@@ -20,7 +20,8 @@ from samovar.errors import EngineError
 from samovar.generation import Message, ToolCall
 
 FOLDED = (
-    "The model's chat template takes no system message, so the text of one goes to the head of the user's "
+    "The model's chat template takes no system message, so a system text is put at the beginning of the "
+    "user's "
     "first message."
 )
 BETWEEN = "\n\n"

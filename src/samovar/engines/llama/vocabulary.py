@@ -52,7 +52,7 @@ class Vocabulary:
         self._always_parsed = ControlTexts(
             {text: token for text, token in self.controls.items() if self._attributes(token) & _USER_DEFINED}
         )
-        """The engine makes tokens of these texts even where it parses no control tokens."""
+        """The engine makes tokens of these texts even if it parses no control tokens."""
         self._is_of_sentence_pieces = self._lib.llama_vocab_type(self.pointer) in _SENTENCE_PIECES
         self._blank_goes_before: bool | None = None
         """Whether the engine puts a blank before each text; None while that is not known."""
@@ -171,12 +171,12 @@ class Vocabulary:
         return self._run(partial(self._apart_here, beside), texts)
 
     def _run(self, work: Callable[[], list[int]], texts: Sequence[str]) -> list[int]:
-        """Has `work` make tokens of `texts` where the stack is large enough."""
+        """Has `work` make tokens of `texts` if the stack is large enough."""
         is_long = sum(map(len, texts)) > SHALLOW_CHARACTERS
         return self._tokenizing.run(work, max(map(longest_match, texts), default=0), is_long=is_long)
 
     def spell(self, text: str) -> list[int]:
-        """The tokens of a text that goes on from other text; nothing in it becomes a control token.
+        """The tokens of a text that continues from other text; nothing in it becomes a control token.
 
         Blocks. Raises `EngineError` as `tokenize_parts` does.
         """
@@ -223,7 +223,7 @@ class Vocabulary:
         return tokens + self._piece_here(text[cut:], goes_on=goes_on or cut > 0)
 
     def _piece_here(self, text: str, *, goes_on: bool) -> list[int]:
-        """The tokens of plain text. If it goes on from other text, no blank is put before it."""
+        """The tokens of plain text. If it continues from other text, no blank is put before it."""
         for before in _UNMERGED if goes_on and self._puts_blank_here() else ():
             opening, whole = self._tokenize_here(before, False), self._tokenize_here(before + text, False)
             if whole[: len(opening)] == opening:

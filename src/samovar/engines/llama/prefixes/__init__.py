@@ -1,4 +1,4 @@
-"""The shelf of prefixes: what an arena has evaluated before, and finds again.
+"""The prefix stores: they find evaluated prefixes of an arena again.
 
 `base.py` is the contract; `tree.py` and `states.py` are its members.
 """

@@ -1,4 +1,4 @@
-"""How an arena finds what it has evaluated before, and keeps what it evaluates: the contract.
+"""The contract of a prefix store: finds evaluated prefixes of an arena, and keeps new ones.
 
 Above: `arena.py` and `admission.py`, which ask in the decode loop, and the members: `tree.py` for memory that
 can be cut at any token, `states.py` for memory that cannot. Below: the nodes of the tree, which rows pin, and
@@ -28,7 +28,7 @@ class Row:
     origin: Origin = NOBODY
     """Whose prompt it is."""
     seen: int | None = None
-    """So many tokens of its prompt others have asked for before, known or not; None: not looked up yet."""
+    """This many tokens of its prompt others have asked for before, known or not; None: not looked up yet."""
     tokens: list[int] = field(default_factory=list)
     own: int = 0
     node: PrefixNode | None = None
@@ -42,8 +42,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The state of the positions `start` to the end of `tokens`, who may go on from there, and who has asked
-    for it."""
+    """The state of the positions `start` to the end of `tokens`, who may continue from there, and who has
+    asked for it."""
 
     tokens: list[int]
     start: int
@@ -90,8 +90,8 @@ class Prefixes(Protocol):
         digests: PromptDigests | None = None,
     ) -> None:
         """`row`, which is empty, takes the longest known prefix of all but the last of `tokens`; `cells` may
-        hold prefixes while it is brought back. `goes_on`: a conversation may go on from its end. `digests`:
-        as for `known`."""
+        hold prefixes while it is brought back. `goes_on`: a conversation may continue from its end.
+        `digests`: as for `known`."""
         ...
 
     def stop(self, row: Row, tokens: Sequence[int]) -> int:
@@ -116,7 +116,7 @@ class Prefixes(Protocol):
         ...
 
     def give_back(self, row: Row, conversation: Conversation | None) -> None:
-        """`row` is done. With a conversation somebody may go on from its end."""
+        """`row` is done. With a conversation somebody may continue from its end."""
         ...
 
     def save(self) -> bool:

@@ -1,4 +1,4 @@
-"""Copies of evaluated prefixes on disk, and which of them would help a prompt.
+"""The index of copies of evaluated prefixes on disk, to find those that help a prompt.
 
 Above: `tree.py`, `states.py`, in the decode loop. Below: the store of snapshots, which writes in a thread
 of its own and verifies what it reads. Nothing here waits for the disk but `load`. Only what is likely to come
@@ -30,7 +30,7 @@ class PromptDigests:
     """A prompt as the index looks it up. Mutable: the digests of its beginnings, each computed once."""
 
     def __init__(self, tokens: Sequence[int]) -> None:
-        """`tokens`: all but the last, which is evaluated anew in any case."""
+        """`tokens`: all but the last, which is evaluated again in any case."""
         self.tokens = array("i", tokens)
         self._beginnings: dict[int, bytes] = {}
         self._hash = blake2b(digest_size=DIGEST_BYTES)
@@ -71,7 +71,7 @@ class CopyStore(Protocol):
         ...
 
     def write_s(self, size_bytes: int) -> float:
-        """What writing so much takes, as far as it was measured."""
+        """What writing this much takes, as far as it was measured."""
         ...
 
     def sightings(self) -> Sequence[bytes]:
@@ -96,10 +96,10 @@ class DiskIndex:
         *,
         evaluate_s: Callable[[int], float | None] = lambda tokens: None,
     ) -> None:
-        """`evaluate_s`: what evaluating so many tokens takes; None while that is not known."""
+        """`evaluate_s`: what evaluating this many tokens takes; None while that is not known."""
         self._store, self._bytes_per_token, self._evaluate_s = store, bytes_per_token, evaluate_s
         self.piece_tokens = max(WORTH_KEEPING_TOKENS, PIECE_BYTES // bytes_per_token)
-        """Where prefixes can be cut, long ones are written in copies of so many."""
+        """Where prefixes can be cut, long ones are written in copies of this many."""
         self._sightings = Sightings(store.sightings() if store else ())
         # By where a copy begins, then by the tokens up to there and a few more.
         self._by_start: dict[int, dict[bytes, list[Snapshot]]] = {}
@@ -143,7 +143,7 @@ class DiskIndex:
         return self._store.load(entry)
 
     def restored(self, tokens: int, seconds: float) -> None:
-        """So many tokens were brought back in so long."""
+        """This many tokens were brought back in this long."""
         self.restored_tokens += tokens
         self.restored_s += seconds
 
@@ -163,14 +163,14 @@ class DiskIndex:
         return 0 if origin.is_secret else self._sightings.see(prompt.tokens, origin.asker)
 
     def save_sightings(self) -> bool:
-        """Has what was asked for remembered for other processes, as digests. False if it is already."""
+        """Has the request remembered for other processes, as digests. False if it is already."""
         if self._store is None or not self._sightings.is_new:
             return False
         self._store.keep_sightings(self._sightings.digests())
         return True
 
     def takes(self, tokens: int, size_bytes: int | None = None) -> bool:
-        """Whether a copy of so many tokens' state would be kept, and pays, if the tokens come again."""
+        """Whether a copy of this many tokens' state would be kept, and pays, if the tokens come again."""
         size_bytes = tokens * self._bytes_per_token if size_bytes is None else size_bytes
         if self._store is None or not self._store.is_open(size_bytes):
             return False

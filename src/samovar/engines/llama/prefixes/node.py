@@ -1,4 +1,4 @@
-"""One node of a prefix tree: a range of a path of tokens, who has asked for it, and who may go on from it.
+"""One node of a prefix tree: a range of a token path, its past requests, and possible continuations.
 
 Above: `radix.py`, which alone changes the tree; `tree.py` and `states.py`, which speak of origins. Below:
 what a prefix is worth.
@@ -27,7 +27,7 @@ class Origin:
 
     @property
     def is_over(self) -> bool:
-        """They were of use to a conversation that nobody goes on with any more, and to nobody else."""
+        """They were of use to a conversation that nobody continues any more, and to nobody else."""
         return self.is_answer and self.asker is not None and self.asker.is_over
 
     @property
@@ -36,7 +36,7 @@ class Origin:
         return self.is_shared and not self.is_secret
 
     def joined(self, other: Origin) -> Origin:
-        """Of what is partly of this origin and partly of the other."""
+        """The origin of tokens that are partly of this origin and partly of the other."""
         asker = self.asker if self.asker is other.asker else None
         return Origin(
             asker,
@@ -46,7 +46,7 @@ class Origin:
         )
 
     def asked_by(self, other: Origin) -> Origin:
-        """Of what was asked for again, by another."""
+        """The origin of tokens that another requests again."""
         is_again = other.is_shared or other.asker is None or other.asker is not self.asker
         return Origin(
             asker=None if is_again else self.asker,
@@ -57,7 +57,7 @@ class Origin:
 
 
 NOBODY = Origin()
-"""A single question, by nobody who goes on from it."""
+"""A single question, by nobody who continues from it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +79,7 @@ class PrefixNode:
     """The tree's decode steps when it was last of use."""
     origin: Origin = NOBODY
     claims: set[Conversation] = field(default_factory=set)
-    """Who may go on from its end."""
+    """Who may continue from its end."""
     saved: int = 0
     """How many of its tokens, from its start, are on disk."""
 
@@ -100,7 +100,7 @@ class PrefixNode:
         return node.start + node.saved
 
     def open_claims(self) -> set[Conversation]:
-        """Who may still go on from its end; the others are forgotten."""
+        """Who may still continue from its end; the others are forgotten."""
         if self.claims:
             self.claims = {claim for claim in self.claims if not claim.is_over}
         return self.claims

@@ -1,4 +1,4 @@
-"""The prefix tree of one arena: which evaluated token prefixes are in the cells, and who uses them.
+"""The prefix tree of one arena: the evaluated token prefixes in the cells, and their users.
 
 Above: `tree.py`. Below: `node.py`, and `Cells`, three calls of the engine, so that the tree is tested alone
 as a state machine. Each node is a range of a path of tokens and holds exactly its range's cells, in a
@@ -27,7 +27,7 @@ class Cells(Protocol):
 
 
 class PrefixTree:
-    """What is in the cells. Its clock is in fillings (`worth.py`) and goes on with what is added."""
+    """What is in the cells. Its clock is in fillings (`worth.py`) and continues what is added."""
 
     def __init__(self, cells: Cells, sequences: Sequence[int], *, filling: int) -> None:
         """`sequences`: the numbers the tree may use, one per node. `filling`: how many cells there are."""
@@ -39,7 +39,7 @@ class PrefixTree:
         self.version = 0
         """Another one whenever a prefix has become longer or has gone."""
         self.steps = 0
-        """Decode steps so far, as far as they were told."""
+        """Decode steps so far, as far as they are known."""
         self._added = 0
         self._returns = Returns(filling)
 
@@ -201,7 +201,7 @@ class PrefixTree:
 
     def shorten(self, node: PrefixNode, tokens: int) -> None:
         """Gives up the last `tokens` of a leaf that nobody pins, or all of it. Its cells are free unless a
-        running sequence shares them. Who may go on from its end goes on from what is left."""
+        running sequence shares them. Who may continue from its end continues from what is left."""
         assert node.parent is not None and not node.children and not node.pins
         self.version += 1
         self._returns.count(never=0 if node.uses.again else min(tokens, len(node.tokens)))
@@ -222,7 +222,7 @@ class PrefixTree:
 
     def _take(self, keep: PrefixNode) -> int:
         """A free sequence number. When there is none, two nodes of a path become one, which loses no cells;
-        where there are none that may, the least useful leaf off the path of `keep` goes.
+        if there are none that may, the least useful leaf off the path of `keep` goes.
 
         One of both is there: nodes that can be neither are held by a running sequence, or are `keep`, or
         branches that part these; and there are more numbers than twice what may run.
@@ -267,8 +267,8 @@ class PrefixTree:
 
 
 def _lost_by_joining(node: PrefixNode) -> tuple[bool, bool, float]:
-    """What would not be known any more of a node and its only child: that a conversation may go on from its
-    end, that only one of both may or need be written to disk, how much longer ago the child was used."""
+    """What would not be known any more of a node and its only child: that a conversation may continue from
+    its end, that only one of both may or need be written to disk, how much longer ago the child was used."""
     (child,) = node.children.values()
     is_claimed = not node.open_claims() <= child.open_claims()
     flags = [(one.is_saved, one.origin) for one in (node, child)]

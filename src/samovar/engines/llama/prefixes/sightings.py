@@ -1,4 +1,4 @@
-"""Which beginnings of prompts were asked for before, also those that are not kept any more.
+"""Beginnings of prompts that were requested before, including those no longer kept.
 
 Above: `disk_index.py`, for `tree.py` and `states.py`. Below: nothing. What was seen twice is likely to come
 again, and what only one conversation has asked for, turn by turn, is not. A beginning is remembered as a

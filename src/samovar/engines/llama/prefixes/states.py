@@ -1,9 +1,10 @@
-"""How an arena reuses what it has evaluated where memory cannot be cut: copies of whole states.
+"""Reuses evaluated prefixes in memory that cannot be cut: by copies of whole states.
 
 Above: `arena.py`, `admission.py`. Below: `context.py`, `disk_index.py`. For recurrent, hybrid and
 sliding-window models, and for answers that must come out the same each time. A copy is the state after
-exactly so many tokens; copies are made where prompts were seen to part, and where a conversation may go on.
-What could have been reused from memory that can be cut, but was evaluated again, is counted in `lost_tokens`.
+exactly this many tokens; copies are made where prompts were seen to part, and where a conversation may
+continue. What could have been reused from memory that can be cut, but was evaluated again, is counted in
+`lost_tokens`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from samovar.models.snapshot_file import Snapshot
 from samovar.models.worth import RESTORING, Uses, worth
 
 REMEMBERED_PROMPTS = 32
-"""So many prompts are compared with a new one, to find where they part."""
+"""This many prompts are compared with a new one, to find where they part."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +38,7 @@ class _State:
     origin: Origin
     uses: Uses
     claims: set[Conversation]
-    """Who may go on from it."""
+    """Who may continue from it."""
     is_saved: bool = False
     """A copy is on disk."""
 
@@ -51,9 +52,9 @@ class _State:
 class StatePrefixes:
     """See `base.Prefixes`. Copies are in host memory, at most `limit_bytes`, and on disk.
 
-    `border`: copies are made at multiples of it only, and the row goes on from what a copy restores even
-    where it was just evaluated: so the rest is evaluated in the same micro-batches over the same cells as
-    if nothing, or everything, had been reused. There must be no other row then.
+    `border`: copies are made at multiples of it only, and the row continues from what a copy restores even
+    where it was just evaluated: so the rest is evaluated in the same micro-batches over the same cells as if
+    nothing, or everything, had been reused. There must not be another row then.
     """
 
     def __init__(self, context: Context, disk: DiskIndex, *, limit_bytes: int, border: int = 1) -> None:

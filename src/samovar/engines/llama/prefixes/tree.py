@@ -1,4 +1,4 @@
-"""What was evaluated before, in the cells: for memory that can be cut at any token.
+"""Reuses evaluated prefixes in the cells, for memory that can be cut at any token.
 
 Above: `arena.py` and `admission.py`, which ask in the decode loop. Below: `radix.py` (what is in the cells),
 `disk_index.py` (copies on disk), `context.py`. The contract is in `base.py`.
@@ -19,7 +19,7 @@ from samovar.engines.llama.prefixes.radix import PrefixTree
 from samovar.engines.llama.tokens import common_length
 
 STEP_CELLS = 256
-"""The engine looks at the cells up to the last used one in steps of so many, whatever is in them."""
+"""The engine looks at the cells up to the last used one in steps of this many, whatever is in them."""
 
 
 class TreePrefixes:
@@ -103,7 +103,7 @@ class TreePrefixes:
         return common_length(prompt[:-1], tokens[:-1])
 
     def evaluated(self, row: Row, prompt: Sequence[int]) -> None:
-        # Without its last token, which the same prompt evaluates anew: so that it finds a node's end.
+        # Without its last token, which the same prompt evaluates again: so that it finds a node's end.
         end = min(len(row), len(prompt) - 1)
         assert row.node is not None
         seen = row.seen or 0
