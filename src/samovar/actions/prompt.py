@@ -266,9 +266,8 @@ class ExecutePrompt(Action):
             warn_if_cut(context, reply, chosen)
         if reply.dropped_messages:
             context.warn(
-                f"The conversation became longer than its context: its oldest messages "
-                f"({reply.dropped_messages}) were "
-                "left out (overflow is drop_oldest)."
+                "The conversation became longer than its context: its oldest messages "
+                f"({reply.dropped_messages}) were left out (overflow is drop_oldest)."
             )
         figures = PromptFigures(
             model=reply.model,
