@@ -266,9 +266,11 @@ async def test_what_was_said_in_another_process_is_told_with_the_first_prompt(pl
         Message(role="user", content="a"),
         Message(role="assistant", content="A"),
     )
+    several: tuple[dict[str, Any], ...] = ({"session": "s"}, {"session": "s"}, {"fork": "t"})
     async with place.open() as connection:
-        for given in ({"session": "s"}, {"session": "s"}, {"fork": "t"}):
-            more = {} if given == {"session": "s"} and place.said else {"history": history}
-            await connection.ask(prompt("b", **given, **more), ignore)
+        for given in several:
+            is_known = given == {"session": "s"} and bool(place.said)
+            asked = replace(prompt("b"), **given, history=() if is_known else history)
+            await connection.ask(asked, ignore)
     first, second, third = place.said
     assert first == third and first.endswith("User: a\n\nYou: A\n\nNow answer this:\n\nb") and second == "b"

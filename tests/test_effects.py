@@ -15,6 +15,7 @@ from samovar.config import Settings
 from samovar.errors import NotFoundError, Place, RefusedError, UntrustedError, UsageError
 from samovar.events import Ending
 from samovar.language.markdown import TextBlock
+from samovar.language.model_names import Named
 from samovar.library import Library
 from samovar.preflight.prepare import prepare
 from samovar.running.prepared import Prepared
@@ -105,7 +106,14 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
     log = parse_action('Log "x"', Place(path=None, line=1))
     assert isinstance(log, Log)
 
-    def parse(text: str, place: Place, *, is_old: bool = False, block: TextBlock | None = None) -> Action:
+    def parse(
+        text: str,
+        place: Place,
+        *,
+        is_old: bool = False,
+        block: TextBlock | None = None,
+        tools: Named | None = None,
+    ) -> Action:
         return Sly(place=place, level=log.level, text=log.text)
 
     place.library = Library([("project", place.folder / ".samovar")], parse)

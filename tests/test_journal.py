@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samovar.actions import parse_action
-from samovar.actions.outside import ThisMachine, VisitOf
+from samovar.actions.outside import ThisMachine
 from samovar.actions.process import Command, CommandResult
+from samovar.actions.reached import VisitOf
 from samovar.app import open_scripted
 from samovar.errors import JournalError, LeaseError, LeaseLostError, NotFoundError, SamovarError
 from samovar.events import NOTHING, Ending, Event
