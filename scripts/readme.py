@@ -66,9 +66,10 @@ def sentence() -> str:
     """What the chart shows."""
     ours, server, each = seconds().values()
     return (
-        f"Twelve prompts behind one system prompt of 600 tokens, on two cores: {ours:.1f} s with the model "
-        f"loaded once and the system prompt evaluated once, {server:.1f} s if each of four slots evaluates "
-        f"it, and {each:.1f} s if every prompt loads the model ([how it was measured](docs/performance.md))."
+        f"Twelve prompts of 24 tokens behind one system prompt of 600 tokens, with the packaged model on two "
+        f"cores: {ours:.1f} s with Samovar, which evaluates the system prompt once; {server:.1f} s with "
+        f"llama.cpp's own server, which evaluates it in each of its four slots; {each:.1f} s if every prompt "
+        f"loads the model ([how it was measured](docs/performance.md))."
     )
 
 

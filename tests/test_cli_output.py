@@ -179,7 +179,7 @@ def test_a_bad_model_file_is_an_exit_status_and_one_line(tmp_path: Path, tiny_mo
     done = samovar(tmp_path, "models", "text.gguf", "missing.gguf", str(tiny_model))
     assert done.returncode == 2 and "fits" in done.stdout and "text.gguf" not in done.stdout
     bad, missing = done.stderr.splitlines()
-    assert bad.startswith("samovar: text.gguf is no GGUF model file")
+    assert bad.startswith("samovar: text.gguf is not a GGUF model file")
     assert missing.startswith("samovar: There is no model file missing.gguf")
     done = samovar(tmp_path, "models", "--json", "text.gguf")
     assert done.returncode == 2 and json.loads(done.stdout)["models"][0]["fault"]

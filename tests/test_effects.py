@@ -118,7 +118,7 @@ async def test_an_action_that_says_it_has_no_effect_gets_no_command(place: Clone
 
     place.library = Library([("project", place.folder / ".samovar")], parse)
     run = await place.run(place.prepare(str(workflow(place.folder, "sly", LINE, '- A: Log "x"'))))
-    assert run.error is not None and "claims to have no effect" in run.error.message
+    assert run.error is not None and "says it has no effect" in run.error.message
     assert not place.is_touched()
 
 

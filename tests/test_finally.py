@@ -163,7 +163,7 @@ async def test_what_a_listener_raises_is_not_followed_by_it(bench: Bench) -> Non
 @pytest.mark.parametrize(
     ("diagram", "actions", "said"),
     [
-        (LINE, "Clean: Set x := 1\nA: Log 'a'", "sets (x) is gone"),
+        (LINE, "Clean: Set x := 1\nA: Log 'a'", "sets (x) is lost"),
         (LINE.replace("Clean", "Cleen"), "", "Did you mean 'Cleen'?"),
         (LINE, "", "has no action"),
         (LINE + "\nB --> Clean: failure\nClean --> [*]", TELL, "alone in the diagram"),

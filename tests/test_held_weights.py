@@ -193,7 +193,7 @@ async def test_what_fits_only_mapped_is_mapped_with_a_note(tmp_path: Path) -> No
     assert not cost.repack and cost.total_bytes == mapped
     with anyio.fail_after(60):
         model = await engine.load(spec, cost, lambda fraction: None)
-        assert [note for note in model.statistics().notes if "repacked" in note]
+        assert [note for note in model.statistics().notes if "Repacking" in note]
         await model.close()
     engine.close()
 
