@@ -33,6 +33,7 @@ from samovar.errors import (
 )
 from samovar.executors.base import PromptReply, PromptRequest, Wish
 from samovar.executors.claude_code import ClaudeCodeConnection, ClaudeCodeExecutor
+from samovar.executors.claude_flags import usual_variables
 from samovar.executors.table import Parts
 from samovar.generation import FinishReason, Message, Options, PromptEvent, TextGenerated
 
@@ -168,6 +169,16 @@ async def test_it_is_started_with_nothing_that_it_may_do_or_that_a_person_keeps_
 async def test_without_a_system_prompt_the_program_has_not_its_own_either(place: Place) -> None:
     await place.ask("Hello")
     assert {"system": ""} in place.logged
+
+
+def test_a_key_goes_only_to_the_endpoint_that_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = DeclaredExecutor(name="c", kind="claude-code")
+    other = DeclaredExecutor(name="c", kind="claude-code", url="http://127.0.0.1:9/")
+    monkeypatch.delenv("ANTHROPIC_BASE_URL", raising=False)
+    assert "ANTHROPIC_API_KEY" in usual_variables(here)
+    assert usual_variables(other) == ("CLAUDE_CONFIG_DIR",)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    assert "ANTHROPIC_API_KEY" in usual_variables(other)
 
 
 async def test_it_sees_only_the_variables_that_are_allowed(

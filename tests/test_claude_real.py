@@ -61,7 +61,10 @@ def executor(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Claud
 
 
 def declared(url: str) -> DeclaredExecutor:
-    return DeclaredExecutor(name="c", kind="claude-code", command=(PROGRAM,), url=url, model="tiny")
+    named = ("ANTHROPIC_AUTH_TOKEN",)
+    return DeclaredExecutor(
+        name="c", kind="claude-code", command=(PROGRAM,), url=url, model="tiny", environment=named
+    )
 
 
 async def test_it_answers_goes_on_and_copies_offline(executor: ClaudeCodeExecutor, tmp_path: Path) -> None:

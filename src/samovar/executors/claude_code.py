@@ -22,7 +22,7 @@ import anyio.to_thread
 from samovar.config.declared import DeclaredExecutor
 from samovar.errors import ExecutorError, NotFoundError, SamovarError
 from samovar.executors.base import ExecutorAbilities, OnPromptEvent, PromptReply, PromptRequest
-from samovar.executors.claude_flags import USUAL, ClaudeFlags
+from samovar.executors.claude_flags import ClaudeFlags, usual_variables
 from samovar.executors.claude_turn import ClaudeTurn
 from samovar.executors.programs import (
     MOST_AT_ONCE,
@@ -91,7 +91,7 @@ class ClaudeCodeExecutor:
         starting = Starting(
             declared=declared,
             words=found_program(declared, PROGRAM),
-            usual=USUAL,
+            usual=usual_variables(declared),
             on_sent=self._parts.on_sent,
             most_chars=int(self._parts.settings.value_bytes),
         )

@@ -7,6 +7,7 @@ hooks, servers, commands, notes in CLAUDE.md) does not count here: a run means t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +27,22 @@ USUAL = (
     *("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"),
 )
 """The variables that say who its user is, and whom it asks."""
+ELSEWHERE = ("CLAUDE_CONFIG_DIR",)
+"""The ones that remain if the settings name another endpoint: a key goes only to the one that it is for."""
 ALWAYS = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json"),
     *("--verbose", "--include-partial-messages"),
     *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands"),
 )
+
+
+def usual_variables(declared: DeclaredExecutor) -> tuple[str, ...]:
+    """The variables of the environment that the program may see, besides those that the settings name."""
+    url = declared.url and declared.url.rstrip("/")
+    is_elsewhere = url and url != os.environ.get("ANTHROPIC_BASE_URL", "").rstrip("/")
+    return ELSEWHERE if is_elsewhere else USUAL
+
+
 QUIET: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_MAX_RETRIES": "0",  # what is tried again, and when, the run says
