@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from threading import Thread
+
 import anyio
 import pytest
 
-from samovar.background import beside
+from samovar.background import beside, caller_here
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +49,19 @@ async def test_cancellation_goes_through() -> None:
             scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_what_a_thread_has_called_runs_in_the_context_of_the_loop() -> None:
+    here: ContextVar[str] = ContextVar("here", default="a thread's own")
+    here.set("the task's")
+    call, called, found = caller_here(), anyio.Event(), list[str]()
+
+    def look() -> None:
+        found.append(here.get())
+        anyio.CancelScope()  # which anyio makes only if it knows what it runs on
+        called.set()
+
+    with anyio.fail_after(60):
+        Thread(target=lambda: call(look)).start()
+        await called.wait()
+    assert found == ["the task's"]

@@ -6,6 +6,8 @@ exception comes out as itself, in no group.
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +18,23 @@ import anyio.from_thread
 import anyio.lowlevel
 
 T = TypeVar("T")
+Call = Callable[[Callable[[], object]], None]
+"""Has a function called on an event loop, from any thread."""
+
+
+def caller_here() -> Call:
+    """Has functions called on the running event loop, in the order given, by whatever thread asks for it.
+
+    They run in the context of whoever made this: a thread's own says nothing of the loop, and anyio, if
+    sniffio is installed, would not know what it runs on. Nothing happens once the loop is closed.
+    """
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+    def call(function: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is there to hear it
+            loop.call_soon_threadsafe(function, context=context)
+
+    return call
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ and is reported; the second ends the process at once.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ import anyio
 from samovar import memory
 from samovar.actions.outside import ThisMachine
 from samovar.app import App
-from samovar.background import beside
+from samovar.background import beside, caller_here
 from samovar.cli.asking import Person
 from samovar.cli.live import LiveLines, Show
 from samovar.processes.process_groups import ProcessGroups
@@ -111,12 +110,12 @@ class Signals:
     @contextmanager
     def listen(self) -> Iterator[None]:
         """While a run is in progress in the running event loop."""
-        loop = asyncio.get_running_loop()
+        call = caller_here()
 
         def hear(number: int, frame: object) -> None:
             if self.first is None:
                 self.first = number
-                loop.call_soon_threadsafe(self._runner.stop)
+                call(self._runner.stop)
             else:
                 self._end(number)
 

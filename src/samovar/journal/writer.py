@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from samovar.background import caller_here
 from samovar.errors import JournalError, SamovarError
 from samovar.journal.checkpointing import Checkpointer
 from samovar.journal.connecting import connect, reason
@@ -62,8 +63,8 @@ class Writer:
 
     async def write(self, write: Write, *, is_synced: bool = False) -> Any:
         """What `write` gives, once it is kept. `is_synced`: it survives a loss of power too."""
-        loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Any] = loop.create_future()
+        call = caller_here()
+        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def settle(result: object, error: BaseException | None) -> None:
             if waiting.cancelled():
@@ -73,11 +74,7 @@ class Writer:
             else:
                 waiting.set_exception(error)
 
-        def done(result: object, error: BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(settle, result, error)
-
-        self._put(_Waiting(write, is_synced, done))
+        self._put(_Waiting(write, is_synced, lambda result, error: call(lambda: settle(result, error))))
         return await waiting
 
     def write_now(self, write: Write, *, is_synced: bool = False) -> Any:

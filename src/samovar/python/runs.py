@@ -5,10 +5,10 @@ Above: `api.py`, `blocking.py`. Below: the record, the runner, the figures. Noth
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from samovar.background import Call, caller_here
 from samovar.errors import UsageError
 from samovar.python.figures import Figures, report_object
 from samovar.running.run import Run as Record
@@ -49,7 +49,7 @@ class RunHandle:
 
     def __init__(self) -> None:
         self._runner: Runner | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._call: Call | None = None
         self._figures: Figures | None = None
         self._is_stopped = False
 
@@ -62,8 +62,8 @@ class RunHandle:
     def stop(self) -> None:
         """Cancels the run, which gives back all it holds and returns with the ending `cancelled`."""
         self._is_stopped = True
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop)
+        if self._call is not None:
+            self._call(self._stop)
 
     def _stop(self) -> None:
         if self._runner is not None:
@@ -77,9 +77,9 @@ class RunHandle:
             raise UsageError(
                 "The handle was already used for a run. Make a new one for each run: samovar.RunHandle()."
             )
-        self._runner, self._loop = runner, asyncio.get_running_loop()
+        self._runner, self._call = runner, caller_here()
         if self._is_stopped:
-            self._loop.call_soon(self._stop)
+            self._call(self._stop)
 
     def end(self, figures: Figures) -> None:
         """The run has ended, however."""

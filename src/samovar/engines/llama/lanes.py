@@ -7,7 +7,6 @@ It does not know what the work is.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from samovar.background import caller_here
 from samovar.errors import ClosedError
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Lanes:
         Raises `ClosedError` after `close`, and then does nothing.
         """
         lane = self._long if characters > LONG_CHARACTERS else self._short
-        loop = asyncio.get_running_loop()
+        call = caller_here()
         is_begun, is_given_up = False, threading.Event()
         borrower = object()
 
@@ -56,8 +56,7 @@ class Lanes:
             try:
                 return self._run(work, is_given_up)
             finally:
-                with suppress(RuntimeError):  # the event loop is gone, and with it anyone who would come next
-                    loop.call_soon_threadsafe(give_back)
+                call(give_back)
 
         await lane.acquire_on_behalf_of(borrower)
         try:

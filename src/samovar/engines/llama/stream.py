@@ -7,13 +7,13 @@ engine's threads, so text that comes faster than eyes can follow is handed over 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from contextlib import suppress
+from functools import partial
 
 import anyio
 
+from samovar.background import caller_here
 from samovar.engines.base import Finished, GenerationEvent, OnEnd
 from samovar.generation import TextGenerated
 
@@ -27,7 +27,7 @@ class EventStream:
     def __init__(self, on_end: OnEnd = lambda: None) -> None:
         """`on_end` is called when `Finished` or an error has been put, read or not."""
         self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
+        self._call = caller_here()
         self._events: deque[GenerationEvent | BaseException] = deque()
         self._wake = anyio.Event()
         self._woken_s = 0.0
@@ -49,9 +49,7 @@ class EventStream:
         self._tell(True)
 
     def _tell(self, finished: bool) -> None:
-        # A closed event loop means that nobody is there to hear it.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._notice, finished)
+        self._call(partial(self._notice, finished))
 
     def _notice(self, finished: bool) -> None:
         if finished:
