@@ -81,7 +81,12 @@ async def local(tiny: Path) -> AsyncIterator[Rig]:
 
 
 def endpoint_rig(
-    kind: str, url: str, *, server: ScriptedServer | None = None, model: str | None = "m", **declared: Any
+    kind: str,
+    url: str | None,
+    *,
+    server: ScriptedServer | None = None,
+    model: str | None = "m",
+    **declared: Any,
 ) -> Rig:
     """An executor of an endpoint."""
     one = DeclaredExecutor(name="there", kind=kind, url=url, model=model, **declared)

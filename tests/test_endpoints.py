@@ -175,6 +175,31 @@ async def test_a_key_goes_where_it_belongs_and_redirects_are_not_followed(tmp_pa
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+async def test_what_the_environment_has_for_the_provider_goes_nowhere_else(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("a-key-of-this-endpoint")
+    name = kind.upper()
+    lines = f"X-Gateway: {KEY}\nauthorization: Bearer {KEY}\nX-Api-Key: {KEY}"
+    monkeypatch.setenv(f"{name}_CUSTOM_HEADERS", lines)
+    for variable in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", f"{name}_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.setenv(variable, KEY)
+    with served() as server, anyio.fail_after(60):
+        for keys in ({}, {"key": f"file:{tmp_path / 'key'}"}):
+            rig = endpoint_rig(kind, url_for(kind, server.url), server=server, **keys)
+            async with rig.dispatcher.open("run") as connection:
+                await connection.ask(request("x"), ignore)
+        assert KEY not in repr([one.headers for one in server.received])
+        assert server.received[1].headers["authorization"] == "Bearer a-key-of-this-endpoint"
+        monkeypatch.setenv(f"{name}_BASE_URL", url_for(kind, server.url))
+        rig = endpoint_rig(kind, None, server=server)
+        async with rig.dispatcher.open("run") as connection:
+            await connection.ask(request("x"), ignore)
+        assert server.received[2].headers["x-gateway"] == KEY, "the environment names this one itself"
+
+
+@pytest.mark.anyio
 async def test_think_is_asked_for_and_what_it_needs_is_said() -> None:
     with served() as server, anyio.fail_after(60):
         rig = endpoint_rig("anthropic", server.url, server=server)

@@ -22,7 +22,7 @@ from samovar.executors.endpoint import (
     objection_to,
 )
 from samovar.executors.endpoint_asking import EndpointConnection
-from samovar.executors.endpoint_client import http_client
+from samovar.executors.endpoint_client import NO_KEY, http_client
 from samovar.executors.table import Parts
 
 PROVIDER = Provider(
@@ -30,6 +30,7 @@ PROVIDER = Provider(
     url="https://api.anthropic.com",
     url_variable="ANTHROPIC_BASE_URL",
     key_variable="ANTHROPIC_API_KEY",
+    headers_variable="ANTHROPIC_CUSTOM_HEADERS",
 )
 
 
@@ -86,7 +87,7 @@ class AnthropicExecutor:
 
         async with http_client(endpoint, self._parts.on_sent) as http:
             client = anthropic.AsyncAnthropic(
-                api_key=endpoint.key or "none", base_url=endpoint.url, max_retries=0, http_client=http
+                api_key=endpoint.key or NO_KEY, base_url=endpoint.url, max_retries=0, http_client=http
             )
             most_chars = int(self._parts.settings.value_bytes)
             connection = EndpointConnection(MessagesDialect(client, declared), endpoint, declared, most_chars)

@@ -30,6 +30,10 @@ class Provider:
     url_variable: str
     """The variable of the environment that names another one."""
     key_variable: str
+    headers_variable: str
+    """The variable whose lines, `NAME: VALUE`, the official client sends with each request."""
+    account_headers: frozenset[str] = frozenset()
+    """Headers, in small letters, that the official client fills from variables of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class Endpoint:
     """The path of a Unix socket that is spoken to in place of the URL's host."""
     key: str | None = field(default=None, repr=False)
     """None: it is spoken to without one."""
+    withheld: frozenset[str] = frozenset()
+    """Headers, in small letters, that the environment has for the provider, and that it must not get."""
 
     @property
     def host(self) -> str:
@@ -80,14 +86,16 @@ def endpoint_of(
     """
     require_package(declared, provider)
     url, socket = _url(declared, provider, environment)
-    key = _key(declared, provider, url, environment)
+    is_meant = _is_meant(declared, provider, url)
+    key = _key(declared, provider, environment, is_meant=is_meant)
     if key is None and url == provider.url and socket is None:
         raise AuthError(
             f"The executor {declared.name!r} needs a key: put it into the variable {provider.key_variable}, "
             f'or name where it is with key = "env:NAME" or "file:PATH" in [executors.{declared.name}].',
             executor=declared.name,
         )
-    return Endpoint(executor=declared.name, url=url, socket=socket, key=key)
+    withheld = frozenset() if is_meant else _headers_of_environment(provider, environment)
+    return Endpoint(executor=declared.name, url=url, socket=socket, key=key, withheld=withheld)
 
 
 def objection_to(declared: DeclaredExecutor, provider: Provider) -> SamovarError | None:
@@ -150,11 +158,27 @@ def _url(
     return url.rstrip("/"), None
 
 
+def _is_meant(declared: DeclaredExecutor, provider: Provider, url: str) -> bool:
+    """Whether what the environment has for the provider is for this endpoint: the provider's own, or the one
+    that the environment names. An endpoint that the settings name elsewhere gets nothing of it.
+    """
+    return declared.url is None or urlsplit(url).netloc == urlsplit(provider.url).netloc
+
+
+def _headers_of_environment(provider: Provider, environment: Mapping[str, str]) -> frozenset[str]:
+    lines = environment.get(provider.headers_variable, "").split("\n")
+    return provider.account_headers | {
+        line.partition(":")[0].strip().lower() for line in lines if ":" in line
+    }
+
+
 def _key(
-    declared: DeclaredExecutor, provider: Provider, url: str, environment: Mapping[str, str]
+    declared: DeclaredExecutor, provider: Provider, environment: Mapping[str, str], *, is_meant: bool
 ) -> str | None:
+    """`is_meant`: the usual variable of the environment counts."""
     if declared.key is None:
-        return _usual_key(declared, provider, url, environment)
+        found = environment.get(provider.key_variable, "").strip()
+        return _readable(found, provider.key_variable, declared) if found and is_meant else None
     way, _, place = declared.key.partition(":")
     here = f"key of [executors.{declared.name}]"
     if way not in ("env", "file") or not place:  # which may be the key itself, and is not shown
@@ -172,18 +196,6 @@ def _key(
             why = getattr(error, "strerror", None) or "it is not text"
             raise AuthError(f"{here}: {what} cannot be read: {why}.", executor=declared.name) from None
     return _readable(found, f"{here}: {what}", declared)
-
-
-def _usual_key(
-    declared: DeclaredExecutor, provider: Provider, url: str, environment: Mapping[str, str]
-) -> str | None:
-    """The key of the usual variable: for the provider itself, and for whom the environment names with it.
-
-    An endpoint that the settings name elsewhere gets no key that was not meant for it.
-    """
-    found = environment.get(provider.key_variable, "").strip()
-    is_meant = declared.url is None or urlsplit(url).netloc == urlsplit(provider.url).netloc
-    return _readable(found, provider.key_variable, declared) if found and is_meant else None
 
 
 def _readable(text: str, what: str, declared: DeclaredExecutor) -> str:

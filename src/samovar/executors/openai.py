@@ -24,7 +24,7 @@ from samovar.executors.endpoint import (
 )
 from samovar.executors.endpoint_answer import CallPiece, Ended, Heard, ModelDeclined, Said, Used
 from samovar.executors.endpoint_asking import Asked, EndpointConnection
-from samovar.executors.endpoint_client import http_client
+from samovar.executors.endpoint_client import NO_KEY, http_client
 from samovar.executors.endpoint_forms import ToolNames
 from samovar.executors.table import Parts
 from samovar.generation import FinishReason, Message, Options
@@ -34,6 +34,8 @@ PROVIDER = Provider(
     url="https://api.openai.com/v1",
     url_variable="OPENAI_BASE_URL",
     key_variable="OPENAI_API_KEY",
+    headers_variable="OPENAI_CUSTOM_HEADERS",
+    account_headers=frozenset(("openai-organization", "openai-project")),
 )
 MOST_STOPS = 4
 """Stop texts that an endpoint takes; all are looked for here as well."""
@@ -94,7 +96,7 @@ class OpenAIExecutor:
 
         async with http_client(endpoint, self._parts.on_sent) as http:
             client = openai.AsyncOpenAI(
-                api_key=endpoint.key or "none", base_url=endpoint.url, max_retries=0, http_client=http
+                api_key=endpoint.key or NO_KEY, base_url=endpoint.url, max_retries=0, http_client=http
             )
             dialect = ChatDialect(client, endpoint)
             most_chars = int(self._parts.settings.value_bytes)
